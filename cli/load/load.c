@@ -1,0 +1,170 @@
+/* `gearbox load`: the load generator. A program like anybody's: a server that listens nowhere. */
+#include "command.h"
+#include "load/generator.h"
+#include "load/progress.h"
+#include "load/report.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_APART 64u /* standard streams, the engine's, and some in reserve */
+#define ADDRESS_MAX 256
+
+static _Atomic(struct gb_server *) running; /* what a second signal ends at once */
+static volatile sig_atomic_t signals;
+
+/* The first signal has the generator end in order, with all replies; the second ends it at once. */
+static void on_signal(int number)
+{
+	struct gb_server *server = atomic_load(&running);
+
+	(void)number;
+	if (signals < 2)
+		signals++;
+	if (signals == 2 && server) {
+		gb_server_stop(server);
+		gb_server_stop(server);
+	}
+}
+
+static void install_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigemptyset(&action.sa_mask);
+	sigaddset(&action.sa_mask, SIGINT);
+	sigaddset(&action.sa_mask, SIGTERM);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+/* Raise the descriptor limit as far as it goes, and see whether that is enough. */
+static int claim_descriptors(uint64_t connections, struct gb_error *error)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0; /* then connecting tells */
+	if (limit.rlim_cur < limit.rlim_max) {
+		struct rlimit raised = { .rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max };
+
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			limit = raised;
+	}
+	if (limit.rlim_cur == RLIM_INFINITY || connections + DESCRIPTORS_APART <= limit.rlim_cur)
+		return 0;
+	if (limit.rlim_cur <= DESCRIPTORS_APART)
+		return gb_error_set(error, -GB_EUSAGE,
+			"this process may have only %llu descriptors: raise that (ulimit -n)",
+			(unsigned long long)limit.rlim_cur);
+	return gb_error_set(error, -GB_EUSAGE,
+		"--connections %llu is more than descriptors allow: write at most %llu, or raise the limit of %llu "
+		"(ulimit -n)",
+		(unsigned long long)connections, (unsigned long long)(limit.rlim_cur - DESCRIPTORS_APART),
+		(unsigned long long)limit.rlim_cur);
+}
+
+/* The server's own options. Timeouts of connections are off: the generator looks at progress itself. */
+static int create_server(const struct load_options *load, struct gb_server **ret, struct gb_error *error)
+{
+	struct gb_options *options;
+	char model[64], connect_timeout[32];
+	int rc = gb_options_create(&options);
+
+	if (rc < 0)
+		return gb_error_set(error, rc, "%s", gb_strerror(rc));
+	snprintf(model, sizeof(model), "reactor,engine=%s", load->engine);
+	snprintf(connect_timeout, sizeof(connect_timeout), "%llums",
+		(unsigned long long)load->connect_timeout_ms);
+	rc = gb_options_set(options, "model", model, error);
+	if (rc == 0)
+		rc = gb_options_set(options, "connect-timeout", connect_timeout, error);
+	if (rc == 0)
+		rc = gb_options_set(options, "idle-timeout", "0", error);
+	if (rc == 0)
+		rc = gb_options_set(options, "write-timeout", "0", error);
+	if (rc == 0)
+		rc = gb_server_create(options, ret, error);
+	gb_options_destroy(options);
+	return rc;
+}
+
+static int run(struct generator *generator, struct gb_error *error)
+{
+	struct gb_server *server;
+	int rc = create_server(generator->options, &server, error);
+
+	if (rc < 0)
+		return rc;
+	rc = gb_server_attach(server, &generator_service, generator, error);
+	if (rc == 0) {
+		atomic_store(&running, server);
+		install_signals();
+		rc = gb_server_run(server, error);
+		atomic_store(&running, NULL);
+	}
+	progress_clear();
+	gb_server_destroy(server);
+	return rc;
+}
+
+static int tell(const struct generator *generator)
+{
+	char errors[2 * TOTALS_TEXT_MAX];
+
+	if (generator->options->json)
+		report_json(stdout, generator);
+	else if (generator->sending)
+		report_text(stdout, generator);
+	if (totals_right(&generator->totals))
+		return EXIT_DONE;
+	report_errors(generator, errors, sizeof(errors));
+	fflush(stdout);
+	return command_fail(EXIT_FAILED, "load: %s: %s", generator->options->address, errors);
+}
+
+static int load(const struct load_options *options, struct gb_error *error, int *ret_exit_code)
+{
+	struct generator generator;
+	char address[ADDRESS_MAX];
+	int rc = claim_descriptors(options->connections, error);
+
+	if (rc == 0)
+		rc = gb_resolve(options->address, address, sizeof(address), error);
+	if (rc < 0)
+		return rc;
+	rc = generator_init(&generator, options);
+	if (rc < 0)
+		return gb_error_set(error, rc, "%llu connections of depth %llu: %s",
+			(unsigned long long)options->connections, (unsigned long long)options->depth,
+			gb_strerror(rc));
+	generator.address = address;
+	generator.signal = &signals;
+	if (!options->quiet && (options->progress || isatty(STDERR_FILENO)))
+		generator.on_tick = progress_show;
+	rc = run(&generator, error);
+	if (rc == 0)
+		*ret_exit_code = tell(&generator);
+	generator_finish(&generator);
+	return rc;
+}
+
+int command_load(int argc, char **argv)
+{
+	struct load_options options;
+	struct gb_error error = { 0 };
+	int exit_code = EXIT_DONE, rc = load_options_parse(argc - 1, argv + 1, &options, &error);
+
+	if (rc == 0 && options.help) {
+		load_options_help();
+		return EXIT_DONE;
+	}
+	if (rc == 0)
+		rc = load(&options, &error, &exit_code);
+	if (rc < 0)
+		return command_fail(rc == -GB_EUSAGE || rc == -GB_EILLEGAL ? EXIT_WRONG_USAGE : EXIT_FAILED,
+			"load: %s", error.text);
+	return exit_code;
+}

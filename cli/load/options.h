@@ -1,0 +1,36 @@
+/** The command line of `gearbox load`. */
+#ifndef LOAD_OPTIONS_H
+#define LOAD_OPTIONS_H
+
+#include "load/protocol.h"
+
+#include <gearbox/error.h>
+
+#include <stdbool.h>
+
+struct load_options {
+	/* as given */
+	uint64_t connections, size, depth;
+	uint64_t duration_ms;                       /* 0: until the messages are used up */
+	uint64_t messages, messages_per_connection; /* 0: no bound */
+	uint64_t connect_timeout_ms, timeout_ms;    /* 0: none */
+	bool reconnect, json, progress, quiet, help;
+	unsigned protocol_index, engine_index;
+
+	/* what follows from it */
+	const char *address;             /* borrowed from argv */
+	const struct protocol *protocol; /* never NULL */
+	char engine[16];                 /* "epoll" */
+};
+
+/**
+ * Read a command line, without the command's name. With `help` set nothing else is looked at.
+ *
+ * Returns 0, -GB_EUSAGE with the reason, -ENOMEM.
+ */
+int load_options_parse(int argc, char **argv, struct load_options *ret, struct gb_error *error);
+
+/** Print the flags on standard output. */
+void load_options_help(void);
+
+#endif

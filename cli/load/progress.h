@@ -1,0 +1,12 @@
+/** One line on standard error while a load runs. */
+#ifndef LOAD_PROGRESS_H
+#define LOAD_PROGRESS_H
+
+#include "load/generator.h"
+
+/** For generator.on_tick. On a terminal the line stays in its place, elsewhere there is one a second. */
+void progress_show(const struct generator *generator, uint64_t now_ns);
+/** Take the line away again, if there is one. */
+void progress_clear(void);
+
+#endif

@@ -1,0 +1,73 @@
+/**
+ * What the load says, and what it must hear.
+ *
+ * A protocol prepares its requests once, as bytes that repeat: sending copies from there and checking is
+ * memcmp against it. It does no I/O and keeps a few bytes per connection.
+ *
+ * To add one: a file with a `struct protocol`, and a row in protocol.c.
+ */
+#ifndef LOAD_PROTOCOL_H
+#define LOAD_PROTOCOL_H
+
+#include <gearbox/error.h>
+#include <gearbox/types.h>
+
+/** The requests of all connections: an endless stream of period `period`, of which each begins somewhere. */
+struct traffic {
+	unsigned char *data;
+	size_t size;         /* of `data`: at least a period, which it may exceed up to a second one */
+	size_t period;       /* byte n of the stream is data[n % period] */
+	size_t request_size; /* bytes of each request */
+	size_t reply_size;   /* bytes of each right reply */
+};
+
+struct protocol {
+	const char *name;  /* as --protocol takes it */
+	size_t state_size; /* per connection, aligned as a uint64_t */
+
+	/** Make the requests, of `request_size` bytes each. Returns 0 or -ENOMEM. Undone by traffic_finish. */
+	int (*prepare)(size_t request_size, struct traffic *ret);
+	/** Connection `number` begins. Returns the place in the stream where its first request lies. */
+	size_t (*begin)(const struct traffic *traffic, uint64_t number, void *state);
+	/**
+	 * Check the next bytes that arrived, of which `awaited` replies may still come.
+	 *
+	 * Returns the replies that are complete now, or -GB_EBADFRAME with the place and what was expected.
+	 */
+	int64_t (*check)(const struct traffic *traffic, void *state, uint64_t awaited, struct gb_bytes bytes,
+		struct gb_error *error);
+};
+
+extern const struct protocol protocol_echo; /* RFC 862: the bytes come back */
+extern const struct protocol protocol_line; /* each line comes back as "[Thu Apr 20 12:00:00 2017] line" */
+
+/** All of them, in the order of PROTOCOL_CHOICES; ends with NULL. */
+extern const struct protocol *const protocols[];
+#define PROTOCOL_CHOICES "echo|line"
+
+void traffic_finish(struct traffic *traffic);
+
+/** How many of `wanted` bytes lie in one piece from place `at` on: at least one. */
+static inline size_t traffic_piece(const struct traffic *traffic, size_t at, size_t wanted)
+{
+	return wanted < traffic->size - at ? wanted : traffic->size - at;
+}
+
+/** The place `size` bytes after `at`. */
+static inline size_t traffic_after(const struct traffic *traffic, size_t at, size_t size)
+{
+	for (at += size; at >= traffic->period;)
+		at -= traffic->period;
+	return at;
+}
+
+/** For `check`: report that byte `offset` of a connection's replies is not as expected. */
+int64_t protocol_wrong_byte(
+	uint64_t offset, unsigned char expected, unsigned char got, struct gb_error *error);
+/** For `check`: report bytes from `offset` on that no request asked for. */
+int64_t protocol_surplus(uint64_t offset, struct gb_error *error);
+/** Compare bytes at `offset` of a connection's replies. Returns 0, or -GB_EBADFRAME with the first that differs. */
+int64_t protocol_compare(const unsigned char *expected, const unsigned char *got, size_t size,
+	uint64_t offset, struct gb_error *error);
+
+#endif

@@ -1,0 +1,148 @@
+/*
+ * Lines that come back with the time before them: "[Thu Apr 20 12:00:00 2017] line". All requests have the
+ * same size, so all replies have, and the checker knows what each byte must be without looking for ends.
+ */
+#include "load/protocol.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define STAMP_SIZE 27u       /* "[Thu Apr 20 12:00:00 2017] " */
+#define PERIOD_WANTED 65536u /* bytes of different lines */
+#define NUMBER_DIGITS 8u     /* each line begins with its number, as far as there is room */
+#define LINES_MIN 2u         /* however long they are */
+
+struct line_state {
+	uint64_t offset;                     /* bytes checked */
+	size_t at;                           /* the place of the line that the current reply must have */
+	size_t of_reply;                     /* bytes of the current reply that have arrived */
+	unsigned char stamp[STAMP_SIZE + 1]; /* as far as it has arrived */
+	unsigned char right[STAMP_SIZE + 1]; /* the last one that was found to be right; replies share it */
+};
+
+/* `size` - 1 printable characters and a line feed. */
+static void fill_line(unsigned char *line, size_t size, size_t number)
+{
+	char digits[NUMBER_DIGITS + 1];
+	size_t room = size - 1 < NUMBER_DIGITS ? size - 1 : NUMBER_DIGITS;
+
+	snprintf(digits, sizeof(digits), "%08zx", number & 0xffffffffu);
+	memcpy(line, digits + NUMBER_DIGITS - room, room);
+	for (size_t i = room; i < size - 1; i++)
+		line[i] = (unsigned char)(' ' + (number * 31 + i) % 95);
+	line[size - 1] = '\n';
+}
+
+static int line_prepare(size_t request_size, struct traffic *ret)
+{
+	size_t lines = PERIOD_WANTED / request_size;
+	unsigned char *data;
+
+	if (lines < LINES_MIN)
+		lines = LINES_MIN;
+	data = malloc(lines * request_size);
+	if (!data)
+		return -ENOMEM;
+	for (size_t i = 0; i < lines; i++)
+		fill_line(data + i * request_size, request_size, i);
+	*ret = (struct traffic){ data, lines * request_size, lines * request_size, request_size,
+		STAMP_SIZE + request_size };
+	return 0;
+}
+
+static size_t line_begin(const struct traffic *traffic, uint64_t number, void *state)
+{
+	struct line_state *line = state;
+	size_t lines = traffic->period / traffic->request_size;
+
+	*line = (struct line_state){ .at = (size_t)(number % lines) * traffic->request_size };
+	return line->at;
+}
+
+/* Whether "[Thu Apr 20 12:00:00 2017] " names a time that exists. */
+static bool is_stamp(const unsigned char *stamp)
+{
+	char text[STAMP_SIZE + 1], again[26]; /* the size that asctime_r asks for */
+	struct tm tm = { 0 };
+
+	memcpy(text, stamp, STAMP_SIZE);
+	text[STAMP_SIZE] = '\0';
+	/* Reading is lenient: what was read is written again, with the weekday that the date really has. */
+	if (!strptime(text, "[%a %b %e %H:%M:%S %Y] ", &tm))
+		return false;
+	timegm(&tm);
+	return asctime_r(&tm, again) && text[0] == '[' && memcmp(again, text + 1, 24) == 0 &&
+		strcmp(text + 25, "] ") == 0;
+}
+
+/* Takes bytes of the stamp. Returns how many, or -GB_EBADFRAME. */
+static int64_t check_stamp(struct line_state *line, struct gb_bytes bytes, struct gb_error *error)
+{
+	size_t left = STAMP_SIZE - line->of_reply;
+	size_t size = bytes.size < left ? bytes.size : left;
+
+	memcpy(line->stamp + line->of_reply, bytes.data, size);
+	if (size < left || memcmp(line->stamp, line->right, STAMP_SIZE) == 0)
+		return (int64_t)size;
+	if (!is_stamp(line->stamp))
+		return gb_error_set(error, -GB_EBADFRAME,
+			"byte %llu of the replies begins \"%.*s\", expected a time as \"[Thu Apr 20 12:00:00 2017] \"",
+			(unsigned long long)(line->offset - line->of_reply), (int)STAMP_SIZE,
+			(const char *)line->stamp);
+	memcpy(line->right, line->stamp, STAMP_SIZE);
+	return (int64_t)size;
+}
+
+/* Takes bytes of the line itself. Returns how many, or -GB_EBADFRAME. */
+static int64_t check_text(const struct traffic *traffic, const struct line_state *line, struct gb_bytes bytes,
+	struct gb_error *error)
+{
+	size_t of_line = line->of_reply - STAMP_SIZE, left = traffic->request_size - of_line;
+	size_t size = bytes.size < left ? bytes.size : left;
+	int64_t rc =
+		protocol_compare(traffic->data + line->at + of_line, bytes.data, size, line->offset, error);
+
+	return rc < 0 ? rc : (int64_t)size;
+}
+
+static int64_t line_check(const struct traffic *traffic, void *state, uint64_t awaited, struct gb_bytes bytes,
+	struct gb_error *error)
+{
+	struct line_state *line = state;
+	uint64_t replies = 0;
+
+	while (bytes.size > 0) {
+		int64_t taken;
+
+		if (replies == awaited)
+			return protocol_surplus(line->offset, error);
+		if (line->of_reply < STAMP_SIZE)
+			taken = check_stamp(line, bytes, error);
+		else
+			taken = check_text(traffic, line, bytes, error);
+		if (taken < 0)
+			return taken;
+		bytes.data += taken;
+		bytes.size -= (size_t)taken;
+		line->offset += (uint64_t)taken;
+		line->of_reply += (size_t)taken;
+		if (line->of_reply == traffic->reply_size) {
+			line->of_reply = 0;
+			line->at = traffic_after(traffic, line->at, traffic->request_size);
+			replies++;
+		}
+	}
+	return (int64_t)replies;
+}
+
+const struct protocol protocol_line = {
+	.name = "line",
+	.state_size = sizeof(struct line_state),
+	.prepare = line_prepare,
+	.begin = line_begin,
+	.check = line_check,
+};

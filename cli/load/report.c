@@ -1,0 +1,183 @@
+#include "load/report.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* The quantiles that are told, in ten thousandths. */
+static const struct {
+	const char *label, *key;
+	unsigned quantile;
+} quantiles[] = {
+	{ "p50", "p50", 5000 },
+	{ "p90", "p90", 9000 },
+	{ "p99", "p99", 9900 },
+	{ "p99.9", "p99_9", 9990 },
+};
+#define QUANTILES (sizeof(quantiles) / sizeof(*quantiles))
+
+static unsigned long long number(uint64_t value)
+{
+	return value;
+}
+
+static double per_second(const struct totals *totals, uint64_t count)
+{
+	double seconds = totals_seconds(totals);
+
+	return seconds > 0 ? (double)count / seconds : 0;
+}
+
+static void print_duration(FILE *stream, uint64_t ns)
+{
+	static const struct {
+		const char *unit;
+		double ns;
+	} units[] = { { "s", 1e9 }, { "ms", 1e6 }, { "µs", 1e3 }, { "ns", 1 } };
+	size_t i = 0;
+
+	while (i + 1 < sizeof(units) / sizeof(*units) && (double)ns < units[i].ns)
+		i++;
+	fprintf(stream, "%.3g %s", (double)ns / units[i].ns, units[i].unit);
+}
+
+/* Append ", " where something stands already, then the text. */
+static void append(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void append(char *text, size_t size, const char *format, ...)
+{
+	size_t used = strlen(text);
+	va_list arguments;
+
+	if (used > 0)
+		used += (size_t)snprintf(text + used, size - used, ", ");
+	if (used >= size)
+		return;
+	va_start(arguments, format);
+	vsnprintf(text + used, size - used, format, arguments);
+	va_end(arguments);
+}
+
+static const char *plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
+
+void report_errors(const struct generator *generator, char *text, size_t size)
+{
+	const struct totals *totals = &generator->totals;
+	uint64_t unanswered = totals_unanswered(totals);
+
+	text[0] = '\0';
+	if (totals->connect_failed)
+		append(text, size, "%llu connection%s not established (%s)", number(totals->connect_failed),
+			plural(totals->connect_failed), totals->connect_text);
+	if (totals->wrong_replies)
+		append(text, size, "%llu wrong repl%s (%s)", number(totals->wrong_replies),
+			totals->wrong_replies == 1 ? "y" : "ies", totals->wrong_text);
+	if (totals->closed_early)
+		append(text, size, "%llu connection%s closed early (%s)", number(totals->closed_early),
+			plural(totals->closed_early), totals->closed_text);
+	if (unanswered)
+		append(text, size, "%llu message%s unanswered", number(unanswered), plural(unanswered));
+	if (text[0] && totals->stalled)
+		append(text, size, "nothing moved for %llu ms", number(generator->options->timeout_ms));
+}
+
+void report_text(FILE *stream, const struct generator *generator)
+{
+	const struct load_options *options = generator->options;
+	const struct totals *totals = &generator->totals;
+	char errors[2 * TOTALS_TEXT_MAX];
+
+	fprintf(stream, "%llu connection%s to %s, %s, %llu byte%s, depth %llu, on %s\n",
+		number(options->connections), plural(options->connections), options->address,
+		options->protocol->name, number(options->size), plural(options->size), number(options->depth),
+		generator->engine);
+	if (options->reconnect)
+		fprintf(stream, "  connected  %llu times, %.0f/s\n", number(totals->opened),
+			per_second(totals, totals->opened));
+	fprintf(stream, "  checked    %llu message%s in %.2f s%s\n", number(totals->messages),
+		plural(totals->messages), totals_seconds(totals), totals->interrupted ? ", interrupted" : "");
+	fprintf(stream, "  rate       %.0f/s, %.2f MiB/s\n", per_second(totals, totals->messages),
+		per_second(totals, totals->bytes) / (1 << 20));
+	fprintf(stream, "  latency    ");
+	for (size_t i = 0; i < QUANTILES; i++) {
+		fprintf(stream, "%s ", quantiles[i].label);
+		print_duration(stream, histogram_quantile(&totals->latency_ns, quantiles[i].quantile));
+		fprintf(stream, ", ");
+	}
+	fprintf(stream, "max ");
+	print_duration(stream, totals->latency_ns.max);
+	report_errors(generator, errors, sizeof(errors));
+	fprintf(stream, "\n  errors     %s\n", errors[0] ? errors : "none");
+}
+
+static void json_string(FILE *stream, const char *text)
+{
+	fputc('"', stream);
+	for (; *text; text++) {
+		unsigned char byte = (unsigned char)*text;
+
+		if (byte == '"' || byte == '\\')
+			fprintf(stream, "\\%c", byte);
+		else if (byte < 0x20)
+			fprintf(stream, "\\u%04x", byte);
+		else
+			fputc(byte, stream);
+	}
+	fputc('"', stream);
+}
+
+static void json_text(FILE *stream, const char *key, const char *text)
+{
+	fprintf(stream, "  \"%s\": ", key);
+	json_string(stream, text);
+	fprintf(stream, ",\n");
+}
+
+static void json_number(FILE *stream, const char *key, uint64_t value)
+{
+	fprintf(stream, "  \"%s\": %llu,\n", key, number(value));
+}
+
+static void json_latency(FILE *stream, const struct histogram *latency)
+{
+	fprintf(stream, "  \"latency_ns\": {\"min\": %llu, \"mean\": %llu",
+		number(latency->count ? latency->min : 0), number(histogram_mean(latency)));
+	for (size_t i = 0; i < QUANTILES; i++)
+		fprintf(stream, ", \"%s\": %llu", quantiles[i].key,
+			number(histogram_quantile(latency, quantiles[i].quantile)));
+	fprintf(stream, ", \"max\": %llu},\n", number(latency->max));
+}
+
+void report_json(FILE *stream, const struct generator *generator)
+{
+	const struct load_options *options = generator->options;
+	const struct totals *totals = &generator->totals;
+	char errors[2 * TOTALS_TEXT_MAX];
+
+	report_errors(generator, errors, sizeof(errors));
+	fprintf(stream, "{\n");
+	json_text(stream, "address", options->address);
+	json_text(stream, "protocol", options->protocol->name);
+	json_text(stream, "engine", generator->engine);
+	json_number(stream, "connections", options->connections);
+	json_number(stream, "size", options->size);
+	json_number(stream, "depth", options->depth);
+	json_number(stream, "opened", totals->opened);
+	json_number(stream, "sent", totals->sent);
+	json_number(stream, "messages", totals->messages);
+	json_number(stream, "bytes", totals->bytes);
+	fprintf(stream, "  \"seconds\": %.6f,\n", totals_seconds(totals));
+	fprintf(stream, "  \"messages_per_second\": %.3f,\n", per_second(totals, totals->messages));
+	fprintf(stream, "  \"bytes_per_second\": %.3f,\n", per_second(totals, totals->bytes));
+	fprintf(stream, "  \"connections_per_second\": %.3f,\n", per_second(totals, totals->opened));
+	json_latency(stream, &totals->latency_ns);
+	fprintf(stream,
+		"  \"errors\": {\"connect_failed\": %llu, \"closed_early\": %llu, \"wrong_replies\": %llu, "
+		"\"unanswered\": %llu},\n",
+		number(totals->connect_failed), number(totals->closed_early), number(totals->wrong_replies),
+		number(totals_unanswered(totals)));
+	json_text(stream, "error", errors);
+	fprintf(stream, "  \"interrupted\": %s,\n  \"ok\": %s\n}\n", totals->interrupted ? "true" : "false",
+		totals_right(totals) ? "true" : "false");
+}

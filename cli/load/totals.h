@@ -1,0 +1,43 @@
+/** What a load has counted. Each generator has its own; they merge into one result. */
+#ifndef LOAD_TOTALS_H
+#define LOAD_TOTALS_H
+
+#include "load/histogram.h"
+
+#include <stdbool.h>
+
+#define TOTALS_TEXT_MAX 256
+
+struct totals {
+	uint64_t opened;   /* connections that were established */
+	uint64_t sent;     /* requests */
+	uint64_t messages; /* right replies */
+	uint64_t bytes;    /* of them */
+	uint64_t begin_ns; /* the measured time: from the first request that could be sent … */
+	uint64_t end_ns;   /* … to the last reply */
+	struct histogram latency_ns;
+
+	/* errors */
+	uint64_t connect_failed; /* connections that were not established */
+	uint64_t closed_early;   /* that ended although replies or requests were left */
+	uint64_t wrong_replies;  /* that were dropped for a wrong byte */
+	char connect_text[TOTALS_TEXT_MAX], closed_text[TOTALS_TEXT_MAX],
+		wrong_text[TOTALS_TEXT_MAX]; /* what the first of each kind was */
+
+	bool stalled;     /* ended because nothing moved any more */
+	bool interrupted; /* ended by a signal */
+};
+
+void totals_init(struct totals *totals);
+/** Add what another generator of the same load has counted. */
+void totals_merge(struct totals *totals, const struct totals *other);
+/** Keep `what` in one of the texts, if it is the first. */
+void totals_note(char *text, const char *what);
+/** Requests that were not answered rightly. */
+uint64_t totals_unanswered(const struct totals *totals);
+/** Whether every request was answered rightly on connections that held. */
+bool totals_right(const struct totals *totals);
+/** The measured time. */
+double totals_seconds(const struct totals *totals);
+
+#endif

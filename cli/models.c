@@ -1,0 +1,126 @@
+/* `gearbox models`: every preset that works, for people or as JSON. */
+#include "command.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COLUMN 9u /* where sentences begin */
+
+struct models_flags {
+	bool json, help;
+};
+
+static const struct gb_setting flags_table[] = {
+	{ "json", GB_SETTING_SWITCH, offsetof(struct models_flags, json), .summary = "print JSON" },
+	{ "help", GB_SETTING_SWITCH, offsetof(struct models_flags, help), .summary = "print this help" },
+	{ NULL },
+};
+
+static void print_help(void)
+{
+	const struct gb_args_table tables[] = { { "Flags:", flags_table }, { NULL, NULL } };
+
+	puts("Usage: gearbox models [--json]\n\n"
+	     "Lists the models by name: their axes, a sentence, when to use them and when not.\n");
+	gb_args_help(stdout, tables);
+}
+
+static void print_text(void)
+{
+	const struct gb_preset *preset = NULL;
+
+	while ((preset = gb_preset_next(preset))) {
+		printf("%s", preset->name);
+		if (preset->alias)
+			printf(" (%s)", preset->alias);
+		printf("\n  %s\n", preset->axes);
+		gb_args_row(stdout, "", 2, preset->summary);
+		gb_args_row(stdout, "  use", COLUMN, preset->use);
+		gb_args_row(stdout, "  avoid", COLUMN, preset->avoid);
+		putchar('\n');
+	}
+	puts("Each takes overrides: --model reactor,engine=poll. A list of axes works as well:\n"
+	     "--model accept=shared,unit=process,workers=4,engine=select. N is the number of CPUs allotted.");
+}
+
+/* Names and sentences of the table are ASCII; only what JSON gives a meaning to is escaped. */
+static void print_string(const char *text, size_t size)
+{
+	putchar('"');
+	for (; size > 0; text++, size--) {
+		if (*text == '"' || *text == '\\')
+			putchar('\\');
+		putchar(*text);
+	}
+	putchar('"');
+}
+
+static void print_member(const char *name, const char *value)
+{
+	printf(",\n   ");
+	print_string(name, strlen(name));
+	printf(": ");
+	if (value)
+		print_string(value, strlen(value));
+	else
+		printf("null");
+}
+
+/* "accept=shared,unit=thread" as an object. */
+static void print_axes(const char *axes)
+{
+	printf(",\n   \"axes\": {");
+	for (const char *at = axes; *at;) {
+		size_t key = strcspn(at, "="), value = strcspn(at + key + 1, ",");
+
+		printf("%s", at == axes ? "" : ", ");
+		print_string(at, key);
+		printf(": ");
+		print_string(at + key + 1, value);
+		at += key + 1 + value;
+		at += *at == ',';
+	}
+	printf("}");
+}
+
+static void print_json(void)
+{
+	const struct gb_preset *preset = NULL;
+	bool first = true;
+
+	printf("{\"models\": [");
+	while ((preset = gb_preset_next(preset))) {
+		printf("%s\n  {\"name\": ", first ? "" : ",");
+		print_string(preset->name, strlen(preset->name));
+		print_member("alias", preset->alias);
+		print_member("spec", preset->axes);
+		print_axes(preset->axes);
+		print_member("summary", preset->summary);
+		print_member("use", preset->use);
+		print_member("avoid", preset->avoid);
+		printf("}");
+		first = false;
+	}
+	puts("\n]}");
+}
+
+int command_models(int argc, char **argv)
+{
+	struct models_flags flags;
+	struct gb_error error;
+	int rc = gb_settings_init(flags_table, &flags, sizeof(flags));
+
+	if (rc < 0)
+		return command_fail(EXIT_FAILED, "%s", gb_strerror(rc));
+	rc = gb_args_parse(argc - 1, argv + 1, flags_table, &flags, NULL, 0, &error);
+	if (rc < 0)
+		return command_fail(EXIT_WRONG_USAGE, "models: %s", error.text);
+	if (flags.help)
+		print_help();
+	else if (flags.json)
+		print_json();
+	else
+		print_text();
+	return EXIT_DONE;
+}

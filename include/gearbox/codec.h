@@ -1,0 +1,47 @@
+/** Codecs: how a stream of bytes falls into messages. No I/O happens here. */
+#ifndef GEARBOX_CODEC_H
+#define GEARBOX_CODEC_H
+
+#include <gearbox/types.h>
+
+GB_BEGIN
+
+/** Where a message lies in the bytes that were given to `decode`. */
+struct gb_frame {
+	size_t consumed; /* bytes to drop from the front, terminator and header included */
+	size_t offset;   /* of the message in the input */
+	size_t size;     /* of the message; may be 0 */
+};
+
+/**
+ * A codec. It finds one message at the front of `data` and never copies.
+ *
+ * `decode` is called with everything that is buffered of a connection, from the first byte that no
+ * message has consumed. `state` is `state_size` zeroed bytes per connection. `scanned` starts at 0
+ * for each message, is kept by the caller between calls for the same message, and lets a codec
+ * resume its search where it ended (at most SIZE of input).
+ *
+ * Returns 1 with `*ret` set, 0 when the message is incomplete, -GB_ETOOLARGE when it is or must become
+ * larger than `max_message` (decided before the bytes arrive, where the format tells), -GB_EBADFRAME.
+ */
+struct gb_codec_ops {
+	const char *name;
+	size_t state_size; /* bytes of per-connection state, zeroed */
+	int (*decode)(const void *options, void *state, struct gb_bytes input, size_t max_message,
+		uint32_t *scanned, struct gb_frame *ret);
+};
+
+/** Options of the line codec. */
+struct gb_line_options {
+	int keep_end; /* pass the LF or CRLF on as part of the message */
+};
+
+/**
+ * Lines that end with LF or CRLF. The message excludes the end unless `keep_end` is set; the end does
+ * not count towards the maximum. A NULL for the options means all zero.
+ */
+GB_API extern const struct gb_codec_ops gb_codec_line;
+
+GB_END
+
+#endif

@@ -1,0 +1,125 @@
+/**
+ * A connection, as its handler sees it.
+ *
+ * Every function here is for the connection's own worker (its callbacks, timers and posted tasks),
+ * except where it says otherwise. Rules of lifetime are collected in docs/lifetimes.md.
+ */
+#ifndef GEARBOX_CONN_H
+#define GEARBOX_CONN_H
+
+#include <gearbox/error.h>
+#include <gearbox/types.h>
+
+GB_BEGIN
+
+/** Why a connection ended. Each has a counter per worker. */
+#define GB_CLOSE_REASONS(X) \
+	X(GB_CLOSE_EOF, "eof", "the peer finished and everything was answered") \
+	X(GB_CLOSE_LOCAL, "local", "the handler closed or aborted") \
+	X(GB_CLOSE_IDLE, "idle", "nothing moved for the idle timeout") \
+	X(GB_CLOSE_READ_TIMEOUT, "read_timeout", "a message was not complete in time") \
+	X(GB_CLOSE_WRITE_TIMEOUT, "write_timeout", "the peer took no bytes in time") \
+	X(GB_CLOSE_MESSAGE_TOO_LARGE, "message_too_large", "a message above the maximum") \
+	X(GB_CLOSE_BAD_FRAME, "bad_frame", "bytes that the codec refused") \
+	X(GB_CLOSE_TLS_ERROR, "tls_error", "the TLS handshake or a record failed") \
+	X(GB_CLOSE_OVER_LIMIT, "over_limit", "more connections than allowed") \
+	X(GB_CLOSE_DESCRIPTOR_LIMIT, "descriptor_limit", "the engine cannot watch so high a descriptor") \
+	X(GB_CLOSE_OUTPUT_LIMIT, "output_limit", "more output queued than allowed") \
+	X(GB_CLOSE_REFUSED, "refused", "the handler refused the connection on opening") \
+	X(GB_CLOSE_DRAIN, "drain", "the server is shutting down") \
+	X(GB_CLOSE_RESET, "reset", "the peer reset the connection") \
+	X(GB_CLOSE_CONNECT_FAILED, "connect_failed", "an outgoing connection was not established") \
+	X(GB_CLOSE_NO_MEMORY, "no_memory", "memory for this connection could not be had") \
+	X(GB_CLOSE_KERNEL_ERROR, "kernel_error", "another error of the socket")
+
+enum gb_close_reason {
+#define GB__CLOSE_REASON(name, word, text) name,
+	GB_CLOSE_REASONS(GB__CLOSE_REASON)
+#undef GB__CLOSE_REASON
+		GB_CLOSE_REASON_COUNT
+};
+
+/** The reason's word as statistics print it, e.g. "read_timeout". Thread: any. */
+GB_API const char *gb_close_reason_name(int reason);
+
+/**
+ * Queue bytes for sending.
+ *
+ * Copies `data`. The bytes leave with one flush at the end of the dispatch. Above the high watermark
+ * the connection stops reading until output falls below the low one; above the hard maximum it is
+ * closed with reason output_limit.
+ *
+ * Returns 0, -EPIPE (closing: nothing is queued), -GB_ELIMIT (hard maximum: closing now), -ENOMEM
+ * (closing now).
+ */
+GB_API int gb_conn_send(struct gb_conn *conn, const void *data, size_t size);
+
+/** gb_conn_send of formatted text. Returns as gb_conn_send does. */
+GB_API int gb_conn_printf(struct gb_conn *conn, const char *format, ...) GB_PRINTF(2, 3);
+
+/**
+ * Queue bytes for sending unless that would exceed the high watermark.
+ *
+ * Copies `data`. Above the watermark nothing is queued and `on_writable` follows once there is room.
+ *
+ * Returns 0, -EAGAIN (no room), -EPIPE (closing), -ENOMEM (closing now).
+ */
+GB_API int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size);
+
+/** Bytes with a count of holders, to be sent on many connections without a copy. */
+struct gb_buffer;
+
+/** Make a buffer that holds a copy of `data`, with one reference. Thread: any. Returns 0 or -ENOMEM. */
+GB_API int gb_buffer_create(const void *data, size_t size, struct gb_buffer **ret);
+/** Take another reference. Thread: any. Returns its argument. */
+GB_API struct gb_buffer *gb_buffer_ref(struct gb_buffer *buffer);
+/** Give a reference back; the last one frees. Thread: any. NULL is fine. */
+GB_API void gb_buffer_unref(struct gb_buffer *buffer);
+
+/** Queue a buffer for sending; shares it (takes a reference of its own). Returns as gb_conn_send does. */
+GB_API int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer);
+
+/**
+ * End the connection in order: flush, half-close, read what still comes until the linger timeout, close.
+ *
+ * No further `on_message` follows; `on_close` follows later with GB_CLOSE_LOCAL unless something else
+ * ends the connection first. Calling it again does nothing.
+ */
+GB_API void gb_conn_close(struct gb_conn *conn);
+
+/** End the connection at once with a reset; queued output is lost. `on_close` follows later. */
+GB_API void gb_conn_abort(struct gb_conn *conn);
+
+/**
+ * Stop, respectively resume, taking messages.
+ *
+ * A pause takes effect after the current `on_message`; bytes that arrived already are kept.
+ */
+GB_API void gb_conn_pause(struct gb_conn *conn);
+GB_API void gb_conn_resume(struct gb_conn *conn);
+
+/** Bytes queued and not yet taken by the kernel. */
+GB_API size_t gb_conn_output_size(const struct gb_conn *conn);
+
+/** The zeroed `conn_state_size` bytes of this connection; they live until `on_close` has returned. */
+GB_API void *gb_conn_state(struct gb_conn *conn);
+
+/** The `user` pointer given to gb_server_listen, gb_server_attach or gb_connect. */
+GB_API void *gb_conn_user(const struct gb_conn *conn);
+
+/** The worker that operates this connection. */
+GB_API struct gb_worker *gb_conn_worker(const struct gb_conn *conn);
+
+/** The descriptor, to look at or to set socket options on; never to close, read or write. */
+GB_API int gb_conn_descriptor(const struct gb_conn *conn);
+
+/** The peer's, respectively the own address as "127.0.0.1:7000", "[::1]:7000" or "unix:/path". Returns 0 or -errno. */
+GB_API int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size);
+GB_API int gb_conn_local(const struct gb_conn *conn, char *text, size_t size);
+
+/** The errno behind a GB_CLOSE_KERNEL_ERROR, GB_CLOSE_RESET or GB_CLOSE_CONNECT_FAILED, else 0; for `on_close`. */
+GB_API int gb_conn_error(const struct gb_conn *conn);
+
+GB_END
+
+#endif

@@ -1,0 +1,16 @@
+/** gearbox: one handler, every server model. This header includes all others. */
+#ifndef GEARBOX_GEARBOX_H
+#define GEARBOX_GEARBOX_H
+
+#include <gearbox/args.h>
+#include <gearbox/codec.h>
+#include <gearbox/conn.h>
+#include <gearbox/error.h>
+#include <gearbox/model.h>
+#include <gearbox/server.h>
+#include <gearbox/service.h>
+#include <gearbox/setting.h>
+#include <gearbox/types.h>
+#include <gearbox/worker.h>
+
+#endif

@@ -1,0 +1,99 @@
+/** A server: services on addresses, under a model. */
+#ifndef GEARBOX_SERVER_H
+#define GEARBOX_SERVER_H
+
+#include <gearbox/conn.h>
+#include <gearbox/error.h>
+#include <gearbox/service.h>
+#include <gearbox/types.h>
+
+GB_BEGIN
+
+/**
+ * Options: string keys, the same that `gearbox serve` takes as flags.
+ *
+ * `gb_options_set(o, "idle-timeout", "30s", &error)`; gb_option_settings lists them all.
+ */
+GB_API int gb_options_create(struct gb_options **ret);
+GB_API void gb_options_destroy(struct gb_options *options);
+
+/** Set one option. Copies. Returns 0, -GB_EUSAGE or -GB_EILLEGAL with the reason, -ENOMEM; on error nothing changed. */
+GB_API int gb_options_set(
+	struct gb_options *options, const char *key, const char *value, struct gb_error *error);
+
+/** Read "key value" or "key = value" lines; '#' begins a comment. Returns 0 or a code; the text names file and line. */
+GB_API int gb_options_load(struct gb_options *options, const char *path, struct gb_error *error);
+
+/** Every option, for help texts; ends with a NULL key. The offsets are private. */
+GB_API extern const struct gb_setting gb_option_settings[];
+
+/**
+ * Make a server. Copies `options` (NULL: all defaults).
+ *
+ * Returns 0; -GB_EILLEGAL, -ENOTSUP (the model's engine does not work here), -ENOMEM.
+ */
+GB_API int gb_server_create(const struct gb_options *options, struct gb_server **ret, struct gb_error *error);
+
+/** Free a server that does not run. NULL is fine. Listening sockets are closed. */
+GB_API void gb_server_destroy(struct gb_server *server);
+
+/**
+ * Bind and listen on HOST:PORT (port 0 takes a free one) or unix:PATH; `service` answers there.
+ *
+ * Borrows `service` and `user` until gb_server_destroy. May resolve a name, so may block.
+ * Returns 0 or a code with the reason (in use, not permitted, does not resolve, illegal with this model).
+ */
+GB_API int gb_server_listen(struct gb_server *server, const char *address, const struct gb_service *service,
+	void *user, struct gb_error *error);
+
+/** Run `service` without listening: its on_start makes outgoing connections. Borrows as gb_server_listen does. */
+GB_API int gb_server_attach(
+	struct gb_server *server, const struct gb_service *service, void *user, struct gb_error *error);
+
+/** The real address of the n-th gb_server_listen, port 0 replaced. Returns NULL beyond the last. */
+GB_API const char *gb_server_address(const struct gb_server *server, size_t n);
+
+/** The model as a full spec, `engine=auto` replaced by what was chosen. */
+GB_API const char *gb_server_model(const struct gb_server *server);
+
+/** Have `on_ready` called by gb_server_run, on its thread, once every worker that the model begins with runs. */
+GB_API void gb_server_on_ready(
+	struct gb_server *server, void (*on_ready)(struct gb_server *server, void *arg), void *arg);
+
+/**
+ * Serve until stopped, on the calling thread (and those, or the processes, that the model asks for).
+ *
+ * Process models fork here: call it while the process has no other threads. Returns 0 after a drain,
+ * or a negative code with the reason in `error`.
+ */
+GB_API int gb_server_run(struct gb_server *server, struct gb_error *error);
+
+/**
+ * Stop accepting, finish what is in flight within the drain timeout, return from gb_server_run.
+ * A second call ends at once. Thread: any; async-signal-safe; also before gb_server_run.
+ */
+GB_API void gb_server_stop(struct gb_server *server);
+
+/** Counters, summed over all workers and processes, those that ended included. */
+struct gb_stats {
+	uint64_t accepted;                      /* connections taken from listening sockets */
+	uint64_t connections;                   /* open now */
+	uint64_t messages;                      /* delivered to on_message */
+	uint64_t bytes_in, bytes_out;           /* through sockets */
+	uint64_t closed[GB_CLOSE_REASON_COUNT]; /* by reason */
+};
+
+/** Take the counters. Thread: any of the process that runs the server. */
+GB_API void gb_server_stats(const struct gb_server *server, struct gb_stats *ret);
+
+/**
+ * A whole program around one service: flags of `gearbox serve`, signals, ready line, exit code.
+ *
+ * The base name in `argv[0]`, up to a space, begins every line on standard error; help shows all of it.
+ * Returns what main should: 0, 1 (failed at run time) or 2 (wrong usage).
+ */
+GB_API int gb_main(int argc, char **argv, const struct gb_service *service);
+
+GB_END
+
+#endif

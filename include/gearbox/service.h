@@ -1,0 +1,67 @@
+/** A service: what the bytes mean. It is written once and runs under every model. */
+#ifndef GEARBOX_SERVICE_H
+#define GEARBOX_SERVICE_H
+
+#include <gearbox/codec.h>
+#include <gearbox/conn.h>
+#include <gearbox/setting.h>
+#include <gearbox/types.h>
+
+GB_BEGIN
+
+/** What handlers of one server share with one another. */
+enum gb_state {
+	GB_STATE_NONE,          /* nothing: legal under every model */
+	GB_STATE_WORKER,        /* something per worker: handlers of one worker share it */
+	GB_STATE_ADDRESS_SPACE, /* something per address space: no process models with more than one worker */
+};
+
+/** Traits of a service, or-ed together. */
+enum {
+	GB_TRAIT_MAY_BLOCK = 1u << 0, /* a handler may sleep: inline on an event engine it stops all others */
+	GB_TRAIT_HEAVY_COMPUTE = 1u << 1, /* a handler may compute for long */
+	GB_TRAIT_THREAD_SAFE =
+		1u << 2, /* handlers may run on several threads at once although state is shared */
+	GB_TRAIT_UNORDERED = 1u << 3, /* replies carry ids and may overtake one another */
+	GB_TRAIT_MOVABLE_IDLE =
+		1u << 4, /* an idle connection may go to another worker with its state bytes */
+};
+
+/**
+ * A service. Static storage as a rule; it must outlive the servers that use it.
+ *
+ * All callbacks of one connection run on its worker, one at a time. Any may be NULL.
+ */
+struct gb_service {
+	uint32_t struct_size, abi;         /* set by GB_SERVICE_INIT */
+	const char *name, *summary;        /* a word; a sentence without full stop */
+	const struct gb_codec_ops *codec;  /* NULL: bytes as they arrive */
+	const void *codec_options;         /* passed to the codec */
+	enum gb_state state;               /* what handlers share */
+	unsigned traits;                   /* GB_TRAIT_… */
+	size_t conn_state_size;            /* bytes per connection, zeroed */
+	const struct gb_setting *settings; /* keys a user may set (--set KEY=VALUE), or NULL */
+	size_t settings_size;              /* of the struct they fill, which becomes `user` */
+
+	/** A worker begins, before its first connection. < 0 stops the server with that error. */
+	int (*on_start)(struct gb_worker *worker, void *user);
+	/** A worker ends, after its last connection. */
+	void (*on_stop)(struct gb_worker *worker, void *user);
+	/** A connection is open. < 0 refuses it: on_close follows with GB_CLOSE_REFUSED. */
+	int (*on_open)(struct gb_conn *conn);
+	/** One message, or without a codec the bytes as they arrived (at least one). */
+	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
+	/** Output fell below the low watermark after a pause above the high one, or after -EAGAIN. */
+	void (*on_writable)(struct gb_conn *conn);
+	/** The peer half-closed; its bytes were all delivered. NULL: flush, then close. */
+	void (*on_eof)(struct gb_conn *conn);
+	/** The end, exactly once per on_open; `reason` is an enum gb_close_reason. The memory goes after it. */
+	void (*on_close)(struct gb_conn *conn, int reason);
+};
+
+/** First entry of a service's initializer: `struct gb_service echo = { GB_SERVICE_INIT, .name = "echo", … };` */
+#define GB_SERVICE_INIT .struct_size = sizeof(struct gb_service), .abi = GB_ABI
+
+GB_END
+
+#endif

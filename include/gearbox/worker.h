@@ -1,0 +1,102 @@
+/** Workers: timers, tasks from other threads, outgoing connections. */
+#ifndef GEARBOX_WORKER_H
+#define GEARBOX_WORKER_H
+
+#include <gearbox/error.h>
+#include <gearbox/service.h>
+#include <gearbox/types.h>
+
+GB_BEGIN
+
+/** The worker's number, from 0, unique within its server. */
+GB_API unsigned gb_worker_id(const struct gb_worker *worker);
+
+/** The server this worker belongs to (under process models: this process's copy). */
+GB_API struct gb_server *gb_worker_server(const struct gb_worker *worker);
+
+/** The engine this worker runs on, e.g. "epoll". */
+GB_API const char *gb_worker_engine(const struct gb_worker *worker);
+
+/** Milliseconds of the monotonic clock, as of the worker's last wait. Thread: the worker's. */
+GB_API uint64_t gb_worker_now_ms(const struct gb_worker *worker);
+
+/** Nanoseconds of the monotonic clock, read now. Thread: the worker's. */
+GB_API uint64_t gb_worker_clock_ns(const struct gb_worker *worker);
+
+/** Open connections of this worker, incoming and outgoing. Thread: the worker's. */
+GB_API size_t gb_worker_connections(const struct gb_worker *worker);
+
+/** A pointer per worker and service for the service's own use: set in on_start, freed in on_stop. Returns 0 or -ENOMEM. */
+GB_API int gb_worker_set_data(struct gb_worker *worker, const struct gb_service *service, void *data);
+/** The pointer set last, or NULL. Thread: the worker's. */
+GB_API void *gb_worker_data(const struct gb_worker *worker, const struct gb_service *service);
+
+/** A precise one-shot timer; the memory is the caller's and stays put while it runs. */
+struct gb_timer {
+	void (*on_expire)(struct gb_timer *timer, void *arg); /* set by gb_timer_start */
+	void *arg;
+	uint64_t deadline_ns; /* monotonic */
+	size_t place;         /* 0: not running; else gearbox's own */
+	struct gb_worker *worker;
+};
+
+/** Start or restart `timer`. Zero-initialized memory is a stopped timer. Thread: the worker's. Returns 0 or -ENOMEM. */
+GB_API int gb_timer_start(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg);
+/** As gb_timer_start, at an absolute time of gb_worker_clock_ns. */
+GB_API int gb_timer_start_at(struct gb_worker *worker, struct gb_timer *timer, uint64_t deadline_ns,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg);
+/** Stop it; a stopped timer is fine. */
+GB_API void gb_timer_stop(struct gb_timer *timer);
+
+/**
+ * Run `task` once on the worker's thread. Thread: any of the worker's process.
+ *
+ * When the worker ends first, `task` runs with `worker` NULL, so that `arg` can be freed.
+ * Returns 0, -ENOMEM, -ESHUTDOWN (the worker has ended; `task` never runs).
+ */
+GB_API int gb_worker_post(struct gb_worker *worker, void (*task)(struct gb_worker *, void *arg), void *arg);
+
+/** Names a connection from any thread and outlives it; a stale one is harmless. */
+struct gb_handle {
+	struct gb_worker *worker;
+	uint32_t slot, generation;
+};
+
+/** The handle of a connection. Thread: the connection's worker. */
+GB_API struct gb_handle gb_conn_handle(const struct gb_conn *conn);
+
+/** The connection behind a handle, or NULL when it is gone. Thread: the connection's worker. */
+GB_API struct gb_conn *gb_handle_conn(struct gb_handle handle);
+
+/**
+ * Run `task` with the connection on its worker. Thread: any of the worker's process.
+ *
+ * When the connection is gone by then, `task` runs with `conn` NULL and `status` -ESTALE, so that `arg`
+ * can be freed. Returns 0, -ENOMEM, -ESHUTDOWN (`task` never runs).
+ */
+GB_API int gb_handle_post(
+	struct gb_handle handle, void (*task)(struct gb_conn *conn, int status, void *arg), void *arg);
+
+/**
+ * Begin an outgoing connection, to be operated by `worker`.
+ *
+ * `address` is HOST:PORT with a numeric host, or unix:PATH; names are resolved beforehand with
+ * gb_resolve, since that may block. `on_open` follows when it is established, or `on_close` with
+ * GB_CLOSE_CONNECT_FAILED (without on_open). The connection exists from here on: its state may be set.
+ *
+ * Thread: the worker's. Returns 0 with `*ret_conn` set, or an error (nothing follows).
+ */
+GB_API int gb_connect(struct gb_worker *worker, const char *address, const struct gb_service *service,
+	void *user, struct gb_conn **ret_conn, struct gb_error *error);
+
+/**
+ * Resolve "HOST:PORT" to numeric form with the system's resolver; numeric and unix: pass as they are.
+ *
+ * May block for seconds. Thread: any. Returns 0 or a negative code with the reason in `error`.
+ */
+GB_API int gb_resolve(const char *address, char *ret_text, size_t size, struct gb_error *error);
+
+GB_END
+
+#endif

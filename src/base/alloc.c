@@ -1,0 +1,84 @@
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CACHE_LINE ((size_t)64)
+
+/* Per thread: nothing is shared on the way to malloc, and one test thread cannot make another fail. */
+static _Thread_local uint64_t count;
+static _Thread_local uint64_t fail_at; /* a value of `count`; 0: never */
+
+/* Counts an allocation; false when a test wants this one to fail. */
+static bool allowed(void)
+{
+	if (++count != fail_at)
+		return true;
+	fail_at = 0;
+	errno = ENOMEM;
+	return false;
+}
+
+/* Of size 0 one byte is taken, so that NULL always means failure and realloc never frees. */
+static size_t at_least_one(size_t size)
+{
+	return size ? size : 1;
+}
+
+void *gb__alloc(size_t size)
+{
+	return allowed() ? malloc(at_least_one(size)) : NULL;
+}
+
+void *gb__alloc_zero(size_t size)
+{
+	return allowed() ? calloc(1, at_least_one(size)) : NULL;
+}
+
+void *gb__alloc_lines(size_t size)
+{
+	size_t rounded = (at_least_one(size) + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
+	void *memory;
+
+	if (!allowed())
+		return NULL;
+	if (rounded < size) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	memory = aligned_alloc(CACHE_LINE, rounded);
+	if (memory)
+		memset(memory, 0, rounded);
+	return memory;
+}
+
+void *gb__realloc(void *memory, size_t size)
+{
+	return allowed() ? realloc(memory, at_least_one(size)) : NULL;
+}
+
+char *gb__strdup(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	char *copy = gb__alloc(size);
+
+	if (copy)
+		memcpy(copy, text, size);
+	return copy;
+}
+
+void gb__free(void *memory)
+{
+	free(memory);
+}
+
+uint64_t gb__alloc_count(void)
+{
+	return count;
+}
+
+void gb__alloc_fail_at(uint64_t n)
+{
+	fail_at = n ? count + n : 0;
+}

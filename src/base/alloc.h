@@ -1,0 +1,27 @@
+/**
+ * Memory for everything in gearbox: one place to count it and, in tests, to make it fail.
+ */
+#ifndef BASE_ALLOC_H
+#define BASE_ALLOC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Uninitialized, respectively zeroed memory, or NULL. Thread: any. */
+void *gb__alloc(size_t size) __attribute__((malloc, warn_unused_result));
+void *gb__alloc_zero(size_t size) __attribute__((malloc, warn_unused_result));
+/** Zeroed memory aligned to a cache line (64 bytes), or NULL. Freed by gb__free. */
+void *gb__alloc_lines(size_t size) __attribute__((malloc, warn_unused_result));
+/** As realloc; on NULL the old memory stays. */
+void *gb__realloc(void *memory, size_t size) __attribute__((warn_unused_result));
+char *gb__strdup(const char *text) __attribute__((warn_unused_result));
+/** NULL is fine. */
+void gb__free(void *memory);
+
+/** Allocations since the program began, of this thread. */
+uint64_t gb__alloc_count(void);
+/** Make the n-th allocation of this thread from now on fail, once (1: the next); 0 never. For tests. */
+void gb__alloc_fail_at(uint64_t n);
+
+#endif

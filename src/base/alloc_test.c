@@ -1,0 +1,127 @@
+#include "base/alloc.h"
+#include "harness.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+static bool all_zero(const unsigned char *memory, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		if (memory[i])
+			return false;
+	return true;
+}
+
+TEST(zeroed_memory_is_zero)
+{
+	unsigned char *memory = gb__alloc_zero(1000);
+
+	CHECK(memory && all_zero(memory, 1000));
+	gb__free(memory);
+}
+
+TEST(lines_are_aligned_and_zero)
+{
+	static const size_t sizes[] = { 0, 1, 63, 64, 65, 1000 };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		unsigned char *memory = gb__alloc_lines(sizes[i]);
+
+		CHECK(memory && (uintptr_t)memory % 64 == 0 && all_zero(memory, sizes[i]));
+		gb__free(memory);
+	}
+}
+
+TEST(size_that_no_rounding_can_hold_is_refused)
+{
+	volatile size_t size = SIZE_MAX - 3; /* volatile: the compiler would warn of it */
+
+	errno = 0;
+	CHECK(gb__alloc_lines(size) == NULL);
+	CHECK_INT(errno, ENOMEM);
+}
+
+TEST(nothing_may_be_asked_for)
+{
+	void *memory = gb__alloc(0);
+
+	CHECK(memory != NULL);
+	memory = gb__realloc(memory, 0);
+	CHECK(memory != NULL);
+	gb__free(memory);
+	gb__free(NULL);
+}
+
+TEST(realloc_keeps_content)
+{
+	char *text = gb__strdup("gear");
+
+	CHECK(text != NULL);
+	text = gb__realloc(text, 100000);
+	CHECK(text != NULL);
+	CHECK_STR(text, "gear");
+	gb__free(text);
+}
+
+TEST(chosen_allocation_fails_once)
+{
+	void *kept = gb__alloc(1), *memory;
+
+	gb__alloc_fail_at(2);
+	memory = gb__alloc_zero(1);
+	CHECK(memory != NULL);
+	errno = 0;
+	CHECK(gb__realloc(kept, 100) == NULL);
+	CHECK_INT(errno, ENOMEM);
+	gb__free(kept); /* still there */
+	gb__free(memory);
+	memory = gb__alloc(1);
+	CHECK(memory != NULL);
+	gb__free(memory);
+}
+
+TEST(every_kind_can_fail)
+{
+	gb__alloc_fail_at(1);
+	CHECK(gb__alloc(1) == NULL);
+	gb__alloc_fail_at(1);
+	CHECK(gb__alloc_zero(1) == NULL);
+	gb__alloc_fail_at(1);
+	CHECK(gb__alloc_lines(1) == NULL);
+	gb__alloc_fail_at(1);
+	CHECK(gb__strdup("x") == NULL);
+}
+
+TEST(failure_can_be_called_off)
+{
+	void *memory;
+
+	gb__alloc_fail_at(1);
+	gb__alloc_fail_at(0);
+	memory = gb__alloc(1);
+	CHECK(memory != NULL);
+	gb__free(memory);
+}
+
+static void *allocate_elsewhere(void *arg)
+{
+	void *memory = gb__alloc(1);
+
+	*(uint64_t *)arg = memory ? gb__alloc_count() : 0;
+	gb__free(memory);
+	return NULL;
+}
+
+TEST(threads_count_and_fail_apart)
+{
+	uint64_t before = gb__alloc_count(), elsewhere = 0;
+	pthread_t thread;
+
+	gb__alloc_fail_at(1);
+	CHECK(pthread_create(&thread, NULL, allocate_elsewhere, &elsewhere) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK_INT(elsewhere, 1);
+	CHECK_INT(gb__alloc_count(), before);
+	CHECK(gb__alloc(1) == NULL);
+	CHECK_INT(gb__alloc_count(), before + 1);
+}

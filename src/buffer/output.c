@@ -1,0 +1,150 @@
+#include "buffer/output.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A large send is cut, so that memory comes and goes in the classes of the pool. */
+#define CHUNK_BYTES_MAX (32768u - sizeof(struct gb__chunk))
+
+static void chunk_append(struct gb__output *output, struct gb__chunk *chunk)
+{
+	if (output->tail) {
+		chunk->next = output->tail->next;
+		output->tail->next = chunk;
+	} else {
+		chunk->next = chunk;
+	}
+	output->tail = chunk;
+}
+
+static struct gb__chunk *head_remove(struct gb__output *output)
+{
+	struct gb__chunk *head = output->tail->next;
+
+	if (head == output->tail)
+		output->tail = NULL;
+	else
+		output->tail->next = head->next;
+	return head;
+}
+
+/* Drop what an append that ran out of memory added after `tail`, which held `end` valid bytes. */
+static void append_undo(
+	struct gb__output *output, struct gb__pool *pool, struct gb__chunk *tail, uint32_t end)
+{
+	struct gb__chunk *first, *chunk;
+
+	if (output->tail != tail) {
+		struct gb__chunk *head = tail ? output->tail->next : NULL;
+
+		first = tail ? tail->next : output->tail->next;
+		chunk = first;
+		for (bool last = false; !last;) {
+			struct gb__chunk *next = chunk->next;
+
+			last = chunk == output->tail;
+			gb__chunk_destroy(pool, chunk);
+			chunk = next;
+		}
+		if (tail)
+			tail->next = head;
+		output->tail = tail;
+	}
+	if (tail)
+		tail->end = end;
+}
+
+int gb__output_append(struct gb__output *output, struct gb__pool *pool, const void *data, size_t size)
+{
+	struct gb__chunk *tail = output->tail;
+	uint32_t tail_end = tail ? tail->end : 0;
+	const unsigned char *bytes = data;
+	size_t rest = size;
+
+	if (tail) {
+		size_t taken = gb__chunk_fill(tail, bytes, rest);
+
+		bytes += taken;
+		rest -= taken;
+	}
+	while (rest > 0) {
+		struct gb__chunk *chunk = gb__chunk_create(pool, gb__min(rest, CHUNK_BYTES_MAX));
+		size_t taken;
+
+		if (gb__unlikely(!chunk)) {
+			append_undo(output, pool, tail, tail_end);
+			return -ENOMEM;
+		}
+		taken = gb__chunk_fill(chunk, bytes, rest);
+		bytes += taken;
+		rest -= taken;
+		chunk_append(output, chunk);
+	}
+	output->bytes += size;
+	return 0;
+}
+
+int gb__output_append_shared(struct gb__output *output, struct gb__pool *pool, struct gb_buffer *buffer)
+{
+	struct gb__chunk *chunk = gb__chunk_create_shared(pool, buffer);
+
+	if (!chunk)
+		return -ENOMEM;
+	if (chunk->begin == chunk->end) {
+		gb__chunk_destroy(pool, chunk);
+		return 0;
+	}
+	output->bytes += chunk->end;
+	chunk_append(output, chunk);
+	return 0;
+}
+
+unsigned gb__output_vector(const struct gb__output *output, struct iovec *ret_parts, unsigned max)
+{
+	struct gb__chunk *chunk;
+	unsigned count = 0;
+
+	if (!output->tail)
+		return 0;
+	chunk = output->tail->next;
+	do {
+		if (count == max)
+			break;
+		ret_parts[count++] = (struct iovec){ chunk->data + chunk->begin, chunk->end - chunk->begin };
+		chunk = chunk->next;
+	} while (chunk != output->tail->next);
+	return count;
+}
+
+struct iovec gb__output_front(const struct gb__output *output)
+{
+	const struct gb__chunk *head = output->tail->next;
+
+	return (struct iovec){ head->data + head->begin, head->end - head->begin };
+}
+
+void gb__output_consume(struct gb__output *output, struct gb__pool *pool, size_t size)
+{
+	gb__assert(size <= output->bytes);
+	output->bytes -= size;
+	while (size > 0) {
+		struct gb__chunk *head = output->tail->next;
+		uint32_t part = head->end - head->begin;
+
+		if (size < part) {
+			head->begin += (uint32_t)size;
+			return;
+		}
+		size -= part;
+		gb__chunk_destroy(pool, head_remove(output));
+	}
+}
+
+void gb__output_clear(struct gb__output *output, struct gb__pool *pool)
+{
+	while (output->tail)
+		gb__chunk_destroy(pool, head_remove(output));
+	output->bytes = 0;
+}

@@ -1,0 +1,37 @@
+/**
+ * What a connection still has to send: a queue of chunks, in order.
+ *
+ * One pointer and a count while empty. The chunks form a ring whose last one is `tail`, so that both
+ * ends are at hand.
+ */
+#ifndef BUFFER_OUTPUT_H
+#define BUFFER_OUTPUT_H
+
+#include "buffer/pool.h"
+
+#include <stdbool.h>
+#include <sys/uio.h>
+
+struct gb__output {
+	struct gb__chunk *tail; /* NULL: nothing queued; tail->next is the head */
+	size_t bytes;           /* queued */
+};
+
+static inline bool gb__output_empty(const struct gb__output *output)
+{
+	return !output->tail;
+}
+
+/** Copy bytes to the end. Returns 0 or -ENOMEM (nothing was added). */
+int gb__output_append(struct gb__output *output, struct gb__pool *pool, const void *data, size_t size);
+/** Add a shared buffer to the end; takes a reference. Returns 0 or -ENOMEM. */
+int gb__output_append_shared(struct gb__output *output, struct gb__pool *pool, struct gb_buffer *buffer);
+/** Describe the front of the queue; returns the number of parts, at most `max`. */
+unsigned gb__output_vector(const struct gb__output *output, struct iovec *ret_parts, unsigned max);
+/** The first part alone. The queue is not empty. */
+struct iovec gb__output_front(const struct gb__output *output);
+/** Drop `size` bytes (at most what is queued) from the front; used-up chunks go back to the pool. */
+void gb__output_consume(struct gb__output *output, struct gb__pool *pool, size_t size);
+void gb__output_clear(struct gb__output *output, struct gb__pool *pool);
+
+#endif

@@ -1,0 +1,119 @@
+/* What all engines share: the table of kinds, slots, and the meaning of accept's errors. */
+#include "engine/engine.h"
+
+#include "base/alloc.h"
+#include "engine/poller/poller.h"
+#include "engine/ring/ring.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SLOTS_FIRST 64u
+#define SLOTS_NONE UINT32_MAX
+
+const struct gb__engine_kind gb__engine_kinds[] = {
+	{ .name = "io_uring", .ops = &gb__engine_proactor, .ring = &gb__ring_io_uring },
+	{ .name = "epoll", .ops = &gb__engine_reactor, .poller = &gb__poller_epoll },
+	{ .name = "poll", .ops = &gb__engine_reactor, .poller = &gb__poller_poll },
+	{ .name = "select", .ops = &gb__engine_reactor, .poller = &gb__poller_select },
+	{ .name = "blocking", .ops = &gb__engine_blocking },
+	{ .name = NULL },
+};
+
+int gb__engine_create(
+	const char *name, struct gb__engine_options options, struct gb__engine **ret, struct gb_error *error)
+{
+	for (const struct gb__engine_kind *kind = gb__engine_kinds; kind->name; kind++) {
+		int result;
+
+		if (strcmp(kind->name, name) != 0)
+			continue;
+		options.poller = kind->poller;
+		options.ring = kind->ring;
+		result = kind->ops->create(&options, ret, error);
+		if (result == 0)
+			(*ret)->name = kind->name;
+		return result;
+	}
+	return gb_error_set(error, -ENOTSUP, "engine \"%s\" is not part of this build", name);
+}
+
+void gb__engine_init(struct gb__engine *engine, const struct gb__engine_ops *ops, struct gb__os *os)
+{
+	*engine = (struct gb__engine){ .ops = ops, .os = os, .slots_free = SLOTS_NONE, .pid = getpid() };
+	gb__pool_init(&engine->pool);
+}
+
+void gb__engine_finish(struct gb__engine *engine)
+{
+	if (engine->pid == getpid()) {
+		gb__assert(engine->attached == 0);
+		gb__pool_finish(&engine->pool);
+	}
+	gb__free(engine->slots);
+	engine->slots = NULL;
+}
+
+static int slots_grow(struct gb__engine *engine)
+{
+	uint32_t size = engine->slots_size ? engine->slots_size * 2 : SLOTS_FIRST;
+	struct gb__endpoint **slots = gb__realloc(engine->slots, size * sizeof(*slots));
+
+	if (!slots)
+		return -ENOMEM;
+	for (uint32_t i = size; i-- > engine->slots_size;) {
+		slots[i] = (struct gb__endpoint *)((uintptr_t)engine->slots_free << 1 | 1u);
+		engine->slots_free = i;
+	}
+	engine->slots = slots;
+	engine->slots_size = size;
+	return 0;
+}
+
+int gb__engine_slot_take(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	uint32_t slot;
+
+	if (engine->slots_free == SLOTS_NONE && slots_grow(engine) < 0)
+		return -ENOMEM;
+	slot = engine->slots_free;
+	engine->slots_free = (uint32_t)((uintptr_t)engine->slots[slot] >> 1);
+	engine->slots[slot] = endpoint;
+	engine->attached++;
+	if (++engine->generation == 0)
+		engine->generation = 1;
+	endpoint->slot = slot;
+	endpoint->generation = engine->generation;
+	return 0;
+}
+
+void gb__engine_slot_give(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	gb__assert(engine->slots[endpoint->slot] == endpoint);
+	engine->slots[endpoint->slot] = (struct gb__endpoint *)((uintptr_t)engine->slots_free << 1 | 1u);
+	engine->slots_free = endpoint->slot;
+	engine->attached--;
+	endpoint->generation = 0;
+}
+
+enum gb__accept_verdict gb__accept_verdict(int error)
+{
+	switch (-error) {
+	case EAGAIN:
+		return GB__ACCEPT_NONE;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return GB__ACCEPT_EXHAUSTED;
+	case EBADF:
+	case EINVAL:
+	case ENOTSOCK:
+	case EFAULT:
+		return GB__ACCEPT_BROKEN;
+	default:
+		/* ECONNABORTED, EINTR, EPROTO, EPERM (firewall) and pending errors of the new connection */
+		return GB__ACCEPT_RETRY;
+	}
+}

@@ -1,0 +1,208 @@
+/**
+ * The contract between engines and the core: how bytes move between the kernel and an endpoint.
+ *
+ * An engine belongs to one thread (and one process: it does not survive fork). It knows endpoints
+ * with callbacks, never connections. The happy path of a stream:
+ *
+ *   attach -> input_start -> on_input* -> (the core queues output, flush) -> on_end(0) -> detach
+ *
+ * and the rules, the same for every engine and tested by one suite:
+ *
+ * - Every started operation completes exactly once, by its callback or by detach.
+ * - Callbacks happen inside `wait` only (plus on_connected/on_detached: also only inside wait), never
+ *   inside another engine call; they may call anything of the engine but `wait`.
+ * - After input_stop at most what the kernel had completed already still arrives by on_input; the
+ *   core keeps it. input_start may come at any time again.
+ * - After on_end no on_input follows. on_end(0) is the peer's FIN, else a negative errno. Output may
+ *   still be flushed after on_end(0).
+ * - flush sends as much as the kernel takes, in order. At most one send is in flight. While output
+ *   waits the engine watches for room by itself and says on_output whenever some left.
+ * - detach ends all interest; once it is done nothing is in flight, the engine holds no bytes of this
+ *   endpoint (unread ones were delivered, unsent ones are still in `output`), and the descriptor
+ *   still open belongs to the caller. The endpoint's memory must stay until then.
+ * - An endpoint that wants nothing is out of the poller: a hang-up that nobody asked about must not
+ *   spin (epoll reports ERR and HUP for an empty mask as well).
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "base/assert.h"
+#include "buffer/output.h"
+#include "os/os.h"
+
+#include <gearbox/error.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gb__engine;
+struct gb__endpoint;
+struct gb__stream;
+struct gb__poller_ops;
+struct gb__ring_ops;
+
+/** Writable bytes in front of what on_input delivers: a short partial message is moved there. */
+#define GB__INPUT_HEADROOM 512u
+
+enum gb__endpoint_kind {
+	GB__ENDPOINT_STREAM,   /* a connected or connecting socket: struct gb__stream */
+	GB__ENDPOINT_LISTENER, /* a listening socket */
+	GB__ENDPOINT_WATCH,    /* a foreign descriptor, watched for readiness */
+};
+
+/** What an endpoint wants of the engine at the moment; set by the engine's own functions. */
+enum { GB__WANT_INPUT = 1u, GB__WANT_OUTPUT = 2u };
+
+/** Same numbers as poll(2) and epoll(7). */
+enum { GB__READY_IN = 1u, GB__READY_OUT = 4u, GB__READY_ERROR = 8u, GB__READY_HANGUP = 16u };
+
+struct gb__endpoint_ops {
+	/** STREAM: bytes arrived, at least one; valid during the call, HEADROOM writable bytes before. */
+	void (*on_input)(struct gb__stream *stream, unsigned char *data, size_t size);
+	/** STREAM: the end of input: 0 for FIN, or a negative errno that also ends output. Once. */
+	void (*on_end)(struct gb__stream *stream, int error);
+	/** STREAM: queued output left after a flush that could not finish; 0, or a negative errno, once. */
+	void (*on_output)(struct gb__stream *stream, int error);
+	/** STREAM: the outgoing connection is established (0) or failed. */
+	void (*on_connected)(struct gb__stream *stream, int error);
+	/** LISTENER: a new descriptor, to be owned by the callee, or a negative errno (see os/socket.h). */
+	void (*on_accept)(struct gb__endpoint *listener, int fd);
+	/** WATCH: GB__READY_… bits; level-triggered: again and again until handled or unwatched. */
+	void (*on_ready)(struct gb__endpoint *watch, unsigned ready);
+	/** Any: a detach that returned 1 is done. */
+	void (*on_detached)(struct gb__endpoint *endpoint);
+};
+
+/** Embedded first in what it stands for. Fill ops, fd and kind; the rest is the engine's. */
+struct gb__endpoint {
+	const struct gb__endpoint_ops *ops;
+	int32_t fd;
+	uint32_t slot;       /* index in the engine's table while attached */
+	uint32_t generation; /* never 0; tells this attachment from earlier ones of the slot */
+	uint8_t kind;        /* enum gb__endpoint_kind */
+	uint8_t wants;       /* GB__WANT_… */
+	uint8_t armed;       /* engine: what is watched, respectively in flight */
+	uint8_t bits;        /* engine: further state */
+};
+
+struct gb__stream {
+	struct gb__endpoint endpoint;
+	struct gb__output output; /* the core appends, the engine consumes */
+};
+
+struct gb__engine_options {
+	struct gb__os *os;                   /* never NULL */
+	const struct gb__poller_ops *poller; /* reactor: which poller */
+	const struct gb__ring_ops *ring;     /* proactor: which ring */
+	unsigned accept_batch;               /* descriptors taken from a listener per turn; 0: a default */
+	bool accept_shared;                  /* others accept on the same listening sockets */
+	unsigned buffers;                    /* proactor: receive buffers, a power of two; 0: a default */
+	unsigned buffer_size;                /* proactor: of each, headroom apart; 0: a default */
+	unsigned entries;                    /* proactor: submission queue entries; 0: a default */
+	unsigned completions;                /* proactor: completion queue entries; 0: a default */
+	unsigned ring_mask; /* proactor: ring features not to use even where they work (tests) */
+};
+
+/** Counters, written by the engine's thread alone. */
+struct gb__engine_stats {
+	uint64_t waits;                    /* returns from the wait for events */
+	uint64_t events;                   /* events or completions handled */
+	uint64_t receives, sends, accepts; /* operations started */
+	uint64_t again;                    /* operations that would have blocked */
+	uint64_t starved;                  /* receives that found no buffer (ENOBUFS) */
+};
+
+enum {
+	GB__ENGINE_ONE_STREAM = 1u << 0, /* serves one incoming stream at a time: listeners rest meanwhile */
+};
+
+struct gb__engine_ops {
+	const char *name; /* kind: "blocking", "reactor", "proactor" */
+	unsigned caps;    /* GB__ENGINE_… */
+	/** Returns 0, or -ENOTSUP, -EPERM, -ENOSYS… with the reason, where the kernel refuses. */
+	int (*create)(
+		const struct gb__engine_options *options, struct gb__engine **ret, struct gb_error *error);
+	/** Everything must be detached. After fork the child may call it on the parent's engine to let go. */
+	void (*destroy)(struct gb__engine *engine);
+
+	/** Register. Returns 0, -ENOMEM, -GB_ELIMIT (the descriptor is too high for this engine). */
+	int (*attach)(struct gb__engine *engine, struct gb__endpoint *endpoint);
+	/** Returns 0 when done at once, 1 when on_detached follows. */
+	int (*detach)(struct gb__engine *engine, struct gb__endpoint *endpoint);
+
+	/** Begin, respectively end, delivering input (STREAM), accepting (LISTENER). Returns 0 or -ENOMEM… */
+	int (*input_start)(struct gb__engine *engine, struct gb__endpoint *endpoint);
+	void (*input_stop)(struct gb__engine *engine, struct gb__endpoint *endpoint);
+	/** Send what is queued. Returns 0 (all gone), 1 (on_output follows), or a negative errno (final). */
+	int (*flush)(struct gb__engine *engine, struct gb__stream *stream);
+	/** Begin an outgoing connection on an unconnected socket; on_connected follows. */
+	int (*connect)(struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address,
+		socklen_t size);
+	/** WATCH: report these GB__READY_… bits from now on; 0 rests. */
+	int (*watch)(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
+
+	/** Dispatch what happened, waiting up to `timeout_ns` (-1: for ever, 0: not) for something. */
+	int (*wait)(struct gb__engine *engine, int64_t timeout_ns);
+	/** Make a present or the next wait return. Thread: any. */
+	void (*wake)(struct gb__engine *engine);
+};
+
+/** The part that all engines share. */
+struct gb__engine {
+	const struct gb__engine_ops *ops;
+	struct gb__os *os;
+	const char *name;     /* as the axis says: "epoll", "io_uring", "blocking" */
+	struct gb__pool pool; /* chunks for input rests and output of this engine's streams */
+	struct gb__engine_stats stats;
+	struct gb__endpoint **slots; /* by slot; free ones hold (next << 1 | 1) */
+	uint32_t slots_size;         /* allocated */
+	uint32_t slots_free;         /* first free slot, or UINT32_MAX */
+	uint32_t attached;           /* endpoints */
+	uint32_t generation;         /* last one given out */
+	pid_t pid;                   /* creator: an engine does not survive fork */
+};
+
+extern const struct gb__engine_ops gb__engine_blocking, gb__engine_reactor, gb__engine_proactor;
+
+/** Slots, for engines: a token names an endpoint without pointing at it. */
+void gb__engine_init(struct gb__engine *engine, const struct gb__engine_ops *ops, struct gb__os *os);
+void gb__engine_finish(struct gb__engine *engine);
+int gb__engine_slot_take(struct gb__engine *engine, struct gb__endpoint *endpoint);
+void gb__engine_slot_give(struct gb__engine *engine, struct gb__endpoint *endpoint);
+
+/** The endpoint attached under slot and generation, or NULL. */
+static inline struct gb__endpoint *gb__engine_find(
+	const struct gb__engine *engine, uint32_t slot, uint32_t generation)
+{
+	struct gb__endpoint *endpoint;
+
+	if (gb__unlikely(slot >= engine->slots_size))
+		return NULL;
+	endpoint = engine->slots[slot];
+	if (gb__unlikely((uintptr_t)endpoint & 1u) || gb__unlikely(endpoint->generation != generation))
+		return NULL;
+	return endpoint;
+}
+
+/** By the axis' name; `options` keeps what the caller set besides poller and ring. */
+struct gb__engine_kind {
+	const char *name; /* "epoll" */
+	const struct gb__engine_ops *ops;
+	const struct gb__poller_ops *poller; /* reactor */
+	const struct gb__ring_ops *ring;     /* proactor */
+};
+/** The table of engines, ends with a NULL name. */
+extern const struct gb__engine_kind gb__engine_kinds[];
+int gb__engine_create(
+	const char *name, struct gb__engine_options options, struct gb__engine **ret, struct gb_error *error);
+
+/** What an errno of accept means (accept(2), "Error handling"). */
+enum gb__accept_verdict {
+	GB__ACCEPT_NONE,      /* nothing waits */
+	GB__ACCEPT_RETRY,     /* this connection is gone; go on */
+	GB__ACCEPT_EXHAUSTED, /* descriptors or memory ran out: rest, then go on */
+	GB__ACCEPT_BROKEN,    /* the listening socket itself is of no use */
+};
+enum gb__accept_verdict gb__accept_verdict(int error);
+
+#endif

@@ -1,0 +1,90 @@
+/* epoll(7), level-triggered: the kernel keeps the set, a wait costs what is ready. */
+#include "engine/poller/poller.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+static_assert((unsigned)EPOLLIN == GB__READY_IN && (unsigned)EPOLLOUT == GB__READY_OUT &&
+		(unsigned)EPOLLERR == GB__READY_ERROR && (unsigned)EPOLLHUP == GB__READY_HANGUP,
+	"same numbers");
+
+#define EVENTS_MAX 256u
+
+struct gb__poller {
+	int fd;
+	struct epoll_event events[EVENTS_MAX];
+};
+
+static int epoll_poller_create(struct gb__os *os, struct gb__poller **ret)
+{
+	struct gb__poller *poller = gb__alloc(sizeof(*poller));
+
+	(void)os;
+	if (!poller)
+		return -ENOMEM;
+	poller->fd = epoll_create1(EPOLL_CLOEXEC);
+	if (poller->fd < 0) {
+		int error = -errno;
+
+		gb__free(poller);
+		return error;
+	}
+	*ret = poller;
+	return 0;
+}
+
+static void epoll_poller_destroy(struct gb__poller *poller)
+{
+	close(poller->fd);
+	gb__free(poller);
+}
+
+static int control(struct gb__poller *poller, int operation, int fd, unsigned ready, uint64_t token)
+{
+	struct epoll_event event = { .events = ready, .data.u64 = token };
+
+	return epoll_ctl(poller->fd, operation, fd, &event) < 0 ? -errno : 0;
+}
+
+static int epoll_add(struct gb__poller *poller, int fd, unsigned ready, uint64_t token)
+{
+	return control(poller, EPOLL_CTL_ADD, fd, ready, token);
+}
+
+static int epoll_modify(struct gb__poller *poller, int fd, unsigned ready, uint64_t token)
+{
+	return control(poller, EPOLL_CTL_MOD, fd, ready, token);
+}
+
+static int epoll_remove(struct gb__poller *poller, int fd)
+{
+	return control(poller, EPOLL_CTL_DEL, fd, 0, 0);
+}
+
+static int epoll_poller_wait(
+	struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns)
+{
+	int count = epoll_wait(
+		poller->fd, poller->events, (int)gb__min(max, EVENTS_MAX), gb__poller_timeout_ms(timeout_ns));
+
+	if (count < 0)
+		return errno == EINTR ? 0 : -errno;
+	for (int i = 0; i < count; i++)
+		ret[i] = (struct gb__poll_event){ poller->events[i].data.u64, poller->events[i].events };
+	return count;
+}
+
+const struct gb__poller_ops gb__poller_epoll = {
+	.name = "epoll",
+	.caps = GB__POLLER_EXCLUSIVE,
+	.create = epoll_poller_create,
+	.destroy = epoll_poller_destroy,
+	.add = epoll_add,
+	.modify = epoll_modify,
+	.remove = epoll_remove,
+	.wait = epoll_poller_wait,
+};

@@ -1,0 +1,45 @@
+/**
+ * A demultiplexer: tells which descriptors are ready. One small file each.
+ *
+ * Level-triggered. Belongs to one engine. A descriptor is added at most once; a token comes back with
+ * each of its events. ERROR and HANGUP are reported whether asked for or not.
+ */
+#ifndef ENGINE_POLLER_POLLER_H
+#define ENGINE_POLLER_POLLER_H
+
+#include "engine/engine.h"
+
+struct gb__poller; /* each poller's own */
+
+struct gb__poll_event {
+	uint64_t token;
+	uint32_t ready; /* GB__READY_… */
+};
+
+enum { GB__POLLER_EXCLUSIVE = 1u << 0 /* can wake one of several waiters (EPOLLEXCLUSIVE) */ };
+
+struct gb__poller_ops {
+	const char *name;
+	unsigned caps;
+	int (*create)(struct gb__os *os, struct gb__poller **ret);
+	void (*destroy)(struct gb__poller *poller);
+	/** Returns 0, -ENOMEM, -GB_ELIMIT (the descriptor is too high: select). `ready` is not 0. */
+	int (*add)(struct gb__poller *poller, int fd, unsigned ready, uint64_t token);
+	int (*modify)(struct gb__poller *poller, int fd, unsigned ready, uint64_t token);
+	int (*remove)(struct gb__poller *poller, int fd);
+	/** Wait up to timeout_ns (-1: for ever), rounded up to what the call can tell. Returns the number
+	 *  of events, 0 on a timeout or an interruption, or a negative errno. */
+	int (*wait)(struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns);
+};
+
+/** Nanoseconds as the milliseconds of poll(2) and epoll_wait(2): rounded up, so that no timer fires early. */
+static inline int gb__poller_timeout_ms(int64_t timeout_ns)
+{
+	if (timeout_ns <= 0)
+		return timeout_ns < 0 ? -1 : 0;
+	return timeout_ns > (int64_t)INT32_MAX * 1000000 ? INT32_MAX : (int)((timeout_ns + 999999) / 1000000);
+}
+
+extern const struct gb__poller_ops gb__poller_select, gb__poller_poll, gb__poller_epoll;
+
+#endif

@@ -1,0 +1,365 @@
+/*
+ * The proactor: starts operations on a ring and dispatches their completions.
+ *
+ * Happy path of a message: a receive armed long ago completes with a provided buffer and goes on
+ * (multishot), on_input, the buffer returns to the ring, the core queues a reply and calls flush, which
+ * prepares a send; the next wait submits it together with everybody else's; its completion drops the
+ * bytes from the queue and says on_output. No system call and no allocation of its own.
+ *
+ * What can come between: a multishot operation ends early (completions without MORE re-arm it), the
+ * buffers run out (the receive is parked until some came back), the ring takes no more for the moment
+ * (the endpoint is put in line for the next turn), an operation is cancelled (it may succeed all the
+ * same), a completion arrives for an endpoint that is gone (its generation no longer matches; what it
+ * carries is given back).
+ */
+#include "engine/proactor.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SLOTS_MAX (1u << 24) /* what a token has room for */
+
+#define ENTRIES 512u
+#define QUEUE_ENTRIES 8192u /* completions */
+#define BUFFERS 1024u       /* the ring touches only as many as the load needs */
+#define BUFFER_SIZE (16u << 10)
+
+void gb__proactor_line_add(struct proactor *proactor, unsigned which, uint32_t slot)
+{
+	struct line *line = &proactor->lines[which];
+	uint32_t link = slot + 1;
+
+	if (proactor->slots[slot].next[which] != LINE_NOT)
+		return;
+	proactor->slots[slot].next[which] = LINE_END;
+	if (line->first == LINE_NOT)
+		line->first = link;
+	else
+		proactor->slots[line->last - 1].next[which] = link;
+	line->last = link;
+}
+
+/* The next endpoint in line for a buffer, or NULL; slots that are empty by now are passed over. */
+static struct gb__endpoint *starved_take(struct proactor *proactor)
+{
+	struct line *line = &proactor->lines[LINE_STARVED];
+
+	while (line->first != LINE_NOT) {
+		uint32_t slot = line->first - 1, next = proactor->slots[slot].next[LINE_STARVED];
+		struct gb__endpoint *endpoint = proactor->engine.slots[slot];
+
+		line->first = next == LINE_END ? LINE_NOT : next;
+		proactor->slots[slot].next[LINE_STARVED] = LINE_NOT;
+		if (!((uintptr_t)endpoint & 1u) && (endpoint->bits & STARVED))
+			return endpoint;
+	}
+	return NULL;
+}
+
+void gb__proactor_leave(struct proactor *proactor, struct gb__endpoint *endpoint)
+{
+	struct slot *slot = &proactor->slots[endpoint->slot];
+
+	gb__assert(!endpoint->armed);
+	gb__free(slot->memory); /* the target of a connect that never began */
+	slot->memory = NULL;
+	gb__engine_slot_give(&proactor->engine, endpoint);
+}
+
+/* Start, cancel or tell what could not be at its time. Returns whether the coming wait must not block. */
+static bool settle_lines(struct proactor *proactor)
+{
+	struct line *retries = &proactor->lines[LINE_RETRY], *starved = &proactor->lines[LINE_STARVED];
+	struct line turn = *retries;
+	struct gb__endpoint *endpoint;
+	bool told = false;
+
+	/* Those who come back into the line while it is worked off have their turn in the next wait. */
+	*retries = (struct line){ 0 };
+	for (uint32_t link = turn.first, next; link != LINE_NOT; link = next == LINE_END ? LINE_NOT : next) {
+		uint32_t slot = link - 1;
+
+		next = proactor->slots[slot].next[LINE_RETRY];
+		proactor->slots[slot].next[LINE_RETRY] = LINE_NOT;
+		endpoint = proactor->engine.slots[slot];
+		if ((uintptr_t)endpoint & 1u)
+			continue; /* left meanwhile */
+		if (gb__unlikely((endpoint->bits & END_HELD) &&
+			    gb__proactor_wants(endpoint, GB__WANT_INPUT) &&
+			    endpoint->kind == GB__ENDPOINT_STREAM)) {
+			gb__proactor_end(proactor, (struct gb__stream *)endpoint, proactor->slots[slot].end);
+			told = true;
+		} else {
+			gb__proactor_settle(proactor, endpoint);
+		}
+	}
+	while (proactor->credits && (endpoint = starved_take(proactor)) != NULL) {
+		endpoint->bits &= (uint8_t)~STARVED;
+		proactor->credits--;
+		gb__proactor_settle_input(proactor, endpoint);
+	}
+	return told || retries->first != LINE_NOT || starved->first != LINE_NOT;
+}
+
+static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+	int count;
+
+	gb__assert(!proactor->waiting);
+	proactor->waiting = true;
+	if (settle_lines(proactor))
+		timeout_ns = 0;
+	count = proactor->ops->wait(
+		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
+	engine->stats.waits++;
+	proactor->credits = 0;
+	for (int i = 0; i < count; i++)
+		gb__proactor_complete(proactor, &proactor->completions[i]);
+	if (count > 0)
+		engine->stats.events += (uint64_t)count;
+	/* Every buffer is back that no completion still to be taken holds: none does when these were all. */
+	if (count < (int)GB__PROACTOR_COMPLETIONS)
+		proactor->credits = proactor->buffers;
+	proactor->waiting = false;
+	return count;
+}
+
+static void proactor_wake(struct gb__engine *engine)
+{
+	engine->os->ops->event_signal(engine->os, ((struct proactor *)engine)->wakeup.fd);
+}
+
+static int slots_grow(struct proactor *proactor)
+{
+	struct slot *slots;
+
+	if (proactor->slots_size == proactor->engine.slots_size)
+		return 0;
+	slots = gb__realloc(proactor->slots, proactor->engine.slots_size * sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	memset(slots + proactor->slots_size, 0,
+		(proactor->engine.slots_size - proactor->slots_size) * sizeof(*slots));
+	proactor->slots = slots;
+	proactor->slots_size = proactor->engine.slots_size;
+	return 0;
+}
+
+static int proactor_attach(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+	int result = gb__engine_slot_take(engine, endpoint);
+
+	if (result < 0)
+		return result;
+	result = endpoint->slot < SLOTS_MAX ? slots_grow(proactor) : -GB_ELIMIT;
+	if (result < 0) {
+		gb__engine_slot_give(engine, endpoint);
+		return result;
+	}
+	endpoint->wants = endpoint->armed = endpoint->bits = 0;
+	if (proactor->buffer && endpoint->kind == GB__ENDPOINT_STREAM)
+		endpoint->bits = VIA_POLL_IN;
+	return 0;
+}
+
+/*
+ * A descriptor is free only once nothing is in flight on it: what is gets cancelled, by the next wait.
+ * Until then received bytes and accepted connections are still told, and sent bytes leave the queue,
+ * which therefore must not be cleared before.
+ */
+static int proactor_detach(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+
+	gb__assert(!(endpoint->bits & DETACHING));
+	endpoint->wants = 0;
+	if (!endpoint->armed) {
+		gb__proactor_leave(proactor, endpoint);
+		return 0;
+	}
+	endpoint->bits |= DETACHING;
+	gb__proactor_retry(proactor, endpoint);
+	return 1;
+}
+
+static int proactor_input_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+
+	gb__assert(!(endpoint->bits & DETACHING));
+	endpoint->wants |= GB__WANT_INPUT;
+	if (endpoint->bits & END_HELD)
+		gb__proactor_retry(proactor, endpoint);
+	else
+		gb__proactor_settle_input(proactor, endpoint);
+	return 0;
+}
+
+/* Most pauses are over before the next wait, which cancels what is then still not wanted. */
+static void proactor_input_stop(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	endpoint->wants &= (uint8_t)~GB__WANT_INPUT;
+	if (endpoint->armed & ARMED_IN)
+		gb__proactor_retry((struct proactor *)engine, endpoint);
+}
+
+static int proactor_flush(struct gb__engine *engine, struct gb__stream *stream)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+
+	gb__assert(!(endpoint->bits & DETACHING));
+	if (gb__output_empty(&stream->output))
+		return 0;
+	if (endpoint->bits & BROKEN)
+		return -EPIPE;
+	endpoint->wants |= GB__WANT_OUTPUT;
+	gb__proactor_settle_output((struct proactor *)engine, stream);
+	return 1;
+}
+
+static int proactor_connect(
+	struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address, socklen_t size)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	struct target *target;
+
+	if (size > sizeof(target->address))
+		return -EINVAL;
+	target = gb__alloc(sizeof(*target));
+	if (!target)
+		return -ENOMEM;
+	memcpy(&target->address, address, size);
+	target->size = size;
+	gb__assert(!proactor->slots[endpoint->slot].memory);
+	proactor->slots[endpoint->slot].memory = target;
+	endpoint->bits |= CONNECTING;
+	gb__proactor_settle_output(proactor, stream);
+	return 0;
+}
+
+static int proactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready)
+{
+	gb__assert(!(endpoint->bits & DETACHING));
+	endpoint->wants = (uint8_t)(ready & WATCHED);
+	/* One that rests now may be wanted again before the next wait, which cancels it otherwise. */
+	if (endpoint->armed)
+		gb__proactor_retry((struct proactor *)engine, endpoint);
+	else
+		gb__proactor_settle_watch((struct proactor *)engine, endpoint);
+	return 0;
+}
+
+static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
+{
+	struct proactor *proactor = gb__container_of(watch, struct proactor, wakeup);
+
+	(void)ready;
+	proactor->engine.os->ops->event_clear(proactor->engine.os, watch->fd);
+}
+
+static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
+
+static void proactor_destroy(struct gb__engine *engine)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+	bool own = engine->pid == getpid();
+
+	if (!proactor)
+		return;
+	if (own && proactor->wakeup.generation) {
+		/* Its poll ends with the ring. */
+		proactor->wakeup.armed = 0;
+		gb__proactor_leave(proactor, &proactor->wakeup);
+	}
+	if (own)
+		gb__assert(engine->attached == 0);
+	if (proactor->ring)
+		proactor->ops->destroy(proactor->ring);
+	if (proactor->wakeup.fd >= 0)
+		engine->os->ops->close(engine->os, proactor->wakeup.fd);
+	while (proactor->vectors)
+		gb__free(gb__proactor_vector_take(proactor));
+	gb__free(proactor->buffer);
+	gb__free(proactor->slots);
+	gb__engine_finish(engine);
+	gb__free(proactor);
+}
+
+static int proactor_create(
+	const struct gb__engine_options *options, struct gb__engine **ret, struct gb_error *error)
+{
+	struct gb__ring_options ring_options = {
+		.os = options->os,
+		.entries = options->entries ? options->entries : ENTRIES,
+		.completions = options->completions ? options->completions : QUEUE_ENTRIES,
+		.buffers = options->buffers ? options->buffers : BUFFERS,
+		.buffer_size = options->buffer_size ? options->buffer_size : BUFFER_SIZE,
+		.headroom = GB__INPUT_HEADROOM,
+		.mask = options->ring_mask,
+	};
+	struct proactor *proactor = gb__alloc_zero(sizeof(*proactor));
+	unsigned features;
+	int result;
+
+	if (!proactor)
+		return gb_error_set(error, -ENOMEM, "no memory for an event loop");
+	gb__engine_init(&proactor->engine, &gb__engine_proactor, options->os);
+	proactor->engine.name = options->ring->name;
+	proactor->ops = options->ring;
+	proactor->buffers = proactor->credits = ring_options.buffers;
+	proactor->buffer_size = ring_options.buffer_size;
+	proactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
+
+	result = proactor->ops->create(&ring_options, &proactor->ring, error);
+	if (result < 0)
+		goto fail;
+	features = proactor->ops->features(proactor->ring);
+	proactor->multishot_accept = (features & GB__RING_MULTISHOT_ACCEPT) && !options->accept_shared;
+	proactor->multishot_recv = features & GB__RING_MULTISHOT_RECV;
+	if (!(features & GB__RING_PROVIDED_BUFFERS)) {
+		proactor->buffer = gb__alloc(GB__INPUT_HEADROOM + proactor->buffer_size);
+		if (!proactor->buffer) {
+			result = gb_error_set(error, -ENOMEM, "no memory for an event loop");
+			goto fail;
+		}
+	}
+	result = options->os->ops->event_create(options->os);
+	if (result < 0) {
+		gb_error_set(error, result, "cannot make a wake-up descriptor: %s", gb_strerror(result));
+		goto fail;
+	}
+	proactor->wakeup.fd = result;
+	result = proactor_attach(&proactor->engine, &proactor->wakeup);
+	if (result < 0) {
+		gb_error_set(error, result, "no memory for an event loop");
+		goto fail;
+	}
+	proactor_watch(&proactor->engine, &proactor->wakeup, GB__READY_IN);
+	*ret = &proactor->engine;
+	return 0;
+
+fail:
+	proactor_destroy(&proactor->engine);
+	return result;
+}
+
+const struct gb__engine_ops gb__engine_proactor = {
+	.name = "proactor",
+	.create = proactor_create,
+	.destroy = proactor_destroy,
+	.attach = proactor_attach,
+	.detach = proactor_detach,
+	.input_start = proactor_input_start,
+	.input_stop = proactor_input_stop,
+	.flush = proactor_flush,
+	.connect = proactor_connect,
+	.watch = proactor_watch,
+	.wait = proactor_wait,
+	.wake = proactor_wake,
+};

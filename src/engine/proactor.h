@@ -1,0 +1,125 @@
+/**
+ * What the three files of the proactor share: proactor.c is the engine, proactor_start.c starts operations
+ * and cancels them, proactor_complete.c handles their completions.
+ *
+ * `wants` of an endpoint is what the core wants, `armed` what is in flight, and settling brings one to the
+ * other. It is harmless at any time, so that whatever is undone needs only to be put in line for it. One
+ * receive (accept, poll) and one send (connect, poll) are in flight per descriptor at most, and none
+ * starts before the cancelling of its predecessor is over, since both carry the same token.
+ */
+#ifndef ENGINE_PROACTOR_H
+#define ENGINE_PROACTOR_H
+
+#include "engine/engine.h"
+#include "engine/ring/ring.h"
+
+#define GB__PROACTOR_COMPLETIONS 256u /* handled per turn */
+#define GB__PROACTOR_PARTS 32u        /* of one send */
+
+enum { ARMED_IN = 1u, ARMED_OUT = 2u, ARMED_CANCEL_IN = 4u, ARMED_CANCEL_OUT = 8u };
+
+/* endpoint.bits; a watch keeps the mask it is armed with there, below DETACHING */
+enum {
+	VIA_POLL_IN = 1u << 0,  /* the operation for input is (to be) a poll: the socket first, bytes later */
+	VIA_POLL_OUT = 1u << 1, /* the same for output */
+	CONNECTING = 1u << 2,
+	STARVED = 1u << 3,  /* no buffer for its receive: in line for one */
+	ENDED = 1u << 4,    /* nothing more will be received */
+	END_HELD = 1u << 5, /* … but on_end was not told, since input was not wanted */
+	BROKEN = 1u << 6,   /* sending failed for good */
+	DETACHING = 1u << 7,
+};
+
+#define WATCHED (GB__READY_IN | GB__READY_OUT)
+static_assert(!(WATCHED & DETACHING), "a watch's mask lies below DETACHING");
+
+enum operation {
+	OP_RECV,
+	OP_ACCEPT,
+	OP_POLL_IN,
+	OP_SEND,
+	OP_POLL_OUT,
+	OP_CONNECT,
+	OP_WATCH,
+	OP_CANCEL_IN,
+	OP_CANCEL_OUT
+};
+
+/* Endpoints in line, by slot. One that leaves its slot stays in line: its successor is settled instead. */
+enum { LINE_RETRY, LINE_STARVED, LINES };
+#define LINE_NOT 0u /* links hold slot + 1 */
+#define LINE_END UINT32_MAX
+
+struct line {
+	uint32_t first, last; /* slot + 1, or LINE_NOT */
+};
+
+/* What a slot needs besides the endpoint. */
+struct slot {
+	void *memory; /* of the operation for output in flight: struct vector, or struct target */
+	uint32_t next[LINES];
+	int32_t end; /* with END_HELD */
+};
+
+struct vector {
+	struct vector *next;
+	struct msghdr message;
+	struct iovec parts[GB__PROACTOR_PARTS];
+};
+
+struct target {
+	struct sockaddr_storage address;
+	socklen_t size;
+};
+
+struct proactor {
+	struct gb__engine engine;
+	const struct gb__ring_ops *ops;
+	struct gb__ring *ring;
+	bool multishot_accept, multishot_recv;
+	bool waiting;
+	struct slot *slots;
+	uint32_t slots_size;
+	struct line lines[LINES];
+	unsigned buffers, credits; /* receives that may be armed for those who starve */
+	struct vector *vectors;    /* free ones */
+	unsigned vectors_count;
+	unsigned char *buffer; /* without provided buffers: of all, one receive at a time */
+	uint32_t buffer_size;
+	struct gb__endpoint wakeup;
+	struct gb__completion completions[GB__PROACTOR_COMPLETIONS];
+};
+
+static inline bool gb__proactor_wants(const struct gb__endpoint *endpoint, unsigned what)
+{
+	return endpoint->wants & what;
+}
+
+/* proactor.c */
+
+/** Put a slot into line, unless it is. */
+void gb__proactor_line_add(struct proactor *proactor, unsigned which, uint32_t slot);
+static inline void gb__proactor_retry(struct proactor *proactor, const struct gb__endpoint *endpoint)
+{
+	gb__proactor_line_add(proactor, LINE_RETRY, endpoint->slot);
+}
+/** Nothing is in flight: give the slot back. */
+void gb__proactor_leave(struct proactor *proactor, struct gb__endpoint *endpoint);
+
+/* proactor_start.c */
+
+/** Start what is wanted, cancel what is not; what the ring does not take now is put in line. */
+void gb__proactor_settle(struct proactor *proactor, struct gb__endpoint *endpoint);
+void gb__proactor_settle_input(struct proactor *proactor, struct gb__endpoint *endpoint);
+void gb__proactor_settle_output(struct proactor *proactor, struct gb__stream *stream);
+void gb__proactor_settle_watch(struct proactor *proactor, struct gb__endpoint *watch);
+struct vector *gb__proactor_vector_take(struct proactor *proactor);
+void gb__proactor_vector_give(struct proactor *proactor, struct vector *vector);
+
+/* proactor_complete.c */
+
+void gb__proactor_complete(struct proactor *proactor, const struct gb__completion *completion);
+/** The end of input: told, held until input is wanted, or dropped when leaving. */
+void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int error);
+
+#endif

@@ -1,0 +1,285 @@
+/* The proactor's completion handlers: from a result to the endpoint's callback, and to what comes next. */
+#include "engine/proactor.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+
+/* After the callbacks of a completion: the endpoint may be gone, or be ready to. */
+static void conclude(struct proactor *proactor, uint32_t slot, uint32_t generation)
+{
+	struct gb__endpoint *endpoint = gb__engine_find(&proactor->engine, slot, generation);
+
+	if (gb__unlikely(!endpoint))
+		return;
+	if (gb__unlikely((endpoint->bits & DETACHING) && !endpoint->armed)) {
+		gb__proactor_leave(proactor, endpoint);
+		endpoint->ops->on_detached(endpoint);
+		return;
+	}
+	gb__proactor_settle(proactor, endpoint);
+}
+
+void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int error)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+
+	endpoint->bits |= ENDED;
+	if (endpoint->bits & DETACHING)
+		return; /* a FIN is found again by whoever reads next, an error by whoever writes */
+	if (!gb__proactor_wants(endpoint, GB__WANT_INPUT)) {
+		endpoint->bits |= END_HELD;
+		proactor->slots[endpoint->slot].end = error;
+		return;
+	}
+	endpoint->bits &= (uint8_t)~END_HELD;
+	endpoint->wants &= (uint8_t)~GB__WANT_INPUT;
+	if (error) {
+		endpoint->bits |= BROKEN;
+		endpoint->wants = 0;
+	}
+	endpoint->ops->on_end(stream, error);
+}
+
+/* A receive's result that is not bytes. */
+static void received_nothing(struct proactor *proactor, struct gb__stream *stream, int result)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+
+	switch (result) {
+	case -ECANCELED:
+	case -EINTR:
+		break;
+	case -EAGAIN: /* a spurious wake-up, or a kernel that minds O_NONBLOCK */
+		proactor->engine.stats.again++;
+		endpoint->bits |= VIA_POLL_IN;
+		break;
+	case -ENOBUFS:
+		proactor->engine.stats.starved++;
+		endpoint->bits |= STARVED;
+		gb__proactor_line_add(proactor, LINE_STARVED, endpoint->slot);
+		break;
+	default:
+		gb__proactor_end(proactor, stream, result);
+	}
+}
+
+static void recv_completed(
+	struct proactor *proactor, struct gb__stream *stream, const struct gb__completion *completion)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	uint32_t slot = endpoint->slot, generation = endpoint->generation;
+	bool more = completion->flags & GB__COMPLETION_MORE;
+
+	if (gb__unlikely(!more))
+		endpoint->armed &= (uint8_t)~ARMED_IN;
+	if (gb__likely(completion->result > 0)) {
+		gb__assert(completion->flags & GB__COMPLETION_BUFFER);
+		endpoint->ops->on_input(stream, proactor->ops->buffer(proactor->ring, completion->buffer),
+			(size_t)completion->result);
+	} else if (!more) {
+		received_nothing(proactor, stream, completion->result);
+	}
+	if (gb__unlikely(!more))
+		conclude(proactor, slot, generation);
+}
+
+/* Without provided buffers: readable now, so that one buffer serves all and the idle hold none. */
+static void read_now(struct proactor *proactor, struct gb__stream *stream)
+{
+	struct gb__os *os = proactor->engine.os;
+	unsigned char *data = proactor->buffer + GB__INPUT_HEADROOM;
+	ssize_t size = os->ops->recv(os, stream->endpoint.fd, data, proactor->buffer_size);
+
+	proactor->engine.stats.receives++;
+	if (size > 0)
+		stream->endpoint.ops->on_input(stream, data, (size_t)size);
+	else
+		received_nothing(proactor, stream, (int)size);
+}
+
+static void poll_in_completed(struct proactor *proactor, struct gb__endpoint *endpoint, int result)
+{
+	uint32_t slot = endpoint->slot, generation = endpoint->generation;
+
+	endpoint->armed &= (uint8_t)~ARMED_IN;
+	if (endpoint->kind == GB__ENDPOINT_LISTENER || !proactor->buffer)
+		endpoint->bits &= (uint8_t)~VIA_POLL_IN; /* what polling stood in for is tried again */
+	else if (result >= 0 && gb__proactor_wants(endpoint, GB__WANT_INPUT))
+		read_now(proactor, (struct gb__stream *)endpoint);
+	conclude(proactor, slot, generation);
+}
+
+static void accept_completed(
+	struct proactor *proactor, struct gb__endpoint *listener, const struct gb__completion *completion)
+{
+	uint32_t slot = listener->slot, generation = listener->generation;
+	bool more = completion->flags & GB__COMPLETION_MORE;
+	int result = completion->result;
+
+	if (!more)
+		listener->armed &= (uint8_t)~ARMED_IN;
+	if (result >= 0) {
+		listener->ops->on_accept(listener, result);
+	} else if (result != -ECANCELED) {
+		switch (gb__accept_verdict(result)) {
+		case GB__ACCEPT_NONE:
+			proactor->engine.stats.again++;
+			if (!more)
+				listener->bits |= VIA_POLL_IN;
+			break;
+		case GB__ACCEPT_RETRY:
+			break;
+		default:
+			if (gb__proactor_wants(listener, GB__WANT_INPUT))
+				listener->ops->on_accept(listener, result);
+		}
+	}
+	if (!more)
+		conclude(proactor, slot, generation);
+}
+
+static void send_completed(struct proactor *proactor, struct gb__stream *stream, int result)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	uint32_t slot = endpoint->slot, generation = endpoint->generation;
+	struct slot *side = &proactor->slots[slot];
+
+	endpoint->armed &= (uint8_t)~ARMED_OUT;
+	if (gb__unlikely(side->memory)) {
+		gb__proactor_vector_give(proactor, side->memory);
+		side->memory = NULL;
+	}
+	if (gb__likely(result > 0)) {
+		gb__output_consume(&stream->output, &proactor->engine.pool, (size_t)result);
+		if (gb__output_empty(&stream->output))
+			endpoint->wants &= (uint8_t)~GB__WANT_OUTPUT;
+		if (!(endpoint->bits & (DETACHING | BROKEN)))
+			endpoint->ops->on_output(stream, 0);
+	} else if (result == 0 || result == -EAGAIN) {
+		proactor->engine.stats.again++;
+		endpoint->bits |= VIA_POLL_OUT;
+	} else if (result != -ECANCELED && result != -EINTR) {
+		bool told = endpoint->bits & (DETACHING | BROKEN);
+
+		endpoint->bits |= BROKEN;
+		endpoint->wants &= (uint8_t)~GB__WANT_OUTPUT;
+		if (!told)
+			endpoint->ops->on_output(stream, result);
+	}
+	conclude(proactor, slot, generation);
+}
+
+static void connect_decided(struct proactor *proactor, struct gb__stream *stream, int result)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	struct slot *side = &proactor->slots[endpoint->slot];
+	struct gb__os *os = proactor->engine.os;
+
+	if (endpoint->bits & DETACHING)
+		return;
+	if (result == 0)
+		result = os->ops->connect_result(os, endpoint->fd);
+	gb__free(side->memory);
+	side->memory = NULL;
+	endpoint->bits &= (uint8_t)~CONNECTING;
+	endpoint->ops->on_connected(stream, result);
+}
+
+static void connect_completed(struct proactor *proactor, struct gb__stream *stream, int result)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	uint32_t slot = endpoint->slot, generation = endpoint->generation;
+
+	endpoint->armed &= (uint8_t)~ARMED_OUT;
+	if (result == -EINPROGRESS || result == -EALREADY || result == -EINTR)
+		endpoint->bits |=
+			VIA_POLL_OUT; /* it goes on without us: writable when decided (connect(2)) */
+	else if (result != -ECANCELED)
+		connect_decided(proactor, stream, result == -EISCONN ? 0 : result);
+	conclude(proactor, slot, generation);
+}
+
+static void poll_out_completed(struct proactor *proactor, struct gb__stream *stream, int result)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	uint32_t slot = endpoint->slot, generation = endpoint->generation;
+
+	endpoint->armed &= (uint8_t)~ARMED_OUT;
+	endpoint->bits &= (uint8_t)~VIA_POLL_OUT;
+	if ((endpoint->bits & CONNECTING) && result != -ECANCELED)
+		connect_decided(proactor, stream, gb__min(result, 0));
+	conclude(proactor, slot, generation);
+}
+
+static void watch_completed(struct proactor *proactor, struct gb__endpoint *watch, int result)
+{
+	uint32_t slot = watch->slot, generation = watch->generation;
+	unsigned ready = 0;
+
+	watch->armed &= (uint8_t)~ARMED_IN;
+	if (result > 0)
+		ready = (unsigned)result & (watch->wants | GB__READY_ERROR | GB__READY_HANGUP);
+	else if (result != -ECANCELED && result != -EINTR)
+		ready = GB__READY_ERROR;
+	if (ready && watch->wants)
+		watch->ops->on_ready(watch, ready);
+	conclude(proactor, slot, generation);
+}
+
+/* The target may be on its way all the same; if not, the next turn cancels again. */
+static void cancel_completed(struct proactor *proactor, struct gb__endpoint *endpoint, unsigned armed)
+{
+	endpoint->armed &= (uint8_t)~armed;
+	if (endpoint->armed)
+		gb__proactor_retry(proactor, endpoint);
+	else
+		conclude(proactor, endpoint->slot, endpoint->generation);
+}
+
+void gb__proactor_complete(struct proactor *proactor, const struct gb__completion *completion)
+{
+	enum operation operation = (enum operation)(completion->token >> 32 & 0xff);
+	struct gb__endpoint *endpoint = gb__engine_find(
+		&proactor->engine, (uint32_t)(completion->token >> 40), (uint32_t)completion->token);
+
+	if (gb__likely(endpoint)) {
+		struct gb__stream *stream = (struct gb__stream *)endpoint;
+
+		switch (operation) {
+		case OP_RECV:
+			recv_completed(proactor, stream, completion);
+			break;
+		case OP_SEND:
+			send_completed(proactor, stream, completion->result);
+			break;
+		case OP_ACCEPT:
+			accept_completed(proactor, endpoint, completion);
+			break;
+		case OP_POLL_IN:
+			poll_in_completed(proactor, endpoint, completion->result);
+			break;
+		case OP_POLL_OUT:
+			poll_out_completed(proactor, stream, completion->result);
+			break;
+		case OP_CONNECT:
+			connect_completed(proactor, stream, completion->result);
+			break;
+		case OP_WATCH:
+			watch_completed(proactor, endpoint, completion->result);
+			break;
+		case OP_CANCEL_IN:
+			cancel_completed(proactor, endpoint, ARMED_CANCEL_IN);
+			break;
+		case OP_CANCEL_OUT:
+			cancel_completed(proactor, endpoint, ARMED_CANCEL_OUT);
+			break;
+		}
+	} else if (operation == OP_ACCEPT && completion->result >= 0) {
+		proactor->engine.os->ops->close(proactor->engine.os, completion->result);
+	}
+	if (completion->flags & GB__COMPLETION_BUFFER) {
+		proactor->ops->buffer_return(proactor->ring, completion->buffer);
+		proactor->credits++;
+	}
+}

@@ -1,0 +1,188 @@
+/* The proactor's initiator: starts operations on the ring, and cancels them. */
+#include "engine/proactor.h"
+
+#include "base/alloc.h"
+
+#define VECTORS_KEPT_MAX 64u
+
+static uint64_t token_of(const struct gb__endpoint *endpoint, enum operation operation)
+{
+	return (uint64_t)endpoint->slot << 40 | (uint64_t)operation << 32 | endpoint->generation;
+}
+
+struct vector *gb__proactor_vector_take(struct proactor *proactor)
+{
+	struct vector *vector = proactor->vectors;
+
+	if (!vector)
+		return gb__alloc(sizeof(*vector));
+	proactor->vectors = vector->next;
+	proactor->vectors_count--;
+	return vector;
+}
+
+void gb__proactor_vector_give(struct proactor *proactor, struct vector *vector)
+{
+	if (proactor->vectors_count == VECTORS_KEPT_MAX) {
+		gb__free(vector);
+		return;
+	}
+	vector->next = proactor->vectors;
+	proactor->vectors = vector;
+	proactor->vectors_count++;
+}
+
+/* Starting: each returns 0 or -EBUSY. */
+
+static int input_begin(struct proactor *proactor, struct gb__endpoint *endpoint)
+{
+	struct gb__engine_stats *stats = &proactor->engine.stats;
+	int fd = endpoint->fd;
+
+	if (endpoint->bits & VIA_POLL_IN)
+		return proactor->ops->poll(proactor->ring, fd, GB__READY_IN, token_of(endpoint, OP_POLL_IN));
+	if (endpoint->kind == GB__ENDPOINT_LISTENER) {
+		stats->accepts++;
+		return proactor->ops->accept(
+			proactor->ring, fd, proactor->multishot_accept, token_of(endpoint, OP_ACCEPT));
+	}
+	stats->receives++;
+	return proactor->ops->recv(proactor->ring, fd, proactor->multishot_recv, token_of(endpoint, OP_RECV));
+}
+
+/* What is sent stays as it is until the completion; bytes appended meanwhile lie behind it. */
+static int send_begin(struct proactor *proactor, struct gb__stream *stream)
+{
+	const struct gb__output *output = &stream->output;
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	uint64_t token = token_of(endpoint, OP_SEND);
+	struct vector *vector = NULL;
+	struct iovec front;
+	int result;
+
+	proactor->engine.stats.sends++;
+	if (gb__unlikely(output->tail->next != output->tail))
+		vector = gb__proactor_vector_take(proactor);
+	if (gb__likely(!vector)) { /* one part, or no memory to name more */
+		front = gb__output_front(output);
+		return proactor->ops->send(
+			proactor->ring, endpoint->fd, front.iov_base, (uint32_t)front.iov_len, token);
+	}
+	vector->message = (struct msghdr){ .msg_iov = vector->parts,
+		.msg_iovlen = gb__output_vector(output, vector->parts, GB__PROACTOR_PARTS) };
+	result = proactor->ops->sendmsg(proactor->ring, endpoint->fd, &vector->message, token);
+	if (result == 0)
+		proactor->slots[endpoint->slot].memory = vector;
+	else
+		gb__proactor_vector_give(proactor, vector);
+	return result;
+}
+
+static int output_begin(struct proactor *proactor, struct gb__stream *stream)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	const struct target *target;
+
+	if (endpoint->bits & VIA_POLL_OUT)
+		return proactor->ops->poll(
+			proactor->ring, endpoint->fd, GB__READY_OUT, token_of(endpoint, OP_POLL_OUT));
+	if (!(endpoint->bits & CONNECTING))
+		return send_begin(proactor, stream);
+	target = proactor->slots[endpoint->slot].memory;
+	return proactor->ops->connect(proactor->ring, endpoint->fd, (const struct sockaddr *)&target->address,
+		target->size, token_of(endpoint, OP_CONNECT));
+}
+
+/* Note what was begun, or come back to it. */
+static void begun(struct proactor *proactor, struct gb__endpoint *endpoint, unsigned armed, int result)
+{
+	if (gb__likely(result == 0))
+		endpoint->armed |= (uint8_t)armed;
+	else
+		gb__proactor_retry(proactor, endpoint);
+}
+
+static void input_cancel(struct proactor *proactor, struct gb__endpoint *endpoint)
+{
+	enum operation operation = OP_RECV;
+
+	if (endpoint->kind == GB__ENDPOINT_WATCH)
+		operation = OP_WATCH;
+	else if (endpoint->bits & VIA_POLL_IN)
+		operation = OP_POLL_IN;
+	else if (endpoint->kind == GB__ENDPOINT_LISTENER)
+		operation = OP_ACCEPT;
+	begun(proactor, endpoint, ARMED_CANCEL_IN,
+		proactor->ops->cancel(
+			proactor->ring, token_of(endpoint, operation), token_of(endpoint, OP_CANCEL_IN)));
+}
+
+static void output_cancel(struct proactor *proactor, struct gb__endpoint *endpoint)
+{
+	enum operation operation = OP_SEND;
+
+	if (endpoint->bits & VIA_POLL_OUT)
+		operation = OP_POLL_OUT;
+	else if (endpoint->bits & CONNECTING)
+		operation = OP_CONNECT;
+	begun(proactor, endpoint, ARMED_CANCEL_OUT,
+		proactor->ops->cancel(
+			proactor->ring, token_of(endpoint, operation), token_of(endpoint, OP_CANCEL_OUT)));
+}
+
+void gb__proactor_settle_watch(struct proactor *proactor, struct gb__endpoint *watch)
+{
+	unsigned mask = watch->bits & WATCHED;
+
+	if (watch->armed & ARMED_CANCEL_IN)
+		return;
+	if (watch->armed & ARMED_IN) {
+		if (watch->wants != mask)
+			input_cancel(proactor, watch);
+	} else if (watch->wants) {
+		watch->bits = watch->wants; /* not DETACHING, which wants nothing */
+		begun(proactor, watch, ARMED_IN,
+			proactor->ops->poll(
+				proactor->ring, watch->fd, watch->wants, token_of(watch, OP_WATCH)));
+	}
+}
+
+void gb__proactor_settle_input(struct proactor *proactor, struct gb__endpoint *endpoint)
+{
+	if (endpoint->armed & ARMED_CANCEL_IN)
+		return;
+	if (endpoint->armed & ARMED_IN) {
+		if (!gb__proactor_wants(endpoint, GB__WANT_INPUT))
+			input_cancel(proactor, endpoint);
+	} else if (gb__proactor_wants(endpoint, GB__WANT_INPUT) &&
+		!(endpoint->bits & (CONNECTING | STARVED | ENDED))) {
+		begun(proactor, endpoint, ARMED_IN, input_begin(proactor, endpoint));
+	}
+}
+
+void gb__proactor_settle_output(struct proactor *proactor, struct gb__stream *stream)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+
+	if (endpoint->armed & ARMED_CANCEL_OUT)
+		return;
+	if (endpoint->armed & ARMED_OUT) {
+		/* Nobody takes back what he asked to send, but for leaving. */
+		if (endpoint->bits & DETACHING)
+			output_cancel(proactor, endpoint);
+	} else if (gb__proactor_wants(endpoint, GB__WANT_OUTPUT) ||
+		(endpoint->bits & (CONNECTING | DETACHING)) == CONNECTING) {
+		begun(proactor, endpoint, ARMED_OUT, output_begin(proactor, stream));
+	}
+}
+
+void gb__proactor_settle(struct proactor *proactor, struct gb__endpoint *endpoint)
+{
+	if (endpoint->kind == GB__ENDPOINT_WATCH) {
+		gb__proactor_settle_watch(proactor, endpoint);
+	} else {
+		gb__proactor_settle_input(proactor, endpoint);
+		if (endpoint->kind == GB__ENDPOINT_STREAM)
+			gb__proactor_settle_output(proactor, (struct gb__stream *)endpoint);
+	}
+}

@@ -1,0 +1,399 @@
+/*
+ * The reactor: turns readiness into bytes.
+ *
+ * Happy path of a message: the poller says readable, one recv into the engine's buffer, on_input, the
+ * core queues a reply and calls flush, one send. Ways it can fail: recv answers EAGAIN although ready
+ * (nothing happens, the poller tells again), an error or FIN (on_end), send takes a part (the rest waits
+ * for writability, then on_output), the endpoint goes away in a callback (its generation no longer
+ * matches, later events of the same wait are dropped).
+ *
+ * `armed` is what the poller watches, `wants` what the core wants. They are brought together eagerly
+ * when something is wanted and lazily when it no longer is: most pauses are over before the next event.
+ */
+#include "engine/reactor.h"
+
+#include "base/alloc.h"
+#include "engine/poller/poller.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 256u
+#define RECEIVE_SIZE (64u << 10)
+#define SEND_PARTS_MAX 16u
+#define ACCEPT_BATCH 16u
+
+enum { CONNECTING = 1u << 7 }; /* in endpoint.bits; a watch keeps its mask there, below it */
+
+struct reactor {
+	struct gb__engine engine;
+	const struct gb__poller_ops *ops;
+	struct gb__poller *poller;
+	struct gb__endpoint wakeup;
+	unsigned accept_batch;
+	struct gb__poll_event events[EVENTS_MAX];
+	unsigned char buffer[GB__INPUT_HEADROOM + RECEIVE_SIZE];
+};
+
+static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
+{
+	struct reactor *reactor = gb__container_of(watch, struct reactor, wakeup);
+
+	reactor->engine.os->ops->event_clear(reactor->engine.os, watch->fd);
+}
+
+static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
+
+int gb__reactor_create(const struct gb__engine_options *options, const struct gb__engine_ops *ops,
+	struct gb__engine **ret, struct gb_error *error)
+{
+	struct reactor *reactor = gb__alloc(sizeof(*reactor));
+	int result;
+
+	if (!reactor)
+		return gb_error_set(error, -ENOMEM, "no memory for an event loop");
+	gb__engine_init(&reactor->engine, ops, options->os);
+	reactor->engine.name = options->poller->name;
+	reactor->ops = options->poller;
+	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
+	reactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
+
+	result = reactor->ops->create(options->os, &reactor->poller);
+	if (result < 0) {
+		gb_error_set(
+			error, result, "cannot make a %s set: %s", reactor->ops->name, gb_strerror(result));
+		goto fail;
+	}
+	result = options->os->ops->event_create(options->os);
+	if (result < 0) {
+		gb_error_set(error, result, "cannot make a wake-up descriptor: %s", gb_strerror(result));
+		goto fail_poller;
+	}
+	reactor->wakeup.fd = result;
+	result = gb__reactor_attach(&reactor->engine, &reactor->wakeup);
+	if (result == 0)
+		result = gb__reactor_watch(&reactor->engine, &reactor->wakeup, GB__READY_IN);
+	if (result < 0) {
+		gb_error_set(error, result, "cannot watch descriptor %d with %s: %s", reactor->wakeup.fd,
+			reactor->ops->name, gb_strerror(result));
+		goto fail_wakeup;
+	}
+	*ret = &reactor->engine;
+	return 0;
+
+fail_wakeup:
+	if (reactor->wakeup.generation)
+		gb__reactor_detach(&reactor->engine, &reactor->wakeup);
+	options->os->ops->close(options->os, reactor->wakeup.fd);
+fail_poller:
+	reactor->ops->destroy(reactor->poller);
+fail:
+	gb__engine_finish(&reactor->engine);
+	gb__free(reactor);
+	return result;
+}
+
+void gb__reactor_destroy(struct gb__engine *engine)
+{
+	struct reactor *reactor = (struct reactor *)engine;
+
+	/* In a forked child the set may be the parent's too (epoll): it must not be touched, only closed. */
+	if (engine->pid == getpid())
+		gb__reactor_detach(engine, &reactor->wakeup);
+	reactor->ops->destroy(reactor->poller);
+	engine->os->ops->close(engine->os, reactor->wakeup.fd);
+	gb__engine_finish(engine);
+	gb__free(reactor);
+}
+
+static unsigned ready_wanted(const struct gb__endpoint *endpoint)
+{
+	unsigned ready = 0;
+
+	if (endpoint->kind == GB__ENDPOINT_WATCH)
+		return endpoint->bits;
+	if (endpoint->bits & CONNECTING)
+		return GB__READY_OUT;
+	if (endpoint->wants & GB__WANT_INPUT)
+		ready |= GB__READY_IN;
+	if (endpoint->wants & GB__WANT_OUTPUT)
+		ready |= GB__READY_OUT;
+	return ready;
+}
+
+/* Have the poller watch exactly what is wanted. */
+static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
+{
+	unsigned ready = ready_wanted(endpoint);
+	uint64_t token = (uint64_t)endpoint->generation << 32 | endpoint->slot;
+	int result;
+
+	if (ready == endpoint->armed)
+		return 0;
+	if (!ready)
+		result = reactor->ops->remove(reactor->poller, endpoint->fd);
+	else if (!endpoint->armed)
+		result = reactor->ops->add(reactor->poller, endpoint->fd, ready, token);
+	else
+		result = reactor->ops->modify(reactor->poller, endpoint->fd, ready, token);
+	if (result == 0)
+		endpoint->armed = (uint8_t)ready;
+	return result;
+}
+
+int gb__reactor_attach(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	endpoint->wants = endpoint->armed = endpoint->bits = 0;
+	return gb__engine_slot_take(engine, endpoint);
+}
+
+int gb__reactor_detach(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	struct reactor *reactor = (struct reactor *)engine;
+
+	endpoint->wants = endpoint->bits = 0;
+	arm(reactor, endpoint);
+	gb__engine_slot_give(engine, endpoint);
+	return 0;
+}
+
+int gb__reactor_input_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	int result;
+
+	endpoint->wants |= GB__WANT_INPUT;
+	result = arm((struct reactor *)engine, endpoint);
+	if (result < 0)
+		endpoint->wants &= (uint8_t)~GB__WANT_INPUT;
+	return result;
+}
+
+void gb__reactor_input_stop(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	endpoint->wants &= (uint8_t)~GB__WANT_INPUT;
+}
+
+/* Returns 0 (all gone), 1 (the kernel takes no more for now), or a negative errno. */
+static int send_queued(struct reactor *reactor, struct gb__stream *stream)
+{
+	struct gb__output *output = &stream->output;
+	struct gb__os *os = reactor->engine.os;
+	int fd = stream->endpoint.fd;
+
+	while (!gb__output_empty(output)) {
+		struct iovec parts[SEND_PARTS_MAX];
+		size_t asked;
+		ssize_t sent;
+
+		if (gb__likely(output->tail->next == output->tail)) {
+			parts[0] = gb__output_front(output);
+			asked = parts[0].iov_len;
+			sent = os->ops->send(os, fd, parts[0].iov_base, asked);
+		} else {
+			unsigned count = gb__output_vector(output, parts, SEND_PARTS_MAX);
+
+			asked = 0;
+			for (unsigned i = 0; i < count; i++)
+				asked += parts[i].iov_len;
+			sent = os->ops->sendv(os, fd, parts, count);
+		}
+		reactor->engine.stats.sends++;
+		if (gb__unlikely(sent < 0)) {
+			if (sent == -EINTR)
+				continue;
+			if (sent != -EAGAIN)
+				return (int)sent;
+			reactor->engine.stats.again++;
+			return 1;
+		}
+		gb__output_consume(output, &reactor->engine.pool, (size_t)sent);
+		if ((size_t)sent < asked)
+			return 1;
+	}
+	return 0;
+}
+
+int gb__reactor_flush(struct gb__engine *engine, struct gb__stream *stream)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	int result;
+
+	if (endpoint->wants & GB__WANT_OUTPUT)
+		return 1;
+	result = send_queued((struct reactor *)engine, stream);
+	if (gb__likely(result <= 0))
+		return result;
+	endpoint->wants |= GB__WANT_OUTPUT;
+	result = arm((struct reactor *)engine, endpoint);
+	if (result < 0) {
+		endpoint->wants &= (uint8_t)~GB__WANT_OUTPUT;
+		return result;
+	}
+	return 1;
+}
+
+int gb__reactor_connect(
+	struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address, socklen_t size)
+{
+	int result = engine->os->ops->connect(engine->os, stream->endpoint.fd, address, size);
+
+	/* An immediate success, too, is told from the wait: the socket is writable at once. EAGAIN is a
+	 * Unix socket's full backlog, which no readiness announces. */
+	if (result < 0 && result != -EINPROGRESS)
+		return result;
+	stream->endpoint.bits |= CONNECTING;
+	result = arm((struct reactor *)engine, &stream->endpoint);
+	if (result < 0)
+		stream->endpoint.bits &= (uint8_t)~CONNECTING;
+	return result;
+}
+
+int gb__reactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready)
+{
+	endpoint->bits = (uint8_t)(ready & (GB__READY_IN | GB__READY_OUT));
+	return arm((struct reactor *)engine, endpoint);
+}
+
+static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
+{
+	struct gb__os *os = reactor->engine.os;
+	uint32_t generation = listener->generation;
+
+	for (unsigned i = 0; i < reactor->accept_batch; i++) {
+		int fd = os->ops->accept(os, listener->fd);
+
+		reactor->engine.stats.accepts++;
+		if (fd < 0) {
+			switch (gb__accept_verdict(fd)) {
+			case GB__ACCEPT_NONE:
+				reactor->engine.stats.again++;
+				return;
+			case GB__ACCEPT_RETRY:
+				continue;
+			default:
+				listener->ops->on_accept(listener, fd);
+				return;
+			}
+		}
+		listener->ops->on_accept(listener, fd);
+		if (listener->generation != generation || !(listener->wants & GB__WANT_INPUT))
+			return;
+	}
+}
+
+static void connect_ready(struct reactor *reactor, struct gb__stream *stream)
+{
+	struct gb__os *os = reactor->engine.os;
+	int result = os->ops->connect_result(os, stream->endpoint.fd);
+
+	stream->endpoint.bits &= (uint8_t)~CONNECTING;
+	stream->endpoint.ops->on_connected(stream, result);
+}
+
+static void output_ready(struct reactor *reactor, struct gb__stream *stream)
+{
+	size_t before = stream->output.bytes;
+	int result = send_queued(reactor, stream);
+
+	if (result != 1)
+		stream->endpoint.wants &= (uint8_t)~GB__WANT_OUTPUT;
+	if (result < 0)
+		stream->endpoint.ops->on_output(stream, result);
+	else if (stream->output.bytes < before || result == 0)
+		stream->endpoint.ops->on_output(stream, 0);
+}
+
+static void input_ready(struct reactor *reactor, struct gb__stream *stream)
+{
+	struct gb__os *os = reactor->engine.os;
+	unsigned char *data = reactor->buffer + GB__INPUT_HEADROOM;
+	ssize_t size = os->ops->recv(os, stream->endpoint.fd, data, RECEIVE_SIZE);
+
+	reactor->engine.stats.receives++;
+	if (gb__likely(size > 0)) {
+		stream->endpoint.ops->on_input(stream, data, (size_t)size);
+		return;
+	}
+	if (size == -EAGAIN || size == -EINTR) {
+		reactor->engine.stats.again++;
+		return;
+	}
+	stream->endpoint.wants &= (uint8_t)~GB__WANT_INPUT;
+	if (size < 0)
+		stream->endpoint.wants = 0;
+	stream->endpoint.ops->on_end(stream, (int)size);
+}
+
+static void stream_ready(struct reactor *reactor, struct gb__stream *stream, unsigned ready)
+{
+	const unsigned broken = GB__READY_ERROR | GB__READY_HANGUP;
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	uint32_t generation = endpoint->generation;
+
+	if (gb__unlikely(endpoint->bits & CONNECTING)) {
+		connect_ready(reactor, stream);
+	} else {
+		if ((endpoint->wants & GB__WANT_OUTPUT) && (ready & (GB__READY_OUT | broken)))
+			output_ready(reactor, stream);
+		if (endpoint->generation == generation && (endpoint->wants & GB__WANT_INPUT) &&
+			(ready & (GB__READY_IN | broken)))
+			input_ready(reactor, stream);
+	}
+	/* What was reported and is not wanted any more leaves the set; a failure shows at the next event. */
+	if (endpoint->generation == generation && endpoint->armed != ready_wanted(endpoint))
+		arm(reactor, endpoint);
+}
+
+int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
+{
+	struct reactor *reactor = (struct reactor *)engine;
+	int count = reactor->ops->wait(reactor->poller, reactor->events, EVENTS_MAX, timeout_ns);
+
+	engine->stats.waits++;
+	for (int i = 0; i < count; i++) {
+		uint64_t token = reactor->events[i].token;
+		unsigned ready = reactor->events[i].ready;
+		struct gb__endpoint *endpoint =
+			gb__engine_find(engine, (uint32_t)token, (uint32_t)(token >> 32));
+
+		if (gb__unlikely(!endpoint))
+			continue;
+		engine->stats.events++;
+		if (gb__likely(endpoint->kind == GB__ENDPOINT_STREAM)) {
+			stream_ready(reactor, (struct gb__stream *)endpoint, ready);
+		} else if (endpoint->kind == GB__ENDPOINT_WATCH) {
+			if (endpoint->bits)
+				endpoint->ops->on_ready(endpoint, ready);
+		} else if (endpoint->wants & GB__WANT_INPUT) {
+			accept_ready(reactor, endpoint);
+		} else {
+			arm(reactor, endpoint);
+		}
+	}
+	return count;
+}
+
+void gb__reactor_wake(struct gb__engine *engine)
+{
+	engine->os->ops->event_signal(engine->os, ((struct reactor *)engine)->wakeup.fd);
+}
+
+static int create(const struct gb__engine_options *options, struct gb__engine **ret, struct gb_error *error)
+{
+	return gb__reactor_create(options, &gb__engine_reactor, ret, error);
+}
+
+const struct gb__engine_ops gb__engine_reactor = {
+	.name = "reactor",
+	.create = create,
+	.destroy = gb__reactor_destroy,
+	.attach = gb__reactor_attach,
+	.detach = gb__reactor_detach,
+	.input_start = gb__reactor_input_start,
+	.input_stop = gb__reactor_input_stop,
+	.flush = gb__reactor_flush,
+	.connect = gb__reactor_connect,
+	.watch = gb__reactor_watch,
+	.wait = gb__reactor_wait,
+	.wake = gb__reactor_wake,
+};

@@ -1,0 +1,326 @@
+/*
+ * The completion queue on io_uring(7).
+ *
+ * The happy path of a turn: operations are written into the submission queue without a system call;
+ * `wait` submits them all and waits with one io_uring_enter; completions are copied out, and the
+ * queue's slots are free again before the first is handled.
+ *
+ * What can be in the way: a submission queue that is full is submitted early; one that the kernel
+ * does not empty (its completion queue overflowed, or it lacks memory) answers -EBUSY here, and the
+ * next waits reap first. Completions beyond the queue are kept by the kernel (IORING_FEAT_NODROP),
+ * which says so by a flag; an enter fetches them. Under DEFER_TASKRUN nothing completes but inside an
+ * enter that asks for events, so every enter does.
+ */
+#include "engine/ring/io_uring.h"
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+#define NS_PER_S 1000000000
+#define RETRY_NS 1000000 /* until memory is asked for again */
+
+static_assert(GB__READY_IN == POLLIN && GB__READY_OUT == POLLOUT && GB__READY_ERROR == POLLERR &&
+		GB__READY_HANGUP == POLLHUP,
+	"polls take and give GB__READY_ bits");
+static_assert(IORING_CQE_F_BUFFER == 1u && IORING_CQE_F_MORE == 2u && IORING_CQE_F_SOCK_NONEMPTY == 4u,
+	"flags_of counts on it");
+static_assert(GB__COMPLETION_MORE == 1u && GB__COMPLETION_BUFFER == 2u && GB__COMPLETION_NONEMPTY == 4u,
+	"flags_of counts on it");
+
+static uint16_t flags_of(uint32_t flags)
+{
+	return (uint16_t)((flags >> 1 & 1u) | (flags << 1 & 2u) | (flags & 4u));
+}
+
+/* The ring belongs to the thread that first enters, which need not be the one that made it. */
+static int adopt(struct gb__ring *ring)
+{
+	/* As io_uring_enable_rings, which liburing 2.3 declares but does not export. */
+	int code = io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+
+	if (code < 0)
+		return code;
+	/* Spares each enter the look-up of the descriptor; Linux 5.18, and no harm without it. */
+	if (io_uring_register_ring_fd(&ring->uring) == 1)
+		ring->enter_flags |= IORING_ENTER_REGISTERED_RING;
+	if (ring->uring.features & IORING_FEAT_NO_IOWAIT)
+		ring->enter_flags |= IORING_ENTER_NO_IOWAIT;
+	ring->entered = true;
+	return 0;
+}
+
+/* Returns the number of submitted operations, 0 also on a timeout or an interruption, or an error. */
+static int enter(struct gb__ring *ring, unsigned submit, unsigned wanted, int64_t timeout_ns)
+{
+	unsigned flags = IORING_ENTER_GETEVENTS;
+	struct __kernel_timespec time;
+	struct io_uring_getevents_arg argument = { .sigmask_sz = _NSIG / 8 };
+	void *extra = NULL;
+	size_t extra_size = _NSIG / 8;
+	int code;
+
+	if (gb__unlikely(!ring->entered)) {
+		code = adopt(ring);
+		if (code < 0)
+			return code;
+	}
+	if (wanted && timeout_ns >= 0) {
+		time.tv_sec = timeout_ns / NS_PER_S;
+		time.tv_nsec = timeout_ns % NS_PER_S;
+		argument.ts = (uintptr_t)&time;
+		flags |= IORING_ENTER_EXT_ARG;
+		extra = &argument;
+		extra_size = sizeof(argument);
+	}
+	code = io_uring_enter2((unsigned)ring->uring.enter_ring_fd, submit, wanted, flags | ring->enter_flags,
+		(sigset_t *)extra, extra_size);
+	return code == -EINTR || code == -ETIME ? 0 : code;
+}
+
+/* Make what was prepared visible to the kernel; returns how much it has not taken yet. */
+static unsigned publish(struct gb__ring *ring)
+{
+	struct io_uring_sq *queue = &ring->uring.sq;
+
+	if (queue->sqe_head != queue->sqe_tail) {
+		queue->sqe_head = queue->sqe_tail;
+		io_uring_smp_store_release(queue->ktail, queue->sqe_tail);
+	}
+	return queue->sqe_tail - *queue->khead;
+}
+
+static struct io_uring_sqe *prepare(struct gb__ring *ring, uint64_t token)
+{
+	struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+
+	if (gb__unlikely(!entry)) {
+		if (enter(ring, publish(ring), 0, 0) < 0)
+			return NULL; /* whatever it is, `wait` meets it again */
+		entry = io_uring_get_sqe(&ring->uring);
+		if (!entry)
+			return NULL;
+	}
+	entry->user_data = token;
+	return entry;
+}
+
+static int ring_accept(struct gb__ring *ring, int fd, bool multishot, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (!entry)
+		return -EBUSY;
+	/* No address: a multishot accept would overwrite it with the next. */
+	io_uring_prep_accept(entry, fd, NULL, NULL, SOCK_CLOEXEC);
+	if (multishot)
+		entry->ioprio |= IORING_ACCEPT_MULTISHOT;
+	return 0;
+}
+
+static int ring_recv(struct gb__ring *ring, int fd, bool multishot, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	gb__assert(ring->features & GB__RING_PROVIDED_BUFFERS);
+	if (!entry)
+		return -EBUSY;
+	io_uring_prep_recv(entry, fd, NULL, 0, 0);
+	/*
+	 * Poll first: the socket is probably empty, and no buffer is needed before something came. One
+	 * that goes on must try first instead: armed on bytes and their FIN (or reset) it would tell the
+	 * bytes alone (seen on Unix sockets with Linux 6.18).
+	 */
+	entry->ioprio |= multishot ? IORING_RECV_MULTISHOT : IORING_RECVSEND_POLL_FIRST;
+	entry->flags |= IOSQE_BUFFER_SELECT;
+	entry->buf_group = GB__URING_GROUP;
+	return 0;
+}
+
+static int ring_recv_into(struct gb__ring *ring, int fd, void *data, uint32_t size, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (!entry)
+		return -EBUSY;
+	io_uring_prep_recv(entry, fd, data, size, 0);
+	return 0;
+}
+
+static int ring_send(struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (gb__unlikely(!entry))
+		return -EBUSY;
+	io_uring_prep_send(entry, fd, data, size, MSG_NOSIGNAL);
+	return 0;
+}
+
+static int ring_sendmsg(struct gb__ring *ring, int fd, const struct msghdr *message, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (!entry)
+		return -EBUSY;
+	io_uring_prep_sendmsg(entry, fd, message, MSG_NOSIGNAL);
+	return 0;
+}
+
+static int ring_connect(
+	struct gb__ring *ring, int fd, const struct sockaddr *address, socklen_t size, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (!entry)
+		return -EBUSY;
+	io_uring_prep_connect(entry, fd, address, size);
+	return 0;
+}
+
+static int ring_poll(struct gb__ring *ring, int fd, unsigned ready, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (!entry)
+		return -EBUSY;
+	io_uring_prep_poll_add(entry, fd, ready);
+	return 0;
+}
+
+static int ring_cancel(struct gb__ring *ring, uint64_t target, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (!entry)
+		return -EBUSY;
+	io_uring_prep_cancel64(entry, target, 0);
+	return 0;
+}
+
+static unsigned char *ring_buffer(struct gb__ring *ring, unsigned id)
+{
+	gb__assert(id < ring->buffers);
+	return ring->first + id * ring->stride + ring->headroom;
+}
+
+static void ring_buffer_return(struct gb__ring *ring, unsigned id)
+{
+	gb__assert(id < ring->buffers && ring->idle_count + ring->offered < ring->buffers);
+	ring->idle[ring->idle_count++] = (uint16_t)id;
+}
+
+static void offer_buffers(struct gb__ring *ring)
+{
+	int count = 0;
+
+	while (ring->offered < ring->target && ring->idle_count) {
+		unsigned id = ring->idle[--ring->idle_count];
+
+		io_uring_buf_ring_add(ring->offers, ring_buffer(ring, id), ring->buffer_size,
+			(unsigned short)id, io_uring_buf_ring_mask(ring->buffers), count++);
+		ring->offered++;
+	}
+	if (count)
+		io_uring_buf_ring_advance(ring->offers, count);
+}
+
+static int reap(struct gb__ring *ring, struct gb__completion *ret, unsigned max)
+{
+	struct io_uring_cq *queue = &ring->uring.cq;
+	unsigned head = *queue->khead;
+	unsigned count = io_uring_smp_load_acquire(queue->ktail) - head;
+	bool ran_out = false;
+
+	count = gb__min(count, max);
+	for (unsigned i = 0; i < count; i++) {
+		const struct io_uring_cqe *entry = &queue->cqes[(head + i) & queue->ring_mask];
+
+		ret[i] = (struct gb__completion){
+			.token = entry->user_data,
+			.result = entry->res,
+			.flags = flags_of(entry->flags),
+			.buffer = (uint16_t)(entry->flags >> IORING_CQE_BUFFER_SHIFT),
+		};
+		if (entry->flags & IORING_CQE_F_BUFFER) {
+			gb__assert(ring->offered);
+			ring->offered--;
+		}
+		ran_out |= entry->res == -ENOBUFS;
+	}
+	io_uring_smp_store_release(queue->khead, head + count);
+	if (gb__unlikely(ran_out))
+		ring->target = gb__min(2 * ring->target, ring->buffers);
+	return (int)count;
+}
+
+static int ring_wait(struct gb__ring *ring, struct gb__completion *ret, unsigned max, int64_t timeout_ns)
+{
+	unsigned ready, submit, flags;
+	int code;
+
+	offer_buffers(ring);
+	submit = publish(ring);
+	ready = io_uring_cq_ready(&ring->uring);
+	flags = IO_URING_READ_ONCE(*ring->uring.sq.kflags);
+	/* What is left of an earlier turn needs no system call, and is soon used up. */
+	if (submit || !ready || (flags & IORING_SQ_CQ_OVERFLOW)) {
+		code = enter(ring, submit, !ready && timeout_ns ? 1 : 0, timeout_ns);
+		if (gb__unlikely(code == -EBUSY || code == -EAGAIN))
+			code = enter(ring, 0, 1, RETRY_NS);
+		if (code < 0)
+			return code;
+	}
+	return reap(ring, ret, max);
+}
+
+static unsigned ring_features(const struct gb__ring *ring)
+{
+	return ring->features;
+}
+
+static int ring_create(const struct gb__ring_options *options, struct gb__ring **ret, struct gb_error *error)
+{
+	struct gb__ring *ring = gb__alloc_zero(sizeof(*ring));
+	int code;
+
+	if (!ring)
+		return gb_error_set(error, -ENOMEM, "out of memory for an io_uring");
+	code = gb__uring_init(ring, options, error);
+	if (code < 0) {
+		gb__uring_finish(ring);
+		gb__free(ring);
+		return code;
+	}
+	*ret = ring;
+	return 0;
+}
+
+static void ring_destroy(struct gb__ring *ring)
+{
+	if (!ring)
+		return;
+	gb__uring_finish(ring);
+	gb__free(ring);
+}
+
+const struct gb__ring_ops gb__ring_io_uring = {
+	.name = "io_uring",
+	.create = ring_create,
+	.destroy = ring_destroy,
+	.features = ring_features,
+	.accept = ring_accept,
+	.recv = ring_recv,
+	.recv_into = ring_recv_into,
+	.send = ring_send,
+	.sendmsg = ring_sendmsg,
+	.connect = ring_connect,
+	.poll = ring_poll,
+	.cancel = ring_cancel,
+	.wait = ring_wait,
+	.buffer = ring_buffer,
+	.buffer_return = ring_buffer_return,
+};

@@ -1,0 +1,683 @@
+/* The ring against real sockets: every feature, and every fallback that a mask makes it take. */
+#include "engine/ring/ring.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "os/os.h"
+#include "tests/harness/harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND_NS 1000000000ll
+#define PATIENCE_NS (20 * SECOND_NS)
+
+static const struct gb__ring_ops *const ops = &gb__ring_io_uring;
+
+static struct gb__ring_options defaults(void)
+{
+	return (struct gb__ring_options){ .os = &gb__os_linux,
+		.entries = 64,
+		.completions = 256,
+		.buffers = 16,
+		.buffer_size = 4096,
+		.headroom = 64 };
+}
+
+static struct gb__ring *create(const struct gb__ring_options *options)
+{
+	struct gb_error error = { 0 };
+	struct gb__ring *ring = NULL;
+	int code = ops->create(options, &ring, &error);
+
+	if (code < 0)
+		test_fail(__FILE__, __LINE__, "no ring: %s", error.text);
+	return ring;
+}
+
+/* The next completion, which must come. */
+static struct gb__completion next(struct gb__ring *ring)
+{
+	struct gb__completion completion;
+
+	for (int i = 0; i < 100; i++)
+		if (ops->wait(ring, &completion, 1, PATIENCE_NS) == 1)
+			return completion;
+	test_fail(__FILE__, __LINE__, "no completion");
+}
+
+static void socket_pair(int ret[2])
+{
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ret), 0);
+}
+
+static int listen_tcp(struct sockaddr_in *ret)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t size = sizeof(*ret);
+
+	*ret = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	CHECK(fd >= 0);
+	CHECK_INT(bind(fd, (struct sockaddr *)ret, size), 0);
+	CHECK_INT(listen(fd, 128), 0);
+	CHECK_INT(getsockname(fd, (struct sockaddr *)ret, &size), 0);
+	return fd;
+}
+
+static int connect_tcp(const struct sockaddr_in *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK_INT(connect(fd, (const struct sockaddr *)address, sizeof(*address)), 0);
+	return fd;
+}
+
+static unsigned features_of_kernel(void)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	unsigned features = ops->features(ring);
+
+	ops->destroy(ring);
+	return features;
+}
+
+TEST(one_accept_serves_many_clients)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct sockaddr_in address;
+	int listener = listen_tcp(&address);
+
+	if (!(ops->features(ring) & GB__RING_MULTISHOT_ACCEPT))
+		return;
+	CHECK_INT(ops->accept(ring, listener, true, 7), 0);
+	for (int i = 0; i < 20; i++) {
+		int client = connect_tcp(&address);
+		struct gb__completion completion = next(ring);
+
+		CHECK_INT(completion.token, 7);
+		CHECK(completion.result >= 0);
+		CHECK(completion.flags & GB__COMPLETION_MORE);
+		CHECK(fcntl(completion.result, F_GETFD) & FD_CLOEXEC);
+		CHECK(!(fcntl(completion.result, F_GETFL) & O_NONBLOCK));
+		close(completion.result);
+		close(client);
+	}
+	ops->destroy(ring);
+}
+
+TEST(an_accept_once_takes_one_client)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring;
+	struct sockaddr_in address;
+	int listener = listen_tcp(&address), client;
+	struct gb__completion completion;
+
+	options.mask = GB__RING_MULTISHOT_ACCEPT;
+	ring = create(&options);
+	CHECK(!(ops->features(ring) & GB__RING_MULTISHOT_ACCEPT));
+	for (int i = 0; i < 3; i++) {
+		CHECK_INT(ops->accept(ring, listener, false, 7), 0);
+		/* Armed before the client comes: O_NONBLOCK of the listener must not end it. */
+		CHECK_INT(ops->wait(ring, &completion, 1, 0), 0);
+		client = connect_tcp(&address);
+		completion = next(ring);
+		CHECK(completion.result >= 0);
+		CHECK(!(completion.flags & GB__COMPLETION_MORE));
+		close(completion.result);
+		close(client);
+	}
+	ops->destroy(ring);
+}
+
+TEST(a_receive_goes_on_until_the_peer_ends)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct gb__completion completion;
+	int pair[2];
+
+	if (!(ops->features(ring) & GB__RING_MULTISHOT_RECV))
+		return;
+	socket_pair(pair);
+	CHECK_INT(ops->recv(ring, pair[0], true, 5), 0);
+	CHECK_INT(ops->wait(ring, &completion, 1, 0), 0);
+	for (int i = 0; i < 100; i++) {
+		unsigned char byte = (unsigned char)i, *data;
+
+		CHECK_INT(write(pair[1], &byte, 1), 1);
+		completion = next(ring);
+		CHECK_INT(completion.token, 5);
+		CHECK_INT(completion.result, 1);
+		CHECK(completion.flags & GB__COMPLETION_MORE);
+		CHECK(completion.flags & GB__COMPLETION_BUFFER);
+		data = ops->buffer(ring, completion.buffer);
+		CHECK_INT(data[0], i);
+		memset(data - options.headroom, 0xee, options.headroom); /* ours to write */
+		ops->buffer_return(ring, completion.buffer);
+	}
+	close(pair[1]);
+	completion = next(ring);
+	CHECK_INT(completion.result, 0);
+	CHECK(!(completion.flags & GB__COMPLETION_MORE));
+	ops->destroy(ring);
+}
+
+/* Receives everything from pair[0] with few tiny buffers, each held until nothing else completes. */
+static void receive_all(struct gb__ring *ring, int fd, bool multishot, const unsigned char *expected,
+	size_t size, unsigned *ret_starved)
+{
+	unsigned held[16], held_count = 0;
+	bool armed = false;
+	size_t got = 0;
+
+	*ret_starved = 0;
+	for (int i = 0; i < 100000; i++) {
+		struct gb__completion completion;
+
+		if (!armed) {
+			CHECK_INT(ops->recv(ring, fd, multishot, 5), 0);
+			armed = true;
+		}
+		completion = next(ring);
+		armed = completion.flags & GB__COMPLETION_MORE;
+		if (completion.flags & GB__COMPLETION_BUFFER)
+			held[held_count++] = completion.buffer;
+		if (completion.result == 0)
+			break;
+		if (completion.result == -ENOBUFS) {
+			CHECK(!armed);
+			++*ret_starved;
+		} else {
+			CHECK(completion.result > 0);
+			CHECK(got + (size_t)completion.result <= size);
+			CHECK(memcmp(ops->buffer(ring, completion.buffer), expected + got,
+				      (size_t)completion.result) == 0);
+			got += (size_t)completion.result;
+		}
+		if (!armed)
+			while (held_count)
+				ops->buffer_return(ring, held[--held_count]);
+	}
+	CHECK_INT(got, size);
+	while (held_count)
+		ops->buffer_return(ring, held[--held_count]);
+}
+
+static void starve(unsigned mask, bool multishot)
+{
+	struct gb__ring_options options = defaults();
+	unsigned char bytes[5000];
+	struct gb__ring *ring;
+	unsigned starved;
+	int pair[2];
+
+	options.buffers = 4;
+	options.buffer_size = 16;
+	options.headroom = 0;
+	options.mask = mask;
+	ring = create(&options);
+	if ((ops->features(ring) & GB__RING_PROVIDED_BUFFERS) &&
+		(!multishot || (ops->features(ring) & GB__RING_MULTISHOT_RECV))) {
+		for (size_t i = 0; i < sizeof(bytes); i++)
+			bytes[i] = (unsigned char)(i * 7 + i / 256);
+		socket_pair(pair);
+		CHECK_INT(write(pair[1], bytes, sizeof(bytes)), sizeof(bytes));
+		close(pair[1]);
+		receive_all(ring, pair[0], multishot, bytes, sizeof(bytes), &starved);
+		CHECK(multishot ? starved > 0 : starved == 0);
+		close(pair[0]);
+	}
+	ops->destroy(ring);
+}
+
+TEST(running_out_of_buffers_ends_a_receive_and_loses_nothing)
+{
+	starve(0, true);
+}
+
+TEST(receives_once_into_provided_buffers)
+{
+	starve(GB__RING_MULTISHOT_RECV, false);
+}
+
+TEST(a_receive_armed_without_buffers_waits_for_the_first_byte)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__completion completion;
+	struct gb__ring *ring;
+	int pair[2], other[2];
+
+	options.buffers = 1;
+	ring = create(&options);
+	if (!(ops->features(ring) & GB__RING_PROVIDED_BUFFERS))
+		return;
+	socket_pair(pair);
+	socket_pair(other);
+	CHECK_INT(ops->recv(ring, pair[0], false, 1), 0);
+	CHECK_INT(write(pair[1], "x", 1), 1);
+	completion = next(ring);
+	CHECK_INT(completion.result, 1);
+	CHECK_INT(ops->recv(ring, other[0], false, 2), 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(ops->wait(ring, &(struct gb__completion){ 0 }, 1, 0), 0);
+	ops->buffer_return(ring, completion.buffer);
+	CHECK_INT(ops->wait(ring, &(struct gb__completion){ 0 }, 1, 0), 0);
+	CHECK_INT(write(other[1], "y", 1), 1);
+	completion = next(ring);
+	CHECK_INT(completion.token, 2);
+	CHECK_INT(completion.result, 1);
+	ops->destroy(ring);
+}
+
+TEST(more_buffers_are_offered_when_they_ran_out)
+{
+	enum { PAIRS = 512 };
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring;
+	int pairs[PAIRS][2];
+	unsigned bytes = 0, held = 0;
+
+	options.entries = options.buffers = options.completions = PAIRS;
+	options.buffer_size = 64;
+	ring = create(&options);
+	if (!(ops->features(ring) & GB__RING_PROVIDED_BUFFERS))
+		return;
+	for (int i = 0; i < PAIRS; i++) {
+		socket_pair(pairs[i]);
+		CHECK_INT(ops->recv(ring, pairs[i][0], false, (uint64_t)i), 0);
+		CHECK_INT(write(pairs[i][1], "x", 1), 1);
+	}
+	/* No buffer goes back: each byte takes one, and in the end all are taken. */
+	for (int i = 0; i < 10 * PAIRS && bytes < PAIRS; i++) {
+		struct gb__completion completion = next(ring);
+
+		if (completion.result == -ENOBUFS) {
+			CHECK_INT(ops->recv(ring, pairs[completion.token][0], false, completion.token), 0);
+			continue;
+		}
+		CHECK_INT(completion.result, 1);
+		CHECK(completion.flags & GB__COMPLETION_BUFFER);
+		bytes++;
+		held++;
+	}
+	CHECK_INT(bytes, PAIRS);
+	CHECK_INT(held, options.buffers);
+	ops->destroy(ring);
+}
+
+TEST(receives_into_memory_of_the_caller)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring;
+	char data[16] = "";
+	int pair[2];
+
+	options.mask = GB__RING_PROVIDED_BUFFERS;
+	ring = create(&options);
+	CHECK(!(ops->features(ring) & (GB__RING_PROVIDED_BUFFERS | GB__RING_MULTISHOT_RECV)));
+	socket_pair(pair);
+	CHECK_INT(ops->recv_into(ring, pair[0], data, sizeof(data), 3), 0);
+	CHECK_INT(ops->wait(ring, &(struct gb__completion){ 0 }, 1, 0), 0);
+	CHECK_INT(write(pair[1], "hello", 5), 5);
+	CHECK_INT(next(ring).result, 5);
+	CHECK(memcmp(data, "hello", 5) == 0);
+	ops->destroy(ring);
+}
+
+TEST(cancel_and_its_target_both_complete)
+{
+	static const unsigned masks[] = { 0, GB__RING_MULTISHOT_RECV, GB__RING_DEFER_TASKRUN,
+		GB__RING_SINGLE_ISSUER };
+
+	for (size_t i = 0; i < gb__countof(masks); i++) {
+		struct gb__ring_options options = defaults();
+		struct gb__ring *ring;
+		bool seen[3] = { false };
+		int pair[2];
+
+		options.mask = masks[i];
+		ring = create(&options);
+		socket_pair(pair);
+		CHECK_INT(ops->poll(ring, pair[0], POLLIN, 1), 0);
+		CHECK_INT(ops->wait(ring, &(struct gb__completion){ 0 }, 1, 0), 0);
+		CHECK_INT(ops->cancel(ring, 1, 2), 0);
+		for (int k = 0; k < 2; k++) {
+			struct gb__completion completion = next(ring);
+
+			CHECK(completion.token == 1 || completion.token == 2);
+			CHECK(!seen[completion.token]);
+			seen[completion.token] = true;
+			CHECK_INT(completion.result, completion.token == 1 ? -ECANCELED : 0);
+			CHECK(!(completion.flags & GB__COMPLETION_MORE));
+		}
+		CHECK_INT(ops->cancel(ring, 1, 2), 0);
+		CHECK_INT(next(ring).result, -ENOENT);
+		if (ops->features(ring) & GB__RING_PROVIDED_BUFFERS) {
+			bool multishot = ops->features(ring) & GB__RING_MULTISHOT_RECV;
+
+			/* Both in one submission, too. */
+			CHECK_INT(ops->recv(ring, pair[0], multishot, 1), 0);
+			CHECK_INT(ops->cancel(ring, 1, 2), 0);
+			for (int k = 0; k < 2; k++) {
+				struct gb__completion completion = next(ring);
+
+				CHECK_INT(completion.result, completion.token == 1 ? -ECANCELED : 0);
+			}
+		}
+		close(pair[0]);
+		close(pair[1]);
+		ops->destroy(ring);
+	}
+}
+
+TEST(sends_parts_in_order_and_survives_a_closed_peer)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct iovec parts[2] = { { (char[]){ 'a', 'b' }, 2 }, { (char[]){ 'c' }, 1 } };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	char data[8];
+	int pair[2];
+
+	socket_pair(pair);
+	CHECK_INT(ops->sendmsg(ring, pair[0], &message, 1), 0);
+	CHECK_INT(next(ring).result, 3);
+	CHECK_INT(ops->send(ring, pair[0], "d", 1, 1), 0);
+	CHECK_INT(next(ring).result, 1);
+	CHECK_INT(read(pair[1], data, sizeof(data)), 4);
+	CHECK(memcmp(data, "abcd", 4) == 0);
+	close(pair[1]);
+	CHECK_INT(ops->send(ring, pair[0], "e", 1, 1), 0);
+	CHECK_INT(next(ring).result, -EPIPE);
+	CHECK_INT(ops->sendmsg(ring, pair[0], &message, 1), 0);
+	CHECK_INT(next(ring).result, -EPIPE);
+	ops->destroy(ring);
+}
+
+TEST(connects_or_says_why_not)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct sockaddr_in address;
+	int listener = listen_tcp(&address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	CHECK_INT(ops->connect(ring, fd, (struct sockaddr *)&address, sizeof(address), 1), 0);
+	CHECK_INT(next(ring).result, 0);
+	close(fd);
+	close(listener);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	CHECK_INT(ops->connect(ring, fd, (struct sockaddr *)&address, sizeof(address), 1), 0);
+	CHECK_INT(next(ring).result, -ECONNREFUSED);
+	ops->destroy(ring);
+}
+
+TEST(more_operations_than_entries_are_submitted_early)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring;
+	unsigned done = 0;
+	int pair[2];
+
+	options.entries = 4;
+	ring = create(&options);
+	socket_pair(pair);
+	for (unsigned i = 0; i < 100; i++)
+		CHECK_INT(ops->poll(ring, pair[0], POLLOUT, i), 0);
+	for (int i = 0; i < 100; i++) {
+		CHECK(next(ring).result & POLLOUT);
+		done++;
+	}
+	CHECK_INT(done, 100);
+	CHECK_INT(ops->wait(ring, &(struct gb__completion){ 0 }, 1, 0), 0);
+	ops->destroy(ring);
+}
+
+TEST(completions_beyond_the_queue_are_all_reaped)
+{
+	enum { OPERATIONS = 500 };
+	static const unsigned masks[] = { 0, GB__RING_DEFER_TASKRUN, GB__RING_SINGLE_ISSUER };
+
+	for (size_t i = 0; i < gb__countof(masks); i++) {
+		struct gb__ring_options options = defaults();
+		bool seen[OPERATIONS] = { false };
+		unsigned started = 0, done = 0;
+		struct gb__ring *ring;
+		int pair[2];
+
+		options.entries = options.completions = 8;
+		options.mask = masks[i];
+		ring = create(&options);
+		socket_pair(pair);
+		for (int turn = 0; turn < 100000 && done < OPERATIONS; turn++) {
+			struct gb__completion completions[64];
+			int count;
+
+			while (started < OPERATIONS && ops->poll(ring, pair[0], POLLOUT, started) == 0)
+				started++;
+			count = ops->wait(ring, completions, gb__countof(completions), PATIENCE_NS);
+			CHECK(count >= 0);
+			for (int k = 0; k < count; k++) {
+				CHECK(!seen[completions[k].token]);
+				seen[completions[k].token] = true;
+				done++;
+			}
+		}
+		CHECK_INT(done, OPERATIONS);
+		close(pair[0]);
+		close(pair[1]);
+		ops->destroy(ring);
+	}
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+TEST(a_wait_ends_on_time_and_on_signals)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct gb__completion completion;
+	struct itimerspec every = { { 0, 10000000 }, { 0, 10000000 } };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
+	struct timespec before, after;
+	timer_t timer;
+	int pair[2];
+
+	socket_pair(pair);
+	CHECK_INT(ops->poll(ring, pair[0], POLLIN, 1), 0);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	CHECK_INT(ops->wait(ring, &completion, 1, 20000000), 0);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	CHECK((after.tv_sec - before.tv_sec) * SECOND_NS + after.tv_nsec - before.tv_nsec >= 20000000);
+	sigaction(SIGALRM, &action, NULL);
+	CHECK_INT(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	CHECK_INT(timer_settime(timer, 0, &every, NULL), 0);
+	CHECK_INT(ops->wait(ring, &completion, 1, -1), 0);
+	CHECK_INT(ops->wait(ring, &completion, 1, PATIENCE_NS), 0);
+	timer_delete(timer);
+	ops->destroy(ring);
+}
+
+TEST(its_descriptors_do_not_survive_exec)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	DIR *folder = opendir("/proc/self/fd");
+	struct dirent *entry;
+	unsigned rings = 0;
+
+	CHECK(folder);
+	while ((entry = readdir(folder))) {
+		char path[64], target[64] = "";
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%.20s", entry->d_name);
+		if (readlink(path, target, sizeof(target) - 1) < 0 || !strstr(target, "io_uring"))
+			continue;
+		rings++;
+		CHECK(fcntl(atoi(entry->d_name), F_GETFD) & FD_CLOEXEC);
+	}
+	CHECK_INT(rings, 1);
+	closedir(folder);
+	ops->destroy(ring);
+}
+
+TEST(a_forked_child_lets_go_without_disturbing_the_parent)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct gb__completion completion;
+	int pair[2], status;
+	pid_t child;
+
+	socket_pair(pair);
+	CHECK_INT(ops->poll(ring, pair[0], POLLIN, 1), 0);
+	CHECK_INT(ops->wait(ring, &completion, 1, 0), 0);
+	child = fork();
+	CHECK(child >= 0);
+	if (child == 0) {
+		ops->destroy(ring);
+		_exit(0);
+	}
+	CHECK_INT(waitpid(child, &status, 0), child);
+	CHECK_INT(status, 0);
+	CHECK_INT(ops->wait(ring, &completion, 1, 0), 0);
+	CHECK_INT(write(pair[1], "x", 1), 1);
+	completion = next(ring);
+	CHECK_INT(completion.token, 1);
+	CHECK(completion.result & POLLIN);
+	ops->destroy(ring);
+}
+
+static void *run_elsewhere(void *argument)
+{
+	struct gb__ring *ring = argument;
+	int pair[2];
+
+	socket_pair(pair);
+	CHECK_INT(ops->poll(ring, pair[0], POLLOUT, 1), 0);
+	CHECK(next(ring).result & POLLOUT);
+	close(pair[0]);
+	close(pair[1]);
+	return NULL;
+}
+
+TEST(may_be_made_by_one_thread_and_run_by_another)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	pthread_t thread;
+
+	CHECK_INT(pthread_create(&thread, NULL, run_elsewhere, ring), 0);
+	CHECK_INT(pthread_join(thread, NULL), 0);
+	ops->destroy(ring);
+}
+
+TEST(a_mask_takes_features_away)
+{
+	static const unsigned features[] = { GB__RING_MULTISHOT_ACCEPT, GB__RING_MULTISHOT_RECV,
+		GB__RING_PROVIDED_BUFFERS, GB__RING_DEFER_TASKRUN, GB__RING_SINGLE_ISSUER };
+	unsigned all = features_of_kernel();
+
+	for (size_t i = 0; i < gb__countof(features); i++) {
+		struct gb__ring_options options = defaults();
+		struct gb__ring *ring;
+
+		options.mask = features[i];
+		ring = create(&options);
+		CHECK(!(ops->features(ring) & features[i]));
+		CHECK(!(ops->features(ring) & ~all));
+		run_elsewhere(ring);
+		ops->destroy(ring);
+	}
+}
+
+TEST(out_of_memory_leaves_nothing_behind)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring;
+	struct gb_error error;
+	int code = -1;
+
+	for (uint64_t n = 1; n < 100 && code < 0; n++) {
+		gb__alloc_fail_at(n);
+		code = ops->create(&options, &ring, &error);
+		if (code < 0)
+			CHECK_INT(code, -ENOMEM);
+	}
+	gb__alloc_fail_at(0);
+	CHECK_INT(code, 0);
+	ops->destroy(ring);
+	ops->destroy(NULL);
+}
+
+static void forbid_setup(int code)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)code & SECCOMP_RET_DATA)),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = gb__countof(filter), .filter = filter };
+
+	CHECK_INT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	CHECK_INT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), 0);
+}
+
+static void refused(int code, const char *words)
+{
+	struct gb__ring_options options = defaults();
+	struct gb_error error = { 0 };
+	struct gb__ring *ring = NULL;
+
+	forbid_setup(code);
+	CHECK_INT(ops->create(&options, &ring, &error), -code);
+	CHECK(!ring);
+	CHECK_INT(error.code, -code);
+	if (!strstr(error.text, words) || !strstr(error.text, "engine=auto"))
+		test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", error.text, words);
+}
+
+TEST(a_seccomp_filter_is_named_as_the_reason)
+{
+	refused(EPERM, "seccomp");
+}
+
+TEST(a_kernel_without_io_uring_is_named_as_the_reason)
+{
+	refused(ENOSYS, "Linux 5.11");
+}
+
+TEST(a_memory_limit_is_named_as_the_reason)
+{
+	refused(ENOMEM, "ulimit -l");
+}
+
+TEST(a_lack_of_descriptors_is_named_as_the_reason)
+{
+	struct gb__ring_options options = defaults();
+	struct gb_error error = { 0 };
+	struct gb__ring *ring = NULL;
+
+	forbid_setup(EMFILE);
+	CHECK_INT(ops->create(&options, &ring, &error), -EMFILE);
+	CHECK(strstr(error.text, "ulimit -n"));
+}

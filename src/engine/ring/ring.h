@@ -1,0 +1,88 @@
+/**
+ * A completion queue: operations are prepared, submitted together, and complete later.
+ *
+ * Belongs to one proactor and its thread. Prepared operations start with the next `wait` (or sooner,
+ * when the submission queue is full). Each ends with exactly one completion without MORE. Memory that
+ * an operation names (bytes, addresses, vectors) must stay until then. Tokens are the caller's.
+ */
+#ifndef ENGINE_RING_RING_H
+#define ENGINE_RING_RING_H
+
+#include <gearbox/error.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct gb__ring; /* each ring's own */
+
+enum {
+	GB__COMPLETION_MORE = 1u << 0,     /* the operation goes on (multishot) */
+	GB__COMPLETION_BUFFER = 1u << 1,   /* `buffer` holds the bytes received; give it back */
+	GB__COMPLETION_NONEMPTY = 1u << 2, /* the socket has more to read */
+};
+
+struct gb__completion {
+	uint64_t token;
+	int32_t result; /* as the system call's, errors as negative errno */
+	uint16_t flags; /* GB__COMPLETION_… */
+	uint16_t buffer;
+};
+
+/** What this kernel does; probed by doing when the ring is made. */
+enum {
+	GB__RING_MULTISHOT_ACCEPT = 1u << 0,
+	GB__RING_MULTISHOT_RECV = 1u << 1,
+	GB__RING_PROVIDED_BUFFERS = 1u << 2, /* a ring of receive buffers; without it `recv` needs memory */
+	GB__RING_DEFER_TASKRUN = 1u << 3,
+	GB__RING_SINGLE_ISSUER = 1u << 4,
+	GB__RING_CANCEL_FD = 1u << 5,
+};
+
+struct gb__os;
+
+struct gb__ring_options {
+	struct gb__os *os;    /* the kernel it belongs to: how a simulated ring finds its own */
+	unsigned entries;     /* submission queue */
+	unsigned completions; /* completion queue, sized on its own */
+	unsigned buffers;     /* provided receive buffers, a power of two */
+	unsigned buffer_size; /* of each */
+	unsigned headroom;    /* writable bytes in front of each */
+	unsigned mask;        /* features not to use */
+};
+
+struct gb__ring_ops {
+	const char *name;
+	/** Returns 0, or the kernel's refusal with the reason (not built in, forbidden by sysctl or
+	 *  seccomp, memory limit). */
+	int (*create)(const struct gb__ring_options *options, struct gb__ring **ret, struct gb_error *error);
+	void (*destroy)(struct gb__ring *ring);
+	unsigned (*features)(const struct gb__ring *ring); /* GB__RING_… */
+
+	/* Preparing: 0, or -EBUSY when the kernel takes no more for the moment (wait, then retry). */
+	int (*accept)(struct gb__ring *ring, int fd, bool multishot, uint64_t token);
+	/** Into a provided buffer; `multishot` goes on until the end, an error or ENOBUFS. */
+	int (*recv)(struct gb__ring *ring, int fd, bool multishot, uint64_t token);
+	/** Into the caller's memory: the fallback without provided buffers. */
+	int (*recv_into)(struct gb__ring *ring, int fd, void *data, uint32_t size, uint64_t token);
+	int (*send)(struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token);
+	int (*sendmsg)(struct gb__ring *ring, int fd, const struct msghdr *message, uint64_t token);
+	int (*connect)(struct gb__ring *ring, int fd, const struct sockaddr *address, socklen_t size,
+		uint64_t token);
+	/** One report of GB__READY_… bits. */
+	int (*poll)(struct gb__ring *ring, int fd, unsigned ready, uint64_t token);
+	/** Cancel the operation(s) with token `target`. Completes itself under `token` (0, ENOENT, EALREADY);
+	 *  the target completes as well, perhaps successfully. */
+	int (*cancel)(struct gb__ring *ring, uint64_t target, uint64_t token);
+
+	/** Submit, wait up to timeout_ns (-1: for ever, 0: not) for one completion, take up to `max`.
+	 *  Returns their number, 0 on timeout or interruption, or a negative errno. */
+	int (*wait)(struct gb__ring *ring, struct gb__completion *ret, unsigned max, int64_t timeout_ns);
+
+	unsigned char *(*buffer)(struct gb__ring *ring, unsigned id); /* behind the headroom */
+	void (*buffer_return)(struct gb__ring *ring, unsigned id);
+};
+
+extern const struct gb__ring_ops gb__ring_io_uring;
+
+#endif

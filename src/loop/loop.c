@@ -1,0 +1,117 @@
+#include "loop/loop.h"
+
+#include <errno.h>
+#include <sched.h>
+
+/* Marks a loop that takes no more posts. */
+#define CLOSED ((struct gb__post *)1)
+
+void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine)
+{
+	*loop = (struct gb__loop){ .engine = engine, .os = engine->os };
+	loop->now_ms = loop->os->ops->now_coarse_ms(loop->os);
+	gb__timers_init(&loop->timers);
+	gb__wheel_init(&loop->wheel, loop->now_ms);
+	atomic_init(&loop->posted, NULL);
+}
+
+/* Run what was posted, oldest first. */
+static unsigned posts_run(struct gb__loop *loop, struct gb__post *replacement, bool alive)
+{
+	struct gb__post *newest, *oldest = NULL;
+	unsigned ran = 0;
+
+	newest = atomic_exchange_explicit(&loop->posted, replacement, memory_order_acquire);
+	while (newest && newest != CLOSED) {
+		struct gb__post *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest) {
+		struct gb__post *post = oldest;
+
+		oldest = post->next;
+		post->run(post, alive);
+		ran++;
+	}
+	return ran;
+}
+
+void gb__loop_finish(struct gb__loop *loop)
+{
+	posts_run(loop, CLOSED, false);
+	while (atomic_load(&loop->posters))
+		sched_yield();
+	gb__timers_finish(&loop->timers);
+	loop->engine->ops->destroy(loop->engine);
+	loop->engine = NULL;
+}
+
+void gb__loop_abandon(struct gb__loop *loop)
+{
+	gb__timers_finish(&loop->timers);
+	loop->engine->ops->destroy(loop->engine);
+	loop->engine = NULL;
+}
+
+int gb__loop_post(struct gb__loop *loop, struct gb__post *post)
+{
+	struct gb__post *newest;
+
+	atomic_fetch_add(&loop->posters, 1);
+	newest = atomic_load_explicit(&loop->posted, memory_order_relaxed);
+	do {
+		if (newest == CLOSED) {
+			atomic_fetch_sub(&loop->posters, 1);
+			return -ESHUTDOWN;
+		}
+		post->next = newest;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&loop->posted, &newest, post, memory_order_release, memory_order_relaxed));
+	/* Whoever made the stack non-empty wakes; later posters ride along. */
+	if (!newest)
+		loop->engine->ops->wake(loop->engine);
+	atomic_fetch_sub(&loop->posters, 1);
+	return 0;
+}
+
+static int64_t sleep_ns(struct gb__loop *loop, int64_t timeout_ns)
+{
+	uint64_t timer_ns = gb__timers_next_ns(&loop->timers);
+	uint64_t wheel_ms = gb__wheel_next_ms(&loop->wheel);
+	uint64_t sleep = timeout_ns < 0 ? UINT64_MAX : (uint64_t)timeout_ns;
+
+	if (timer_ns != UINT64_MAX) {
+		uint64_t now_ns = loop->os->ops->now_ns(loop->os);
+
+		sleep = gb__min(sleep, timer_ns > now_ns ? timer_ns - now_ns : 0);
+	}
+	/* Deadlines on the wheel may be late by a tick: the coarse clock is good enough. */
+	if (wheel_ms != UINT64_MAX)
+		sleep = gb__min(sleep, wheel_ms > loop->now_ms ? (wheel_ms - loop->now_ms) * 1000000u : 0);
+	return sleep > INT64_MAX ? -1 : (int64_t)sleep;
+}
+
+int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
+{
+	bool more = false;
+	int result;
+
+	if (gb__unlikely(!loop->running)) {
+		loop->thread = pthread_self();
+		loop->running = true;
+	}
+	gb__assert(gb__loop_here(loop));
+	if (atomic_load_explicit(&loop->posted, memory_order_relaxed))
+		posts_run(loop, NULL, true);
+	if (loop->timers.count)
+		gb__timers_run(&loop->timers, loop->os->ops->now_ns(loop->os));
+	gb__wheel_run(&loop->wheel, loop->now_ms, loop->on_deadline, loop->arg);
+	if (loop->on_turn)
+		more = loop->on_turn(loop->arg);
+	result = loop->engine->ops->wait(loop->engine, more ? 0 : sleep_ns(loop, timeout_ns));
+	loop->now_ms = loop->os->ops->now_coarse_ms(loop->os);
+	return result;
+}

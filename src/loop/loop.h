@@ -1,0 +1,56 @@
+/**
+ * One event loop: an engine, timers, deadlines and tasks posted by other threads, on one thread.
+ *
+ * One turn: posted tasks, timers, deadlines, the owner's `on_turn`, then the engine's wait. The clock is
+ * read around the wait only, never per event.
+ */
+#ifndef LOOP_LOOP_H
+#define LOOP_LOOP_H
+
+#include "engine/engine.h"
+#include "loop/timer.h"
+#include "loop/wheel.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/** A task for a loop; the memory is the poster's until it runs. */
+struct gb__post {
+	struct gb__post *next;
+	/** `alive` is false when the loop ends without running it: only free then. */
+	void (*run)(struct gb__post *post, bool alive);
+};
+
+struct gb__loop {
+	struct gb__engine *engine; /* owned */
+	struct gb__os *os;
+	uint64_t now_ms; /* coarse monotonic clock, as of the last wait */
+	struct gb__timers timers;
+	struct gb__wheel wheel;
+	void (*on_deadline)(struct gb__wheel_node *node, void *arg); /* a wheel node expired */
+	/** Work of the owner before each wait; returns whether more is left, so that the wait must not sleep. */
+	bool (*on_turn)(void *arg);
+	void *arg;                         /* for both */
+	_Atomic(struct gb__post *) posted; /* newest first; CLOSED once the loop has ended */
+	_Atomic unsigned posters;          /* inside gb__loop_post: the engine they wake must stay */
+	pthread_t thread;                  /* set by the first turn: the one that operates it */
+	bool running;                      /* a turn has begun */
+};
+
+/** Takes `engine`. */
+void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine);
+/** Runs what is posted with alive=false, refuses further posts, destroys the engine. */
+void gb__loop_finish(struct gb__loop *loop);
+/** As gb__loop_finish, in a forked child on its parent's loop: nothing runs, descriptors are let go. */
+void gb__loop_abandon(struct gb__loop *loop);
+/** One turn, waiting at most until the next deadline and `timeout_ns` (-1: no bound of its own). */
+int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns);
+/** Thread: any. Returns 0 or -ESHUTDOWN (it will not run). */
+int gb__loop_post(struct gb__loop *loop, struct gb__post *post);
+/** Whether the calling thread is the loop's. */
+static inline bool gb__loop_here(const struct gb__loop *loop)
+{
+	return !loop->running || pthread_equal(loop->thread, pthread_self());
+}
+
+#endif

@@ -1,0 +1,139 @@
+#include "loop/wheel.h"
+
+#include "base/assert.h"
+
+#define BITS 6u
+#define MASK (GB__WHEEL_SLOTS - 1)
+#define HORIZON ((1ull << (BITS * GB__WHEEL_LEVELS)) - 1)
+
+static_assert(1u << BITS == GB__WHEEL_SLOTS, "a level is BITS of the tick");
+
+void gb__wheel_init(struct gb__wheel *wheel, uint64_t now_ms)
+{
+	*wheel = (struct gb__wheel){ .now = now_ms / GB__WHEEL_TICK_MS };
+	for (unsigned level = 0; level < GB__WHEEL_LEVELS; level++)
+		for (unsigned slot = 0; slot < GB__WHEEL_SLOTS; slot++)
+			gb__list_init(&wheel->slots[level][slot]);
+}
+
+/* The level is the one in which the tick first differs from now; the slot is the tick's digit there. */
+static void place(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_t due)
+{
+	uint64_t differs = due ^ wheel->now;
+	unsigned level = 0, slot;
+
+	while (level + 1 < GB__WHEEL_LEVELS && differs >> (BITS * (level + 1)))
+		level++;
+	slot = (unsigned)(due >> (BITS * level)) & MASK;
+	gb__list_append(&wheel->slots[level][slot], &node->link);
+	wheel->full[level] |= 1ull << slot;
+}
+
+/* The node keeps 32 bits of its tick; all nodes lie within the horizon, so the rest follows from now. */
+static uint64_t node_due(const struct gb__wheel *wheel, const struct gb__wheel_node *node)
+{
+	return wheel->now + (int32_t)(node->due - (uint32_t)wheel->now);
+}
+
+void gb__wheel_add(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_t due_ms)
+{
+	uint64_t due = (due_ms + GB__WHEEL_TICK_MS - 1) / GB__WHEEL_TICK_MS;
+
+	gb__assert(!gb__wheel_pending(node));
+	due = gb__max(due, wheel->now + 1);
+	due = gb__min(due, wheel->now + HORIZON / 2);
+	node->due = (uint32_t)due;
+	wheel->count++;
+	place(wheel, node, due);
+}
+
+void gb__wheel_remove(struct gb__wheel *wheel, struct gb__wheel_node *node)
+{
+	if (!gb__wheel_pending(node))
+		return;
+	gb__list_remove(&node->link);
+	wheel->count--;
+}
+
+/* The next tick at which a slot comes up, at most `limit`. */
+static uint64_t next_tick(const struct gb__wheel *wheel, uint64_t limit)
+{
+	uint64_t next = limit;
+
+	for (unsigned level = 0; level < GB__WHEEL_LEVELS; level++) {
+		unsigned here = (unsigned)(wheel->now >> (BITS * level)) & MASK;
+		uint64_t base = wheel->now >> (BITS * level) << (BITS * level);
+		uint64_t full = wheel->full[level];
+		unsigned ahead;
+
+		if (!full)
+			continue;
+		/* Rotate so that bit 0 is the slot after this one; a slot at or before it belongs to the next round. */
+		full = full >> ((here + 1) & MASK) |
+			(here == MASK ? 0 : full << (GB__WHEEL_SLOTS - here - 1));
+		ahead = (unsigned)__builtin_ctzll(full) + 1;
+		next = gb__min(next, base + ((uint64_t)ahead << (BITS * level)));
+	}
+	return next;
+}
+
+static void slot_take(struct gb__wheel *wheel, unsigned level, struct gb__list *ret)
+{
+	unsigned slot = (unsigned)(wheel->now >> (BITS * level)) & MASK;
+	struct gb__list *list = &wheel->slots[level][slot];
+
+	wheel->full[level] &= ~(1ull << slot);
+	gb__list_init(ret);
+	if (gb__list_empty(list))
+		return;
+	*ret = *list;
+	ret->next->prev = ret->prev->next = ret;
+	gb__list_init(list);
+}
+
+static struct gb__wheel_node *list_pop(struct gb__list *list)
+{
+	struct gb__wheel_node *node;
+
+	if (gb__list_empty(list))
+		return NULL;
+	node = gb__list_entry(list->next, struct gb__wheel_node, link);
+	gb__list_remove(&node->link);
+	return node;
+}
+
+void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
+	void (*expire)(struct gb__wheel_node *node, void *arg), void *arg)
+{
+	uint64_t until = now_ms / GB__WHEEL_TICK_MS;
+
+	while (wheel->now < until) {
+		struct gb__wheel_node *node;
+		struct gb__list due;
+
+		wheel->now = next_tick(wheel, until);
+		/* Outer levels first: what they hold for this tick falls into the inner ones. */
+		for (unsigned level = GB__WHEEL_LEVELS - 1; level > 0; level--) {
+			if (wheel->now & ((1ull << (BITS * level)) - 1))
+				continue;
+			slot_take(wheel, level, &due);
+			while ((node = list_pop(&due)))
+				place(wheel, node, node_due(wheel, node));
+		}
+		slot_take(wheel, 0, &due);
+		while ((node = list_pop(&due))) {
+			wheel->count--;
+			expire(node, arg);
+		}
+	}
+}
+
+uint64_t gb__wheel_next_ms(const struct gb__wheel *wheel)
+{
+	uint64_t next;
+
+	if (!wheel->count)
+		return UINT64_MAX;
+	next = next_tick(wheel, UINT64_MAX);
+	return next == UINT64_MAX ? next : next * GB__WHEEL_TICK_MS;
+}

@@ -1,0 +1,52 @@
+/**
+ * A hierarchical timing wheel for deadlines that nearly never expire: idle, read and write timeouts.
+ *
+ * Source of the idea: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987). Adding
+ * and removing are O(1). A node may expire up to one tick late, never early. Who uses it moves a
+ * deadline lazily: a node that expires too early for its owner is simply added again.
+ */
+#ifndef LOOP_WHEEL_H
+#define LOOP_WHEEL_H
+
+#include "base/list.h"
+
+#include <stdint.h>
+
+#define GB__WHEEL_TICK_MS 16u
+#define GB__WHEEL_LEVELS 5u
+#define GB__WHEEL_SLOTS 64u /* 16 ms, 1 s, 65 s, 70 min, 75 h a slot; 198 days in all */
+
+struct gb__wheel_node {
+	struct gb__list link; /* an empty list: not on the wheel */
+	uint32_t due;         /* tick, cut to 32 bits */
+};
+
+struct gb__wheel {
+	uint64_t now;                    /* ticks that have passed */
+	size_t count;                    /* nodes */
+	uint64_t full[GB__WHEEL_LEVELS]; /* a bit per slot that may hold nodes */
+	struct gb__list slots[GB__WHEEL_LEVELS][GB__WHEEL_SLOTS];
+};
+
+void gb__wheel_init(struct gb__wheel *wheel, uint64_t now_ms);
+/** Expire at `due_ms` or up to a tick later; beyond the horizon means at the horizon. Not on the wheel yet. */
+void gb__wheel_add(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_t due_ms);
+/** A node that is not on the wheel is fine. */
+void gb__wheel_remove(struct gb__wheel *wheel, struct gb__wheel_node *node);
+/** Hand each node that is due to `expire`, off the wheel; it may add and remove any node. */
+void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
+	void (*expire)(struct gb__wheel_node *node, void *arg), void *arg);
+/** When gb__wheel_run next has something to do (an expiry or an inner step), or UINT64_MAX. */
+uint64_t gb__wheel_next_ms(const struct gb__wheel *wheel);
+
+static inline void gb__wheel_node_init(struct gb__wheel_node *node)
+{
+	gb__list_init(&node->link);
+}
+
+static inline bool gb__wheel_pending(const struct gb__wheel_node *node)
+{
+	return !gb__list_empty(&node->link);
+}
+
+#endif

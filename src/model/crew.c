@@ -1,0 +1,282 @@
+#include "model/crew.h"
+
+#include "base/alloc.h"
+#include "os/cpu.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define SEAT_NONE UINT32_MAX
+#define RESTART_MS 100u /* after the first crash; doubled with each further one */
+#define RESTART_MS_MAX 10000u
+#define CRASH_FORGOTTEN_MS 10000u /* a worker that lived so long did not crash in a row */
+
+static const struct gb__handed nothing = { .fd = -1 };
+
+static bool per_connection(const struct gb__crew *crew)
+{
+	return crew->server->model.workers == GB__WORKERS_PER_CONNECTION;
+}
+
+/* Blocking workers fetch for themselves. */
+static bool pulling(const struct gb__crew *crew)
+{
+	return crew->server->model.accept == GB__ACCEPT_ACCEPTOR && !per_connection(crew) &&
+		crew->server->model.engine == GB__ENGINE_BLOCKING;
+}
+
+/* A worker found room in the full queue: the chief accepts again. */
+struct accept_again {
+	struct gb__post post;
+	struct gb_worker *chief;
+};
+
+static void accept_again(struct gb__post *post, bool alive)
+{
+	struct accept_again *again = (struct accept_again *)post;
+
+	if (alive)
+		gb__worker_accept_start(again->chief);
+	gb__free(again);
+}
+
+static void fetch(struct gb_worker *worker)
+{
+	struct gb__crew *crew = worker->server->crew;
+	struct accept_again *again;
+
+	if (!gb__pull_fetch(&crew->pull, worker))
+		return;
+	again = gb__alloc(sizeof(*again));
+	if (!again)
+		return;
+	*again = (struct accept_again){ { .run = accept_again }, crew->chief };
+	if (gb__loop_post(&crew->chief->loop, &again->post) < 0)
+		gb__free(again);
+}
+
+int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct gb_error *error)
+{
+	struct gb__crew *crew = seat->crew;
+	struct gb_server *server = crew->server;
+	int result = gb__worker_init(
+		worker, server, seat->id, crew->worker_roles, &server->shared->slots[seat->id], error);
+
+	if (result < 0)
+		return result;
+	if (pulling(crew)) {
+		worker->on_idle = fetch;
+		fetch(worker);
+	}
+	return 0;
+}
+
+void gb__seat_run_worker(struct gb_worker *worker, struct gb__handed handed)
+{
+	if (handed.fd >= 0)
+		gb__worker_adopt(worker, handed);
+	gb__worker_run(worker);
+	gb__worker_end(worker);
+}
+
+void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason)
+{
+	struct gb_stats *stats = &seat->crew->server->shared->slots[seat->id].counters.stats;
+
+	close(handed.fd);
+	gb__count(stats->accepted, 1);
+	gb__count(stats->closed[reason], 1);
+}
+
+static int seat_start(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error)
+{
+	struct gb__crew *crew = seat->crew;
+	int result;
+
+	seat->taken = true;
+	seat->started_ms = crew->chief->loop.now_ms;
+	result = crew->unit->start(seat, handed, error);
+	if (result < 0) {
+		seat->taken = false;
+		return result;
+	}
+	crew->alive++;
+	return 0;
+}
+
+static void restart(struct gb_timer *timer, void *arg)
+{
+	struct gb__seat *seat = arg;
+	struct gb_error error;
+
+	if (seat->crew->commanded != GB__COMMAND_RUN)
+		return;
+	if (seat_start(seat, nothing, &error) < 0) {
+		gb__log(GB__LOG_ERROR, "worker %u cannot be started again: %s", seat->id, error.text);
+		gb__seat_ended(seat, true);
+	}
+}
+
+void gb__seat_ended(struct gb__seat *seat, bool crashed)
+{
+	struct gb__crew *crew = seat->crew;
+	uint64_t delay_ms = RESTART_MS, now_ms = crew->chief->loop.now_ms;
+
+	gb__slot_retire(crew->server->shared, &crew->server->shared->slots[seat->id]);
+	if (seat->taken)
+		crew->alive--;
+	seat->taken = false;
+	if (per_connection(crew)) {
+		seat->next = crew->free;
+		crew->free = seat->id;
+		return;
+	}
+	if (crew->commanded != GB__COMMAND_RUN || !crashed)
+		return;
+	if (now_ms - seat->started_ms > CRASH_FORGOTTEN_MS)
+		seat->crashes = 0;
+	delay_ms = gb__min((uint64_t)RESTART_MS << gb__min(seat->crashes, 16u), RESTART_MS_MAX);
+	seat->crashes++;
+	gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly; starting it again in %u ms", seat->id,
+		(unsigned)delay_ms);
+	gb_timer_start(crew->chief, &seat->restart, delay_ms, restart, seat);
+}
+
+static void give_new_worker(struct gb__crew *crew, struct gb__handed handed)
+{
+	struct gb__seat *seat;
+	struct gb_error error;
+
+	if (crew->free == SEAT_NONE) {
+		struct gb_stats *stats = &crew->chief->slot->counters.stats;
+
+		close(handed.fd);
+		gb__count(stats->accepted, 1);
+		gb__count(stats->closed[GB_CLOSE_OVER_LIMIT], 1);
+		return;
+	}
+	seat = &crew->seats[crew->free];
+	crew->free = seat->next;
+	if (seat_start(seat, handed, &error) < 0) {
+		static struct gb__log_limit limit; /* the chief's thread alone */
+		uint64_t held;
+
+		if (gb__log_allowed(&limit, crew->chief->loop.now_ms, &held))
+			gb__log(GB__LOG_WARNING, "a connection was refused: %s", error.text);
+		seat->next = crew->free;
+		crew->free = seat->id;
+	}
+}
+
+static void give_round_robin(struct gb__crew *crew, struct gb__handed handed)
+{
+	struct gb__seat *seat = &crew->seats[crew->next];
+
+	crew->next = (crew->next + 1) % crew->seats_count;
+	if (gb__inbox_put(&seat->worker->inbox, &seat->worker->loop, handed) < 0)
+		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+}
+
+void gb__crew_give(struct gb__crew *crew, struct gb__handed handed)
+{
+	if (per_connection(crew))
+		give_new_worker(crew, handed);
+	else if (!pulling(crew))
+		give_round_robin(crew, handed);
+	else if (gb__pull_give(&crew->pull, handed))
+		gb__worker_accept_stop(crew->chief);
+}
+
+void gb__crew_command(struct gb__crew *crew, enum gb__command command)
+{
+	if (crew->commanded >= command)
+		return;
+	crew->commanded = command;
+	for (unsigned i = 0; i < crew->seats_count; i++) {
+		gb_timer_stop(&crew->seats[i].restart);
+		if (crew->seats[i].taken)
+			crew->unit->command(&crew->seats[i], command);
+	}
+}
+
+void gb__crew_kill(struct gb__crew *crew)
+{
+	for (unsigned i = 0; i < crew->seats_count; i++)
+		if (crew->seats[i].taken && crew->unit->kill)
+			crew->unit->kill(&crew->seats[i]);
+}
+
+void gb__crew_reap(struct gb__crew *crew)
+{
+	if (crew->unit->reap)
+		crew->unit->reap(crew);
+}
+
+static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_worker *chief)
+{
+	const struct gb__model *model = &server->model;
+
+	crew->server = server;
+	crew->chief = chief;
+	crew->unit = model->unit == GB__UNIT_PROCESS ? &gb__unit_process : &gb__unit_thread;
+	crew->worker_roles = GB__WORKER_SERVES;
+	if (model->accept != GB__ACCEPT_ACCEPTOR)
+		crew->worker_roles |= GB__WORKER_ACCEPTS;
+	crew->free = SEAT_NONE;
+	if (per_connection(crew)) {
+		crew->worker_roles |= GB__WORKER_ONCE;
+		crew->seats_count = (unsigned)server->limits.connections_max;
+	} else {
+		crew->seats_count = model->workers ? model->workers : gb__cpus_allotted();
+	}
+	for (crew->by_pid_mask = 1; crew->by_pid_mask < 2 * crew->seats_count;)
+		crew->by_pid_mask *= 2;
+	crew->by_pid = gb__alloc(crew->by_pid_mask * sizeof(*crew->by_pid));
+	crew->seats = gb__alloc_zero(crew->seats_count * sizeof(*crew->seats));
+	if (!crew->seats || !crew->by_pid)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < crew->by_pid_mask; i++)
+		crew->by_pid[i] = SEAT_NONE;
+	crew->by_pid_mask--;
+	for (unsigned i = crew->seats_count; i-- > 0;) {
+		crew->seats[i].crew = crew;
+		crew->seats[i].id = i;
+		crew->seats[i].next = crew->free;
+		pthread_mutex_init(&crew->seats[i].lock, NULL);
+		crew->free = i;
+	}
+	return pulling(crew) ? gb__pull_init(&crew->pull, crew->seats_count) : 0;
+}
+
+int gb__crew_create(
+	struct gb_server *server, struct gb_worker *chief, struct gb__crew **ret, struct gb_error *error)
+{
+	struct gb__crew *crew = gb__alloc_zero(sizeof(*crew));
+	int result = crew ? crew_init(crew, server, chief) : -ENOMEM;
+
+	if (result < 0) {
+		gb__crew_destroy(crew);
+		return gb_error_set(error, result, "cannot start workers: %s", gb_strerror(result));
+	}
+	server->crew = *ret = crew;
+	if (per_connection(crew))
+		return 0;
+	for (unsigned i = 0; i < crew->seats_count; i++) {
+		result = seat_start(&crew->seats[i], nothing, error);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+void gb__crew_destroy(struct gb__crew *crew)
+{
+	if (!crew)
+		return;
+	gb__pull_finish(&crew->pull);
+	for (unsigned i = 0; crew->seats && i < crew->seats_count; i++)
+		pthread_mutex_destroy(&crew->seats[i].lock);
+	gb__free(crew->seats);
+	gb__free(crew->by_pid);
+	gb__free(crew);
+}

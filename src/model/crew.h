@@ -1,0 +1,83 @@
+/**
+ * The workers beside the main thread's: started, commanded and seen to their end, be they threads or
+ * processes, as many as the model says or one per connection.
+ *
+ * Everything here runs on the chief's thread, but for what a worker does on its own.
+ */
+#ifndef MODEL_CREW_H
+#define MODEL_CREW_H
+
+#include "model/pull.h"
+#include "model/worker.h"
+
+struct gb__unit_ops;
+
+/** A place for one worker. Its number is the worker's id and its slot in shared memory. */
+struct gb__seat {
+	struct gb__crew *crew;
+	unsigned id;
+	bool taken;               /* a worker lives here, or is to be started again */
+	struct gb_worker *worker; /* threads: while it can be commanded, guarded by `lock` */
+	pthread_mutex_t lock;
+	pthread_t thread;
+	struct gb__post ended;   /* a thread's last words to the chief */
+	pid_t pid;               /* processes */
+	uint32_t next;           /* free seats; or processes of the same hash */
+	struct gb_timer restart; /* after a crash */
+	unsigned crashes;        /* in a row */
+	uint64_t started_ms;
+};
+
+struct gb__crew {
+	struct gb_server *server;
+	struct gb_worker *chief;
+	const struct gb__unit_ops *unit;
+	struct gb__seat *seats;
+	unsigned seats_count;
+	unsigned alive;   /* workers that have not ended */
+	uint32_t free;    /* first free seat of a per-connection model */
+	uint32_t *by_pid; /* processes: first seat of a hash, or UINT32_MAX */
+	uint32_t by_pid_mask;
+	unsigned next;              /* round-robin */
+	_Atomic unsigned commanded; /* enum gb__command; new threads look at it */
+	struct gb__pull pull;       /* blocking workers fetch from here */
+	unsigned worker_roles;      /* GB__WORKER_… of each */
+};
+
+/** Start the workers that the model begins with. On an error those started are ended again. */
+int gb__crew_create(
+	struct gb_server *server, struct gb_worker *chief, struct gb__crew **ret, struct gb_error *error);
+/** All workers have ended. NULL is fine. */
+void gb__crew_destroy(struct gb__crew *crew);
+/** Give a connection to a worker, by the model's way. Takes the descriptor. */
+void gb__crew_give(struct gb__crew *crew, struct gb__handed handed);
+/** Command all workers, those that start from now on included. */
+void gb__crew_command(struct gb__crew *crew, enum gb__command command);
+/** Kill what has not ended after GB__COMMAND_STOP; threads cannot be. */
+void gb__crew_kill(struct gb__crew *crew);
+/** See to children that have ended. */
+void gb__crew_reap(struct gb__crew *crew);
+
+/* For the units (thread.c, process.c). */
+
+/** How a worker comes to life and is reached. */
+struct gb__unit_ops {
+	/** `handed.fd` >= 0: the one connection to serve; it is the unit's from here on, even on an error.
+	 *  Returns once the worker has begun (without a connection) or at once (with one). */
+	int (*start)(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error);
+	void (*command)(struct gb__seat *seat, enum gb__command command);
+	void (*kill)(struct gb__seat *seat);
+	/** See to those that have ended, of all seats; NULL where they tell. */
+	void (*reap)(struct gb__crew *crew);
+};
+extern const struct gb__unit_ops gb__unit_thread, gb__unit_process;
+
+/** A worker has ended; `crashed` when it was not told to. */
+void gb__seat_ended(struct gb__seat *seat, bool crashed);
+/** What a worker does from its init to its end, on its own thread or in its own process. */
+int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct gb_error *error);
+void gb__seat_run_worker(struct gb_worker *worker, struct gb__handed handed);
+/** A connection whose worker could not be had: close and count it. */
+void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason);
+
+#endif

@@ -1,0 +1,83 @@
+#include "model/inbox.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static void work_off(struct gb__post *post, bool alive)
+{
+	struct gb__inbox *inbox = gb__container_of(post, struct gb__inbox, post);
+	struct gb__handed *items;
+	size_t count, size;
+
+	pthread_mutex_lock(&inbox->lock);
+	inbox->announced = false;
+	if (!alive) {
+		pthread_mutex_unlock(&inbox->lock);
+		return; /* gb__inbox_finish closes them */
+	}
+	items = inbox->items;
+	count = inbox->count;
+	size = inbox->size;
+	inbox->items = inbox->taken;
+	inbox->size = inbox->taken_size;
+	inbox->count = 0;
+	inbox->taken = items;
+	inbox->taken_size = size;
+	pthread_mutex_unlock(&inbox->lock);
+
+	for (size_t i = 0; i < count; i++)
+		inbox->take(inbox, items[i]);
+}
+
+int gb__inbox_init(struct gb__inbox *inbox, void (*take)(struct gb__inbox *inbox, struct gb__handed handed))
+{
+	*inbox = (struct gb__inbox){ .take = take, .post = { .run = work_off } };
+	return -pthread_mutex_init(&inbox->lock, NULL);
+}
+
+void gb__inbox_finish(struct gb__inbox *inbox)
+{
+	for (size_t i = 0; i < inbox->count; i++)
+		close(inbox->items[i].fd);
+	gb__free(inbox->items);
+	gb__free(inbox->taken);
+	pthread_mutex_destroy(&inbox->lock);
+}
+
+int gb__inbox_put(struct gb__inbox *inbox, struct gb__loop *loop, struct gb__handed handed)
+{
+	int result = 0;
+
+	pthread_mutex_lock(&inbox->lock);
+	if (inbox->count == inbox->size) {
+		size_t size = inbox->size ? inbox->size * 2 : 16;
+		struct gb__handed *items = gb__realloc(inbox->items, size * sizeof(*items));
+
+		if (items) {
+			inbox->items = items;
+			inbox->size = size;
+		} else {
+			result = -ENOMEM;
+		}
+	}
+	if (result == 0 && !inbox->announced) {
+		result = gb__loop_post(loop, &inbox->post);
+		inbox->announced = result == 0;
+	}
+	if (result == 0)
+		inbox->items[inbox->count++] = handed;
+	pthread_mutex_unlock(&inbox->lock);
+	return result;
+}
+
+bool gb__inbox_empty(struct gb__inbox *inbox)
+{
+	bool empty;
+
+	pthread_mutex_lock(&inbox->lock);
+	empty = inbox->count == 0;
+	pthread_mutex_unlock(&inbox->lock);
+	return empty;
+}

@@ -1,0 +1,32 @@
+/** Connected descriptors on their way from the acceptor to a worker thread: no allocation once warm. */
+#ifndef MODEL_INBOX_H
+#define MODEL_INBOX_H
+
+#include "loop/loop.h"
+
+#include <pthread.h>
+
+/** A descriptor and the binding it was accepted for. */
+struct gb__handed {
+	int fd;
+	uint32_t binding;
+};
+
+struct gb__inbox {
+	pthread_mutex_t lock;
+	struct gb__handed *items, *taken; /* filled by the acceptor; being worked off by the worker */
+	size_t count, size, taken_size;
+	bool announced;                                                  /* a post is under way */
+	struct gb__post post;                                            /* to the worker's loop */
+	void (*take)(struct gb__inbox *inbox, struct gb__handed handed); /* on the worker's thread */
+};
+
+int gb__inbox_init(struct gb__inbox *inbox, void (*take)(struct gb__inbox *inbox, struct gb__handed handed));
+/** Descriptors left in it are closed. */
+void gb__inbox_finish(struct gb__inbox *inbox);
+/** Hand one over. Thread: any. Returns 0, or -ENOMEM, -ESHUTDOWN (it stays the caller's). */
+int gb__inbox_put(struct gb__inbox *inbox, struct gb__loop *loop, struct gb__handed handed);
+/** Thread: any. */
+bool gb__inbox_empty(struct gb__inbox *inbox);
+
+#endif

@@ -1,0 +1,290 @@
+/*
+ * A whole program around one service. The command line is walked three times: for --help, which must work
+ * beside anything else; for --config, so that flags override files wherever they stand; then for the flags.
+ */
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "model/spec.h"
+#include "os/signal.h"
+
+#include <gearbox/args.h>
+#include <gearbox/server.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NAME_MAX_BYTES 64   /* of the program's name in messages */
+#define SETTING_KEY_MAX 64  /* bytes of a service setting's key, terminator included */
+#define SETTINGS_COLUMN 30u /* where help explains a service's settings */
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
+
+static const struct gb_setting own_flags[] = {
+	{ "listen", GB_SETTING_TEXT, 0, .argument = "ADDRESS",
+		.summary = "serve on HOST:PORT (port 0: a free one) or unix:PATH; may be repeated" },
+	{ "set", GB_SETTING_TEXT, 0, .argument = "KEY=VALUE",
+		.summary = "a setting of the service; may be repeated" },
+	{ "config", GB_SETTING_TEXT, 0, .argument = "FILE",
+		.summary = "read options from a file of \"key value\" lines; flags override it" },
+	{ "help", GB_SETTING_SWITCH, 0, .summary = "print this help" },
+	{ NULL },
+};
+static const struct gb_args_table flag_tables[] = { { "What to serve:", own_flags },
+	{ "How to serve it:", gb_option_settings }, { NULL, NULL } };
+
+struct program {
+	int argc;
+	char **argv;               /* without the name */
+	const char *invocation;    /* for the usage line: "gearbox serve echo" */
+	char name[NAME_MAX_BYTES]; /* for messages: "gearbox" */
+	const struct gb_service *service;
+	void *user;             /* what the service's settings fill */
+	const char **addresses; /* borrowed from argv; room for argc */
+	size_t address_count;
+	struct gb_options *options;
+	struct gb_server *server;
+};
+
+/* The one server that signals stop; NULL while there is none. */
+static _Atomic(struct gb_server *) served;
+
+static void on_stop_signal(void *arg)
+{
+	struct gb_server *server = atomic_load(&served);
+
+	if (server)
+		gb_server_stop(server);
+}
+
+/* They stay for the rest of the program: a signal that comes after the drain must not change its exit code. */
+static int install_signals(struct gb_error *error)
+{
+	static bool installed;
+	int rc;
+
+	if (installed)
+		return 0;
+	signal(SIGPIPE, SIG_IGN);
+	rc = gb__signal_subscribe(SIGTERM, on_stop_signal, NULL);
+	if (rc >= 0)
+		rc = gb__signal_subscribe(SIGINT, on_stop_signal, NULL);
+	if (rc < 0)
+		return gb_error_set(error, rc, "cannot handle signals: %s", gb_strerror(rc));
+	installed = true;
+	return 0;
+}
+
+static int fail(const struct program *program, int exit_code, const struct gb_error *error)
+{
+	fprintf(stderr, "%s: %s\n", program->name, error->text);
+	return exit_code;
+}
+
+/* Whether a code says that the command line is at fault, and not the machine. */
+static int exit_code_of(int code)
+{
+	return code == -GB_EUSAGE || code == -GB_EILLEGAL ? EXIT_WRONG_USAGE : EXIT_FAILED;
+}
+
+static void print_help(const struct program *program)
+{
+	const struct gb_service *service = program->service;
+
+	printf("Usage: %s --listen ADDRESS [FLAG ...]\n\n%s: %s\n\n", program->invocation, service->name,
+		service->summary ? service->summary : "a service");
+	gb_args_help(stdout, flag_tables);
+	if (!service->settings || !service->settings->key)
+		return;
+	printf("\nSettings of %s:\n", service->name);
+	for (const struct gb_setting *row = service->settings; row->key; row++) {
+		char left[128], right[512];
+
+		snprintf(left, sizeof(left), "  --set %s=%s", row->key,
+			row->argument          ? row->argument
+				: row->choices ? row->choices
+					       : "VALUE");
+		snprintf(right, sizeof(right), "%s%s%s%s", row->summary ? row->summary : "",
+			row->fallback ? " (default " : "", row->fallback ? row->fallback : "",
+			row->fallback ? ")" : "");
+		gb_args_row(stdout, left, SETTINGS_COLUMN, right);
+	}
+}
+
+static int set_service_setting(struct program *program, const char *pair, struct gb_error *error)
+{
+	const struct gb_service *service = program->service;
+	const char *equals = strchr(pair, '=');
+	char key[SETTING_KEY_MAX];
+
+	if (!equals || equals == pair || (size_t)(equals - pair) >= sizeof(key))
+		return gb_error_set(error, -GB_EUSAGE, "--set %s is not KEY=VALUE", pair);
+	if (!service->settings || !service->settings->key)
+		return gb_error_set(error, -GB_EUSAGE, "--set %s: %s has no settings", pair, service->name);
+	snprintf(key, sizeof(key), "%.*s", (int)(equals - pair), pair);
+	return gb_settings_set(service->settings, program->user, key, equals + 1, error);
+}
+
+enum pass { PASS_HELP, PASS_FILES, PASS_FLAGS };
+
+/* One walk over the command line. Returns 0, 1 (help was asked for) or a negative code. */
+static int walk(struct program *program, enum pass pass, struct gb_error *error)
+{
+	struct gb_args args = { .argc = program->argc, .argv = program->argv, .tables = flag_tables };
+	const struct gb_setting *flag;
+	const char *value;
+	int rc;
+
+	while ((rc = gb_args_next(&args, &flag, &value, error)) > 0) {
+		if (!flag)
+			return gb_error_set(error, -GB_EUSAGE,
+				"unexpected \"%s\": addresses are given as --listen ADDRESS", value);
+		rc = 0;
+		if (strcmp(flag->key, "help") == 0) {
+			if (pass == PASS_HELP)
+				return 1;
+		} else if (strcmp(flag->key, "config") == 0) {
+			if (pass == PASS_FILES)
+				rc = gb_options_load(program->options, value, error);
+		} else if (pass != PASS_FLAGS) {
+			continue;
+		} else if (strcmp(flag->key, "listen") == 0) {
+			program->addresses[program->address_count++] = value;
+		} else if (strcmp(flag->key, "set") == 0) {
+			rc = set_service_setting(program, value, error);
+		} else {
+			rc = gb_options_set(program->options, flag->key, value, error);
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
+}
+
+static int prepare(struct program *program, struct gb_error *error)
+{
+	const struct gb_service *service = program->service;
+	int rc = gb_options_create(&program->options);
+
+	program->addresses = gb__alloc((size_t)program->argc * sizeof(*program->addresses));
+	if (service->settings_size > 0)
+		program->user = gb__alloc_zero(service->settings_size);
+	if (rc == 0 && (!program->addresses || (service->settings_size > 0 && !program->user)))
+		rc = -ENOMEM;
+	if (rc == 0 && program->user && service->settings)
+		rc = gb_settings_init(service->settings, program->user, service->settings_size);
+	return rc < 0 ? gb_error_set(error, rc, "cannot start: %s", gb_strerror(rc)) : 0;
+}
+
+static void finish(struct program *program)
+{
+	gb_server_destroy(program->server);
+	gb_options_destroy(program->options);
+	if (program->user && program->service->settings)
+		gb_settings_finish(program->service->settings, program->user);
+	gb__free(program->user);
+	gb__free(program->addresses);
+}
+
+/* The model as a person would type it: the preset's name where it is one. */
+static void name_model(const struct gb_server *server, char *text, size_t size)
+{
+	const char *spec = gb_server_model(server);
+	struct gb__model model;
+
+	if (gb__model_parse(spec, &model, NULL) == 0)
+		gb__model_name(&model, text, size);
+	else
+		snprintf(text, size, "%s", spec);
+}
+
+/* One line in one write: scripts wait for it. */
+static void announce(struct gb_server *server, void *arg)
+{
+	const struct program *program = arg;
+	char model[GB__MODEL_SPEC_MAX];
+	size_t size = 128 + sizeof(model) + strlen(program->name) + strlen(program->service->name), used;
+	char *line;
+
+	name_model(server, model, sizeof(model));
+	for (size_t i = 0; i < program->address_count; i++)
+		size += strlen(gb_server_address(server, i)) + 2;
+	line = gb__alloc(size);
+	if (!line)
+		return; /* it serves all the same */
+	used = (size_t)snprintf(line, size, "%s: serving %s on ", program->name, program->service->name);
+	for (size_t i = 0; i < program->address_count; i++)
+		used += (size_t)snprintf(
+			line + used, size - used, "%s%s", i ? ", " : "", gb_server_address(server, i));
+	used += (size_t)snprintf(line + used, size - used, " (model %s, pid %ld)\n", model, (long)getpid());
+	gb__assert(used < size);
+	fputs(line, stderr);
+	gb__free(line);
+}
+
+static int serve(struct program *program, struct gb_error *error)
+{
+	int rc = gb_server_create(program->options, &program->server, error);
+
+	for (size_t i = 0; rc == 0 && i < program->address_count; i++)
+		rc = gb_server_listen(
+			program->server, program->addresses[i], program->service, program->user, error);
+	if (rc < 0)
+		return rc;
+	atomic_store(&served, program->server);
+	rc = install_signals(error);
+	gb_server_on_ready(program->server, announce, program);
+	if (rc == 0)
+		rc = gb_server_run(program->server, error);
+	atomic_store(&served, NULL);
+	return rc;
+}
+
+static int run(struct program *program)
+{
+	struct gb_error error = { 0 };
+	int rc = walk(program, PASS_HELP, &error);
+
+	if (rc > 0) {
+		print_help(program);
+		return EXIT_DONE;
+	}
+	if (rc == 0)
+		rc = prepare(program, &error);
+	if (rc == 0)
+		rc = walk(program, PASS_FILES, &error);
+	if (rc == 0) {
+		rc = walk(program, PASS_FLAGS, &error);
+		if (rc == -ENOTSUP) /* of a flag: a model that this version does not run */
+			return fail(program, EXIT_WRONG_USAGE, &error);
+	}
+	if (rc == 0 && program->address_count == 0)
+		rc = gb_error_set(&error, -GB_EUSAGE,
+			"no address to serve on: write --listen HOST:PORT or --listen unix:PATH");
+	if (rc == 0)
+		rc = serve(program, &error);
+	return rc < 0 ? fail(program, exit_code_of(rc), &error) : EXIT_DONE;
+}
+
+int gb_main(int argc, char **argv, const struct gb_service *service)
+{
+	struct program program = { .service = service, .invocation = "gearbox" };
+	const char *slash;
+	int exit_code;
+
+	if (argc > 0 && *argv[0]) {
+		slash = strrchr(argv[0], '/');
+		program.invocation = slash ? slash + 1 : argv[0];
+		program.argc = argc - 1;
+		program.argv = argv + 1;
+	}
+	snprintf(program.name, sizeof(program.name), "%.*s", (int)strcspn(program.invocation, " "),
+		program.invocation);
+	exit_code = run(&program);
+	finish(&program);
+	return exit_code;
+}

@@ -1,0 +1,173 @@
+#include "model/options.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "model/legality.h"
+
+#include <gearbox/setting.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WEEK_MS (7ull * 24 * 3600 * 1000) /* stamps of connections have 32 bits of milliseconds */
+#define AT(field) offsetof(struct gb_options, field)
+
+const struct gb_setting gb_option_settings[] = {
+	{ "model", GB_SETTING_TEXT, AT(model_text), "reactor", 0, 0, NULL, "SPEC",
+		"the concurrency model: a preset with ,key=value overrides, or axes (see gearbox models)" },
+	{ "max-connections", GB_SETTING_COUNT, AT(limits.connections_max), "0", 0, UINT32_MAX, NULL, "N",
+		"refuse connections beyond this many; 0: what descriptors allow" },
+	{ "max-message", GB_SETTING_SIZE, AT(limits.message_bytes_max), "1MiB", 1, 1u << 30, NULL, "SIZE",
+		"close on a larger message of the codec" },
+	{ "idle-timeout", GB_SETTING_DURATION, AT(limits.idle_timeout_ms), "5m", 0, WEEK_MS, NULL, "TIME",
+		"close when nothing moved for so long; 0: never" },
+	{ "read-timeout", GB_SETTING_DURATION, AT(limits.read_timeout_ms), "30s", 0, WEEK_MS, NULL, "TIME",
+		"close when a message, once begun, is not complete after so long; 0: never" },
+	{ "write-timeout", GB_SETTING_DURATION, AT(limits.write_timeout_ms), "30s", 0, WEEK_MS, NULL, "TIME",
+		"close when the peer takes no output for so long; 0: never" },
+	{ "linger-timeout", GB_SETTING_DURATION, AT(limits.linger_timeout_ms), "2s", 0, WEEK_MS, NULL, "TIME",
+		"after closing, wait so long for the peer's end" },
+	{ "connect-timeout", GB_SETTING_DURATION, AT(limits.connect_timeout_ms), "10s", 0, WEEK_MS, NULL,
+		"TIME", "give up outgoing connections after so long; 0: when the kernel does" },
+	{ "drain-timeout", GB_SETTING_DURATION, AT(drain_timeout_ms), "10s", 0, WEEK_MS, NULL, "TIME",
+		"on SIGTERM, finish what is in flight for at most so long" },
+	{ "user-timeout", GB_SETTING_DURATION, AT(user_timeout_ms), "0", 0, WEEK_MS, NULL, "TIME",
+		"TCP_USER_TIMEOUT: sent data unacknowledged for so long ends a connection; 0: the kernel's" },
+	{ "output-high", GB_SETTING_SIZE, AT(limits.output_high), "256KiB", 1, 1u << 30, NULL, "SIZE",
+		"stop reading from a connection above so much unsent output" },
+	{ "output-low", GB_SETTING_SIZE, AT(limits.output_low), "64KiB", 0, 1u << 30, NULL, "SIZE",
+		"read again when it falls to so much" },
+	{ "output-max", GB_SETTING_SIZE, AT(limits.output_bytes_max), "16MiB", 1, 1u << 31, NULL, "SIZE",
+		"close a connection above so much unsent output" },
+	{ "turn-messages", GB_SETTING_COUNT, AT(limits.turn_messages), "1024", 1, UINT32_MAX, NULL, "N",
+		"messages of one connection in a row before the others have their turn" },
+	{ "backlog", GB_SETTING_COUNT, AT(backlog), "4096", 1, INT32_MAX, NULL, "N",
+		"listen(2)'s backlog; the kernel caps it at net.core.somaxconn" },
+	{ "sndbuf", GB_SETTING_SIZE, AT(sndbuf), "0", 0, 1u << 30, NULL, "SIZE",
+		"SO_SNDBUF; 0: the kernel's choice" },
+	{ "rcvbuf", GB_SETTING_SIZE, AT(rcvbuf), "0", 0, 1u << 30, NULL, "SIZE",
+		"SO_RCVBUF; 0: the kernel's choice" },
+	{ "nodelay", GB_SETTING_SWITCH, AT(nodelay), "yes", 0, 0, NULL, "yes|no",
+		"TCP_NODELAY: send small segments at once" },
+	{ NULL },
+};
+
+int gb_options_create(struct gb_options **ret)
+{
+	struct gb_options *options = gb__alloc(sizeof(*options));
+	int result;
+
+	if (!options)
+		return -ENOMEM;
+	result = gb_settings_init(gb_option_settings, options, sizeof(*options));
+	if (result < 0) {
+		gb__free(options);
+		return result;
+	}
+	result = gb__model_parse(options->model_text, &options->model, NULL);
+	gb__assert(result == 0);
+	*ret = options;
+	return 0;
+}
+
+void gb_options_destroy(struct gb_options *options)
+{
+	if (!options)
+		return;
+	gb_settings_finish(gb_option_settings, options);
+	gb__free(options);
+}
+
+int gb_options_set(struct gb_options *options, const char *key, const char *value, struct gb_error *error)
+{
+	struct gb__model model;
+	int result;
+
+	if (strcmp(key, "model") == 0) {
+		result = gb__model_parse(value, &model, error);
+		if (result == 0)
+			result = gb__model_check(&model, error);
+		if (result < 0)
+			return result;
+	}
+	result = gb_settings_set(gb_option_settings, options, key, value, error);
+	if (result == 0 && strcmp(key, "model") == 0)
+		options->model = model;
+	return result;
+}
+
+/* Cut off blanks at both ends. */
+static char *trim(char *text)
+{
+	size_t length;
+
+	text += strspn(text, " \t\r\n");
+	length = strlen(text);
+	while (length > 0 && strchr(" \t\r\n", text[length - 1]))
+		text[--length] = '\0';
+	return text;
+}
+
+int gb_options_load(struct gb_options *options, const char *path, struct gb_error *error)
+{
+	FILE *file = fopen(path, "re");
+	char *line = NULL;
+	size_t size = 0;
+	int result = 0;
+
+	if (!file) {
+		result = -errno;
+		return gb_error_set(error, result, "%s: %s", path, gb_strerror(result));
+	}
+	for (unsigned number = 1; result == 0 && getline(&line, &size, file) >= 0; number++) {
+		struct gb_error inner = { 0 };
+		char *key, *value;
+
+		line[strcspn(line, "#")] = '\0';
+		key = trim(line);
+		if (!*key)
+			continue;
+		value = key + strcspn(key, " \t=");
+		if (*value) {
+			*value++ = '\0';
+			value += strspn(value, " \t=");
+		}
+		result = gb_options_set(options, key, trim(value), &inner);
+		if (result < 0)
+			gb_error_set(error, result, "%s:%u: %s", path, number, inner.text);
+	}
+	if (result == 0 && ferror(file))
+		result = gb_error_set(error, -EIO, "%s: cannot be read to its end", path);
+	free(line);
+	fclose(file);
+	return result;
+}
+
+int gb__options_copy(const struct gb_options *from, struct gb_options **ret)
+{
+	struct gb_options *options = gb__alloc(sizeof(*options));
+
+	if (!options)
+		return -ENOMEM;
+	*options = *from;
+	options->model_text = gb__strdup(from->model_text);
+	if (!options->model_text) {
+		gb__free(options);
+		return -ENOMEM;
+	}
+	*ret = options;
+	return 0;
+}
+
+struct gb__socket_options gb__options_socket(const struct gb_options *options)
+{
+	return (struct gb__socket_options){
+		.backlog = (unsigned)options->backlog,
+		.nodelay = options->nodelay,
+		.sndbuf = options->sndbuf,
+		.rcvbuf = options->rcvbuf,
+		.user_timeout_ms = options->user_timeout_ms,
+	};
+}

@@ -1,0 +1,26 @@
+/** The options of a server behind their string keys. */
+#ifndef MODEL_OPTIONS_H
+#define MODEL_OPTIONS_H
+
+#include "model/spec.h"
+#include "net/net.h"
+#include "os/socket.h"
+
+#include <gearbox/server.h>
+
+struct gb_options {
+	char *model_text;
+	struct gb__model model; /* model_text, parsed and legal */
+	struct gb__limits limits;
+	uint64_t drain_timeout_ms;
+	uint64_t backlog;
+	uint64_t sndbuf, rcvbuf;
+	uint64_t user_timeout_ms;
+	bool nodelay;
+};
+
+/** A copy that shares nothing. Returns 0 or -ENOMEM. */
+int gb__options_copy(const struct gb_options *from, struct gb_options **ret);
+struct gb__socket_options gb__options_socket(const struct gb_options *options);
+
+#endif

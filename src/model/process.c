@@ -1,0 +1,193 @@
+/*
+ * Workers as processes. The child lets go of what is its parent's (loop, descriptors, signals), makes an
+ * engine of its own and never returns from here. SIGCHLD tells the parent of its end.
+ */
+#include "model/crew.h"
+
+#include "base/alloc.h"
+#include "os/process.h"
+#include "os/signal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* From the chief, or from a person who wants this one worker to end. */
+static void on_terminate(void *arg)
+{
+	struct gb_worker *worker = arg;
+	unsigned command = atomic_load(&worker->server->shared->command);
+
+	gb__worker_command(worker, gb__max(command, GB__COMMAND_DRAIN));
+}
+
+static void report(int fd, const struct gb_error *error)
+{
+	ssize_t written = write(fd, error, sizeof(*error));
+
+	(void)written; /* the parent is gone: so are we, soon */
+	close(fd);
+}
+
+_Noreturn static void child_main(
+	struct gb__seat *seat, struct gb__handed handed, int report_fd, const sigset_t *signals)
+{
+	struct gb_server *server = seat->crew->server;
+	struct gb_worker *worker = gb__alloc_zero(sizeof(*worker));
+	struct gb_error error = { 0 };
+	int result;
+
+	gb__signal_reset();
+	signal(SIGINT, SIG_IGN); /* a terminal sends it to us as well; the parent decides */
+	gb__loop_abandon(&server->chief->loop);
+	if (!(seat->crew->worker_roles & GB__WORKER_ACCEPTS))
+		for (size_t i = 0; i < server->bindings_count; i++)
+			if (server->bindings[i].fd >= 0)
+				close(server->bindings[i].fd);
+	result = worker ? gb__seat_init_worker(seat, worker, &error)
+			: gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
+	if (report_fd >= 0)
+		report(report_fd, &error);
+	if (result == 0) {
+		server->chief = worker;
+		gb__signal_subscribe(SIGTERM, on_terminate, worker);
+		sigprocmask(SIG_SETMASK, signals, NULL);
+		gb__seat_run_worker(worker, handed);
+	} else if (handed.fd >= 0) {
+		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+	}
+	_exit(result == 0 ? 0 : 1);
+}
+
+static uint32_t *hash_of(struct gb__crew *crew, pid_t pid)
+{
+	return &crew->by_pid[((uint32_t)pid * 2654435761u >> 7) & crew->by_pid_mask];
+}
+
+/* What the child reports of its start, or that it died before it could. */
+static int await_report(int fd, struct gb_error *error)
+{
+	struct gb_error reported;
+	ssize_t got;
+
+	do
+		got = read(fd, &reported, sizeof(reported));
+	while (got < 0 && errno == EINTR);
+	close(fd);
+	if (got != sizeof(reported))
+		return gb_error_set(error, -ECHILD, "a worker process ended before it served");
+	if (reported.code < 0 && error)
+		*error = reported;
+	return reported.code;
+}
+
+static int process_start(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error)
+{
+	int pipe_fds[2] = { -1, -1 }, result;
+	sigset_t blocked, before;
+	uint32_t *first;
+	pid_t pid;
+
+	if (handed.fd < 0 && pipe2(pipe_fds, O_CLOEXEC) < 0) {
+		result = -errno;
+		return gb_error_set(error, result, "cannot start a process: %s", gb_strerror(result));
+	}
+	/* Until the child has handlers of its own a signal must wait for it. */
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGINT);
+	sigaddset(&blocked, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &blocked, &before);
+	pid = gb__process_fork();
+	if (pid == 0) {
+		if (pipe_fds[0] >= 0)
+			close(pipe_fds[0]);
+		child_main(seat, handed, pipe_fds[1], &before);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (pipe_fds[1] >= 0)
+		close(pipe_fds[1]);
+	if (pid < 0) {
+		if (pipe_fds[0] >= 0)
+			close(pipe_fds[0]);
+		if (handed.fd >= 0)
+			gb__seat_refuse(seat, handed, GB_CLOSE_OVER_LIMIT);
+		return gb_error_set(error, pid,
+			"cannot start a process: %s; see `ulimit -u` and kernel.pid_max", gb_strerror(pid));
+	}
+	if (handed.fd >= 0)
+		close(handed.fd);
+	result = pipe_fds[0] >= 0 ? await_report(pipe_fds[0], error) : 0;
+	if (result < 0) {
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		return result;
+	}
+	seat->pid = pid;
+	first = hash_of(seat->crew, pid);
+	seat->next = *first;
+	*first = seat->id;
+	return 0;
+}
+
+static void process_command(struct gb__seat *seat, enum gb__command command)
+{
+	atomic_store(&seat->crew->server->shared->command, command);
+	kill(seat->pid, SIGTERM);
+}
+
+static void process_kill(struct gb__seat *seat)
+{
+	kill(seat->pid, SIGKILL);
+}
+
+static void process_ended(struct gb__crew *crew, pid_t pid, int status)
+{
+	uint32_t *link = hash_of(crew, pid);
+	struct gb__seat *seat;
+
+	while (*link != UINT32_MAX && crew->seats[*link].pid != pid)
+		link = &crew->seats[*link].next;
+	gb__assert(*link != UINT32_MAX);
+	seat = &crew->seats[*link];
+	*link = seat->next;
+	seat->pid = 0;
+	gb__seat_ended(seat, !WIFEXITED(status) || WEXITSTATUS(status) != 0);
+}
+
+static struct gb__seat *seat_of(struct gb__crew *crew, pid_t pid)
+{
+	uint32_t at = *hash_of(crew, pid);
+
+	while (at != UINT32_MAX && crew->seats[at].pid != pid)
+		at = crew->seats[at].next;
+	return at == UINT32_MAX ? NULL : &crew->seats[at];
+}
+
+/* Ours are looked up one by one as they end; only behind a stranger's child are all asked. */
+static void process_reap(struct gb__crew *crew)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = gb__process_ended()) > 0) {
+		if (!seat_of(crew, pid)) {
+			for (unsigned i = 0; i < crew->seats_count; i++)
+				if (crew->seats[i].pid > 0 &&
+					gb__process_reap(crew->seats[i].pid, &status) > 0)
+					process_ended(crew, crew->seats[i].pid, status);
+			return;
+		}
+		if (gb__process_reap(pid, &status) > 0)
+			process_ended(crew, pid, status);
+	}
+}
+
+const struct gb__unit_ops gb__unit_process = {
+	.start = process_start,
+	.command = process_command,
+	.kill = process_kill,
+	.reap = process_reap,
+};

@@ -1,0 +1,209 @@
+/*
+ * gb_server_run: the composition. The calling thread's worker, the chief, exists under every model. By
+ * the model's axes it serves alone (one worker thread, no acceptor), accepts and gives to a crew, or
+ * only supervises a crew that accepts for itself. No model has code of its own.
+ *
+ * Stopping: the chief takes in what the backlog holds and lets go of the listening sockets, commands the
+ * crew to drain, and at the deadline to stop; it ends when nobody is left.
+ */
+#include "model/crew.h"
+
+#include "os/signal.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#define KILL_GRACE_MS 1000u /* for worker processes that do not end although told to */
+
+struct run {
+	struct gb_worker chief;
+	struct gb__endpoint wakeup; /* of server->wake_fd */
+	bool wakeup_gone;
+	struct gb__crew *crew;    /* NULL: the chief serves alone */
+	struct gb_timer deadline; /* of the drain, then of the grace */
+	unsigned stop;            /* what was acted upon */
+	int child_signal;         /* ticket */
+};
+
+static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
+{
+	/* chief_turn looks at what it may mean */
+	gb__os_linux.ops->event_clear(&gb__os_linux, watch->fd);
+}
+
+static void wakeup_detached(struct gb__endpoint *watch)
+{
+	gb__container_of(watch, struct run, wakeup)->wakeup_gone = true;
+}
+
+static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready,
+	.on_detached = wakeup_detached };
+
+static void on_child(void *arg)
+{
+	struct gb_server *server = arg;
+
+	gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
+}
+
+static void grace_over(struct gb_timer *timer, void *arg)
+{
+	gb__crew_kill(((struct run *)arg)->crew);
+}
+
+static void stop_now(struct run *run)
+{
+	gb__worker_command(&run->chief, GB__COMMAND_STOP);
+	if (!run->crew)
+		return;
+	gb__crew_command(run->crew, GB__COMMAND_STOP);
+	gb_timer_start(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
+}
+
+static void deadline_over(struct gb_timer *timer, void *arg)
+{
+	stop_now(arg);
+}
+
+static void obey_stop(struct run *run)
+{
+	struct gb_server *server = run->chief.server;
+	unsigned stop = atomic_load(&server->shared->stop);
+
+	if (stop > run->stop) {
+		if (run->stop == 0) {
+			gb__worker_command(&run->chief, GB__COMMAND_DRAIN);
+			gb_timer_start(&run->chief, &run->deadline, server->options->drain_timeout_ms,
+				deadline_over, run);
+		}
+		if (stop > 1)
+			stop_now(run);
+		run->stop = stop;
+	}
+	/* The crew is told once the chief has accepted what was in the backlog. */
+	if (run->crew && run->chief.net.draining && !run->chief.net.drain_turns)
+		gb__crew_command(run->crew, GB__COMMAND_DRAIN);
+}
+
+static bool chief_turn(struct gb_worker *chief)
+{
+	struct run *run = gb__container_of(chief, struct run, chief);
+
+	obey_stop(run);
+	if (run->crew) {
+		gb__crew_reap(run->crew);
+		return !(chief->net.draining && !chief->net.drain_turns && run->crew->alive == 0);
+	}
+	return !gb__worker_done(chief);
+}
+
+static void give(struct gb_worker *chief, struct gb__handed handed)
+{
+	gb__crew_give(gb__container_of(chief, struct run, chief)->crew, handed);
+}
+
+static int wakeup_watch(struct run *run, struct gb_error *error)
+{
+	struct gb__engine *engine = run->chief.loop.engine;
+	int result;
+
+	run->wakeup = (struct gb__endpoint){
+		.ops = &wakeup_ops, .fd = run->chief.server->wake_fd, .kind = GB__ENDPOINT_WATCH
+	};
+	run->wakeup_gone = true;
+	result = engine->ops->attach(engine, &run->wakeup);
+	if (result == 0) {
+		run->wakeup_gone = false;
+		result = engine->ops->watch(engine, &run->wakeup, GB__READY_IN);
+	}
+	return result < 0 ? gb_error_set(error, result, "cannot watch for signals: %s", gb_strerror(result))
+			  : 0;
+}
+
+static void wakeup_unwatch(struct run *run)
+{
+	struct gb__engine *engine = run->chief.loop.engine;
+
+	if (run->wakeup_gone)
+		return;
+	if (engine->ops->detach(engine, &run->wakeup) == 0)
+		return;
+	while (!run->wakeup_gone)
+		gb__loop_turn(&run->chief.loop, -1);
+}
+
+static unsigned chief_roles(const struct gb__model *model)
+{
+	if (model->accept == GB__ACCEPT_ACCEPTOR)
+		return GB__WORKER_ACCEPTS;
+	if (model->unit == GB__UNIT_THREAD && model->workers == 1)
+		return GB__WORKER_ACCEPTS | GB__WORKER_SERVES;
+	return 0;
+}
+
+/* Wait for the crew to end after a failed start or a run; it has been told to. */
+static void crew_await(struct run *run)
+{
+	while (run->crew->alive > 0) {
+		gb__loop_turn(&run->chief.loop, -1);
+		gb__crew_reap(run->crew);
+	}
+}
+
+static int run_crew(struct run *run, struct gb_error *error)
+{
+	struct gb_server *server = run->chief.server;
+	int result;
+
+	if (server->model.unit == GB__UNIT_PROCESS) {
+		run->child_signal = gb__signal_subscribe(SIGCHLD, on_child, server);
+		if (run->child_signal < 0)
+			return gb_error_set(error, run->child_signal, "cannot watch for children: %s",
+				gb_strerror(run->child_signal));
+	}
+	result = gb__crew_create(server, &run->chief, &run->crew, error);
+	if (result < 0 && run->crew) {
+		gb__crew_command(run->crew, GB__COMMAND_STOP);
+		gb_timer_start(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
+		crew_await(run);
+	}
+	return result;
+}
+
+int gb_server_run(struct gb_server *server, struct gb_error *error)
+{
+	struct run run = { .child_signal = -1 };
+	unsigned roles = chief_roles(&server->model);
+	bool alone = roles & GB__WORKER_SERVES;
+	struct gb__slot *slot = &server->shared->slots[server->shared->slots_count - 1];
+	int result;
+
+	if (server->bindings_count == 0)
+		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
+	/* Accepting begins once there is somebody to give to. */
+	result = gb__worker_init(&run.chief, server, alone ? 0 : (unsigned)server->shared->slots_count - 1,
+		roles, slot, error);
+	if (result < 0)
+		return result;
+	run.chief.on_turn = chief_turn;
+	server->chief = &run.chief;
+	result = wakeup_watch(&run, error);
+	if (result == 0 && !alone) {
+		run.chief.on_accepted = give;
+		result = run_crew(&run, error);
+	}
+	if (result == 0) {
+		if (server->on_ready)
+			server->on_ready(server, server->on_ready_arg);
+		gb__worker_run(&run.chief);
+	}
+	gb_timer_stop(&run.deadline);
+	gb__signal_unsubscribe(run.child_signal);
+	wakeup_unwatch(&run);
+	gb__worker_end(&run.chief);
+	server->chief = NULL;
+	gb__crew_destroy(run.crew);
+	server->crew = NULL;
+	gb__slot_retire(server->shared, slot);
+	return result;
+}

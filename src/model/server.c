@@ -1,0 +1,267 @@
+/*
+ * The public server: what is served where. run.c brings it to life.
+ */
+#include "model/server.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "model/legality.h"
+#include "os/cpu.h"
+#include "os/limit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_RESERVED 64u /* for the program: files, libraries, the listening sockets */
+#define DESCRIPTORS_PER_LOOP 2u  /* a demultiplexer or ring, and a wake-up */
+
+/* The engine that the model names must work here; `auto` takes the first that does, best first. */
+static int settle_engine(struct gb_server *server, struct gb_error *error)
+{
+	static const enum gb__model_engine best[] = { GB__ENGINE_IO_URING, GB__ENGINE_EPOLL, GB__ENGINE_POLL,
+		GB__ENGINE_SELECT };
+	const struct gb__engine_options options = { .os = &gb__os_linux };
+	struct gb__engine *engine;
+	int result = 0;
+
+	if (server->model.engine != GB__ENGINE_AUTO) {
+		result = gb__engine_create(
+			gb__model_engine_name(server->model.engine), options, &engine, error);
+		if (result == 0)
+			engine->ops->destroy(engine);
+		return result;
+	}
+	for (size_t i = 0; i < gb__countof(best); i++) {
+		result = gb__engine_create(gb__model_engine_name(best[i]), options, &engine, error);
+		if (result < 0)
+			continue;
+		engine->ops->destroy(engine);
+		server->model.engine = best[i];
+		return 0;
+	}
+	return result;
+}
+
+/* How many connections the descriptors of this machine allow under this model. */
+static uint64_t connections_possible(const struct gb__model *model, uint64_t descriptors)
+{
+	uint64_t workers = model->workers ? model->workers : gb__cpus_allotted();
+	uint64_t reserved = DESCRIPTORS_RESERVED, per_process;
+
+	if (model->workers == GB__WORKERS_PER_CONNECTION) {
+		/* A process holds its own; the acceptor needs none beyond the moment of handing over. */
+		per_process = descriptors > reserved ? descriptors - reserved : 1;
+		return model->unit == GB__UNIT_PROCESS ? per_process
+						       : per_process / (1 + DESCRIPTORS_PER_LOOP);
+	}
+	if (model->unit == GB__UNIT_PROCESS) {
+		reserved += DESCRIPTORS_PER_LOOP;
+		return descriptors > reserved ? workers * (descriptors - reserved) : workers;
+	}
+	reserved += (workers + 1) * DESCRIPTORS_PER_LOOP;
+	return descriptors > reserved ? descriptors - reserved : 1;
+}
+
+static int settle_limits(struct gb_server *server, struct gb_error *error)
+{
+	struct gb__limits *limits = &server->limits;
+	uint64_t descriptors = gb__descriptors_raise();
+	uint64_t possible = connections_possible(&server->model, descriptors);
+
+	*limits = server->options->limits;
+	if (limits->connections_max > possible)
+		return gb_error_set(error, -GB_ELIMIT,
+			"max-connections %" PRIu64 ": %" PRIu64 " descriptors per process allow %" PRIu64
+			" under this model; lower it, or raise the hard limit (ulimit -Hn, LimitNOFILE=)",
+			limits->connections_max, descriptors, possible);
+	if (!limits->connections_max)
+		limits->connections_max = possible;
+	if (limits->output_low > limits->output_high || limits->output_high > limits->output_bytes_max)
+		return gb_error_set(error, -GB_EUSAGE,
+			"output-low, output-high and output-max must rise: %" PRIu64 ", %" PRIu64 ", %" PRIu64
+			" bytes do not",
+			limits->output_low, limits->output_high, limits->output_bytes_max);
+	return 0;
+}
+
+int gb_server_create(const struct gb_options *options, struct gb_server **ret, struct gb_error *error)
+{
+	struct gb_server *server = gb__alloc_zero(sizeof(*server));
+	size_t slots;
+	int result;
+
+	if (!server)
+		return gb_error_set(error, -ENOMEM, "no memory for a server");
+	server->wake_fd = -1;
+	server->pid = getpid();
+	result = options ? gb__options_copy(options, &server->options) : gb_options_create(&server->options);
+	if (result < 0) {
+		gb_error_set(error, result, "no memory for a server");
+		goto fail;
+	}
+	server->model = server->options->model;
+	result = gb__model_check(&server->model, error);
+	if (result == 0)
+		result = settle_engine(server, error);
+	if (result == 0)
+		result = settle_limits(server, error);
+	if (result < 0)
+		goto fail;
+	gb__model_format(&server->model, server->model_text, sizeof(server->model_text));
+	/* One for each worker and one for the chief, the last. */
+	slots = 1 +
+		(size_t)(server->model.workers == GB__WORKERS_PER_CONNECTION ? server->limits.connections_max
+				: server->model.workers                      ? server->model.workers
+									     : gb__cpus_allotted());
+	server->shared = gb__shared_create(slots);
+	if (!server->shared) {
+		result = gb_error_set(error, -ENOMEM, "no memory for the counters of %zu workers", slots);
+		goto fail;
+	}
+	server->wake_fd = gb__os_linux.ops->event_create(&gb__os_linux);
+	if (server->wake_fd < 0) {
+		result = gb_error_set(error, server->wake_fd, "cannot make a wake-up descriptor: %s",
+			gb_strerror(server->wake_fd));
+		goto fail;
+	}
+	*ret = server;
+	return 0;
+
+fail:
+	gb_server_destroy(server);
+	return result;
+}
+
+void gb_server_destroy(struct gb_server *server)
+{
+	if (!server)
+		return;
+	gb__assert(!server->chief);
+	for (size_t i = 0; i < server->bindings_count; i++) {
+		struct gb__binding *binding = &server->bindings[i];
+
+		if (binding->fd < 0)
+			continue;
+		close(binding->fd);
+		if (*binding->path && server->pid == getpid())
+			unlink(binding->path);
+	}
+	if (server->wake_fd >= 0)
+		close(server->wake_fd);
+	gb__free(server->bindings);
+	gb__shared_destroy(server->shared);
+	gb_options_destroy(server->options);
+	gb__free(server);
+}
+
+static int check_service(const struct gb_server *server, const struct gb_service *service, bool ip_address,
+	struct gb_error *error)
+{
+	struct gb_error reason = { 0 };
+	int result;
+
+	if (service->abi != GB_ABI || service->struct_size != sizeof(*service))
+		return gb_error_set(error, -EINVAL,
+			"service: made for another version of gearbox (ABI %u, this is %u): compile it again",
+			service->abi, GB_ABI);
+	if (!service->name || !service->on_message)
+		return gb_error_set(error, -EINVAL, "service: needs a name and on_message");
+	result = gb__model_check_service(&server->model, service, ip_address, &reason);
+	if (result < 0)
+		return gb_error_set(error, result, "%s", reason.text);
+	if (result > 0)
+		gb__log(GB__LOG_WARNING, "%s", reason.text);
+	return 0;
+}
+
+static int binding_add(struct gb_server *server, const struct gb__binding *binding, struct gb_error *error)
+{
+	struct gb__binding *grown =
+		gb__realloc(server->bindings, (server->bindings_count + 1) * sizeof(*server->bindings));
+
+	if (!grown)
+		return gb_error_set(error, -ENOMEM, "no memory for another service");
+	server->bindings = grown;
+	server->bindings[server->bindings_count++] = *binding;
+	return 0;
+}
+
+int gb_server_listen(struct gb_server *server, const char *text, const struct gb_service *service, void *user,
+	struct gb_error *error)
+{
+	struct gb__socket_options options = gb__options_socket(server->options);
+	struct gb__binding binding = { .service = service, .user = user, .fd = -1 };
+	struct gb__address address;
+	int result = gb__address_parse(text, true, &address, error);
+
+	if (result == 0)
+		result = check_service(server, service, gb__address_is_ip(&address), error);
+	if (result < 0)
+		return result;
+	options.reuseport = server->model.accept == GB__ACCEPT_REUSEPORT;
+	result = gb__socket_listen(&address, &options, error);
+	if (result < 0)
+		return result;
+	binding.fd = result;
+	if (!gb__address_is_ip(&address))
+		snprintf(binding.path, sizeof(binding.path), "%s", address.local.sun_path);
+	result = gb__socket_local(binding.fd, &address);
+	if (result == 0)
+		result = gb__address_format(&address, binding.text, sizeof(binding.text));
+	if (result < 0)
+		gb_error_set(error, result, "%s: %s", text, gb_strerror(result));
+	else
+		result = binding_add(server, &binding, error);
+	if (result < 0)
+		close(binding.fd);
+	return result;
+}
+
+int gb_server_attach(
+	struct gb_server *server, const struct gb_service *service, void *user, struct gb_error *error)
+{
+	const struct gb__binding binding = { .service = service, .user = user, .fd = -1 };
+	int result = check_service(server, service, false, error);
+
+	if (result < 0)
+		return result;
+	if (server->model.workers == GB__WORKERS_PER_CONNECTION)
+		return gb_error_set(error, -GB_EILLEGAL,
+			"%s: without an address there is no connection to start a worker for; take model reactor",
+			service->name);
+	return binding_add(server, &binding, error);
+}
+
+const char *gb_server_address(const struct gb_server *server, size_t n)
+{
+	for (size_t i = 0; i < server->bindings_count; i++)
+		if (server->bindings[i].fd >= 0 && n-- == 0)
+			return server->bindings[i].text;
+	return NULL;
+}
+
+const char *gb_server_model(const struct gb_server *server)
+{
+	return server->model_text;
+}
+
+void gb_server_on_ready(
+	struct gb_server *server, void (*on_ready)(struct gb_server *server, void *arg), void *arg)
+{
+	server->on_ready = on_ready;
+	server->on_ready_arg = arg;
+}
+
+void gb_server_stop(struct gb_server *server)
+{
+	atomic_fetch_add(&server->shared->stop, 1);
+	gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
+}
+
+void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)
+{
+	gb__shared_sum(server->shared, ret);
+}

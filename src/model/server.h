@@ -1,0 +1,39 @@
+/** A server: what to serve where, and the composition that its model asks for. */
+#ifndef MODEL_SERVER_H
+#define MODEL_SERVER_H
+
+#include "model/options.h"
+#include "model/slot.h"
+
+#include <gearbox/server.h>
+
+struct gb_worker;
+struct gb__crew;
+
+/** A service on an address, or one without (attached). */
+struct gb__binding {
+	const struct gb_service *service;
+	void *user;
+	int fd;                      /* listening socket, -1 for an attached service */
+	char text[GB__ADDRESS_TEXT]; /* the real address */
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket, to be removed; or "" */
+};
+
+struct gb_server {
+	struct gb_options *options;
+	struct gb__model model; /* engine settled */
+	char model_text[GB__MODEL_SPEC_MAX];
+	struct gb__limits limits; /* connections_max settled */
+	struct gb__binding *bindings;
+	size_t bindings_count;
+	struct gb__shared *shared; /* counters and commands, in memory that worker processes share */
+	pid_t pid;                 /* of the process that created it */
+	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
+	void (*on_ready)(struct gb_server *server, void *arg);
+	void *on_ready_arg;
+	struct gb_worker *chief; /* while running, in each process: the worker of the main thread */
+	struct gb__crew *crew;   /* while running, in the first process: the other workers */
+	struct gb_error failure; /* what a worker failed with; the first one counts */
+};
+
+#endif

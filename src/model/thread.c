@@ -1,0 +1,135 @@
+/* Workers as threads. A thread tells the chief's loop when it has ended, and is joined then. */
+#include "model/crew.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <signal.h>
+
+struct start {
+	struct gb__seat *seat;
+	struct gb__handed handed;
+	sem_t begun; /* without a connection: the chief waits */
+	int result;
+	struct gb_error *error; /* the chief's */
+};
+
+static void thread_ended(struct gb__post *post, bool alive)
+{
+	struct gb__seat *seat = gb__container_of(post, struct gb__seat, ended);
+
+	pthread_join(seat->thread, NULL);
+	gb__seat_ended(seat, false);
+}
+
+static void *thread_main(void *arg)
+{
+	struct start *start = arg;
+	struct gb__seat *seat = start->seat;
+	struct gb__handed handed = start->handed;
+	struct gb_worker *worker = gb__alloc_zero(sizeof(*worker));
+	struct gb_error error = { 0 };
+	int result;
+
+	if (worker)
+		result = gb__seat_init_worker(seat, worker, &error);
+	else
+		result = gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
+	if (result == 0) {
+		pthread_mutex_lock(&seat->lock);
+		seat->worker = worker;
+		pthread_mutex_unlock(&seat->lock);
+	}
+	if (handed.fd < 0) {
+		start->result = result;
+		if (result < 0)
+			*start->error = error;
+		sem_post(&start->begun); /* `start` is gone from here on */
+	} else {
+		gb__free(start);
+		/* A command may have been given before there was a worker to take it. */
+		if (result == 0 && seat->crew->commanded != GB__COMMAND_RUN)
+			gb__worker_command(worker, seat->crew->commanded);
+	}
+	if (result == 0) {
+		if (handed.fd >= 0)
+			gb__worker_adopt(worker, handed);
+		gb__worker_run(worker);
+		pthread_mutex_lock(&seat->lock);
+		seat->worker = NULL;
+		pthread_mutex_unlock(&seat->lock);
+		gb__worker_end(worker);
+	} else if (handed.fd >= 0) {
+		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+	}
+	gb__free(worker);
+	/* The chief's loop outlives its crew. */
+	if (handed.fd >= 0 || result == 0)
+		gb__loop_post(&seat->crew->chief->loop, &seat->ended);
+	return NULL;
+}
+
+/* Signals are for the thread that runs the server. */
+static int create(struct gb__seat *seat, struct start *start, unsigned stack)
+{
+	sigset_t all, before;
+	pthread_attr_t attributes;
+	int result;
+
+	pthread_attr_init(&attributes);
+	if (stack)
+		result = pthread_attr_setstacksize(&attributes, stack);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	result = pthread_create(&seat->thread, &attributes, thread_main, start);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return -result;
+}
+
+static int thread_start(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error)
+{
+	struct start waiting = { .seat = seat, .handed = handed, .error = error }, *start = &waiting;
+	int result;
+
+	seat->ended.run = thread_ended;
+	if (handed.fd >= 0) {
+		start = gb__alloc(sizeof(*start));
+		if (!start) {
+			gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+			return gb_error_set(error, -ENOMEM, "no memory for a thread");
+		}
+		*start = waiting;
+	} else {
+		sem_init(&start->begun, 0, 0);
+	}
+	result = create(seat, start, seat->crew->server->model.stack);
+	if (result < 0) {
+		if (handed.fd >= 0) {
+			gb__free(start);
+			gb__seat_refuse(seat, handed, GB_CLOSE_OVER_LIMIT);
+		}
+		return gb_error_set(error, result,
+			"cannot start a thread: %s; see `ulimit -u`, kernel.threads-max and vm.max_map_count",
+			gb_strerror(result));
+	}
+	if (handed.fd >= 0)
+		return 0;
+	while (sem_wait(&start->begun) < 0 && errno == EINTR)
+		;
+	sem_destroy(&start->begun);
+	if (start->result < 0)
+		pthread_join(seat->thread, NULL);
+	return start->result;
+}
+
+static void thread_command(struct gb__seat *seat, enum gb__command command)
+{
+	pthread_mutex_lock(&seat->lock);
+	if (seat->worker)
+		gb__worker_command(seat->worker, command);
+	pthread_mutex_unlock(&seat->lock);
+}
+
+const struct gb__unit_ops gb__unit_thread = { .start = thread_start, .command = thread_command };

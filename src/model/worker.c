@@ -1,0 +1,432 @@
+#include "model/worker.h"
+
+#include "base/alloc.h"
+#include "net/outgoing.h"
+
+#include <gearbox/worker.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* An engine that serves one connection at a time must not take a second one while the first lives. */
+static bool one_stream(const struct gb_worker *worker)
+{
+	return worker->loop.engine->ops->caps & GB__ENGINE_ONE_STREAM;
+}
+
+static void on_gone(struct gb__net *net, void *arg)
+{
+	struct gb_worker *worker = arg;
+
+	if (net->connections > 0)
+		return;
+	if (one_stream(worker) && (worker->roles & GB__WORKER_SERVES))
+		gb__worker_accept_start(worker);
+	if (worker->on_idle)
+		worker->on_idle(worker);
+}
+
+void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed)
+{
+	const struct gb__binding *binding = &worker->server->bindings[handed.binding];
+
+	gb__net_adopt(&worker->net, handed.fd, binding->service, binding->user);
+}
+
+static void inbox_take(struct gb__inbox *inbox, struct gb__handed handed)
+{
+	struct gb_worker *worker = gb__container_of(inbox, struct gb_worker, inbox);
+
+	gb__worker_adopt(worker, handed);
+	if (worker->net.connections == 0 && worker->on_idle)
+		worker->on_idle(worker); /* it was refused at once */
+}
+
+static void on_accepted(struct gb__listener *listener, int fd)
+{
+	struct gb_worker *worker = listener->arg;
+	struct gb__handed handed = { fd, (uint32_t)listener->index };
+
+	if (worker->on_accepted) {
+		worker->on_accepted(worker, handed);
+		return;
+	}
+	gb__worker_adopt(worker, handed);
+	if (one_stream(worker) && worker->net.connections > 0)
+		gb__worker_accept_stop(worker);
+}
+
+int gb__worker_accept_start(struct gb_worker *worker)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < worker->listeners_count && result == 0; i++)
+		if (!worker->listeners[i].closed)
+			result = gb__listener_start(&worker->listeners[i]);
+	return result;
+}
+
+void gb__worker_accept_stop(struct gb_worker *worker)
+{
+	for (size_t i = 0; i < worker->listeners_count; i++)
+		gb__listener_stop(&worker->listeners[i]);
+}
+
+void gb__worker_accept_finish(struct gb_worker *worker)
+{
+	for (size_t i = 0; i < worker->listeners_count; i++)
+		gb__listener_finish(&worker->listeners[i]);
+}
+
+static int listeners_init(struct gb_worker *worker)
+{
+	struct gb_server *server = worker->server;
+
+	worker->listeners = gb__alloc_zero(gb__max(server->bindings_count, 1) * sizeof(*worker->listeners));
+	if (!worker->listeners)
+		return -ENOMEM;
+	for (size_t i = 0; i < server->bindings_count; i++) {
+		struct gb__listener *listener = &worker->listeners[worker->listeners_count];
+		int result;
+
+		if (server->bindings[i].fd < 0)
+			continue;
+		result = gb__listener_init(
+			listener, &worker->loop, server->bindings[i].fd, on_accepted, worker);
+		if (result < 0)
+			return result;
+		listener->index = i;
+		worker->listeners_count++;
+	}
+	return gb__worker_accept_start(worker);
+}
+
+static void services_stop(struct gb_worker *worker)
+{
+	while (worker->started > 0) {
+		const struct gb__binding *binding = &worker->server->bindings[--worker->started];
+
+		if (binding->service->on_stop)
+			binding->service->on_stop(worker, binding->user);
+	}
+}
+
+static int services_start(struct gb_worker *worker, struct gb_error *error)
+{
+	for (; worker->started < worker->server->bindings_count; worker->started++) {
+		const struct gb__binding *binding = &worker->server->bindings[worker->started];
+		int result =
+			binding->service->on_start ? binding->service->on_start(worker, binding->user) : 0;
+
+		if (result < 0)
+			return gb_error_set(error, result, "%s: cannot start on worker %u: %s",
+				binding->service->name, worker->id, gb_strerror(result));
+	}
+	return 0;
+}
+
+static void obey(struct gb_worker *worker);
+
+/* Everything that holds an endpoint must be gone before the engine is. */
+static void run_down(struct gb_worker *worker)
+{
+	gb__worker_command(worker, GB__COMMAND_STOP);
+	obey(worker);
+	while (worker->net.connections > 0)
+		gb__loop_turn(&worker->loop, -1);
+}
+
+int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
+	struct gb__slot *slot, struct gb_error *error)
+{
+	const struct gb__model *model = &server->model;
+	struct gb__engine_options options = {
+		.os = &gb__os_linux,
+		.accept_batch = model->accept_batch,
+		.accept_shared = (roles & GB__WORKER_SERVES) && model->workers != 1,
+	};
+	struct gb__engine *engine;
+	int result;
+
+	*worker = (struct gb_worker){ .server = server, .id = id, .roles = roles, .slot = slot };
+	atomic_init(&worker->command, GB__COMMAND_RUN);
+	result = gb__inbox_init(&worker->inbox, inbox_take);
+	if (result < 0)
+		return gb_error_set(error, result, "worker %u: %s", id, gb_strerror(result));
+	result = gb__engine_create(gb__model_engine_name(model->engine), options, &engine, error);
+	if (result < 0)
+		goto fail_inbox;
+	gb__loop_init(&worker->loop, engine);
+	gb__net_init(
+		&worker->net, &worker->loop, &server->limits, &slot->counters, &server->shared->connections);
+	worker->net.worker = worker;
+	worker->net.on_gone = on_gone;
+	worker->net.arg = worker;
+	if (roles & GB__WORKER_ACCEPTS) {
+		result = listeners_init(worker);
+		if (result < 0) {
+			gb_error_set(error, result, "worker %u cannot watch a listening socket with %s: %s",
+				id, engine->name, gb_strerror(result));
+			goto fail;
+		}
+	}
+	if (roles & GB__WORKER_SERVES) {
+		result = services_start(worker, error);
+		if (result < 0)
+			goto fail;
+	}
+	return 0;
+
+fail:
+	gb__worker_end(worker);
+	return result;
+fail_inbox:
+	gb__inbox_finish(&worker->inbox);
+	return result;
+}
+
+void gb__worker_end(struct gb_worker *worker)
+{
+	run_down(worker);
+	services_stop(worker);
+	for (size_t i = 0; i < worker->listeners_count; i++)
+		while (!worker->listeners[i].gone)
+			gb__loop_turn(&worker->loop, -1);
+	gb__loop_finish(&worker->loop);
+	gb__net_finish(&worker->net);
+	gb__inbox_finish(&worker->inbox);
+	gb__free(worker->listeners);
+	gb__free(worker->data);
+}
+
+void gb__worker_command(struct gb_worker *worker, enum gb__command command)
+{
+	unsigned now = atomic_load(&worker->command);
+
+	while (now < command && !atomic_compare_exchange_weak(&worker->command, &now, command))
+		;
+	worker->loop.engine->ops->wake(worker->loop.engine);
+}
+
+static void obey(struct gb_worker *worker)
+{
+	unsigned command = atomic_load(&worker->command);
+
+	if (worker->obeyed == command)
+		return;
+	worker->obeyed = command;
+	gb__net_drain(&worker->net);
+	if (command == GB__COMMAND_STOP) {
+		gb__worker_accept_finish(worker);
+		worker->net.drain_turns = 0;
+		gb__net_abort_all(&worker->net, GB_CLOSE_DRAIN);
+	}
+}
+
+bool gb__worker_done(struct gb_worker *worker)
+{
+	if (worker->net.connections > 0 || (worker->roles & (GB__WORKER_SERVES)) == 0)
+		return false;
+	if (worker->obeyed == GB__COMMAND_STOP)
+		return true;
+	if (worker->obeyed == GB__COMMAND_DRAIN)
+		return !worker->net.drain_turns && gb__inbox_empty(&worker->inbox);
+	return worker->roles & GB__WORKER_ONCE;
+}
+
+void gb__worker_run(struct gb_worker *worker)
+{
+	for (;;) {
+		obey(worker);
+		/* Who was in the backlog when draining began has been accepted by these turns. */
+		if (worker->net.draining && worker->net.drain_turns <= 1)
+			gb__worker_accept_finish(worker);
+		if (worker->on_turn ? !worker->on_turn(worker) : gb__worker_done(worker))
+			break;
+		gb__loop_turn(&worker->loop, -1);
+	}
+}
+
+unsigned gb_worker_id(const struct gb_worker *worker)
+{
+	return worker->id;
+}
+
+struct gb_server *gb_worker_server(const struct gb_worker *worker)
+{
+	return worker->server;
+}
+
+const char *gb_worker_engine(const struct gb_worker *worker)
+{
+	return worker->loop.engine->name;
+}
+
+uint64_t gb_worker_now_ms(const struct gb_worker *worker)
+{
+	return worker->loop.now_ms;
+}
+
+uint64_t gb_worker_clock_ns(const struct gb_worker *worker)
+{
+	return worker->loop.os->ops->now_ns(worker->loop.os);
+}
+
+size_t gb_worker_connections(const struct gb_worker *worker)
+{
+	return worker->net.connections;
+}
+
+static struct gb__worker_data *data_find(const struct gb_worker *worker, const struct gb_service *service)
+{
+	for (size_t i = 0; i < worker->data_count; i++)
+		if (worker->data[i].service == service)
+			return &worker->data[i];
+	return NULL;
+}
+
+int gb_worker_set_data(struct gb_worker *worker, const struct gb_service *service, void *data)
+{
+	struct gb__worker_data *found = data_find(worker, service);
+
+	if (!found) {
+		struct gb__worker_data *grown =
+			gb__realloc(worker->data, (worker->data_count + 1) * sizeof(*worker->data));
+
+		if (!grown)
+			return -ENOMEM;
+		worker->data = grown;
+		found = &worker->data[worker->data_count++];
+		found->service = service;
+	}
+	found->data = data;
+	return 0;
+}
+
+void *gb_worker_data(const struct gb_worker *worker, const struct gb_service *service)
+{
+	struct gb__worker_data *found = data_find(worker, service);
+
+	return found ? found->data : NULL;
+}
+
+int gb_timer_start_at(struct gb_worker *worker, struct gb_timer *timer, uint64_t deadline_ns,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
+{
+	gb__assert(gb__loop_here(&worker->loop));
+	timer->worker = worker;
+	timer->on_expire = on_expire;
+	timer->arg = arg;
+	timer->deadline_ns = deadline_ns;
+	return gb__timers_start(&worker->loop.timers, timer);
+}
+
+int gb_timer_start(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
+{
+	return gb_timer_start_at(
+		worker, timer, gb_worker_clock_ns(worker) + delay_ms * 1000000u, on_expire, arg);
+}
+
+void gb_timer_stop(struct gb_timer *timer)
+{
+	if (timer->place)
+		gb__timers_stop(&timer->worker->loop.timers, timer);
+}
+
+struct worker_task {
+	struct gb__post post;
+	struct gb_worker *worker;
+	void (*run)(struct gb_worker *worker, void *arg);
+	void *arg;
+};
+
+static void worker_task_run(struct gb__post *post, bool alive)
+{
+	struct worker_task task = *(struct worker_task *)post;
+
+	gb__free(post);
+	task.run(alive ? task.worker : NULL, task.arg);
+}
+
+int gb_worker_post(struct gb_worker *worker, void (*run)(struct gb_worker *, void *arg), void *arg)
+{
+	struct worker_task *task = gb__alloc(sizeof(*task));
+	int result;
+
+	if (!task)
+		return -ENOMEM;
+	*task = (struct worker_task){ { .run = worker_task_run }, worker, run, arg };
+	result = gb__loop_post(&worker->loop, &task->post);
+	if (result < 0)
+		gb__free(task);
+	return result;
+}
+
+struct gb_conn *gb_handle_conn(struct gb_handle handle)
+{
+	struct gb__endpoint *endpoint =
+		gb__engine_find(handle.worker->loop.engine, handle.slot, handle.generation);
+
+	gb__assert(gb__loop_here(&handle.worker->loop));
+	return (struct gb_conn *)endpoint;
+}
+
+struct handle_task {
+	struct gb__post post;
+	struct gb_handle handle;
+	void (*run)(struct gb_conn *conn, int status, void *arg);
+	void *arg;
+};
+
+static void handle_task_run(struct gb__post *post, bool alive)
+{
+	struct handle_task task = *(struct handle_task *)post;
+	struct gb_conn *conn = alive ? gb_handle_conn(task.handle) : NULL;
+
+	gb__free(post);
+	task.run(conn, conn ? 0 : -ESTALE, task.arg);
+}
+
+int gb_handle_post(
+	struct gb_handle handle, void (*run)(struct gb_conn *conn, int status, void *arg), void *arg)
+{
+	struct handle_task *task = gb__alloc(sizeof(*task));
+	int result;
+
+	if (!task)
+		return -ENOMEM;
+	*task = (struct handle_task){ { .run = handle_task_run }, handle, run, arg };
+	result = gb__loop_post(&handle.worker->loop, &task->post);
+	if (result < 0)
+		gb__free(task);
+	return result;
+}
+
+int gb_connect(struct gb_worker *worker, const char *text, const struct gb_service *service, void *user,
+	struct gb_conn **ret_conn, struct gb_error *error)
+{
+	struct gb__socket_options options = gb__options_socket(worker->server->options);
+	struct gb__address address;
+	int result = gb__address_parse(text, false, &address, error);
+
+	gb__assert(gb__loop_here(&worker->loop));
+	if (result < 0)
+		return result;
+	result = gb__net_connect(&worker->net, &address, &options, service, user, ret_conn);
+	if (result < 0)
+		gb_error_set(error, result, "cannot connect to %s: %s", text, gb_strerror(result));
+	return result;
+}
+
+int gb_resolve(const char *text, char *ret_text, size_t size, struct gb_error *error)
+{
+	struct gb__address address;
+	int result = gb__address_parse(text, true, &address, error);
+
+	if (result < 0)
+		return result;
+	result = gb__address_format(&address, ret_text, size);
+	return result < 0 ? gb_error_set(error, result, "\"%s\": no room for the address", text) : 0;
+}

@@ -1,0 +1,72 @@
+/**
+ * A worker: one loop on one thread or in one process. By its roles it accepts (has listeners), serves
+ * (adopts connections), or both; models differ in who has which, and in nothing else here.
+ */
+#ifndef MODEL_WORKER_H
+#define MODEL_WORKER_H
+
+#include "model/inbox.h"
+#include "model/server.h"
+#include "net/listener.h"
+
+enum gb__command {
+	GB__COMMAND_RUN,
+	GB__COMMAND_DRAIN, /* finish what is in flight */
+	GB__COMMAND_STOP,  /* now */
+};
+
+enum {
+	GB__WORKER_ACCEPTS = 1u << 0, /* watches the listening sockets */
+	GB__WORKER_SERVES = 1u << 1,  /* runs handlers: on_start, connections, on_stop */
+	GB__WORKER_ONCE = 1u << 2,    /* ends with its last connection (per-connection models) */
+};
+
+/** What a worker keeps for a service (gb_worker_set_data). */
+struct gb__worker_data {
+	const struct gb_service *service;
+	void *data;
+};
+
+struct gb_worker {
+	struct gb_server *server;
+	unsigned id;
+	unsigned roles; /* GB__WORKER_… */
+	struct gb__loop loop;
+	struct gb__net net;
+	struct gb__listener *listeners; /* one per address while it accepts */
+	size_t listeners_count;
+	struct gb__inbox inbox;   /* of connections handed over to it */
+	_Atomic unsigned command; /* enum gb__command; only ever rises */
+	unsigned obeyed;          /* the command that was acted upon */
+	size_t started;           /* bindings whose on_start was called */
+	struct gb__worker_data *data;
+	size_t data_count;
+	struct gb__slot *slot;
+	/** Called before each turn by the owner of the thread; may be NULL. Returns whether to go on. */
+	bool (*on_turn)(struct gb_worker *worker);
+	/** Its last connection has gone, so it could serve another. May be NULL. */
+	void (*on_idle)(struct gb_worker *worker);
+	/** A descriptor it accepted; NULL: it serves it itself. */
+	void (*on_accepted)(struct gb_worker *worker, struct gb__handed handed);
+};
+
+/** On the thread that will run it. On an error nothing is left to finish. */
+int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
+	struct gb__slot *slot, struct gb_error *error);
+/** Turns until it is drained or stopped. */
+void gb__worker_run(struct gb_worker *worker);
+/** Whether it is, for who has an on_turn of its own. */
+bool gb__worker_done(struct gb_worker *worker);
+/** End what is left, call on_stop of the services, let go of everything but the memory. */
+void gb__worker_end(struct gb_worker *worker);
+/** Raise the command and wake it. Thread: any; async-signal-safe. */
+void gb__worker_command(struct gb_worker *worker, enum gb__command command);
+/** Serve a connection. Thread: the worker's. */
+void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
+/** Begin, respectively rest, accepting. */
+int gb__worker_accept_start(struct gb_worker *worker);
+void gb__worker_accept_stop(struct gb_worker *worker);
+/** Let go of the listening sockets. */
+void gb__worker_accept_finish(struct gb_worker *worker);
+
+#endif

@@ -1,0 +1,467 @@
+/*
+ * The life of a connection.
+ *
+ * Happy path: gb__net_adopt or gb_connect creates it, gb__conn_open tells the handler and starts input,
+ * input.c delivers messages, send.c queues replies, settle flushes them. The peer's FIN leads to on_eof,
+ * as a rule to gb__conn_close, and that over draining and lingering to the end.
+ *
+ * The ways out: whatever ends a connection calls gb__conn_end, which only notes it. The turn then
+ * detaches it from the engine (which may take a while: operations in flight must come back), tells the
+ * handler, closes the descriptor and frees the memory. So no callback ever frees what its caller still
+ * holds, and on_close is never called from inside another callback of the same connection.
+ */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static void on_end(struct gb__stream *stream, int error);
+static void on_output(struct gb__stream *stream, int error);
+static void on_connected(struct gb__stream *stream, int error);
+static void on_detached(struct gb__endpoint *endpoint);
+
+static const struct gb__endpoint_ops conn_ops = {
+	.on_input = gb__conn_on_input,
+	.on_end = on_end,
+	.on_output = on_output,
+	.on_connected = on_connected,
+	.on_detached = on_detached,
+};
+
+static size_t codec_state_size(const struct gb_service *service)
+{
+	return service->codec ? (service->codec->state_size + 15) / 16 * 16 : 0;
+}
+
+static size_t conn_size(const struct gb_service *service)
+{
+	return sizeof(struct gb_conn) + codec_state_size(service) + service->conn_state_size;
+}
+
+void *gb__conn_codec_state(struct gb_conn *conn)
+{
+	return conn + 1;
+}
+
+void *gb_conn_state(struct gb_conn *conn)
+{
+	return (unsigned char *)(conn + 1) + codec_state_size(conn->service);
+}
+
+static void count_closed(struct gb__net *net, int reason)
+{
+	gb__count(net->counters->stats.closed[reason], 1);
+}
+
+struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_service *service, void *user)
+{
+	struct gb_conn *conn = gb__slabs_take(&net->slabs, conn_size(service));
+
+	if (!conn)
+		return NULL;
+	conn->stream.endpoint =
+		(struct gb__endpoint){ .ops = &conn_ops, .fd = fd, .kind = GB__ENDPOINT_STREAM };
+	conn->net = net;
+	conn->service = service;
+	conn->user = user;
+	conn->active_ms = conn->progress_ms = gb__net_now(net);
+	gb__wheel_node_init(&conn->deadline);
+	net->connections++;
+	atomic_fetch_add_explicit(net->connections_total, 1, memory_order_relaxed);
+	gb__count(net->counters->stats.connections, 1);
+	return conn;
+}
+
+/* The memory goes; the descriptor must be closed or nobody's any more. */
+static void conn_destroy(struct gb_conn *conn)
+{
+	struct gb__net *net = conn->net;
+
+	gb__wheel_remove(&net->loop->wheel, &conn->deadline);
+	gb__conn_input_drop(conn);
+	gb__count(net->counters->stats.bytes_out, -conn->stream.output.bytes);
+	gb__output_clear(&conn->stream.output, &net->engine->pool);
+	gb__slabs_give(&net->slabs, conn, conn_size(conn->service));
+	net->connections--;
+	atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
+	gb__count(net->counters->stats.connections, -1);
+	if (net->on_gone)
+		net->on_gone(net, net->arg);
+}
+
+void gb__conn_discard(struct gb_conn *conn)
+{
+	struct gb__os *os = conn->net->loop->os;
+	int fd = conn->stream.endpoint.fd;
+
+	conn_destroy(conn);
+	os->ops->close(os, fd);
+}
+
+static int reason_of(int error)
+{
+	switch (-error) {
+	case GB_ELIMIT:
+		return GB_CLOSE_DESCRIPTOR_LIMIT;
+	case ENOMEM:
+	case ENOBUFS:
+		return GB_CLOSE_NO_MEMORY;
+	case ECONNRESET:
+	case EPIPE:
+		return GB_CLOSE_RESET;
+	default:
+		return GB_CLOSE_KERNEL_ERROR;
+	}
+}
+
+void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user)
+{
+	struct gb_conn *conn;
+	int result, reason;
+
+	gb__count(net->counters->stats.accepted, 1);
+	if (atomic_load_explicit(net->connections_total, memory_order_relaxed) >=
+		net->limits->connections_max) {
+		reason = GB_CLOSE_OVER_LIMIT;
+		goto refuse;
+	}
+	conn = gb__conn_create(net, fd, service, user);
+	if (!conn) {
+		reason = GB_CLOSE_NO_MEMORY;
+		goto refuse;
+	}
+	result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
+	if (result == 0) {
+		result = net->engine->ops->input_start(net->engine, &conn->stream.endpoint);
+		if (result == 0) {
+			conn->flags |= GB__CONN_INPUT;
+			gb__conn_open(conn);
+			gb__conn_settle(conn);
+			return;
+		}
+		net->engine->ops->detach(net->engine, &conn->stream.endpoint);
+	}
+	reason = reason_of(result);
+	conn_destroy(conn);
+refuse:
+	count_closed(net, reason);
+	net->loop->os->ops->close(net->loop->os, fd);
+}
+
+void gb__conn_open(struct gb_conn *conn)
+{
+	conn->state = GB__CONN_OPEN;
+	conn->flags |= GB__CONN_OPENED;
+	conn->active_ms = gb__net_now(conn->net);
+	gb__conn_deadline_within(conn, conn->net->limits->idle_timeout_ms);
+	if (conn->service->on_open) {
+		int result;
+
+		conn->flags |= GB__CONN_DISPATCH;
+		result = conn->service->on_open(conn);
+		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+		if (result < 0)
+			gb__conn_close(conn, GB_CLOSE_REFUSED);
+	}
+}
+
+void gb__conn_queue(struct gb_conn *conn)
+{
+	struct gb__net *net = conn->net;
+
+	if (conn->flags & GB__CONN_QUEUED)
+		return;
+	conn->flags |= GB__CONN_QUEUED;
+	conn->turn_next = NULL;
+	if (net->turn_last)
+		net->turn_last->turn_next = conn;
+	else
+		net->turn_first = conn;
+	net->turn_last = conn;
+}
+
+void gb__conn_end(struct gb_conn *conn, int reason, int error)
+{
+	if (conn->state >= GB__CONN_ENDED)
+		return;
+	if (conn->state != GB__CONN_LINGERING) {
+		conn->reason = (uint8_t)reason;
+		conn->error = (int16_t)error;
+	}
+	conn->state = GB__CONN_ENDED;
+	gb__conn_queue(conn);
+}
+
+void gb__conn_close(struct gb_conn *conn, int reason)
+{
+	if (gb__conn_closing(conn))
+		return;
+	if (conn->state == GB__CONN_CONNECTING) {
+		gb__conn_end(conn, reason, 0);
+		return;
+	}
+	conn->state = GB__CONN_DRAINING;
+	conn->reason = (uint8_t)reason;
+	/* Inside input.c's delivery the bytes being looked at may lie in this chunk: it drops it itself. */
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		gb__conn_input_drop(conn);
+}
+
+/* All output is gone: say so to the peer and wait for its FIN, or end when that has come. */
+static void half_close(struct gb_conn *conn)
+{
+	struct gb__net *net = conn->net;
+
+	if ((conn->flags & GB__CONN_EOF) ||
+		net->loop->os->ops->shutdown(net->loop->os, conn->stream.endpoint.fd, SHUT_WR) < 0) {
+		gb__conn_end(conn, conn->reason, 0);
+		return;
+	}
+	conn->state = GB__CONN_LINGERING;
+	conn->progress_ms = gb__net_now(net);
+	gb__conn_deadline_within(conn, gb__max(net->limits->linger_timeout_ms, 1));
+}
+
+/* Have the engine deliver input, or not, as the connection's state wants it. */
+static void input_gate(struct gb_conn *conn)
+{
+	struct gb__net *net = conn->net;
+	bool want;
+
+	switch (conn->state) {
+	case GB__CONN_OPEN:
+		want = !(conn->flags & (GB__CONN_STOPPED | GB__CONN_EOF)) && !gb__conn_backlog(conn);
+		break;
+	case GB__CONN_LINGERING:
+		want = !(conn->flags & GB__CONN_EOF);
+		break;
+	default:
+		want = false;
+	}
+	if (want == !!(conn->flags & GB__CONN_INPUT))
+		return;
+	conn->flags ^= GB__CONN_INPUT;
+	if (want) {
+		int result = net->engine->ops->input_start(net->engine, &conn->stream.endpoint);
+
+		if (result < 0) {
+			conn->flags ^= GB__CONN_INPUT;
+			gb__conn_end(conn, reason_of(result), -result);
+		}
+	} else {
+		net->engine->ops->input_stop(net->engine, &conn->stream.endpoint);
+	}
+}
+
+static void flush(struct gb_conn *conn)
+{
+	struct gb__engine *engine = conn->net->engine;
+	int result = engine->ops->flush(engine, &conn->stream);
+
+	if (gb__likely(result == 0))
+		return;
+	if (result < 0) {
+		gb__conn_end(conn, reason_of(result), -result);
+		return;
+	}
+	conn->flags |= GB__CONN_FLUSHING;
+	conn->progress_ms = gb__net_now(conn->net);
+	gb__conn_deadline_within(conn, conn->net->limits->write_timeout_ms);
+}
+
+/* Output fell: end a pause and tell the handler once. */
+static void output_fell(struct gb_conn *conn)
+{
+	const struct gb_service *service = conn->service;
+
+	if (!(conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) ||
+		conn->stream.output.bytes > conn->net->limits->output_low)
+		return;
+	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
+	if (service->on_writable && !gb__conn_closing(conn)) {
+		conn->flags |= GB__CONN_DISPATCH;
+		service->on_writable(conn);
+		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	}
+}
+
+/* The peer's FIN, once nothing is left to deliver before it. */
+static void tell_eof(struct gb_conn *conn)
+{
+	if (conn->state != GB__CONN_OPEN || !(conn->flags & GB__CONN_EOF) ||
+		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
+		return;
+	gb__conn_input_drop(conn); /* a message that will never be complete */
+	if (!conn->service->on_eof) {
+		gb__conn_close(conn, GB_CLOSE_EOF);
+		return;
+	}
+	conn->state = GB__CONN_HALF_CLOSED;
+	conn->flags |= GB__CONN_DISPATCH;
+	conn->service->on_eof(conn);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+}
+
+static bool idle(const struct gb_conn *conn)
+{
+	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING)) && gb__output_empty(&conn->stream.output);
+}
+
+static void settle_slow(struct gb_conn *conn)
+{
+	output_fell(conn);
+	tell_eof(conn);
+	if (conn->net->draining && !conn->net->drain_turns && idle(conn))
+		gb__conn_close(conn, GB_CLOSE_DRAIN);
+	/* What the handlers above queued. */
+	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING) &&
+		conn->state < GB__CONN_ENDED)
+		flush(conn);
+	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))
+		half_close(conn);
+	if ((conn->flags & GB__CONN_HIGH) && conn->stream.output.bytes <= conn->net->limits->output_low)
+		gb__conn_queue(
+			conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
+	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED))
+		gb__conn_queue(conn);
+	if (conn->state < GB__CONN_ENDED)
+		input_gate(conn);
+}
+
+void gb__conn_settle(struct gb_conn *conn)
+{
+	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING) &&
+		gb__likely(conn->state < GB__CONN_ENDED))
+		flush(conn);
+	if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || gb__unlikely(conn->state > GB__CONN_OPEN) ||
+		gb__unlikely(conn->net->draining))
+		settle_slow(conn);
+}
+
+static void on_end(struct gb__stream *stream, int error)
+{
+	struct gb_conn *conn = gb__conn_of(stream);
+
+	conn->flags &= (uint16_t)~GB__CONN_INPUT;
+	if (error < 0) {
+		gb__conn_end(conn, reason_of(error), -error);
+		return;
+	}
+	conn->flags |= GB__CONN_EOF;
+	if (conn->state == GB__CONN_LINGERING)
+		gb__conn_end(conn, conn->reason, 0);
+	else
+		gb__conn_settle(conn);
+}
+
+static void on_output(struct gb__stream *stream, int error)
+{
+	struct gb_conn *conn = gb__conn_of(stream);
+
+	if (error < 0) {
+		conn->flags &= (uint16_t)~GB__CONN_FLUSHING;
+		gb__conn_end(conn, reason_of(error), -error);
+		return;
+	}
+	conn->active_ms = conn->progress_ms = gb__net_now(conn->net);
+	if (gb__output_empty(&stream->output))
+		conn->flags &= (uint16_t)~GB__CONN_FLUSHING;
+	if (conn->state >= GB__CONN_ENDED)
+		return;
+	gb__conn_settle(conn);
+}
+
+static void on_connected(struct gb__stream *stream, int error)
+{
+	struct gb_conn *conn = gb__conn_of(stream);
+	struct gb__engine *engine = conn->net->engine;
+
+	if (conn->state != GB__CONN_CONNECTING)
+		return;
+	if (error == 0)
+		error = engine->ops->input_start(engine, &stream->endpoint);
+	if (error < 0) {
+		gb__conn_end(conn, GB_CLOSE_CONNECT_FAILED, -error);
+		return;
+	}
+	conn->flags |= GB__CONN_INPUT;
+	gb__conn_open(conn);
+	gb__conn_settle(conn);
+}
+
+/* Nothing is in flight any more: tell the handler, close, free. */
+static void finish(struct gb_conn *conn)
+{
+	struct gb__os *os = conn->net->loop->os;
+	int fd = conn->stream.endpoint.fd;
+
+	if (conn->flags & (GB__CONN_OPENED | GB__CONN_OUTGOING)) {
+		count_closed(conn->net, conn->reason);
+		if (conn->service->on_close)
+			conn->service->on_close(conn, conn->reason);
+	}
+	if (conn->flags & GB__CONN_RESET)
+		os->ops->reset_on_close(os, fd);
+	os->ops->close(os, fd);
+	conn_destroy(conn);
+}
+
+static void on_detached(struct gb__endpoint *endpoint)
+{
+	finish(gb__conn_of((struct gb__stream *)endpoint));
+}
+
+/* The list may take a connection back meanwhile (queued by itself or others): it waits for the next turn. */
+bool gb__conn_turn(struct gb__net *net)
+{
+	struct gb_conn *conn = net->turn_first;
+
+	net->turn_first = net->turn_last = NULL;
+	while (conn) {
+		struct gb_conn *next = conn->turn_next;
+
+		conn->flags &= (uint16_t)~GB__CONN_QUEUED;
+		if (conn->state == GB__CONN_ENDED) {
+			conn->state = GB__CONN_DETACHING;
+			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)
+				finish(conn);
+		} else if (conn->state < GB__CONN_ENDED) {
+			if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED) &&
+				conn->state == GB__CONN_OPEN)
+				gb__conn_deliver_kept(conn);
+			gb__conn_settle(conn);
+		}
+		conn = next;
+	}
+	return net->turn_first != NULL;
+}
+
+void gb_conn_close(struct gb_conn *conn)
+{
+	gb__conn_close(conn, GB_CLOSE_LOCAL);
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		gb__conn_queue(conn);
+}
+
+void gb_conn_abort(struct gb_conn *conn)
+{
+	if (conn->state >= GB__CONN_ENDED)
+		return;
+	conn->flags |= GB__CONN_RESET;
+	gb__conn_end(conn, GB_CLOSE_LOCAL, 0);
+}
+
+void gb_conn_pause(struct gb_conn *conn)
+{
+	conn->flags |= GB__CONN_PAUSED;
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		gb__conn_queue(conn);
+}
+
+void gb_conn_resume(struct gb_conn *conn)
+{
+	if (!(conn->flags & GB__CONN_PAUSED))
+		return;
+	conn->flags &= (uint16_t)~GB__CONN_PAUSED;
+	gb__conn_queue(conn);
+}

@@ -1,0 +1,126 @@
+/**
+ * A connection. Life: (connecting ->) open (-> half-closed) -> draining -> lingering -> ended -> gone.
+ *
+ * The first 64 bytes are all that a message touches when it is complete and its reply leaves at once.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include "net/net.h"
+
+#include <gearbox/conn.h>
+#include <gearbox/service.h>
+
+enum gb__conn_state {
+	GB__CONN_CONNECTING,  /* outgoing, not established */
+	GB__CONN_OPEN,        /* messages go both ways */
+	GB__CONN_HALF_CLOSED, /* the peer's FIN was told to the handler */
+	GB__CONN_DRAINING,    /* closing: output left, no more input wanted */
+	GB__CONN_LINGERING,   /* our FIN is out, input is discarded until the peer's */
+	GB__CONN_ENDED,       /* to be detached, told and freed by the next turn */
+	GB__CONN_DETACHING,   /* the engine still has operations in flight */
+};
+
+enum gb__conn_flag {
+	GB__CONN_DISPATCH = 1u << 0, /* inside a callback; whoever called it settles afterwards */
+	GB__CONN_QUEUED = 1u << 1,   /* on the list of the turn */
+	GB__CONN_INPUT = 1u << 2,    /* the engine delivers input */
+	GB__CONN_KEPT = 1u << 3,     /* `input` holds bytes */
+	GB__CONN_PARTIAL = 1u << 4,  /* what is kept is the beginning of a message */
+	GB__CONN_PAUSED = 1u << 5,   /* by the handler */
+	GB__CONN_HIGH = 1u << 6,     /* output rose above the high watermark and not yet below the low one */
+	GB__CONN_REFUSED_TRY = 1u << 7, /* gb_conn_try_send said -EAGAIN: on_writable is owed */
+	GB__CONN_FLUSHING = 1u << 8,    /* the engine has output under way and will say on_output */
+	GB__CONN_EOF = 1u << 9,         /* the peer's FIN arrived */
+	GB__CONN_RESET = 1u << 10,      /* close with a reset */
+	GB__CONN_OPENED = 1u << 11,     /* on_open was called, so on_close is owed */
+	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
+	GB__CONN_MOVED = 1u << 13,      /* something arrived since draining began */
+};
+
+/** Any of these stops the delivery of messages. */
+#define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH)
+/** With any of these, input does not go straight to the handler. */
+#define GB__CONN_SLOW_INPUT (GB__CONN_STOPPED | GB__CONN_KEPT)
+/** With any of these, the end of a dispatch has more to do than to flush. */
+#define GB__CONN_SLOW_SETTLE (GB__CONN_STOPPED | GB__CONN_REFUSED_TRY | GB__CONN_KEPT | GB__CONN_EOF)
+
+struct gb_conn {
+	struct gb__stream stream; /* first: what the engine knows */
+	struct gb__net *net;
+	const struct gb_service *service;
+	uint32_t active_ms; /* when bytes last moved: the loop's clock, cut to 32 bits */
+	uint16_t flags;     /* GB__CONN_… */
+	uint8_t state;      /* enum gb__conn_state */
+	uint8_t reason;     /* enum gb_close_reason, once closing */
+
+	/* the rest, for what is out of the ordinary */
+	void *user;
+	struct gb__chunk *input;        /* bytes that no message has consumed, with GB__CONN_KEPT */
+	struct gb_conn *turn_next;      /* on the list of the turn */
+	struct gb__wheel_node deadline; /* the earliest, or earlier: see deadline.c */
+	uint32_t since_ms;              /* of the partial message's first byte */
+	uint32_t progress_ms;           /* of the last output, the FIN, or the connect */
+	uint32_t scanned;               /* the codec's, for the message under way */
+	int16_t error;                  /* errno behind the reason */
+	uint16_t spare;
+} __attribute__((aligned(64)));
+
+static_assert(sizeof(struct gb_conn) == 128, "two cache lines");
+static_assert(offsetof(struct gb_conn, user) == 64, "the hot part is one of them");
+
+static inline struct gb_conn *gb__conn_of(struct gb__stream *stream)
+{
+	return (struct gb_conn *)stream;
+}
+
+static inline uint32_t gb__net_now(const struct gb__net *net)
+{
+	return (uint32_t)net->loop->now_ms;
+}
+
+/** Whether what is kept may hold whole messages, which waits for a turn or for the end of a pause. */
+static inline bool gb__conn_backlog(const struct gb_conn *conn)
+{
+	return (conn->flags & (GB__CONN_KEPT | GB__CONN_PARTIAL)) == GB__CONN_KEPT;
+}
+
+static inline bool gb__conn_closing(const struct gb_conn *conn)
+{
+	return conn->state >= GB__CONN_DRAINING;
+}
+
+/* conn.c */
+/** A zeroed connection for `fd`, not attached yet, or NULL. */
+struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_service *service, void *user);
+/** Undo gb__conn_create before anything was attached or told. Closes the descriptor. */
+void gb__conn_discard(struct gb_conn *conn);
+/** It is established: deliver from now on and tell the handler. */
+void gb__conn_open(struct gb_conn *conn);
+/** Flush, half-close, linger, end with `reason`; does nothing when it is closing already. */
+void gb__conn_close(struct gb_conn *conn, int reason);
+/** End now; the rest happens in the next turn. A reason given earlier by gb__conn_close stays if it was
+ *  carried out as far as the FIN. */
+void gb__conn_end(struct gb_conn *conn, int reason, int error);
+/** After any callback of the handler or change: flush, and whatever else has become due. */
+void gb__conn_settle(struct gb_conn *conn);
+/** Have the next turn settle it. */
+void gb__conn_queue(struct gb_conn *conn);
+/** Work off the list of the turn; returns whether something is left. */
+bool gb__conn_turn(struct gb__net *net);
+/** The bytes of the codec's state behind the connection. */
+void *gb__conn_codec_state(struct gb_conn *conn);
+
+/* input.c */
+void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size);
+/** Deliver from what is kept, as far as the handler lets it. */
+void gb__conn_deliver_kept(struct gb_conn *conn);
+void gb__conn_input_drop(struct gb_conn *conn);
+
+/* deadline.c */
+/** See to it that the wheel looks at this connection within `timeout_ms` (0: no such timeout). */
+void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms);
+/** A wheel node expired: act if a timeout did, else wait for the next one. */
+void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg);
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * From bytes to messages.
+ *
+ * Input is parsed where it lies, in the engine's buffer; only an incomplete rest is kept, in a chunk of
+ * its own. A short rest is moved in front of the next bytes (the headroom), a longer one gets them
+ * appended. Delivery stops when the handler pauses, output rises above its high watermark, the
+ * connection closes, or its turn is over; what is left is kept as well.
+ */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <string.h>
+
+void gb__conn_input_drop(struct gb_conn *conn)
+{
+	gb__chunk_destroy(&conn->net->engine->pool, conn->input);
+	conn->input = NULL;
+	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL);
+}
+
+/* Returns the bytes consumed; all of them when the connection closes meanwhile. */
+static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t size)
+{
+	const struct gb_service *service = conn->service;
+	const struct gb__limits *limits = conn->net->limits;
+	uint64_t budget = limits->turn_messages;
+	void *state = gb__conn_codec_state(conn);
+	size_t used = 0;
+
+	while (used < size) {
+		struct gb_frame frame;
+		int found;
+
+		if (gb__unlikely(conn->flags & GB__CONN_STOPPED))
+			break;
+		if (gb__unlikely(budget-- == 0)) {
+			gb__conn_queue(conn);
+			break;
+		}
+		found = service->codec->decode(service->codec_options, state,
+			(struct gb_bytes){ data + used, size - used }, limits->message_bytes_max,
+			&conn->scanned, &frame);
+		if (found <= 0) {
+			if (found < 0) {
+				gb__conn_close(conn,
+					found == -GB_ETOOLARGE ? GB_CLOSE_MESSAGE_TOO_LARGE
+							       : GB_CLOSE_BAD_FRAME);
+				return size;
+			}
+			if (used > 0 || !(conn->flags & GB__CONN_PARTIAL))
+				conn->since_ms = gb__net_now(conn->net);
+			conn->flags |= GB__CONN_PARTIAL;
+			return used;
+		}
+		conn->scanned = 0;
+		gb__count(conn->net->counters->stats.messages, 1);
+		service->on_message(conn, (struct gb_bytes){ data + used + frame.offset, frame.size });
+		used += frame.consumed;
+		if (gb__unlikely(gb__conn_closing(conn)))
+			return size;
+	}
+	conn->flags &= (uint16_t)~GB__CONN_PARTIAL;
+	return used;
+}
+
+static inline size_t deliver(struct gb_conn *conn, unsigned char *data, size_t size)
+{
+	if (conn->service->codec)
+		return deliver_frames(conn, data, size);
+	gb__count(conn->net->counters->stats.messages, 1);
+	conn->service->on_message(conn, (struct gb_bytes){ data, size });
+	return size;
+}
+
+/* Append to what is kept. Returns 0 or -ENOMEM. */
+static int keep(struct gb_conn *conn, const unsigned char *data, size_t size)
+{
+	struct gb__pool *pool = &conn->net->engine->pool;
+	struct gb__chunk *chunk = conn->input;
+
+	if (!chunk || chunk->capacity - chunk->end < size) {
+		size_t held = chunk ? chunk->end - chunk->begin : 0;
+		/* Double, so that a long message is moved a logarithmic number of times. */
+		struct gb__chunk *larger = gb__chunk_create(pool, held + gb__max(size, held));
+
+		if (!larger)
+			return -ENOMEM;
+		if (chunk)
+			gb__chunk_fill(larger, chunk->data + chunk->begin, held);
+		gb__chunk_destroy(pool, chunk);
+		conn->input = chunk = larger;
+	}
+	gb__chunk_fill(chunk, data, size);
+	conn->flags |= GB__CONN_KEPT;
+	return 0;
+}
+
+static void after_delivery(struct gb_conn *conn, const unsigned char *rest, size_t size)
+{
+	if (size > 0 && !gb__conn_closing(conn)) {
+		if (keep(conn, rest, size) < 0)
+			gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+		else if (conn->flags & GB__CONN_PARTIAL)
+			gb__conn_deadline_within(conn, conn->net->limits->read_timeout_ms);
+	}
+}
+
+void gb__conn_deliver_kept(struct gb_conn *conn)
+{
+	struct gb__chunk *chunk = conn->input;
+	size_t used;
+
+	conn->flags |= GB__CONN_DISPATCH;
+	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	chunk->begin += (uint32_t)used;
+	if (chunk->begin == chunk->end || gb__conn_closing(conn))
+		gb__conn_input_drop(conn);
+	else if (conn->flags & GB__CONN_PARTIAL)
+		gb__conn_deadline_within(conn, conn->net->limits->read_timeout_ms);
+}
+
+static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
+{
+	bool wait = (conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn);
+	size_t held, used;
+
+	if (gb__conn_closing(conn))
+		return; /* discarded */
+	held = conn->flags & GB__CONN_KEPT ? conn->input->end - conn->input->begin : 0;
+	if (wait || held > GB__INPUT_HEADROOM) {
+		if (keep(conn, data, size) < 0) {
+			gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+			return;
+		}
+		if (wait)
+			conn->flags &= (uint16_t)~GB__CONN_PARTIAL; /* it may be complete by now */
+		else
+			gb__conn_deliver_kept(conn);
+		return;
+	}
+	if (held > 0) {
+		bool partial = conn->flags & GB__CONN_PARTIAL;
+
+		data -= held;
+		size += held;
+		memcpy(data, conn->input->data + conn->input->begin, held);
+		gb__conn_input_drop(conn);
+		if (partial)
+			conn->flags |= GB__CONN_PARTIAL;
+	}
+	conn->flags |= GB__CONN_DISPATCH;
+	used = deliver(conn, data, size);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	after_delivery(conn, data + used, size - used);
+}
+
+void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)
+{
+	struct gb_conn *conn = gb__conn_of(stream);
+
+	conn->active_ms = gb__net_now(conn->net);
+	gb__count(conn->net->counters->stats.bytes_in, size);
+	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) && gb__likely(conn->state <= GB__CONN_OPEN)) {
+		size_t used;
+
+		conn->flags |= GB__CONN_DISPATCH | GB__CONN_MOVED;
+		used = deliver(conn, data, size);
+		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+		if (gb__unlikely(used < size))
+			after_delivery(conn, data + used, size - used);
+	} else {
+		conn->flags |= GB__CONN_MOVED;
+		input_slow(conn, data, size);
+	}
+	gb__conn_settle(conn);
+}

@@ -1,0 +1,87 @@
+#include "net/conn.h"
+
+#include <gearbox/worker.h>
+
+#define DRAIN_TURNS 3u /* turns that only take in what has arrived before idle connections are told */
+
+/* Every connection of this engine: what is a stream is one of ours. */
+static void each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int argument), int argument)
+{
+	struct gb__engine *engine = net->engine;
+
+	for (uint32_t slot = 0; slot < engine->slots_size; slot++) {
+		struct gb__endpoint *endpoint = engine->slots[slot];
+
+		if (!((uintptr_t)endpoint & 1u) && endpoint->kind == GB__ENDPOINT_STREAM)
+			visit(gb__conn_of((struct gb__stream *)endpoint), argument);
+	}
+}
+
+static void visit_queue(struct gb_conn *conn, int argument)
+{
+	(void)argument;
+	gb__conn_queue(conn);
+}
+
+static bool on_turn(void *arg)
+{
+	struct gb__net *net = arg;
+	const struct gb__engine_stats *stats = &net->engine->stats;
+	bool more = net->drain_turns > 0;
+	size_t before = net->connections;
+
+	if (gb__unlikely(more) && --net->drain_turns == 0)
+		each(net, visit_queue, 0);
+	more |= gb__conn_turn(net);
+	/* The end of draining and of the last connection are the owner's business: do not sleep on them. */
+	more |= before > 0 && net->connections == 0;
+	__atomic_store_n(&net->counters->waits, stats->waits, __ATOMIC_RELAXED);
+	__atomic_store_n(&net->counters->events, stats->events, __ATOMIC_RELAXED);
+	return more;
+}
+
+void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__limits *limits,
+	struct gb__counters *counters, _Atomic uint64_t *connections_total)
+{
+	*net = (struct gb__net){
+		.loop = loop,
+		.engine = loop->engine,
+		.limits = limits,
+		.counters = counters,
+		.connections_total = connections_total,
+	};
+	loop->on_deadline = gb__conn_on_deadline;
+	loop->on_turn = on_turn;
+	loop->arg = net;
+}
+
+void gb__net_finish(struct gb__net *net)
+{
+	gb__assert(net->connections == 0);
+	gb__slabs_finish(&net->slabs);
+}
+
+void gb__net_drain(struct gb__net *net)
+{
+	if (net->draining)
+		return;
+	net->draining = true;
+	net->drain_turns = DRAIN_TURNS;
+}
+
+static void visit_abort(struct gb_conn *conn, int reason)
+{
+	conn->flags |= GB__CONN_RESET;
+	gb__conn_end(conn, reason, 0);
+}
+
+void gb__net_abort_all(struct gb__net *net, int reason)
+{
+	each(net, visit_abort, reason);
+}
+
+struct gb_handle gb_conn_handle(const struct gb_conn *conn)
+{
+	return (struct gb_handle){ conn->net->worker, conn->stream.endpoint.slot,
+		conn->stream.endpoint.generation };
+}

@@ -1,0 +1,67 @@
+/**
+ * What the connections of one worker share: its loop, limits, counters and the list of those with work
+ * left for this turn.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "loop/loop.h"
+#include "net/slab.h"
+
+#include <gearbox/server.h>
+
+/** Limits of connections; read-only while the server runs. 0 switches a timeout off. */
+struct gb__limits {
+	uint64_t connections_max;   /* open at once, over all workers */
+	uint64_t message_bytes_max; /* of a codec's message */
+	uint64_t idle_timeout_ms;   /* nothing moved */
+	uint64_t read_timeout_ms;   /* from a message's first byte to its last */
+	uint64_t write_timeout_ms;  /* the peer takes nothing */
+	uint64_t linger_timeout_ms; /* after our FIN, for the peer's */
+	uint64_t connect_timeout_ms;
+	uint64_t output_high, output_low; /* watermarks, bytes */
+	uint64_t output_bytes_max;
+	uint64_t turn_messages; /* of one connection before the others have their turn */
+};
+
+/** Counters of one worker, in memory that others may read; written by its thread alone. */
+struct gb__counters {
+	struct gb_stats stats;
+	uint64_t waits, events; /* the engine's, as of the last turn */
+};
+
+/** Add to a counter that other threads read: one writer, so no read-modify-write is needed. */
+#define gb__count(counter, amount) \
+	__atomic_store_n(&(counter), (counter) + (uint64_t)(amount), __ATOMIC_RELAXED)
+
+struct gb__net {
+	struct gb__loop *loop;
+	struct gb__engine *engine;
+	const struct gb__limits *limits;
+	struct gb__counters *counters;
+	_Atomic uint64_t *connections_total; /* over all workers, for connections_max */
+	struct gb_worker *worker;            /* what handlers see */
+	struct gb__slabs slabs;
+	struct gb_conn *turn_first, *turn_last; /* with work left for the next turn */
+	size_t connections;                     /* not finished yet */
+	unsigned drain_turns; /* turns until idle connections are told; 0: not draining or told */
+	bool draining;
+	/** A connection is gone; `connections` has been lowered. May be NULL. */
+	void (*on_gone)(struct gb__net *net, void *arg);
+	void *arg;
+};
+
+/** Takes over on_deadline and on_turn of the loop. */
+void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__limits *limits,
+	struct gb__counters *counters, _Atomic uint64_t *connections_total);
+/** No connection is left. */
+void gb__net_finish(struct gb__net *net);
+
+/** Own a connected descriptor: makes a connection of it, or closes it and counts why. */
+void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user);
+/** Close what is idle after taking in what has arrived, the rest once it is idle. */
+void gb__net_drain(struct gb__net *net);
+/** End every connection at once. */
+void gb__net_abort_all(struct gb__net *net, int reason);
+
+#endif

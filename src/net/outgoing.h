@@ -1,0 +1,17 @@
+/** Outgoing connections. */
+#ifndef NET_OUTGOING_H
+#define NET_OUTGOING_H
+
+#include "net/net.h"
+#include "os/socket.h"
+
+/**
+ * Begin to connect; the outcome is told by on_open, or by on_close with GB_CLOSE_CONNECT_FAILED.
+ *
+ * Returns 0, or -EMFILE, -ENOMEM, -GB_ELIMIT… (nothing follows).
+ */
+int gb__net_connect(struct gb__net *net, const struct gb__address *address,
+	const struct gb__socket_options *options, const struct gb_service *service, void *user,
+	struct gb_conn **ret_conn);
+
+#endif

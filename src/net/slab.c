@@ -1,0 +1,91 @@
+#include "net/slab.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+#include <string.h>
+
+#define LINE 64u
+#define PAGE_PLACES 62u /* with the page's own line: a little below 8 KiB for connections without state */
+
+struct gb__slab_page {
+	struct gb__slab_page *next;
+};
+
+static size_t rounded(size_t size)
+{
+	return (size + LINE - 1) / LINE * LINE;
+}
+
+static struct gb__slab *slab_find(struct gb__slabs *slabs, size_t size)
+{
+	for (struct gb__slab *slab = slabs->first; slab; slab = slab->next)
+		if (slab->size == size)
+			return slab;
+	return NULL;
+}
+
+static int slab_grow(struct gb__slab *slab)
+{
+	unsigned char *page = gb__alloc_lines(LINE + PAGE_PLACES * slab->size);
+
+	if (!page)
+		return -1;
+	((struct gb__slab_page *)page)->next = slab->pages;
+	slab->pages = (struct gb__slab_page *)page;
+	for (unsigned i = PAGE_PLACES; i-- > 0;) {
+		void **place = (void **)(page + LINE + i * slab->size);
+
+		*place = slab->free;
+		slab->free = place;
+	}
+	return 0;
+}
+
+void *gb__slabs_take(struct gb__slabs *slabs, size_t size)
+{
+	struct gb__slab *slab;
+	void **place;
+
+	size = rounded(size);
+	slab = slab_find(slabs, size);
+	if (gb__unlikely(!slab)) {
+		slab = gb__alloc_zero(sizeof(*slab));
+		if (!slab)
+			return NULL;
+		slab->size = size;
+		slab->next = slabs->first;
+		slabs->first = slab;
+	}
+	if (gb__unlikely(!slab->free) && slab_grow(slab) < 0)
+		return NULL;
+	place = slab->free;
+	slab->free = *place;
+	memset(place, 0, size);
+	return place;
+}
+
+void gb__slabs_give(struct gb__slabs *slabs, void *place, size_t size)
+{
+	struct gb__slab *slab = slab_find(slabs, rounded(size));
+
+	gb__assert(slab);
+	*(void **)place = slab->free;
+	slab->free = place;
+}
+
+void gb__slabs_finish(struct gb__slabs *slabs)
+{
+	while (slabs->first) {
+		struct gb__slab *slab = slabs->first;
+
+		slabs->first = slab->next;
+		while (slab->pages) {
+			struct gb__slab_page *page = slab->pages;
+
+			slab->pages = page->next;
+			gb__free(page);
+		}
+		gb__free(slab);
+	}
+}

@@ -1,0 +1,26 @@
+/** Memory for connections: pages of equal places, aligned to cache lines, recycled, never given back. */
+#ifndef NET_SLAB_H
+#define NET_SLAB_H
+
+#include <stddef.h>
+
+struct gb__slab_page;
+
+struct gb__slab {
+	size_t size; /* of a place */
+	void *free;  /* chained through their first word */
+	struct gb__slab_page *pages;
+	struct gb__slab *next;
+};
+
+/** One slab per size of place. */
+struct gb__slabs {
+	struct gb__slab *first;
+};
+
+/** A zeroed place of at least `size` bytes, or NULL. */
+void *gb__slabs_take(struct gb__slabs *slabs, size_t size);
+void gb__slabs_give(struct gb__slabs *slabs, void *place, size_t size);
+void gb__slabs_finish(struct gb__slabs *slabs);
+
+#endif

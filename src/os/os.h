@@ -1,0 +1,60 @@
+/**
+ * The kernel, as engines, loops and connections see it: one table, so that a simulated kernel can
+ * take its place (sim/). Everything returns 0 or a count, or a negative errno; nothing blocks.
+ *
+ * Stream sockets are blocking descriptors on which every operation says MSG_DONTWAIT: the flag
+ * O_NONBLOCK would live on the open file description, shared by all its holders, and some kernels'
+ * io_uring answers -EAGAIN for it. Listening sockets are O_NONBLOCK always (see os/socket.h).
+ */
+#ifndef OS_OS_H
+#define OS_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct gb__os;
+
+struct gb__os_ops {
+	const char *name;
+	/** A connected socket from a listening one, close-on-exec. -EAGAIN when none waits. */
+	int (*accept)(struct gb__os *os, int fd);
+	/** A stream socket for an outgoing connection, close-on-exec, O_NONBLOCK until connected. */
+	int (*socket)(struct gb__os *os, int family);
+	/** 0, -EINPROGRESS (writable when decided) or an error. */
+	int (*connect)(struct gb__os *os, int fd, const struct sockaddr *address, socklen_t size);
+	/** The result of a connect that was in progress; 0 also takes O_NONBLOCK off. */
+	int (*connect_result)(struct gb__os *os, int fd);
+	/** Bytes received, 0 at the end of the stream, -EAGAIN. */
+	ssize_t (*recv)(struct gb__os *os, int fd, void *data, size_t size);
+	/** Bytes taken, -EAGAIN, -EPIPE. Never raises SIGPIPE. */
+	ssize_t (*send)(struct gb__os *os, int fd, const void *data, size_t size);
+	ssize_t (*sendv)(struct gb__os *os, int fd, const struct iovec *parts, unsigned count);
+	/** SHUT_RD, SHUT_WR, SHUT_RDWR. */
+	int (*shutdown)(struct gb__os *os, int fd, int how);
+	/** Make the coming close send a reset (SO_LINGER 0). */
+	int (*reset_on_close)(struct gb__os *os, int fd);
+	/** Never retried: on Linux the descriptor is gone even after EINTR (close(2)). */
+	int (*close)(struct gb__os *os, int fd);
+	/** Nanoseconds of the monotonic clock. */
+	uint64_t (*now_ns)(struct gb__os *os);
+	/** Milliseconds of the same clock, cheaper and a few milliseconds coarse. */
+	uint64_t (*now_coarse_ms)(struct gb__os *os);
+	/** A descriptor that becomes readable by event_signal (any thread) until event_clear. */
+	int (*event_create)(struct gb__os *os);
+	void (*event_signal)(struct gb__os *os, int fd);
+	void (*event_clear)(struct gb__os *os, int fd);
+	/** A descriptor of nothing, held to be given up when descriptors run out. */
+	int (*spare)(struct gb__os *os);
+};
+
+struct gb__os {
+	const struct gb__os_ops *ops;
+};
+
+/** The real kernel. No state: one for all threads. */
+extern struct gb__os gb__os_linux;
+
+#endif

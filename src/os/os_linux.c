@@ -1,0 +1,164 @@
+/* The real kernel behind the os table. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+static int result(int value)
+{
+	return value < 0 ? -errno : value;
+}
+
+static ssize_t result_size(ssize_t value)
+{
+	return value < 0 ? -errno : value;
+}
+
+static int os_accept(struct gb__os *os, int fd)
+{
+	(void)os;
+	return result(accept4(fd, NULL, NULL, SOCK_CLOEXEC));
+}
+
+static int os_socket(struct gb__os *os, int family)
+{
+	(void)os;
+	return result(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+static int os_connect(struct gb__os *os, int fd, const struct sockaddr *address, socklen_t size)
+{
+	(void)os;
+	return result(connect(fd, address, size));
+}
+
+static int os_connect_result(struct gb__os *os, int fd)
+{
+	int error = 0, flags;
+	socklen_t size = sizeof(error);
+
+	(void)os;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		return -errno;
+	if (error)
+		return -error;
+	flags = fcntl(fd, F_GETFL);
+	return result(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));
+}
+
+static ssize_t os_recv(struct gb__os *os, int fd, void *data, size_t size)
+{
+	(void)os;
+	return result_size(recv(fd, data, size, MSG_DONTWAIT));
+}
+
+static ssize_t os_send(struct gb__os *os, int fd, const void *data, size_t size)
+{
+	(void)os;
+	return result_size(send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static ssize_t os_sendv(struct gb__os *os, int fd, const struct iovec *parts, unsigned count)
+{
+	struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = count };
+
+	(void)os;
+	return result_size(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static int os_shutdown(struct gb__os *os, int fd, int how)
+{
+	(void)os;
+	return result(shutdown(fd, how));
+}
+
+static int os_reset_on_close(struct gb__os *os, int fd)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)os;
+	return result(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+}
+
+static int os_close(struct gb__os *os, int fd)
+{
+	(void)os;
+	return result(close(fd));
+}
+
+static uint64_t os_now_ns(struct gb__os *os)
+{
+	struct timespec now;
+
+	(void)os;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t os_now_coarse_ms(struct gb__os *os)
+{
+	struct timespec now;
+
+	(void)os;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+static int os_event_create(struct gb__os *os)
+{
+	(void)os;
+	return result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+static void os_event_signal(struct gb__os *os, int fd)
+{
+	const uint64_t one = 1;
+	ssize_t written;
+
+	(void)os;
+	do
+		written = write(fd, &one, sizeof(one));
+	while (written < 0 && errno == EINTR); /* EAGAIN: the counter is full, so it is readable anyway */
+}
+
+static void os_event_clear(struct gb__os *os, int fd)
+{
+	uint64_t count;
+	ssize_t got;
+
+	(void)os;
+	do
+		got = read(fd, &count, sizeof(count));
+	while (got < 0 && errno == EINTR);
+}
+
+static int os_spare(struct gb__os *os)
+{
+	(void)os;
+	return result(open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+static const struct gb__os_ops linux_ops = {
+	.name = "linux",
+	.accept = os_accept,
+	.socket = os_socket,
+	.connect = os_connect,
+	.connect_result = os_connect_result,
+	.recv = os_recv,
+	.send = os_send,
+	.sendv = os_sendv,
+	.shutdown = os_shutdown,
+	.reset_on_close = os_reset_on_close,
+	.close = os_close,
+	.now_ns = os_now_ns,
+	.now_coarse_ms = os_now_coarse_ms,
+	.event_create = os_event_create,
+	.event_signal = os_event_signal,
+	.event_clear = os_event_clear,
+	.spare = os_spare,
+};
+
+struct gb__os gb__os_linux = { .ops = &linux_ops };

@@ -1,0 +1,98 @@
+#include "os/socket.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void set(int fd, int level, int name, int value)
+{
+	/* Tuning never fails a connection: an option that this socket does not have is left out. */
+	(void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+void gb__socket_tune(int fd, const struct gb__socket_options *options)
+{
+	if (options->sndbuf)
+		set(fd, SOL_SOCKET, SO_SNDBUF, (int)options->sndbuf);
+	if (options->rcvbuf)
+		set(fd, SOL_SOCKET, SO_RCVBUF, (int)options->rcvbuf);
+	if (options->nodelay)
+		set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (options->user_timeout_ms)
+		set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
+}
+
+/* A socket file that nobody listens on any more stands in the way of bind(2). */
+static void remove_stale(const struct gb__address *address)
+{
+	struct stat status;
+	int fd;
+
+	if (stat(address->local.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, &address->any, address->size) < 0 && errno == ECONNREFUSED)
+		unlink(address->local.sun_path);
+	close(fd);
+}
+
+static int explain(int code, const struct gb__address *address, struct gb_error *error)
+{
+	char text[GB__ADDRESS_TEXT];
+
+	gb__address_format(address, text, sizeof(text));
+	switch (-code) {
+	case EADDRINUSE:
+		return gb_error_set(error, code,
+			"%s is in use: another program listens there; choose another port, or 0 for a free one",
+			text);
+	case EACCES:
+	case EPERM:
+		return gb_error_set(error, code,
+			"listening on %s is not permitted: ports below net.ipv4.ip_unprivileged_port_start and foreign "
+			"folders need root; choose another",
+			text);
+	case EADDRNOTAVAIL:
+		return gb_error_set(error, code, "%s is not an address of this machine: see `ip addr`", text);
+	default:
+		return gb_error_set(error, code, "cannot listen on %s: %s", text, gb_strerror(code));
+	}
+}
+
+int gb__socket_listen(
+	const struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error)
+{
+	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), code;
+
+	if (fd < 0)
+		return explain(-errno, address, error);
+	if (gb__address_is_ip(address)) {
+		set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		if (options->reuseport)
+			set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		gb__socket_tune(fd, options);
+	} else {
+		remove_stale(address);
+	}
+	if (bind(fd, &address->any, address->size) < 0 || listen(fd, (int)options->backlog) < 0) {
+		code = -errno;
+		close(fd);
+		return explain(code, address, error);
+	}
+	return fd;
+}
+
+int gb__socket_local(int fd, struct gb__address *ret)
+{
+	*ret = (struct gb__address){ .size = sizeof(struct sockaddr_un) };
+	return getsockname(fd, &ret->any, &ret->size) < 0 ? -errno : 0;
+}
+
+int gb__socket_peer(int fd, struct gb__address *ret)
+{
+	*ret = (struct gb__address){ .size = sizeof(struct sockaddr_un) };
+	return getpeername(fd, &ret->any, &ret->size) < 0 ? -errno : 0;
+}

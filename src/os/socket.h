@@ -1,0 +1,31 @@
+/** Listening sockets and options of sockets; not part of the simulated table, since no engine calls it. */
+#ifndef OS_SOCKET_H
+#define OS_SOCKET_H
+
+#include "os/address.h"
+
+#include <stdint.h>
+
+struct gb__socket_options {
+	unsigned backlog; /* listen(2); the kernel caps it at net.core.somaxconn */
+	bool reuseport;   /* SO_REUSEPORT before the bind */
+	bool nodelay;     /* TCP_NODELAY; accepted sockets inherit it on Linux */
+	uint64_t sndbuf,
+		rcvbuf; /* bytes; 0: the kernel's choice; inherited, set before listen for the window scale */
+	uint64_t user_timeout_ms; /* TCP_USER_TIMEOUT; 0: the kernel's choice; inherited */
+};
+
+/**
+ * Bind and listen: O_NONBLOCK, close-on-exec, SO_REUSEADDR. A stale Unix socket file is replaced, a live
+ * one is in use.
+ *
+ * Returns the descriptor, or a negative errno with a text that names the address and what would help.
+ */
+int gb__socket_listen(
+	const struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error);
+/** Set what an outgoing socket does not inherit. */
+void gb__socket_tune(int fd, const struct gb__socket_options *options);
+int gb__socket_local(int fd, struct gb__address *ret);
+int gb__socket_peer(int fd, struct gb__address *ret);
+
+#endif

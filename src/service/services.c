@@ -1,0 +1,13 @@
+#include "services.h"
+
+#include <string.h>
+
+const struct gb_service *const gb_services[] = { &gb_service_echo, &gb_service_time_echo, NULL };
+
+const struct gb_service *gb_service_find(const char *name)
+{
+	for (const struct gb_service *const *service = gb_services; *service; service++)
+		if (strcmp((*service)->name, name) == 0)
+			return *service;
+	return NULL;
+}

@@ -1,0 +1,21 @@
+/**
+ * The built-in services, written against the public headers only.
+ *
+ * To add one: a file with its struct gb_service, a line here, a line in services.c.
+ */
+#ifndef SERVICE_SERVICES_H
+#define SERVICE_SERVICES_H
+
+#include <gearbox/gearbox.h>
+
+/** Their `user` is the struct that their settings fill, never NULL; gb_main sees to it. */
+extern const struct gb_service gb_service_echo;
+extern const struct gb_service gb_service_time_echo;
+
+/** All of them, by name; ends with NULL. */
+extern const struct gb_service *const gb_services[];
+
+/** The service of that name, or NULL. */
+const struct gb_service *gb_service_find(const char *name);
+
+#endif

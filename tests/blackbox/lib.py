@@ -1,0 +1,361 @@
+"""What black-box tests share: cases, running the command, a server under test, leftovers.
+
+A test file reads
+
+    @case
+    def echoes_a_line():
+        with Server() as server:
+            ...
+    if __name__ == "__main__":
+        main()
+
+A server that a case starts must end with exit code 0 and leave no process and no unexpected line on
+standard error (a sanitizer's report is one). This process adopts orphans (PR_SET_CHILD_SUBREAPER), so
+a worker that outlives its parent is seen whoever it was.
+"""
+
+import ctypes
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+
+GEARBOX = os.path.abspath(os.environ.get(
+    "GEARBOX", os.path.join(os.path.dirname(__file__), "..", "..", "build", "gearbox")))
+
+# A bound on what should happen at once, wide enough for a sanitizer on a busy machine.
+PATIENCE_S = 60
+LEFTOVER_S = 10  # until workers must have followed their parent
+CASE_SECONDS_MAX = 240
+
+READY = re.compile(r"^gearbox: serving (?P<service>\S+) on (?P<where>.+) "
+                   r"\(model (?P<model>\S+), pid (?P<pid>\d+)\)$")
+
+_PR_SET_CHILD_SUBREAPER = 36
+_cases = []
+
+
+class Failure(AssertionError):
+    """A check that did not hold."""
+
+
+def case(function):
+    """Register a case; its name is the function's."""
+    _cases.append((function.__name__, function))
+    return function
+
+
+def add_case(name, function, *arguments):
+    """Register a case of a table."""
+    _cases.append((name, lambda: function(*arguments)))
+
+
+def check(condition, text):
+    if not condition:
+        raise Failure(text)
+
+
+def check_equal(actual, expected, what):
+    if actual != expected:
+        raise Failure(f"{what} is {actual!r}, expected {expected!r}")
+
+
+def wait_until(condition, what, seconds=PATIENCE_S):
+    """Poll for what sends no event, such as a file of /proc. Returns the condition's value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Failure(f"not within {seconds} s: {what}")
+        time.sleep(0.005)
+
+
+# Processes
+
+
+def children(pid):
+    """The pids of a process's children, those of all its threads."""
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return found
+
+
+def descendants(pid):
+    """The pids of all below a process, parents first."""
+    found = []
+    for child in children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
+def descriptors(pid):
+    """{number: what it refers to} of a process's open descriptors."""
+    found = {}
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def _reap():
+    """Collect orphans that were adopted and have ended; those still alive are left."""
+    left = []
+    for pid in children(os.getpid()):
+        try:
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                left.append(pid)
+        except ChildProcessError:
+            pass
+    return left
+
+
+def _command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except FileNotFoundError:
+        return "?"
+
+
+def _kill_leftovers():
+    """Kill what is left, and what becomes ours by that. Whether nothing remains."""
+    for pid in _reap():
+        os.kill(pid, signal.SIGKILL)
+    return not _reap()
+
+
+def check_no_leftovers():
+    """No child of this process lives on, adopted ones included; what does is killed."""
+    deadline = time.monotonic() + LEFTOVER_S
+    while True:
+        left = _reap()
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    names = [f"{pid} ({_command_line(pid)})" for pid in left]
+    wait_until(_kill_leftovers, "killed leftovers end")
+    raise Failure(f"left over: {', '.join(names)}")
+
+
+# Running the command
+
+
+def run(*arguments, input_bytes=b"", before_exec=None):
+    """Run the command to its end. Returns subprocess.CompletedProcess with text streams."""
+    done = subprocess.run([GEARBOX, *arguments], input=input_bytes, capture_output=True, check=False,
+                          timeout=PATIENCE_S, preexec_fn=before_exec)
+    done.stdout = done.stdout.decode(errors="replace")
+    done.stderr = done.stderr.decode(errors="replace")
+    return done
+
+
+def check_refusal(done, codes, *words):
+    """A refusal: one of the exit codes, nothing on standard output, one line that has all the words."""
+    codes = (codes,) if isinstance(codes, int) else codes
+    shown = f"exit code {done.returncode}, standard error {done.stderr!r}"
+    check(done.returncode in codes, f"{shown}; expected exit code {' or '.join(map(str, codes))}")
+    check_equal(done.stdout, "", "standard output")
+    check(done.stderr.endswith("\n") and done.stderr.count("\n") == 1, f"{shown}; expected one line")
+    check(done.stderr.startswith("gearbox: "), f"{shown}; expected it to start with 'gearbox: '")
+    for word in words:
+        check(word in done.stderr, f"{shown}; expected it to name {word!r}")
+
+
+class Server:
+    """`gearbox serve` with its ready line read. As a context it ends in order: SIGTERM, exit code 0."""
+
+    def __init__(self, *arguments, service="echo", listen=("127.0.0.1:0",), before_exec=None):
+        addresses = [word for address in listen for word in ("--listen", address)]
+        self.process = subprocess.Popen([GEARBOX, "serve", service, *addresses, *arguments],
+                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=before_exec)
+        self.pid = self.process.pid
+        self.expected_code = 0
+        self._pending = b""
+        self.log = []  # lines of standard error after the ready line
+        ready = None
+        try:
+            first = self.read_line()
+            ready = READY.match(first or "")
+            check(ready, f"no ready line, but {first!r}")
+            check_equal(int(ready["pid"]), self.pid, "pid in the ready line")
+        except BaseException:
+            self.kill()
+            raise
+        self.ready_line = first
+        self.model = ready["model"]
+        self.addresses = ready["where"].split(", ")
+        self.address = self.addresses[0]
+
+    def _read_more(self, seconds):
+        """Take what standard error has, waiting so long for it. Whether its end was not reached."""
+        check(select.select([self.process.stderr], [], [], seconds)[0],
+              f"no line on standard error within {seconds} s")
+        chunk = os.read(self.process.stderr.fileno(), 65536)
+        self._pending += chunk
+        return bool(chunk)
+
+    def _take_line(self):
+        line, newline, rest = self._pending.partition(b"\n")
+        if not newline:
+            return None
+        self._pending = rest
+        return line.decode(errors="replace")
+
+    def read_line(self):
+        """The next line of standard error, or None at its end."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (line := self._take_line()) is None:
+            if not self._read_more(max(0, deadline - time.monotonic())):
+                return None
+        return line
+
+    @property
+    def port(self):
+        return int(self.address.rsplit(":", 1)[1])
+
+    def connect(self, timeout=PATIENCE_S):
+        """A blocking client socket to the first address."""
+        if self.address.startswith("unix:"):
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(timeout)
+            client.connect(self.address[len("unix:"):])
+            return client
+        host = self.address.rsplit(":", 1)[0].strip("[]")
+        return socket.create_connection((host, self.port), timeout=timeout)
+
+    def processes(self):
+        return [self.pid, *descendants(self.pid)]
+
+    def send_signal(self, number=signal.SIGTERM):
+        os.kill(self.pid, number)
+
+    def wait(self):
+        """Wait for its end; the rest of standard error goes to `log`. Returns the exit code (-N: signal N)."""
+        # Its end, not that of standard error, which a process left over may hold open.
+        ended = os.pidfd_open(self.pid) if self.process.poll() is None else None
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            readable = [ended, self.process.stderr]
+            while ended is not None:
+                ready = select.select(readable, [], [], max(0, deadline - time.monotonic()))[0]
+                check(ready, f"the server does not end within {PATIENCE_S} s")
+                if ended in ready:
+                    break
+                if not self._read_more(0):
+                    readable.remove(self.process.stderr)
+        finally:
+            if ended is not None:
+                os.close(ended)
+        while self.process.stderr in select.select([self.process.stderr], [], [], 0)[0]:
+            if not self._read_more(0):
+                break
+        while (line := self._take_line()) is not None:
+            self.log.append(line)
+        return self.process.wait(PATIENCE_S)
+
+    def stop(self, number=signal.SIGTERM):
+        """Send a signal and wait for the end. Returns the exit code."""
+        if self.process.poll() is None:
+            self.send_signal(number)
+        return self.wait()
+
+    def kill(self):
+        """End it at once with all below it, for cases that failed."""
+        for pid in reversed(self.processes()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait(PATIENCE_S)
+        self.process.stderr.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind:
+            self.kill()
+            for line in self.log:
+                print(f"  server: {line}", file=sys.stderr)
+            return
+        try:
+            code = self.stop()
+            check_equal(code, self.expected_code, f"exit code of the server (log {self.log})")
+            check(not self.log or self.expected_code != 0, f"unexpected on standard error: {self.log}")
+        except BaseException:
+            self.kill()
+            raise
+        self.process.stderr.close()
+
+
+# Clients
+
+
+def receive_exactly(client, size):
+    """`size` bytes, or fewer when the peer ends before."""
+    parts = []
+    while size:
+        part = client.recv(min(size, 1 << 16))
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def receive_all(client):
+    """Everything until the peer half-closes."""
+    parts = []
+    while part := client.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _out_of_time(_number, _frame):
+    raise Failure(f"out of time: {CASE_SECONDS_MAX} s")
+
+
+def main():
+    """Run the cases named on the command line (none: all); the last line is "N passed, N failed"."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+    signal.signal(signal.SIGALRM, _out_of_time)
+    passed = failed = 0
+    for name, function in _cases:
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
+        signal.alarm(CASE_SECONDS_MAX)
+        try:
+            try:
+                function()
+            finally:
+                check_no_leftovers()
+            passed += 1
+        except Exception as error:  # one failed case must not hide the others
+            failed += 1
+            print(f"FAILED {name}: {error}", file=sys.stderr)
+            if not isinstance(error, Failure):
+                traceback.print_exc()
+        signal.alarm(0)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    sys.exit(1 if failed or not passed else 0)

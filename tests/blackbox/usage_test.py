@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""What bad input gets: one line that says what is wrong, exit code 2 for usage and 1 at run time."""
+
+import ctypes
+import os
+import resource
+import socket
+import tempfile
+
+from lib import add_case, case, check, check_equal, check_refusal, main, run
+
+HERE = ("--listen", "127.0.0.1:0")
+
+# name, arguments, exit code, words that the line must have
+USAGE = [
+    ("no_command", (), 2, ()),
+    ("unknown_command", ("frobnicate",), 2, ("frobnicate",)),
+    ("no_service", ("serve",), 2, ()),
+    ("unknown_service", ("serve", "ecko", *HERE), 2, ("ecko", "echo")),
+    ("missing_listen", ("serve", "echo"), 2, ("--listen",)),
+    ("surplus_word", ("serve", "echo", "echo", *HERE), 2, ("echo",)),
+    ("unknown_flag", ("serve", "echo", *HERE, "--colour", "red"), 2, ("colour",)),
+    ("flag_misspelt", ("serve", "echo", *HERE, "--idle-timeoot", "1s"), 2, ("idle-timeoot", "idle-timeout")),
+    ("flag_without_value", ("serve", "echo", *HERE, "--model"), 2, ("model",)),
+    ("bad_duration", ("serve", "echo", *HERE, "--idle-timeout", "soon"), 2, ("idle-timeout", "soon")),
+    ("duration_without_unit", ("serve", "echo", *HERE, "--idle-timeout", "5"), 2, ("idle-timeout", "5")),
+    ("negative_duration", ("serve", "echo", *HERE, "--idle-timeout", "-5s"), 2, ("idle-timeout",)),
+    ("duration_overflows", ("serve", "echo", *HERE, "--idle-timeout", "99999999999999999999h"), 2,
+     ("idle-timeout",)),
+    ("bad_size", ("serve", "echo", *HERE, "--max-message", "1XB"), 2, ("max-message", "1XB")),
+    ("bad_count", ("serve", "echo", *HERE, "--max-connections", "many"), 2, ("max-connections", "many")),
+    ("negative_count", ("serve", "echo", *HERE, "--max-connections", "-1"), 2, ("max-connections", "-1")),
+    ("bad_switch", ("serve", "echo", *HERE, "--nodelay", "maybe"), 2, ("nodelay", "maybe")),
+    ("control_character_in_value", ("serve", "echo", *HERE, "--idle-timeout", "a\nb\x1b[31m"), 2,
+     ("idle-timeout",)),
+    ("unknown_model", ("serve", "echo", *HERE, "--model", "reactr"), 2, ("reactr", "reactor")),
+    ("empty_model", ("serve", "echo", *HERE, "--model", ""), 2, ("model",)),
+    ("unknown_axis", ("serve", "echo", *HERE, "--model", "reactor,colour=red"), 2, ("colour",)),
+    ("unknown_engine", ("serve", "echo", *HERE, "--model", "reactor,engine=epol"), 2, ("epol",)),
+    ("bad_workers", ("serve", "echo", *HERE, "--model", "multi-reactor,workers=few"), 2, ("workers", "few")),
+    ("zero_workers", ("serve", "echo", *HERE, "--model", "multi-reactor,workers=0"), 2, ("workers",)),
+    ("illegal_combination", ("serve", "echo", *HERE, "--model",
+                             "accept=acceptor,unit=thread,workers=per-connection,engine=epoll,compute=inline"),
+     2, ("per-connection",)),
+    ("address_without_port", ("serve", "echo", "--listen", "127.0.0.1"), 2, ("127.0.0.1",)),
+    ("port_is_a_word", ("serve", "echo", "--listen", "127.0.0.1:http-ish"), 2, ("http-ish",)),
+    ("port_out_of_range", ("serve", "echo", "--listen", "127.0.0.1:65536"), 2, ("65536",)),
+    ("port_negative", ("serve", "echo", "--listen", "127.0.0.1:-1"), 2, ("-1",)),
+    ("unix_path_too_long", ("serve", "echo", "--listen", "unix:/" + "x" * 200), 2, ()),
+    ("name_does_not_resolve", ("serve", "echo", "--listen", "name.invalid:0"), 1, ("name.invalid",)),
+    ("address_of_another_machine", ("serve", "echo", "--listen", "192.0.2.1:0"), 1, ("192.0.2.1",)),
+    ("unix_folder_missing", ("serve", "echo", "--listen", "unix:/nonexistent/gearbox.sock"), 1, ("/nonexistent/",)),
+    ("config_missing", ("serve", "echo", *HERE, "--config", "/nonexistent/gearbox.conf"), (1, 2),
+     ("/nonexistent/gearbox.conf",)),
+    ("load_without_address", ("load",), 2, ()),
+    ("load_unknown_flag", ("load", "127.0.0.1:1", "--colour", "red"), 2, ("colour",)),
+    ("load_port_out_of_range", ("load", "127.0.0.1:65536"), 2, ("65536",)),
+    ("models_surplus_word", ("models", "echo"), 2, ("echo",)),
+]
+
+
+def refused(arguments, codes, words):
+    check_refusal(run(*arguments), codes, *words)
+
+
+for row_name, row_arguments, row_codes, row_words in USAGE:
+    add_case(row_name, refused, row_arguments, row_codes, row_words)
+
+
+@case
+def port_in_use():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        check_refusal(run("serve", "echo", "--listen", address), 1, address, "in use")
+
+
+@case
+def second_address_in_use_starts_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        check_refusal(run("serve", "echo", *HERE, "--listen", address), 1, address)
+
+
+@case
+def port_not_permitted():
+    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
+        if int(file.read()) <= 1:
+            return  # every port is permitted here
+    cap_net_bind_service, pr_capbset_drop, libc = 10, 24, ctypes.CDLL(None)
+
+    def without_the_right():
+        # root would get it back from the bounding set on exec
+        libc.prctl(pr_capbset_drop, cap_net_bind_service, 0, 0, 0)
+
+    done = run("serve", "echo", "--listen", "127.0.0.1:1", before_exec=without_the_right)
+    check_refusal(done, 1, "127.0.0.1:1")
+
+
+@case
+def limit_beyond_descriptors():
+    def few_descriptors():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+
+    done = run("serve", "echo", *HERE, "--max-connections", "100000", before_exec=few_descriptors)
+    check_refusal(done, (1, 2), "100000")
+
+
+@case
+def config_names_file_and_line():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "gearbox.conf")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("# a comment\nidle-timeout = 5s\nmax-message soon\n")
+        check_refusal(run("serve", "echo", *HERE, "--config", path), 2, "gearbox.conf:3", "soon")
+
+
+@case
+def load_nobody_listens():
+    with socket.socket() as bound:  # bound, so that nobody else takes the port, but not listening
+        bound.bind(("127.0.0.1", 0))
+        done = run("load", f"127.0.0.1:{bound.getsockname()[1]}")
+    check_equal(done.returncode, 1, f"exit code ({done.stderr!r})")
+
+
+@case
+def help_is_no_error():
+    for arguments in (("help",), ("--help",), ("serve", "--help"), ("load", "--help"), ("models", "--help")):
+        done = run(*arguments)
+        check_equal(done.returncode, 0, f"exit code of {arguments} ({done.stderr!r})")
+        check(done.stdout and not done.stderr, f"{arguments}: help belongs on standard output")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+/* Resets in each state, pauses, and that nobody spins meanwhile. */
+#include "probe.h"
+
+#include <errno.h>
+
+static bool is_reset(int error)
+{
+	return error == -ECONNRESET || error == -EPIPE;
+}
+
+ENGINE_TEST(a_reset_while_reading_ends_the_stream_once)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	peer_send(peer, 3000);
+	UNTIL(rig, probe->got.size == 3000);
+	peer_reset(peer);
+	UNTIL(rig, probe->ends);
+	CHECK(is_reset(probe->end_error));
+	rig_rest(rig);
+	probe_close(probe);
+}
+
+/* A stream that wants nothing is out of the poller: a reset that nobody asked about does not spin. */
+ENGINE_TEST(a_reset_while_paused_does_not_spin)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	peer_send(peer, 100);
+	UNTIL(rig, probe->got.size == 100);
+	probe_stop(probe);
+	rig_settle(rig);
+	peer_reset(peer);
+	rig_rest(rig);
+	CHECK_INT(probe->ends, 0);
+	probe_start(probe);
+	UNTIL(rig, probe->ends);
+	CHECK(is_reset(probe->end_error));
+	probe_close(probe);
+}
+
+/* The same for a FIN: it waits behind the bytes that were not read yet. */
+ENGINE_TEST(a_fin_while_paused_does_not_spin)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	probe_stop(probe);
+	rig_settle(rig);
+	peer_send(peer, 100);
+	peer_shutdown(peer);
+	rig_rest(rig);
+	CHECK_INT(probe->ends, 0);
+	probe_start(probe);
+	UNTIL(rig, probe->ends);
+	CHECK_INT(probe->end_error, 0);
+	CHECK_INT(probe->got.size, 100);
+	CHECK_PATTERN(probe->got.data, probe->got.size, 0);
+	probe_close(probe);
+}
+
+/* A stream that never began to read and was given up by its peer. */
+ENGINE_TEST(a_stream_that_never_read_can_go)
+{
+	struct rig_peer *peer;
+	struct probe *probe;
+	int fd;
+
+	peer = rig_pair(rig, &fd);
+	probe = probe_open(rig, fd);
+	peer_reset(peer);
+	rig_rest(rig);
+	CHECK_INT(probe->inputs + probe->ends + probe->outputs, 0);
+	probe_close(probe);
+}
+
+/* Output that waits hears of the reset even while input is stopped, by one report at most of each kind. */
+ENGINE_TEST(a_reset_while_output_waits_is_told)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	peer->read_max = 1000;
+	probe_stop(probe);
+	probe_send(probe, 400000);
+	UNTIL(rig, peer->got.size == 1000);
+	rig_settle(rig);
+	CHECK(probe->flush_pending);
+	peer_reset(peer);
+	UNTIL(rig, probe->output_error);
+	CHECK(is_reset(probe->output_error));
+	rig_rest(rig);
+	probe_close(probe);
+}
+
+ENGINE_TEST(a_reset_in_both_directions_is_told)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	peer->read_max = 1000;
+	probe_send(probe, 400000);
+	UNTIL(rig, peer->got.size == 1000);
+	peer_reset(peer);
+	UNTIL(rig, probe->output_error || (probe->ends && probe->end_error < 0));
+	rig_rest(rig);
+	CHECK(!probe->flush_pending);
+	probe_close(probe);
+}
+
+ENGINE_TEST(a_reset_after_a_half_close_fails_the_output)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	peer->read_max = 0;
+	peer_shutdown(peer);
+	UNTIL(rig, probe->ends);
+	probe_send(probe, 400000);
+	rig_settle(rig);
+	peer_reset(peer);
+	UNTIL(rig, probe->output_error);
+	CHECK(is_reset(probe->output_error));
+	CHECK_INT(probe->ends, 1);
+	CHECK_INT(probe->end_error, 0);
+	rig_rest(rig);
+	probe_close(probe);
+}
+
+/* Sending to a peer that is gone fails by a code, not by a signal. */
+ENGINE_TEST(a_flush_after_the_reset_fails)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	peer_reset(peer);
+	UNTIL(rig, probe->ends);
+	probe_queue(probe, 1000);
+	probe_flush(probe);
+	UNTIL(rig, probe->output_error);
+	CHECK(is_reset(probe->output_error));
+	rig_rest(rig);
+	probe_close(probe);
+}
+
+ENGINE_TEST(a_reset_while_detaching_is_no_trouble)
+{
+	for (unsigned turn = 0; turn < 4; turn++) {
+		struct rig_peer *peer;
+		struct probe *probe = probe_pair(rig, &peer);
+		bool gone = false;
+
+		peer->read_max = 0;
+		probe_send(probe, 400000);
+		if (turn & 1u)
+			rig_settle(rig);
+		probe->ret_gone = &gone;
+		if (turn & 2u)
+			peer_reset(peer);
+		probe_leave(probe);
+		if (!(turn & 2u))
+			peer_reset(peer);
+		UNTIL(rig, gone);
+	}
+}
+
+/* An idle engine sleeps. */
+ENGINE_TEST(an_idle_stream_costs_no_turns)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	rig_rest(rig);
+	CHECK_INT(probe->inputs + probe->ends + probe->outputs, 0);
+	probe_close(probe);
+}

@@ -1,0 +1,460 @@
+#include "rig.h"
+
+#include "engine/poller/poller.h"
+#include "engine/ring/ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define SIM_ROUNDS 40u
+#define STEPS_MAX_SIM 2000000u
+#define STEPS_MAX_REAL 30000u /* of a millisecond at most */
+#define STEP_NS 1000000
+#define SOCKET_BYTES 32768 /* asked for: small, so that 150 K do not vanish into the kernel */
+
+/* ---- variants ---- */
+
+#define RING_FEATURES 6u
+
+/* Feature sets that differ: without buffers no multishot receive, without single issuer no deferred work. */
+static bool is_sensible_mask(unsigned mask)
+{
+	if ((mask & GB__RING_PROVIDED_BUFFERS) && !(mask & GB__RING_MULTISHOT_RECV))
+		return false;
+	return !((mask & GB__RING_SINGLE_ISSUER) && !(mask & GB__RING_DEFER_TASKRUN));
+}
+
+static int engine_make(
+	struct rig *rig, const char *kind, struct gb__engine_options options, struct gb_error *error)
+{
+	options.os = rig->os;
+	if (!rig->sim)
+		return gb__engine_create(kind, options, &rig->engine, error);
+	options.poller = &sim_poller;
+	options.ring = &sim_ring;
+	if (strcmp(kind, "reactor") == 0)
+		return gb__engine_reactor.create(&options, &rig->engine, error);
+	if (strcmp(kind, "blocking") == 0)
+		return gb__engine_blocking.create(&options, &rig->engine, error);
+	return gb__engine_proactor.create(&options, &rig->engine, error);
+}
+
+static void peers_free(struct rig *rig)
+{
+	while (rig->peers) {
+		struct rig_peer *peer = rig->peers;
+
+		rig->peers = peer->next;
+		peer_close(peer);
+		free(peer->got.data);
+		free(peer);
+	}
+}
+
+static bool round_run(
+	struct rig *rig, const char *kind, struct gb__engine_options options, void (*body)(struct rig *rig))
+{
+	struct gb_error error = { 0 };
+	int result = engine_make(rig, kind, options, &error);
+
+	if (result < 0) {
+		/* Only a kernel may refuse; what it says is the reason. */
+		CHECK(!rig->sim && strcmp(kind, "io_uring") == 0);
+		fprintf(stderr, "SKIPPED %s: %s\n", rig->variant, error.text);
+		return false;
+	}
+	body(rig);
+	CHECK_INT(rig->probes, 0);
+	rig->engine->ops->destroy(rig->engine);
+	peers_free(rig);
+	return true;
+}
+
+static bool rounds_run(const char *variant, const char *kind, bool simulated,
+	struct gb__engine_options options, unsigned rounds, void (*body)(struct rig *rig))
+{
+	uint64_t state = test_seed();
+
+	for (unsigned round = 0; round < rounds; round++) {
+		struct rig rig = { .variant = variant, .os = &gb__os_linux, .round = round };
+		uint64_t seed = test_random(&state);
+		bool done;
+
+		rig.random = seed ^ 1u;
+		if (simulated) {
+			rig.profile = sim_profile_calm;
+			if (round)
+				sim_profile_draw(&rig.profile, &seed);
+			rig.sim = sim_kernel_create(seed, &rig.profile);
+			rig.os = sim_os(rig.sim);
+		}
+		done = round_run(&rig, kind, options, body);
+		sim_kernel_destroy(rig.sim);
+		if (!done)
+			return false;
+	}
+	return true;
+}
+
+void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
+{
+	bool simulated = where == RIG_SIM;
+	const char *kind = simulated ? variant + strlen("sim_") : variant;
+	const char *proactor = simulated ? "proactor" : "io_uring";
+	const char *given = getenv("SIM_ROUNDS");
+	unsigned rounds = !simulated ? 1 : given ? (unsigned)strtoul(given, NULL, 0) : SIM_ROUNDS;
+	struct gb__engine_options options = { 0 };
+
+	if (strstr(variant, "_every_mask")) {
+		for (unsigned mask = 0; mask < 1u << RING_FEATURES; mask++) {
+			if (!is_sensible_mask(mask))
+				continue;
+			options.ring_mask = mask;
+			if (!rounds_run(variant, proactor, simulated, options,
+				    simulated ? 2 + rounds / 20 : 1, body))
+				return;
+		}
+		return;
+	}
+	if (strstr(variant, "_few_buffers")) {
+		options.buffers = 2;
+		options.buffer_size = 256;
+		kind = proactor;
+	}
+	rounds_run(variant, kind, simulated, options, rounds, body);
+}
+
+/* ---- steps ---- */
+
+static void step(struct rig *rig, int64_t timeout_ns)
+{
+	int result;
+
+	for (struct rig_peer *peer = rig->peers; peer; peer = peer->next)
+		peer_read(peer);
+	CHECK_INT(rig->inside, 0);
+	rig->waiting = true;
+	rig->steps++;
+	result = rig->engine->ops->wait(rig->engine, timeout_ns);
+	rig->waiting = false;
+	CHECK(result >= 0);
+}
+
+void rig_step(struct rig *rig)
+{
+	step(rig, STEP_NS);
+}
+
+void rig_settle(struct rig *rig)
+{
+	for (unsigned i = 0; i < (rig->sim ? 200u : 5u); i++)
+		rig_step(rig);
+}
+
+void rig_step_until(struct rig *rig, uint64_t *steps, const char *file, int line, const char *condition)
+{
+	if (++*steps > (rig->sim ? STEPS_MAX_SIM : STEPS_MAX_REAL))
+		test_fail(file, line, "%s, round %u: waited in vain for: %s", rig->variant, rig->round,
+			condition);
+	rig_step(rig);
+}
+
+/* A few events may come late (what is not wanted any more leaves the poller when it next reports). */
+void rig_rest(struct rig *rig)
+{
+	uint64_t before;
+
+	rig_settle(rig);
+	before = rig->engine->stats.events;
+	for (unsigned i = 0; i < 10; i++)
+		rig_step(rig);
+	if (!rig->sim || rig->round == 0)
+		CHECK_INT(rig->engine->stats.events - before, 0);
+}
+
+unsigned rig_random(struct rig *rig, unsigned bound)
+{
+	return (unsigned)(test_random(&rig->random) % bound);
+}
+
+void rig_faults_off(struct rig *rig)
+{
+	if (rig->sim)
+		sim_kernel_set_profile(rig->sim, &sim_profile_calm);
+}
+
+void rig_exact_readiness(struct rig *rig)
+{
+	rig->profile.spurious = 0;
+	if (rig->sim)
+		sim_kernel_set_profile(rig->sim, &rig->profile);
+}
+
+/* Every test has a process of its own, so its limit is its own as well. */
+void rig_exhaust_fds(struct rig *rig)
+{
+	struct rlimit limit;
+	int next;
+
+	if (rig->sim) {
+		sim_kernel_set_fd_limit(rig->sim, sim_kernel_open_fds(rig->sim));
+		return;
+	}
+	next = dup(0);
+	CHECK(next >= 0);
+	close(next);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = (rlim_t)next;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+void rig_restore_fds(struct rig *rig)
+{
+	struct rlimit limit;
+
+	if (rig->sim) {
+		sim_kernel_set_fd_limit(rig->sim, 0);
+		return;
+	}
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* ---- bytes ---- */
+
+void bytes_append(struct bytes *bytes, const void *data, size_t size)
+{
+	if (!size)
+		return;
+	if (bytes->size + size > bytes->capacity) {
+		bytes->capacity = gb__max(2 * bytes->capacity, bytes->size + size);
+		bytes->data = realloc(bytes->data, bytes->capacity);
+		CHECK(bytes->data);
+	}
+	memcpy(bytes->data + bytes->size, data, size);
+	bytes->size += size;
+}
+
+unsigned char pattern_at(size_t offset)
+{
+	return (unsigned char)((uint32_t)(offset + 1) * 2654435761u >> 19);
+}
+
+void pattern_fill(unsigned char *data, size_t size, size_t offset)
+{
+	for (size_t i = 0; i < size; i++)
+		data[i] = pattern_at(offset + i);
+}
+
+void pattern_check(const unsigned char *data, size_t size, size_t offset, const char *file, int line)
+{
+	for (size_t i = 0; i < size; i++)
+		if (data[i] != pattern_at(offset + i))
+			test_fail(file, line, "byte %zu of the stream is %u, expected %u", offset + i,
+				data[i], pattern_at(offset + i));
+}
+
+/* ---- peers ---- */
+
+static struct rig_peer *peer_create(struct rig *rig, int fd, struct sim_client *client)
+{
+	struct rig_peer *peer = calloc(1, sizeof(*peer));
+
+	CHECK(peer);
+	*peer = (struct rig_peer){ rig, rig->peers, fd, client, .read_max = SIZE_MAX };
+	rig->peers = peer;
+	if (fd >= 0)
+		CHECK_INT(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	return peer;
+}
+
+static void sizes_set(int fd)
+{
+	const int bytes = SOCKET_BYTES, on = 1;
+
+	CHECK_INT(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+	CHECK_INT(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
+	CHECK_INT(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
+}
+
+static int listen_real(struct sockaddr_in *ret_address)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(*ret_address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	CHECK(fd >= 0);
+	sizes_set(fd);
+	CHECK_INT(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	CHECK_INT(listen(fd, 256), 0);
+	CHECK_INT(getsockname(fd, (struct sockaddr *)ret_address, &size), 0);
+	return fd;
+}
+
+int rig_listen(struct rig *rig, struct sockaddr_in *ret_address)
+{
+	int fd;
+
+	if (!rig->sim)
+		return listen_real(ret_address);
+	fd = sim_listen(rig->sim, 0, 256);
+	CHECK(fd >= 0);
+	*ret_address = sim_address(rig->sim, fd);
+	return fd;
+}
+
+struct rig_peer *rig_connect(struct rig *rig, const struct sockaddr_in *address)
+{
+	struct sim_client *client;
+	int fd;
+
+	if (rig->sim) {
+		client = sim_client_connect(rig->sim, ntohs(address->sin_port));
+		CHECK(client);
+		return peer_create(rig, -1, client);
+	}
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(fd >= 0);
+	sizes_set(fd);
+	CHECK_INT(connect(fd, (const struct sockaddr *)address, sizeof(*address)), 0);
+	return peer_create(rig, fd, NULL);
+}
+
+struct rig_peer *rig_pair(struct rig *rig, int *ret_fd)
+{
+	struct sockaddr_in address;
+	struct rig_peer *peer;
+	int listener;
+
+	if (rig->sim) {
+		struct sim_client *client = sim_client_pair(rig->sim, ret_fd);
+
+		return peer_create(rig, -1, client);
+	}
+	listener = listen_real(&address);
+	peer = rig_connect(rig, &address);
+	do
+		*ret_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	while (*ret_fd < 0 && (errno == EAGAIN || errno == EINTR));
+	CHECK(*ret_fd >= 0);
+	close(listener);
+	return peer;
+}
+
+struct rig_peer *rig_accept(struct rig *rig, int listener)
+{
+	uint64_t steps = 0;
+
+	for (;;) {
+		struct sim_client *client = rig->sim ? sim_client_accept(rig->sim, listener) : NULL;
+		int fd = rig->sim ? -1 : accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (client || fd >= 0)
+			return peer_create(rig, fd, client);
+		rig_step_until(rig, &steps, __FILE__, __LINE__, "an outgoing connection");
+	}
+}
+
+struct sockaddr_in rig_dead_address(struct rig *rig)
+{
+	struct sockaddr_in address;
+	int fd = rig_listen(rig, &address);
+
+	rig->os->ops->close(rig->os, fd);
+	return address;
+}
+
+size_t peer_send_some(struct rig_peer *peer, size_t size)
+{
+	unsigned char data[16384];
+	ssize_t taken;
+
+	size = gb__min(size, sizeof(data));
+	pattern_fill(data, size, peer->sent);
+	if (peer->client) {
+		taken = (ssize_t)sim_client_send(peer->client, data, size);
+	} else {
+		taken = send(peer->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (taken < 0) {
+			CHECK(errno == EAGAIN || errno == EINTR);
+			taken = 0;
+		}
+	}
+	peer->sent += (size_t)taken;
+	return (size_t)taken;
+}
+
+void peer_send(struct rig_peer *peer, size_t size)
+{
+	uint64_t steps = 0;
+
+	while (size) {
+		size_t taken = peer_send_some(peer, size);
+
+		size -= taken;
+		if (!taken)
+			rig_step_until(peer->rig, &steps, __FILE__, __LINE__, "room for a peer's bytes");
+	}
+}
+
+void peer_read(struct rig_peer *peer)
+{
+	unsigned char data[16384];
+	ssize_t got;
+
+	while (peer->got.size < peer->read_max) {
+		size_t wanted = gb__min(sizeof(data), peer->read_max - peer->got.size);
+
+		if (peer->client) {
+			got = (ssize_t)sim_client_read(peer->client, data, wanted);
+			peer->at_end |= sim_client_at_end(peer->client);
+			peer->was_reset |= sim_client_was_reset(peer->client);
+			if (!got)
+				return;
+		} else {
+			if (peer->fd < 0 || peer->at_end || peer->was_reset)
+				return;
+			got = recv(peer->fd, data, wanted, MSG_DONTWAIT);
+			if (got <= 0) {
+				peer->at_end |= got == 0;
+				peer->was_reset |= got < 0 && (errno == ECONNRESET || errno == EPIPE);
+				return;
+			}
+		}
+		bytes_append(&peer->got, data, (size_t)got);
+	}
+}
+
+void peer_shutdown(struct rig_peer *peer)
+{
+	if (peer->client)
+		sim_client_shutdown(peer->client);
+	else
+		CHECK_INT(shutdown(peer->fd, SHUT_WR), 0);
+}
+
+void peer_reset(struct rig_peer *peer)
+{
+	const struct linger linger = { .l_onoff = 1 };
+
+	if (peer->client) {
+		sim_client_reset(peer->client);
+	} else {
+		CHECK_INT(setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	}
+	peer_close(peer);
+}
+
+void peer_close(struct rig_peer *peer)
+{
+	sim_client_close(peer->client);
+	if (peer->fd >= 0)
+		close(peer->fd);
+	peer->client = NULL;
+	peer->fd = -1;
+}

@@ -1,0 +1,156 @@
+/* Watching foreign descriptors, waking, waiting. */
+#include "probe.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+/* Level-triggered: told until handled, silent afterwards, told again. */
+ENGINE_TEST(a_watch_reports_until_it_is_handled)
+{
+	struct gb__os *os = rig->os;
+	int fd = os->ops->event_create(os);
+	struct watch *watch = watch_open(rig, fd);
+
+	rig_exact_readiness(rig);
+	watch_for(watch, GB__READY_IN);
+	rig_rest(rig);
+	CHECK_INT(watch->readies, 0);
+	os->ops->event_signal(os, fd);
+	UNTIL(rig, watch->readies >= 5);
+	CHECK(watch->ready_last & GB__READY_IN);
+	os->ops->event_clear(os, fd);
+	rig_settle(rig);
+	watch->readies = 0;
+	rig_rest(rig);
+	CHECK_INT(watch->readies, 0);
+	os->ops->event_signal(os, fd);
+	UNTIL(rig, watch->readies >= 1);
+	watch_for(watch, 0);
+	rig_settle(rig);
+	watch->readies = 0;
+	rig_rest(rig);
+	CHECK_INT(watch->readies, 0);
+	watch_for(watch, GB__READY_IN);
+	UNTIL(rig, watch->readies >= 1);
+	watch_close(watch);
+	os->ops->close(os, fd);
+}
+
+/* Write readiness, changes of interest, and that foreign bytes are left alone. */
+ENGINE_TEST(a_watched_socket_is_only_looked_at)
+{
+	struct rig_peer *peer;
+	struct watch *watch;
+	unsigned char data[64];
+	size_t size = 0;
+	int fd;
+
+	peer = rig_pair(rig, &fd);
+	watch = watch_open(rig, fd);
+	watch_for(watch, GB__READY_OUT);
+	UNTIL(rig, watch->readies);
+	CHECK(watch->ready_last & GB__READY_OUT);
+	rig_exact_readiness(rig);
+	watch_for(watch, GB__READY_IN);
+	rig_settle(rig);
+	watch->readies = 0;
+	rig_rest(rig);
+	CHECK_INT(watch->readies, 0);
+	peer_send(peer, 50);
+	UNTIL(rig, watch->readies);
+	CHECK(watch->ready_last & GB__READY_IN);
+	watch_close(watch);
+	while (size < 50) {
+		ssize_t got = rig->os->ops->recv(rig->os, fd, data + size, sizeof(data) - size);
+
+		CHECK(got > 0 || got == -EAGAIN || got == -EINTR);
+		size += got > 0 ? (size_t)got : 0;
+		rig_step(rig);
+	}
+	CHECK_INT(size, 50);
+	CHECK_PATTERN(data, 50, 0);
+	rig->os->ops->close(rig->os, fd);
+}
+
+static void watch_goes(struct watch *watch)
+{
+	if (!watch->leaving)
+		watch_leave(watch);
+}
+
+ENGINE_TEST(a_watch_may_go_in_its_callback)
+{
+	struct gb__os *os = rig->os;
+	int fd = os->ops->event_create(os);
+
+	os->ops->event_signal(os, fd);
+	for (unsigned turn = 0; turn < 5; turn++) {
+		struct watch *watch = watch_open(rig, fd);
+		bool gone = false;
+
+		watch->ret_gone = &gone;
+		watch->then = watch_goes;
+		watch_for(watch, GB__READY_IN);
+		UNTIL(rig, gone);
+	}
+	os->ops->close(os, fd);
+}
+
+static int wait_once(struct rig *rig, int64_t timeout_ns)
+{
+	int result;
+
+	rig->waiting = true;
+	result = rig->engine->ops->wait(rig->engine, timeout_ns);
+	rig->waiting = false;
+	CHECK(result >= 0);
+	return result;
+}
+
+/* A wake before the wait is not lost, and one wake is one wake: the next wait sleeps again. */
+ENGINE_TEST(a_wake_before_the_wait_is_kept)
+{
+	rig_settle(rig);
+	for (unsigned turn = 0; turn < 6; turn++) {
+		rig->engine->ops->wake(rig->engine);
+		if (rig_random(rig, 2))
+			rig->engine->ops->wake(rig->engine);
+		wait_once(rig, -1);
+		rig_rest(rig);
+	}
+}
+
+static void *wake_from_thread(void *argument)
+{
+	struct rig *rig = argument;
+
+	rig->engine->ops->wake(rig->engine);
+	return NULL;
+}
+
+ENGINE_TEST_REAL(another_thread_wakes_a_wait)
+{
+	for (unsigned turn = 0; turn < 50; turn++) {
+		pthread_t thread;
+
+		CHECK_INT(pthread_create(&thread, NULL, wake_from_thread, rig), 0);
+		wait_once(rig, -1);
+		CHECK_INT(pthread_join(thread, NULL), 0);
+	}
+}
+
+/* Zero does not wait; a timeout is never cut short but by something that happened. */
+ENGINE_TEST(a_wait_lasts_as_long_as_asked)
+{
+	struct gb__os *os = rig->os;
+	uint64_t before;
+
+	rig_faults_off(rig);
+	rig_settle(rig);
+	before = rig->engine->stats.waits;
+	wait_once(rig, 0);
+	CHECK_INT(rig->engine->stats.waits - before, 1);
+	before = os->ops->now_ns(os);
+	wait_once(rig, 3500000);
+	CHECK(os->ops->now_ns(os) - before >= 3500000);
+}

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""check_symbols.py LIBRARY: it exports exactly what the public headers declare with GB_API."""
+
+import re
+import subprocess
+import sys
+
+import tree
+
+
+def declared():
+    """{name: place} of every declaration marked GB_API."""
+    found = {}
+    for path in tree.files("include", suffixes=(".h",)):
+        text = re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m.group()), tree.read(path), flags=re.S)
+        text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", lambda m: "\n" * m.group().count("\n"), text, flags=re.M)
+        for match in re.finditer(r"\bGB_API\b([^;{]*)", text):
+            declaration = match.group(1)
+            # The name of a function stands before its first parenthesis, that of an object at the end.
+            name = re.search(r"(\w+)\s*(?:\(|\[|$)", declaration.strip())
+            if name:
+                found[name.group(1)] = f"{path}:{text.count(chr(10), 0, match.start()) + 1}"
+    return found
+
+
+def exported(library):
+    output = subprocess.run(["nm", "-D", "--defined-only", "--format=posix", library],
+                            check=True, capture_output=True, text=True).stdout
+    return {line.split()[0].split("@")[0] for line in output.splitlines() if line}
+
+
+def problems(library):
+    public, symbols = declared(), exported(library)
+    for name in sorted(public):
+        if not name.startswith("gb_") or name.startswith("gb__"):
+            yield f"{public[name]}: {name}: public names begin with gb_ (and not gb__)"
+        if name not in symbols:
+            yield f"{public[name]}: {name} is declared, but {library} does not export it"
+    for name in sorted(symbols - set(public)):
+        yield f"{library}: exports {name}, which no public header declares with GB_API"
+
+
+tree.finish(list(problems(sys.argv[1])))
