@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -177,6 +178,14 @@ static int listen_tcp(struct sockaddr_in *ret)
 	return fd;
 }
 
+/* Nagle's algorithm and delayed acknowledgements together would make every round take 40 ms. */
+static void without_delay(int fd)
+{
+	int yes = 1;
+
+	CHECK_INT(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)), 0);
+}
+
 /* A listening endpoint that echoes to everybody. */
 struct server {
 	struct gb__endpoint endpoint;
@@ -192,6 +201,7 @@ static void server_accept(struct gb__endpoint *endpoint, int fd)
 	struct side *side = malloc(sizeof(*side));
 
 	CHECK(fd >= 0);
+	without_delay(fd);
 	side_init(side, server->engine, fd);
 	side->echo = true;
 	side->next = server->sides;
@@ -277,6 +287,7 @@ static void *clients_run(void *argument)
 		CHECK_INT(
 			connect(fds[i], (const struct sockaddr *)clients->address, sizeof(*clients->address)),
 			0);
+		without_delay(fds[i]);
 	}
 	for (unsigned round = 0; round < clients->rounds; round++) {
 		for (unsigned i = 0; i < clients->connections; i++) {

@@ -96,7 +96,6 @@ static int64_t sleep_ns(struct gb__loop *loop, int64_t timeout_ns)
 
 int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 {
-	bool more = false;
 	int result;
 
 	if (gb__unlikely(!loop->running)) {
@@ -104,14 +103,16 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 		loop->running = true;
 	}
 	gb__assert(gb__loop_here(loop));
+	if (loop->pending && loop->pending(loop->arg))
+		timeout_ns = 0;
+	result = loop->engine->ops->wait(loop->engine, timeout_ns ? sleep_ns(loop, timeout_ns) : 0);
+	loop->now_ms = loop->os->ops->now_coarse_ms(loop->os);
 	if (atomic_load_explicit(&loop->posted, memory_order_relaxed))
 		posts_run(loop, NULL, true);
 	if (loop->timers.count)
 		gb__timers_run(&loop->timers, loop->os->ops->now_ns(loop->os));
 	gb__wheel_run(&loop->wheel, loop->now_ms, loop->on_deadline, loop->arg);
 	if (loop->on_turn)
-		more = loop->on_turn(loop->arg);
-	result = loop->engine->ops->wait(loop->engine, more ? 0 : sleep_ns(loop, timeout_ns));
-	loop->now_ms = loop->os->ops->now_coarse_ms(loop->os);
+		loop->on_turn(loop->arg);
 	return result;
 }

@@ -1,8 +1,9 @@
 /**
  * One event loop: an engine, timers, deadlines and tasks posted by other threads, on one thread.
  *
- * One turn: posted tasks, timers, deadlines, the owner's `on_turn`, then the engine's wait. The clock is
- * read around the wait only, never per event.
+ * One turn: the engine's wait, posted tasks, timers, deadlines, the owner's `on_turn`. So whoever drives
+ * the turns sees the effect of everything before the next sleep. The clock is read after the wait only,
+ * never per event.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
@@ -28,9 +29,9 @@ struct gb__loop {
 	struct gb__timers timers;
 	struct gb__wheel wheel;
 	void (*on_deadline)(struct gb__wheel_node *node, void *arg); /* a wheel node expired */
-	/** Work of the owner before each wait; returns whether more is left, so that the wait must not sleep. */
-	bool (*on_turn)(void *arg);
-	void *arg;                         /* for both */
+	void (*on_turn)(void *arg); /* work of the owner at the end of each turn */
+	bool (*pending)(void *arg); /* whether it has some for the next turn: the wait must not sleep then */
+	void *arg;                         /* of all three */
 	_Atomic(struct gb__post *) posted; /* newest first; CLOSED once the loop has ended */
 	_Atomic unsigned posters;          /* inside gb__loop_post: the engine they wake must stay */
 	pthread_t thread;                  /* set by the first turn: the one that operates it */
@@ -43,7 +44,8 @@ void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine);
 void gb__loop_finish(struct gb__loop *loop);
 /** As gb__loop_finish, in a forked child on its parent's loop: nothing runs, descriptors are let go. */
 void gb__loop_abandon(struct gb__loop *loop);
-/** One turn, waiting at most until the next deadline and `timeout_ns` (-1: no bound of its own). */
+/** One turn, waiting at most until the next deadline and `timeout_ns` (-1: no bound of its own). Returns
+ *  as the engine's wait does. */
 int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns);
 /** Thread: any. Returns 0 or -ESHUTDOWN (it will not run). */
 int gb__loop_post(struct gb__loop *loop, struct gb__post *post);

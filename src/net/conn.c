@@ -412,7 +412,7 @@ static void on_detached(struct gb__endpoint *endpoint)
 }
 
 /* The list may take a connection back meanwhile (queued by itself or others): it waits for the next turn. */
-bool gb__conn_turn(struct gb__net *net)
+void gb__conn_turn(struct gb__net *net)
 {
 	struct gb_conn *conn = net->turn_first;
 
@@ -433,7 +433,6 @@ bool gb__conn_turn(struct gb__net *net)
 		}
 		conn = next;
 	}
-	return net->turn_first != NULL;
 }
 
 void gb_conn_close(struct gb_conn *conn)

@@ -106,8 +106,8 @@ void gb__conn_end(struct gb_conn *conn, int reason, int error);
 void gb__conn_settle(struct gb_conn *conn);
 /** Have the next turn settle it. */
 void gb__conn_queue(struct gb_conn *conn);
-/** Work off the list of the turn; returns whether something is left. */
-bool gb__conn_turn(struct gb__net *net);
+/** Work off the list of the turn. */
+void gb__conn_turn(struct gb__net *net);
 /** The bytes of the codec's state behind the connection. */
 void *gb__conn_codec_state(struct gb_conn *conn);
 

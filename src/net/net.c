@@ -23,21 +23,23 @@ static void visit_queue(struct gb_conn *conn, int argument)
 	gb__conn_queue(conn);
 }
 
-static bool on_turn(void *arg)
+static void on_turn(void *arg)
 {
 	struct gb__net *net = arg;
 	const struct gb__engine_stats *stats = &net->engine->stats;
-	bool more = net->drain_turns > 0;
-	size_t before = net->connections;
 
-	if (gb__unlikely(more) && --net->drain_turns == 0)
+	if (gb__unlikely(net->drain_turns > 0) && --net->drain_turns == 0)
 		each(net, visit_queue, 0);
-	more |= gb__conn_turn(net);
-	/* The end of draining and of the last connection are the owner's business: do not sleep on them. */
-	more |= before > 0 && net->connections == 0;
+	gb__conn_turn(net);
 	__atomic_store_n(&net->counters->waits, stats->waits, __ATOMIC_RELAXED);
 	__atomic_store_n(&net->counters->events, stats->events, __ATOMIC_RELAXED);
-	return more;
+}
+
+static bool pending(void *arg)
+{
+	const struct gb__net *net = arg;
+
+	return net->turn_first || net->drain_turns > 0;
 }
 
 void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__limits *limits,
@@ -52,6 +54,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 	};
 	loop->on_deadline = gb__conn_on_deadline;
 	loop->on_turn = on_turn;
+	loop->pending = pending;
 	loop->arg = net;
 }
 
