@@ -120,7 +120,7 @@ static void restart(struct gb_timer *timer, void *arg)
 void gb__seat_ended(struct gb__seat *seat, bool crashed)
 {
 	struct gb__crew *crew = seat->crew;
-	uint64_t delay_ms = RESTART_MS, now_ms = crew->chief->loop.now_ms;
+	uint64_t delay_ms = 0, now_ms = crew->chief->loop.now_ms;
 
 	gb__slot_retire(crew->server->shared, &crew->server->shared->slots[seat->id]);
 	if (seat->taken)
@@ -131,14 +131,17 @@ void gb__seat_ended(struct gb__seat *seat, bool crashed)
 		crew->free = seat->id;
 		return;
 	}
-	if (crew->commanded != GB__COMMAND_RUN || !crashed)
+	if (crew->commanded != GB__COMMAND_RUN)
 		return;
 	if (now_ms - seat->started_ms > CRASH_FORGOTTEN_MS)
 		seat->crashes = 0;
-	delay_ms = gb__min((uint64_t)RESTART_MS << gb__min(seat->crashes, 16u), RESTART_MS_MAX);
-	seat->crashes++;
-	gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly; starting it again in %u ms", seat->id,
-		(unsigned)delay_ms);
+	/* One that was told to end by a person is replaced as well, at once. */
+	if (crashed) {
+		delay_ms = gb__min((uint64_t)RESTART_MS << gb__min(seat->crashes, 16u), RESTART_MS_MAX);
+		seat->crashes++;
+		gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly; starting it again in %u ms", seat->id,
+			(unsigned)delay_ms);
+	}
 	gb_timer_start(crew->chief, &seat->restart, delay_ms, restart, seat);
 }
 

@@ -205,5 +205,7 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	gb__crew_destroy(run.crew);
 	server->crew = NULL;
 	gb__slot_retire(server->shared, slot);
+	atomic_store(&server->shared->stop, 0);
+	atomic_store(&server->shared->command, GB__COMMAND_RUN);
 	return result;
 }

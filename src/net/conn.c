@@ -307,21 +307,24 @@ static bool idle(const struct gb_conn *conn)
 	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING)) && gb__output_empty(&conn->stream.output);
 }
 
+static inline void flush_queued(struct gb_conn *conn)
+{
+	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING))
+		flush(conn);
+}
+
 static void settle_slow(struct gb_conn *conn)
 {
 	output_fell(conn);
 	tell_eof(conn);
 	if (conn->net->draining && !conn->net->drain_turns && idle(conn))
 		gb__conn_close(conn, GB_CLOSE_DRAIN);
-	/* What the handlers above queued. */
-	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING) &&
-		conn->state < GB__CONN_ENDED)
-		flush(conn);
+	if (conn->state < GB__CONN_ENDED)
+		flush_queued(conn); /* what the handlers above sent */
 	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))
 		half_close(conn);
 	if ((conn->flags & GB__CONN_HIGH) && conn->stream.output.bytes <= conn->net->limits->output_low)
-		gb__conn_queue(
-			conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
+		gb__conn_queue(conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
 	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED))
 		gb__conn_queue(conn);
 	if (conn->state < GB__CONN_ENDED)
@@ -330,12 +333,15 @@ static void settle_slow(struct gb_conn *conn)
 
 void gb__conn_settle(struct gb_conn *conn)
 {
-	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING) &&
-		gb__likely(conn->state < GB__CONN_ENDED))
-		flush(conn);
-	if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || gb__unlikely(conn->state > GB__CONN_OPEN) ||
-		gb__unlikely(conn->net->draining))
+	if (gb__likely(conn->state == GB__CONN_OPEN)) {
+		flush_queued(conn);
+		if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || gb__unlikely(conn->net->draining) ||
+			gb__unlikely(conn->state != GB__CONN_OPEN))
+			settle_slow(conn);
+	} else if (conn->state > GB__CONN_OPEN && conn->state < GB__CONN_ENDED) {
+		flush_queued(conn);
 		settle_slow(conn);
+	}
 }
 
 static void on_end(struct gb__stream *stream, int error)
