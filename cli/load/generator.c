@@ -95,24 +95,31 @@ static void send_owed(struct generator *generator, struct session *session)
 	}
 }
 
+/* Note since when each request of a batch has been due. */
+static void await(struct generator *generator, struct session *session, struct schedule_batch batch)
+{
+	uint32_t depth = generator->schedule.depth;
+	uint64_t after = (uint64_t)session->oldest + session->awaited;
+	uint32_t place = (uint32_t)(after < depth ? after : after - depth);
+
+	for (uint32_t i = 0; i < batch.count; i++) {
+		session->due_ns[place] = batch.due_ns;
+		place = place + 1 == depth ? 0 : place + 1;
+	}
+	session->awaited += batch.count;
+	session->owed += (uint64_t)batch.count * generator->traffic.request_size;
+	generator->totals.sent += batch.count;
+}
+
 /* Send what is due. A connection that has nothing to send and nothing to hear has done its part. */
 static void send_due(struct generator *generator, struct session *session, uint64_t now_ns)
 {
-	uint32_t depth = generator->schedule.depth;
-	struct schedule_batch batch;
+	struct schedule *schedule = &generator->schedule;
+	struct schedule_batch batch = schedule_take(schedule, &session->share, session->awaited, now_ns);
 
-	while ((batch = schedule_take(&generator->schedule, &session->share, session->awaited, now_ns))
-			.count) {
-		uint64_t after = (uint64_t)session->oldest + session->awaited;
-		uint32_t place = (uint32_t)(after < depth ? after : after - depth);
-
-		for (uint32_t i = 0; i < batch.count; i++) {
-			session->due_ns[place] = batch.due_ns;
-			place = place + 1 == depth ? 0 : place + 1;
-		}
-		session->awaited += batch.count;
-		session->owed += (uint64_t)batch.count * generator->traffic.request_size;
-		generator->totals.sent += batch.count;
+	while (batch.count > 0) {
+		await(generator, session, batch);
+		batch = schedule_take(schedule, &session->share, session->awaited, now_ns);
 	}
 	send_owed(generator, session);
 	if (session->awaited == 0) {

@@ -93,7 +93,7 @@ static int create_server(const struct load_options *load, struct gb_server **ret
 
 static int run(struct generator *generator, struct gb_error *error)
 {
-	struct gb_server *server;
+	struct gb_server *server = NULL;
 	int rc = create_server(generator->options, &server, error);
 
 	if (rc < 0)

@@ -5,10 +5,11 @@
 #include <stdio.h>
 
 #define DURATION_DEFAULT_MS 10000u
+#define WEEK_MS (7ull * 24 * 3600 * 1000) /* what timeouts of connections may be at most */
 
 static const struct gb_setting flags[] = {
 	{ "connections", GB_SETTING_COUNT, offsetof(struct load_options, connections), .fallback = "50",
-		.min = 1, .max = 1000000, .summary = "how many at a time" },
+		.min = 1, .max = 1000000, .summary = "connections at a time" },
 	{ "protocol", GB_SETTING_CHOICE, offsetof(struct load_options, protocol_index), .fallback = "echo",
 		.choices = PROTOCOL_CHOICES,
 		.summary =
@@ -18,7 +19,7 @@ static const struct gb_setting flags[] = {
 		.max = 16 << 20, .summary = "bytes of each message, a line's end included" },
 	{ "depth", GB_SETTING_COUNT, offsetof(struct load_options, depth), .fallback = "1", .min = 1,
 		.max = 65536, .summary = "messages that each connection keeps unanswered" },
-	{ "duration", GB_SETTING_DURATION, offsetof(struct load_options, duration_ms),
+	{ "duration", GB_SETTING_DURATION, offsetof(struct load_options, duration_ms), .max = WEEK_MS,
 		.summary =
 			"how long to send (default 10s; with a number of messages, as long as they last)" },
 	{ "messages", GB_SETTING_COUNT, offsetof(struct load_options, messages), .min = 1,
@@ -28,9 +29,10 @@ static const struct gb_setting flags[] = {
 	{ "reconnect", GB_SETTING_SWITCH, offsetof(struct load_options, reconnect),
 		.summary = "a new connection takes the place of one that has closed (connect, echo, close)" },
 	{ "connect-timeout", GB_SETTING_DURATION, offsetof(struct load_options, connect_timeout_ms),
-		.fallback = "10s", .summary = "give up on a connection that is not established in time" },
+		.fallback = "10s", .max = WEEK_MS,
+		.summary = "give up on a connection that is not established in time" },
 	{ "timeout", GB_SETTING_DURATION, offsetof(struct load_options, timeout_ms), .fallback = "10s",
-		.summary = "give up when nothing moves for so long" },
+		.max = WEEK_MS, .summary = "give up when nothing moves for so long" },
 	{ "engine", GB_SETTING_CHOICE, offsetof(struct load_options, engine_index), .fallback = "epoll",
 		.choices = "auto|epoll|io_uring|poll|select",
 		.summary = "what the generator itself runs on" },

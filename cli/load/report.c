@@ -82,6 +82,19 @@ void report_errors(const struct generator *generator, char *text, size_t size)
 		append(text, size, "nothing moved for %llu ms", number(generator->options->timeout_ms));
 }
 
+static void print_latency(FILE *stream, const struct histogram *latency)
+{
+	fprintf(stream, "  latency    ");
+	for (size_t i = 0; i < QUANTILES; i++) {
+		fprintf(stream, "%s ", quantiles[i].label);
+		print_duration(stream, histogram_quantile(latency, quantiles[i].quantile));
+		fprintf(stream, ", ");
+	}
+	fprintf(stream, "max ");
+	print_duration(stream, latency->max);
+	fputc('\n', stream);
+}
+
 void report_text(FILE *stream, const struct generator *generator)
 {
 	const struct load_options *options = generator->options;
@@ -99,16 +112,10 @@ void report_text(FILE *stream, const struct generator *generator)
 		plural(totals->messages), totals_seconds(totals), totals->interrupted ? ", interrupted" : "");
 	fprintf(stream, "  rate       %.0f/s, %.2f MiB/s\n", per_second(totals, totals->messages),
 		per_second(totals, totals->bytes) / (1 << 20));
-	fprintf(stream, "  latency    ");
-	for (size_t i = 0; i < QUANTILES; i++) {
-		fprintf(stream, "%s ", quantiles[i].label);
-		print_duration(stream, histogram_quantile(&totals->latency_ns, quantiles[i].quantile));
-		fprintf(stream, ", ");
-	}
-	fprintf(stream, "max ");
-	print_duration(stream, totals->latency_ns.max);
+	if (totals->messages > 0)
+		print_latency(stream, &totals->latency_ns);
 	report_errors(generator, errors, sizeof(errors));
-	fprintf(stream, "\n  errors     %s\n", errors[0] ? errors : "none");
+	fprintf(stream, "  errors     %s\n", errors[0] ? errors : "none");
 }
 
 static void json_string(FILE *stream, const char *text)

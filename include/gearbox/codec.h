@@ -42,6 +42,21 @@ struct gb_line_options {
  */
 GB_API extern const struct gb_codec_ops gb_codec_line;
 
+/** Options of the length codec. */
+struct gb_length_options {
+	unsigned width;    /* bytes of the length: 1, 2, 4 or 8; 0 means 4 */
+	int little_endian; /* the lowest byte comes first; else the highest, as networks have it */
+	int counts_itself; /* the length includes its own bytes */
+	int keep_header;   /* pass the length on as part of the message */
+};
+
+/**
+ * Messages behind a header that is their length, an unsigned number. The header does not count towards
+ * the maximum, and a message above that is refused when its header is there. -GB_EBADFRAME: a length that
+ * counts itself and is smaller than the header. A NULL for the options means all zero.
+ */
+GB_API extern const struct gb_codec_ops gb_codec_length;
+
 GB_END
 
 #endif

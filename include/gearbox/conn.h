@@ -20,12 +20,12 @@ GB_BEGIN
 	X(GB_CLOSE_READ_TIMEOUT, "read_timeout", "a message was not complete in time") \
 	X(GB_CLOSE_WRITE_TIMEOUT, "write_timeout", "the peer took no bytes in time") \
 	X(GB_CLOSE_MESSAGE_TOO_LARGE, "message_too_large", "a message above the maximum") \
-	X(GB_CLOSE_BAD_FRAME, "bad_frame", "bytes that the codec refused") \
+	X(GB_CLOSE_BAD_FRAME, "bad_frame", "bytes that the codec or the handler refused") \
 	X(GB_CLOSE_TLS_ERROR, "tls_error", "the TLS handshake or a record failed") \
 	X(GB_CLOSE_OVER_LIMIT, "over_limit", "more connections than allowed") \
 	X(GB_CLOSE_DESCRIPTOR_LIMIT, "descriptor_limit", "the engine cannot watch so high a descriptor") \
 	X(GB_CLOSE_OUTPUT_LIMIT, "output_limit", "more output queued than allowed") \
-	X(GB_CLOSE_REFUSED, "refused", "the handler refused the connection on opening") \
+	X(GB_CLOSE_REFUSED, "refused", "the handler refused the connection, or what it asked for") \
 	X(GB_CLOSE_DRAIN, "drain", "the server is shutting down") \
 	X(GB_CLOSE_RESET, "reset", "the peer reset the connection") \
 	X(GB_CLOSE_CONNECT_FAILED, "connect_failed", "an outgoing connection was not established") \
@@ -86,6 +86,13 @@ GB_API int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer);
  * ends the connection first. Calling it again does nothing.
  */
 GB_API void gb_conn_close(struct gb_conn *conn);
+
+/**
+ * End the connection in order, as gb_conn_close does, with another reason than GB_CLOSE_LOCAL.
+ *
+ * For what the handler finds wrong: GB_CLOSE_BAD_FRAME, GB_CLOSE_MESSAGE_TOO_LARGE, GB_CLOSE_REFUSED, ….
+ */
+GB_API void gb_conn_fail(struct gb_conn *conn, int reason);
 
 /** End the connection at once with a reset; queued output is lost. `on_close` follows later. */
 GB_API void gb_conn_abort(struct gb_conn *conn);

@@ -64,6 +64,7 @@ struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_ser
 	conn->net = net;
 	conn->service = service;
 	conn->user = user;
+	conn->flags = GB__CONN_MUTED;
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
 	net->connections++;
@@ -134,7 +135,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 	if (result == 0) {
 		result = net->engine->ops->input_start(net->engine, &conn->stream.endpoint);
 		if (result == 0) {
-			conn->flags |= GB__CONN_INPUT;
+			conn->flags &= (uint16_t)~GB__CONN_MUTED;
 			gb__conn_open(conn);
 			gb__conn_settle(conn);
 			return;
@@ -238,14 +239,14 @@ static void input_gate(struct gb_conn *conn)
 	default:
 		want = false;
 	}
-	if (want == !!(conn->flags & GB__CONN_INPUT))
+	if (want != !!(conn->flags & GB__CONN_MUTED))
 		return;
-	conn->flags ^= GB__CONN_INPUT;
+	conn->flags ^= GB__CONN_MUTED;
 	if (want) {
 		int result = net->engine->ops->input_start(net->engine, &conn->stream.endpoint);
 
 		if (result < 0) {
-			conn->flags ^= GB__CONN_INPUT;
+			conn->flags |= GB__CONN_MUTED;
 			gb__conn_end(conn, reason_of(result), -result);
 		}
 	} else {
@@ -348,7 +349,7 @@ static void on_end(struct gb__stream *stream, int error)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
 
-	conn->flags &= (uint16_t)~GB__CONN_INPUT;
+	conn->flags |= GB__CONN_MUTED;
 	if (error < 0) {
 		gb__conn_end(conn, reason_of(error), -error);
 		return;
@@ -390,7 +391,7 @@ static void on_connected(struct gb__stream *stream, int error)
 		gb__conn_end(conn, GB_CLOSE_CONNECT_FAILED, -error);
 		return;
 	}
-	conn->flags |= GB__CONN_INPUT;
+	conn->flags &= (uint16_t)~GB__CONN_MUTED;
 	gb__conn_open(conn);
 	gb__conn_settle(conn);
 }
@@ -443,7 +444,13 @@ void gb__conn_turn(struct gb__net *net)
 
 void gb_conn_close(struct gb_conn *conn)
 {
-	gb__conn_close(conn, GB_CLOSE_LOCAL);
+	gb_conn_fail(conn, GB_CLOSE_LOCAL);
+}
+
+void gb_conn_fail(struct gb_conn *conn, int reason)
+{
+	gb__assert(reason >= 0 && reason < GB_CLOSE_REASON_COUNT);
+	gb__conn_close(conn, reason);
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_queue(conn);
 }

@@ -24,7 +24,7 @@ enum gb__conn_state {
 enum gb__conn_flag {
 	GB__CONN_DISPATCH = 1u << 0, /* inside a callback; whoever called it settles afterwards */
 	GB__CONN_QUEUED = 1u << 1,   /* on the list of the turn */
-	GB__CONN_INPUT = 1u << 2,    /* the engine delivers input */
+	GB__CONN_MUTED = 1u << 2, /* the engine delivers no input */
 	GB__CONN_KEPT = 1u << 3,     /* `input` holds bytes */
 	GB__CONN_PARTIAL = 1u << 4,  /* what is kept is the beginning of a message */
 	GB__CONN_PAUSED = 1u << 5,   /* by the handler */
@@ -35,7 +35,6 @@ enum gb__conn_flag {
 	GB__CONN_RESET = 1u << 10,      /* close with a reset */
 	GB__CONN_OPENED = 1u << 11,     /* on_open was called, so on_close is owed */
 	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
-	GB__CONN_MOVED = 1u << 13,      /* something arrived since draining began */
 };
 
 /** Any of these stops the delivery of messages. */
@@ -43,7 +42,8 @@ enum gb__conn_flag {
 /** With any of these, input does not go straight to the handler. */
 #define GB__CONN_SLOW_INPUT (GB__CONN_STOPPED | GB__CONN_KEPT)
 /** With any of these, the end of a dispatch has more to do than to flush. */
-#define GB__CONN_SLOW_SETTLE (GB__CONN_STOPPED | GB__CONN_REFUSED_TRY | GB__CONN_KEPT | GB__CONN_EOF)
+#define GB__CONN_SLOW_SETTLE \
+	(GB__CONN_STOPPED | GB__CONN_REFUSED_TRY | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_MUTED)
 
 struct gb_conn {
 	struct gb__stream stream; /* first: what the engine knows */

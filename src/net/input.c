@@ -164,13 +164,12 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) && gb__likely(conn->state <= GB__CONN_OPEN)) {
 		size_t used;
 
-		conn->flags |= GB__CONN_DISPATCH | GB__CONN_MOVED;
+		conn->flags |= GB__CONN_DISPATCH;
 		used = deliver(conn, data, size);
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 		if (gb__unlikely(used < size))
 			after_delivery(conn, data + used, size - used);
 	} else {
-		conn->flags |= GB__CONN_MOVED;
 		input_slow(conn, data, size);
 	}
 	gb__conn_settle(conn);

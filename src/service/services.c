@@ -2,7 +2,16 @@
 
 #include <string.h>
 
-const struct gb_service *const gb_services[] = { &gb_service_echo, &gb_service_time_echo, NULL };
+const struct gb_service *const gb_services[] = {
+	&gb_service_chargen,
+	&gb_service_daytime,
+	&gb_service_discard,
+	&gb_service_echo,
+	&gb_service_time,
+	&gb_service_time_echo,
+	&gb_service_work,
+	NULL,
+};
 
 const struct gb_service *gb_service_find(const char *name)
 {

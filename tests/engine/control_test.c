@@ -132,7 +132,7 @@ ENGINE_TEST(detach_gives_back_what_was_not_sent_or_read)
 	int fd;
 
 	peer->read_max = 0;
-	probe_send(probe, 400000);
+	probe_send(probe, 600000);
 	peer_send_some(peer, 5000);
 	if (rig_random(rig, 2))
 		rig_step(rig);
@@ -250,14 +250,14 @@ ENGINE_TEST(a_stream_may_go_in_its_own_callback)
 		case 2: /* on_end, reset, perhaps with output that waits */
 			peer->read_max = 0;
 			if (turn / 4)
-				probe_send(probe, 400000);
+				probe_send(probe, 600000);
 			peer_reset(peer);
 			break;
 		default: /* on_output */
 			if (rig_random(rig, 2))
 				peer_send(peer, 100);
 			peer->read_max = 0;
-			probe_send(probe, 400000);
+			probe_send(probe, 600000);
 			rig_settle(rig);
 			peer->read_max = SIZE_MAX;
 			break;

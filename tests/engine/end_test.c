@@ -84,7 +84,7 @@ ENGINE_TEST(a_reset_while_output_waits_is_told)
 
 	peer->read_max = 1000;
 	probe_stop(probe);
-	probe_send(probe, 400000);
+	probe_send(probe, 600000);
 	UNTIL(rig, peer->got.size == 1000);
 	rig_settle(rig);
 	CHECK(probe->flush_pending);
@@ -101,7 +101,7 @@ ENGINE_TEST(a_reset_in_both_directions_is_told)
 	struct probe *probe = probe_pair(rig, &peer);
 
 	peer->read_max = 1000;
-	probe_send(probe, 400000);
+	probe_send(probe, 600000);
 	UNTIL(rig, peer->got.size == 1000);
 	peer_reset(peer);
 	UNTIL(rig, probe->output_error || (probe->ends && probe->end_error < 0));
@@ -118,7 +118,7 @@ ENGINE_TEST(a_reset_after_a_half_close_fails_the_output)
 	peer->read_max = 0;
 	peer_shutdown(peer);
 	UNTIL(rig, probe->ends);
-	probe_send(probe, 400000);
+	probe_send(probe, 600000);
 	rig_settle(rig);
 	peer_reset(peer);
 	UNTIL(rig, probe->output_error);
@@ -153,7 +153,7 @@ ENGINE_TEST(a_reset_while_detaching_is_no_trouble)
 		bool gone = false;
 
 		peer->read_max = 0;
-		probe_send(probe, 400000);
+		probe_send(probe, 600000);
 		if (turn & 1u)
 			rig_settle(rig);
 		probe->ret_gone = &gone;

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""The examples, built as a user would build them, do what they say; README.md shows the first of them."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+
+from lib import PATIENCE_S, case, check, check_equal, main, receive_all, run
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXAMPLES = os.environ.get("EXAMPLES", os.path.join(HERE, "..", "build", "examples"))
+
+
+class Program:
+    """An example that serves, with its ready line read. As a context it ends by SIGTERM, exit code 0."""
+
+    def __init__(self, name, *arguments):
+        self.process = subprocess.Popen([os.path.join(EXAMPLES, name), *arguments], stdin=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE)
+        self.ready_line = self._read_line()
+        found = re.search(r"127\.0\.0\.1:([0-9]+)", self.ready_line)
+        if not found:
+            self.process.kill()
+            self.process.wait()
+            self.process.stderr.close()
+        check(found, f"{name} {arguments}: no ready line, but {self.ready_line!r}")
+        self.port = int(found[1])
+        self.address = found[0]
+
+    def _read_line(self):
+        line, deadline = b"", time.monotonic() + PATIENCE_S
+        while not line.endswith(b"\n"):
+            waiting = select.select([self.process.stderr], [], [], max(0, deadline - time.monotonic()))[0]
+            part = os.read(self.process.stderr.fileno(), 1) if waiting else b""
+            if not part:
+                break
+            line += part
+        return line.decode(errors="replace")
+
+    def connect(self):
+        """A client: the socket, and a file to read its lines from."""
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+        return client, client.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.process.send_signal(signal.SIGKILL if kind else signal.SIGTERM)
+        log = self.process.stderr.read().decode(errors="replace")
+        code = self.process.wait(PATIENCE_S)
+        self.process.stderr.close()
+        if not kind:
+            check_equal((code, log), (0, ""), f"exit code and log of {self.ready_line!r}")
+
+
+def example(name, *arguments):
+    """Run an example to its end. Returns subprocess.CompletedProcess with text streams."""
+    return subprocess.run([os.path.join(EXAMPLES, name), *arguments], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+
+
+def models():
+    """The presets that this machine can run."""
+    for row in json.loads(run("models", "--json").stdout)["models"]:
+        if "engine=io_uring" not in row["spec"] or ring_allowed():
+            yield row["name"]
+
+
+def ring_allowed():
+    # Refused where io_uring is: before the address, which nobody can listen on, is looked at.
+    return "io_uring" not in run("serve", "echo", "--model", "proactor", "--listen", "192.0.2.1:1").stderr
+
+
+@case
+def readme_shows_hello():
+    with open(os.path.join(HERE, "..", "README.md"), encoding="utf-8") as page:
+        shown = re.findall(r"^```c\n(.*?)^```$", page.read(), re.M | re.S)
+    with open(os.path.join(HERE, "hello.c"), encoding="utf-8") as source:
+        check_equal(shown[0] if shown else None, source.read(), "the first C block of README.md")
+
+
+@case
+def hello_greets_under_every_model():
+    for model in models():
+        with Program("hello", "--listen", "127.0.0.1:0", "--model", model) as server:
+            check(f"serving hello on {server.address} (model {model}," in server.ready_line, server.ready_line)
+            client, _ = server.connect()
+            with client:
+                client.sendall(b"Ada\r\nBob\n\xff\0\n")
+                client.shutdown(socket.SHUT_WR)
+                check_equal(receive_all(client), b"hello, Ada\nhello, Bob\nhello, \xff\0\n", f"answer under {model}")
+
+
+@case
+def chat_passes_lines_on_to_the_others():
+    with Program("chat", "--listen", "127.0.0.1:0") as server:
+        clients = []
+        for count in range(1, 4):
+            clients.append(server.connect())
+            check_equal(clients[-1][1].readline(), b"%d here\n" % count, "welcome")
+        clients[0][0].sendall(b"good morning\n")
+        for _, lines in clients[1:]:
+            check_equal(lines.readline(), b"good morning\n", "line from the first")
+        # The one in the middle leaves; its end is seen once the server has closed its side as well.
+        clients[1][0].shutdown(socket.SHUT_WR)
+        check_equal(clients[1][1].read(), b"", "rest for the one that leaves")
+        clients[2][0].sendall(b"still there?\n")
+        check_equal(clients[0][1].readline(), b"still there?\n", "line from the third")
+        for client, lines in clients:
+            lines.close()
+            client.close()
+
+
+@case
+def chat_does_not_hear_itself():
+    with Program("chat", "--listen", "127.0.0.1:0") as server:
+        client, _ = server.connect()
+        with client:
+            client.sendall(b"anybody?\n")
+            client.shutdown(socket.SHUT_WR)
+            check_equal(receive_all(client), b"1 here\n", "what the only one hears")
+
+
+@case
+def chat_refuses_a_pool_of_handlers():
+    done = example("chat", "--listen", "127.0.0.1:0", "--model", "reactor,compute=threads")
+    check_equal(done.returncode, 2, f"exit code ({done.stderr!r})")
+
+
+@case
+def ticker_tells_counters_until_a_key_is_pressed():
+    for model in models():
+        with Program("ticker", model) as server:
+            client, lines = server.connect()
+            with client, lines:
+                for _ in range(3):
+                    check_equal(lines.readline(), b"1 accepted, 1 open\n", f"counters under {model}")
+                client.sendall(b"q")
+                check(set(lines.read().splitlines()) <= {b"1 accepted, 1 open"}, f"rest under {model}")
+
+
+@case
+def ticker_says_what_is_wrong_with_a_model():
+    done = example("ticker", "reactr")
+    check_equal(done.returncode, 1, f"exit code ({done.stderr!r})")
+    check("reactor" in done.stderr, f"standard error {done.stderr!r} does not name the nearest model")
+
+
+@case
+def client_prints_an_answer_to_each_line():
+    with Program("hello", "--listen", "127.0.0.1:0") as server:
+        done = example("client", server.address, "Ada", "Bob")
+    check_equal((done.returncode, done.stdout, done.stderr), (0, "hello, Ada\nhello, Bob\n", ""), "outcome")
+
+
+@case
+def client_says_that_nobody_listens():
+    with socket.socket() as bound:  # bound, so that nobody else takes the port, but not listening
+        bound.bind(("127.0.0.1", 0))
+        done = example("client", f"127.0.0.1:{bound.getsockname()[1]}", "Ada")
+    check_equal((done.returncode, done.stdout), (1, ""), "outcome")
+    check("connect_failed (Connection refused)" in done.stderr, f"standard error {done.stderr!r}")
+
+
+@case
+def client_without_arguments_tells_its_usage():
+    done = example("client")
+    check_equal((done.returncode, done.stdout), (1, ""), "outcome")
+    check("usage" in done.stderr, f"standard error {done.stderr!r}")
+
+
+if __name__ == "__main__":
+    main()

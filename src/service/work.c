@@ -1,0 +1,116 @@
+/*
+ * Handlers that take their time, to order: what computes, what blocks and what does both can be put under
+ * every model and measured.
+ *
+ * A request and its reply come behind their length, 32 bits. All numbers are unsigned, the highest byte first.
+ *
+ *   request: id (32 bits), microseconds to compute (32), microseconds to block (32), payload
+ *   reply:   id, payload
+ */
+#include "services.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define REQUEST_HEADER 12u
+#define REPLY_HEADER 8u /* the length included */
+#define ROUNDS 500u     /* between two looks at the clock: about a microsecond */
+#define HOUR_MS 3600000u
+
+struct work_settings {
+	uint64_t max_compute_ms, max_block_ms;
+};
+
+static const struct gb_setting work_settings[] = {
+	{ "max-compute", GB_SETTING_DURATION, offsetof(struct work_settings, max_compute_ms),
+		.fallback = "1s", .max = HOUR_MS, .argument = "TIME",
+		.summary = "refuse a request that wants to compute for longer; 0: never" },
+	{ "max-block", GB_SETTING_DURATION, offsetof(struct work_settings, max_block_ms), .fallback = "1s",
+		.max = HOUR_MS, .argument = "TIME",
+		.summary = "refuse a request that wants to block for longer; 0: never" },
+	{ NULL },
+};
+
+static uint32_t get_number(const unsigned char *bytes)
+{
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static void put_number(unsigned char *bytes, uint32_t number)
+{
+	for (unsigned i = 0; i < 4; i++)
+		bytes[i] = (unsigned char)(number >> (24 - 8 * i));
+}
+
+static uint64_t thread_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* By the thread's own clock: so much work is done, however often the thread has to wait for a processor. */
+static void compute(uint32_t microseconds)
+{
+	uint64_t end_ns = thread_cpu_ns() + (uint64_t)microseconds * 1000;
+	volatile uint32_t number = 1;
+
+	do {
+		for (unsigned i = 0; i < ROUNDS; i++)
+			number = number * 1664525u + 1013904223u;
+	} while (thread_cpu_ns() < end_ns);
+}
+
+static void block(uint32_t microseconds)
+{
+	struct timespec left = { microseconds / 1000000u, (long)(microseconds % 1000000u) * 1000 };
+
+	while (nanosleep(&left, &left) < 0 && errno == EINTR)
+		;
+}
+
+static int beyond(uint32_t microseconds, uint64_t max_ms)
+{
+	return max_ms != 0 && microseconds > max_ms * 1000;
+}
+
+static void work_message(struct gb_conn *conn, struct gb_bytes request)
+{
+	const struct work_settings *settings = gb_conn_user(conn);
+	unsigned char header[REPLY_HEADER];
+	uint32_t compute_us, block_us;
+	size_t payload;
+
+	if (request.size < REQUEST_HEADER) {
+		gb_conn_fail(conn, GB_CLOSE_BAD_FRAME);
+		return;
+	}
+	compute_us = get_number(request.data + 4);
+	block_us = get_number(request.data + 8);
+	if (beyond(compute_us, settings->max_compute_ms) || beyond(block_us, settings->max_block_ms)) {
+		gb_conn_fail(conn, GB_CLOSE_REFUSED);
+		return;
+	}
+	if (compute_us > 0)
+		compute(compute_us);
+	if (block_us > 0)
+		block(block_us);
+	payload = request.size - REQUEST_HEADER;
+	put_number(header, (uint32_t)(4 + payload));
+	memcpy(header + 4, request.data, 4);
+	gb_conn_send(conn, header, sizeof(header));
+	gb_conn_send(conn, request.data + REQUEST_HEADER, payload);
+}
+
+const struct gb_service gb_service_work = {
+	GB_SERVICE_INIT,
+	.name = "work",
+	.summary = "computes and blocks for as long as each request says",
+	.codec = &gb_codec_length,
+	.traits = GB_TRAIT_MAY_BLOCK | GB_TRAIT_HEAVY_COMPUTE | GB_TRAIT_THREAD_SAFE | GB_TRAIT_MOVABLE_IDLE,
+	.settings = work_settings,
+	.settings_size = sizeof(struct work_settings),
+	.on_message = work_message,
+};

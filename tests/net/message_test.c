@@ -1,0 +1,238 @@
+/* Messages in, replies out: order, splitting, pausing, budgets, limits. */
+#include "rig.h"
+
+#include "base/alloc.h"
+
+static void echo_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb_conn_send(conn, message.data, message.size);
+}
+
+static const struct gb_service echo = {
+	GB_SERVICE_INIT, .name = "echo", .on_open = count_open, .on_message = echo_message, .on_close = count_close
+};
+
+static void bracket_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb_conn_printf(conn, "<%.*s>\n", (int)message.size, (const char *)message.data);
+}
+
+static const struct gb_service bracket = { GB_SERVICE_INIT, .name = "bracket", .codec = &gb_codec_line,
+	.on_open = count_open, .on_message = bracket_message, .on_close = count_close };
+
+NET_TEST(every_byte_comes_back_in_order)
+{
+	struct peer *peer = rig_peer(rig, &echo);
+	static unsigned char data[200000];
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = pattern_at(i);
+	for (size_t sent = 0; sent < sizeof(data);) {
+		size_t size = test_random(&rig->random) % 9000 + 1;
+
+		size = size < sizeof(data) - sent ? size : sizeof(data) - sent;
+		peer_send(peer, data + sent, size);
+		sent += size;
+		if (test_random(&rig->random) % 2)
+			rig_step(rig, peer);
+	}
+	UNTIL(rig, peer, peer->got_size == sizeof(data));
+	CHECK(memcmp(peer->got, data, sizeof(data)) == 0);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, peer->at_end && rig->closed == 1);
+	CHECK(!peer->was_reset);
+	CHECK_INT(rig->last_reason, GB_CLOSE_EOF);
+	CHECK_INT(rig->counters.stats.bytes_in, sizeof(data));
+	CHECK_INT(rig->counters.stats.bytes_out, sizeof(data));
+	peer_close(peer);
+}
+
+NET_TEST(pipelined_lines_are_answered_one_by_one_however_they_are_split)
+{
+	struct peer *peer = rig_peer(rig, &bracket);
+	static char sent[120000], expected[160000];
+	size_t size = 0, expected_size = 0;
+
+	for (unsigned i = 0; size < sizeof(sent) - 3000 && i < 2000; i++) {
+		unsigned length = (unsigned)(test_random(&rig->random) % (i % 50 ? 40 : 2000));
+
+		expected[expected_size++] = '<';
+		for (unsigned j = 0; j < length; j++)
+			sent[size++] = expected[expected_size++] = (char)('a' + (i + j) % 26);
+		memcpy(expected + expected_size, ">\n", 2);
+		expected_size += 2;
+		if (i % 3 == 0)
+			sent[size++] = '\r';
+		sent[size++] = '\n';
+	}
+	peer_send(peer, sent, size);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, peer->at_end && rig->closed == 1);
+	CHECK_INT(peer->got_size, expected_size);
+	CHECK(memcmp(peer->got, expected, expected_size) == 0);
+	CHECK_INT(rig->last_reason, GB_CLOSE_EOF);
+	peer_close(peer);
+}
+
+NET_TEST(an_idle_connection_holds_no_buffer)
+{
+	struct peer *peer = rig_peer(rig, &bracket);
+
+	peer_send(peer, "one\ntw", 6);
+	UNTIL(rig, peer, peer->got_size == 6);
+	UNTIL(rig, peer, sim_client_unsent(peer->client) == 0);
+	for (int i = 0; i < 100; i++)
+		rig_step(rig, peer);
+	CHECK_INT(rig->loop.engine->pool.in_use, 1); /* the partial line */
+	peer_send(peer, "o\n", 2);
+	UNTIL(rig, peer, peer->got_size == 12);
+	for (int i = 0; i < 100; i++)
+		rig_step(rig, peer);
+	CHECK_INT(rig->loop.engine->pool.in_use, 0);
+	peer_close(peer);
+}
+
+NET_TEST(a_warm_connection_allocates_nothing_per_message)
+{
+	struct peer *peer = rig_peer(rig, &bracket);
+	uint64_t allocated;
+
+	if (rig->round > 0) {
+		peer_close(peer);
+		return; /* faults may need more buffers at once than ever before */
+	}
+	peer_send(peer, "warm\n", 5);
+	UNTIL(rig, peer, peer->got_size == 7);
+	allocated = gb__alloc_count();
+	for (int i = 0; i < 500; i++) {
+		size_t before = peer->got_size;
+
+		peer_send(peer, "again\n", 6);
+		UNTIL(rig, peer, peer->got_size == before + 8);
+	}
+	CHECK_INT(gb__alloc_count() - allocated, 0);
+	peer_close(peer);
+}
+
+static unsigned pauses;
+
+static void pausing_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	bracket_message(conn, message);
+	gb_conn_pause(conn);
+	pauses++;
+	*(struct gb_conn **)gb_conn_state(conn) = conn;
+}
+
+static struct gb_conn *paused;
+
+static int pausing_open(struct gb_conn *conn)
+{
+	paused = conn;
+	return count_open(conn);
+}
+
+static const struct gb_service pausing = { GB_SERVICE_INIT, .name = "pausing", .codec = &gb_codec_line,
+	.conn_state_size = sizeof(void *), .on_open = pausing_open, .on_message = pausing_message,
+	.on_close = count_close };
+
+NET_TEST(a_pause_delivers_nothing_and_loses_nothing)
+{
+	struct peer *peer = rig_peer(rig, &pausing);
+
+	pauses = 0;
+	peer_send(peer, "a\nb\nc\nd", 7);
+	for (unsigned i = 1; i <= 3; i++) {
+		UNTIL(rig, peer, pauses == i);
+		for (int j = 0; j < 200; j++)
+			rig_step(rig, peer);
+		CHECK_INT(pauses, i);
+		gb_conn_resume(paused);
+	}
+	peer_send(peer, "d\n", 2);
+	UNTIL(rig, peer, pauses == 4);
+	UNTIL(rig, peer, peer->got_size == 17);
+	CHECK(memcmp(peer->got, "<a>\n<b>\n<c>\n<dd>\n", 17) == 0);
+	peer_close(peer);
+}
+
+NET_TEST(a_message_above_the_maximum_closes_with_its_reason)
+{
+	struct peer *peer;
+	static char line[2000];
+
+	rig->limits.message_bytes_max = 1000;
+	peer = rig_peer(rig, &bracket);
+	memset(line, 'x', sizeof(line));
+	peer_send(peer, "ok\n", 3);
+	peer_send(peer, line, 1010);
+	UNTIL(rig, peer, peer->at_end);
+	CHECK(!peer->was_reset);
+	CHECK_INT(peer->got_size, 5);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_MESSAGE_TOO_LARGE);
+	peer_close(peer);
+}
+
+static unsigned served[2];
+
+static void serve_counting(struct gb_conn *conn, struct gb_bytes message)
+{
+	served[message.data[0] == 'p']++;
+}
+
+static const struct gb_service counting = { GB_SERVICE_INIT, .name = "counting", .codec = &gb_codec_line,
+	.on_open = count_open, .on_message = serve_counting, .on_close = count_close };
+
+NET_TEST(a_hog_leaves_the_polite_their_turn)
+{
+	static char lines[6000];
+	struct peer *hog, *polite;
+	unsigned hogged;
+	size_t sent;
+
+	rig->limits.turn_messages = 8;
+	memset(served, 0, sizeof(served));
+	for (size_t i = 0; i < sizeof(lines); i += 2)
+		memcpy(lines + i, "h\n", 2);
+	hog = rig_peer(rig, &counting);
+	polite = rig_peer(rig, &counting);
+	rig_calm(rig);
+	sent = sim_client_send(hog->client, lines, sizeof(lines));
+	UNTIL(rig, NULL, served[0] > 0);
+	hogged = served[0];
+	sim_client_send(polite->client, "p\n", 2);
+	UNTIL(rig, NULL, served[1] == 1);
+	CHECK(served[0] - hogged < 200);
+	UNTIL(rig, NULL, served[0] == sent / 2);
+	peer_close(hog);
+	peer_close(polite);
+}
+
+/* Whatever allocation fails, only connections are lost: nothing crashes, leaks or hangs. */
+NET_TEST(running_out_of_memory_loses_that_connection_alone)
+{
+	static char line[9000];
+	struct peer *peer, *other;
+	uint64_t n = rig->round * 3 + test_random(&rig->random) % 8 + 1;
+
+	memset(line, 'y', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	other = rig_peer(rig, &bracket);
+	peer = rig_peer(rig, &bracket);
+	gb__alloc_fail_at(n);
+	for (unsigned i = 0; i < 200 && rig->closed == 0 && peer->got_size < 9000; i++) {
+		sim_client_send(peer->client, line + i * 45, 45);
+		rig_step(rig, peer);
+	}
+	gb__alloc_fail_at(0);
+	if (rig->closed > 0) {
+		CHECK_INT(rig->closed, 1);
+		CHECK_INT(rig->last_reason, GB_CLOSE_NO_MEMORY);
+	}
+	peer_send(other, "still here\n", 11);
+	UNTIL(rig, other, other->got_size == 13);
+	peer_close(peer);
+	peer_close(other);
+}

@@ -1,0 +1,174 @@
+#include "rig.h"
+
+#include "base/alloc.h"
+
+#define STEPS_MAX 200000u
+#define ROUNDS 20u
+
+static const struct gb__limits default_limits = {
+	.connections_max = 1000,
+	.message_bytes_max = 1u << 16,
+	.idle_timeout_ms = 0,
+	.read_timeout_ms = 0,
+	.write_timeout_ms = 0,
+	.linger_timeout_ms = 2000,
+	.connect_timeout_ms = 5000,
+	.output_high = 64u << 10,
+	.output_low = 16u << 10,
+	.output_bytes_max = 1u << 20,
+	.turn_messages = 64,
+};
+
+unsigned char pattern_at(size_t offset)
+{
+	return (unsigned char)(offset * 7 + offset / 253);
+}
+
+struct rig *rig_of(const struct gb_conn *conn)
+{
+	return gb__container_of(conn->net, struct rig, net);
+}
+
+int count_open(struct gb_conn *conn)
+{
+	rig_of(conn)->opened++;
+	return 0;
+}
+
+void count_close(struct gb_conn *conn, int reason)
+{
+	rig_of(conn)->closed++;
+	rig_of(conn)->last_reason = reason;
+}
+
+static struct gb__engine *engine_create(struct rig *rig, const char *name)
+{
+	struct gb__engine_options options = { .os = sim_os(rig->sim), .buffers = 16, .buffer_size = 512 };
+	const struct gb__engine_ops *ops = &gb__engine_reactor;
+	struct gb__engine *engine;
+	struct gb_error error;
+
+	if (strcmp(name, "blocking") == 0)
+		ops = &gb__engine_blocking;
+	if (strncmp(name, "proactor", 8) == 0) {
+		ops = &gb__engine_proactor;
+		options.ring = &sim_ring;
+		if (strcmp(name, "proactor_bare") == 0)
+			options.ring_mask = ~0u;
+	} else {
+		options.poller = &sim_poller;
+	}
+	if (ops->create(&options, &engine, &error) < 0)
+		test_fail(__FILE__, __LINE__, "%s: %s", name, error.text);
+	return engine;
+}
+
+void rig_run(const char *engine, void (*body)(struct rig *rig))
+{
+	const char *given = getenv("NET_ROUNDS");
+	unsigned rounds = given ? (unsigned)strtoul(given, NULL, 0) : ROUNDS;
+	uint64_t random = test_seed();
+
+	for (unsigned round = 0; round < rounds; round++) {
+		struct rig rig = { .limits = default_limits, .random = test_random(&random), .round = round };
+
+		rig.profile = sim_profile_calm;
+		if (round > 0)
+			sim_profile_draw(&rig.profile, &random);
+		/* Accepting is not what these tests are about. */
+		rig.sim = sim_kernel_create(test_random(&random), &rig.profile);
+		gb__loop_init(&rig.loop, engine_create(&rig, engine));
+		gb__net_init(&rig.net, &rig.loop, &rig.limits, &rig.counters, &rig.connections_total);
+		body(&rig);
+		for (unsigned steps = 0; rig.net.connections > 0; steps++) {
+			gb__net_abort_all(&rig.net, GB_CLOSE_DRAIN);
+			rig_step(&rig, NULL);
+			CHECK(steps < STEPS_MAX);
+		}
+		CHECK_INT(rig.opened, rig.closed);
+		CHECK_INT(rig.connections_total, 0);
+		CHECK_INT(rig.counters.stats.connections, 0);
+		gb__net_finish(&rig.net);
+		gb__loop_finish(&rig.loop);
+		sim_kernel_destroy(rig.sim);
+	}
+}
+
+struct peer *rig_peer(struct rig *rig, const struct gb_service *service)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+	int fd;
+
+	CHECK(peer);
+	peer->rig = rig;
+	peer->got = malloc(PEER_BYTES_MAX);
+	CHECK(peer->got);
+	peer->read_max = PEER_BYTES_MAX;
+	peer->client = sim_client_pair(rig->sim, &fd);
+	gb__net_adopt(&rig->net, fd, service, peer);
+	return peer;
+}
+
+void peer_read(struct peer *peer)
+{
+	size_t size;
+
+	do {
+		size = sim_client_read(peer->client, peer->got + peer->got_size, peer->read_max - peer->got_size);
+		peer->got_size += size;
+	} while (size > 0);
+	peer->was_reset = sim_client_was_reset(peer->client);
+	peer->at_end = sim_client_at_end(peer->client);
+}
+
+void rig_step(struct rig *rig, struct peer *peer)
+{
+	if (peer)
+		peer_read(peer);
+	/* A microsecond: time passes when the test says so, yet a loop that spins is told from one that sleeps. */
+	gb__loop_turn(&rig->loop, 1000);
+	if (peer)
+		peer_read(peer);
+}
+
+void rig_step_until(
+	struct rig *rig, struct peer *peer, unsigned *steps, const char *file, int line, const char *condition)
+{
+	if (++*steps > STEPS_MAX)
+		test_fail(file, line, "round %u: never came true: %s", rig->round, condition);
+	rig_step(rig, peer);
+}
+
+void rig_pass(struct rig *rig, uint64_t ms)
+{
+	sim_clock_advance(rig->sim, ms * 1000000u);
+	rig_step(rig, NULL);
+	rig_step(rig, NULL);
+}
+
+void rig_calm(struct rig *rig)
+{
+	sim_kernel_set_profile(rig->sim, &sim_profile_calm);
+}
+
+void peer_send(struct peer *peer, const void *data, size_t size)
+{
+	const unsigned char *bytes = data;
+	unsigned steps = 0;
+
+	while (size > 0) {
+		size_t taken = sim_client_send(peer->client, bytes, size);
+
+		bytes += taken;
+		size -= taken;
+		if (taken == 0)
+			rig_step_until(peer->rig, peer, &steps, __FILE__, __LINE__, "room to send");
+	}
+}
+
+void peer_close(struct peer *peer)
+{
+	sim_client_close(peer->client);
+	free(peer->got);
+	free(peer);
+}

@@ -1,0 +1,85 @@
+/**
+ * Connections on a simulated kernel: a loop, a net and clients, stepped by the test. The same case runs
+ * under every engine, first without faults, then with faults drawn from the test's seed.
+ *
+ *	NET_TEST(half_close) { struct peer *peer = rig_peer(rig, &service); … }
+ *
+ * registers half_close_on_reactor, half_close_on_proactor and so on. NET_ROUNDS says how many rounds.
+ */
+#ifndef TESTS_NET_RIG_H
+#define TESTS_NET_RIG_H
+
+#include "harness.h"
+#include "net/conn.h"
+#include "sim/client.h"
+
+#define PEER_BYTES_MAX (1u << 20)
+
+struct rig {
+	struct sim_kernel *sim;
+	struct sim_profile profile;
+	struct gb__loop loop;
+	struct gb__net net;
+	struct gb__limits limits;
+	struct gb__counters counters;
+	_Atomic uint64_t connections_total;
+	uint64_t random;
+	unsigned round; /* 0: no faults */
+	unsigned opened, closed;
+	int last_reason;
+};
+
+struct peer {
+	struct rig *rig;
+	struct sim_client *client;
+	unsigned char *got; /* everything read so far */
+	size_t got_size;
+	size_t read_max; /* it reads up to so many bytes in all */
+	bool at_end, was_reset;
+};
+
+void rig_run(const char *engine, void (*body)(struct rig *rig));
+/** A connection to be served, and its other end. Destroyed with peer_close. */
+struct peer *rig_peer(struct rig *rig, const struct gb_service *service);
+/** One turn of the loop after every given peer has read. */
+void rig_step(struct rig *rig, struct peer *peer);
+void rig_step_until(struct rig *rig, struct peer *peer, unsigned *steps, const char *file, int line,
+	const char *condition);
+/** Let time pass. */
+void rig_pass(struct rig *rig, uint64_t ms);
+/** From here on no faults. */
+void rig_calm(struct rig *rig);
+
+/** Send everything, stepping as needed. */
+void peer_send(struct peer *peer, const void *data, size_t size);
+void peer_read(struct peer *peer);
+void peer_close(struct peer *peer);
+
+/* Handlers may use these as they are, or call them first. They keep the rig's counts. */
+int count_open(struct gb_conn *conn);
+void count_close(struct gb_conn *conn, int reason);
+struct rig *rig_of(const struct gb_conn *conn);
+
+unsigned char pattern_at(size_t offset);
+
+#define UNTIL(rig, peer, condition) \
+	do { \
+		unsigned until_steps = 0; \
+		while (!(condition)) \
+			rig_step_until(rig, peer, &until_steps, __FILE__, __LINE__, #condition); \
+	} while (0)
+
+#define NET_TEST_ON(name, engine) \
+	TEST(name##_on_##engine) \
+	{ \
+		rig_run(#engine, name); \
+	}
+#define NET_TEST(name) \
+	static void name(struct rig *rig); \
+	NET_TEST_ON(name, blocking) \
+	NET_TEST_ON(name, reactor) \
+	NET_TEST_ON(name, proactor) \
+	NET_TEST_ON(name, proactor_bare) \
+	static void name(struct rig *rig)
+
+#endif
