@@ -65,9 +65,19 @@ def example(name, *arguments):
                           capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
 
+def readme():
+    with open(os.path.join(HERE, "..", "README.md"), encoding="utf-8") as page:
+        return page.read()
+
+
+def presets():
+    """What the command says of every preset."""
+    return json.loads(run("models", "--json").stdout)["models"]
+
+
 def models():
     """The presets that this machine can run."""
-    for row in json.loads(run("models", "--json").stdout)["models"]:
+    for row in presets():
         if "engine=io_uring" not in row["spec"] or ring_allowed():
             yield row["name"]
 
@@ -79,10 +89,20 @@ def ring_allowed():
 
 @case
 def readme_shows_hello():
-    with open(os.path.join(HERE, "..", "README.md"), encoding="utf-8") as page:
-        shown = re.findall(r"^```c\n(.*?)^```$", page.read(), re.M | re.S)
+    shown = re.findall(r"^```c\n(.*?)^```$", readme(), re.M | re.S)
     with open(os.path.join(HERE, "hello.c"), encoding="utf-8") as source:
         check_equal(shown[0] if shown else None, source.read(), "the first C block of README.md")
+
+
+@case
+def readme_lists_every_preset():
+    expected = []
+    for row in presets():
+        alias = f" (`{row['alias']}`)" if row["alias"] else ""
+        axes = " | ".join(row["axes"][axis] for axis in ("accept", "unit", "workers", "engine", "compute"))
+        expected.append(f"| `{row['name']}`{alias} | {axes} | {row['summary'].rstrip('.')} |")
+    check_equal(re.findall(r"^\| `[a-z-]+`.* \| (?:thread|process) \| .*$", readme(), re.M), expected,
+                "table of models in README.md")
 
 
 @case

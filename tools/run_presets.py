@@ -28,6 +28,7 @@ SHARE = 50  # messages of a connection that must make room: the first, which wai
 WARM_UP = ("--connections", 4, "--duration", "200ms")  # what the first traffic touches is no connection's
 IDLE_BEFORE = 8  # connections: what the first ones need, such as stacks that threads leave, is not the others'
 IDLE_MANY = 1000  # connections: where they cost little, a page must not decide
+DESCRIPTORS_APART = 128  # of a process, besides those of connections
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 PR_SET_CHILD_SUBREAPER = 36
@@ -163,7 +164,7 @@ class Server:
 # Measuring
 
 
-def exchange(clients):
+def exchange(clients, all_served=True):
     """Send a byte on each and take what comes. Returns how many were answered, and rightly."""
     waiting = {client.fileno(): client for client in clients}
     poller = select.poll()
@@ -171,7 +172,8 @@ def exchange(clients):
         client.sendall(b"%c" % (number % 256))
         poller.register(number, select.POLLIN)
     while waiting:
-        events = poller.poll(QUIET_S * 1000)
+        first = len(waiting) == len(clients)
+        events = poller.poll((PATIENCE_S if all_served or first else QUIET_S) * 1000)
         if not events:
             break
         for number, _ in events:
@@ -200,10 +202,11 @@ def memory_per_connection(gearbox, server, preset, options):
     load(gearbox, server, *WARM_UP)
     server.wait_for_rest()
     # Few where each costs a process or a thread, and where only some are served anyway.
-    count = options.connections if preset["axes"]["engine"] == "blocking" else IDLE_MANY
+    all_served = not preset["one_at_a_time"]
+    count = options.connections if preset["axes"]["engine"] == "blocking" else options.idle
     clients = []
     try:
-        if not preset["one_at_a_time"]:
+        if all_served:
             clients += [server.connect() for _ in range(IDLE_BEFORE)]
             exchange(clients)
         before = pss_bytes(server.pids())
@@ -211,12 +214,12 @@ def memory_per_connection(gearbox, server, preset, options):
         for _ in range(count):
             more.append(server.connect())
             clients.append(more[-1])
-        served = exchange(more)
+        served = exchange(more, all_served)
         after = pss_bytes(server.pids())
     finally:
         for client in clients:
             client.close()
-    if served == 0 or (served < count and not preset["one_at_a_time"]):
+    if served == 0 or (all_served and served < count):
         raise Failure(f"of {count} connections {served} were answered")
     server.wait_for_rest()
     return (after - before) / served, served
@@ -319,7 +322,7 @@ def print_table(presets, rows, options):
         if number == 0:
             print("  ".join("-" * width for width in widths))
     print("\naxes: accept, unit, workers, engine, compute. CPU: all processes of the server. memory: proportional "
-          f"set sizes with\nand without idle connections, {IDLE_MANY:,} where the engine waits for events, else "
+          f"set sizes with\nand without idle connections, {options.idle:,} where the engine waits for events, else "
           f"{options.connections}; the kernel's own (sockets) is apart.")
     if any(p["one_at_a_time"] for p in presets):
         print(f"* a worker serves one connection at a time: each closes after {SHARE} messages and another takes its "
@@ -350,7 +353,7 @@ def read_options():
     parser.add_argument("--size", type=int, default=64, help="bytes of a message")
     parser.add_argument("--seconds", type=float, default=2, help="of load under each preset")
     parser.add_argument("--json", metavar="FILE", help="write the results there as well")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     if options.connections < 1 or options.size < 1 or options.seconds <= 0:
         parser.error("--connections, --size and --seconds must be positive")
     options.gearbox = os.path.abspath(options.gearbox)
@@ -368,6 +371,7 @@ def main():
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    options.idle = IDLE_MANY if hard == resource.RLIM_INFINITY else min(IDLE_MANY, max(hard - DESCRIPTORS_APART, 1))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     progress = Progress(len(presets))

@@ -172,9 +172,9 @@ static int on_open(struct gb_conn *conn)
 	generator->moved = true;
 	session->open = true;
 	session->share = generator->schedule.share;
-	session->at = options->protocol->begin(&generator->traffic, generator->numbered++, session->state);
+	session->at =
+		options->protocol->begin(&generator->traffic, generator->totals.opened++, session->state);
 	generator->connecting--;
-	generator->totals.opened++;
 	if (generator->sending) {
 		send_due(generator, session, gb_worker_clock_ns(generator->worker));
 	} else if (generator->totals.opened == options->connections) {
@@ -204,8 +204,8 @@ static void on_message(struct gb_conn *conn, struct gb_bytes bytes)
 {
 	struct generator *generator = gb_conn_user(conn);
 	struct session *session = session_of(conn);
-	uint64_t now_ns =
-		gb_worker_clock_ns(generator->worker); /* one reading for all replies that came together */
+	/* One reading for all replies that came together. */
+	uint64_t now_ns = gb_worker_clock_ns(generator->worker);
 	struct gb_error error;
 	int64_t replies;
 

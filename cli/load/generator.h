@@ -2,7 +2,7 @@
  * The load itself: connections that send what the schedule says and check what the protocol says.
  *
  * One generator belongs to one worker, whose thread alone touches it. Several workers would have one
- * each, with a part of the connections and of the messages, and merge their totals.
+ * each, with a part of the connections and of the messages, and their totals would be merged.
  */
 #ifndef LOAD_GENERATOR_H
 #define LOAD_GENERATOR_H
@@ -34,7 +34,6 @@ struct generator {
 	uint64_t begun;           /* sessions that have had a connection */
 	uint64_t connecting;      /* connections under way */
 	uint64_t live;            /* connections that exist, those under way included */
-	uint64_t numbered;        /* connections that have ever been begun */
 	bool sending;             /* the measured time has begun */
 	bool given_up;            /* nothing new begins, what there is ends */
 	struct gb_worker *worker; /* NULL before on_start and after the run */

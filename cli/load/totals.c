@@ -15,27 +15,6 @@ void totals_note(char *text, const char *what)
 		snprintf(text, TOTALS_TEXT_MAX, "%.*s", TOTALS_TEXT_MAX - 1, what);
 }
 
-void totals_merge(struct totals *totals, const struct totals *other)
-{
-	if (other->begin_ns && (!totals->begin_ns || other->begin_ns < totals->begin_ns))
-		totals->begin_ns = other->begin_ns;
-	if (other->end_ns > totals->end_ns)
-		totals->end_ns = other->end_ns;
-	totals->opened += other->opened;
-	totals->sent += other->sent;
-	totals->messages += other->messages;
-	totals->bytes += other->bytes;
-	totals->connect_failed += other->connect_failed;
-	totals->closed_early += other->closed_early;
-	totals->wrong_replies += other->wrong_replies;
-	totals_note(totals->connect_text, other->connect_text);
-	totals_note(totals->closed_text, other->closed_text);
-	totals_note(totals->wrong_text, other->wrong_text);
-	totals->stalled |= other->stalled;
-	totals->interrupted |= other->interrupted;
-	histogram_merge(&totals->latency_ns, &other->latency_ns);
-}
-
 uint64_t totals_unanswered(const struct totals *totals)
 {
 	return totals->sent - totals->messages;

@@ -1,4 +1,4 @@
-/** What a load has counted. Each generator has its own; they merge into one result. */
+/** What a generator has counted. */
 #ifndef LOAD_TOTALS_H
 #define LOAD_TOTALS_H
 
@@ -29,8 +29,6 @@ struct totals {
 };
 
 void totals_init(struct totals *totals);
-/** Add what another generator of the same load has counted. */
-void totals_merge(struct totals *totals, const struct totals *other);
 /** Keep `what` in one of the texts, if it is the first. */
 void totals_note(char *text, const char *what);
 /** Requests that were not answered rightly. */

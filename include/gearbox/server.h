@@ -86,6 +86,18 @@ struct gb_stats {
 /** Take the counters. Thread: any of the process that runs the server. */
 GB_API void gb_server_stats(const struct gb_server *server, struct gb_stats *ret);
 
+/** Counters of one worker's place, all workers that held it summed up. */
+struct gb_worker_stats {
+	struct gb_stats stats;
+	uint64_t waits;  /* times it woke up */
+	uint64_t events; /* events or completions it handled */
+};
+
+/** Places of workers; the last is the main thread's, which accepts or supervises unless it serves alone. */
+GB_API size_t gb_server_workers(const struct gb_server *server);
+/** Take one's counters; beyond the last place they are 0. Thread: as gb_server_stats. */
+GB_API void gb_server_worker_stats(const struct gb_server *server, size_t n, struct gb_worker_stats *ret);
+
 /**
  * A whole program around one service: flags of `gearbox serve`, signals, ready line, exit code.
  *

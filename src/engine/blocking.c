@@ -14,7 +14,7 @@ static int create(const struct gb__engine_options *options, struct gb__engine **
 	struct gb__engine_options own = *options;
 
 	if (!own.poller)
-		own.poller = &gb__poller_poll;
+		own.poller = own.accept_exclusive ? &gb__poller_epoll : &gb__poller_poll;
 	return gb__reactor_create(&own, &gb__engine_blocking, ret, error);
 }
 

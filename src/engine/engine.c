@@ -17,6 +17,7 @@ const struct gb__engine_kind gb__engine_kinds[] = {
 	{ .name = "epoll", .ops = &gb__engine_reactor, .poller = &gb__poller_epoll },
 	{ .name = "poll", .ops = &gb__engine_reactor, .poller = &gb__poller_poll },
 	{ .name = "select", .ops = &gb__engine_reactor, .poller = &gb__poller_select },
+	{ .name = "busy", .ops = &gb__engine_reactor, .poller = &gb__poller_busy },
 	{ .name = "blocking", .ops = &gb__engine_blocking },
 	{ .name = NULL },
 };

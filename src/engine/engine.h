@@ -96,6 +96,7 @@ struct gb__engine_options {
 	const struct gb__ring_ops *ring;     /* proactor: which ring */
 	unsigned accept_batch;               /* descriptors taken from a listener per turn; 0: a default */
 	bool accept_shared;                  /* others accept on the same listening sockets */
+	bool accept_exclusive; /* of several waiters on a listening socket only one is to wake */
 	unsigned buffers;                    /* proactor: receive buffers, a power of two; 0: a default */
 	unsigned buffer_size;                /* proactor: of each, headroom apart; 0: a default */
 	unsigned entries;                    /* proactor: submission queue entries; 0: a default */

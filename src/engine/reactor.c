@@ -31,6 +31,7 @@ struct reactor {
 	struct gb__poller *poller;
 	struct gb__endpoint wakeup;
 	unsigned accept_batch;
+	bool accept_exclusive;
 	struct gb__poll_event events[EVENTS_MAX];
 	unsigned char buffer[GB__INPUT_HEADROOM + RECEIVE_SIZE];
 };
@@ -56,6 +57,7 @@ int gb__reactor_create(const struct gb__engine_options *options, const struct gb
 	reactor->engine.name = options->poller->name;
 	reactor->ops = options->poller;
 	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
+	reactor->accept_exclusive = options->accept_exclusive && (options->poller->caps & GB__POLLER_EXCLUSIVE);
 	reactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
 
 	result = reactor->ops->create(options->os, &reactor->poller);
@@ -121,6 +123,11 @@ static unsigned ready_wanted(const struct gb__endpoint *endpoint)
 	return ready;
 }
 
+static bool exclusive(const struct reactor *reactor, const struct gb__endpoint *endpoint)
+{
+	return reactor->accept_exclusive && endpoint->kind == GB__ENDPOINT_LISTENER;
+}
+
 /* Have the poller watch exactly what is wanted. */
 static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
 {
@@ -133,7 +140,8 @@ static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
 	if (!ready)
 		result = reactor->ops->remove(reactor->poller, endpoint->fd);
 	else if (!endpoint->armed)
-		result = reactor->ops->add(reactor->poller, endpoint->fd, ready, token);
+		result = reactor->ops->add(reactor->poller, endpoint->fd,
+			ready | (exclusive(reactor, endpoint) ? GB__READY_EXCLUSIVE : 0), token);
 	else
 		result = reactor->ops->modify(reactor->poller, endpoint->fd, ready, token);
 	if (result == 0)
@@ -171,6 +179,9 @@ int gb__reactor_input_start(struct gb__engine *engine, struct gb__endpoint *endp
 void gb__reactor_input_stop(struct gb__engine *engine, struct gb__endpoint *endpoint)
 {
 	endpoint->wants &= (uint8_t)~GB__WANT_INPUT;
+	/* A wake-up that only this waiter gets must not go to one who does not want it. */
+	if (exclusive((struct reactor *)engine, endpoint))
+		arm((struct reactor *)engine, endpoint);
 }
 
 /* Returns 0 (all gone), 1 (the kernel takes no more for now), or a negative errno. */
@@ -254,31 +265,45 @@ int gb__reactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, 
 	return arm((struct reactor *)engine, endpoint);
 }
 
+/*
+ * Of the exclusive waiters the kernel wakes the one that has waited longest in the list, and does not
+ * move it: one worker would take everything. Who took something goes to the end.
+ */
+static void rotate(struct reactor *reactor, struct gb__endpoint *listener)
+{
+	if (reactor->ops->remove(reactor->poller, listener->fd) == 0)
+		listener->armed = 0;
+	arm(reactor, listener);
+}
+
 static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
 {
 	struct gb__os *os = reactor->engine.os;
 	uint32_t generation = listener->generation;
+	bool took = false;
 
 	for (unsigned i = 0; i < reactor->accept_batch; i++) {
 		int fd = os->ops->accept(os, listener->fd);
 
 		reactor->engine.stats.accepts++;
 		if (fd < 0) {
-			switch (gb__accept_verdict(fd)) {
-			case GB__ACCEPT_NONE:
-				reactor->engine.stats.again++;
-				return;
-			case GB__ACCEPT_RETRY:
+			enum gb__accept_verdict verdict = gb__accept_verdict(fd);
+
+			if (verdict == GB__ACCEPT_RETRY)
 				continue;
-			default:
+			if (verdict == GB__ACCEPT_NONE)
+				reactor->engine.stats.again++;
+			else
 				listener->ops->on_accept(listener, fd);
-				return;
-			}
+			break;
 		}
+		took = true;
 		listener->ops->on_accept(listener, fd);
 		if (listener->generation != generation || !(listener->wants & GB__WANT_INPUT))
 			return;
 	}
+	if (took && listener->armed && exclusive(reactor, listener))
+		rotate(reactor, listener);
 }
 
 static void connect_ready(struct reactor *reactor, struct gb__stream *stream)

@@ -18,43 +18,6 @@ static bool per_connection(const struct gb__crew *crew)
 	return crew->server->model.workers == GB__WORKERS_PER_CONNECTION;
 }
 
-/* Blocking workers fetch for themselves. */
-static bool pulling(const struct gb__crew *crew)
-{
-	return crew->server->model.accept == GB__ACCEPT_ACCEPTOR && !per_connection(crew) &&
-		crew->server->model.engine == GB__ENGINE_BLOCKING;
-}
-
-/* A worker found room in the full queue: the chief accepts again. */
-struct accept_again {
-	struct gb__post post;
-	struct gb_worker *chief;
-};
-
-static void accept_again(struct gb__post *post, bool alive)
-{
-	struct accept_again *again = (struct accept_again *)post;
-
-	if (alive)
-		gb__worker_accept_start(again->chief);
-	gb__free(again);
-}
-
-static void fetch(struct gb_worker *worker)
-{
-	struct gb__crew *crew = worker->server->crew;
-	struct accept_again *again;
-
-	if (!gb__pull_fetch(&crew->pull, worker))
-		return;
-	again = gb__alloc(sizeof(*again));
-	if (!again)
-		return;
-	*again = (struct accept_again){ { .run = accept_again }, crew->chief };
-	if (gb__loop_post(&crew->chief->loop, &again->post) < 0)
-		gb__free(again);
-}
-
 int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct gb_error *error)
 {
 	struct gb__crew *crew = seat->crew;
@@ -64,9 +27,13 @@ int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct
 
 	if (result < 0)
 		return result;
-	if (pulling(crew)) {
-		worker->on_idle = fetch;
-		fetch(worker);
+	if (crew->handover) {
+		result = crew->handover->join(seat, worker);
+		if (result < 0) {
+			gb__worker_end(worker);
+			return gb_error_set(
+				error, result, "worker %u cannot be given connections: %s", seat->id, gb_strerror(result));
+		}
 	}
 	return 0;
 }
@@ -95,6 +62,7 @@ static int seat_start(struct gb__seat *seat, struct gb__handed handed, struct gb
 
 	seat->taken = true;
 	seat->started_ms = crew->chief->loop.now_ms;
+	seat->given = 0;
 	result = crew->unit->start(seat, handed, error);
 	if (result < 0) {
 		seat->taken = false;
@@ -171,23 +139,28 @@ static void give_new_worker(struct gb__crew *crew, struct gb__handed handed)
 	}
 }
 
-static void give_round_robin(struct gb__crew *crew, struct gb__handed handed)
+static int spawn_init(struct gb__crew *crew)
 {
-	struct gb__seat *seat = &crew->seats[crew->next];
-
-	crew->next = (crew->next + 1) % crew->seats_count;
-	if (gb__inbox_put(&seat->worker->inbox, &seat->worker->loop, handed) < 0)
-		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+	return 0;
 }
+
+static void spawn_finish(struct gb__crew *crew)
+{
+}
+
+/* Its one connection comes with its start. */
+static int spawn_join(struct gb__seat *seat, struct gb_worker *worker)
+{
+	return 0;
+}
+
+const struct gb__handover_ops gb__handover_spawn = {
+	.init = spawn_init, .finish = spawn_finish, .give = give_new_worker, .join = spawn_join
+};
 
 void gb__crew_give(struct gb__crew *crew, struct gb__handed handed)
 {
-	if (per_connection(crew))
-		give_new_worker(crew, handed);
-	else if (!pulling(crew))
-		give_round_robin(crew, handed);
-	else if (gb__pull_give(&crew->pull, handed))
-		gb__worker_accept_stop(crew->chief);
+	crew->handover->give(crew, handed);
 }
 
 void gb__crew_command(struct gb__crew *crew, enum gb__command command)
@@ -248,7 +221,9 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 		pthread_mutex_init(&crew->seats[i].lock, NULL);
 		crew->free = i;
 	}
-	return pulling(crew) ? gb__pull_init(&crew->pull, crew->seats_count) : 0;
+	crew->random = chief->loop.os->ops->now_ns(chief->loop.os) | 1;
+	crew->handover = gb__handover_of(model);
+	return crew->handover ? crew->handover->init(crew) : 0;
 }
 
 int gb__crew_create(
@@ -276,7 +251,8 @@ void gb__crew_destroy(struct gb__crew *crew)
 {
 	if (!crew)
 		return;
-	gb__pull_finish(&crew->pull);
+	if (crew->handover)
+		crew->handover->finish(crew);
 	for (unsigned i = 0; crew->seats && i < crew->seats_count; i++)
 		pthread_mutex_destroy(&crew->seats[i].lock);
 	gb__free(crew->seats);

@@ -7,6 +7,8 @@
 #ifndef MODEL_CREW_H
 #define MODEL_CREW_H
 
+#include "model/channel.h"
+#include "model/handover.h"
 #include "model/pull.h"
 #include "model/worker.h"
 
@@ -25,6 +27,7 @@ struct gb__seat {
 	uint32_t next;           /* free seats; or processes of the same hash */
 	struct gb_timer restart; /* after a crash */
 	unsigned crashes;        /* in a row */
+	uint64_t given;          /* connections, since its worker started */
 	uint64_t started_ms;
 };
 
@@ -38,9 +41,12 @@ struct gb__crew {
 	uint32_t free;    /* first free seat of a per-connection model */
 	uint32_t *by_pid; /* processes: first seat of a hash, or UINT32_MAX */
 	uint32_t by_pid_mask;
-	unsigned next;              /* round-robin */
+	unsigned next;            /* of the placing: where to go on */
+	uint64_t random;          /* of the placing: its state */
 	_Atomic unsigned commanded; /* enum gb__command; new threads look at it */
-	struct gb__pull pull;       /* blocking workers fetch from here */
+	const struct gb__handover_ops *handover; /* NULL: workers accept for themselves */
+	struct gb__pull pull;         /* of the handover of that name */
+	struct gb__channels channels; /* likewise */
 	unsigned worker_roles;      /* GB__WORKER_… of each */
 };
 

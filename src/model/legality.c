@@ -67,6 +67,11 @@ static bool wake_exclusive_unknown(const struct gb__model *m)
 			m->engine == GB__ENGINE_POLL);
 }
 
+static bool wake_all_unknown(const struct gb__model *m)
+{
+	return m->wake == GB__WAKE_ALL && m->engine == GB__ENGINE_IO_URING;
+}
+
 static bool place_without_acceptor(const struct gb__model *m)
 {
 	return m->place != GB__PLACE_AUTO && m->accept != GB__ACCEPT_ACCEPTOR;
@@ -99,6 +104,8 @@ static const struct rule illegal[] = {
 		"wake needs accept=shared and more than one worker: otherwise only one waits for a connection" },
 	{ wake_exclusive_unknown,
 		"wake=exclusive needs engine epoll, io_uring or blocking: the others always wake all" },
+	{ wake_all_unknown,
+		"wake=all needs an engine that waits for readiness: io_uring completes an accept for one waiter" },
 	{ place_without_acceptor,
 		"place needs accept=acceptor: otherwise workers take connections themselves" },
 	{ place_on_blocking,
@@ -110,43 +117,13 @@ static const struct rule illegal[] = {
 	{ NULL },
 };
 
-static bool reuseport(const struct gb__model *m)
-{
-	return m->accept == GB__ACCEPT_REUSEPORT;
-}
-
 static bool pool(const struct gb__model *m)
 {
 	return m->compute != GB__COMPUTE_INLINE;
 }
 
-static bool passes_descriptors(const struct gb__model *m)
-{
-	return m->accept == GB__ACCEPT_ACCEPTOR && m->unit == GB__UNIT_PROCESS && !per_connection(m);
-}
-
-static bool busy(const struct gb__model *m)
-{
-	return m->engine == GB__ENGINE_BUSY;
-}
-
-static bool wake_chosen(const struct gb__model *m)
-{
-	return m->wake == GB__WAKE_EXCLUSIVE || m->wake == GB__WAKE_LOCK;
-}
-
-static bool place_chosen(const struct gb__model *m)
-{
-	return m->place != GB__PLACE_AUTO && m->place != GB__PLACE_ROUND_ROBIN;
-}
-
 static const struct rule not_yet[] = {
-	{ reuseport, "accept=reuseport is not in this version" },
 	{ pool, "compute=threads is not in this version" },
-	{ passes_descriptors, "passing connections from an acceptor to processes is not in this version" },
-	{ busy, "engine=busy is not in this version" },
-	{ wake_chosen, "wake=exclusive and wake=lock are not in this version" },
-	{ place_chosen, "place other than round-robin is not in this version" },
 	{ NULL },
 };
 

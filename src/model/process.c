@@ -42,10 +42,12 @@ _Noreturn static void child_main(
 	gb__signal_reset();
 	signal(SIGINT, SIG_IGN); /* a terminal sends it to us as well; the parent decides */
 	gb__loop_abandon(&server->chief->loop);
-	if (!(seat->crew->worker_roles & GB__WORKER_ACCEPTS))
-		for (size_t i = 0; i < server->bindings_count; i++)
-			if (server->bindings[i].fd >= 0)
-				close(server->bindings[i].fd);
+	/* Of the listening sockets it keeps those that it accepts on itself. */
+	for (size_t i = 0; i < server->bindings_count; i++)
+		for (unsigned j = 0; j < server->bindings[i].fds_count; j++)
+			if (!(seat->crew->worker_roles & GB__WORKER_ACCEPTS) ||
+				(server->bindings[i].fds_count > 1 && j != seat->id))
+				close(server->bindings[i].fds[j]);
 	result = worker ? gb__seat_init_worker(seat, worker, &error)
 			: gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
 	if (report_fd >= 0)

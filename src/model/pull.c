@@ -1,21 +1,25 @@
 #include "model/pull.h"
 
 #include "base/alloc.h"
-#include "model/worker.h"
+#include "model/crew.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-int gb__pull_init(struct gb__pull *pull, unsigned workers)
+static int pull_init(struct gb__crew *crew)
 {
-	*pull = (struct gb__pull){ .idle = gb__alloc_zero(workers * sizeof(struct gb_worker *)) };
+	struct gb__pull *pull = &crew->pull;
+
+	pull->idle = gb__alloc_zero(crew->seats_count * sizeof(struct gb_worker *));
 	if (!pull->idle)
 		return -ENOMEM;
 	return -pthread_mutex_init(&pull->lock, NULL);
 }
 
-void gb__pull_finish(struct gb__pull *pull)
+static void pull_finish(struct gb__crew *crew)
 {
+	struct gb__pull *pull = &crew->pull;
+
 	if (!pull->idle)
 		return;
 	for (; pull->count > 0; pull->count--)
@@ -24,8 +28,9 @@ void gb__pull_finish(struct gb__pull *pull)
 	pthread_mutex_destroy(&pull->lock);
 }
 
-int gb__pull_give(struct gb__pull *pull, struct gb__handed handed)
+static void pull_give(struct gb__crew *crew, struct gb__handed handed)
 {
+	struct gb__pull *pull = &crew->pull;
 	struct gb_worker *worker = NULL;
 	bool full;
 
@@ -39,21 +44,51 @@ int gb__pull_give(struct gb__pull *pull, struct gb__handed handed)
 	/* An idle worker stays alive until it is told to end, which nobody does while connections are given. */
 	if (worker && gb__inbox_put(&worker->inbox, &worker->loop, handed) < 0)
 		close(handed.fd);
-	return full;
+	if (full)
+		gb__worker_accept_stop(crew->chief);
 }
 
-bool gb__pull_fetch(struct gb__pull *pull, struct gb_worker *worker)
+/* A worker found room in the full queue: the chief accepts again. */
+struct accept_again {
+	struct gb__post post;
+	struct gb_worker *chief;
+};
+
+static void accept_again(struct gb__post *post, bool alive)
 {
+	struct accept_again *again = (struct accept_again *)post;
+
+	if (alive)
+		gb__worker_accept_start(again->chief);
+	gb__free(again);
+}
+
+static void tell_room(struct gb__crew *crew)
+{
+	struct accept_again *again = gb__alloc(sizeof(*again));
+
+	if (!again)
+		return;
+	*again = (struct accept_again){ { .run = accept_again }, crew->chief };
+	if (gb__loop_post(&crew->chief->loop, &again->post) < 0)
+		gb__free(again);
+}
+
+/* On the worker's thread: serve the next one, or wait to be given one. */
+static void fetch(struct gb_worker *worker)
+{
+	struct gb__crew *crew = worker->server->crew;
+	struct gb__pull *pull = &crew->pull;
 	struct gb__handed handed = { .fd = -1 };
-	bool was_full = false;
+	bool room = false;
 
 	pthread_mutex_lock(&pull->lock);
 	if (pull->count > 0) {
 		handed = pull->queue[pull->first];
 		pull->first = (pull->first + 1) % GB__PULL_QUEUE_MAX;
 		pull->count--;
-		was_full = pull->full && pull->count <= GB__PULL_QUEUE_MAX / 2;
-		if (was_full)
+		room = pull->full && pull->count <= GB__PULL_QUEUE_MAX / 2;
+		if (room)
 			pull->full = false;
 	} else {
 		pull->idle[pull->idle_count++] = worker;
@@ -61,5 +96,17 @@ bool gb__pull_fetch(struct gb__pull *pull, struct gb_worker *worker)
 	pthread_mutex_unlock(&pull->lock);
 	if (handed.fd >= 0)
 		gb__worker_adopt(worker, handed);
-	return was_full;
+	if (room)
+		tell_room(crew);
 }
+
+static int pull_join(struct gb__seat *seat, struct gb_worker *worker)
+{
+	worker->on_idle = fetch;
+	fetch(worker);
+	return 0;
+}
+
+const struct gb__handover_ops gb__handover_pull = {
+	.init = pull_init, .finish = pull_finish, .give = pull_give, .join = pull_join
+};

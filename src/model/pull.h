@@ -9,6 +9,7 @@
 
 #define GB__PULL_QUEUE_MAX 1024u /* connections that wait; beyond it the kernel's backlog holds them */
 
+struct gb__crew;
 struct gb_worker;
 
 struct gb__pull {
@@ -19,14 +20,5 @@ struct gb__pull {
 	unsigned idle_count;
 	bool full; /* the acceptor rests until there is room */
 };
-
-int gb__pull_init(struct gb__pull *pull, unsigned workers);
-/** Descriptors left in it are closed. */
-void gb__pull_finish(struct gb__pull *pull);
-/** The acceptor's side. Returns 0, or 1 when the queue is now full and accepting should rest. */
-int gb__pull_give(struct gb__pull *pull, struct gb__handed handed);
-/** A worker's side, on its thread: serve the next one, or wait to be given one. Returns whether the
- *  acceptor rested for want of room and should go on. */
-bool gb__pull_fetch(struct gb__pull *pull, struct gb_worker *worker);
 
 #endif

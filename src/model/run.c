@@ -81,7 +81,8 @@ static void obey_stop(struct run *run)
 		run->stop = stop;
 	}
 	/* The crew is told once the chief has accepted what was in the backlog. */
-	if (run->crew && run->chief.net.draining && !run->chief.net.drain_turns)
+	if (run->crew && run->chief.net.draining && !run->chief.net.drain_turns &&
+		!run->crew->channels.waiting_count)
 		gb__crew_command(run->crew, GB__COMMAND_DRAIN);
 }
 
@@ -92,7 +93,7 @@ static bool chief_turn(struct gb_worker *chief)
 	obey_stop(run);
 	if (run->crew) {
 		gb__crew_reap(run->crew);
-		return !(chief->net.draining && !chief->net.drain_turns && run->crew->alive == 0);
+		return !(run->crew->commanded != GB__COMMAND_RUN && run->crew->alive == 0);
 	}
 	return !gb__worker_done(chief);
 }

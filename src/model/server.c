@@ -135,6 +135,13 @@ fail:
 	return result;
 }
 
+static void sockets_close(struct gb__binding *binding)
+{
+	for (unsigned i = 0; i < binding->fds_count; i++)
+		close(binding->fds[i]);
+	gb__free(binding->fds);
+}
+
 void gb_server_destroy(struct gb_server *server)
 {
 	if (!server)
@@ -143,9 +150,7 @@ void gb_server_destroy(struct gb_server *server)
 	for (size_t i = 0; i < server->bindings_count; i++) {
 		struct gb__binding *binding = &server->bindings[i];
 
-		if (binding->fd < 0)
-			continue;
-		close(binding->fd);
+		sockets_close(binding);
 		if (*binding->path && server->pid == getpid())
 			unlink(binding->path);
 	}
@@ -189,11 +194,39 @@ static int binding_add(struct gb_server *server, const struct gb__binding *bindi
 	return 0;
 }
 
-int gb_server_listen(struct gb_server *server, const char *text, const struct gb_service *service, void *user,
+/* One socket, or as many as workers that join one group (accept=reuseport): the first takes the port. */
+static int sockets_open(const struct gb_server *server, struct gb__binding *binding, struct gb__address *address,
 	struct gb_error *error)
 {
 	struct gb__socket_options options = gb__options_socket(server->options);
-	struct gb__binding binding = { .service = service, .user = user, .fd = -1 };
+	unsigned count = 1;
+
+	options.reuseport = server->model.accept == GB__ACCEPT_REUSEPORT;
+	if (options.reuseport)
+		count = server->model.workers ? server->model.workers : gb__cpus_allotted();
+	binding->fds = gb__alloc(count * sizeof(*binding->fds));
+	if (!binding->fds)
+		return gb_error_set(error, -ENOMEM, "no memory for listening sockets");
+	while (binding->fds_count < count) {
+		int fd = gb__socket_listen(address, &options, error);
+
+		if (fd < 0)
+			return fd;
+		binding->fds[binding->fds_count++] = fd;
+		if (binding->fds_count == 1) {
+			int result = gb__socket_local(fd, address);
+
+			if (result < 0)
+				return gb_error_set(error, result, "cannot tell the port: %s", gb_strerror(result));
+		}
+	}
+	return gb__address_format(address, binding->text, sizeof(binding->text));
+}
+
+int gb_server_listen(struct gb_server *server, const char *text, const struct gb_service *service, void *user,
+	struct gb_error *error)
+{
+	struct gb__binding binding = { .service = service, .user = user };
 	struct gb__address address;
 	int result = gb__address_parse(text, true, &address, error);
 
@@ -201,29 +234,20 @@ int gb_server_listen(struct gb_server *server, const char *text, const struct gb
 		result = check_service(server, service, gb__address_is_ip(&address), error);
 	if (result < 0)
 		return result;
-	options.reuseport = server->model.accept == GB__ACCEPT_REUSEPORT;
-	result = gb__socket_listen(&address, &options, error);
-	if (result < 0)
-		return result;
-	binding.fd = result;
 	if (!gb__address_is_ip(&address))
 		snprintf(binding.path, sizeof(binding.path), "%s", address.local.sun_path);
-	result = gb__socket_local(binding.fd, &address);
+	result = sockets_open(server, &binding, &address, error);
 	if (result == 0)
-		result = gb__address_format(&address, binding.text, sizeof(binding.text));
-	if (result < 0)
-		gb_error_set(error, result, "%s: %s", text, gb_strerror(result));
-	else
 		result = binding_add(server, &binding, error);
 	if (result < 0)
-		close(binding.fd);
+		sockets_close(&binding);
 	return result;
 }
 
 int gb_server_attach(
 	struct gb_server *server, const struct gb_service *service, void *user, struct gb_error *error)
 {
-	const struct gb__binding binding = { .service = service, .user = user, .fd = -1 };
+	const struct gb__binding binding = { .service = service, .user = user };
 	int result = check_service(server, service, false, error);
 
 	if (result < 0)
@@ -238,7 +262,7 @@ int gb_server_attach(
 const char *gb_server_address(const struct gb_server *server, size_t n)
 {
 	for (size_t i = 0; i < server->bindings_count; i++)
-		if (server->bindings[i].fd >= 0 && n-- == 0)
+		if (server->bindings[i].fds_count > 0 && n-- == 0)
 			return server->bindings[i].text;
 	return NULL;
 }
@@ -263,5 +287,28 @@ void gb_server_stop(struct gb_server *server)
 
 void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)
 {
-	gb__shared_sum(server->shared, ret);
+	uint64_t *sum = (uint64_t *)ret;
+
+	*ret = (struct gb_stats){ 0 };
+	for (size_t i = 0; i < server->shared->slots_count; i++) {
+		struct gb__counters counters;
+
+		gb__slot_sum(&server->shared->slots[i], &counters);
+		for (size_t j = 0; j < sizeof(*ret) / sizeof(*sum); j++)
+			sum[j] += ((const uint64_t *)&counters.stats)[j];
+	}
+}
+
+size_t gb_server_workers(const struct gb_server *server)
+{
+	return server->shared->slots_count;
+}
+
+void gb_server_worker_stats(const struct gb_server *server, size_t n, struct gb_worker_stats *ret)
+{
+	struct gb__counters counters = { 0 };
+
+	if (n < server->shared->slots_count)
+		gb__slot_sum(&server->shared->slots[n], &counters);
+	*ret = (struct gb_worker_stats){ counters.stats, counters.waits, counters.events };
 }

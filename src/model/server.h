@@ -14,7 +14,8 @@ struct gb__crew;
 struct gb__binding {
 	const struct gb_service *service;
 	void *user;
-	int fd;                      /* listening socket, -1 for an attached service */
+	int *fds;                    /* listening sockets: one, or one per worker (accept=reuseport) */
+	unsigned fds_count;          /* 0: an attached service */
 	char text[GB__ADDRESS_TEXT]; /* the real address */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket, to be removed; or "" */
 };

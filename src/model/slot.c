@@ -9,12 +9,25 @@ static size_t shared_size(size_t slots)
 	return sizeof(struct gb__shared) + slots * sizeof(struct gb__slot);
 }
 
+static void lock_init(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
 struct gb__shared *gb__shared_create(size_t slots)
 {
 	struct gb__shared *shared = gb__shared_map(shared_size(slots));
 
-	if (shared)
-		shared->slots_count = slots;
+	if (!shared)
+		return NULL;
+	shared->slots_count = slots;
+	lock_init(&shared->accept_lock);
 	return shared;
 }
 
@@ -29,14 +42,13 @@ static uint64_t read_counter(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* All of gb_stats are counters; `connections` of a worker that has ended is no sum but a leftover. */
-static void add(struct gb_stats *sum, const struct gb_stats *stats)
+static void add(struct gb__counters *sum, const struct gb__counters *counters)
 {
-	const uint64_t *from = (const uint64_t *)stats;
+	const uint64_t *from = (const uint64_t *)counters;
 	uint64_t *to = (uint64_t *)sum;
 
-	static_assert(sizeof(*stats) % sizeof(uint64_t) == 0, "counters only");
-	for (size_t i = 0; i < sizeof(*stats) / sizeof(uint64_t); i++)
+	static_assert(sizeof(*counters) % sizeof(uint64_t) == 0, "counters only");
+	for (size_t i = 0; i < sizeof(*counters) / sizeof(uint64_t); i++)
 		gb__count(to[i], read_counter(&from[i]));
 }
 
@@ -46,16 +58,13 @@ void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot)
 
 	atomic_fetch_sub_explicit(&shared->connections, lost, memory_order_relaxed);
 	__atomic_store_n(&slot->counters.stats.connections, 0, __ATOMIC_RELAXED);
-	add(&shared->retired.stats, &slot->counters.stats);
-	gb__count(shared->retired.waits, read_counter(&slot->counters.waits));
-	gb__count(shared->retired.events, read_counter(&slot->counters.events));
+	add(&slot->past, &slot->counters);
 	memset(&slot->counters, 0, sizeof(slot->counters));
 }
 
-void gb__shared_sum(const struct gb__shared *shared, struct gb_stats *ret)
+void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret)
 {
-	*ret = (struct gb_stats){ 0 };
-	add(ret, &shared->retired.stats);
-	for (size_t i = 0; i < shared->slots_count; i++)
-		add(ret, &shared->slots[i].counters.stats);
+	*ret = (struct gb__counters){ 0 };
+	add(ret, &slot->past);
+	add(ret, &slot->counters);
 }

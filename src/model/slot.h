@@ -1,25 +1,27 @@
 /**
  * Memory shared by all workers, be they threads or processes: a slot of counters each, and the few
- * numbers that concern all. A slot is written by its worker alone; when that has ended, its counters are
- * added to the retired ones.
+ * numbers that concern all. A slot's counters are written by its worker alone; when that has ended, they
+ * are added to the slot's past.
  */
 #ifndef MODEL_SLOT_H
 #define MODEL_SLOT_H
 
 #include "net/net.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 struct gb__slot {
-	struct gb__counters counters;
+	struct gb__counters counters; /* of the present worker */
+	struct gb__counters past;     /* of those before it; written by the chief alone */
 } __attribute__((aligned(64)));
 
 struct gb__shared {
 	_Atomic unsigned stop;        /* how often gb_server_stop was called, in any process */
 	_Atomic unsigned command;     /* enum gb__command: what worker processes are told */
 	_Atomic uint64_t connections; /* open in all workers */
+	pthread_mutex_t accept_lock;         /* wake=lock: process-shared, robust */
 	size_t slots_count;
-	struct gb__counters retired;
 	struct gb__slot slots[];
 };
 
@@ -28,7 +30,7 @@ struct gb__shared *gb__shared_create(size_t slots);
 void gb__shared_destroy(struct gb__shared *shared);
 /** A worker has ended, perhaps by a crash: its counters retire, its connections are gone. */
 void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot);
-/** Sum over all. Thread: any. */
-void gb__shared_sum(const struct gb__shared *shared, struct gb_stats *ret);
+/** All that was counted in a slot, by its present worker and those before. Thread: any. */
+void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret);
 
 #endif

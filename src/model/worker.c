@@ -21,7 +21,7 @@ static void on_gone(struct gb__net *net, void *arg)
 
 	if (net->connections > 0)
 		return;
-	if (one_stream(worker) && (worker->roles & GB__WORKER_SERVES))
+	if (one_stream(worker) && gb__worker_could_accept(worker))
 		gb__worker_accept_start(worker);
 	if (worker->on_idle)
 		worker->on_idle(worker);
@@ -57,10 +57,19 @@ static void on_accepted(struct gb__listener *listener, int fd)
 		gb__worker_accept_stop(worker);
 }
 
+bool gb__worker_could_accept(const struct gb_worker *worker)
+{
+	if (worker->listeners_count == 0 || worker->listeners[0].closed)
+		return false;
+	return !(one_stream(worker) && (worker->roles & GB__WORKER_SERVES) && worker->net.connections > 0);
+}
+
 int gb__worker_accept_start(struct gb_worker *worker)
 {
 	int result = 0;
 
+	if (worker->accept_lock.used && !worker->accept_lock.holding)
+		return 0;
 	for (size_t i = 0; i < worker->listeners_count && result == 0; i++)
 		if (!worker->listeners[i].closed)
 			result = gb__listener_start(&worker->listeners[i]);
@@ -79,6 +88,12 @@ void gb__worker_accept_finish(struct gb_worker *worker)
 		gb__listener_finish(&worker->listeners[i]);
 }
 
+/* Its own where each worker has one (accept=reuseport). */
+static int binding_fd(const struct gb_worker *worker, const struct gb__binding *binding)
+{
+	return binding->fds[binding->fds_count > 1 ? worker->id : 0];
+}
+
 static int listeners_init(struct gb_worker *worker)
 {
 	struct gb_server *server = worker->server;
@@ -90,10 +105,10 @@ static int listeners_init(struct gb_worker *worker)
 		struct gb__listener *listener = &worker->listeners[worker->listeners_count];
 		int result;
 
-		if (server->bindings[i].fd < 0)
+		if (server->bindings[i].fds_count == 0)
 			continue;
 		result = gb__listener_init(
-			listener, &worker->loop, server->bindings[i].fd, on_accepted, worker);
+			listener, &worker->loop, binding_fd(worker, &server->bindings[i]), on_accepted, worker);
 		if (result < 0)
 			return result;
 		listener->index = i;
@@ -137,20 +152,29 @@ static void run_down(struct gb_worker *worker)
 		gb__loop_turn(&worker->loop, -1);
 }
 
+/* Unless told otherwise, one waiter is woken where the engine can do that. */
+static bool wakes_one(const struct gb__model *model)
+{
+	return model->wake == GB__WAKE_EXCLUSIVE || model->wake == GB__WAKE_AUTO;
+}
+
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
 	struct gb__slot *slot, struct gb_error *error)
 {
 	const struct gb__model *model = &server->model;
+	const bool shared = (roles & GB__WORKER_SERVES) && model->accept == GB__ACCEPT_SHARED && model->workers != 1;
 	struct gb__engine_options options = {
 		.os = &gb__os_linux,
 		.accept_batch = model->accept_batch,
-		.accept_shared = (roles & GB__WORKER_SERVES) && model->workers != 1,
+		.accept_shared = shared,
+		.accept_exclusive = shared && wakes_one(model),
 	};
 	struct gb__engine *engine;
 	int result;
 
 	*worker = (struct gb_worker){ .server = server, .id = id, .roles = roles, .slot = slot };
 	atomic_init(&worker->command, GB__COMMAND_RUN);
+	worker->accept_lock.used = shared && model->wake == GB__WAKE_LOCK;
 	result = gb__inbox_init(&worker->inbox, inbox_take);
 	if (result < 0)
 		return gb_error_set(error, result, "worker %u: %s", id, gb_strerror(result));
@@ -188,11 +212,13 @@ fail_inbox:
 
 void gb__worker_end(struct gb_worker *worker)
 {
+	gb__accept_lock_release(worker);
 	run_down(worker);
 	services_stop(worker);
 	for (size_t i = 0; i < worker->listeners_count; i++)
 		while (!worker->listeners[i].gone)
 			gb__loop_turn(&worker->loop, -1);
+	gb__channel_finish(&worker->channel);
 	gb__loop_finish(&worker->loop);
 	gb__net_finish(&worker->net);
 	gb__inbox_finish(&worker->inbox);
@@ -231,7 +257,8 @@ bool gb__worker_done(struct gb_worker *worker)
 	if (worker->obeyed == GB__COMMAND_STOP)
 		return true;
 	if (worker->obeyed == GB__COMMAND_DRAIN)
-		return !worker->net.drain_turns && gb__inbox_empty(&worker->inbox);
+		return !worker->net.drain_turns && gb__inbox_empty(&worker->inbox) &&
+			!(worker->take && worker->take(worker));
 	return worker->roles & GB__WORKER_ONCE;
 }
 
@@ -244,7 +271,9 @@ void gb__worker_run(struct gb_worker *worker)
 			gb__worker_accept_finish(worker);
 		if (worker->on_turn ? !worker->on_turn(worker) : gb__worker_done(worker))
 			break;
+		gb__accept_lock_enter(worker);
 		gb__loop_turn(&worker->loop, -1);
+		gb__accept_lock_leave(worker);
 	}
 }
 

@@ -5,6 +5,8 @@
 #ifndef MODEL_WORKER_H
 #define MODEL_WORKER_H
 
+#include "model/accept_lock.h"
+#include "model/channel.h"
 #include "model/inbox.h"
 #include "model/server.h"
 #include "net/listener.h"
@@ -36,6 +38,8 @@ struct gb_worker {
 	struct gb__listener *listeners; /* one per address while it accepts */
 	size_t listeners_count;
 	struct gb__inbox inbox;   /* of connections handed over to it */
+	struct gb__channel channel; /* the same, from another process */
+	struct gb__accept_lock accept_lock;
 	_Atomic unsigned command; /* enum gb__command; only ever rises */
 	unsigned obeyed;          /* the command that was acted upon */
 	size_t started;           /* bindings whose on_start was called */
@@ -46,6 +50,8 @@ struct gb_worker {
 	bool (*on_turn)(struct gb_worker *worker);
 	/** Its last connection has gone, so it could serve another. May be NULL. */
 	void (*on_idle)(struct gb_worker *worker);
+	/** Serve what waits to be taken, if anything does, before it ends. May be NULL. Returns whether it did. */
+	bool (*take)(struct gb_worker *worker);
 	/** A descriptor it accepted; NULL: it serves it itself. */
 	void (*on_accepted)(struct gb_worker *worker, struct gb__handed handed);
 };
@@ -63,7 +69,9 @@ void gb__worker_end(struct gb_worker *worker);
 void gb__worker_command(struct gb_worker *worker, enum gb__command command);
 /** Serve a connection. Thread: the worker's. */
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
-/** Begin, respectively rest, accepting. */
+/** Whether it has listening sockets and would serve what came. */
+bool gb__worker_could_accept(const struct gb_worker *worker);
+/** Begin, respectively rest, accepting; under wake=lock only the holder begins. */
 int gb__worker_accept_start(struct gb_worker *worker);
 void gb__worker_accept_stop(struct gb_worker *worker);
 /** Let go of the listening sockets. */

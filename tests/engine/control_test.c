@@ -165,6 +165,35 @@ ENGINE_TEST(detach_gives_back_what_was_not_sent_or_read)
 	free(got.data);
 }
 
+static void detach_in_callback(struct probe *probe)
+{
+	probe_detach(probe);
+}
+
+/* Detached at the first bytes, with more of them received already: those still come, the rest can be read. */
+ENGINE_TEST(detach_inside_the_callback_loses_no_input)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+	struct bytes got = { 0 };
+	int fd;
+
+	probe->then = detach_in_callback;
+	for (unsigned i = 0; i < 20; i++) {
+		peer_send_some(peer, 1 + rig_random(rig, 600));
+		if (rig->sim && rig_random(rig, 4) == 0)
+			sim_turn(rig->sim);
+	}
+	UNTIL(rig, probe->detached);
+	CHECK(probe->got.size > 0);
+	bytes_append(&got, probe->got.data, probe->got.size);
+	fd = probe_release(probe);
+	receive_by_hand(rig, fd, &got, peer->sent);
+	CHECK_PATTERN(got.data, got.size, 0);
+	CHECK_INT(rig->os->ops->close(rig->os, fd), 0);
+	free(got.data);
+}
+
 /* The same descriptor attached again goes on where it was. */
 ENGINE_TEST(a_detached_stream_can_attach_again)
 {

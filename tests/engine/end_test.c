@@ -61,6 +61,33 @@ ENGINE_TEST(a_fin_while_paused_does_not_spin)
 	probe_close(probe);
 }
 
+/* The end may have been on its way when input was stopped: it is told once input is wanted again. */
+ENGINE_TEST(an_end_that_races_with_a_stop_is_told_after_the_start)
+{
+	for (unsigned turn = 0; turn < 6; turn++) {
+		struct rig_peer *peer;
+		struct probe *probe = probe_pair(rig, &peer);
+		bool resets = turn & 1u;
+
+		rig_step(rig);
+		if (resets)
+			peer_reset(peer);
+		else
+			peer_shutdown(peer);
+		probe_stop(probe);
+		if (turn & 2u)
+			rig_settle(rig);
+		else if (turn & 4u)
+			rig_step(rig);
+		CHECK_INT(probe->ends, 0);
+		probe_start(probe);
+		UNTIL(rig, probe->ends);
+		CHECK(resets ? is_reset(probe->end_error) : probe->end_error == 0);
+		probe_close(probe);
+		peer_close(peer);
+	}
+}
+
 /* A stream that never began to read and was given up by its peer. */
 ENGINE_TEST(a_stream_that_never_read_can_go)
 {

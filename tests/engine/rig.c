@@ -128,6 +128,11 @@ void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
 	rounds_run(variant, kind, simulated, options, rounds, body);
 }
 
+void rig_run_calm(const char *variant, void (*body)(struct rig *rig))
+{
+	rounds_run(variant, variant + strlen("sim_"), true, (struct gb__engine_options){ 0 }, 1, body);
+}
+
 /* ---- steps ---- */
 
 static void step(struct rig *rig, int64_t timeout_ns)

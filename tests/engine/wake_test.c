@@ -72,6 +72,33 @@ ENGINE_TEST(a_watched_socket_is_only_looked_at)
 	rig->os->ops->close(rig->os, fd);
 }
 
+/* One that rests, or goes, before its descriptor was ever ready. */
+ENGINE_TEST(a_watch_that_never_fired_can_rest_and_go)
+{
+	struct gb__os *os = rig->os;
+	int fd = os->ops->event_create(os);
+
+	rig_exact_readiness(rig);
+	for (unsigned turn = 0; turn < 4; turn++) {
+		struct watch *watch = watch_open(rig, fd);
+
+		watch_for(watch, GB__READY_IN);
+		if (turn & 1u)
+			rig_step(rig);
+		watch_for(watch, 0);
+		if (turn & 2u) {
+			rig_settle(rig);
+			os->ops->event_signal(os, fd);
+			rig_rest(rig);
+			os->ops->event_clear(os, fd);
+			CHECK_INT(watch->readies, 0);
+		}
+		watch_for(watch, GB__READY_IN);
+		watch_close(watch);
+	}
+	os->ops->close(os, fd);
+}
+
 static void watch_goes(struct watch *watch)
 {
 	if (!watch->leaving)

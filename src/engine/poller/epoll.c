@@ -12,6 +12,8 @@ static_assert((unsigned)EPOLLIN == GB__READY_IN && (unsigned)EPOLLOUT == GB__REA
 		(unsigned)EPOLLERR == GB__READY_ERROR && (unsigned)EPOLLHUP == GB__READY_HANGUP,
 	"same numbers");
 
+static_assert((unsigned)EPOLLEXCLUSIVE == GB__READY_EXCLUSIVE, "same number");
+
 #define EVENTS_MAX 256u
 
 struct gb__poller {

@@ -16,6 +16,9 @@ struct gb__poll_event {
 	uint32_t ready; /* GB__READY_… */
 };
 
+/** In `ready` of `add`, for a descriptor that is never modified: wake one of several waiters (EPOLLEXCLUSIVE). */
+#define GB__READY_EXCLUSIVE (1u << 28)
+
 enum { GB__POLLER_EXCLUSIVE = 1u << 0 /* can wake one of several waiters (EPOLLEXCLUSIVE) */ };
 
 struct gb__poller_ops {
@@ -40,6 +43,6 @@ static inline int gb__poller_timeout_ms(int64_t timeout_ns)
 	return timeout_ns > (int64_t)INT32_MAX * 1000000 ? INT32_MAX : (int)((timeout_ns + 999999) / 1000000);
 }
 
-extern const struct gb__poller_ops gb__poller_select, gb__poller_poll, gb__poller_epoll;
+extern const struct gb__poller_ops gb__poller_busy, gb__poller_select, gb__poller_poll, gb__poller_epoll;
 
 #endif

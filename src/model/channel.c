@@ -1,0 +1,191 @@
+/*
+ * Passing connections to worker processes. Both ends of every pair stay open in the chief, so that what
+ * was passed to a worker that crashes waits for the one that replaces it.
+ */
+#include "model/channel.h"
+
+#include "base/alloc.h"
+#include "model/crew.h"
+#include "os/fdpass.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RETRY_MS 2u   /* while all channels are full */
+#define TAKE_MAX 16u  /* connections taken in a row */
+
+static bool pulled(const struct gb__crew *crew)
+{
+	return crew->server->model.engine == GB__ENGINE_BLOCKING;
+}
+
+static int channel_init(struct gb__crew *crew)
+{
+	struct gb__channels *channels = &crew->channels;
+	unsigned count = pulled(crew) ? 1 : crew->seats_count;
+
+	channels->pairs = gb__alloc(count * sizeof(*channels->pairs));
+	if (!channels->pairs)
+		return -ENOMEM;
+	for (; channels->count < count; channels->count++) {
+		int result = gb__fdpass_pair(channels->pairs[channels->count]);
+
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static void channel_finish(struct gb__crew *crew)
+{
+	struct gb__channels *channels = &crew->channels;
+
+	for (unsigned i = 0; i < channels->waiting_count; i++)
+		close(channels->waiting[i].fd);
+	for (unsigned i = 0; i < channels->count; i++) {
+		close(channels->pairs[i][0]);
+		close(channels->pairs[i][1]);
+	}
+	gb__free(channels->pairs);
+}
+
+/* Returns whether it found room somewhere. A connection that cannot be passed at all is closed. */
+static bool pass(struct gb__crew *crew, struct gb__handed handed)
+{
+	struct gb__seat *seat = pulled(crew) ? &crew->seats[0] : gb__place(crew, handed);
+	struct gb__channels *channels = &crew->channels;
+	int result = -EAGAIN;
+
+	for (unsigned i = 0; i < channels->count && result == -EAGAIN; i++) {
+		unsigned at = pulled(crew) ? 0 : (seat->id + i) % channels->count;
+
+		result = gb__fdpass_send(channels->pairs[at][0], handed.fd, handed.binding);
+	}
+	if (result == -EAGAIN)
+		return false;
+	if (result < 0)
+		gb__seat_refuse(seat, handed, GB_CLOSE_KERNEL_ERROR);
+	else
+		close(handed.fd);
+	return true;
+}
+
+static void retry(struct gb_timer *timer, void *arg)
+{
+	struct gb__crew *crew = arg;
+	struct gb__channels *channels = &crew->channels;
+	unsigned passed = 0;
+
+	while (passed < channels->waiting_count && pass(crew, channels->waiting[passed]))
+		passed++;
+	channels->waiting_count -= passed;
+	memmove(channels->waiting, channels->waiting + passed, channels->waiting_count * sizeof(*channels->waiting));
+	if (channels->waiting_count > 0)
+		gb_timer_start(crew->chief, timer, RETRY_MS, retry, crew);
+	else
+		gb__worker_accept_start(crew->chief);
+}
+
+static void channel_give(struct gb__crew *crew, struct gb__handed handed)
+{
+	struct gb__channels *channels = &crew->channels;
+
+	if (channels->waiting_count == 0 && pass(crew, handed))
+		return;
+	if (channels->waiting_count == GB__CHANNEL_WAITING_MAX) {
+		gb__seat_refuse(&crew->seats[0], handed, GB_CLOSE_OVER_LIMIT);
+		return;
+	}
+	channels->waiting[channels->waiting_count++] = handed;
+	gb__worker_accept_stop(crew->chief);
+	if (!channels->retry.place)
+		gb_timer_start(crew->chief, &channels->retry, RETRY_MS, retry, crew);
+}
+
+static bool busy(const struct gb_worker *worker)
+{
+	return worker->net.connections > 0 && (worker->loop.engine->ops->caps & GB__ENGINE_ONE_STREAM);
+}
+
+/* Take what is there, as far as the worker can serve it. Returns whether there was something. */
+static bool take(struct gb_worker *worker)
+{
+	bool took = false;
+
+	for (unsigned i = 0; i < TAKE_MAX && !busy(worker); i++) {
+		struct gb__handed handed;
+
+		handed.fd = gb__fdpass_recv(worker->channel.endpoint.fd, &handed.binding);
+		if (handed.fd < 0)
+			break;
+		took = true;
+		gb__worker_adopt(worker, handed);
+	}
+	return took;
+}
+
+static void want(struct gb_worker *worker)
+{
+	struct gb__engine *engine = worker->loop.engine;
+
+	if (worker->channel.attached)
+		engine->ops->watch(engine, &worker->channel.endpoint, busy(worker) ? 0 : GB__READY_IN);
+}
+
+static void on_ready(struct gb__endpoint *watch, unsigned ready)
+{
+	struct gb_worker *worker = ((struct gb__channel *)watch)->worker;
+
+	take(worker);
+	want(worker);
+}
+
+static void on_detached(struct gb__endpoint *watch)
+{
+	((struct gb__channel *)watch)->gone = true;
+}
+
+static const struct gb__endpoint_ops channel_ops = { .on_ready = on_ready, .on_detached = on_detached };
+
+static int channel_join(struct gb__seat *seat, struct gb_worker *worker)
+{
+	struct gb__channels *channels = &seat->crew->channels;
+	unsigned mine = pulled(seat->crew) ? 0 : seat->id;
+	struct gb__engine *engine = worker->loop.engine;
+	int result;
+
+	for (unsigned i = 0; i < channels->count; i++) {
+		close(channels->pairs[i][0]);
+		if (i != mine)
+			close(channels->pairs[i][1]);
+	}
+	worker->channel = (struct gb__channel){
+		.endpoint = { .ops = &channel_ops, .fd = channels->pairs[mine][1], .kind = GB__ENDPOINT_WATCH },
+		.worker = worker,
+	};
+	worker->on_idle = want;
+	worker->take = take;
+	result = engine->ops->attach(engine, &worker->channel.endpoint);
+	if (result < 0)
+		return result;
+	worker->channel.attached = true;
+	return engine->ops->watch(engine, &worker->channel.endpoint, GB__READY_IN);
+}
+
+void gb__channel_finish(struct gb__channel *channel)
+{
+	struct gb__loop *loop = channel->worker ? &channel->worker->loop : NULL;
+
+	if (!channel->attached)
+		return;
+	channel->attached = false;
+	if (loop->engine->ops->detach(loop->engine, &channel->endpoint) == 0)
+		return;
+	while (!channel->gone)
+		gb__loop_turn(loop, -1);
+}
+
+const struct gb__handover_ops gb__handover_channel = {
+	.init = channel_init, .finish = channel_finish, .give = channel_give, .join = channel_join
+};

@@ -1,0 +1,33 @@
+/** A worker process's end of the socket pair over which connections are passed to it. */
+#ifndef MODEL_CHANNEL_H
+#define MODEL_CHANNEL_H
+
+#include "loop/loop.h"
+#include "model/inbox.h"
+
+#include <gearbox/worker.h>
+
+#define GB__CHANNEL_WAITING_MAX 64u /* connections the acceptor holds while all channels are full */
+
+/** The chief's side, in the crew. */
+struct gb__channels {
+	int (*pairs)[2]; /* [0] the chief's end, [1] the workers'; one, or one per seat */
+	unsigned count;
+	struct gb__handed waiting[GB__CHANNEL_WAITING_MAX]; /* found no room; accepting rests */
+	unsigned waiting_count;
+	struct gb_timer retry;
+};
+
+struct gb_worker;
+
+/** The worker's side. */
+struct gb__channel {
+	struct gb__endpoint endpoint; /* watched while the worker wants connections */
+	struct gb_worker *worker;
+	bool attached, gone;
+};
+
+/** Let go of it; turns the loop until that is done. One that was never joined is fine. */
+void gb__channel_finish(struct gb__channel *channel);
+
+#endif

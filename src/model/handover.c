@@ -1,0 +1,123 @@
+#include "model/handover.h"
+
+#include "model/crew.h"
+
+#include <netinet/in.h>
+
+const struct gb__handover_ops *gb__handover_of(const struct gb__model *model)
+{
+	if (model->accept != GB__ACCEPT_ACCEPTOR)
+		return NULL;
+	if (model->workers == GB__WORKERS_PER_CONNECTION)
+		return &gb__handover_spawn;
+	if (model->unit == GB__UNIT_PROCESS)
+		return &gb__handover_channel;
+	return model->engine == GB__ENGINE_BLOCKING ? &gb__handover_pull : &gb__handover_inbox;
+}
+
+static unsigned place_round_robin(struct gb__crew *crew, struct gb__handed handed)
+{
+	return crew->next++ % crew->seats_count;
+}
+
+/* What it serves and what was given to it and has not arrived; the search begins behind the last choice,
+ * so that equals take turns. */
+static unsigned place_least_connections(struct gb__crew *crew, struct gb__handed handed)
+{
+	uint64_t least = UINT64_MAX;
+	unsigned best = 0;
+
+	for (unsigned i = 0; i < crew->seats_count; i++) {
+		unsigned at = (crew->next + i) % crew->seats_count;
+		const struct gb_stats *stats = &crew->server->shared->slots[at].counters.stats;
+		uint64_t accepted = __atomic_load_n(&stats->accepted, __ATOMIC_RELAXED);
+		uint64_t given = crew->seats[at].given;
+		uint64_t load = __atomic_load_n(&stats->connections, __ATOMIC_RELAXED) +
+			(given > accepted ? given - accepted : 0);
+
+		if (load < least) {
+			least = load;
+			best = at;
+		}
+	}
+	crew->next = best + 1;
+	return best;
+}
+
+/* xorshift64 (Marsaglia, 2003). */
+static unsigned place_random(struct gb__crew *crew, struct gb__handed handed)
+{
+	crew->random ^= crew->random << 13;
+	crew->random ^= crew->random >> 7;
+	crew->random ^= crew->random << 17;
+	return (unsigned)(crew->random % crew->seats_count);
+}
+
+/* By the peer's IP address, so that one client always meets the same worker (FNV-1a). */
+static unsigned place_hash(struct gb__crew *crew, struct gb__handed handed)
+{
+	struct gb__address address;
+	const unsigned char *bytes;
+	uint32_t hash = 2166136261u;
+	size_t size;
+
+	if (gb__socket_peer(handed.fd, &address) < 0)
+		return 0;
+	switch (address.any.sa_family) {
+	case AF_INET:
+		bytes = (const unsigned char *)&address.v4.sin_addr;
+		size = sizeof(address.v4.sin_addr);
+		break;
+	case AF_INET6:
+		bytes = (const unsigned char *)&address.v6.sin6_addr;
+		size = sizeof(address.v6.sin6_addr);
+		break;
+	default:
+		return place_round_robin(crew, handed); /* Unix peers have no address */
+	}
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * 16777619u;
+	return (hash ^ hash >> 16) % crew->seats_count;
+}
+
+struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed)
+{
+	static unsigned (*const places[])(struct gb__crew *crew, struct gb__handed handed) = {
+		[GB__PLACE_AUTO] = place_round_robin,
+		[GB__PLACE_ROUND_ROBIN] = place_round_robin,
+		[GB__PLACE_LEAST_CONNECTIONS] = place_least_connections,
+		[GB__PLACE_RANDOM] = place_random,
+		[GB__PLACE_HASH] = place_hash,
+	};
+	struct gb__seat *seat = &crew->seats[places[crew->server->model.place](crew, handed)];
+
+	seat->given++;
+	return seat;
+}
+
+static int inbox_init(struct gb__crew *crew)
+{
+	return 0;
+}
+
+static void inbox_finish(struct gb__crew *crew)
+{
+}
+
+static void inbox_give(struct gb__crew *crew, struct gb__handed handed)
+{
+	struct gb__seat *seat = gb__place(crew, handed);
+
+	if (gb__inbox_put(&seat->worker->inbox, &seat->worker->loop, handed) < 0)
+		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+}
+
+/* Every worker has an inbox. */
+static int inbox_join(struct gb__seat *seat, struct gb_worker *worker)
+{
+	return 0;
+}
+
+const struct gb__handover_ops gb__handover_inbox = {
+	.init = inbox_init, .finish = inbox_finish, .give = inbox_give, .join = inbox_join
+};

@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""`gearbox load`: right replies are counted, each kind of wrong one is found, and it always comes to an end."""
+
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+
+from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, run
+
+NO_ERRORS = {"connect_failed": 0, "closed_early": 0, "wrong_replies": 0, "unanswered": 0}
+
+
+def load(address, *arguments, code=0):
+    """Run the command on an address. Returns its JSON; the line on standard error is its `stderr`."""
+    done = run("load", address, "--json", *arguments)
+    check_equal(done.returncode, code, f"exit code ({done.stderr!r})")
+    result = json.loads(done.stdout)
+    result["stderr"] = done.stderr
+    check_equal(result["ok"], code == 0, "ok")
+    check_equal(done.stderr.count("\n"), 0 if code == 0 else 1, f"lines on standard error ({done.stderr!r})")
+    return result
+
+
+class FaultyServer:
+    """Echoes on threads of this process, until `fault(connection, data)` has something else to do.
+
+    It returns the bytes to send, or None when the connection is to end.
+    """
+
+    def __init__(self, fault):
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
+        self.fault = fault
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        try:
+            while True:
+                threading.Thread(target=self.serve, args=(self.listening.accept()[0],), daemon=True).start()
+        except OSError:
+            pass  # closed below
+
+    def serve(self, connection):
+        with connection:
+            try:
+                while data := connection.recv(1 << 16):
+                    answer = self.fault(connection, data)
+                    if answer is None:
+                        return
+                    connection.sendall(answer)
+            except OSError:
+                pass  # the client went away
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+
+
+@case
+def counts_what_it_sends():
+    with Server() as server:
+        result = load(server.address, "--messages", "1000", "--connections", "20", "--size", "100", "--depth", "3")
+    check_equal(result["messages"], 1000, "messages")
+    check_equal(result["sent"], 1000, "sent")
+    check_equal(result["bytes"], 100000, "bytes")
+    check_equal(result["opened"], 20, "opened")
+    check_equal(result["errors"], NO_ERRORS, "errors")
+    latency = result["latency_ns"]
+    check(0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99_9"]
+          <= latency["max"], f"quantiles rise: {latency}")
+    check(latency["min"] <= latency["mean"] <= latency["max"], f"the mean lies between: {latency}")
+
+
+@case
+def prints_a_summary():
+    with Server() as server:
+        done = run("load", server.address, "--messages", "10")
+    check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
+    for word in ("10 messages", "p99.9", "errors     none"):
+        check(word in done.stdout, f"{word!r} is in the summary: {done.stdout}")
+
+
+@case
+def waits_in_the_backlog_of_a_server_that_serves_one_at_a_time():
+    with Server("--model", "iterative") as server:
+        result = load(server.address, "--connections", "30", "--messages-per-connection", "20")
+    check_equal(result["messages"], 600, "messages")
+
+
+@case
+def ends_in_order_although_connections_still_wait_for_their_turn():
+    with Server("--model", "iterative") as server:
+        result = load(server.address, "--connections", "30", "--duration", "100ms")
+    check_equal(result["messages"], result["sent"], "messages")
+
+
+@case
+def reconnects():
+    with Server() as server:
+        result = load(server.address, "--connections", "5", "--messages-per-connection", "2", "--reconnect",
+                      "--messages", "200")
+    check_equal(result["messages"], 200, "messages")
+    check(result["opened"] >= 100, f"opened {result['opened']} connections for 200 messages, two each")
+
+
+@case
+def messages_larger_than_every_buffer():
+    with Server() as server:
+        result = load(server.address, "--connections", "4", "--size", "3MiB", "--depth", "3", "--messages", "24")
+    check_equal(result["bytes"], 24 * 3 << 20, "bytes")
+
+
+@case
+def every_engine_of_its_own():
+    with Server() as server:
+        for engine in ("auto", "epoll", "poll", "select"):
+            result = load(server.address, "--engine", engine, "--messages", "500")
+            check_equal(result["messages"], 500, f"messages on {engine}")
+            check(engine in ("auto", result["engine"]), f"the engine is {result['engine']}, not {engine}")
+
+
+@case
+def lines_with_the_time():
+    with Server(service="time-echo") as server:
+        for size in (1, 2, 64, 5000):
+            result = load(server.address, "--protocol", "line", "--size", str(size), "--messages", "300")
+            check_equal(result["bytes"], 300 * (27 + size), "bytes")
+
+
+@case
+def unix_sockets():
+    with tempfile.TemporaryDirectory() as folder, Server(listen=(f"unix:{folder}/socket",)) as server:
+        check_equal(load(server.address, "--messages", "500")["messages"], 500, "messages")
+
+
+def after(count, act):
+    """A fault that echoes `count` times, then acts."""
+    lock, left = threading.Lock(), [count]
+
+    def fault(connection, data):
+        with lock:
+            left[0] -= 1
+            now = left[0] < 0
+        return act(connection, data) if now else data
+
+    return fault
+
+
+@case
+def finds_a_wrong_byte():
+    with FaultyServer(after(100, lambda _, data: data[:-1] + bytes([data[-1] ^ 1]))) as server:
+        result = load(server.address, "--connections", "5", "--duration", "10s", code=1)
+    check_equal(result["errors"]["wrong_replies"], 5, "wrong replies")
+    check("expected 0x" in result["stderr"], f"it says what was expected: {result['stderr']!r}")
+
+
+@case
+def finds_surplus_bytes():
+    with FaultyServer(after(100, lambda _, data: data + b"x")) as server:
+        result = load(server.address, "--connections", "5", "--duration", "10s", code=1)
+    check_equal(result["errors"]["wrong_replies"], 5, "wrong replies")
+
+
+@case
+def finds_a_wrong_time():
+    def answer(_, data):
+        return b"[Thu Apr 20 12:00:61 2017] " + data
+
+    with FaultyServer(answer) as server:
+        result = load(server.address, "--protocol", "line", "--connections", "1", code=1)
+    check("expected a time" in result["stderr"], f"it says what was expected: {result['stderr']!r}")
+
+
+@case
+def finds_an_early_end():
+    with FaultyServer(after(100, lambda *_: None)) as server:
+        result = load(server.address, "--connections", "5", "--duration", "10s", code=1)
+    check_equal(result["errors"]["closed_early"], 5, "closed early")
+    check_equal(result["errors"]["unanswered"], 5, "unanswered")
+
+
+@case
+def finds_a_reset():
+    def reset(connection, _):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with FaultyServer(after(100, reset)) as server:
+        result = load(server.address, "--connections", "5", "--duration", "10s", code=1)
+    check_equal(result["errors"]["closed_early"], 5, "closed early")
+    check("reset" in result["stderr"], f"it says how: {result['stderr']!r}")
+
+
+@case
+def gives_up_when_nothing_moves():
+    with FaultyServer(after(100, lambda *_: b"")) as server:
+        result = load(server.address, "--connections", "5", "--duration", "1h", "--timeout", "300ms", code=1)
+    check_equal(result["errors"]["unanswered"], 5, "unanswered")
+    check("nothing moved" in result["stderr"], f"it says why: {result['stderr']!r}")
+
+
+@case
+def nobody_listens():
+    with socket.socket() as bound:  # bound, so that nobody else takes the port, but not listening
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        result = load(address, code=1)
+        check(result["errors"]["connect_failed"] > 0, "connections that failed")
+        check_refusal(run("load", address), 1, address, "refused")
+
+
+@case
+def interrupted_it_waits_for_its_replies_and_tells():
+    with Server() as server:
+        loading = subprocess.Popen([GEARBOX, "load", server.address, "--duration", "1h", "--progress", "--json"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        check(select.select([loading.stderr], [], [], PATIENCE_S)[0], "a progress line")
+        loading.send_signal(signal.SIGINT)
+        output, _ = loading.communicate(timeout=PATIENCE_S)
+    check_equal(loading.returncode, 0, "exit code")
+    result = json.loads(output)
+    check(result["interrupted"] and result["ok"], f"interrupted, all right: {result}")
+    check_equal(result["sent"], result["messages"], "messages")
+
+
+@case
+def more_connections_than_descriptors():
+    def few_descriptors():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+
+    check_refusal(run("load", "127.0.0.1:1", "--connections", "1000", before_exec=few_descriptors), 2, "1000", "256")
+
+
+@case
+def refuses_what_makes_no_sense():
+    for arguments, word in ((("127.0.0.1:1", "--reconnect"), "--messages-per-connection"),
+                            (("127.0.0.1:1", "127.0.0.1:2"), "127.0.0.1:2"),
+                            (("127.0.0.1:1", "--size", "0"), "size"),
+                            (("127.0.0.1:1", "--protocol", "ecko"), "ecko"),
+                            (("127.0.0.1",), "127.0.0.1")):
+        check_refusal(run("load", *arguments), 2, word)
+    check_refusal(run("load", "name.invalid:1"), 1, "name.invalid")
+
+
+if __name__ == "__main__":
+    os.environ["LC_ALL"] = "C"
+    main()

@@ -1,0 +1,311 @@
+/* Step by step on the simulated kernel: one scripted fault, and exactly what follows from it. */
+#include "probe.h"
+
+#include <errno.h>
+
+static void script(struct probe *probe, enum sim_call call, int result)
+{
+	sim_script(
+		probe->rig->sim, probe->stream.endpoint.fd, call, (struct sim_outcome){ .result = result });
+}
+
+static void check_script_used(struct probe *probe, enum sim_call call)
+{
+	CHECK_INT(sim_script_left(probe->rig->sim, probe->stream.endpoint.fd, call), 0);
+}
+
+static void check_echo(struct rig *rig, struct probe *probe, struct rig_peer *peer, size_t size)
+{
+	probe->echo = true;
+	peer_send(peer, size);
+	UNTIL(rig, peer->got.size == peer->sent);
+	CHECK_PATTERN(peer->got.data, peer->got.size, 0);
+}
+
+STEP_TEST_BOTH(partial_reads_arrive_in_order)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	for (int i = 1; i <= 5; i++)
+		script(probe, SIM_RECV, i);
+	peer_send(peer, 100);
+	UNTIL(rig, probe->got.size == 100);
+	CHECK_INT(probe->inputs, 6); /* 1 + 2 + 3 + 4 + 5, then the other 85 */
+	CHECK_PATTERN(probe->got.data, probe->got.size, 0);
+	check_script_used(probe, SIM_RECV);
+	probe_close(probe);
+}
+
+STEP_TEST_BOTH(short_sends_are_resumed_exactly)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	for (int i = 1; i <= 5; i++)
+		script(probe, SIM_SEND, i);
+	probe_send(probe, 3000);
+	UNTIL(rig, peer->got.size == 3000);
+	CHECK_PATTERN(peer->got.data, peer->got.size, 0);
+	UNTIL(rig, !probe->flush_pending);
+	check_script_used(probe, SIM_SEND);
+	probe_close(probe);
+}
+
+STEP_TEST_BOTH(a_receive_that_would_block_is_tried_again)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	for (unsigned i = 0; i < 3; i++)
+		script(probe, SIM_RECV, -EAGAIN);
+	check_echo(rig, probe, peer, 500);
+	check_script_used(probe, SIM_RECV);
+	CHECK_INT(probe->ends, 0);
+	probe_close(probe);
+}
+
+STEP_TEST_BOTH(a_send_that_would_block_is_tried_again)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	for (unsigned i = 0; i < 3; i++)
+		script(probe, SIM_SEND, -EAGAIN);
+	check_echo(rig, probe, peer, 500);
+	check_script_used(probe, SIM_SEND);
+	CHECK_INT(probe->output_error, 0);
+	probe_close(probe);
+}
+
+STEP_TEST_BOTH(an_interrupted_call_is_no_error)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	script(probe, SIM_RECV, -EINTR);
+	script(probe, SIM_SEND, -EINTR);
+	check_echo(rig, probe, peer, 500);
+	check_script_used(probe, SIM_RECV);
+	check_script_used(probe, SIM_SEND);
+	probe_close(probe);
+}
+
+STEP_TEST_BOTH(an_error_of_a_receive_is_handed_on)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	script(probe, SIM_RECV, -ETIMEDOUT);
+	peer_send(peer, 10);
+	UNTIL(rig, probe->ends);
+	CHECK_INT(probe->end_error, -ETIMEDOUT);
+	rig_rest(rig);
+	probe_close(probe);
+}
+
+STEP_TEST_BOTH(an_error_of_a_send_is_handed_on)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	probe_stop(probe);
+	rig_settle(rig);
+	script(probe, SIM_SEND, 10);
+	script(probe, SIM_SEND, -EHOSTUNREACH);
+	probe_queue(probe, 100);
+	probe_flush(probe);
+	UNTIL(rig, probe->output_error);
+	CHECK_INT(probe->output_error, -EHOSTUNREACH);
+	rig_rest(rig);
+	probe_close(probe);
+}
+
+static void script_accept(struct rig *rig, struct listener *listener, int result)
+{
+	sim_script(rig->sim, listener->endpoint.fd, SIM_ACCEPT, (struct sim_outcome){ .result = result });
+}
+
+/* Those concern one connection, or nobody: the next one is accepted, and nothing is reported. */
+STEP_TEST_BOTH(passing_accept_errors_are_passed_over)
+{
+	struct sockaddr_in address;
+	struct listener *listener = listener_open(rig, rig_listen(rig, &address));
+
+	listener_start(listener);
+	rig_settle(rig);
+	script_accept(rig, listener, -EINTR);
+	script_accept(rig, listener, -ECONNABORTED); /* takes the first client with it */
+	script_accept(rig, listener, -EPROTO);       /* the second */
+	for (unsigned i = 0; i < 4; i++)
+		rig_connect(rig, &address);
+	UNTIL(rig, listener->count == 2);
+	rig_rest(rig);
+	CHECK_INT(listener->broken, 0);
+	CHECK_INT(listener->exhausted, 0);
+	CHECK_INT(sim_script_left(rig->sim, listener->endpoint.fd, SIM_ACCEPT), 0);
+	listener_close(listener);
+}
+
+STEP_TEST_BOTH(running_out_of_descriptors_is_told_once_per_try)
+{
+	struct sockaddr_in address;
+	struct listener *listener = listener_open(rig, rig_listen(rig, &address));
+	const int errors[] = { -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM };
+
+	listener_start(listener);
+	rig_settle(rig);
+	for (unsigned i = 0; i < gb__countof(errors); i++)
+		script_accept(rig, listener, errors[i]);
+	rig_connect(rig, &address);
+	for (unsigned i = 1; i <= gb__countof(errors); i++) {
+		UNTIL(rig, listener->exhausted == i);
+		rig_rest(rig);
+		CHECK_INT(listener->exhausted, i);
+		CHECK_INT(listener->count, 0);
+		listener_start(listener);
+	}
+	UNTIL(rig, listener->count == 1);
+	listener_close(listener);
+}
+
+/* ---- completions ---- */
+
+/* Only MORE tells whether a multishot receive goes on; without it, it is started again. */
+STEP_TEST(a_multishot_receive_that_ends_early_is_started_again, sim_proactor)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+	uint64_t receives;
+
+	rig_settle(rig);
+	receives = rig->engine->stats.receives;
+	CHECK_INT(receives, 1);
+	sim_script(rig->sim, probe->stream.endpoint.fd, SIM_RECV,
+		(struct sim_outcome){ .result = 10, .last = true });
+	peer_send(peer, 1000);
+	UNTIL(rig, probe->got.size == 1000);
+	CHECK_PATTERN(probe->got.data, probe->got.size, 0);
+	CHECK_INT(rig->engine->stats.receives, receives + 1);
+	peer_send(peer, 1000);
+	UNTIL(rig, probe->got.size == 2000);
+	CHECK_INT(rig->engine->stats.receives, receives + 1); /* that one goes on */
+	probe_close(probe);
+}
+
+STEP_TEST(a_multishot_accept_that_ends_early_is_started_again, sim_proactor)
+{
+	struct sockaddr_in address;
+	struct listener *listener = listener_open(rig, rig_listen(rig, &address));
+
+	listener_start(listener);
+	sim_script(rig->sim, listener->endpoint.fd, SIM_ACCEPT, (struct sim_outcome){ .last = true });
+	for (unsigned i = 0; i < 5; i++)
+		rig_connect(rig, &address);
+	UNTIL(rig, listener->count == 5);
+	CHECK_INT(rig->engine->stats.accepts, 2);
+	listener_close(listener);
+}
+
+/* No buffer: parked, started again, nothing lost, and no storm of attempts. */
+STEP_TEST(a_starved_receive_goes_on, sim_proactor)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	for (unsigned i = 0; i < 3; i++)
+		script(probe, SIM_RECV, -ENOBUFS);
+	peer_send(peer, 5000);
+	UNTIL(rig, probe->got.size == 5000);
+	CHECK_PATTERN(probe->got.data, probe->got.size, 0);
+	CHECK_INT(rig->engine->stats.starved, 3);
+	rig_rest(rig);
+	CHECK_INT(probe->ends, 0);
+	probe_close(probe);
+}
+
+/* The send's completion is late; meanwhile more is queued and input goes on. */
+STEP_TEST(output_queued_during_a_send_follows_it, sim_proactor)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	rig_settle(rig);
+	sim_script(rig->sim, probe->stream.endpoint.fd, SIM_SEND,
+		(struct sim_outcome){ .result = 700, .held = 30 });
+	probe_send(probe, 1000);
+	rig->engine->ops->wait(rig->engine, 0);
+	for (unsigned i = 0; i < 5; i++) {
+		probe_send(probe, 1000);
+		peer_send_some(peer, 100);
+		rig->waiting = true;
+		rig->engine->ops->wait(rig->engine, 0);
+		rig->waiting = false;
+	}
+	CHECK_INT(probe->outputs, 0);
+	CHECK_INT(rig->engine->stats.sends, 1);
+	CHECK(probe->got.size > 0);
+	UNTIL(rig, peer->got.size == 6000 && !probe->flush_pending);
+	CHECK_PATTERN(peer->got.data, peer->got.size, 0);
+	probe_close(probe);
+}
+
+/* Cancelled too late: what the operation brought all the same is delivered. */
+STEP_TEST(a_cancelled_receive_that_succeeded_is_delivered, sim_proactor)
+{
+	struct sim_profile late = sim_profile_calm;
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	rig_settle(rig);
+	late.cancel_late = 1000;
+	sim_kernel_set_profile(rig->sim, &late);
+	for (unsigned i = 1; i <= 20; i++) {
+		peer_send_some(peer, 50);
+		sim_turn(rig->sim);
+		probe_stop(probe);
+		rig_step(rig);
+		probe_start(probe);
+	}
+	UNTIL(rig, probe->got.size == 1000);
+	CHECK_PATTERN(probe->got.data, probe->got.size, 0);
+	probe_close(probe);
+}
+
+STEP_TEST(a_connection_accepted_while_detaching_is_handed_over, sim_proactor)
+{
+	struct sim_profile late = sim_profile_calm;
+	struct sockaddr_in address;
+	struct listener *listener = listener_open(rig, rig_listen(rig, &address));
+
+	listener_start(listener);
+	rig_settle(rig);
+	late.cancel_late = 1000;
+	sim_kernel_set_profile(rig->sim, &late);
+	rig_connect(rig, &address);
+	listener->detaching = true;
+	CHECK_INT(rig->engine->ops->detach(rig->engine, &listener->endpoint), 1);
+	UNTIL(rig, listener->detacheds);
+	CHECK_INT(listener->count, 1);
+	rig->os->ops->close(rig->os, listener_take(listener));
+	rig->os->ops->close(rig->os, listener->endpoint.fd);
+	free(listener);
+}
+
+/* A completion for an operation whose endpoint is long gone: ignored, whatever took its slot. */
+STEP_TEST(stray_completions_are_ignored, sim_proactor)
+{
+	struct sim_profile profile = sim_profile_calm;
+
+	profile.stray = 1000;
+	sim_kernel_set_profile(rig->sim, &profile);
+	for (unsigned turn = 0; turn < 10; turn++) {
+		struct rig_peer *peer;
+		struct probe *probe = probe_pair(rig, &peer);
+
+		check_echo(rig, probe, peer, 2000);
+		CHECK_INT(probe->ends, 0);
+		probe_close(probe);
+		peer_close(peer);
+	}
+}
