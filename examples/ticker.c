@@ -37,7 +37,7 @@ static const struct gb_service ticker = { GB_SERVICE_INIT, .name = "ticker", .on
 
 static void on_signal(int number)
 {
-	gb_server_stop(server);
+	gb_server_stop(server); /* NOLINT(bugprone-signal-handler): it is async-signal-safe */
 }
 
 int main(int argc, char **argv)

@@ -57,7 +57,7 @@ void sim_kernel_destroy(struct sim_kernel *kernel)
 			sim_fail(kernel, "descriptor %d is still open at the end", kernel->fds[i]->fd);
 	if (kernel->pollers || kernel->rings)
 		sim_fail(kernel, "%u pollers and %u rings are left at the end", kernel->pollers,
-		        kernel->rings);
+			kernel->rings);
 	/* Clients that the test did not close; their handles are for a leak checker to find. */
 	while ((socket = first_held(kernel)))
 		sim_socket_let_go(socket);
@@ -125,7 +125,7 @@ void sim_fail(const struct sim_kernel *kernel, const char *format, ...)
 	vfprintf(stderr, format, arguments);
 	va_end(arguments);
 	fprintf(stderr, " (kernel seed %#llx, turn %llu; SIM_TRACE=1 shows every step)\n",
-	        (unsigned long long)kernel->seed, (unsigned long long)kernel->turns);
+		(unsigned long long)kernel->seed, (unsigned long long)kernel->turns);
 	abort();
 }
 
@@ -213,7 +213,7 @@ static int wait_returns(struct sim_kernel *kernel, int result)
 		kernel->idle_waits = 0;
 	} else if (++kernel->idle_waits > SIM_IDLE_WAITS_MAX) {
 		sim_fail(kernel, "%u waits returned in a row and nothing moved: somebody spins",
-		        SIM_IDLE_WAITS_MAX);
+			SIM_IDLE_WAITS_MAX);
 	}
 	return result;
 }
@@ -227,7 +227,7 @@ static uint64_t next_deadline(const struct sim_kernel *kernel, uint64_t deadline
 }
 
 int sim_wait(struct sim_kernel *kernel, sim_collect_cb collect, void *self, void *ret, unsigned max,
-        int64_t timeout_ns)
+	int64_t timeout_ns)
 {
 	uint64_t deadline = timeout_ns < 0 ? UINT64_MAX : kernel->now_ns + (uint64_t)timeout_ns;
 

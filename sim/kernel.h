@@ -77,6 +77,6 @@ uint64_t sim_random(struct sim_kernel *kernel, uint64_t bound);
 
 /** Report a broken rule with the seed and abort. */
 _Noreturn void sim_fail(const struct sim_kernel *kernel, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 
 #endif

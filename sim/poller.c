@@ -87,6 +87,8 @@ static int modify(struct gb__poller *poller, int fd, unsigned ready, uint64_t to
 	sim_fd_get(poller->kernel, fd, "poller modify");
 	if (!known)
 		sim_fail(poller->kernel, "poller modify of descriptor %d, which it does not know", fd);
+	if ((known->ready | ready) & GB__READY_EXCLUSIVE) /* epoll_ctl(2): EINVAL */
+		sim_fail(poller->kernel, "poller modify of descriptor %d, which waits exclusively", fd);
 	sim_trace(poller->kernel, "modify(%d, %#x)", fd, ready);
 	known->ready = ready;
 	known->token = token;
@@ -148,7 +150,7 @@ static int collect(void *self, void *ret, unsigned max, bool *ret_held)
 		shuffle(kernel, events, count);
 	for (unsigned i = 0; i < count; i++)
 		sim_trace(kernel, "ready %#x, token %#llx", events[i].ready,
-		        (unsigned long long)events[i].token);
+			(unsigned long long)events[i].token);
 	return (int)count;
 }
 

@@ -112,7 +112,7 @@ void sim_fd_close(struct sim_socket *socket)
 
 	if (socket->operations)
 		sim_fail(kernel, "close of descriptor %d with %u operations in flight", socket->fd,
-		        socket->operations);
+			socket->operations);
 	if (socket->pollers)
 		sim_fail(kernel, "close of descriptor %d while a poller knows it", socket->fd);
 	kernel->fds[socket->fd - SIM_FD_FIRST] = NULL;
@@ -268,7 +268,7 @@ bool sim_socket_pumpable(const struct sim_socket *socket)
 		const struct sim_socket *listener = sim_listener_find(socket->kernel, socket->target_port);
 
 		return !listener || socket->scripts[SIM_CONNECT].count ||
-		        listener->queued < listener->backlog;
+			listener->queued < listener->backlog;
 	}
 	if (!socket->connected || socket->dead || !peer)
 		return false;

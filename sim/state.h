@@ -92,7 +92,7 @@ struct sim_kernel {
 void *sim_alloc(size_t size); /* zeroed; plain malloc, so that injected failures meet the tested code alone */
 struct sim_kernel *sim_kernel_of(struct gb__os *os);
 void sim_trace(const struct sim_kernel *kernel, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
+	__attribute__((format(printf, 2, 3)));
 /** The world changed: the wait that comes back next is not idle. */
 static inline void sim_moved(struct sim_kernel *kernel)
 {
@@ -104,7 +104,7 @@ size_t sim_part(struct sim_kernel *kernel, unsigned thousandths, size_t size);
 /** The wait of pollers and rings. `collect` says what is ready and whether something is held back. */
 typedef int (*sim_collect_cb)(void *self, void *ret, unsigned max, bool *ret_held);
 int sim_wait(struct sim_kernel *kernel, sim_collect_cb collect, void *self, void *ret, unsigned max,
-        int64_t timeout_ns);
+	int64_t timeout_ns);
 
 /* socket.c */
 struct sim_socket *sim_socket_create(struct sim_kernel *kernel, enum sim_kind kind);
@@ -135,7 +135,7 @@ struct sim_outcome sim_script_next(struct sim_socket *socket, enum sim_call call
 int sim_stream_accept(struct sim_socket *listener, struct sim_outcome outcome);
 ssize_t sim_stream_recv(struct sim_socket *socket, void *data, size_t size, struct sim_outcome outcome);
 ssize_t sim_stream_sendv(
-        struct sim_socket *socket, const struct iovec *parts, size_t count, struct sim_outcome outcome);
+	struct sim_socket *socket, const struct iovec *parts, size_t count, struct sim_outcome outcome);
 int sim_stream_connect(struct sim_socket *socket, const struct sockaddr *address, socklen_t size);
 int sim_stream_connect_result(struct sim_socket *socket);
 

@@ -104,7 +104,7 @@ ssize_t sim_stream_recv(struct sim_socket *socket, void *data, size_t size, stru
 }
 
 ssize_t sim_stream_sendv(
-        struct sim_socket *socket, const struct iovec *parts, size_t count, struct sim_outcome outcome)
+	struct sim_socket *socket, const struct iovec *parts, size_t count, struct sim_outcome outcome)
 {
 	struct sim_kernel *kernel = socket->kernel;
 	int error = socket->error;
@@ -163,6 +163,6 @@ int sim_stream_connect_result(struct sim_socket *socket)
 {
 	if (!socket->connect_decided)
 		sim_fail(socket->kernel, "the result of a connect that is not decided (descriptor %d)",
-		        socket->fd);
+			socket->fd);
 	return -socket->connect_error;
 }

@@ -151,7 +151,7 @@ static void tighten(const char *root, const char *folder, const struct limit *li
 {
 	uint64_t max = limit->max_file ? read_limit(root, folder, limit->max_file) : read_quota(root, folder);
 
-	if (max >= *limit->max) /* unknown is the largest of all */
+	if (max >= *limit->max)
 		return;
 	*limit->max = max;
 	if (limit->now)
@@ -160,6 +160,8 @@ static void tighten(const char *root, const char *folder, const struct limit *li
 
 static void walk_up(const char *root, char *path, size_t mount, const struct limit *limit)
 {
+	if (*limit->max == FACT_UNKNOWN) /* what no group of the hierarchy has a file for is not limited */
+		*limit->max = FACT_UNLIMITED;
 	for (;;) {
 		char *slash;
 

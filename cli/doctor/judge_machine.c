@@ -62,7 +62,7 @@ static void judge_stack(const struct facts *facts, struct diagnosis *diagnosis)
 			"vm.overcommit_memory=2 counts stacks in full: take --model thread,stack=64KiB");
 		return;
 	}
-	finding_judge(finding, VERDICT_OK, "address space; only what is touched is memory");
+	finding_judge(finding, VERDICT_OK, "address space, not memory");
 }
 
 void judge_threads(const struct facts *facts, struct diagnosis *diagnosis)
@@ -89,5 +89,5 @@ void judge_threads(const struct facts *facts, struct diagnosis *diagnosis)
 				    "no setting makes so many threads fit into this memory"),
 			"take an event model instead: --model multi-reactor");
 	}
-	finding_judge(finding, VERDICT_OK, "an estimate, measured here");
+	finding_judge(finding, VERDICT_OK, "estimate");
 }

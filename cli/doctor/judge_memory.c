@@ -43,7 +43,7 @@ static void judge_connections(const struct facts *facts, struct diagnosis *diagn
 		if (bytes <= left)
 			continue;
 		finding_judge(finding, grouped ? VERDICT_LIMITS : VERDICT_CANNOT,
-			"an estimate, measured here: %s connections need %s, %s are left",
+			"estimate: %s connections need %s, %s are left",
 			format_count(connections, count), need, format_bytes(left, have));
 		change_text(diagnosis_change(diagnosis, connections, finding, NULL,
 				    "idle connections in the kernel, the server's own memory and data not counted"),
@@ -53,7 +53,7 @@ static void judge_connections(const struct facts *facts, struct diagnosis *diagn
 	if (finding->verdict == VERDICT_OK && diagnosis->target_count > 0) {
 		uint64_t most = diagnosis->targets[diagnosis->target_count - 1];
 
-		finding_judge(finding, VERDICT_OK, "an estimate, measured here: %s for %s; data and the server on top",
+		finding_judge(finding, VERDICT_OK, "estimate: %s for %s; data and server on top",
 			format_bytes(most * facts->connection_bytes, need), format_count(most, count));
 	}
 }
@@ -85,9 +85,9 @@ void judge_memory(const struct facts *facts, struct diagnosis *diagnosis)
 {
 	char total[FORMAT_MAX], available[FORMAT_MAX];
 
-	diagnosis_add(diagnosis, GROUP, "memory", "of the machine", "%s, %s left",
-		format_bytes(facts->memory_bytes, total),
-		format_bytes(facts->memory_available_bytes, available));
+	diagnosis_add(diagnosis, GROUP, "memory", "left", "%s of %s",
+		format_bytes(facts->memory_available_bytes, available),
+		format_bytes(facts->memory_bytes, total));
 	judge_cgroup(facts, diagnosis);
 	judge_connections(facts, diagnosis);
 	judge_under_way(facts, diagnosis);

@@ -24,7 +24,7 @@ static void judge_migration(const struct facts *facts, struct diagnosis *diagnos
 {
 	char text[FORMAT_MAX];
 	struct finding *finding = diagnosis_add(diagnosis, "accepting", "net.ipv4.tcp_migrate_req",
-		"moving queued ones (tcp_migrate_req)", "%s",
+		"queues that move (tcp_migrate_req)", "%s",
 		facts->migrate_req == FACT_UNKNOWN ? "not there" : format_count(facts->migrate_req, text));
 
 	if (facts->migrate_req == FACT_UNKNOWN) {
@@ -82,13 +82,13 @@ static void judge_buffer(struct diagnosis *diagnosis, const char *key, const cha
 	uint64_t max)
 {
 	char first[FORMAT_MAX], second[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(diagnosis, "buffers", key, label, "%s, at most %s",
+	struct finding *finding = diagnosis_add(diagnosis, "buffers", key, label, "%s to %s",
 		format_bytes(normal, first), format_bytes(max, second));
 
 	if (max >= FACT_UNLIMITED)
 		return;
 	finding_judge(finding, max < BUFFER_GOOD ? VERDICT_LIMITS : VERDICT_OK,
-		"a connection moves at most %.0f Mbit/s over a round trip of %u ms",
+		"at most %.0f Mbit/s over a round trip of %u ms",
 		(double)max * 8 / ROUND_TRIP_MS / 1000, ROUND_TRIP_MS);
 	if (max < BUFFER_GOOD)
 		change_text(diagnosis_change(diagnosis, 0, finding, "long distances",
@@ -98,13 +98,14 @@ static void judge_buffer(struct diagnosis *diagnosis, const char *key, const cha
 			(unsigned long long)BUFFER_GOOD * 4);
 }
 
-static void judge_buffer_bound(struct diagnosis *diagnosis, const char *key, const char *label, uint64_t max)
+static void judge_buffer_bound(struct diagnosis *diagnosis, const char *key, const char *label, const char *flag,
+	uint64_t max)
 {
 	char text[FORMAT_MAX];
 	struct finding *finding =
-		diagnosis_add(diagnosis, "buffers", key, label, "at most %s", format_bytes(max, text));
+		diagnosis_add(diagnosis, "buffers", key, label, "%s", format_bytes(max, text));
 
-	finding_judge(finding, VERDICT_OK, "cuts what --sndbuf and --rcvbuf ask for");
+	finding_judge(finding, VERDICT_OK, "%s is cut to this", flag);
 }
 
 void judge_network(const struct facts *facts, struct diagnosis *diagnosis)
@@ -116,6 +117,8 @@ void judge_network(const struct facts *facts, struct diagnosis *diagnosis)
 		facts->tcp_rmem_max);
 	judge_buffer(diagnosis, "net.ipv4.tcp_wmem", "sending (tcp_wmem)", facts->tcp_wmem_default,
 		facts->tcp_wmem_max);
-	judge_buffer_bound(diagnosis, "net.core.rmem_max", "receiving, set by hand (rmem_max)", facts->rmem_max);
-	judge_buffer_bound(diagnosis, "net.core.wmem_max", "sending, set by hand (wmem_max)", facts->wmem_max);
+	judge_buffer_bound(diagnosis, "net.core.rmem_max", "receiving, at most (rmem_max)", "--rcvbuf",
+		facts->rmem_max);
+	judge_buffer_bound(diagnosis, "net.core.wmem_max", "sending, at most (wmem_max)", "--sndbuf",
+		facts->wmem_max);
 }

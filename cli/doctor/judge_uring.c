@@ -37,7 +37,7 @@ static void explain(
 
 	if (uring->signal_number == SIGSYS) {
 		finding_judge(finding, VERDICT_CANNOT, "a seccomp filter kills whoever asks for it");
-		change = "add @io-event and io_uring_setup, io_uring_enter, io_uring_register to SystemCallFilter=";
+		change = "SystemCallFilter=io_uring_setup io_uring_enter io_uring_register, in the unit";
 	} else if (uring->code == -EINTR) {
 		finding_judge(finding, VERDICT_CANNOT, "the attempt was ended by signal %d", uring->signal_number);
 	} else if (facts->uring_disabled == 2 || (facts->uring_disabled == 1 && uring->code == -EPERM)) {
@@ -94,7 +94,7 @@ void judge_uring(const struct facts *facts, const struct uring_probe *uring, str
 		format_bytes(facts->memlock_bytes, text));
 	if (facts->memlock_bytes < FACT_UNLIMITED && facts->privileged != 1)
 		finding_judge(finding, VERDICT_OK,
-			"bounds zero-copy sends under way; before Linux 5.12 rings as well");
+			"bounds zero-copy sends under way");
 	if (uring->code == 0)
 		judge_features(uring->features, diagnosis);
 }

@@ -1,6 +1,6 @@
 #include "doctor/memory.h"
+#include "doctor/loopback.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -56,31 +56,20 @@ struct field {
 
 static bool field_open(struct field *field)
 {
-	socklen_t size = sizeof(field->address);
-
-	field->address = (struct sockaddr_in){ .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	field->count = 0;
 	field->set = epoll_create1(EPOLL_CLOEXEC);
-	field->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return field->set >= 0 && field->listener >= 0 &&
-		bind(field->listener, (struct sockaddr *)&field->address, size) == 0 &&
-		listen(field->listener, 16) == 0 &&
-		getsockname(field->listener, (struct sockaddr *)&field->address, &size) == 0;
+	field->listener = loopback_listen(16, &field->address);
+	return field->set >= 0 && field->listener >= 0;
 }
 
 static bool field_add(struct field *field)
 {
 	struct epoll_event event = { .events = EPOLLIN };
-	const struct linger reset = { .l_onoff = 1 };
-	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
+	int client = loopback_connect(&field->address), accepted;
 
 	if (client < 0)
 		return false;
 	field->ends[field->count++] = client;
-	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	if (connect(client, (struct sockaddr *)&field->address, sizeof(field->address)) < 0)
-		return false;
 	accepted = accept4(field->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (accepted < 0)
 		return false;

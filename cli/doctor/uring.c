@@ -3,10 +3,10 @@
  * the rest as they are. A filter of a container answers EPERM or ENOSYS, one of systemd kills: hence a child.
  */
 #include "doctor/uring.h"
+#include "doctor/loopback.h"
 
 #include <errno.h>
 #include <liburing.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -145,23 +145,6 @@ static void try_receive(struct io_uring *ring, unsigned *features)
 }
 
 /* Zero-copy exists for internet sockets only: a connection over loopback. */
-static bool connect_loopback(int *pair)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	pair[1] = -1;
-	if (listener >= 0 && pair[0] >= 0 && bind(listener, (struct sockaddr *)&address, size) == 0 &&
-		listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&address, &size) == 0 &&
-		connect(pair[0], (struct sockaddr *)&address, size) == 0)
-		pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	if (listener >= 0)
-		close(listener);
-	return pair[1] >= 0;
-}
-
 static void try_send_zerocopy(struct io_uring *ring, unsigned *features)
 {
 	static const char bytes[64];
@@ -169,16 +152,15 @@ static void try_send_zerocopy(struct io_uring *ring, unsigned *features)
 	struct io_uring_cqe result;
 	int pair[2];
 
-	if (connect_loopback(pair)) {
-		operation = io_uring_get_sqe(ring);
-		io_uring_prep_send_zc(operation, pair[0], bytes, sizeof(bytes), MSG_NOSIGNAL, 0);
-		if (submit(ring, operation, TOKEN_SEND) && next(ring, TOKEN_SEND, PATIENCE_SECONDS, &result) &&
-			result.res == (int)sizeof(bytes))
-			*features |= URING_SEND_ZEROCOPY;
-	}
-	for (size_t i = 0; i < 2; i++)
-		if (pair[i] >= 0)
-			close(pair[i]);
+	if (loopback_pair(pair) < 0)
+		return;
+	operation = io_uring_get_sqe(ring);
+	io_uring_prep_send_zc(operation, pair[0], bytes, sizeof(bytes), MSG_NOSIGNAL, 0);
+	if (submit(ring, operation, TOKEN_SEND) && next(ring, TOKEN_SEND, PATIENCE_SECONDS, &result) &&
+		result.res == (int)sizeof(bytes))
+		*features |= URING_SEND_ZEROCOPY;
+	close(pair[0]);
+	close(pair[1]);
 }
 
 /* One ring wakes another. */

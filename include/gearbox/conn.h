@@ -2,7 +2,8 @@
  * A connection, as its handler sees it.
  *
  * Every function here is for the connection's own worker (its callbacks, timers and posted tasks),
- * except where it says otherwise. Rules of lifetime are collected in docs/lifetimes.md.
+ * except where it says otherwise. Under compute=threads `on_message` runs on a pool thread, and there, too,
+ * all of them may be called with the `conn` that it was given: what it sends leaves when it has returned. Rules of lifetime are collected in docs/lifetimes.md.
  */
 #ifndef GEARBOX_CONN_H
 #define GEARBOX_CONN_H
@@ -104,6 +105,12 @@ GB_API void gb_conn_abort(struct gb_conn *conn);
  */
 GB_API void gb_conn_pause(struct gb_conn *conn);
 GB_API void gb_conn_resume(struct gb_conn *conn);
+
+/**
+ * Whether the work of this handler is in vain: the connection is closing, or, in a compute pool, has ended
+ * meanwhile. For handlers that compute for long.
+ */
+GB_API bool gb_conn_cancelled(const struct gb_conn *conn);
 
 /** Bytes queued and not yet taken by the kernel. */
 GB_API size_t gb_conn_output_size(const struct gb_conn *conn);

@@ -18,7 +18,7 @@ struct gb_preset {
 };
 
 /**
- * The preset after `preset` (NULL: the first) among those that this version runs, or NULL after the last.
+ * The preset after `preset` (NULL: the first), or NULL after the last.
  *
  * Static storage. Thread: any.
  */

@@ -2,6 +2,7 @@
 #ifndef GEARBOX_TYPES_H
 #define GEARBOX_TYPES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -101,6 +101,21 @@ int gb__output_append_shared(struct gb__output *output, struct gb__pool *pool, s
 	return 0;
 }
 
+void gb__output_splice(struct gb__output *output, struct gb__output *from)
+{
+	if (!from->tail)
+		return;
+	if (output->tail) {
+		struct gb__chunk *head = output->tail->next;
+
+		output->tail->next = from->tail->next;
+		from->tail->next = head;
+	}
+	output->tail = from->tail;
+	output->bytes += from->bytes;
+	*from = (struct gb__output){ 0 };
+}
+
 unsigned gb__output_vector(const struct gb__output *output, struct iovec *ret_parts, unsigned max)
 {
 	struct gb__chunk *chunk;

@@ -123,6 +123,32 @@ void gb__chunk_destroy(struct gb__pool *pool, struct gb__chunk *chunk)
 	gb__free(chunk);
 }
 
+void gb__pool_lend(struct gb__pool *pool, struct gb__pool *to)
+{
+	struct gb__chunk *chunk = gb__chunk_create(pool, 0);
+
+	if (!chunk)
+		return;
+	pool->in_use--;
+	to->in_use++;
+	gb__chunk_destroy(to, chunk);
+}
+
+void gb__pool_return(struct gb__pool *pool, struct gb__pool *from)
+{
+	for (unsigned i = 0; i < GB__POOL_CLASSES; i++) {
+		while (from->free[i]) {
+			struct gb__chunk *chunk = from->free[i];
+
+			from->free[i] = chunk->next;
+			pool->in_use++;
+			gb__chunk_destroy(pool, chunk);
+		}
+	}
+	pool->in_use += from->in_use;
+	*from = (struct gb__pool){ 0 };
+}
+
 size_t gb__chunk_fill(struct gb__chunk *chunk, const void *data, size_t size)
 {
 	size_t room = chunk->capacity > chunk->end ? chunk->capacity - chunk->end : 0;

@@ -87,8 +87,7 @@ static bool settle_lines(struct proactor *proactor)
 		endpoint = proactor->engine.slots[slot];
 		if ((uintptr_t)endpoint & 1u)
 			continue; /* left meanwhile */
-		if (gb__unlikely((endpoint->bits & END_HELD) &&
-			    gb__proactor_wants(endpoint, GB__WANT_INPUT) &&
+		if (gb__unlikely((endpoint->bits & END_HELD) && (endpoint->wants & GB__WANT_INPUT) &&
 			    endpoint->kind == GB__ENDPOINT_STREAM)) {
 			gb__proactor_end(proactor, (struct gb__stream *)endpoint, proactor->slots[slot].end);
 			told = true;
@@ -268,10 +267,11 @@ static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
 static void proactor_destroy(struct gb__engine *engine)
 {
 	struct proactor *proactor = (struct proactor *)engine;
-	bool own = engine->pid == getpid();
+	bool own;
 
-	if (!proactor)
+	if (!engine)
 		return;
+	own = engine->pid == getpid();
 	if (own && proactor->wakeup.generation) {
 		/* Its poll ends with the ring. */
 		proactor->wakeup.armed = 0;

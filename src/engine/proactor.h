@@ -90,11 +90,6 @@ struct proactor {
 	struct gb__completion completions[GB__PROACTOR_COMPLETIONS];
 };
 
-static inline bool gb__proactor_wants(const struct gb__endpoint *endpoint, unsigned what)
-{
-	return endpoint->wants & what;
-}
-
 /* proactor.c */
 
 /** Put a slot into line, unless it is. */

@@ -27,7 +27,7 @@ void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int 
 	endpoint->bits |= ENDED;
 	if (endpoint->bits & DETACHING)
 		return; /* a FIN is found again by whoever reads next, an error by whoever writes */
-	if (!gb__proactor_wants(endpoint, GB__WANT_INPUT)) {
+	if (!(endpoint->wants & GB__WANT_INPUT)) {
 		endpoint->bits |= END_HELD;
 		proactor->slots[endpoint->slot].end = error;
 		return;
@@ -105,7 +105,7 @@ static void poll_in_completed(struct proactor *proactor, struct gb__endpoint *en
 	endpoint->armed &= (uint8_t)~ARMED_IN;
 	if (endpoint->kind == GB__ENDPOINT_LISTENER || !proactor->buffer)
 		endpoint->bits &= (uint8_t)~VIA_POLL_IN; /* what polling stood in for is tried again */
-	else if (result >= 0 && gb__proactor_wants(endpoint, GB__WANT_INPUT))
+	else if (result >= 0 && (endpoint->wants & GB__WANT_INPUT))
 		read_now(proactor, (struct gb__stream *)endpoint);
 	conclude(proactor, slot, generation);
 }
@@ -131,7 +131,7 @@ static void accept_completed(
 		case GB__ACCEPT_RETRY:
 			break;
 		default:
-			if (gb__proactor_wants(listener, GB__WANT_INPUT))
+			if (listener->wants & GB__WANT_INPUT)
 				listener->ops->on_accept(listener, result);
 		}
 	}
@@ -193,8 +193,7 @@ static void connect_completed(struct proactor *proactor, struct gb__stream *stre
 
 	endpoint->armed &= (uint8_t)~ARMED_OUT;
 	if (result == -EINPROGRESS || result == -EALREADY || result == -EINTR)
-		endpoint->bits |=
-			VIA_POLL_OUT; /* it goes on without us: writable when decided (connect(2)) */
+		endpoint->bits |= VIA_POLL_OUT; /* it goes on without us (connect(2)) */
 	else if (result != -ECANCELED)
 		connect_decided(proactor, stream, result == -EISCONN ? 0 : result);
 	conclude(proactor, slot, generation);

@@ -152,10 +152,9 @@ void gb__proactor_settle_input(struct proactor *proactor, struct gb__endpoint *e
 	if (endpoint->armed & ARMED_CANCEL_IN)
 		return;
 	if (endpoint->armed & ARMED_IN) {
-		if (!gb__proactor_wants(endpoint, GB__WANT_INPUT))
+		if (!(endpoint->wants & GB__WANT_INPUT))
 			input_cancel(proactor, endpoint);
-	} else if (gb__proactor_wants(endpoint, GB__WANT_INPUT) &&
-		!(endpoint->bits & (CONNECTING | STARVED | ENDED))) {
+	} else if ((endpoint->wants & GB__WANT_INPUT) && !(endpoint->bits & (CONNECTING | STARVED | ENDED))) {
 		begun(proactor, endpoint, ARMED_IN, input_begin(proactor, endpoint));
 	}
 }
@@ -170,7 +169,7 @@ void gb__proactor_settle_output(struct proactor *proactor, struct gb__stream *st
 		/* Nobody takes back what he asked to send, but for leaving. */
 		if (endpoint->bits & DETACHING)
 			output_cancel(proactor, endpoint);
-	} else if (gb__proactor_wants(endpoint, GB__WANT_OUTPUT) ||
+	} else if ((endpoint->wants & GB__WANT_OUTPUT) ||
 		(endpoint->bits & (CONNECTING | DETACHING)) == CONNECTING) {
 		begun(proactor, endpoint, ARMED_OUT, output_begin(proactor, stream));
 	}

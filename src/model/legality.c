@@ -1,7 +1,6 @@
 /*
- * Two tables of predicates: what can never work, and what this version does not run yet (work that adds one
- * of those deletes its row, and nothing else changes here). What to take instead is not written down
- * anywhere: it is searched for among all models, by what would have to change.
+ * A table of predicates: what can never work. What to take instead is not written down anywhere: it is
+ * searched for among all models, by what would have to change.
  */
 #include "model/legality.h"
 
@@ -117,16 +116,6 @@ static const struct rule illegal[] = {
 	{ NULL },
 };
 
-static bool pool(const struct gb__model *m)
-{
-	return m->compute != GB__COMPUTE_INLINE;
-}
-
-static const struct rule not_yet[] = {
-	{ pool, "compute=threads is not in this version" },
-	{ NULL },
-};
-
 static const char *first_broken(const struct rule *rules, const struct gb__model *model)
 {
 	for (; rules->broken; rules++)
@@ -156,8 +145,7 @@ static const char *service_objection(const struct subject *subject)
 
 static bool passes(const struct subject *subject)
 {
-	return !first_broken(illegal, subject->model) && !first_broken(not_yet, subject->model) &&
-		!service_objection(subject);
+	return !first_broken(illegal, subject->model) && !service_objection(subject);
 }
 
 /*
@@ -274,9 +262,6 @@ int gb__model_check(const struct gb__model *model, struct gb_error *error)
 
 	if (why)
 		return refuse(&subject, -GB_EILLEGAL, "illegal model", why, error);
-	why = first_broken(not_yet, model);
-	if (why)
-		return refuse(&subject, -ENOTSUP, "model", why, error);
 	return 0;
 }
 

@@ -1,4 +1,4 @@
-/** Which models can work at all, which of them this version runs, and which suit a service. */
+/** Which models can work at all, and which suit a service. */
 #ifndef MODEL_LEGALITY_H
 #define MODEL_LEGALITY_H
 
@@ -10,15 +10,15 @@
 #include <stddef.h>
 
 /**
- * Whether a model can work and this version runs it.
+ * Whether a model can work.
  *
- * What the machine allows (io_uring refused, too few descriptors) is not looked at. Returns 0;
- * -GB_EILLEGAL or -ENOTSUP (legal, but not in this version), the text with the rule and the nearest
- * model that passes: fewest axes changed, then fewest of those that were typed.
+ * What the machine allows (io_uring refused, too few descriptors) is not looked at. Returns 0, or
+ * -GB_EILLEGAL, the text with the rule and the nearest model that passes: fewest axes changed, then fewest
+ * of those that were typed.
  */
 int gb__model_check(const struct gb__model *model, struct gb_error *error);
 
-/** gb__model_check's legality alone: whether no rule forbids it, be it in this version or not. */
+/** Whether no rule forbids it. */
 bool gb__model_legal(const struct gb__model *model);
 
 /**

@@ -257,11 +257,8 @@ static int run(struct program *program)
 		rc = prepare(program, &error);
 	if (rc == 0)
 		rc = walk(program, PASS_FILES, &error);
-	if (rc == 0) {
+	if (rc == 0)
 		rc = walk(program, PASS_FLAGS, &error);
-		if (rc == -ENOTSUP) /* of a flag: a model that this version does not run */
-			return fail(program, EXIT_WRONG_USAGE, &error);
-	}
 	if (rc == 0 && program->address_count == 0)
 		rc = gb_error_set(&error, -GB_EUSAGE,
 			"no address to serve on: write --listen HOST:PORT or --listen unix:PATH");

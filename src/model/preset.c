@@ -179,19 +179,8 @@ const struct gb_preset *gb__preset_find(const char *name)
 	return NULL;
 }
 
-static bool runs(const struct gb_preset *preset)
-{
-	struct gb__model model;
-	int rc = gb__model_parse(preset->axes, &model, NULL);
-
-	gb__assert(rc == 0);
-	return gb__model_check(&model, NULL) == 0;
-}
-
 const struct gb_preset *gb_preset_next(const struct gb_preset *preset)
 {
 	preset = preset ? preset + 1 : gb__presets;
-	while (preset->name && !runs(preset))
-		preset++;
 	return preset->name ? preset : NULL;
 }

@@ -3,6 +3,7 @@
  * engine of its own and never returns from here. SIGCHLD tells the parent of its end.
  */
 #include "model/crew.h"
+#include "model/offload.h"
 
 #include "base/alloc.h"
 #include "os/process.h"
@@ -48,7 +49,10 @@ _Noreturn static void child_main(
 			if (!(seat->crew->worker_roles & GB__WORKER_ACCEPTS) ||
 				(server->bindings[i].fds_count > 1 && j != seat->id))
 				close(server->bindings[i].fds[j]);
-	result = worker ? gb__seat_init_worker(seat, worker, &error)
+	/* From here on there may be threads, which fork would not have copied. */
+	result = gb__offload_start(server, &error);
+	if (result == 0)
+		result = worker ? gb__seat_init_worker(seat, worker, &error)
 			: gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
 	if (report_fd >= 0)
 		report(report_fd, &error);
@@ -57,6 +61,7 @@ _Noreturn static void child_main(
 		gb__signal_subscribe(SIGTERM, on_terminate, worker);
 		sigprocmask(SIG_SETMASK, signals, NULL);
 		gb__seat_run_worker(worker, handed);
+		gb__offload_stop(server);
 	} else if (handed.fd >= 0) {
 		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
 	}

@@ -7,6 +7,7 @@
  * crew to drain, and at the deadline to stop; it ends when nobody is left.
  */
 #include "model/crew.h"
+#include "model/offload.h"
 
 #include "os/signal.h"
 
@@ -181,11 +182,17 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 
 	if (server->bindings_count == 0)
 		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
-	/* Accepting begins once there is somebody to give to. */
+	if (server->model.unit == GB__UNIT_THREAD) {
+		result = gb__offload_start(server, error);
+		if (result < 0)
+			return result;
+	}
 	result = gb__worker_init(&run.chief, server, alone ? 0 : (unsigned)server->shared->slots_count - 1,
 		roles, slot, error);
-	if (result < 0)
+	if (result < 0) {
+		gb__offload_stop(server);
 		return result;
+	}
 	run.chief.on_turn = chief_turn;
 	server->chief = &run.chief;
 	result = wakeup_watch(&run, error);
@@ -202,6 +209,7 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	gb__signal_unsubscribe(run.child_signal);
 	wakeup_unwatch(&run);
 	gb__worker_end(&run.chief);
+	gb__offload_stop(server);
 	server->chief = NULL;
 	gb__crew_destroy(run.crew);
 	server->crew = NULL;

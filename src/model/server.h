@@ -8,6 +8,7 @@
 #include <gearbox/server.h>
 
 struct gb_worker;
+struct gb__compute;
 struct gb__crew;
 
 /** A service on an address, or one without (attached). */
@@ -34,7 +35,7 @@ struct gb_server {
 	void *on_ready_arg;
 	struct gb_worker *chief; /* while running, in each process: the worker of the main thread */
 	struct gb__crew *crew;   /* while running, in the first process: the other workers */
-	struct gb_error failure; /* what a worker failed with; the first one counts */
+	struct gb__compute *compute; /* while running with compute=threads: this process's pool */
 };
 
 #endif

@@ -105,7 +105,7 @@ void gb__model_set(struct gb__model *model, enum gb__model_key key, unsigned val
 /** "epoll" and the like, for messages. */
 const char *gb__model_engine_name(enum gb__model_engine engine);
 
-/** Every preset of the table, those that this version does not run included; ends with a NULL name. */
+/** Every preset; ends with a NULL name. */
 extern const struct gb_preset gb__presets[];
 
 /** A preset by name or alias, or NULL. */

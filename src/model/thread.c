@@ -2,10 +2,10 @@
 #include "model/crew.h"
 
 #include "base/alloc.h"
+#include "os/thread.h"
 
 #include <errno.h>
 #include <semaphore.h>
-#include <signal.h>
 
 struct start {
 	struct gb__seat *seat;
@@ -70,24 +70,6 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Signals are for the thread that runs the server. */
-static int create(struct gb__seat *seat, struct start *start, unsigned stack)
-{
-	sigset_t all, before;
-	pthread_attr_t attributes;
-	int result;
-
-	pthread_attr_init(&attributes);
-	if (stack)
-		result = pthread_attr_setstacksize(&attributes, stack);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = pthread_create(&seat->thread, &attributes, thread_main, start);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attributes);
-	return -result;
-}
-
 static int thread_start(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error)
 {
 	struct start waiting = { .seat = seat, .handed = handed, .error = error }, *start = &waiting;
@@ -104,7 +86,7 @@ static int thread_start(struct gb__seat *seat, struct gb__handed handed, struct 
 	} else {
 		sem_init(&start->begun, 0, 0);
 	}
-	result = create(seat, start, seat->crew->server->model.stack);
+	result = gb__thread_start(&seat->thread, seat->crew->server->model.stack, thread_main, start);
 	if (result < 0) {
 		if (handed.fd >= 0) {
 			gb__free(start);

@@ -1,6 +1,7 @@
 #include "model/worker.h"
 
 #include "base/alloc.h"
+#include "model/offload.h"
 #include "net/outgoing.h"
 
 #include <gearbox/worker.h>
@@ -185,6 +186,8 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	gb__net_init(
 		&worker->net, &worker->loop, &server->limits, &slot->counters, &server->shared->connections);
 	worker->net.worker = worker;
+	if (roles & GB__WORKER_SERVES)
+		gb__offload_join(worker);
 	worker->net.on_gone = on_gone;
 	worker->net.arg = worker;
 	if (roles & GB__WORKER_ACCEPTS) {

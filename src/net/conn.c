@@ -12,6 +12,8 @@
  */
 #include "net/conn.h"
 
+#include "net/task.h"
+
 #include <errno.h>
 #include <unistd.h>
 
@@ -45,6 +47,9 @@ void *gb__conn_codec_state(struct gb_conn *conn)
 
 void *gb_conn_state(struct gb_conn *conn)
 {
+	/* The handler has the state for itself while the task runs. */
+	if (gb__unlikely(gb__conn_is_task(conn)))
+		conn = gb__task_of(conn)->conn;
 	return (unsigned char *)(conn + 1) + codec_state_size(conn->service);
 }
 
@@ -275,7 +280,7 @@ static void output_fell(struct gb_conn *conn)
 {
 	const struct gb_service *service = conn->service;
 
-	if (!(conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) ||
+	if (!(conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) || (conn->flags & GB__CONN_TASKED) ||
 		conn->stream.output.bytes > conn->net->limits->output_low)
 		return;
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
@@ -305,7 +310,7 @@ static void tell_eof(struct gb_conn *conn)
 
 static bool idle(const struct gb_conn *conn)
 {
-	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING)) && gb__output_empty(&conn->stream.output);
+	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING | GB__CONN_TASKED | GB__CONN_PARKED)) && gb__output_empty(&conn->stream.output);
 }
 
 static inline void flush_queued(struct gb_conn *conn)
@@ -324,7 +329,8 @@ static void settle_slow(struct gb_conn *conn)
 		flush_queued(conn); /* what the handlers above sent */
 	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))
 		half_close(conn);
-	if ((conn->flags & GB__CONN_HIGH) && conn->stream.output.bytes <= conn->net->limits->output_low)
+	if ((conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) &&
+		conn->stream.output.bytes <= conn->net->limits->output_low)
 		gb__conn_queue(conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
 	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED))
 		gb__conn_queue(conn);
@@ -429,6 +435,11 @@ void gb__conn_turn(struct gb__net *net)
 
 		conn->flags &= (uint16_t)~GB__CONN_QUEUED;
 		if (conn->state == GB__CONN_ENDED) {
+			if (conn->flags & GB__CONN_TASKED) {
+				gb__task_cancel(conn); /* its return queues the connection again */
+				conn = next;
+				continue;
+			}
 			conn->state = GB__CONN_DETACHING;
 			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)
 				finish(conn);
@@ -440,40 +451,4 @@ void gb__conn_turn(struct gb__net *net)
 		}
 		conn = next;
 	}
-}
-
-void gb_conn_close(struct gb_conn *conn)
-{
-	gb_conn_fail(conn, GB_CLOSE_LOCAL);
-}
-
-void gb_conn_fail(struct gb_conn *conn, int reason)
-{
-	gb__assert(reason >= 0 && reason < GB_CLOSE_REASON_COUNT);
-	gb__conn_close(conn, reason);
-	if (!(conn->flags & GB__CONN_DISPATCH))
-		gb__conn_queue(conn);
-}
-
-void gb_conn_abort(struct gb_conn *conn)
-{
-	if (conn->state >= GB__CONN_ENDED)
-		return;
-	conn->flags |= GB__CONN_RESET;
-	gb__conn_end(conn, GB_CLOSE_LOCAL, 0);
-}
-
-void gb_conn_pause(struct gb_conn *conn)
-{
-	conn->flags |= GB__CONN_PAUSED;
-	if (!(conn->flags & GB__CONN_DISPATCH))
-		gb__conn_queue(conn);
-}
-
-void gb_conn_resume(struct gb_conn *conn)
-{
-	if (!(conn->flags & GB__CONN_PAUSED))
-		return;
-	conn->flags &= (uint16_t)~GB__CONN_PAUSED;
-	gb__conn_queue(conn);
 }

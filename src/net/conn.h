@@ -19,6 +19,7 @@ enum gb__conn_state {
 	GB__CONN_LINGERING,   /* our FIN is out, input is discarded until the peer's */
 	GB__CONN_ENDED,       /* to be detached, told and freed by the next turn */
 	GB__CONN_DETACHING,   /* the engine still has operations in flight */
+	GB__CONN_TASK, /* no connection: the facade that a pool thread sees (task.h) */
 };
 
 enum gb__conn_flag {
@@ -35,10 +36,12 @@ enum gb__conn_flag {
 	GB__CONN_RESET = 1u << 10,      /* close with a reset */
 	GB__CONN_OPENED = 1u << 11,     /* on_open was called, so on_close is owed */
 	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
+	GB__CONN_TASKED = 1u << 13, /* a message of it is in the compute pool: nothing else is called */
+	GB__CONN_PARKED = 1u << 14, /* waits for room in the compute pool */
 };
 
 /** Any of these stops the delivery of messages. */
-#define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH)
+#define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH | GB__CONN_TASKED | GB__CONN_PARKED)
 /** With any of these, input does not go straight to the handler. */
 #define GB__CONN_SLOW_INPUT (GB__CONN_STOPPED | GB__CONN_KEPT)
 /** With any of these, the end of a dispatch has more to do than to flush. */
@@ -102,6 +105,8 @@ void gb__conn_close(struct gb_conn *conn, int reason);
 /** End now; the rest happens in the next turn. A reason given earlier by gb__conn_close stays if it was
  *  carried out as far as the FIN. */
 void gb__conn_end(struct gb_conn *conn, int reason, int error);
+/** Queue what a task collected. */
+void gb__conn_take_output(struct gb_conn *conn, struct gb__output *output);
 /** After any callback of the handler or change: flush, and whatever else has become due. */
 void gb__conn_settle(struct gb_conn *conn);
 /** Have the next turn settle it. */

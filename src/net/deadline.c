@@ -46,6 +46,8 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 		break;
 	case GB__CONN_OPEN:
 	case GB__CONN_HALF_CLOSED:
+		if (conn->flags & GB__CONN_TASKED)
+			break; /* the handler is at work */
 		consider(&earliest, limits->idle_timeout_ms, elapsed(conn->net, conn->active_ms),
 			GB_CLOSE_IDLE);
 		if (conn->flags & GB__CONN_PARTIAL)

@@ -8,6 +8,8 @@
  */
 #include "net/conn.h"
 
+#include "net/task.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -16,6 +18,25 @@ void gb__conn_input_drop(struct gb_conn *conn)
 	gb__chunk_destroy(&conn->net->engine->pool, conn->input);
 	conn->input = NULL;
 	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL);
+}
+
+/* One message to the handler, here or on the pool. */
+static inline void hand(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb__count(conn->net->counters->stats.messages, 1);
+	if (gb__likely(!conn->net->submit))
+		conn->service->on_message(conn, message);
+	else
+		gb__task_submit(conn, message);
+}
+
+/* Whether the pool has no room: the connection then waits in line. */
+static inline bool crowded(struct gb_conn *conn)
+{
+	if (gb__likely(!conn->net->submit) || conn->net->tasks < conn->net->tasks_max)
+		return false;
+	gb__task_park(conn);
+	return true;
 }
 
 /* Returns the bytes consumed; all of them when the connection closes meanwhile. */
@@ -31,7 +52,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 		struct gb_frame frame;
 		int found;
 
-		if (gb__unlikely(conn->flags & GB__CONN_STOPPED))
+		if (gb__unlikely(conn->flags & GB__CONN_STOPPED) || crowded(conn))
 			break;
 		if (gb__unlikely(budget-- == 0)) {
 			gb__conn_queue(conn);
@@ -53,8 +74,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 			return used;
 		}
 		conn->scanned = 0;
-		gb__count(conn->net->counters->stats.messages, 1);
-		service->on_message(conn, (struct gb_bytes){ data + used + frame.offset, frame.size });
+		hand(conn, (struct gb_bytes){ data + used + frame.offset, frame.size });
 		used += frame.consumed;
 		if (gb__unlikely(gb__conn_closing(conn)))
 			return size;
@@ -67,8 +87,9 @@ static inline size_t deliver(struct gb_conn *conn, unsigned char *data, size_t s
 {
 	if (conn->service->codec)
 		return deliver_frames(conn, data, size);
-	gb__count(conn->net->counters->stats.messages, 1);
-	conn->service->on_message(conn, (struct gb_bytes){ data, size });
+	if (crowded(conn))
+		return gb__conn_closing(conn) ? size : 0;
+	hand(conn, (struct gb_bytes){ data, size });
 	return size;
 }
 

@@ -1,5 +1,7 @@
 #include "net/conn.h"
 
+#include "base/alloc.h"
+
 #include <gearbox/worker.h>
 
 #define DRAIN_TURNS 3u /* turns that only take in what has arrived before idle connections are told */
@@ -61,6 +63,8 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 void gb__net_finish(struct gb__net *net)
 {
 	gb__assert(net->connections == 0);
+	gb__assert(net->tasks == 0);
+	gb__free(net->parked);
 	gb__slabs_finish(&net->slabs);
 }
 

@@ -24,6 +24,13 @@ struct gb__limits {
 	uint64_t turn_messages; /* of one connection before the others have their turn */
 };
 
+struct gb__task;
+
+/** A connection that waits for room in the pool; it may be gone by then. */
+struct gb__parked {
+	uint32_t slot, generation;
+};
+
 /** Counters of one worker, in memory that others may read; written by its thread alone. */
 struct gb__counters {
 	struct gb_stats stats;
@@ -46,6 +53,13 @@ struct gb__net {
 	size_t connections;                     /* not finished yet */
 	unsigned drain_turns; /* turns until idle connections are told; 0: not draining or told */
 	bool draining;
+	/** compute=threads: hands a task to the pool; NULL: handlers run inline. */
+	void (*submit)(void *arg, struct gb__task *task);
+	void *submit_arg;
+	struct gb__task *under_way; /* submitted and not back */
+	unsigned tasks, tasks_max;  /* how many, and how many at most */
+	struct gb__parked *parked;  /* a ring of connections that wait for a task to come back */
+	size_t parked_first, parked_count, parked_size;
 	/** A connection is gone; `connections` has been lowered. May be NULL. */
 	void (*on_gone)(struct gb__net *net, void *arg);
 	void *arg;

@@ -30,7 +30,7 @@ static const struct gb_setting chargen_settings[] = {
 	{ NULL },
 };
 
-/* Lines from number `first` on; every printable character but the last is on the way once more for the wrap. */
+/* BLOCK_LINES lines from number `first` on. The ring goes on behind its end as far as the last line needs. */
 static void write_lines(uint64_t first, unsigned char *block)
 {
 	static const char ring[] =
@@ -38,6 +38,8 @@ static void write_lines(uint64_t first, unsigned char *block)
 		"abcdefghijklmnopqrstuvwxyz{|}~"
 		" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdef";
 
+	_Static_assert(
+		sizeof(ring) == PRINTABLE + LINE_CHARACTERS, "the line from '~' on ends with the ring");
 	for (uint64_t line = first; line < first + BLOCK_LINES; line++, block += LINE_SIZE) {
 		memcpy(block, ring + line % PRINTABLE, LINE_CHARACTERS);
 		memcpy(block + LINE_CHARACTERS, "\r\n", 2);

@@ -52,7 +52,7 @@ static uint64_t thread_cpu_ns(void)
 }
 
 /* By the thread's own clock: so much work is done, however often the thread has to wait for a processor. */
-static void compute(uint32_t microseconds)
+static void compute(const struct gb_conn *conn, uint32_t microseconds)
 {
 	uint64_t end_ns = thread_cpu_ns() + (uint64_t)microseconds * 1000;
 	volatile uint32_t number = 1;
@@ -60,7 +60,7 @@ static void compute(uint32_t microseconds)
 	do {
 		for (unsigned i = 0; i < ROUNDS; i++)
 			number = number * 1664525u + 1013904223u;
-	} while (thread_cpu_ns() < end_ns);
+	} while (thread_cpu_ns() < end_ns && !gb_conn_cancelled(conn));
 }
 
 static void block(uint32_t microseconds)
@@ -94,7 +94,7 @@ static void work_message(struct gb_conn *conn, struct gb_bytes request)
 		return;
 	}
 	if (compute_us > 0)
-		compute(compute_us);
+		compute(conn, compute_us);
 	if (block_us > 0)
 		block(block_us);
 	payload = request.size - REQUEST_HEADER;

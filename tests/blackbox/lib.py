@@ -29,7 +29,7 @@ GEARBOX = os.path.abspath(os.environ.get(
     "GEARBOX", os.path.join(os.path.dirname(__file__), "..", "..", "build", "gearbox")))
 
 # A bound on what should happen at once, wide enough for a sanitizer on a busy machine.
-PATIENCE_S = 60
+PATIENCE_S = int(os.environ.get("BLACKBOX_PATIENCE", "60"))
 LEFTOVER_S = 10  # until workers must have followed their parent
 CASE_SECONDS_MAX = 240
 

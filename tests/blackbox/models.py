@@ -13,12 +13,17 @@ from lib import GEARBOX, SMALL, Failure, Server
 OVERRIDES = (
     "reactor,engine=poll",
     "reactor,engine=select",
+    "reactor,engine=busy",
     "reactor,workers=2",
     "multi-reactor,engine=poll",
     "multi-reactor,engine=select",
     "prefork-reactor,engine=poll",
     "prefork-reactor,engine=select",
     "prefork-reactor,engine=io_uring",
+    "prefork-reactor,wake=all",
+    "prefork-reactor,wake=lock",
+    "prefork,wake=lock",
+    "multi-reactor,place=least-connections",
     "prethread,engine=io_uring",
     "thread-pool,workers=5",
 )
@@ -52,6 +57,11 @@ class Model:
         return self.axes["unit"] == "process"
 
     @property
+    def polls_busily(self):
+        """Takes a CPU even when nothing happens: that is its idea."""
+        return self.axes["engine"] == "busy"
+
+    @property
     def uses_io_uring(self):
         return self.axes["engine"] in ("io_uring", "auto")
 
@@ -59,7 +69,7 @@ class Model:
         """The arguments with workers enough to serve so many at the same time, or None: it cannot."""
         if not self.one_at_a_time or connections == 1:
             return self.arguments
-        if self.axes["accept"] == "shared" and self.axes["workers"] == "1":
+        if self.axes["workers"] == "1":
             return None
         words = [word for word in self.spec.split(",") if not word.startswith("workers=")]
         return ("--model", ",".join([*words, f"workers={connections}"]))

@@ -100,31 +100,48 @@ static bool rounds_run(const char *variant, const char *kind, bool simulated,
 	return true;
 }
 
+/* Whether `variant` has this suffix; then cuts it off the kind. */
+static bool has_suffix(const char *variant, const char *suffix, char *kind, size_t kind_size)
+{
+	const char *found = strstr(variant, suffix);
+
+	if (!found || found[strlen(suffix)])
+		return false;
+	snprintf(kind, kind_size, "%.*s", (int)(found - variant), variant);
+	return true;
+}
+
+static void every_mask_run(
+	const char *variant, const char *kind, bool simulated, unsigned rounds, void (*body)(struct rig *rig))
+{
+	for (unsigned mask = 0; mask < 1u << RING_FEATURES; mask++) {
+		const struct gb__engine_options options = { .ring_mask = mask };
+
+		if (is_sensible_mask(mask) && !rounds_run(variant, kind, simulated, options, rounds, body))
+			return;
+	}
+}
+
 void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
 {
 	bool simulated = where == RIG_SIM;
-	const char *kind = simulated ? variant + strlen("sim_") : variant;
-	const char *proactor = simulated ? "proactor" : "io_uring";
-	const char *given = getenv("SIM_ROUNDS");
+	const char *name = simulated ? variant + strlen("sim_") : variant, *given = getenv("SIM_ROUNDS");
 	unsigned rounds = !simulated ? 1 : given ? (unsigned)strtoul(given, NULL, 0) : SIM_ROUNDS;
 	struct gb__engine_options options = { 0 };
+	char kind[64];
 
-	if (strstr(variant, "_every_mask")) {
-		for (unsigned mask = 0; mask < 1u << RING_FEATURES; mask++) {
-			if (!is_sensible_mask(mask))
-				continue;
-			options.ring_mask = mask;
-			if (!rounds_run(variant, proactor, simulated, options,
-				    simulated ? 2 + rounds / 20 : 1, body))
-				return;
-		}
+	snprintf(kind, sizeof(kind), "%s", name);
+	if (has_suffix(name, "_every_mask", kind, sizeof(kind))) {
+		every_mask_run(variant, kind, simulated, simulated ? 2 + rounds / 20 : 1, body);
 		return;
 	}
-	if (strstr(variant, "_few_buffers")) {
+	if (has_suffix(name, "_few_buffers", kind, sizeof(kind))) {
 		options.buffers = 2;
 		options.buffer_size = 256;
-		kind = proactor;
 	}
+	options.accept_shared = has_suffix(name, "_shared", kind, sizeof(kind));
+	if (has_suffix(name, "_exclusive", kind, sizeof(kind)))
+		options.accept_shared = options.accept_exclusive = true;
 	rounds_run(variant, kind, simulated, options, rounds, body);
 }
 
@@ -152,6 +169,11 @@ static void step(struct rig *rig, int64_t timeout_ns)
 void rig_step(struct rig *rig)
 {
 	step(rig, STEP_NS);
+}
+
+void rig_turn(struct rig *rig)
+{
+	step(rig, 0);
 }
 
 void rig_settle(struct rig *rig)

@@ -44,12 +44,16 @@ void rig_run_calm(const char *variant, void (*body)(struct rig *rig));
 	X(name, select) \
 	X(name, poll) \
 	X(name, epoll) \
+	X(name, epoll_exclusive) \
+	X(name, busy) \
 	X(name, io_uring) \
+	X(name, io_uring_shared) \
 	X(name, io_uring_every_mask) \
 	X(name, io_uring_few_buffers)
 #define RIG_VARIANTS_SIM(X, name) \
 	X(name, sim_blocking) \
 	X(name, sim_reactor) \
+	X(name, sim_reactor_exclusive) \
 	X(name, sim_proactor) \
 	X(name, sim_proactor_every_mask) \
 	X(name, sim_proactor_few_buffers)
@@ -96,6 +100,8 @@ void rig_run_calm(const char *variant, void (*body)(struct rig *rig));
 
 /** One wait, after every peer has read what it wants to. */
 void rig_step(struct rig *rig);
+/** The same without waiting: one turn of the simulated kernel. */
+void rig_turn(struct rig *rig);
 /** Steps until nothing in flight can be left that needs no more than time. */
 void rig_settle(struct rig *rig);
 /** As rig_step; fails the test when it was called too often in a row for one condition. */

@@ -234,13 +234,11 @@ STEP_TEST(output_queued_during_a_send_follows_it, sim_proactor)
 	sim_script(rig->sim, probe->stream.endpoint.fd, SIM_SEND,
 		(struct sim_outcome){ .result = 700, .held = 30 });
 	probe_send(probe, 1000);
-	rig->engine->ops->wait(rig->engine, 0);
+	rig_turn(rig);
 	for (unsigned i = 0; i < 5; i++) {
 		probe_send(probe, 1000);
 		peer_send_some(peer, 100);
-		rig->waiting = true;
-		rig->engine->ops->wait(rig->engine, 0);
-		rig->waiting = false;
+		rig_turn(rig);
 	}
 	CHECK_INT(probe->outputs, 0);
 	CHECK_INT(rig->engine->stats.sends, 1);

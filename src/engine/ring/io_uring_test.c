@@ -176,6 +176,58 @@ TEST(a_receive_goes_on_until_the_peer_ends)
 	ops->destroy(ring);
 }
 
+/* Bytes and then FIN or RST, sent before or after the receive is armed, but handled together. */
+static void end_with_bytes(bool tcp, bool reset, bool before)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct linger hard = { .l_onoff = 1 };
+	struct sockaddr_in address;
+	struct gb__completion completion;
+	int pair[2], listener;
+
+	if (!(ops->features(ring) & GB__RING_MULTISHOT_RECV)) {
+		ops->destroy(ring);
+		return;
+	}
+	if (tcp) {
+		listener = listen_tcp(&address);
+		pair[1] = connect_tcp(&address);
+		pair[0] = accept(listener, NULL, NULL);
+		CHECK(pair[0] >= 0);
+		close(listener);
+	} else {
+		socket_pair(pair);
+		if (reset)
+			CHECK_INT(write(pair[0], "x", 1), 1); /* unread bytes make close a reset */
+	}
+	if (before) {
+		CHECK_INT(ops->recv(ring, pair[0], true, 5), 0);
+		CHECK_INT(ops->wait(ring, &completion, 1, 0), 0);
+	}
+	CHECK_INT(write(pair[1], "bye", 3), 3);
+	if (reset && tcp)
+		setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	close(pair[1]);
+	if (!before)
+		CHECK_INT(ops->recv(ring, pair[0], true, 5), 0);
+	completion = next(ring);
+	if (completion.flags & GB__COMPLETION_MORE) {
+		CHECK_INT(completion.result, 3);
+		completion = next(ring);
+	}
+	CHECK_INT(completion.result, reset ? -ECONNRESET : 0);
+	CHECK(!(completion.flags & GB__COMPLETION_MORE));
+	close(pair[0]);
+	ops->destroy(ring);
+}
+
+TEST(the_end_is_told_although_it_came_with_the_last_bytes)
+{
+	for (unsigned i = 0; i < 8; i++)
+		end_with_bytes(i & 1, i & 2, i & 4);
+}
+
 /* Receives everything from pair[0] with few tiny buffers, each held until nothing else completes. */
 static void receive_all(struct gb__ring *ring, int fd, bool multishot, const unsigned char *expected,
 	size_t size, unsigned *ret_starved)

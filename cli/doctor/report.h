@@ -1,0 +1,13 @@
+/** A diagnosis told: to people as a table and lists, to programs as members of a JSON object. */
+#ifndef CLI_DOCTOR_REPORT_H
+#define CLI_DOCTOR_REPORT_H
+
+#include "doctor/diagnosis.h"
+#include "doctor/json.h"
+
+void report_text(FILE *stream, const struct facts *facts, const struct diagnosis *diagnosis);
+
+/** "rows", "general", "targets", "facts" into the object that is open. */
+void report_json(struct json *json, const struct facts *facts, const struct diagnosis *diagnosis);
+
+#endif

@@ -1,0 +1,59 @@
+#include "model/offload.h"
+
+#include "model/worker.h"
+#include "os/cpu.h"
+#include "pool/compute.h"
+
+#define BLOCKING_FACTOR 5u     /* threads per CPU for handlers that wait: a compute share below 0.2 */
+#define TASKS_PER_THREAD 64u   /* that may wait for a thread */
+
+/* threads = C / P for C CPUs and the share P of a handler's time that it computes; unknown, so taken as 1,
+ * or 0.2 where the service says that it may block. The command `gearbox serve` takes compute-workers=N. */
+static unsigned threads_of(const struct gb_server *server)
+{
+	unsigned threads = gb__cpus_allotted();
+
+	if (server->model.compute_workers)
+		return server->model.compute_workers;
+	for (size_t i = 0; i < server->bindings_count; i++)
+		if (server->bindings[i].service->traits & GB_TRAIT_MAY_BLOCK)
+			return BLOCKING_FACTOR * threads;
+	return threads;
+}
+
+/* Worker threads that share the pool. */
+static unsigned loops_of(const struct gb_server *server)
+{
+	if (server->model.unit == GB__UNIT_PROCESS)
+		return 1;
+	return server->model.workers ? server->model.workers : gb__cpus_allotted();
+}
+
+int gb__offload_start(struct gb_server *server, struct gb_error *error)
+{
+	if (server->model.compute != GB__COMPUTE_THREADS)
+		return 0;
+	return gb__compute_create(threads_of(server), server->model.stack, &server->compute, error);
+}
+
+void gb__offload_stop(struct gb_server *server)
+{
+	gb__compute_destroy(server->compute);
+	server->compute = NULL;
+}
+
+static void submit(void *arg, struct gb__task *task)
+{
+	gb__compute_submit(arg, task);
+}
+
+void gb__offload_join(struct gb_worker *worker)
+{
+	struct gb_server *server = worker->server;
+
+	if (!server->compute)
+		return;
+	worker->net.submit = submit;
+	worker->net.submit_arg = server->compute;
+	worker->net.tasks_max = gb__max(TASKS_PER_THREAD * threads_of(server) / loops_of(server), 1u);
+}

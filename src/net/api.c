@@ -1,0 +1,249 @@
+/* What a handler may do to its connection, be it the real one or a task's facade, and look at. */
+#include "net/task.h"
+
+#include "os/socket.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define FORMAT_SIZE 512u /* most lines fit; longer ones are formatted a second time */
+
+/* After bytes were queued: limits, and whoever is not in a callback of this connection needs a turn. */
+static inline int queued(struct gb_conn *conn, int result, size_t size)
+{
+	const struct gb__limits *limits = conn->net->limits;
+	size_t bytes = conn->stream.output.bytes;
+
+	if (gb__unlikely(result < 0)) {
+		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+		return result;
+	}
+	gb__count(conn->net->counters->stats.bytes_out, size);
+	if (gb__unlikely(bytes > limits->output_high)) {
+		conn->flags |= GB__CONN_HIGH;
+		if (bytes > limits->output_bytes_max) {
+			conn->flags |= GB__CONN_RESET; /* the peer gets no orderly end of half an answer */
+			gb__conn_end(conn, GB_CLOSE_OUTPUT_LIMIT, 0);
+			return -GB_ELIMIT;
+		}
+	}
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		gb__conn_queue(conn);
+	return 0;
+}
+
+static struct gb__pool *pool_of(struct gb_conn *conn)
+{
+	return gb__unlikely(gb__conn_is_task(conn)) ? &gb__task_of(conn)->chunks : &conn->net->engine->pool;
+}
+
+/* As `queued`, for what a task collects: nothing leaves before it is back. */
+static int collected(struct gb_conn *facade, int result)
+{
+	struct gb__task *task = gb__task_of(facade);
+
+	if (result == 0 && facade->stream.output.bytes <= facade->net->limits->output_bytes_max)
+		return 0;
+	task->failed = result < 0 ? GB_CLOSE_NO_MEMORY : GB_CLOSE_OUTPUT_LIMIT;
+	facade->flags |= GB__CONN_RESET;
+	gb__output_clear(&facade->stream.output, &task->chunks);
+	return result < 0 ? result : -GB_ELIMIT;
+}
+
+static bool task_ended(const struct gb__task *task)
+{
+	return task->aborted || task->failed >= 0;
+}
+
+/* Whether nothing can be sent any more. */
+static inline bool ended(struct gb_conn *conn)
+{
+	if (gb__likely(!gb__conn_closing(conn)))
+		return false;
+	return !gb__conn_is_task(conn) || task_ended(gb__task_of(conn));
+}
+
+int gb_conn_send(struct gb_conn *conn, const void *data, size_t size)
+{
+	int result;
+
+	if (gb__unlikely(ended(conn)))
+		return -EPIPE;
+	result = gb__output_append(&conn->stream.output, pool_of(conn), data, size);
+	return gb__unlikely(gb__conn_is_task(conn)) ? collected(conn, result) : queued(conn, result, size);
+}
+
+int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer)
+{
+	size_t size;
+	int result;
+
+	if (ended(conn))
+		return -EPIPE;
+	gb__buffer_bytes(buffer, &size);
+	result = gb__output_append_shared(&conn->stream.output, pool_of(conn), buffer);
+	return gb__conn_is_task(conn) ? collected(conn, result) : queued(conn, result, size);
+}
+
+void gb__conn_take_output(struct gb_conn *conn, struct gb__output *output)
+{
+	size_t size = output->bytes;
+
+	if (gb__output_empty(output))
+		return;
+	gb__output_splice(&conn->stream.output, output);
+	queued(conn, 0, size);
+}
+
+int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
+{
+	if (ended(conn))
+		return -EPIPE;
+	/* An empty queue takes anything: a message above the watermark could else never be sent. */
+	if (!gb__output_empty(&conn->stream.output) &&
+		conn->stream.output.bytes + size > conn->net->limits->output_high) {
+		conn->flags |= GB__CONN_REFUSED_TRY;
+		if (!gb__conn_is_task(conn) && !(conn->flags & GB__CONN_DISPATCH))
+			gb__conn_queue(conn);
+		return -EAGAIN;
+	}
+	return gb_conn_send(conn, data, size);
+}
+
+int gb_conn_printf(struct gb_conn *conn, const char *format, ...)
+{
+	char text[FORMAT_SIZE];
+	struct gb__chunk *chunk;
+	va_list arguments;
+	int length, result;
+
+	va_start(arguments, format);
+	length = vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		return -EINVAL;
+	if ((size_t)length < sizeof(text))
+		return gb_conn_send(conn, text, (size_t)length);
+	chunk = gb__chunk_create(pool_of(conn), (size_t)length + 1);
+	if (!chunk) {
+		if (gb__conn_is_task(conn))
+			return collected(conn, -ENOMEM);
+		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+		return -ENOMEM;
+	}
+	va_start(arguments, format);
+	vsnprintf((char *)chunk->data, (size_t)length + 1, format, arguments);
+	va_end(arguments);
+	result = gb_conn_send(conn, chunk->data, (size_t)length);
+	gb__chunk_destroy(pool_of(conn), chunk);
+	return result;
+}
+
+void gb_conn_close(struct gb_conn *conn)
+{
+	gb_conn_fail(conn, GB_CLOSE_LOCAL);
+}
+
+void gb_conn_fail(struct gb_conn *conn, int reason)
+{
+	gb__assert(reason >= 0 && reason < GB_CLOSE_REASON_COUNT);
+	if (gb__conn_is_task(conn)) {
+		struct gb__task *task = gb__task_of(conn);
+
+		if (!task_ended(task))
+			task->failed = reason;
+		return;
+	}
+	gb__conn_close(conn, reason);
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		gb__conn_queue(conn);
+}
+
+void gb_conn_abort(struct gb_conn *conn)
+{
+	if (gb__conn_is_task(conn)) {
+		gb__task_of(conn)->aborted = true;
+		conn->flags |= GB__CONN_RESET;
+		return;
+	}
+	if (conn->state >= GB__CONN_ENDED)
+		return;
+	conn->flags |= GB__CONN_RESET;
+	gb__conn_end(conn, GB_CLOSE_LOCAL, 0);
+}
+
+void gb_conn_pause(struct gb_conn *conn)
+{
+	if (gb__conn_is_task(conn)) {
+		gb__task_of(conn)->paused = 1;
+		return;
+	}
+	conn->flags |= GB__CONN_PAUSED;
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		gb__conn_queue(conn);
+}
+
+void gb_conn_resume(struct gb_conn *conn)
+{
+	if (gb__conn_is_task(conn)) {
+		gb__task_of(conn)->paused = -1;
+		return;
+	}
+	if (!(conn->flags & GB__CONN_PAUSED))
+		return;
+	conn->flags &= (uint16_t)~GB__CONN_PAUSED;
+	gb__conn_queue(conn);
+}
+
+bool gb_conn_cancelled(const struct gb_conn *conn)
+{
+	if (gb__conn_is_task(conn))
+		return atomic_load_explicit(
+			&((const struct gb__task *)conn)->cancelled, memory_order_relaxed);
+	return gb__conn_closing(conn);
+}
+
+size_t gb_conn_output_size(const struct gb_conn *conn)
+{
+	return conn->stream.output.bytes;
+}
+
+void *gb_conn_user(const struct gb_conn *conn)
+{
+	return conn->user;
+}
+
+struct gb_worker *gb_conn_worker(const struct gb_conn *conn)
+{
+	return conn->net->worker;
+}
+
+int gb_conn_descriptor(const struct gb_conn *conn)
+{
+	return conn->stream.endpoint.fd;
+}
+
+int gb_conn_error(const struct gb_conn *conn)
+{
+	return conn->error;
+}
+
+static int describe(
+	const struct gb_conn *conn, int (*get)(int fd, struct gb__address *ret), char *text, size_t size)
+{
+	struct gb__address address;
+	int result = get(conn->stream.endpoint.fd, &address);
+
+	return result < 0 ? result : gb__address_format(&address, text, size);
+}
+
+int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size)
+{
+	return describe(conn, gb__socket_peer, text, size);
+}
+
+int gb_conn_local(const struct gb_conn *conn, char *text, size_t size)
+{
+	return describe(conn, gb__socket_local, text, size);
+}

@@ -1,0 +1,164 @@
+#include "net/task.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+
+static void tasks_back(struct gb__post *post, bool alive);
+
+/* The next parked connection that still is, in the order in which they came. */
+static void unpark(struct gb__net *net)
+{
+	while (net->parked_count > 0 && net->tasks < net->tasks_max) {
+		struct gb__parked next = net->parked[net->parked_first];
+		struct gb__endpoint *endpoint = gb__engine_find(net->engine, next.slot, next.generation);
+		struct gb_conn *conn = (struct gb_conn *)endpoint;
+
+		net->parked_first = (net->parked_first + 1) % net->parked_size;
+		net->parked_count--;
+		if (!conn || !(conn->flags & GB__CONN_PARKED))
+			continue;
+		conn->flags &= (uint16_t)~GB__CONN_PARKED;
+		gb__conn_queue(conn);
+		return; /* one place, one connection */
+	}
+}
+
+static int parked_grow(struct gb__net *net)
+{
+	size_t size = net->parked_size ? net->parked_size * 2 : 64;
+	struct gb__parked *parked = gb__alloc(size * sizeof(*parked));
+
+	if (!parked)
+		return -ENOMEM;
+	for (size_t i = 0; i < net->parked_count; i++)
+		parked[i] = net->parked[(net->parked_first + i) % net->parked_size];
+	gb__free(net->parked);
+	net->parked = parked;
+	net->parked_first = 0;
+	net->parked_size = size;
+	return 0;
+}
+
+void gb__task_park(struct gb_conn *conn)
+{
+	struct gb__net *net = conn->net;
+
+	if (net->parked_count == net->parked_size && parked_grow(net) < 0) {
+		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+		return;
+	}
+	net->parked[(net->parked_first + net->parked_count++) % net->parked_size] = (struct gb__parked){
+		conn->stream.endpoint.slot, conn->stream.endpoint.generation
+	};
+	conn->flags |= GB__CONN_PARKED;
+}
+
+static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes message)
+{
+	struct gb__net *net = conn->net;
+	struct gb__task *task = gb__slabs_take(&net->slabs, sizeof(*task));
+
+	if (!task)
+		return NULL;
+	task->message = gb__chunk_create(&net->engine->pool, message.size);
+	if (!task->message) {
+		gb__slabs_give(&net->slabs, task, sizeof(*task));
+		return NULL;
+	}
+	gb__chunk_fill(task->message, message.data, message.size);
+	gb__pool_lend(&net->engine->pool, &task->chunks);
+	task->facade = (struct gb_conn){
+		.stream.endpoint = { .fd = conn->stream.endpoint.fd,
+			.slot = conn->stream.endpoint.slot,
+			.generation = conn->stream.endpoint.generation },
+		.net = net,
+		.service = conn->service,
+		.user = conn->user,
+		.state = GB__CONN_TASK,
+	};
+	task->conn = conn;
+	task->failed = -1;
+	task->done.run = tasks_back;
+	return task;
+}
+
+void gb__task_submit(struct gb_conn *conn, struct gb_bytes message)
+{
+	struct gb__net *net = conn->net;
+	struct gb__task *task = task_create(conn, message);
+
+	if (!task) {
+		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+		return;
+	}
+	conn->flags |= GB__CONN_TASKED;
+	task->under_way = net->under_way;
+	net->under_way = task;
+	net->tasks++;
+	net->submit(net->submit_arg, task);
+}
+
+void gb__task_run(struct gb__task *task)
+{
+	struct gb__loop *loop = task->facade.net->loop;
+	struct gb__chunk *message = task->message;
+
+	if (!atomic_load_explicit(&task->cancelled, memory_order_relaxed))
+		task->facade.service->on_message(
+			&task->facade, (struct gb_bytes){ message->data + message->begin, message->end - message->begin });
+	/* The loop does not end while a connection of its has a task: this cannot be refused. */
+	gb__assert(gb__loop_post(loop, &task->done) == 0);
+}
+
+void gb__task_cancel(struct gb_conn *conn)
+{
+	for (struct gb__task *task = conn->net->under_way; task; task = task->under_way)
+		if (task->conn == conn)
+			atomic_store_explicit(&task->cancelled, true, memory_order_relaxed);
+}
+
+/* Do to the connection what the handler did to the facade. */
+static void carry_out(struct gb__task *task, struct gb_conn *conn)
+{
+	struct gb_conn *facade = &task->facade;
+
+	if (gb__conn_closing(conn)) {
+		gb__output_clear(&facade->stream.output, &conn->net->engine->pool);
+		return;
+	}
+	gb__conn_take_output(conn, &facade->stream.output);
+	conn->flags |= facade->flags & (GB__CONN_REFUSED_TRY | GB__CONN_RESET);
+	if (task->paused)
+		conn->flags = (uint16_t)(task->paused > 0 ? conn->flags | GB__CONN_PAUSED :
+							    conn->flags & ~GB__CONN_PAUSED);
+	if (task->aborted)
+		gb__conn_end(conn, GB_CLOSE_LOCAL, 0);
+	else if (task->failed >= 0 && (facade->flags & GB__CONN_RESET))
+		gb__conn_end(conn, task->failed, 0);
+	else if (task->failed >= 0)
+		gb__conn_close(conn, task->failed);
+}
+
+static void tasks_back(struct gb__post *post, bool alive)
+{
+	struct gb__task *task = gb__container_of(post, struct gb__task, done);
+	struct gb_conn *conn = task->conn;
+	struct gb__net *net = conn->net;
+	struct gb__task **link = &net->under_way;
+
+	gb__assert(alive);
+	while (*link != task)
+		link = &(*link)->under_way;
+	*link = task->under_way;
+	net->tasks--;
+
+	gb__pool_return(&net->engine->pool, &task->chunks);
+	gb__chunk_destroy(&net->engine->pool, task->message);
+	conn->active_ms = gb__net_now(net);
+	conn->flags &= (uint16_t)~GB__CONN_TASKED;
+	carry_out(task, conn);
+	gb__slabs_give(&net->slabs, task, sizeof(*task));
+	gb__conn_queue(conn);
+	unpark(net);
+}

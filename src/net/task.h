@@ -1,0 +1,47 @@
+/**
+ * A message on its way through a compute pool.
+ *
+ * The handler gets a facade: a gb_conn in state GB__CONN_TASK that belongs to the task. What it sends is
+ * collected there; closing and pausing are noted. The real connection waits meanwhile, delivers nothing
+ * else, calls nothing else, and is not freed. When the pool is done with the task it is posted back, and
+ * the loop carries out what was collected. So ordered replies need no sequence numbers.
+ */
+#ifndef NET_TASK_H
+#define NET_TASK_H
+
+#include "net/conn.h"
+
+struct gb__task {
+	struct gb_conn facade; /* first: what the handler sees */
+	struct gb__task *next; /* in the pool's queue, or among those of the net */
+	struct gb__task *under_way; /* of the net: those submitted and not back */
+	struct gb_conn *conn;  /* the loop's thread alone */
+	struct gb__post done;
+	struct gb__chunk *message;
+	struct gb__pool chunks; /* for what the handler sends */
+	_Atomic bool cancelled; /* the connection is gone */
+	bool aborted;           /* by the handler */
+	int failed;             /* by gb_conn_close or gb_conn_fail: the reason; -1: not */
+	signed char paused;     /* 1: by the handler; -1: resumed; 0: neither */
+};
+
+static inline bool gb__conn_is_task(const struct gb_conn *conn)
+{
+	return conn->state == GB__CONN_TASK;
+}
+
+static inline struct gb__task *gb__task_of(struct gb_conn *facade)
+{
+	return (struct gb__task *)facade;
+}
+
+/** Hand a message to the pool of the net. Ends the connection when there is no memory. */
+void gb__task_submit(struct gb_conn *conn, struct gb_bytes message);
+/** On a pool thread: run the handler, unless cancelled, and post the task back. */
+void gb__task_run(struct gb__task *task);
+/** The connection has ended: the handler need not run, or can learn that its work is in vain. */
+void gb__task_cancel(struct gb_conn *conn);
+/** The net has as many tasks as it may: this connection waits for its turn. */
+void gb__task_park(struct gb_conn *conn);
+
+#endif

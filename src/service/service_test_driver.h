@@ -1,0 +1,30 @@
+/**
+ * Handlers on a connection that only records: the public functions that they call are defined by the driver.
+ */
+#ifndef SERVICE_TEST_DRIVER_H
+#define SERVICE_TEST_DRIVER_H
+
+#include "services.h"
+
+#include "harness.h"
+
+struct gb_conn {
+	void *user;
+	void *state;         /* conn_state_size zeroed bytes */
+	unsigned char *sent; /* and not yet dropped */
+	size_t size;
+	size_t room; /* gb_conn_try_send says -EAGAIN above so many bytes in `sent` */
+	bool closed;
+	int reason; /* of closing */
+};
+
+/** A connection of the service with this setting (NULL: all fallbacks), not told of yet. */
+struct gb_conn *service_conn(const struct gb_service *service, const char *key, const char *value);
+void service_conn_destroy(const struct gb_service *service, struct gb_conn *conn);
+
+/** Call on_message with `size` bytes in memory of their own. */
+void service_deliver(const struct gb_service *service, struct gb_conn *conn, const void *data, size_t size);
+/** What was sent since is exactly this; forgets it. */
+void service_check_sent(struct gb_conn *conn, const void *data, size_t size);
+
+#endif
