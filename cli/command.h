@@ -15,6 +15,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+int command_doctor(int argc, char **argv);
 int command_load(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_serve(int argc, char **argv);

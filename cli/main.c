@@ -13,8 +13,10 @@ static const struct command commands[] = {
 	{ "serve", "SERVICE --listen ADDRESS [--model SPEC] [FLAG ...]", "serve a built-in service",
 		command_serve },
 	{ "load", "ADDRESS [FLAG ...]", "generate load and check every reply", command_load },
-	{ "models", "[--json]", "list the models: what they are, when to use them and when not",
+	{ "models", "[--combinations] [--json]", "list the models: what they are, when to use them and when not",
 		command_models },
+	{ "doctor", "[--connections N] [--costs] [--json]",
+		"what this machine allows, what to change, and what operations cost on it", command_doctor },
 	{ "help", "[COMMAND]", "print help, on a command or on all of them", command_help },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))

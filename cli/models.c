@@ -1,17 +1,21 @@
-/* `gearbox models`: every preset that works, for people or as JSON. */
+/* `gearbox models`: every preset, or every legal combination of the axes, for people or as JSON. */
 #include "command.h"
 
 #include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#define SPEC_MAX 256
 #define COLUMN 9u /* where sentences begin */
 
 struct models_flags {
-	bool json, help;
+	bool combinations, json, help;
 };
 
 static const struct gb_setting flags_table[] = {
+	{ "combinations", GB_SETTING_SWITCH, offsetof(struct models_flags, combinations),
+		.summary = "list all legal combinations of the axes instead, one a line, and their number" },
 	{ "json", GB_SETTING_SWITCH, offsetof(struct models_flags, json), .summary = "print JSON" },
 	{ "help", GB_SETTING_SWITCH, offsetof(struct models_flags, help), .summary = "print this help" },
 	{ NULL },
@@ -21,7 +25,7 @@ static void print_help(void)
 {
 	const struct gb_args_table tables[] = { { "Flags:", flags_table }, { NULL, NULL } };
 
-	puts("Usage: gearbox models [--json]\n\n"
+	puts("Usage: gearbox models [--combinations] [--json]\n\n"
 	     "Lists the models by name: their axes, a sentence, when to use them and when not.\n");
 	gb_args_help(stdout, tables);
 }
@@ -105,6 +109,31 @@ static void print_json(void)
 	puts("\n]}");
 }
 
+static void print_combinations(void)
+{
+	char spec[SPEC_MAX];
+	size_t count = 0;
+
+	for (; gb_model_combination(count, spec, sizeof(spec)) != -ENOENT; count++)
+		puts(spec);
+	printf("%zu combinations\n", count);
+}
+
+static void print_combinations_json(void)
+{
+	char spec[SPEC_MAX];
+	size_t count = 0;
+
+	printf("{\"combinations\": [");
+	for (; gb_model_combination(count, spec, sizeof(spec)) != -ENOENT; count++) {
+		printf("%s\n  {\"spec\": ", count ? "," : "");
+		print_string(spec, strlen(spec));
+		print_axes(spec);
+		printf("}");
+	}
+	printf("\n],\n\"count\": %zu}\n", count);
+}
+
 int command_models(int argc, char **argv)
 {
 	struct models_flags flags;
@@ -118,6 +147,8 @@ int command_models(int argc, char **argv)
 		return command_fail(EXIT_WRONG_USAGE, "models: %s", error.text);
 	if (flags.help)
 		print_help();
+	else if (flags.combinations)
+		(flags.json ? print_combinations_json : print_combinations)();
 	else if (flags.json)
 		print_json();
 	else

@@ -26,7 +26,7 @@ void stopwatch_pause(struct stopwatch *watch);
 struct bench {
 	struct stopwatch watch; /* runs while `run` does; that may pause it */
 	unsigned cpus[2];       /* numbers of two CPUs allotted; twice the same where there is one only */
-	void *state;            /* of the row: freed by its finish, which sees NULL when prepare got nowhere */
+	void *state; /* of the row: freed by its finish, which sees NULL when prepare got nowhere */
 };
 
 /** One row. Functions return 0 or a negative errno. */
@@ -46,10 +46,10 @@ struct cost {
 int bench_pin(const struct bench *bench, unsigned which);
 
 /* The tables, each ending with a row without key. */
-extern const struct cost costs_basic[];    /* system call, clock, mutex, futex */
-extern const struct cost costs_switch[];   /* two that take turns: switches, wake-ups, round trips */
-extern const struct cost costs_spawn[];    /* threads and processes made and ended */
-extern const struct cost costs_ready[];    /* epoll, poll, io_uring */
-extern const struct cost costs_sockets[];  /* passing descriptors, accepting */
+extern const struct cost costs_basic[];   /* system call, clock, mutex, futex */
+extern const struct cost costs_switch[];  /* two that take turns: switches, wake-ups, round trips */
+extern const struct cost costs_spawn[];   /* threads and processes made and ended */
+extern const struct cost costs_ready[];   /* epoll, poll, io_uring */
+extern const struct cost costs_sockets[]; /* passing descriptors, accepting */
 
 #endif

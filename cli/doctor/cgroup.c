@@ -41,8 +41,9 @@ static const char *group_of(const char *cgroups, const char *controller, size_t 
 
 		if (list)
 			path = memchr(list + 1, ':', size - (size_t)(list + 1 - line));
-		if (path && (*controller ? has_word(list + 1, (size_t)(path - list - 1), controller)
-					 : strncmp(line, "0::", 3) == 0)) {
+		if (path &&
+			(*controller ? has_word(list + 1, (size_t)(path - list - 1), controller)
+				     : strncmp(line, "0::", 3) == 0)) {
 			*ret_size = size - (size_t)(path + 1 - line);
 			return path + 1;
 		}
@@ -85,8 +86,8 @@ static bool mount_of(const char *mounts, const char *controller, struct mount *r
 	return false;
 }
 
-int cgroup_folder(const char *cgroups, const char *mounts, const char *controller, char *ret_path, size_t size,
-	size_t *ret_mount)
+int cgroup_folder(const char *cgroups, const char *mounts, const char *controller, char *ret_path,
+	size_t size, size_t *ret_mount)
 {
 	struct mount mount;
 	size_t group_size, root_size;
@@ -188,8 +189,7 @@ void cgroup_read(const char *root, struct facts *facts)
 				&facts->cgroup_memory_now_bytes },
 			{ "memory.max", "memory.current", &facts->cgroup_memory_max_bytes,
 				&facts->cgroup_memory_now_bytes } },
-		{ "pids",
-			{ "pids.max", "pids.current", &facts->cgroup_pids_max, &facts->cgroup_pids_now },
+		{ "pids", { "pids.max", "pids.current", &facts->cgroup_pids_max, &facts->cgroup_pids_now },
 			{ "pids.max", "pids.current", &facts->cgroup_pids_max, &facts->cgroup_pids_now } },
 	};
 

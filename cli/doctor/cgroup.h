@@ -17,7 +17,7 @@ void cgroup_read(const char *root, struct facts *facts);
  * `controller` is "memory", "cpu", "pids" for version 1, "" for version 2. `ret_mount` is set to the length
  * of the part that is the mount point, where walking up ends. Returns 0 or -ENOENT.
  */
-int cgroup_folder(const char *cgroups, const char *mounts, const char *controller, char *ret_path, size_t size,
-	size_t *ret_mount);
+int cgroup_folder(const char *cgroups, const char *mounts, const char *controller, char *ret_path,
+	size_t size, size_t *ret_mount);
 
 #endif

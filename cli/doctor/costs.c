@@ -15,32 +15,9 @@
 #define COUNT_MAX (1u << 24)
 #define CPUS_MAX 4096
 
-static const struct cost *const tables[] = { costs_basic, costs_switch, costs_spawn, costs_ready, costs_sockets };
+static const struct cost *const tables[] = { costs_basic, costs_switch, costs_spawn, costs_ready,
+	costs_sockets };
 #define TABLES (sizeof(tables) / sizeof(*tables))
-
-static int compare(const void *left, const void *right)
-{
-	const double *a = left, *b = right;
-
-	return (*a > *b) - (*a < *b);
-}
-
-static double at_fraction(const double *values, size_t count, double fraction)
-{
-	double place = fraction * (double)(count - 1);
-	size_t below = (size_t)place;
-
-	if (below + 1 >= count)
-		return values[count - 1];
-	return values[below] + (place - (double)below) * (values[below + 1] - values[below]);
-}
-
-struct spread costs_spread(double *values, size_t count)
-{
-	qsort(values, count, sizeof(*values), compare);
-	return (struct spread){ at_fraction(values, count, 0.25), at_fraction(values, count, 0.5),
-		at_fraction(values, count, 0.75) };
-}
 
 static int round_of(struct bench *bench, const struct cost *cost, unsigned count)
 {
@@ -88,8 +65,8 @@ static int measure_prepared(struct bench *bench, const struct cost *cost, struct
 		rounds++;
 	}
 	result->rounds = rounds;
-	result->wall_ns = costs_spread(wall, rounds);
-	result->cpu_ns = costs_spread(cpu, rounds);
+	result->wall_ns = spread_of(wall, rounds);
+	result->cpu_ns = spread_of(cpu, rounds);
 	return 0;
 }
 

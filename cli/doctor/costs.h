@@ -4,16 +4,6 @@
 
 #include "doctor/json.h"
 
-#include <stddef.h>
-
-/** The quartiles of a row of numbers. */
-struct spread {
-	double low, median, high;
-};
-
-/** Put `values` in order and tell their quartiles, interpolated; `count` is at least 1. */
-struct spread costs_spread(double *values, size_t count);
-
 struct costs;
 
 /**

@@ -4,10 +4,11 @@
 
 #include "doctor/bench.h"
 #include "doctor/costs.h"
+#include "doctor/spread.h"
 
 struct cost_result {
 	const struct cost *cost;
-	const char *missing; /* why it was not measured; NULL when it was */
+	const char *missing;           /* why it was not measured; NULL when it was */
 	struct spread wall_ns, cpu_ns; /* of one operation */
 	unsigned rounds;
 	uint64_t operations; /* of each round */

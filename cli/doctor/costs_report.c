@@ -19,8 +19,9 @@ static void print_row(FILE *stream, const struct cost_result *result)
 		fprintf(stream, "  %-52s not measured: %s\n", result->cost->label, result->missing);
 		return;
 	}
-	fprintf(stream, "  %-52s %10s %10s %10s", result->cost->label, format_ns(result->wall_ns.median, median),
-		format_ns(result->wall_ns.low, low), format_ns(result->wall_ns.high, high));
+	fprintf(stream, "  %-52s %10s %10s %10s", result->cost->label,
+		format_ns(result->wall_ns.median, median), format_ns(result->wall_ns.low, low),
+		format_ns(result->wall_ns.high, high));
 	if (differs(result))
 		fprintf(stream, " %10s", format_ns(result->cpu_ns.median, cpu));
 	fputc('\n', stream);
@@ -30,11 +31,13 @@ void costs_text(FILE *stream, const struct costs *costs)
 {
 	fprintf(stream, "\ncosts, in nanoseconds of an operation: median and quartiles of short rounds\n");
 	if (costs->cpus[0] != costs->cpus[1])
-		fprintf(stream, "(\"one CPU\" is number %u, \"two CPUs\" are %u and %u; CPU time where it differs "
-				"from the wall's)\n",
+		fprintf(stream,
+			"(\"one CPU\" is number %u, \"two CPUs\" are %u and %u; CPU time where it differs "
+			"from the wall's)\n",
 			costs->cpus[0], costs->cpus[0], costs->cpus[1]);
 	if (costs->load >= LOAD_HIGH)
-		fprintf(stream, "(the load was %.1f: others took CPU time as well, so trust the lower quartile more)\n",
+		fprintf(stream,
+			"(the load was %.1f: others took CPU time as well, so trust the lower quartile more)\n",
 			costs->load);
 	fprintf(stream, "  %-52s %10s %10s %10s %10s\n", "", "median", "25 %", "75 %", "CPU");
 	for (size_t i = 0; i < costs->count; i++)

@@ -20,7 +20,9 @@ static int send_descriptor(int way, int fd)
 	union rights rights = { .bytes = { 0 } };
 	char byte = 0;
 	struct iovec part = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = rights.bytes,
+	struct msghdr message = { .msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = rights.bytes,
 		.msg_controllen = sizeof(rights.bytes) };
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
@@ -36,7 +38,9 @@ static int receive_descriptor(int way)
 	union rights rights;
 	char byte;
 	struct iovec part = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = rights.bytes,
+	struct msghdr message = { .msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = rights.bytes,
 		.msg_controllen = sizeof(rights.bytes) };
 	struct cmsghdr *header;
 	int fd;

@@ -35,8 +35,8 @@ enum {
 struct turns {
 	const struct bench *bench;
 	unsigned kind;
-	size_t size;             /* of a token */
-	int here[2], there[2];   /* each side's input and output; -1 when there is none */
+	size_t size;           /* of a token */
+	int here[2], there[2]; /* each side's input and output; -1 when there is none */
 	pthread_t thread;
 	bool has_thread;
 	pid_t child; /* 0: none */
@@ -230,8 +230,11 @@ static void finish(struct bench *bench)
 }
 
 #define ROW(row_key, row_label, row_kind, row_parts) \
-	{ row_key, row_label, .kind = (row_kind), .parts = (row_parts), \
-		.two_cpus = ((row_kind)&OTHER_IS_ELSEWHERE) != 0, .prepare = prepare, .run = run, .finish = finish }
+	{ \
+		row_key, row_label, .kind = (row_kind), .parts = (row_parts), \
+				    .two_cpus = ((row_kind)&OTHER_IS_ELSEWHERE) != 0, .prepare = prepare, \
+				    .run = run, .finish = finish \
+	}
 
 const struct cost costs_switch[] = {
 	ROW("switch-process", "switch between processes (pipe, one CPU)", BY_PIPE | OTHER_IS_PROCESS, 2),
@@ -239,7 +242,7 @@ const struct cost costs_switch[] = {
 	ROW("wake-pipe", "wake a thread by pipe, two CPUs", BY_PIPE | OTHER_IS_ELSEWHERE, 2),
 	ROW("wake-eventfd", "wake a thread by eventfd, two CPUs", BY_EVENTFD | OTHER_IS_ELSEWHERE, 2),
 	ROW("loopback-one-cpu", "loopback round trip of 64 bytes, one CPU", BY_LOOPBACK, 1),
-	ROW("loopback-two-cpus", "loopback round trip of 64 bytes, two CPUs", BY_LOOPBACK | OTHER_IS_ELSEWHERE,
-		1),
+	ROW("loopback-two-cpus", "loopback round trip of 64 bytes, two CPUs",
+		BY_LOOPBACK | OTHER_IS_ELSEWHERE, 1),
 	{ NULL },
 };

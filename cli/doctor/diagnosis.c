@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DESCRIPTORS_APART 64u    /* standard streams, files, listening sockets */
+#define DESCRIPTORS_APART 64u     /* standard streams, files, listening sockets */
 #define DESCRIPTORS_PER_WORKER 4u /* a demultiplexer or ring, a wake-up, and some in reserve */
 
 const char *verdict_text(enum verdict verdict)
@@ -15,8 +15,8 @@ const char *verdict_text(enum verdict verdict)
 	return texts[verdict];
 }
 
-struct finding *diagnosis_add(struct diagnosis *diagnosis, const char *group, const char *key, const char *label,
-	const char *format, ...)
+struct finding *diagnosis_add(struct diagnosis *diagnosis, const char *group, const char *key,
+	const char *label, const char *format, ...)
 {
 	struct finding *finding = &diagnosis->findings[diagnosis->finding_count];
 	va_list arguments;
@@ -42,8 +42,8 @@ void finding_judge(struct finding *finding, enum verdict verdict, const char *fo
 	va_end(arguments);
 }
 
-struct change *diagnosis_change(struct diagnosis *diagnosis, uint64_t connections, const struct finding *finding,
-	const char *only_for, const char *why)
+struct change *diagnosis_change(struct diagnosis *diagnosis, uint64_t connections,
+	const struct finding *finding, const char *only_for, const char *why)
 {
 	struct change *change = &diagnosis->changes[diagnosis->change_count];
 

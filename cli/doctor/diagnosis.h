@@ -35,9 +35,9 @@ struct finding {
 
 /** One thing to do. */
 struct change {
-	uint64_t connections; /* the target that needs it; 0: whatever their number */
-	const char *key;      /* of the finding that it cures */
-	const char *only_for; /* who needs it: "outgoing connections"; NULL: everybody */
+	uint64_t connections;          /* the target that needs it; 0: whatever their number */
+	const char *key;               /* of the finding that it cures */
+	const char *only_for;          /* who needs it: "outgoing connections"; NULL: everybody */
 	char text[DIAGNOSIS_TEXT_MAX]; /* a command, or where there is none a sentence */
 	char why[DIAGNOSIS_TEXT_MAX];
 };
@@ -67,16 +67,16 @@ uint64_t diagnosis_memory_left(const struct facts *facts);
 /* For the judges below, in order of the table. */
 
 /** Add a row, with its value. */
-struct finding *diagnosis_add(struct diagnosis *diagnosis, const char *group, const char *key, const char *label,
-	const char *format, ...) __attribute__((format(printf, 5, 6)));
+struct finding *diagnosis_add(struct diagnosis *diagnosis, const char *group, const char *key,
+	const char *label, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /** Set verdict and note of a row; a verdict only gets worse, and the note belongs to the worst. */
 void finding_judge(struct finding *finding, enum verdict verdict, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /** Add a change with its reason. */
-struct change *diagnosis_change(struct diagnosis *diagnosis, uint64_t connections, const struct finding *finding,
-	const char *only_for, const char *why);
+struct change *diagnosis_change(struct diagnosis *diagnosis, uint64_t connections,
+	const struct finding *finding, const char *only_for, const char *why);
 void change_text(struct change *change, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void judge_machine(const struct facts *facts, struct diagnosis *diagnosis);

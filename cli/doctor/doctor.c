@@ -51,12 +51,13 @@ static void raise_descriptors(void)
 	}
 }
 
-static void print_json(const struct facts *facts, const struct diagnosis *diagnosis, const struct costs *costs)
+static void print_json(
+	const struct facts *facts, const struct diagnosis *diagnosis, const struct costs *costs)
 {
 	struct json json = { .stream = stdout };
 
 	json_open(&json, NULL, '{');
-	report_json(&json, facts, diagnosis);
+	diagnosis_json(&json, facts, diagnosis);
 	if (costs)
 		costs_json(&json, costs);
 	json_close(&json, '}');
@@ -88,7 +89,7 @@ static int examine(const struct doctor_flags *flags)
 	if (flags->json) {
 		print_json(&facts, &diagnosis, costs);
 	} else {
-		report_text(stdout, &facts, &diagnosis);
+		diagnosis_text(stdout, &facts, &diagnosis);
 		if (costs)
 			costs_text(stdout, costs);
 	}

@@ -26,7 +26,7 @@ const struct fact_name fact_names[] = {
 #define FACTS_NAME(name, path, column) { #name, offsetof(struct facts, name) },
 	FACTS(FACTS_NAME)
 #undef FACTS_NAME
-	{ NULL, 0 },
+		{ NULL, 0 },
 };
 
 static void put(struct facts *facts, size_t offset, uint64_t value)
@@ -81,8 +81,7 @@ uint64_t facts_word(const char *text, unsigned column)
 		if (size == 0 || column == 0)
 			break;
 	}
-	if ((size == 3 && strncmp(text, "max", 3) == 0) ||
-		(size == 9 && strncmp(text, "unlimited", 9) == 0))
+	if ((size == 3 && strncmp(text, "max", 3) == 0) || (size == 9 && strncmp(text, "unlimited", 9) == 0))
 		return FACT_UNLIMITED;
 	if (!isdigit((unsigned char)*text))
 		return FACT_UNKNOWN;

@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-#define PID_MAX_MOST 4194304u   /* of 64-bit kernels */
-#define SOMAXCONN_MOST 65535u   /* more is a mistake in older kernels, where it was 16 bits wide */
+#define PID_MAX_MOST 4194304u /* of 64-bit kernels */
+#define SOMAXCONN_MOST 65535u /* more is a mistake in older kernels, where it was 16 bits wide */
 #define BACKLOG_LEAST 128u
-#define TASKS_APART 64u         /* what else the server starts */
+#define TASKS_APART 64u /* what else the server starts */
 #define MAPPINGS_APART 256u
-#define MAPPINGS_PER_THREAD 2u  /* a stack, and the guard below it */
+#define MAPPINGS_PER_THREAD 2u /* a stack, and the guard below it */
 
 #define THREADS_ONLY "a thread or process per connection"
 
@@ -78,7 +78,8 @@ static uint64_t need_pids(const struct facts *facts, uint64_t connections)
 
 static uint64_t need_mappings(const struct facts *facts, uint64_t connections)
 {
-	return diagnosis_threads_fit(facts, connections) ? connections * MAPPINGS_PER_THREAD + MAPPINGS_APART : 0;
+	return diagnosis_threads_fit(facts, connections) ? connections * MAPPINGS_PER_THREAD + MAPPINGS_APART
+							 : 0;
 }
 
 /* RLIMIT_NPROC does not bind who holds CAP_SYS_RESOURCE (getrlimit(2)). */
@@ -97,32 +98,34 @@ static uint64_t need_group_tasks(const struct facts *facts, uint64_t connections
 #define HAVE(name) offsetof(struct facts, name)
 
 static const struct limit limits[] = {
-	{ "descriptors", "nofile-hard", "hard limit (ulimit -Hn)", HAVE(nofile_hard), diagnosis_descriptors, NULL,
-		"ulimit -n ",
+	{ "descriptors", "nofile-hard", "hard limit (ulimit -Hn)", HAVE(nofile_hard), diagnosis_descriptors,
+		NULL, "ulimit -n ",
 		"one descriptor each; as root in the shell that starts the server, or LimitNOFILE= of the unit" },
-	{ "descriptors", "fs.nr_open", "highest hard limit (fs.nr_open)", HAVE(nr_open), diagnosis_descriptors,
-		NULL, "sysctl -w fs.nr_open=", "no process may have more descriptors; before the hard limit" },
+	{ "descriptors", "fs.nr_open", "highest hard limit (fs.nr_open)", HAVE(nr_open),
+		diagnosis_descriptors, NULL,
+		"sysctl -w fs.nr_open=", "no process may have more descriptors; before the hard limit" },
 	{ "descriptors", "fs.file-max", "whole machine (fs.file-max)", HAVE(file_max), need_open, NULL,
 		"sysctl -w fs.file-max=", "all processes together, with those open now" },
 	{ "accepting", "net.core.somaxconn", "accept queue (somaxconn)", HAVE(somaxconn), need_backlog, NULL,
 		"sysctl -w net.core.somaxconn=",
 		"cuts every --backlog, so raise both; holds all that come back within 10 s while accepting pauses 0.5 s" },
-	{ "accepting", "net.ipv4.tcp_max_syn_backlog", "handshakes (tcp_max_syn_backlog)", HAVE(syn_backlog),
-		need_syn_backlog, NULL, "sysctl -w net.ipv4.tcp_max_syn_backlog=",
-		"counts because SYN cookies are off" },
-	{ "accepting", "net.netfilter.nf_conntrack_max", "tracked by a firewall (conntrack)",
-		HAVE(conntrack_max), need_tracked, NULL, "sysctl -w net.netfilter.nf_conntrack_max=",
+	{ "accepting", "net.ipv4.tcp_max_syn_backlog", "SYN queue (tcp_max_syn_backlog)", HAVE(syn_backlog),
+		need_syn_backlog, NULL,
+		"sysctl -w net.ipv4.tcp_max_syn_backlog=", "counts because SYN cookies are off" },
+	{ "accepting", "net.netfilter.nf_conntrack_max", "tracked (nf_conntrack_max)", HAVE(conntrack_max),
+		need_tracked, NULL, "sysctl -w net.netfilter.nf_conntrack_max=",
 		"a full table drops new connections; or exempt the server's port with a notrack rule" },
 	{ "threads", "kernel.threads-max", "whole machine (threads-max)", HAVE(threads_max), need_threads,
 		THREADS_ONLY, "sysctl -w kernel.threads-max=", "all threads, with those there are now" },
 	{ "threads", "kernel.pid_max", "thread numbers (pid_max)", HAVE(pid_max), need_pids, THREADS_ONLY,
 		"sysctl -w kernel.pid_max=", "each thread has a number of its own" },
-	{ "threads", "vm.max_map_count", "mappings a process (max_map_count)", HAVE(map_count_max), need_mappings,
-		"a thread per connection", "sysctl -w vm.max_map_count=", "a stack and its guard, two mappings" },
+	{ "threads", "vm.max_map_count", "mappings (max_map_count)", HAVE(map_count_max), need_mappings,
+		"a thread per connection",
+		"sysctl -w vm.max_map_count=", "a stack and its guard, two mappings" },
 	{ "threads", "nproc", "of this user (ulimit -u)", HAVE(nproc), need_user_tasks, THREADS_ONLY,
 		"ulimit -u ", "as root in the shell that starts the server, or LimitNPROC= of the unit" },
-	{ "threads", "pids.max", "of this cgroup (pids.max)", HAVE(cgroup_pids_max), need_group_tasks, THREADS_ONLY,
-		"systemctl set-property UNIT TasksMax=", "or --pids-limit of the container" },
+	{ "threads", "pids.max", "of this cgroup (pids.max)", HAVE(cgroup_pids_max), need_group_tasks,
+		THREADS_ONLY, "systemctl set-property UNIT TasksMax=", "or --pids-limit of the container" },
 };
 
 static void judge(const struct facts *facts, const struct limit *limit, struct diagnosis *diagnosis)
@@ -149,8 +152,8 @@ static void judge(const struct facts *facts, const struct limit *limit, struct d
 static void judge_soft_descriptors(const struct facts *facts, struct diagnosis *diagnosis)
 {
 	char text[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(diagnosis, "descriptors", "nofile-soft", "soft limit (ulimit -n)",
-		"%s", format_count(facts->nofile_soft, text));
+	struct finding *finding = diagnosis_add(diagnosis, "descriptors", "nofile-soft",
+		"soft limit (ulimit -n)", "%s", format_count(facts->nofile_soft, text));
 
 	if (facts->nofile_soft < facts->nofile_hard)
 		finding_judge(finding, VERDICT_OK, "serve raises it to the hard limit by itself");

@@ -54,8 +54,8 @@ void judge_machine(const struct facts *facts, struct diagnosis *diagnosis)
 static void judge_stack(const struct facts *facts, struct diagnosis *diagnosis)
 {
 	char text[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(diagnosis, "threads", "stack", "stack of a thread (ulimit -s)",
-		"%s", format_bytes(facts->stack_bytes, text));
+	struct finding *finding = diagnosis_add(diagnosis, "threads", "stack",
+		"stack of a thread (ulimit -s)", "%s", format_bytes(facts->stack_bytes, text));
 
 	if (facts->overcommit == 2) {
 		finding_judge(finding, VERDICT_LIMITS,
@@ -71,8 +71,8 @@ void judge_threads(const struct facts *facts, struct diagnosis *diagnosis)
 	struct finding *finding;
 
 	judge_stack(facts, diagnosis);
-	finding = diagnosis_add(diagnosis, "threads", "thread", "one idle thread", "%s",
-		format_bytes(facts->thread_bytes, text));
+	finding = diagnosis_add(
+		diagnosis, "threads", "thread", "idle thread", "%s", format_bytes(facts->thread_bytes, text));
 	if (facts->thread_bytes >= FACT_UNLIMITED) {
 		finding_judge(finding, VERDICT_OK, "could not be measured here");
 		return;
@@ -83,9 +83,9 @@ void judge_threads(const struct facts *facts, struct diagnosis *diagnosis)
 		if (diagnosis_threads_fit(facts, connections))
 			continue;
 		finding_judge(finding, VERDICT_CANNOT, "%s of them do not fit into %s",
-			format_count(connections, text),
-			format_bytes(diagnosis_memory_left(facts), have));
-		change_text(diagnosis_change(diagnosis, connections, finding, "a thread or process per connection",
+			format_count(connections, text), format_bytes(diagnosis_memory_left(facts), have));
+		change_text(diagnosis_change(diagnosis, connections, finding,
+				    "a thread or process per connection",
 				    "no setting makes so many threads fit into this memory"),
 			"take an event model instead: --model multi-reactor");
 	}

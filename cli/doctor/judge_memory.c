@@ -4,7 +4,8 @@
 
 #define GROUP "memory"
 
-static struct finding *add_bytes(struct diagnosis *diagnosis, const char *key, const char *label, uint64_t bytes)
+static struct finding *add_bytes(
+	struct diagnosis *diagnosis, const char *key, const char *label, uint64_t bytes)
 {
 	char text[FORMAT_MAX];
 
@@ -27,8 +28,8 @@ static void judge_connections(const struct facts *facts, struct diagnosis *diagn
 {
 	uint64_t left = diagnosis_memory_left(facts);
 	char have[FORMAT_MAX], need[FORMAT_MAX], count[FORMAT_MAX];
-	struct finding *finding = add_bytes(
-		diagnosis, "connection", "one idle connection in the kernel", facts->connection_bytes);
+	struct finding *finding =
+		add_bytes(diagnosis, "connection", "idle connection, in the kernel", facts->connection_bytes);
 
 	if (facts->connection_bytes >= FACT_UNLIMITED) {
 		finding_judge(finding, VERDICT_OK, "could not be measured here");
@@ -43,10 +44,11 @@ static void judge_connections(const struct facts *facts, struct diagnosis *diagn
 		if (bytes <= left)
 			continue;
 		finding_judge(finding, grouped ? VERDICT_LIMITS : VERDICT_CANNOT,
-			"estimate: %s connections need %s, %s are left",
-			format_count(connections, count), need, format_bytes(left, have));
-		change_text(diagnosis_change(diagnosis, connections, finding, NULL,
-				    "idle connections in the kernel, the server's own memory and data not counted"),
+			"estimate: %s connections need %s, %s are left", format_count(connections, count),
+			need, format_bytes(left, have));
+		change_text(
+			diagnosis_change(diagnosis, connections, finding, NULL,
+				"idle connections in the kernel, the server's own memory and data not counted"),
 			grouped ? "give the cgroup %s more memory (MemoryMax= of the unit)" : "%s of memory",
 			need);
 	}
@@ -61,10 +63,11 @@ static void judge_connections(const struct facts *facts, struct diagnosis *diagn
 /* tcp_mem: low, pressure, max. A page of data under way for each connection is modest. */
 static void judge_under_way(const struct facts *facts, struct diagnosis *diagnosis)
 {
-	uint64_t page = facts->page_bytes < FACT_UNLIMITED ? facts->page_bytes : 4096, max = facts->tcp_mem_max;
+	uint64_t page = facts->page_bytes < FACT_UNLIMITED ? facts->page_bytes : 4096,
+		 max = facts->tcp_mem_max;
 	uint64_t now = facts->tcp_mem_now < FACT_UNLIMITED ? facts->tcp_mem_now : 0;
 	char text[FORMAT_MAX];
-	struct finding *finding = add_bytes(diagnosis, "net.ipv4.tcp_mem", "data in all sockets (tcp_mem)",
+	struct finding *finding = add_bytes(diagnosis, "net.ipv4.tcp_mem", "data in sockets (tcp_mem)",
 		max < FACT_UNLIMITED ? max * page : max);
 
 	for (size_t i = 0; i < diagnosis->target_count; i++) {
@@ -72,7 +75,7 @@ static void judge_under_way(const struct facts *facts, struct diagnosis *diagnos
 
 		if (max >= need)
 			continue;
-		finding_judge(finding, VERDICT_LIMITS, "a page of data for each of %s connections is more",
+		finding_judge(finding, VERDICT_LIMITS, "a page for each of %s is more",
 			format_count(connections, text));
 		change_text(diagnosis_change(diagnosis, connections, finding, NULL,
 				    "in pages; above it data is dropped, above the second buffers shrink"),

@@ -16,7 +16,8 @@ static void judge_cookies(const struct facts *facts, struct diagnosis *diagnosis
 	if (facts->syncookies != 0)
 		return;
 	finding_judge(finding, VERDICT_LIMITS, "a flood of handshakes keeps others out");
-	change_text(diagnosis_change(diagnosis, 0, finding, NULL, "answers when the queue of handshakes is full"),
+	change_text(
+		diagnosis_change(diagnosis, 0, finding, NULL, "answers when the queue of handshakes is full"),
 		"sysctl -w net.ipv4.tcp_syncookies=1");
 }
 
@@ -24,7 +25,7 @@ static void judge_migration(const struct facts *facts, struct diagnosis *diagnos
 {
 	char text[FORMAT_MAX];
 	struct finding *finding = diagnosis_add(diagnosis, "accepting", "net.ipv4.tcp_migrate_req",
-		"queues that move (tcp_migrate_req)", "%s",
+		"queues move (tcp_migrate_req)", "%s",
 		facts->migrate_req == FACT_UNKNOWN ? "not there" : format_count(facts->migrate_req, text));
 
 	if (facts->migrate_req == FACT_UNKNOWN) {
@@ -33,8 +34,9 @@ static void judge_migration(const struct facts *facts, struct diagnosis *diagnos
 	} else if (facts->migrate_req == 0) {
 		finding_judge(finding, VERDICT_LIMITS,
 			"what waits on a closing socket of a reuseport group is lost");
-		change_text(diagnosis_change(diagnosis, 0, finding, "accept=reuseport",
-				    "what waits moves to another socket of the group; before the server starts"),
+		change_text(
+			diagnosis_change(diagnosis, 0, finding, "accept=reuseport",
+				"what waits moves to another socket of the group; before the server starts"),
 			"sysctl -w net.ipv4.tcp_migrate_req=1");
 	}
 }
@@ -51,35 +53,35 @@ static void judge_ports(const struct facts *facts, struct diagnosis *diagnosis)
 		return;
 	}
 	ports = facts->port_high - facts->port_low + 1 - reserved;
-	finding = diagnosis_add(diagnosis, "ports", "net.ipv4.ip_local_port_range", "local ports", "%llu to %llu",
-		(unsigned long long)facts->port_low, (unsigned long long)facts->port_high);
-	finding_judge(finding, VERDICT_OK, "%s outgoing connections per pair of addresses; accepting takes none",
-		format_count(ports, text));
+	finding = diagnosis_add(diagnosis, "ports", "net.ipv4.ip_local_port_range", "local ports",
+		"%llu to %llu", (unsigned long long)facts->port_low, (unsigned long long)facts->port_high);
+	finding_judge(finding, VERDICT_OK, "%s outgoing per pair of addresses", format_count(ports, text));
 	for (size_t i = 0; i < diagnosis->target_count; i++) {
 		uint64_t connections = diagnosis->targets[i];
 		struct change *change;
 
 		if (ports >= connections)
 			continue;
-		finding_judge(finding, VERDICT_LIMITS,
-			"%s outgoing connections per pair of addresses; accepting takes none",
+		finding_judge(finding, VERDICT_LIMITS, "%s outgoing per pair of addresses",
 			format_count(ports, text));
 		if (ports < most - reserved) {
 			change = diagnosis_change(diagnosis, connections, finding, "outgoing connections",
 				"load generators and proxies; keep listening ports out with ip_local_reserved_ports");
-			change_text(change, "sysctl -w net.ipv4.ip_local_port_range=\"%u %u\"", PORT_FIRST, PORT_LAST);
+			change_text(change, "sysctl -w net.ipv4.ip_local_port_range=\"%u %u\"", PORT_FIRST,
+				PORT_LAST);
 		}
 		if (connections > most - reserved) {
 			change = diagnosis_change(diagnosis, connections, finding, "outgoing connections",
 				"each pair of a source and a destination address has a range of its own");
 			change_text(change, "connect from or to %llu addresses",
-				(unsigned long long)((connections + most - reserved - 1) / (most - reserved)));
+				(unsigned long long)((connections + most - reserved - 1) /
+					(most - reserved)));
 		}
 	}
 }
 
-static void judge_buffer(struct diagnosis *diagnosis, const char *key, const char *label, uint64_t normal,
-	uint64_t max)
+static void judge_buffer(
+	struct diagnosis *diagnosis, const char *key, const char *label, uint64_t normal, uint64_t max)
 {
 	char first[FORMAT_MAX], second[FORMAT_MAX];
 	struct finding *finding = diagnosis_add(diagnosis, "buffers", key, label, "%s to %s",
@@ -88,8 +90,8 @@ static void judge_buffer(struct diagnosis *diagnosis, const char *key, const cha
 	if (max >= FACT_UNLIMITED)
 		return;
 	finding_judge(finding, max < BUFFER_GOOD ? VERDICT_LIMITS : VERDICT_OK,
-		"at most %.0f Mbit/s over a round trip of %u ms",
-		(double)max * 8 / ROUND_TRIP_MS / 1000, ROUND_TRIP_MS);
+		"at most %.0f Mbit/s over a round trip of %u ms", (double)max * 8 / ROUND_TRIP_MS / 1000,
+		ROUND_TRIP_MS);
 	if (max < BUFFER_GOOD)
 		change_text(diagnosis_change(diagnosis, 0, finding, "long distances",
 				    "the third number; buffers grow to it only where it helps"),
@@ -98,8 +100,8 @@ static void judge_buffer(struct diagnosis *diagnosis, const char *key, const cha
 			(unsigned long long)BUFFER_GOOD * 4);
 }
 
-static void judge_buffer_bound(struct diagnosis *diagnosis, const char *key, const char *label, const char *flag,
-	uint64_t max)
+static void judge_buffer_bound(
+	struct diagnosis *diagnosis, const char *key, const char *label, const char *flag, uint64_t max)
 {
 	char text[FORMAT_MAX];
 	struct finding *finding =
@@ -117,8 +119,8 @@ void judge_network(const struct facts *facts, struct diagnosis *diagnosis)
 		facts->tcp_rmem_max);
 	judge_buffer(diagnosis, "net.ipv4.tcp_wmem", "sending (tcp_wmem)", facts->tcp_wmem_default,
 		facts->tcp_wmem_max);
-	judge_buffer_bound(diagnosis, "net.core.rmem_max", "receiving, at most (rmem_max)", "--rcvbuf",
-		facts->rmem_max);
-	judge_buffer_bound(diagnosis, "net.core.wmem_max", "sending, at most (wmem_max)", "--sndbuf",
-		facts->wmem_max);
+	judge_buffer_bound(
+		diagnosis, "net.core.rmem_max", "receiving, at most (rmem_max)", "--rcvbuf", facts->rmem_max);
+	judge_buffer_bound(
+		diagnosis, "net.core.wmem_max", "sending, at most (wmem_max)", "--sndbuf", facts->wmem_max);
 }

@@ -14,7 +14,8 @@ static const struct {
 	const char *key, *label;
 	const char *without; /* what its lack means */
 } features[] = {
-	{ URING_SINGLE_ISSUER, "io_uring.single-issuer", "single issuer", "rings lock more; since Linux 6.0" },
+	{ URING_SINGLE_ISSUER, "io_uring.single-issuer", "single issuer",
+		"rings lock more; since Linux 6.0" },
 	{ URING_DEFER_TASKRUN, "io_uring.defer-taskrun", "deferred task run",
 		"completions interrupt the worker; since Linux 6.1" },
 	{ URING_MULTISHOT_ACCEPT, "io_uring.multishot-accept", "multishot accept",
@@ -23,13 +24,15 @@ static const struct {
 		"idle connections hold a buffer each; since Linux 5.19" },
 	{ URING_MULTISHOT_RECV, "io_uring.multishot-recv", "multishot receive",
 		"one operation for each receive; since Linux 6.0" },
-	{ URING_SEND_ZEROCOPY, "io_uring.send-zerocopy", "zero-copy send", "large sends copy; since Linux 6.0" },
-	{ URING_MSG_RING, "io_uring.msg-ring", "messages between rings", "an eventfd wakes; since Linux 5.18" },
+	{ URING_SEND_ZEROCOPY, "io_uring.send-zerocopy", "zero-copy send",
+		"large sends copy; since Linux 6.0" },
+	{ URING_MSG_RING, "io_uring.msg-ring", "messages between rings",
+		"an eventfd wakes; since Linux 5.18" },
 };
 
 /* What a refusal means. Sets the note and, where a setting helps, adds the change. */
-static void explain(
-	const struct facts *facts, const struct uring_probe *uring, struct finding *finding, struct diagnosis *diagnosis)
+static void explain(const struct facts *facts, const struct uring_probe *uring, struct finding *finding,
+	struct diagnosis *diagnosis)
 {
 	static const char why[] = "io_uring is refused; without it engine=auto takes epoll";
 	const char *change = NULL;
@@ -39,7 +42,8 @@ static void explain(
 		finding_judge(finding, VERDICT_CANNOT, "a seccomp filter kills whoever asks for it");
 		change = "SystemCallFilter=io_uring_setup io_uring_enter io_uring_register, in the unit";
 	} else if (uring->code == -EINTR) {
-		finding_judge(finding, VERDICT_CANNOT, "the attempt was ended by signal %d", uring->signal_number);
+		finding_judge(
+			finding, VERDICT_CANNOT, "the attempt was ended by signal %d", uring->signal_number);
 	} else if (facts->uring_disabled == 2 || (facts->uring_disabled == 1 && uring->code == -EPERM)) {
 		finding_judge(finding, VERDICT_CANNOT,
 			facts->uring_disabled == 2 ? "switched off for everybody (kernel.io_uring_disabled=2)"
@@ -47,11 +51,13 @@ static void explain(
 						     "(kernel.io_uring_disabled=1, kernel.io_uring_group)");
 		change = "sysctl -w kernel.io_uring_disabled=0";
 	} else if (uring->code == -ENOSYS && !filtered && facts->uring_disabled == FACT_UNKNOWN) {
-		finding_judge(finding, VERDICT_CANNOT, "not in this kernel: " KERNEL_FIRST ", with CONFIG_IO_URING");
+		finding_judge(finding, VERDICT_CANNOT,
+			"not in this kernel: " KERNEL_FIRST ", with CONFIG_IO_URING");
 	} else if (uring->code == -ENOSYS || uring->code == -EPERM || uring->code == -EACCES) {
 		finding_judge(finding, VERDICT_CANNOT, "%s hides it: %s",
 			filtered ? "a seccomp filter" : "a security policy", strerror(-uring->code));
-		change = "allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile";
+		change =
+			"allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile";
 	} else if (uring->code == -EINVAL || uring->code == -EOPNOTSUPP) {
 		finding_judge(finding, VERDICT_CANNOT, "too old: " KERNEL_FIRST);
 	} else if (uring->code == -ENOMEM) {
@@ -68,8 +74,8 @@ static void judge_features(unsigned have, struct diagnosis *diagnosis)
 {
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++) {
 		bool works = have & features[i].bit;
-		struct finding *finding = diagnosis_add(
-			diagnosis, GROUP, features[i].key, features[i].label, "%s", works ? "works" : "missing");
+		struct finding *finding = diagnosis_add(diagnosis, GROUP, features[i].key, features[i].label,
+			"%s", works ? "works" : "missing");
 
 		if (!works)
 			finding_judge(finding, VERDICT_CANNOT, "%s", features[i].without);
@@ -93,8 +99,7 @@ void judge_uring(const struct facts *facts, const struct uring_probe *uring, str
 	finding = diagnosis_add(diagnosis, GROUP, "memlock", "locked memory (ulimit -l)", "%s",
 		format_bytes(facts->memlock_bytes, text));
 	if (facts->memlock_bytes < FACT_UNLIMITED && facts->privileged != 1)
-		finding_judge(finding, VERDICT_OK,
-			"bounds zero-copy sends under way");
+		finding_judge(finding, VERDICT_OK, "bounds zero-copy sends under way");
 	if (uring->code == 0)
 		judge_features(uring->features, diagnosis);
 }

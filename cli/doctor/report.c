@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define NOTE_COLUMN 60u
+#define NOTE_COLUMN 62u
 #define WHY_COLUMN 6u
 
 static void print_table(FILE *stream, const struct diagnosis *diagnosis)
@@ -20,8 +20,8 @@ static void print_table(FILE *stream, const struct diagnosis *diagnosis)
 			group = finding->group;
 			fprintf(stream, "%s%s\n", i > 0 ? "\n" : "", group);
 		}
-		snprintf(left, sizeof(left), "  %-6s  %-34s  %s", verdict_text(finding->verdict), finding->label,
-			finding->value);
+		snprintf(left, sizeof(left), "  %-6s  %-31s  %s", verdict_text(finding->verdict),
+			finding->label, finding->value);
 		if (finding->note[0])
 			gb_args_row(stream, left, NOTE_COLUMN, finding->note);
 		else
@@ -63,7 +63,8 @@ static void print_target(
 {
 	char count[FORMAT_MAX], bytes[FORMAT_MAX];
 
-	fprintf(stream, "\nfor %s connections:", format_count(connections, count));
+	fprintf(stream, "\nfor %s connection%s:", format_count(connections, count),
+		connections == 1 ? "" : "s");
 	if (count_changes(diagnosis, connections) == 0)
 		fprintf(stream, " nothing to change");
 	if (facts->connection_bytes < FACT_UNLIMITED)
@@ -73,7 +74,7 @@ static void print_target(
 	print_changes(stream, diagnosis, connections);
 }
 
-void report_text(FILE *stream, const struct facts *facts, const struct diagnosis *diagnosis)
+void diagnosis_text(FILE *stream, const struct facts *facts, const struct diagnosis *diagnosis)
 {
 	print_table(stream, diagnosis);
 	if (count_changes(diagnosis, 0) > 0) {
@@ -83,8 +84,9 @@ void report_text(FILE *stream, const struct facts *facts, const struct diagnosis
 	for (size_t i = 0; i < diagnosis->target_count; i++)
 		print_target(stream, facts, diagnosis, diagnosis->targets[i]);
 	if (diagnosis->change_count > 0)
-		fprintf(stream, "\nSettings by sysctl need root and last until the next boot; a file in /etc/sysctl.d "
-				"keeps them.\n");
+		fprintf(stream,
+			"\nSettings by sysctl need root and last until the next boot; a file in /etc/sysctl.d "
+			"keeps them.\n");
 }
 
 static void json_changes(struct json *json, const struct diagnosis *diagnosis, uint64_t connections)
@@ -132,7 +134,7 @@ static void json_facts(struct json *json, const struct facts *facts)
 	json_close(json, '}');
 }
 
-void report_json(struct json *json, const struct facts *facts, const struct diagnosis *diagnosis)
+void diagnosis_json(struct json *json, const struct facts *facts, const struct diagnosis *diagnosis)
 {
 	json_findings(json, diagnosis);
 	json_open(json, "general", '[');

@@ -15,9 +15,9 @@ enum uring_feature {
 };
 
 struct uring_probe {
-	int code;           /* of making a ring: 0, a negative errno; -EINTR when a signal ended the attempt */
-	int signal_number;  /* that ended it: SIGSYS comes from a seccomp filter */
-	unsigned features;  /* enum uring_feature */
+	int code;          /* of making a ring: 0, a negative errno; -EINTR when a signal ended the attempt */
+	int signal_number; /* that ended it: SIGSYS comes from a seccomp filter */
+	unsigned features; /* enum uring_feature */
 };
 
 /**

@@ -24,6 +24,25 @@ struct gb_preset {
  */
 GB_API const struct gb_preset *gb_preset_next(const struct gb_preset *preset);
 
+/**
+ * The n-th of all legal combinations of the five axes, as a full spec; `workers` is 1, N or per-connection.
+ *
+ * Returns the length as snprintf does, or -ENOENT beyond the last. Thread: any.
+ */
+GB_API int gb_model_combination(size_t n, char *text, size_t size);
+
+struct gb_service;
+
+/**
+ * Whether a model can work, and whether a service (NULL: none in particular) can run under it on an IP
+ * address, respectively on a Unix socket. What the machine allows is not looked at.
+ *
+ * Returns 0; 1 when it can but a warning is due, whose text is in `error`; -GB_EUSAGE (no spec),
+ * -GB_EILLEGAL with the rule and the nearest legal model. Thread: any.
+ */
+GB_API int gb_model_check(
+	const char *spec, const struct gb_service *service, bool ip_address, struct gb_error *error);
+
 GB_END
 
 #endif

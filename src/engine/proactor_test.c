@@ -10,7 +10,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SECOND_NS 1000000000ll
@@ -607,32 +606,6 @@ TEST(the_end_is_told_however_close_it_follows_the_last_bytes)
 	}
 }
 
-TEST(a_reset_ends_input_and_output_once)
-{
-	struct gb__engine *engine = create(&(struct gb__engine_options){ 0 });
-	struct linger hard = { .l_onoff = 1 };
-	struct sockaddr_in address;
-	int listener = listen_tcp(&address), fd, client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct side side;
-
-	CHECK_INT(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
-	fd = accept(listener, NULL, NULL);
-	CHECK(fd >= 0);
-	side_init(&side, engine, fd);
-	CHECK_INT(engine->ops->input_start(engine, &side.stream.endpoint), 0);
-	get_stuck(&side, 16 << 20);
-	setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-	close(client);
-	WAIT_UNTIL(engine, side.ended);
-	calm_down(engine);
-	CHECK(side.end_error == -ECONNRESET || side.output_error == -ECONNRESET);
-	CHECK(engine->ops->flush(engine, &side.stream) < 0);
-	leave(&side);
-	side_finish(&side);
-	close(listener);
-	engine->ops->destroy(engine);
-}
-
 TEST(connects_and_says_why_not)
 {
 	struct gb__engine *engine = create(&(struct gb__engine_options){ 0 });
@@ -660,90 +633,6 @@ TEST(connects_and_says_why_not)
 	engine->ops->destroy(engine);
 }
 
-TEST(a_connect_that_hangs_can_be_left)
-{
-	struct gb__engine *engine = create(&(struct gb__engine_options){ 0 });
-	struct sockaddr_in address;
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fds[64];
-	socklen_t size = sizeof(address);
-	struct side side;
-
-	/* A listener whose backlog is full answers no handshake. */
-	address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	CHECK_INT(bind(listener, (struct sockaddr *)&address, size), 0);
-	CHECK_INT(listen(listener, 0), 0);
-	CHECK_INT(getsockname(listener, (struct sockaddr *)&address, &size), 0);
-	for (size_t i = 0; i < gb__countof(fds); i++) {
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		connect(fds[i], (struct sockaddr *)&address, size);
-	}
-	side_init(&side, engine, engine->os->ops->socket(engine->os, AF_INET));
-	CHECK_INT(engine->ops->connect(engine, &side.stream, (struct sockaddr *)&address, size), 0);
-	calm_down(engine);
-	CHECK(!side.connected);
-	CHECK_INT(engine->ops->detach(engine, &side.stream.endpoint), 1);
-	WAIT_UNTIL(engine, side.detached);
-	CHECK(!side.connected);
-	side_finish(&side);
-	for (size_t i = 0; i < gb__countof(fds); i++)
-		close(fds[i]);
-	close(listener);
-	engine->ops->destroy(engine);
-}
-
-struct watched {
-	struct gb__endpoint endpoint;
-	unsigned ready, times;
-	bool detached;
-};
-
-static void watched_ready(struct gb__endpoint *endpoint, unsigned ready)
-{
-	((struct watched *)endpoint)->ready = ready;
-	((struct watched *)endpoint)->times++;
-}
-
-static void watched_detached(struct gb__endpoint *endpoint)
-{
-	((struct watched *)endpoint)->detached = true;
-}
-
-static const struct gb__endpoint_ops watched_ops = { .on_ready = watched_ready,
-	.on_detached = watched_detached };
-
-TEST(a_watch_is_level_triggered_and_rests_when_told)
-{
-	struct gb__engine *engine = create(&(struct gb__engine_options){ 0 });
-	struct watched watched = { .endpoint = { .ops = &watched_ops, .kind = GB__ENDPOINT_WATCH } };
-	unsigned times;
-	int pair[2];
-
-	socket_pair(pair);
-	watched.endpoint.fd = pair[0];
-	CHECK_INT(engine->ops->attach(engine, &watched.endpoint), 0);
-	CHECK_INT(engine->ops->watch(engine, &watched.endpoint, GB__READY_IN), 0);
-	calm_down(engine);
-	CHECK_INT(watched.times, 0);
-	CHECK_INT(write(pair[1], "x", 1), 1);
-	WAIT_UNTIL(engine, watched.times == 3); /* again and again */
-	CHECK_INT(watched.ready, GB__READY_IN);
-	CHECK_INT(engine->ops->watch(engine, &watched.endpoint, 0), 0);
-	calm_down(engine);
-	times = watched.times;
-	calm_down(engine);
-	CHECK_INT(watched.times, times);
-	CHECK_INT(engine->ops->watch(engine, &watched.endpoint, GB__READY_OUT), 0);
-	WAIT_UNTIL(engine, watched.times > times);
-	CHECK_INT(watched.ready, GB__READY_OUT);
-	CHECK_INT(engine->ops->watch(engine, &watched.endpoint, GB__READY_IN | GB__READY_OUT), 0);
-	WAIT_UNTIL(engine, watched.ready == (GB__READY_IN | GB__READY_OUT));
-	if (engine->ops->detach(engine, &watched.endpoint) == 1)
-		WAIT_UNTIL(engine, watched.detached);
-	close(pair[0]);
-	close(pair[1]);
-	engine->ops->destroy(engine);
-}
-
 TEST(echoing_allocates_nothing)
 {
 	struct gb__engine *engine = create(&(struct gb__engine_options){ 0 });
@@ -764,35 +653,6 @@ TEST(echoing_allocates_nothing)
 	}
 	CHECK_INT(gb__alloc_count(), allocations);
 	calm_down(engine);
-	leave(&side);
-	side_finish(&side);
-	close(pair[1]);
-	engine->ops->destroy(engine);
-}
-
-TEST(a_forked_child_lets_go_while_the_parent_goes_on)
-{
-	struct gb__engine *engine = create(&(struct gb__engine_options){ 0 });
-	struct side side;
-	int pair[2], status;
-	pid_t child;
-
-	socket_pair(pair);
-	side_init(&side, engine, pair[0]);
-	CHECK_INT(engine->ops->input_start(engine, &side.stream.endpoint), 0);
-	calm_down(engine);
-	child = fork();
-	CHECK(child >= 0);
-	if (child == 0) {
-		engine->ops->destroy(engine);
-		_exit(0);
-	}
-	CHECK_INT(waitpid(child, &status, 0), child);
-	CHECK_INT(status, 0);
-	CHECK_INT(write(pair[1], "x", 1), 1);
-	WAIT_UNTIL(engine, side.received == 1);
-	engine->ops->wake(engine);
-	CHECK(engine->ops->wait(engine, -1) > 0);
 	leave(&side);
 	side_finish(&side);
 	close(pair[1]);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "model/spec.h"
+#include "model/summary.h"
 #include "os/signal.h"
 
 #include <gearbox/args.h>
@@ -31,6 +32,7 @@ static const struct gb_setting own_flags[] = {
 		.summary = "a setting of the service; may be repeated" },
 	{ "config", GB_SETTING_TEXT, 0, .argument = "FILE",
 		.summary = "read options from a file of \"key value\" lines; flags override it" },
+	{ "summary", GB_SETTING_SWITCH, 0, .summary = "print counters as JSON when it ends" },
 	{ "help", GB_SETTING_SWITCH, 0, .summary = "print this help" },
 	{ NULL },
 };
@@ -48,6 +50,7 @@ struct program {
 	size_t address_count;
 	struct gb_options *options;
 	struct gb_server *server;
+	bool summary; /* wanted */
 };
 
 /* The one server that signals stop; NULL while there is none. */
@@ -156,6 +159,8 @@ static int walk(struct program *program, enum pass pass, struct gb_error *error)
 			program->addresses[program->address_count++] = value;
 		} else if (strcmp(flag->key, "set") == 0) {
 			rc = set_service_setting(program, value, error);
+		} else if (strcmp(flag->key, "summary") == 0) {
+			program->summary = strcmp(value, "yes") == 0;
 		} else {
 			rc = gb_options_set(program->options, flag->key, value, error);
 		}
@@ -241,6 +246,11 @@ static int serve(struct program *program, struct gb_error *error)
 	if (rc == 0)
 		rc = gb_server_run(program->server, error);
 	atomic_store(&served, NULL);
+	if (rc == 0 && program->summary) {
+		gb__summary_print(stdout, program->server);
+		if (fflush(stdout) != 0 || ferror(stdout))
+			rc = gb_error_set(error, -EIO, "cannot write the summary to standard output");
+	}
 	return rc;
 }
 

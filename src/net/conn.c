@@ -313,6 +313,20 @@ static bool idle(const struct gb_conn *conn)
 	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING | GB__CONN_TASKED | GB__CONN_PARKED)) && gb__output_empty(&conn->stream.output);
 }
 
+/*
+ * It seems idle, but a request may wait in the kernel, unread because input was off for a reply, a pause or
+ * a task: some turns with input on tell.
+ */
+static void drain(struct gb_conn *conn)
+{
+	if (conn->idle_turns == GB__DRAIN_TURNS) {
+		gb__conn_close(conn, GB_CLOSE_DRAIN);
+	} else if (!(conn->flags & GB__CONN_QUEUED)) {
+		conn->idle_turns++;
+		gb__conn_queue(conn);
+	}
+}
+
 static inline void flush_queued(struct gb_conn *conn)
 {
 	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING))
@@ -324,7 +338,7 @@ static void settle_slow(struct gb_conn *conn)
 	output_fell(conn);
 	tell_eof(conn);
 	if (conn->net->draining && !conn->net->drain_turns && idle(conn))
-		gb__conn_close(conn, GB_CLOSE_DRAIN);
+		drain(conn);
 	if (conn->state < GB__CONN_ENDED)
 		flush_queued(conn); /* what the handlers above sent */
 	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))

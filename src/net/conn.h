@@ -66,7 +66,8 @@ struct gb_conn {
 	uint32_t progress_ms;           /* of the last output, the FIN, or the connect */
 	uint32_t scanned;               /* the codec's, for the message under way */
 	int16_t error;                  /* errno behind the reason */
-	uint16_t spare;
+	uint8_t idle_turns; /* while draining: turns in which it was idle */
+	uint8_t spare;
 } __attribute__((aligned(64)));
 
 static_assert(sizeof(struct gb_conn) == 128, "two cache lines");

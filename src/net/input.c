@@ -181,6 +181,8 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 	struct gb_conn *conn = gb__conn_of(stream);
 
 	conn->active_ms = gb__net_now(conn->net);
+	if (gb__unlikely(conn->net->draining))
+		conn->idle_turns = 0;
 	gb__count(conn->net->counters->stats.bytes_in, size);
 	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) && gb__likely(conn->state <= GB__CONN_OPEN)) {
 		size_t used;

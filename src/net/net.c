@@ -4,7 +4,6 @@
 
 #include <gearbox/worker.h>
 
-#define DRAIN_TURNS 3u /* turns that only take in what has arrived before idle connections are told */
 
 /* Every connection of this engine: what is a stream is one of ours. */
 static void each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int argument), int argument)
@@ -73,7 +72,7 @@ void gb__net_drain(struct gb__net *net)
 	if (net->draining)
 		return;
 	net->draining = true;
-	net->drain_turns = DRAIN_TURNS;
+	net->drain_turns = GB__DRAIN_TURNS;
 }
 
 static void visit_abort(struct gb_conn *conn, int reason)

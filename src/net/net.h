@@ -10,6 +10,9 @@
 
 #include <gearbox/server.h>
 
+/** While draining, turns that only take in what has arrived before what is idle is told. */
+#define GB__DRAIN_TURNS 3u
+
 /** Limits of connections; read-only while the server runs. 0 switches a timeout off. */
 struct gb__limits {
 	uint64_t connections_max;   /* open at once, over all workers */

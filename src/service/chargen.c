@@ -42,7 +42,8 @@ static void write_lines(uint64_t first, unsigned char *block)
 		sizeof(ring) == PRINTABLE + LINE_CHARACTERS, "the line from '~' on ends with the ring");
 	for (uint64_t line = first; line < first + BLOCK_LINES; line++, block += LINE_SIZE) {
 		memcpy(block, ring + line % PRINTABLE, LINE_CHARACTERS);
-		memcpy(block + LINE_CHARACTERS, "\r\n", 2);
+		block[LINE_CHARACTERS] = '\r';
+		block[LINE_CHARACTERS + 1] = '\n';
 	}
 }
 

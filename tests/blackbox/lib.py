@@ -33,7 +33,9 @@ PATIENCE_S = int(os.environ.get("BLACKBOX_PATIENCE", "60"))
 LEFTOVER_S = 10  # until workers must have followed their parent
 CASE_SECONDS_MAX = 240
 
+# Says how long each case took.
 # Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
+VERBOSE = os.environ.get("BLACKBOX_VERBOSE") == "1"
 SMALL = os.environ.get("BLACKBOX_SMALL") == "1"
 
 READY = re.compile(r"^gearbox: serving (?P<service>\S+) on (?P<where>.+) "
@@ -226,6 +228,13 @@ def check_refusal(done, codes, *words):
         check(word in done.stderr, f"{shown}; expected it to name {word!r}")
 
 
+def _difference(now, before):
+    """Of two holdings of a process, as text."""
+    more = sorted(set(now[1].items()) - set(before[1].items()))
+    less = sorted(set(before[1].items()) - set(now[1].items()))
+    return f"{now[0]} threads (before {before[0]}), more {more[:20]}, less {less[:20]}"
+
+
 class Server:
     """`gearbox serve` with its ready line read. As a context it ends in order: SIGTERM, exit code 0."""
 
@@ -306,6 +315,34 @@ class Server:
     def processes(self):
         """The pids of the server, the one that was started first."""
         return [self.pid, *descendants(self.pid)]
+
+    def holdings(self):
+        """What its processes hold: a list of (threads, descriptors), the server's own first."""
+        found = []
+        for pid in self.processes():
+            try:
+                found.append((threads(pid), descriptors(pid)))
+            except (FileNotFoundError, ProcessLookupError):
+                pass  # it has ended meanwhile
+        return found
+
+    def rest(self):
+        """Its holdings before anybody connects, once the workers have closed the pipes that told of their start."""
+        def started():
+            now = self.holdings()
+            pipes = [target for _, held in now for number, target in held.items()
+                     if number > 2 and target.startswith("pipe:")]
+            return not pipes and now
+        return wait_until(started, "the workers close the pipes that told of their start")
+
+    def check_rest(self, before):
+        """It comes to hold exactly what it did before: processes, threads, descriptors."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (now := self.holdings()) != before:
+            if time.monotonic() > deadline:
+                raise Failure(f"processes: {len(now)}, before {len(before)}; different: "
+                              + "; ".join(_difference(*pair) for pair in zip(now, before) if pair[0] != pair[1]))
+            time.sleep(0.005)
 
     def send_signal(self, number=signal.SIGTERM):
         os.kill(self.pid, number)
@@ -408,6 +445,7 @@ def main():
         if len(sys.argv) > 1 and name not in sys.argv[1:] and name.partition("[")[0] not in sys.argv[1:]:
             continue
         signal.alarm(CASE_SECONDS_MAX)
+        began = time.monotonic()
         try:
             try:
                 function()
@@ -420,5 +458,7 @@ def main():
             if not isinstance(error, Failure):
                 traceback.print_exc()
         signal.alarm(0)
+        if VERBOSE:
+            print(f"{time.monotonic() - began:7.2f} s  {name}", flush=True)
     print(f"{passed} passed, {failed} failed", flush=True)
     sys.exit(1 if failed or not passed else 0)

@@ -4,96 +4,87 @@
 import socket
 
 from client import answered, reset
-from lib import Server, SMALL, case_for_each, check_equal, descriptors, main, wait_until
+from lib import Server, SMALL, case_for_each, main
 from models import MODELS
 
 ROUNDS = 5 if SMALL else 20
-PENDING = 1 << 20  # more than an answer that is not read can hide in the sockets' buffers
+CLOCK = 1492689600
+STAMP = b"[Thu Apr 20 12:00:00 2017] "
 
 
 def before_sending(client):
-    reset(client)
+    pass
 
 
 def mid_message(client):
     client.sendall(b"no end of line")
-    reset(client)
 
 
 def with_the_answer_unread(client):
     client.sendall(b"a line\n" * 100)
-    reset(client)
 
 
 def with_answers_pending(client):
+    """More than the sockets' buffers take: the server holds the rest, and writes into the reset."""
     client.setblocking(False)
-    lines = b"a line to be answered\n" * 1000
-    sent = 0
     try:
-        while sent < 4 * PENDING:
-            sent += client.send(lines)
+        for _ in range(2000):
+            client.send(b"a line to be answered\n" * 1000)
     except BlockingIOError:
         pass
-    reset(client)
 
 
 def after_a_half_close(client):
     client.sendall(b"a line\n" * 1000)
     client.shutdown(socket.SHUT_WR)
-    reset(client)
 
 
-def after_the_answer(client):
+def after_an_answer(client):
     client.sendall(b"a line\n")
     client.recv(1)
-    reset(client)
 
 
 STATES = (before_sending, mid_message, with_the_answer_unread, with_answers_pending, after_a_half_close,
-          after_the_answer)
+          after_an_answer)
 
 
-def held(server):
-    """What all processes of a server hold: {(order, descriptor): target}."""
-    return {(place, number): target for place, pid in enumerate(server.processes())
-            for number, target in descriptors(pid).items()}
-
-
-def rounds(server, state):
-    for _ in range(ROUNDS):
-        client = server.connect()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        state(client)
-
-
-def resets_in(model, service, *settings):
-    with Server(*model.arguments, *settings, service=service) as server:
-        def check_alive():
-            for _ in range(4):
-                with server.connect() as client:
-                    client.sendall(b"alive\n")
-                    client.shutdown(socket.SHUT_WR)
-                    check_equal(len(client.recv(100)) > 0, True, "whether the server answers")
-        check_alive()
-        wait_until(lambda: all("socket:" not in t or True for t in held(server).values()), "rest")
-        before = None
-
-        def at_rest():
-            nonlocal before
-            now = held(server)
-            same, before = now == before, now
-            return same
-        wait_until(at_rest, "the descriptors rest")
+def resets(model, service, *settings, expected):
+    # Small buffers, so that answers soon have to wait in the server.
+    with Server(*model.arguments, *settings, "--sndbuf", "16KiB", "--rcvbuf", "16KiB", service=service) as server:
+        before = server.rest()
         for state in STATES:
-            rounds(server, state)
-            check_alive()
-        wait_until(lambda: held(server) == before,
-                   f"descriptors are back to {before}")
+            for _ in range(ROUNDS):
+                client = server.connect()
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                state(client)
+                reset(client)
+            answered(server, b"alive?\n", expected)
+        server.check_rest(before)
 
 
 @case_for_each(MODELS)
 def resets_of_echo(model):
-    resets_in(model, "echo")
+    resets(model, "echo", expected=b"alive?\n")
+
+
+@case_for_each(MODELS)
+def resets_of_time_echo(model):
+    resets(model, "time-echo", "--set", f"clock={CLOCK}", expected=STAMP + b"alive?\n")
+
+
+@case_for_each(MODELS)
+def resets_all_at_once(model):
+    """They reach the server in one turn of its loop, in all states together."""
+    with Server(*model.arguments) as server:
+        before = server.rest()
+        clients = [server.connect() for _ in range(ROUNDS * len(STATES))]
+        for number, client in enumerate(clients):
+            if not model.one_at_a_time or STATES[number % len(STATES)] is not after_an_answer:
+                STATES[number % len(STATES)](client)
+        for client in clients:
+            reset(client)
+        answered(server)
+        server.check_rest(before)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -678,58 +673,4 @@ TEST(out_of_memory_leaves_nothing_behind)
 	CHECK_INT(code, 0);
 	ops->destroy(ring);
 	ops->destroy(NULL);
-}
-
-static void forbid_setup(int code)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)code & SECCOMP_RET_DATA)),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { .len = gb__countof(filter), .filter = filter };
-
-	CHECK_INT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-	CHECK_INT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), 0);
-}
-
-static void refused(int code, const char *words)
-{
-	struct gb__ring_options options = defaults();
-	struct gb_error error = { 0 };
-	struct gb__ring *ring = NULL;
-
-	forbid_setup(code);
-	CHECK_INT(ops->create(&options, &ring, &error), -code);
-	CHECK(!ring);
-	CHECK_INT(error.code, -code);
-	if (!strstr(error.text, words) || !strstr(error.text, "engine=auto"))
-		test_fail(__FILE__, __LINE__, "\"%s\" does not say \"%s\"", error.text, words);
-}
-
-TEST(a_seccomp_filter_is_named_as_the_reason)
-{
-	refused(EPERM, "seccomp");
-}
-
-TEST(a_kernel_without_io_uring_is_named_as_the_reason)
-{
-	refused(ENOSYS, "Linux 5.11");
-}
-
-TEST(a_memory_limit_is_named_as_the_reason)
-{
-	refused(ENOMEM, "ulimit -l");
-}
-
-TEST(a_lack_of_descriptors_is_named_as_the_reason)
-{
-	struct gb__ring_options options = defaults();
-	struct gb_error error = { 0 };
-	struct gb__ring *ring = NULL;
-
-	forbid_setup(EMFILE);
-	CHECK_INT(ops->create(&options, &ring, &error), -EMFILE);
-	CHECK(strstr(error.text, "ulimit -n"));
 }

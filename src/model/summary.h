@@ -1,0 +1,19 @@
+/** What a server counted, as JSON: for scripts that ran one. */
+#ifndef MODEL_SUMMARY_H
+#define MODEL_SUMMARY_H
+
+#include <gearbox/server.h>
+
+#include <stdio.h>
+
+/**
+ * Print one line: totals, close reasons by name, and counters per place of a worker.
+ *
+ * `workers` holds the places that serve; one that was never used, and all behind it, are left out (of a
+ * process or thread per connection there are as many as connections are allowed). `acceptor` is the main
+ * thread's where that is not a worker itself; it accepts only under accept=acceptor. `imbalance` is what
+ * the worker with most connections accepted over the mean, null without several workers or connections.
+ */
+void gb__summary_print(FILE *stream, const struct gb_server *server);
+
+#endif

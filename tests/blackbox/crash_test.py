@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Processes that are killed: a worker is replaced, the others' connections stay; nobody outlives the parent."""
+
+import os
+import signal
+import time
+
+from client import answered, ending, round_trip
+from lib import Server, case_for_each, check, check_equal, children, descendants, main, owner, wait_until
+from models import MODELS
+
+PROCESSES = [model for model in MODELS if model.processes]
+POOLS = [model for model in PROCESSES if not model.per_connection]
+AT_ONCE_S = 2  # the promise for workers whose parent is gone
+# The second is said when it is killed before it could tell of its start.
+REPORTS = r"^gearbox: .*worker [0-9]+ (ended unexpectedly|cannot be started again: a worker process ended before)"
+
+
+@case_for_each(PROCESSES)
+def no_worker_outlives_its_parent(model):
+    server = Server(*model.arguments)
+    client = server.connect()
+    try:
+        round_trip(client)
+        workers = descendants(server.pid)
+        check(workers, "there is no worker process")
+        os.kill(server.pid, signal.SIGKILL)
+        began = time.monotonic()
+        check_equal(server.wait(), -signal.SIGKILL, "exit code")
+        # They are adopted by this process, and ended when only their exit code is left.
+        wait_until(lambda: all(ended(pid) for pid in workers), "the workers end")
+        check(time.monotonic() - began < AT_ONCE_S, "the workers outlived their parent")
+        ending(client)
+    finally:
+        server.kill()
+        client.close()
+
+
+def ended(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def one_worker_goes(model, number, expected_ending):
+    """End one of three workers by a signal; the clients of the others must not notice."""
+    arguments = model.serving(3) if model.one_at_a_time else model.arguments
+    with Server(*arguments) as server:
+        server.expected_log = REPORTS
+        before = children(server.pid)
+        clients = [server.connect() for _ in range(3 if model.one_at_a_time else 8)]
+        for client in clients:
+            round_trip(client)
+        workers = {client: owner(client, before) for client in clients}
+        victim = workers[clients[0]]
+        os.kill(victim, number)
+        for client in clients:
+            if workers[client] == victim:
+                check_equal(ending(client) in expected_ending, True, f"whether it ends as {expected_ending}")
+        wait_until(lambda: victim not in children(server.pid) and len(children(server.pid)) == len(before),
+                   "the worker is replaced")
+        for client in clients:
+            if workers[client] != victim:
+                round_trip(client)
+            client.close()
+        check_equal(len(set(children(server.pid)) & set(before)), len(before) - 1, "number of workers that stayed")
+        for _ in range(2 * len(before)):
+            answered(server)
+
+
+@case_for_each(POOLS)
+def a_killed_worker_is_replaced(model):
+    one_worker_goes(model, signal.SIGKILL, ("FIN", "reset"))
+
+
+@case_for_each(POOLS)
+def a_worker_told_to_end_drains_and_is_replaced(model):
+    one_worker_goes(model, signal.SIGTERM, ("FIN",))
+
+
+@case_for_each([model for model in PROCESSES if model.per_connection])
+def a_killed_process_costs_its_connection_alone(model):
+    with Server(*model.arguments) as server:
+        server.expected_log = REPORTS
+        with server.connect() as one, server.connect() as other:
+            round_trip(one)
+            round_trip(other)
+            os.kill(owner(one, children(server.pid)), signal.SIGKILL)
+            ending(one)
+            round_trip(other)
+            answered(server)
+
+
+@case_for_each(POOLS)
+def killed_again_and_again(model):
+    """As often as it starts; the back-off grows, and still the server ends in order."""
+    with Server(*model.arguments) as server:
+        server.expected_log = REPORTS
+        for _ in range(3):
+            before = children(server.pid)
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: len(now := set(children(server.pid))) == len(before) and not now & set(before),
+                       "all workers are replaced")
+        answered(server)
+        for pid in children(server.pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""SIGTERM and SIGINT: what a client had begun is answered, then comes the FIN, and the server exits with 0."""
+
+import os
+import signal
+import socket
+import time
+
+from client import answered, ending, round_trip
+from lib import Failure, Server, add_case, case_for_each, check, check_equal, listens, main, receive_all, \
+    receive_exactly, wait_until
+from models import MODELS, PRESETS
+
+CLOCK = ("--set", "clock=1492689600")
+STAMP = b"[Thu Apr 20 12:00:00 2017] "
+GREETING = b"hello\n"
+LINE = b"a drained line\n"
+IN_BACKLOG = 20
+AT_ONCE_S = 2  # the promise for a second signal and for workers whose parent is gone
+LONG = ("--drain-timeout", "1h")
+
+
+def time_echo(arguments, *more):
+    return Server(*arguments, *CLOCK, *LONG, *more, service="time-echo")
+
+
+def served_client(server):
+    """A client that has been answered: it is with a worker."""
+    client = server.connect()
+    round_trip(client, GREETING, STAMP + GREETING)
+    return client
+
+
+def wait_for_drain(server):
+    """Until the server has acted upon the signal: nobody listens any more."""
+    wait_until(lambda: not listens(server.port), "nobody listens any more")
+
+
+def check_drained(clients, cuts):
+    """Clients that sent LINE up to a cut before the signal send the rest, and are answered."""
+    for client, cut in zip(clients, cuts):
+        try:
+            client.sendall(LINE[cut:])
+            got = receive_all(client)
+        except OSError as error:
+            raise Failure(f"cut at {cut}: {error.strerror}") from None
+        check_equal(got, STAMP + LINE, f"what the client got whose line was cut at {cut}")
+        client.close()
+
+
+def drain_with(model, arguments, cuts):
+    with time_echo(arguments) as server:
+        clients = [served_client(server) for _ in cuts]
+        for client, cut in zip(clients, cuts):
+            client.sendall(LINE[:cut])
+        server.send_signal()
+        wait_for_drain(server)
+        check_drained(clients, cuts)
+        check_equal(server.wait(), 0, "exit code")
+
+
+@case_for_each(MODELS)
+def a_line_cut_at_each_byte(model):
+    cuts = range(1, len(LINE))
+    arguments = model.serving(len(cuts))
+    if arguments:
+        drain_with(model, arguments, cuts)
+        return
+    for cut in cuts:
+        drain_with(model, model.arguments, [cut])
+
+
+@case_for_each(MODELS)
+def idle_connections_end_at_once(model):
+    """Although another one still has to finish."""
+    arguments = model.serving(3)
+    with time_echo(arguments or model.arguments) as server:
+        if arguments:
+            idle = [served_client(server), served_client(server)]
+            busy = served_client(server)
+            busy.sendall(LINE[:4])
+        else:
+            idle = [served_client(server)]
+        server.send_signal()
+        for client in idle:
+            check_equal(client.recv(1), b"", "what an idle client gets")
+            client.close()
+        if arguments:
+            check_drained([busy], [4])
+        check_equal(server.wait(), 0, "exit code")
+
+
+@case_for_each(MODELS)
+def answers_pending_are_delivered(model):
+    """The client reads slowly; the server waits for it."""
+    lines = b"x" * 999 + b"\n"
+    with time_echo(model.arguments, "--sndbuf", "16KiB", "--rcvbuf", "16KiB") as server:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(60)
+        client.connect((server.host, server.port))
+        client.sendall(lines * 100)
+        first = receive_exactly(client, 1)
+        server.send_signal()
+        wait_for_drain(server)
+        client.shutdown(socket.SHUT_WR)
+        got = first + receive_all(client)
+        # What had not reached the server when the signal came need not be answered; what is answered is whole.
+        whole, rest = divmod(len(got), len(STAMP + lines))
+        check_equal(rest, 0, "bytes of a cut answer")
+        check(whole and got == (STAMP + lines) * whole, "the answers differ")
+        client.close()
+        check_equal(server.wait(), 0, "exit code")
+
+
+@case_for_each(MODELS)
+def who_is_in_the_backlog_is_answered(model):
+    """Requests sent before the signal, by clients that nobody has looked at yet."""
+    with time_echo(model.arguments) as server:
+        clients = [server.connect() for _ in range(IN_BACKLOG)]
+        for client in clients:
+            client.sendall(LINE)
+        server.send_signal()
+        for number, client in enumerate(clients):
+            try:
+                check_equal(receive_all(client), STAMP + LINE, f"what client {number} of {IN_BACKLOG} got")
+            except ConnectionResetError:
+                raise Failure(f"client {number} of {IN_BACKLOG} was reset") from None
+            client.close()
+        check_equal(server.wait(), 0, "exit code")
+
+
+def ends_without_clients(model, number):
+    with time_echo(model.arguments) as server:
+        answered(server, GREETING, STAMP + GREETING)
+        check_equal(server.stop(number), 0, "exit code")
+
+
+for served in MODELS:
+    add_case(f"sigint_ends_it[{served}]", ends_without_clients, served, signal.SIGINT)
+    add_case(f"sigterm_ends_it[{served}]", ends_without_clients, served, signal.SIGTERM)
+
+
+@case_for_each(MODELS)
+def sigint_to_the_whole_group_as_by_a_terminal(model):
+    with time_echo(model.arguments, ) as server:
+        pass
+    with Server(*model.arguments, *CLOCK, *LONG, service="time-echo", before_exec=os.setpgrp) as server:
+        client = served_client(server)
+        client.sendall(LINE[:5])
+        os.killpg(server.pid, signal.SIGINT)
+        wait_for_drain(server)
+        check_drained([client], [5])
+        check_equal(server.wait(), 0, "exit code")
+
+
+@case_for_each(MODELS)
+def a_second_signal_ends_it_at_once(model):
+    with time_echo(model.arguments) as server, served_client(server) as client:
+        client.sendall(LINE[:5])
+        server.send_signal()
+        wait_for_drain(server)
+        began = time.monotonic()
+        server.send_signal()
+        ending(client)
+        check_equal(server.wait(), 0, "exit code")
+        check(time.monotonic() - began < AT_ONCE_S, "the second signal did not end it at once")
+
+
+@case_for_each(PRESETS)
+def the_drain_ends_at_its_deadline(model):
+    with Server(*model.arguments, "--drain-timeout", "300ms", service="time-echo") as server:
+        with served_client_of_any_time(server) as client:
+            client.sendall(LINE[:5])
+            began = time.monotonic()
+            server.send_signal()
+            ending(client)
+            check(time.monotonic() - began >= 0.29, "the client was not given its time")
+            check_equal(server.wait(), 0, "exit code")
+
+
+def served_client_of_any_time(server):
+    client = server.connect()
+    client.sendall(GREETING)
+    receive_exactly(client, len(STAMP + GREETING))
+    return client
+
+
+@case_for_each(PRESETS)
+def new_clients_are_refused_while_it_drains(model):
+    with time_echo(model.arguments) as server, served_client(server) as client:
+        client.sendall(LINE[:5])
+        server.send_signal()
+        wait_for_drain(server)
+        with socket.socket() as late:
+            check(late.connect_ex((server.host, server.port)) != 0, "a client came in while the server drains")
+        check_drained([client], [5])
+
+
+@case_for_each(PRESETS)
+def signals_while_clients_come_and_go(model):
+    """The signal meets every phase of accepting, handing over and closing."""
+    for _ in range(5):
+        with time_echo(model.arguments) as server:
+            clients = []
+            for number in range(30):
+                client = server.connect_later()
+                client.setblocking(True)
+                clients.append(client)
+                try:
+                    client.sendall(LINE)
+                    if number % 3 == 0:
+                        client.shutdown(socket.SHUT_WR)
+                except OSError:
+                    break  # it no longer listens
+                if number == 15:
+                    server.send_signal()
+            for number, client in enumerate(clients):
+                # Those before the signal are answered; those after it are answered or turned away.
+                try:
+                    got = receive_all(client)
+                except OSError:
+                    got = b""
+                check(got in ((STAMP + LINE,) if number <= 15 else (STAMP + LINE, b"")),
+                      f"client {number} got {got!r}")
+                client.close()
+            check_equal(server.wait(), 0, "exit code")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""After thousands of connections a server holds what it held before, and after its end nothing is left."""
+
+import glob
+import json
+import os
+import socket
+import tempfile
+
+from client import answered
+from lib import Server, SMALL, case_for_each, check, check_equal, main, run
+from models import MODELS, PRESETS
+
+CONNECTIONS = 1000 if SMALL else 10000
+CONNECTIONS_OVERRIDES = 200 if SMALL else 1000
+PARALLEL = 20
+
+
+def connect_echo_close(server, connections):
+    done = run("load", server.address, "--reconnect", "--messages-per-connection", "1", "--messages",
+               str(connections), "--connections", str(PARALLEL), "--json", "--quiet")
+    check_equal(done.returncode, 0, f"exit code of load ({done.stderr!r})")
+    result = json.loads(done.stdout)
+    check(result["messages"] >= connections, f"only {result['messages']} messages of {connections} were answered")
+
+
+@case_for_each(MODELS)
+def descriptors_threads_and_processes_after_many_connections(model):
+    connections = CONNECTIONS if model in PRESETS else CONNECTIONS_OVERRIDES
+    with Server(*model.arguments) as server:
+        before = server.rest()
+        connect_echo_close(server, connections)
+        server.check_rest(before)
+
+
+def shared_memory():
+    """Segments, semaphores and queues of the two kinds of interprocess communication."""
+    found = set(glob.glob("/dev/shm/*") + glob.glob("/dev/mqueue/*"))
+    for kind in ("shm", "sem", "msg"):
+        with open(f"/proc/sysvipc/{kind}", encoding="ascii") as file:
+            found.update(f"{kind} {line}" for line in file.readlines()[1:])
+    return found
+
+
+@case_for_each(MODELS)
+def nothing_after_the_end(model):
+    """No file, no socket, no shared memory; lib.py looks for processes after each case."""
+    shared = shared_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        unix = [f"unix:{folder}/gearbox.sock"] if model.axes["accept"] != "reuseport" else []
+        with Server(*model.arguments, listen=["127.0.0.1:0", *unix],
+                    before_exec=lambda: os.chdir(folder)) as server:
+            clients = [server.connect() for _ in range(3)]
+            answered_port = server.port
+            for client in clients:
+                client.close()
+            answered(server)
+        check_equal(os.listdir(folder), [], "what is left in its folder")
+    check_equal(shared_memory() - shared, set(), "shared memory left over")
+    with socket.socket() as probe:
+        check(probe.connect_ex(("127.0.0.1", answered_port)) != 0, "somebody still listens")
+
+
+if __name__ == "__main__":
+    main()

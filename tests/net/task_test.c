@@ -1,0 +1,238 @@
+/*
+ * Messages that go through a compute pool. The pool here is the test itself: it holds submitted tasks and
+ * runs them when it likes, on the same thread, so that every interleaving can be had.
+ */
+#include "rig.h"
+
+#include "net/task.h"
+
+#include <errno.h>
+
+#define HELD_MAX 256u
+
+static struct gb__task *held[HELD_MAX];
+static unsigned held_count;
+
+static void hold(void *arg, struct gb__task *task)
+{
+	CHECK(held_count < HELD_MAX);
+	held[held_count++] = task;
+}
+
+static void pool_use(struct rig *rig, unsigned tasks_max)
+{
+	held_count = 0;
+	rig->net.submit = hold;
+	rig->net.tasks_max = tasks_max;
+}
+
+/* Run any one of those held. */
+static void run_one(struct rig *rig)
+{
+	unsigned at = (unsigned)(test_random(&rig->random) % held_count);
+	struct gb__task *task = held[at];
+
+	held[at] = held[--held_count];
+	gb__task_run(task);
+}
+
+static void run_all(struct rig *rig)
+{
+	while (held_count > 0)
+		run_one(rig);
+}
+
+static unsigned inside; /* handlers that have begun, of this connection, minus those that are back */
+
+static void bracket_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	unsigned *count = gb_conn_state(conn);
+
+	CHECK(gb_conn_user(conn) != NULL);
+	gb_conn_printf(conn, "%u<%.*s>\n", (*count)++, (int)message.size, (const char *)message.data);
+	if (message.size > 3000)
+		gb_conn_send(conn, message.data, message.size); /* more than the lent chunk holds */
+	inside++;
+}
+
+static const struct gb_service bracket = { GB_SERVICE_INIT, .name = "bracket", .codec = &gb_codec_line,
+	.conn_state_size = sizeof(unsigned), .on_open = count_open, .on_message = bracket_message,
+	.on_close = count_close };
+
+NET_TEST(replies_from_the_pool_keep_the_order_of_each_connection)
+{
+	enum { PEERS = 5, LINES = 60 };
+	struct peer *peers[PEERS];
+	static char expected[PEER_BYTES_MAX];
+	struct {
+		size_t size, taken;
+		char text[LINES * 8];
+	} sent[PEERS] = { 0 };
+	bool all = false;
+
+	pool_use(rig, 3);
+	for (unsigned i = 0; i < PEERS; i++)
+		peers[i] = rig_peer(rig, &bracket);
+	for (unsigned i = 0; i < PEERS; i++)
+		for (unsigned j = 0; j < LINES; j++)
+			sent[i].size += (size_t)sprintf(sent[i].text + sent[i].size, "%u.%u\n", i, j);
+	for (unsigned steps = 0; !all; steps++) {
+		CHECK(steps < 100000);
+		CHECK(rig->net.tasks <= 3);
+		for (unsigned i = 0; i < PEERS; i++)
+			sent[i].taken += sim_client_send(
+				peers[i]->client, sent[i].text + sent[i].taken, sent[i].size - sent[i].taken);
+		if (held_count > 0 && test_random(&rig->random) % 2)
+			run_one(rig);
+		rig_step(rig, peers[test_random(&rig->random) % PEERS]);
+		all = rig->counters.stats.messages == PEERS * LINES && rig->net.tasks == 0 && held_count == 0;
+	}
+	for (unsigned i = 0; i < PEERS; i++) {
+		size_t size = 0;
+
+		for (unsigned j = 0; j < LINES; j++)
+			size += (size_t)sprintf(expected + size, "%u<%u.%u>\n", j, i, j);
+		UNTIL(rig, peers[i], peers[i]->got_size >= size);
+		CHECK_INT(peers[i]->got_size, size);
+		CHECK(memcmp(peers[i]->got, expected, size) == 0);
+		peer_close(peers[i]);
+	}
+}
+
+NET_TEST(what_a_task_sends_beyond_its_lent_memory_arrives_too)
+{
+	static char line[20001];
+	struct peer *peer;
+
+	pool_use(rig, 4);
+	peer = rig_peer(rig, &bracket);
+	memset(line, 'z', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	peer_send(peer, line, sizeof(line));
+	UNTIL(rig, peer, held_count == 1);
+	run_all(rig);
+	UNTIL(rig, peer, peer->got_size == 20004 + 20000);
+	peer_close(peer);
+}
+
+NET_TEST(a_connection_that_dies_meanwhile_waits_for_its_task_and_its_replies_are_dropped)
+{
+	struct peer *peer;
+	bool before = test_random(&rig->random) % 2;
+
+	pool_use(rig, 4);
+	inside = 0;
+	peer = rig_peer(rig, &bracket);
+	peer_send(peer, "a\nb\n", 4);
+	UNTIL(rig, peer, held_count == 1);
+	if (before)
+		run_all(rig); /* its replies are on the way when the reset comes */
+	sim_client_reset(peer->client);
+	if (!before)
+		gb__net_abort_all(&rig->net, GB_CLOSE_DRAIN); /* input is off: nobody looks at the socket */
+	for (int i = 0; i < 20; i++)
+		rig_step(rig, NULL);
+	if (!before) {
+		CHECK_INT(rig->closed, 0);
+		CHECK(gb_conn_cancelled(&held[0]->facade));
+		run_all(rig);
+		CHECK_INT(inside, 0); /* a cancelled task is not begun */
+	}
+	while (rig->closed == 0) {
+		run_all(rig);
+		rig_step(rig, NULL);
+	}
+	peer_close(peer);
+}
+
+static void closing_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb_conn_send(conn, "last", 4);
+	gb_conn_close(conn);
+	CHECK_INT(gb_conn_send(conn, "x", 1), -EPIPE);
+}
+
+NET_TEST(a_task_may_close_its_connection)
+{
+	static const struct gb_service closing = { GB_SERVICE_INIT, .name = "closing", .codec = &gb_codec_line,
+		.on_open = count_open, .on_message = closing_message, .on_close = count_close };
+	struct peer *peer;
+
+	pool_use(rig, 4);
+	peer = rig_peer(rig, &closing);
+	peer_send(peer, "a\nb\n", 4);
+	UNTIL(rig, peer, held_count == 1);
+	run_all(rig);
+	UNTIL(rig, peer, peer->at_end);
+	CHECK_INT(held_count, 0);
+	CHECK_INT(peer->got_size, 4);
+	CHECK(!peer->was_reset);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	peer_close(peer);
+}
+
+NET_TEST(eof_is_told_after_the_last_reply)
+{
+	struct peer *peer;
+
+	pool_use(rig, 4);
+	peer = rig_peer(rig, &bracket);
+	peer_send(peer, "a\nb\n", 4);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, held_count == 1);
+	for (int i = 0; i < 50; i++)
+		rig_step(rig, peer);
+	CHECK(!peer->at_end);
+	while (!peer->at_end) {
+		run_all(rig);
+		rig_step(rig, peer);
+	}
+	CHECK_INT(peer->got_size, 10);
+	CHECK(memcmp(peer->got, "0<a>\n1<b>\n", 10) == 0);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_EOF);
+	peer_close(peer);
+}
+
+NET_TEST(draining_waits_for_tasks)
+{
+	struct peer *peer;
+
+	pool_use(rig, 1);
+	peer = rig_peer(rig, &bracket);
+	peer_send(peer, "a\nb\n", 4);
+	UNTIL(rig, peer, held_count == 1);
+	rig_calm(rig);
+	gb__net_drain(&rig->net);
+	for (int i = 0; i < 50; i++)
+		rig_step(rig, peer);
+	CHECK(!peer->at_end);
+	while (!peer->at_end) {
+		run_all(rig);
+		rig_step(rig, peer);
+	}
+	CHECK_INT(peer->got_size, 10);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_DRAIN);
+	peer_close(peer);
+}
+
+NET_TEST(a_long_running_task_does_not_let_its_connection_idle_out)
+{
+	struct peer *peer;
+
+	rig->limits.idle_timeout_ms = 1000;
+	pool_use(rig, 4);
+	peer = rig_peer(rig, &bracket);
+	peer_send(peer, "a\n", 2);
+	UNTIL(rig, peer, held_count == 1);
+	for (int i = 0; i < 50; i++)
+		rig_pass(rig, 300);
+	CHECK_INT(rig->closed, 0);
+	run_all(rig);
+	UNTIL(rig, peer, peer->got_size == 5);
+	peer_close(peer);
+}
