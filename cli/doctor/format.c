@@ -2,15 +2,16 @@
 #include "doctor/facts.h"
 
 #include <stdio.h>
-#include <string.h>
 
 const char *format_count(uint64_t value, char text[FORMAT_MAX])
 {
 	char digits[FORMAT_MAX];
 	size_t size, out = 0;
 
-	if (value >= FACT_UNLIMITED)
-		return strcpy(text, value == FACT_UNKNOWN ? "unknown" : "unlimited");
+	if (value >= FACT_UNLIMITED) {
+		snprintf(text, FORMAT_MAX, "%s", value == FACT_UNKNOWN ? "unknown" : "unlimited");
+		return text;
+	}
 	size = (size_t)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
 	for (size_t i = 0; i < size; i++) {
 		if (i > 0 && (size - i) % 3 == 0)
@@ -25,6 +26,7 @@ const char *format_bytes(uint64_t value, char text[FORMAT_MAX])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
 	double scaled = (double)value;
+	uint64_t tenths;
 	size_t unit = 0;
 
 	if (value >= FACT_UNLIMITED)
@@ -34,7 +36,8 @@ const char *format_bytes(uint64_t value, char text[FORMAT_MAX])
 		unit++;
 	}
 	/* One digit after the point where it says something. */
-	if (unit > 0 && scaled < 100 && scaled - (double)(uint64_t)scaled >= 0.05)
+	tenths = (uint64_t)(scaled * 10 + 0.5);
+	if (unit > 0 && scaled < 100 && tenths % 10 > 0)
 		snprintf(text, FORMAT_MAX, "%.1f %s", scaled, units[unit]);
 	else
 		snprintf(text, FORMAT_MAX, "%.0f %s", scaled, units[unit]);

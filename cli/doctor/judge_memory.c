@@ -79,8 +79,8 @@ static void judge_under_way(const struct facts *facts, struct diagnosis *diagnos
 			format_count(connections, text));
 		change_text(diagnosis_change(diagnosis, connections, finding, NULL,
 				    "in pages; above it data is dropped, above the second buffers shrink"),
-			"sysctl -w net.ipv4.tcp_mem=\"%llu %llu %llu\"", (unsigned long long)(need / 2),
-			(unsigned long long)(need / 3 * 2), (unsigned long long)need);
+			"sysctl -w net.ipv4.tcp_mem=\"%llu %llu %llu\"", (unsigned long long)need / 2,
+			(unsigned long long)need / 3 * 2, (unsigned long long)need);
 	}
 }
 

@@ -4,7 +4,7 @@
 
 #include "doctor/facts.h"
 
-#define MEMORY_CONNECTIONS 1000u
+#define MEMORY_CONNECTIONS 1050u
 #define MEMORY_THREADS 448u
 
 /**

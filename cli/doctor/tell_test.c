@@ -27,6 +27,7 @@ TEST(bytes_have_units_and_a_digit_where_it_says_something)
 	CHECK_STR(format_bytes(5000, text), "4.9 KiB");
 	CHECK_STR(format_bytes(8 << 20, text), "8 MiB");
 	CHECK_STR(format_bytes(UINT64_C(25276026880), text), "23.5 GiB");
+	CHECK_STR(format_bytes(UINT64_C(24658116567), text), "23 GiB");
 	CHECK_STR(format_bytes(FACT_UNKNOWN, text), "unknown");
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -202,6 +203,7 @@ static _Noreturn void run_child(int out)
 {
 	struct uring_probe result = { 0 };
 
+	prctl(PR_SET_DUMPABLE, 0); /* no core file of one that was killed */
 	signal(SIGALRM, SIG_DFL);
 	alarm(CHILD_SECONDS);
 	probe(&result);

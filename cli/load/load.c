@@ -115,9 +115,9 @@ static int tell(const struct generator *generator)
 	char errors[2 * TOTALS_TEXT_MAX];
 
 	if (generator->options->json)
-		report_json(stdout, generator);
+		load_report_json(stdout, generator);
 	else if (generator->sending)
-		report_text(stdout, generator);
+		load_report_text(stdout, generator);
 	if (totals_right(&generator->totals))
 		return EXIT_DONE;
 	report_errors(generator, errors, sizeof(errors));

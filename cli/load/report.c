@@ -95,7 +95,7 @@ static void print_latency(FILE *stream, const struct histogram *latency)
 	fputc('\n', stream);
 }
 
-void report_text(FILE *stream, const struct generator *generator)
+void load_report_text(FILE *stream, const struct generator *generator)
 {
 	const struct load_options *options = generator->options;
 	const struct totals *totals = &generator->totals;
@@ -156,7 +156,7 @@ static void json_latency(FILE *stream, const struct histogram *latency)
 	fprintf(stream, ", \"max\": %llu},\n", number(latency->max));
 }
 
-void report_json(FILE *stream, const struct generator *generator)
+void load_report_json(FILE *stream, const struct generator *generator)
 {
 	const struct load_options *options = generator->options;
 	const struct totals *totals = &generator->totals;

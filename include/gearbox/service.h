@@ -30,7 +30,7 @@ enum {
 /**
  * A service. Static storage as a rule; it must outlive the servers that use it.
  *
- * All callbacks of one connection run on its worker, one at a time. Any may be NULL.
+ * All callbacks of one connection run on its worker, one at a time. Any but on_message may be NULL.
  */
 struct gb_service {
 	uint32_t struct_size, abi;         /* set by GB_SERVICE_INIT */
@@ -43,7 +43,8 @@ struct gb_service {
 	const struct gb_setting *settings; /* keys a user may set (--set KEY=VALUE), or NULL */
 	size_t settings_size;              /* of the struct they fill, which becomes `user` */
 
-	/** A worker begins, before its first connection. < 0 stops the server with that error. */
+	/** A worker begins, before its first connection: once, also with several addresses and the same `user`.
+	 *  < 0 stops the server with that error. */
 	int (*on_start)(struct gb_worker *worker, void *user);
 	/** A worker ends, after its last connection. */
 	void (*on_stop)(struct gb_worker *worker, void *user);

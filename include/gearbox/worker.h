@@ -26,10 +26,13 @@ GB_API uint64_t gb_worker_clock_ns(const struct gb_worker *worker);
 /** Open connections of this worker, incoming and outgoing. Thread: the worker's. */
 GB_API size_t gb_worker_connections(const struct gb_worker *worker);
 
-/** A pointer per worker and service for the service's own use: set in on_start, freed in on_stop. Returns 0 or -ENOMEM. */
-GB_API int gb_worker_set_data(struct gb_worker *worker, const struct gb_service *service, void *data);
-/** The pointer set last, or NULL. Thread: the worker's. */
-GB_API void *gb_worker_data(const struct gb_worker *worker, const struct gb_service *service);
+/**
+ * A pointer per worker and key for a service's own use: set in on_start, freed in on_stop. The key is any
+ * address of the service's, its struct or its `user`. Returns 0 or -ENOMEM. Thread: the worker's.
+ */
+GB_API int gb_worker_set_data(struct gb_worker *worker, const void *key, void *data);
+/** The pointer set last under the key, or NULL. Thread: the worker's. */
+GB_API void *gb_worker_data(const struct gb_worker *worker, const void *key);
 
 /** A precise one-shot timer; the memory is the caller's and stays put while it runs. */
 struct gb_timer {

@@ -6,11 +6,14 @@
 #include "engine/ring/ring.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 #define SLOTS_FIRST 64u
 #define SLOTS_NONE UINT32_MAX
+
+static _Atomic uint32_t engines_made;
 
 const struct gb__engine_kind gb__engine_kinds[] = {
 	{ .name = "io_uring", .ops = &gb__engine_proactor, .ring = &gb__ring_io_uring },
@@ -43,6 +46,9 @@ int gb__engine_create(
 void gb__engine_init(struct gb__engine *engine, const struct gb__engine_ops *ops, struct gb__os *os)
 {
 	*engine = (struct gb__engine){ .ops = ops, .os = os, .slots_free = SLOTS_NONE, .pid = getpid() };
+	engine->now_ms = os->ops->now_coarse_ms(os);
+	/* Handles of an engine that was here before must not fit this one: no two begin alike. */
+	engine->generation = atomic_fetch_add(&engines_made, 1) * 2654435761u;
 	gb__pool_init(&engine->pool);
 }
 

@@ -160,6 +160,7 @@ struct gb__engine {
 	uint32_t slots_free;         /* first free slot, or UINT32_MAX */
 	uint32_t attached;           /* endpoints */
 	uint32_t generation;         /* last one given out */
+	uint64_t now_ms; /* coarse monotonic clock, read when the wait for events returned */
 	pid_t pid;                   /* creator: an engine does not survive fork */
 };
 
@@ -183,6 +184,13 @@ static inline struct gb__endpoint *gb__engine_find(
 	if (gb__unlikely((uintptr_t)endpoint & 1u) || gb__unlikely(endpoint->generation != generation))
 		return NULL;
 	return endpoint;
+}
+
+/** To be called by every `wait` between the return of the kernel and the first callback. */
+static inline void gb__engine_woke(struct gb__engine *engine)
+{
+	engine->now_ms = engine->os->ops->now_coarse_ms(engine->os);
+	engine->stats.waits++;
 }
 
 /** By the axis' name; `options` keeps what the caller set besides poller and ring. */

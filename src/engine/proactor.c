@@ -114,7 +114,7 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		timeout_ns = 0;
 	count = proactor->ops->wait(
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
-	engine->stats.waits++;
+	gb__engine_woke(engine);
 	proactor->credits = 0;
 	for (int i = 0; i < count; i++)
 		gb__proactor_complete(proactor, &proactor->completions[i]);

@@ -279,7 +279,7 @@ static void rotate(struct reactor *reactor, struct gb__endpoint *listener)
 static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
 {
 	struct gb__os *os = reactor->engine.os;
-	uint32_t generation = listener->generation;
+	uint32_t slot = listener->slot, generation = listener->generation;
 	bool took = false;
 
 	for (unsigned i = 0; i < reactor->accept_batch; i++) {
@@ -291,15 +291,16 @@ static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
 
 			if (verdict == GB__ACCEPT_RETRY)
 				continue;
-			if (verdict == GB__ACCEPT_NONE)
+			if (verdict == GB__ACCEPT_NONE) {
 				reactor->engine.stats.again++;
-			else
-				listener->ops->on_accept(listener, fd);
-			break;
+				break;
+			}
+			listener->ops->on_accept(listener, fd);
+			return;
 		}
 		took = true;
 		listener->ops->on_accept(listener, fd);
-		if (listener->generation != generation || !(listener->wants & GB__WANT_INPUT))
+		if (!gb__engine_find(&reactor->engine, slot, generation) || !(listener->wants & GB__WANT_INPUT))
 			return;
 	}
 	if (took && listener->armed && exclusive(reactor, listener))
@@ -353,19 +354,21 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 {
 	const unsigned broken = GB__READY_ERROR | GB__READY_HANGUP;
 	struct gb__endpoint *endpoint = &stream->endpoint;
-	uint32_t generation = endpoint->generation;
+	const struct gb__engine *engine = &reactor->engine;
+	uint32_t slot = endpoint->slot, generation = endpoint->generation;
 
+	/* A callback may detach the endpoint and free it: what is still there is found by its name. */
 	if (gb__unlikely(endpoint->bits & CONNECTING)) {
 		connect_ready(reactor, stream);
 	} else {
 		if ((endpoint->wants & GB__WANT_OUTPUT) && (ready & (GB__READY_OUT | broken)))
 			output_ready(reactor, stream);
-		if (endpoint->generation == generation && (endpoint->wants & GB__WANT_INPUT) &&
+		if (gb__engine_find(engine, slot, generation) && (endpoint->wants & GB__WANT_INPUT) &&
 			(ready & (GB__READY_IN | broken)))
 			input_ready(reactor, stream);
 	}
 	/* What was reported and is not wanted any more leaves the set; a failure shows at the next event. */
-	if (endpoint->generation == generation && endpoint->armed != ready_wanted(endpoint))
+	if (gb__engine_find(engine, slot, generation) && endpoint->armed != ready_wanted(endpoint))
 		arm(reactor, endpoint);
 }
 
@@ -374,7 +377,7 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	struct reactor *reactor = (struct reactor *)engine;
 	int count = reactor->ops->wait(reactor->poller, reactor->events, EVENTS_MAX, timeout_ns);
 
-	engine->stats.waits++;
+	gb__engine_woke(engine);
 	for (int i = 0; i < count; i++) {
 		uint64_t token = reactor->events[i].token;
 		unsigned ready = reactor->events[i].ready;

@@ -8,11 +8,16 @@
 
 void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine)
 {
-	*loop = (struct gb__loop){ .engine = engine, .os = engine->os };
-	loop->now_ms = loop->os->ops->now_coarse_ms(loop->os);
+	loop->engine = engine;
+	loop->os = engine->os;
+	loop->on_deadline = NULL;
+	loop->on_turn = NULL;
+	loop->pending = NULL;
+	loop->arg = NULL;
+	loop->running = false;
 	gb__timers_init(&loop->timers);
-	gb__wheel_init(&loop->wheel, loop->now_ms);
-	atomic_init(&loop->posted, NULL);
+	gb__wheel_init(&loop->wheel, gb__loop_now_ms(loop));
+	atomic_store(&loop->posted, NULL); /* last: from here on posts arrive */
 }
 
 /* Run what was posted, oldest first. */
@@ -90,7 +95,7 @@ static int64_t sleep_ns(struct gb__loop *loop, int64_t timeout_ns)
 	}
 	/* Deadlines on the wheel may be late by a tick: the coarse clock is good enough. */
 	if (wheel_ms != UINT64_MAX)
-		sleep = gb__min(sleep, wheel_ms > loop->now_ms ? (wheel_ms - loop->now_ms) * 1000000u : 0);
+		sleep = gb__min(sleep, wheel_ms > gb__loop_now_ms(loop) ? (wheel_ms - gb__loop_now_ms(loop)) * 1000000u : 0);
 	return sleep > INT64_MAX ? -1 : (int64_t)sleep;
 }
 
@@ -106,12 +111,11 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 	if (loop->pending && loop->pending(loop->arg))
 		timeout_ns = 0;
 	result = loop->engine->ops->wait(loop->engine, timeout_ns ? sleep_ns(loop, timeout_ns) : 0);
-	loop->now_ms = loop->os->ops->now_coarse_ms(loop->os);
 	if (atomic_load_explicit(&loop->posted, memory_order_relaxed))
 		posts_run(loop, NULL, true);
 	if (loop->timers.count)
 		gb__timers_run(&loop->timers, loop->os->ops->now_ns(loop->os));
-	gb__wheel_run(&loop->wheel, loop->now_ms, loop->on_deadline, loop->arg);
+	gb__wheel_run(&loop->wheel, gb__loop_now_ms(loop), loop->on_deadline, loop->arg);
 	if (loop->on_turn)
 		loop->on_turn(loop->arg);
 	return result;

@@ -25,7 +25,6 @@ struct gb__post {
 struct gb__loop {
 	struct gb__engine *engine; /* owned */
 	struct gb__os *os;
-	uint64_t now_ms; /* coarse monotonic clock, as of the last wait */
 	struct gb__timers timers;
 	struct gb__wheel wheel;
 	void (*on_deadline)(struct gb__wheel_node *node, void *arg); /* a wheel node expired */
@@ -38,7 +37,10 @@ struct gb__loop {
 	bool running;                      /* a turn has begun */
 };
 
-/** Takes `engine`. */
+/**
+ * Takes `engine`. The memory is zeroed, or that of a loop that has finished: whoever still posts to that one
+ * is refused until this one is ready.
+ */
 void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine);
 /** Runs what is posted with alive=false, refuses further posts, destroys the engine. */
 void gb__loop_finish(struct gb__loop *loop);
@@ -49,6 +51,12 @@ void gb__loop_abandon(struct gb__loop *loop);
 int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns);
 /** Thread: any. Returns 0 or -ESHUTDOWN (it will not run). */
 int gb__loop_post(struct gb__loop *loop, struct gb__post *post);
+/** Milliseconds of the coarse monotonic clock, as of the last wait: what callbacks and stamps go by. */
+static inline uint64_t gb__loop_now_ms(const struct gb__loop *loop)
+{
+	return loop->engine->now_ms;
+}
+
 /** Whether the calling thread is the loop's. */
 static inline bool gb__loop_here(const struct gb__loop *loop)
 {

@@ -61,7 +61,7 @@ static int seat_start(struct gb__seat *seat, struct gb__handed handed, struct gb
 	int result;
 
 	seat->taken = true;
-	seat->started_ms = crew->chief->loop.now_ms;
+	seat->started_ms = gb__loop_now_ms(&crew->chief->loop);
 	seat->given = 0;
 	result = crew->unit->start(seat, handed, error);
 	if (result < 0) {
@@ -88,7 +88,7 @@ static void restart(struct gb_timer *timer, void *arg)
 void gb__seat_ended(struct gb__seat *seat, bool crashed)
 {
 	struct gb__crew *crew = seat->crew;
-	uint64_t delay_ms = 0, now_ms = crew->chief->loop.now_ms;
+	uint64_t delay_ms = 0, now_ms = gb__loop_now_ms(&crew->chief->loop);
 
 	gb__slot_retire(crew->server->shared, &crew->server->shared->slots[seat->id]);
 	if (seat->taken)
@@ -132,7 +132,7 @@ static void give_new_worker(struct gb__crew *crew, struct gb__handed handed)
 		static struct gb__log_limit limit; /* the chief's thread alone */
 		uint64_t held;
 
-		if (gb__log_allowed(&limit, crew->chief->loop.now_ms, &held))
+		if (gb__log_allowed(&limit, gb__loop_now_ms(&crew->chief->loop), &held))
 			gb__log(GB__LOG_WARNING, "a connection was refused: %s", error.text);
 		seat->next = crew->free;
 		crew->free = seat->id;
@@ -253,8 +253,10 @@ void gb__crew_destroy(struct gb__crew *crew)
 		return;
 	if (crew->handover)
 		crew->handover->finish(crew);
-	for (unsigned i = 0; crew->seats && i < crew->seats_count; i++)
+	for (unsigned i = 0; crew->seats && i < crew->seats_count; i++) {
 		pthread_mutex_destroy(&crew->seats[i].lock);
+		gb__free(crew->seats[i].memory);
+	}
 	gb__free(crew->seats);
 	gb__free(crew->by_pid);
 	gb__free(crew);

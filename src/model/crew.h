@@ -19,6 +19,7 @@ struct gb__seat {
 	struct gb__crew *crew;
 	unsigned id;
 	bool taken;               /* a worker lives here, or is to be started again */
+	struct gb_worker *memory; /* threads: of the present or the last worker */
 	struct gb_worker *worker; /* threads: while it can be commanded, guarded by `lock` */
 	pthread_mutex_t lock;
 	pthread_t thread;

@@ -47,8 +47,10 @@ _Noreturn static void child_main(
 	for (size_t i = 0; i < server->bindings_count; i++)
 		for (unsigned j = 0; j < server->bindings[i].fds_count; j++)
 			if (!(seat->crew->worker_roles & GB__WORKER_ACCEPTS) ||
-				(server->bindings[i].fds_count > 1 && j != seat->id))
+				(server->bindings[i].fds_count > 1 && j != seat->id)) {
 				close(server->bindings[i].fds[j]);
+				server->bindings[i].fds[j] = -1;
+			}
 	/* From here on there may be threads, which fork would not have copied. */
 	result = gb__offload_start(server, &error);
 	if (result == 0)

@@ -83,8 +83,12 @@ static void obey_stop(struct run *run)
 	}
 	/* The crew is told once the chief has accepted what was in the backlog. */
 	if (run->crew && run->chief.net.draining && !run->chief.net.drain_turns &&
-		!run->crew->channels.waiting_count)
+		!run->crew->channels.waiting_count) {
 		gb__crew_command(run->crew, GB__COMMAND_DRAIN);
+		/* Worker processes that accept for themselves have their own. */
+		if (server->model.unit == GB__UNIT_PROCESS && !(run->chief.roles & GB__WORKER_ACCEPTS))
+			gb__server_unlisten(server);
+	}
 }
 
 static bool chief_turn(struct gb_worker *chief)

@@ -137,9 +137,23 @@ fail:
 
 static void sockets_close(struct gb__binding *binding)
 {
-	for (unsigned i = 0; i < binding->fds_count; i++)
-		close(binding->fds[i]);
-	gb__free(binding->fds);
+	for (unsigned i = 0; i < binding->fds_count; i++) {
+		if (binding->fds[i] >= 0)
+			close(binding->fds[i]);
+		binding->fds[i] = -1;
+	}
+}
+
+void gb__server_unlisten(struct gb_server *server)
+{
+	for (size_t i = 0; i < server->bindings_count; i++) {
+		struct gb__binding *binding = &server->bindings[i];
+
+		sockets_close(binding);
+		if (*binding->path && server->pid == getpid())
+			unlink(binding->path);
+		*binding->path = '\0'; /* another server may have the name from now on */
+	}
 }
 
 void gb_server_destroy(struct gb_server *server)
@@ -147,13 +161,9 @@ void gb_server_destroy(struct gb_server *server)
 	if (!server)
 		return;
 	gb__assert(!server->chief);
-	for (size_t i = 0; i < server->bindings_count; i++) {
-		struct gb__binding *binding = &server->bindings[i];
-
-		sockets_close(binding);
-		if (*binding->path && server->pid == getpid())
-			unlink(binding->path);
-	}
+	gb__server_unlisten(server);
+	for (size_t i = 0; i < server->bindings_count; i++)
+		gb__free(server->bindings[i].fds);
 	if (server->wake_fd >= 0)
 		close(server->wake_fd);
 	gb__free(server->bindings);
@@ -239,8 +249,10 @@ int gb_server_listen(struct gb_server *server, const char *text, const struct gb
 	result = sockets_open(server, &binding, &address, error);
 	if (result == 0)
 		result = binding_add(server, &binding, error);
-	if (result < 0)
+	if (result < 0) {
 		sockets_close(&binding);
+		gb__free(binding.fds);
+	}
 	return result;
 }
 

@@ -30,6 +30,7 @@ struct gb_server {
 	size_t bindings_count;
 	struct gb__shared *shared; /* counters and commands, in memory that worker processes share */
 	pid_t pid;                 /* of the process that created it */
+	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;
@@ -37,5 +38,8 @@ struct gb_server {
 	struct gb__crew *crew;   /* while running, in the first process: the other workers */
 	struct gb__compute *compute; /* while running with compute=threads: this process's pool */
 };
+
+/** Close this process's listening sockets; whoever made them removes the names of Unix ones. Repeatable. */
+void gb__server_unlisten(struct gb_server *server);
 
 #endif

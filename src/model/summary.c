@@ -84,7 +84,7 @@ void gb__summary_print(FILE *stream, const struct gb_server *server)
 	}
 	if (alone)
 		print_place(stream, server, last);
-	fprintf(stream, "], \"acceptor\": ");
+	fprintf(stream, "], \"main\": ");
 	if (alone)
 		fprintf(stream, "null");
 	else

@@ -10,7 +10,7 @@
  * Print one line: totals, close reasons by name, and counters per place of a worker.
  *
  * `workers` holds the places that serve; one that was never used, and all behind it, are left out (of a
- * process or thread per connection there are as many as connections are allowed). `acceptor` is the main
+ * process or thread per connection there are as many as connections are allowed). `main` is the main
  * thread's where that is not a worker itself; it accepts only under accept=acceptor. `imbalance` is what
  * the worker with most connections accepted over the mean, null without several workers or connections.
  */

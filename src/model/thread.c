@@ -28,14 +28,11 @@ static void *thread_main(void *arg)
 	struct start *start = arg;
 	struct gb__seat *seat = start->seat;
 	struct gb__handed handed = start->handed;
-	struct gb_worker *worker = gb__alloc_zero(sizeof(*worker));
+	struct gb_worker *worker = seat->memory;
 	struct gb_error error = { 0 };
 	int result;
 
-	if (worker)
-		result = gb__seat_init_worker(seat, worker, &error);
-	else
-		result = gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
+	result = gb__seat_init_worker(seat, worker, &error);
 	if (result == 0) {
 		pthread_mutex_lock(&seat->lock);
 		seat->worker = worker;
@@ -63,7 +60,6 @@ static void *thread_main(void *arg)
 	} else if (handed.fd >= 0) {
 		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
 	}
-	gb__free(worker);
 	/* The chief's loop outlives its crew. */
 	if (handed.fd >= 0 || result == 0)
 		gb__loop_post(&seat->crew->chief->loop, &seat->ended);
@@ -76,6 +72,14 @@ static int thread_start(struct gb__seat *seat, struct gb__handed handed, struct 
 	int result;
 
 	seat->ended.run = thread_ended;
+	/* Its memory stays with the seat: others may hold handles that name it. */
+	if (!seat->memory)
+		seat->memory = gb__alloc_zero(sizeof(*seat->memory));
+	if (!seat->memory) {
+		if (handed.fd >= 0)
+			gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+		return gb_error_set(error, -ENOMEM, "no memory for worker %u", seat->id);
+	}
 	if (handed.fd >= 0) {
 		start = gb__alloc(sizeof(*start));
 		if (!start) {

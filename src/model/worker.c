@@ -89,6 +89,22 @@ void gb__worker_accept_finish(struct gb_worker *worker)
 		gb__listener_finish(&worker->listeners[i]);
 }
 
+/*
+ * Once the engine has let go of the listening sockets. The last worker of a draining process closes them:
+ * clients that come later are refused at once, rather than left to wait for what will never come.
+ */
+static void watching_ends(struct gb_worker *worker)
+{
+	if (!worker->watching)
+		return;
+	for (size_t i = 0; i < worker->listeners_count; i++)
+		if (!worker->listeners[i].gone)
+			return;
+	worker->watching = false;
+	if (atomic_fetch_sub(&worker->server->watchers, 1) == 1 && worker->net.draining)
+		gb__server_unlisten(worker->server);
+}
+
 /* Its own where each worker has one (accept=reuseport). */
 static int binding_fd(const struct gb_worker *worker, const struct gb__binding *binding)
 {
@@ -102,6 +118,8 @@ static int listeners_init(struct gb_worker *worker)
 	worker->listeners = gb__alloc_zero(gb__max(server->bindings_count, 1) * sizeof(*worker->listeners));
 	if (!worker->listeners)
 		return -ENOMEM;
+	worker->watching = true;
+	atomic_fetch_add(&server->watchers, 1);
 	for (size_t i = 0; i < server->bindings_count; i++) {
 		struct gb__listener *listener = &worker->listeners[worker->listeners_count];
 		int result;
@@ -118,12 +136,23 @@ static int listeners_init(struct gb_worker *worker)
 	return gb__worker_accept_start(worker);
 }
 
+/* A service on several addresses begins and ends once per worker. */
+static bool begun_already(const struct gb_worker *worker, size_t n)
+{
+	const struct gb__binding *bindings = worker->server->bindings;
+
+	for (size_t i = 0; i < n; i++)
+		if (bindings[i].service == bindings[n].service && bindings[i].user == bindings[n].user)
+			return true;
+	return false;
+}
+
 static void services_stop(struct gb_worker *worker)
 {
 	while (worker->started > 0) {
 		const struct gb__binding *binding = &worker->server->bindings[--worker->started];
 
-		if (binding->service->on_stop)
+		if (binding->service->on_stop && !begun_already(worker, worker->started))
 			binding->service->on_stop(worker, binding->user);
 	}
 }
@@ -132,9 +161,10 @@ static int services_start(struct gb_worker *worker, struct gb_error *error)
 {
 	for (; worker->started < worker->server->bindings_count; worker->started++) {
 		const struct gb__binding *binding = &worker->server->bindings[worker->started];
-		int result =
-			binding->service->on_start ? binding->service->on_start(worker, binding->user) : 0;
+		int result = 0;
 
+		if (binding->service->on_start && !begun_already(worker, worker->started))
+			result = binding->service->on_start(worker, binding->user);
 		if (result < 0)
 			return gb_error_set(error, result, "%s: cannot start on worker %u: %s",
 				binding->service->name, worker->id, gb_strerror(result));
@@ -173,7 +203,13 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	struct gb__engine *engine;
 	int result;
 
-	*worker = (struct gb_worker){ .server = server, .id = id, .roles = roles, .slot = slot };
+	/* All but the loop, whose memory late posters may look at. */
+	memset((char *)worker + offsetof(struct gb_worker, server), 0,
+		sizeof(*worker) - offsetof(struct gb_worker, server));
+	worker->server = server;
+	worker->id = id;
+	worker->roles = roles;
+	worker->slot = slot;
 	atomic_init(&worker->command, GB__COMMAND_RUN);
 	worker->accept_lock.used = shared && model->wake == GB__WAKE_LOCK;
 	result = gb__inbox_init(&worker->inbox, inbox_take);
@@ -217,11 +253,12 @@ void gb__worker_end(struct gb_worker *worker)
 {
 	gb__accept_lock_release(worker);
 	run_down(worker);
-	services_stop(worker);
 	for (size_t i = 0; i < worker->listeners_count; i++)
 		while (!worker->listeners[i].gone)
 			gb__loop_turn(&worker->loop, -1);
+	watching_ends(worker);
 	gb__channel_finish(&worker->channel);
+	services_stop(worker); /* no turn, and so no callback, after it */
 	gb__loop_finish(&worker->loop);
 	gb__net_finish(&worker->net);
 	gb__inbox_finish(&worker->inbox);
@@ -272,6 +309,7 @@ void gb__worker_run(struct gb_worker *worker)
 		/* Who was in the backlog when draining began has been accepted by these turns. */
 		if (worker->net.draining && worker->net.drain_turns <= 1)
 			gb__worker_accept_finish(worker);
+		watching_ends(worker);
 		if (worker->on_turn ? !worker->on_turn(worker) : gb__worker_done(worker))
 			break;
 		gb__accept_lock_enter(worker);
@@ -297,7 +335,7 @@ const char *gb_worker_engine(const struct gb_worker *worker)
 
 uint64_t gb_worker_now_ms(const struct gb_worker *worker)
 {
-	return worker->loop.now_ms;
+	return gb__loop_now_ms(&worker->loop);
 }
 
 uint64_t gb_worker_clock_ns(const struct gb_worker *worker)
@@ -310,17 +348,17 @@ size_t gb_worker_connections(const struct gb_worker *worker)
 	return worker->net.connections;
 }
 
-static struct gb__worker_data *data_find(const struct gb_worker *worker, const struct gb_service *service)
+static struct gb__worker_data *data_find(const struct gb_worker *worker, const void *key)
 {
 	for (size_t i = 0; i < worker->data_count; i++)
-		if (worker->data[i].service == service)
+		if (worker->data[i].key == key)
 			return &worker->data[i];
 	return NULL;
 }
 
-int gb_worker_set_data(struct gb_worker *worker, const struct gb_service *service, void *data)
+int gb_worker_set_data(struct gb_worker *worker, const void *key, void *data)
 {
-	struct gb__worker_data *found = data_find(worker, service);
+	struct gb__worker_data *found = data_find(worker, key);
 
 	if (!found) {
 		struct gb__worker_data *grown =
@@ -330,15 +368,15 @@ int gb_worker_set_data(struct gb_worker *worker, const struct gb_service *servic
 			return -ENOMEM;
 		worker->data = grown;
 		found = &worker->data[worker->data_count++];
-		found->service = service;
+		found->key = key;
 	}
 	found->data = data;
 	return 0;
 }
 
-void *gb_worker_data(const struct gb_worker *worker, const struct gb_service *service)
+void *gb_worker_data(const struct gb_worker *worker, const void *key)
 {
-	struct gb__worker_data *found = data_find(worker, service);
+	struct gb__worker_data *found = data_find(worker, key);
 
 	return found ? found->data : NULL;
 }

@@ -23,20 +23,21 @@ enum {
 	GB__WORKER_ONCE = 1u << 2,    /* ends with its last connection (per-connection models) */
 };
 
-/** What a worker keeps for a service (gb_worker_set_data). */
+/** What a worker keeps under a key (gb_worker_set_data). */
 struct gb__worker_data {
-	const struct gb_service *service;
+	const void *key;
 	void *data;
 };
 
 struct gb_worker {
+	struct gb__loop loop; /* first: the rest is cleared when the memory is used again */
 	struct gb_server *server;
 	unsigned id;
 	unsigned roles; /* GB__WORKER_… */
-	struct gb__loop loop;
 	struct gb__net net;
 	struct gb__listener *listeners; /* one per address while it accepts */
 	size_t listeners_count;
+	bool watching;            /* has not let go of the listening sockets */
 	struct gb__inbox inbox;   /* of connections handed over to it */
 	struct gb__channel channel; /* the same, from another process */
 	struct gb__accept_lock accept_lock;

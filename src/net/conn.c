@@ -264,8 +264,10 @@ static void flush(struct gb_conn *conn)
 	struct gb__engine *engine = conn->net->engine;
 	int result = engine->ops->flush(engine, &conn->stream);
 
-	if (gb__likely(result == 0))
+	if (gb__likely(result == 0)) {
+		conn->active_ms = gb__net_now(conn->net);
 		return;
+	}
 	if (result < 0) {
 		gb__conn_end(conn, reason_of(result), -result);
 		return;

@@ -80,7 +80,7 @@ static inline struct gb_conn *gb__conn_of(struct gb__stream *stream)
 
 static inline uint32_t gb__net_now(const struct gb__net *net)
 {
-	return (uint32_t)net->loop->now_ms;
+	return (uint32_t)net->engine->now_ms;
 }
 
 /** Whether what is kept may hold whole messages, which waits for a turn or for the end of a pause. */

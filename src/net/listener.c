@@ -23,7 +23,7 @@ static void rest(struct gb__listener *listener, int error)
 	uint64_t held;
 
 	loop->engine->ops->input_stop(loop->engine, &listener->endpoint);
-	if (gb__log_allowed(&listener->log_limit, loop->now_ms, &held))
+	if (gb__log_allowed(&listener->log_limit, gb__loop_now_ms(loop), &held))
 		gb__log(GB__LOG_WARNING,
 			"accepting rests for %u ms: %s (%" PRIu64 " times since the last report)", REST_MS,
 			gb_strerror(error), held);

@@ -1,23 +1,9 @@
 /* Each line comes back with the local time before it: "[Thu Apr 20 12:00:00 2017] line". */
+#include "clock.h"
 #include "services.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#define CLOCK_MAX 253402214399u /* a day before the year 10000: four digits in every time zone */
-
-struct time_echo_settings {
-	uint64_t clock;
-};
-
-static const struct gb_setting time_echo_settings[] = {
-	{ "clock", GB_SETTING_COUNT, offsetof(struct time_echo_settings, clock), .fallback = "0",
-		.max = CLOCK_MAX, .argument = "SECONDS",
-		.summary =
-			"tell this time, in seconds since 1970, instead of the real one; 0 for the real one" },
-	{ NULL },
-};
 
 /*
  * "[time] " of a second. Formatting costs far more than reading the clock, and many messages share a
@@ -42,9 +28,8 @@ static const char *stamp_of(time_t now, size_t *ret_size)
 
 static void time_echo_message(struct gb_conn *conn, struct gb_bytes line)
 {
-	const struct time_echo_settings *settings = gb_conn_user(conn);
 	size_t size;
-	const char *stamp = stamp_of(settings->clock ? (time_t)settings->clock : time(NULL), &size);
+	const char *stamp = stamp_of(gb_service_clock_now(gb_conn_user(conn)), &size);
 
 	gb_conn_send(conn, stamp, size);
 	gb_conn_send(conn, line.data, line.size);
@@ -57,7 +42,7 @@ const struct gb_service gb_service_time_echo = {
 	.summary = "sends back each line with the local time before it",
 	.codec = &gb_codec_line,
 	.traits = GB_TRAIT_THREAD_SAFE | GB_TRAIT_MOVABLE_IDLE,
-	.settings = time_echo_settings,
-	.settings_size = sizeof(struct time_echo_settings),
+	.settings = gb_service_clock_settings,
+	.settings_size = sizeof(struct clock_settings),
 	.on_message = time_echo_message,
 };

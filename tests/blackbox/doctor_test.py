@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """`gearbox doctor`: a verdict for every row, what to change, and what operations cost, as text and as JSON."""
 
+import ctypes
 import json
+import os
 import resource
+import struct
 
 from lib import case, check, check_equal, check_refusal, main, run
 
@@ -79,6 +82,49 @@ def few_descriptors_are_what_to_change():
     changes = [change for change in answer["targets"][0]["changes"] if change["row"] == "nofile-hard"]
     check_equal(len(changes), 1, "changes of descriptors")
     check(int(changes[0]["change"].removeprefix("ulimit -n ")) > 2000, f"{changes[0]}")
+
+
+def filter_of(answer):
+    """A seccomp filter that gives io_uring_setup this answer, for before_exec."""
+    def install():
+        io_uring_setup, libc = 425, ctypes.CDLL(None, use_errno=True)
+        pr_set_no_new_privs, pr_set_seccomp, mode_filter, allow = 38, 22, 2, 0x7FFF0000
+        load_word, jump_equal, give = 0x20, 0x15, 0x06
+        code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *each) for each in (
+            (load_word, 0, 0, 0), (jump_equal, 0, 1, io_uring_setup), (give, 0, 0, answer), (give, 0, 0, allow))))
+        program = ctypes.create_string_buffer(struct.pack("@HP", 4, ctypes.addressof(code)))
+        if libc.prctl(pr_set_no_new_privs, 1, 0, 0, 0) or libc.prctl(pr_set_seccomp, mode_filter, program, 0, 0):
+            raise OSError(ctypes.get_errno(), "seccomp")
+
+    return install
+
+
+@case
+def a_filter_that_refuses_rings_is_named():
+    eperm = 0x00050001
+    answer = examine("--costs", before_exec=filter_of(eperm))
+    ring = row(answer, "io_uring")
+    check_equal(ring["verdict"], "cannot", "verdict")
+    check("seccomp" in ring["note"], f"{ring}")
+    check([each for each in answer["general"] if each["row"] == "io_uring"], "nothing to change")
+    check([each for each in answer["costs"] if each["key"] == "uring-nop" and each["missing"]], "a ring's cost")
+
+
+@case
+def a_filter_that_kills_kills_the_attempt_only():
+    kill_process = 0x80000000
+    ring = row(examine(before_exec=filter_of(kill_process)), "io_uring")
+    check_equal(ring["verdict"], "cannot", "verdict")
+    check("kills" in ring["note"], f"{ring}")
+
+
+@case
+def one_cpu_measures_what_one_cpu_can():
+    first = min(os.sched_getaffinity(0))
+    answer = examine("--costs", before_exec=lambda: os.sched_setaffinity(0, {first}))
+    check_equal(answer["facts"]["cpus_allotted"], 1, "CPUs allotted")
+    missing = {each["key"] for each in answer["costs"] if each["missing"]} - {"uring-nop"}
+    check_equal(missing, {"futex-handover", "wake-pipe", "wake-eventfd", "loopback-two-cpus"}, "not measured")
 
 
 @case

@@ -33,9 +33,10 @@ PATIENCE_S = int(os.environ.get("BLACKBOX_PATIENCE", "60"))
 LEFTOVER_S = 10  # until workers must have followed their parent
 CASE_SECONDS_MAX = 240
 
-# Says how long each case took.
-# Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
+# Says of each case how long it took.
 VERBOSE = os.environ.get("BLACKBOX_VERBOSE") == "1"
+
+# Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
 SMALL = os.environ.get("BLACKBOX_SMALL") == "1"
 
 READY = re.compile(r"^gearbox: serving (?P<service>\S+) on (?P<where>.+) "

@@ -78,7 +78,8 @@ class Model:
         return self.spec
 
 
-def _presets():
+def presets_axes():
+    """{name: its axes} of all presets."""
     done = subprocess.run([GEARBOX, "models", "--json"], capture_output=True, check=True)
     return {row["name"]: row["axes"] for row in json.loads(done.stdout)["models"]}
 
@@ -96,7 +97,7 @@ def _refusal(model):
 
 def _all():
     """All models of the matrix that work here. What is left out is said, never silently."""
-    presets = _presets()
+    presets = presets_axes()
     seen, models, refused = [], [Model(name, presets) for name in presets], []
     for spec in OVERRIDES_SMALL if SMALL else OVERRIDES:
         model = Model(spec, presets) if spec.partition(",")[0] in presets else None

@@ -1,0 +1,102 @@
+#include "verify/talk.h"
+
+#include "verify/protocol.h"
+
+#include <stdlib.h>
+
+void verify_talk_finish(struct verify_talk *talk)
+{
+	verify_bytes_finish(&talk->sent);
+	verify_bytes_finish(&talk->wanted);
+	free(talk->steps);
+}
+
+size_t verify_talk_random(struct verify_talk *talk, size_t bound)
+{
+	return (size_t)(verify_random(&talk->random) % bound);
+}
+
+void verify_talk_exchange(struct verify_talk *talk, size_t size)
+{
+	talk->protocol->exchange(talk, size);
+	talk->exchanges++;
+}
+
+void verify_talk_step(struct verify_talk *talk, enum verify_step_kind kind, size_t amount)
+{
+	if (talk->steps_count == talk->steps_room) {
+		talk->steps_room = talk->steps_room * 2 + 8;
+		talk->steps = verify_grow(talk->steps, talk->steps_room, sizeof(*talk->steps));
+	}
+	talk->steps[talk->steps_count++] = (struct verify_step){ kind, amount };
+}
+
+/* Where the last send ends. */
+static size_t sent_so_far(const struct verify_talk *talk)
+{
+	for (size_t i = talk->steps_count; i-- > 0;)
+		if (talk->steps[i].kind == VERIFY_SEND)
+			return talk->steps[i].amount;
+	return 0;
+}
+
+static void send_up_to(struct verify_talk *talk, size_t end, unsigned pause_ms)
+{
+	if (end > sent_so_far(talk))
+		verify_talk_step(talk, VERIFY_SEND, end);
+	if (pause_ms > 0)
+		verify_talk_step(talk, VERIFY_PAUSE, pause_ms);
+}
+
+void verify_talk_send(struct verify_talk *talk)
+{
+	send_up_to(talk, talk->sent.size, 0);
+}
+
+static int compare_sizes(const void *a, const void *b)
+{
+	const size_t *left = a, *right = b;
+
+	return *left < *right ? -1 : *left > *right;
+}
+
+void verify_talk_send_cut(struct verify_talk *talk, unsigned pieces, unsigned pause_ms)
+{
+	size_t begin = sent_so_far(talk), size = talk->sent.size - begin;
+	size_t *cuts = verify_grow(NULL, pieces, sizeof(*cuts));
+
+	for (unsigned i = 0; i + 1 < pieces; i++)
+		cuts[i] = begin + verify_talk_random(talk, size + 1);
+	cuts[pieces - 1] = talk->sent.size;
+	qsort(cuts, pieces, sizeof(*cuts), compare_sizes);
+	for (unsigned i = 0; i < pieces; i++)
+		send_up_to(talk, cuts[i], pause_ms);
+	free(cuts);
+}
+
+void verify_talk_send_bytes(struct verify_talk *talk, unsigned pause_ms)
+{
+	for (size_t at = sent_so_far(talk); at < talk->sent.size; at++)
+		send_up_to(talk, at + 1, pause_ms);
+}
+
+void verify_talk_send_halves(struct verify_talk *talk, size_t at, unsigned pause_ms)
+{
+	send_up_to(talk, at, pause_ms);
+	send_up_to(talk, talk->sent.size, 0);
+}
+
+void verify_talk_await(struct verify_talk *talk)
+{
+	verify_talk_step(talk, VERIFY_AWAIT, talk->wanted.size);
+}
+
+unsigned verify_talk_endings(const struct verify_talk *talk)
+{
+	if (talk->endings)
+		return talk->endings;
+	for (size_t i = 0; i < talk->steps_count; i++)
+		if (talk->steps[i].kind == VERIFY_LEAVE || talk->steps[i].kind == VERIFY_RESET)
+			return 1u << VERIFY_BY_CLIENT;
+	return 1u << VERIFY_BY_FIN;
+}

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""What the kernel refuses while a server accepts: it neither spins nor loses a client.
+
+strace injects errors into accept4; io_uring is out of its reach, since it makes no such system call.
+"""
+
+import resource
+import shutil
+import time
+
+from client import Talk, answered, converse, round_trip
+from lib import Failure, Server, add_case, case, case_for_each, check, check_equal, cpu_seconds, descriptors, main, \
+    wait_until
+from models import MODELS, PRESETS
+
+STRACE = shutil.which("strace")
+CLIENTS = 20
+OVER_FD_SETSIZE = 1100
+FD_SETSIZE = 1024
+WATCHED_S = 1.0
+CPU_SHARE_MAX = 0.10
+EXHAUSTED = "^gearbox: .*(accepting rests|connection was refused)"
+
+INJECTED = [model for model in PRESETS if not model.uses_io_uring]
+
+
+def strace(*options):
+    # -D: the tracer stands aside, so that the server is this process's child.
+    return (STRACE, "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4", *options)
+
+
+def all_are_answered(server):
+    converse(server, [Talk([data], data) for data in (b"%d" % number for number in range(CLIENTS))])
+
+
+def accept_fails_now_and_then(model, error):
+    """Every third attempt: the clients do not notice, and nothing is reported."""
+    with Server(*model.arguments, prefix=strace("-e", f"inject=accept4:error={error}:when=1+3")) as server:
+        all_are_answered(server)
+
+
+for served in INJECTED:
+    for name in ("ECONNABORTED", "EINTR", "EPROTO", "EPERM"):
+        add_case(f"accept_fails_now_and_then_with_{name}[{served}]", accept_fails_now_and_then, served, name)
+
+
+@case_for_each(INJECTED)
+def descriptors_run_out_of_the_machine(model):
+    """ENFILE for the first attempts of each thread; then the clients that waited are answered."""
+    with Server(*model.arguments, prefix=strace("-e", "inject=accept4:error=ENFILE:when=1..3")) as server:
+        server.expected_log = EXHAUSTED
+        all_are_answered(server)
+
+
+def set_descriptors_max(pids, limits):
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+
+@case_for_each(MODELS)
+def descriptors_run_out_of_the_process(model):
+    """EMFILE until the limit is raised: no spin meanwhile, those served stay served, who waits is answered."""
+    arguments = model.serving(2)
+    with Server(*(arguments or model.arguments)) as server:
+        server.expected_log = EXHAUSTED
+        answered(server)
+        stays = server.connect() if arguments else None
+        if stays:
+            round_trip(stays)
+        pids = server.processes()
+        before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        set_descriptors_max(pids, (3, before[1]))
+        waiting = [server.connect() for _ in range(CLIENTS)]
+        for client in waiting:
+            client.sendall(b"waiting\n")
+        began = cpu_seconds(pids)
+        time.sleep(WATCHED_S)
+        used = cpu_seconds(pids) - began
+        check(model.polls_busily or used < CPU_SHARE_MAX * WATCHED_S, f"{used:.3f} s of CPU in {WATCHED_S} s")
+        if stays:
+            round_trip(stays)
+            stays.close()
+        set_descriptors_max(pids, before)
+        refused = 0
+        for client in waiting:
+            try:
+                check_equal(client.recv(100), b"waiting\n", "the answer to a client that waited")
+            except (Failure, ConnectionResetError):
+                refused += 1
+            client.close()
+        # Who accepts and hands over may hold a connection when the worker's process has no descriptor for it.
+        check(not refused or model.processes and model.axes["accept"] == "acceptor",
+              f"{refused} of {CLIENTS} clients that waited were not answered")
+        answered(server)
+
+
+@case_for_each([model for model in MODELS if model.axes["engine"] == "select"])
+def connections_beyond_fd_setsize_are_closed(model):
+    """select cannot watch them; the others are served, and new ones when there is room again."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with Server(*model.arguments) as server:
+        clients = [server.connect() for _ in range(OVER_FD_SETSIZE)]
+        served = 0
+        for client in clients:
+            try:
+                client.sendall(b"x")
+                served += client.recv(1) == b"x"
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+        if model.processes:
+            check(served >= FD_SETSIZE - 50, f"only {served} were served")
+        else:
+            check(FD_SETSIZE - 50 <= served < FD_SETSIZE, f"{served} were served")
+        round_trip(clients[0])
+        for client in clients:
+            client.close()
+        wait_until(lambda: all(len(descriptors(pid)) < 50 for pid in server.processes()), "all are closed")
+        answered(server)
+
+
+@case
+def strace_is_here():
+    check(STRACE, "strace is not installed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""Limits and deadlines: what a client may cost, and how long it may take."""
+
+import select
+import socket
+import time
+
+from client import answered, ending, reset, round_trip
+from lib import Server, SMALL, case_for_each, check, check_equal, main, receive_all, receive_exactly, resident_bytes, \
+    wait_until
+from models import MODELS, PRESETS
+
+CLOCK = ("--set", "clock=1492689600")
+STAMP = b"[Thu Apr 20 12:00:00 2017] "
+KIB, MIB = 1 << 10, 1 << 20
+TICK_S = 0.05  # a deadline may be seen this much early by another clock
+SLOW_READERS = 20
+OUTPUT_HIGH = 64 * KIB
+FOR_EACH_READER = OUTPUT_HIGH + 128 * KIB  # one more answer, and the memory of a connection
+NO_CONNECTION = 8 * MIB  # what else may grow, a sanitizer's shadow included
+WORKER = 512 * KIB  # of each worker that a connection brings with it
+
+
+def resident(server):
+    return sum(resident_bytes(pid) for pid in server.processes())
+
+
+def send_until_full(clients, quiet_s=0.3):
+    """Send without reading until nobody takes any more. Returns the bytes sent."""
+    data, total = b"unread line\n" * 5000, 0
+    poller = select.poll()
+    for client in clients:
+        client.setblocking(False)
+        poller.register(client, select.POLLOUT)
+    by_number = {client.fileno(): client for client in clients}
+    while events := poller.poll(quiet_s * 1000):
+        for number, _ in events:
+            try:
+                total += by_number[number].send(data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                poller.unregister(number)
+        if total > 100 * MIB * len(clients):
+            break
+    return total
+
+
+@case_for_each(MODELS)
+def slow_readers_are_bounded_then_closed(model):
+    """Their output waits up to its watermark, their input stays with them; then the write timeout comes."""
+    arguments = model.serving(SLOW_READERS)
+    count = SLOW_READERS if arguments else 1
+    with Server(*(arguments or model.arguments), "--output-high", f"{OUTPUT_HIGH}", "--output-low", "16KiB",
+                "--sndbuf", "64KiB", "--rcvbuf", "64KiB", "--write-timeout", "2s") as server:
+        clients = []
+        for _ in range(count):
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * KIB)
+            client.settimeout(60)
+            client.connect((server.host, server.port))
+            round_trip(client)
+            clients.append(client)
+        before = resident(server)
+        sent = send_until_full(clients)
+        grown = resident(server) - before
+        allowed = count * FOR_EACH_READER + NO_CONNECTION
+        check(grown < allowed, f"{grown >> 10} KiB more memory for {count} clients, {allowed >> 10} KiB expected")
+        check(sent < count * 16 * MIB, f"{sent >> 10} KiB were taken from {count} clients that do not read")
+        for client in clients:
+            poller = select.poll()
+            poller.register(client, 0)
+            check(poller.poll(60000), "a client that does not read stays connected")
+            check_equal(ending_of_nonblocking(client), "reset", "how a client that does not read ends")
+            client.close()
+        answered(server)
+
+
+def ending_of_nonblocking(client):
+    client.setblocking(True)
+    client.settimeout(60)
+    return ending(client)
+
+
+@case_for_each(MODELS)
+def a_byte_at_a_time_does_not_move_the_read_deadline(model):
+    """Slowloris: the deadline is that of the whole message. Others are answered meanwhile."""
+    arguments = model.serving(2)
+    with Server(*(arguments or model.arguments), *CLOCK, "--read-timeout", "600ms", service="time-echo") as server:
+        with server.connect() as slow:
+            round_trip(slow, b"hello\n", STAMP + b"hello\n")
+            began = time.monotonic()
+            slow.settimeout(0.05)
+            got = None
+            while got is None and time.monotonic() - began < 20:
+                try:
+                    slow.send(b"x")
+                    if arguments:
+                        answered(server, b"hello\n", STAMP + b"hello\n")
+                    got = slow.recv(100)
+                except TimeoutError:
+                    pass
+                except ConnectionError:
+                    got = b""
+            check_equal(got, b"", "what the slow client gets at its deadline")
+            check(time.monotonic() - began >= 0.6 - TICK_S, "it was closed before its deadline")
+
+
+@case_for_each(PRESETS)
+def messages_in_time_move_the_read_deadline(model):
+    with Server(*model.arguments, *CLOCK, "--read-timeout", "500ms", service="time-echo") as server:
+        with server.connect() as client:
+            for _ in range(4):
+                client.sendall(b"begun, ")
+                time.sleep(0.2)  # not waiting for anything: this client is slow, but not too slow
+                round_trip(client, b"done\n", STAMP + b"begun, done\n")
+            time.sleep(0.6)  # no message is begun, so none is late
+            round_trip(client, b"again\n", STAMP + b"again\n")
+
+
+@case_for_each(MODELS)
+def idle_connections_are_closed(model):
+    with Server(*model.arguments, "--idle-timeout", "400ms") as server:
+        with server.connect() as client:
+            round_trip(client)
+            began = time.monotonic()
+            check_equal(client.recv(1), b"", "what an idle client gets")
+            check(time.monotonic() - began >= 0.4 - TICK_S, "it was closed before its deadline")
+        with server.connect() as client:
+            for _ in range(4):
+                time.sleep(0.2)  # not waiting for anything: this client is slow, but not idle
+                round_trip(client)
+
+
+@case_for_each(MODELS)
+def a_message_beyond_the_maximum_closes(model):
+    """What came before is answered, then comes a FIN; what grows without an end is not kept."""
+    largest = b"x" * 100
+    with Server(*model.arguments, *CLOCK, "--max-message", "100", service="time-echo") as server:
+        with server.connect() as client:
+            round_trip(client, largest + b"\r\n", STAMP + largest + b"\n")
+        for end in (b"\n", b"\r\n", b""):
+            with server.connect() as client:
+                client.sendall(b"before\n" + largest + b"x" + end)
+                check_equal(receive_all(client), STAMP + b"before\n", "what the client got")
+        before = resident(server)
+        with server.connect() as client:
+            try:
+                for _ in range(100):
+                    client.sendall(b"y" * MIB)
+            except OSError:
+                pass  # the server does not listen to this for ever
+            check(resident(server) - before < NO_CONNECTION, "the server keeps what is too large")
+            reset(client)
+        answered(server, b"alive\n", STAMP + b"alive\n")
+
+
+@case_for_each(MODELS)
+def connections_beyond_the_maximum_are_closed(model):
+    arguments = model.serving(4)
+    if not arguments:
+        return  # the second one waits in the backlog
+    with Server(*arguments, "--max-connections", "2") as server:
+        first, second = server.connect(), server.connect()
+        round_trip(first)
+        round_trip(second)
+        for _ in range(3):
+            with server.connect() as surplus:
+                check_equal(surplus.recv(1) if ending_is_fin(surplus) else b"", b"", "what a surplus client gets")
+        round_trip(first)
+        round_trip(second)
+        first.close()
+
+        def room():
+            with server.connect() as client:
+                try:
+                    client.sendall(b"room?")
+                    return receive_exactly(client, 5) == b"room?"
+                except ConnectionError:
+                    return False
+        wait_until(room, "a client is served in the place of one that went")
+        round_trip(second)
+        second.close()
+
+
+def ending_is_fin(client):
+    return ending(client) == "FIN"
+
+
+@case_for_each(PRESETS)
+def a_busy_client_does_not_starve_the_others(model):
+    """One pipelines without end; others are answered all the same."""
+    arguments = model.serving(3)
+    if not arguments:
+        return
+    with Server(*arguments, *CLOCK, service="time-echo") as server, server.connect() as hog:
+        polite = server.connect()
+        hog.setblocking(False)
+        lines = b"hog\n" * 10000
+        for _ in range(5 if SMALL else 30):
+            for _ in range(20):
+                try:
+                    hog.send(lines)
+                    while hog.recv(1 << 20):
+                        pass
+                except BlockingIOError:
+                    pass
+            round_trip(polite, b"please\n", STAMP + b"please\n")
+        polite.close()
+        reset(hog)
+
+
+if __name__ == "__main__":
+    main()
