@@ -67,7 +67,7 @@ static int examine(const struct doctor_flags *flags)
 {
 	static struct diagnosis diagnosis; /* one command, one diagnosis; too large for a small stack */
 	struct facts facts;
-	struct uring_probe uring;
+	struct uring_probe uring = { 0 };
 	struct costs *costs = NULL;
 	int rc;
 

@@ -9,6 +9,7 @@
 #define SEAT_NONE UINT32_MAX
 #define RESTART_MS 100u /* after the first crash; doubled with each further one */
 #define RESTART_MS_MAX 10000u
+#define CRASHES_MAX 9u            /* in a row; one more and the server gives up */
 #define CRASH_FORGOTTEN_MS 10000u /* a worker that lived so long did not crash in a row */
 
 static const struct gb__handed nothing = { .fd = -1 };
@@ -104,6 +105,13 @@ void gb__seat_ended(struct gb__seat *seat, bool crashed)
 	if (now_ms - seat->started_ms > CRASH_FORGOTTEN_MS)
 		seat->crashes = 0;
 	/* One that was told to end by a person is replaced as well, at once. */
+	if (crashed && seat->crashes == CRASHES_MAX) {
+		gb_error_set(&crew->failure, -ECHILD,
+			"worker %u ended unexpectedly %u times in a row and is given up: see its messages above",
+			seat->id, CRASHES_MAX + 1);
+		gb_server_stop(crew->server);
+		return;
+	}
 	if (crashed) {
 		delay_ms = gb__min((uint64_t)RESTART_MS << gb__min(seat->crashes, 16u), RESTART_MS_MAX);
 		seat->crashes++;

@@ -48,6 +48,7 @@ struct gb__crew {
 	const struct gb__handover_ops *handover; /* NULL: workers accept for themselves */
 	struct gb__pull pull;         /* of the handover of that name */
 	struct gb__channels channels; /* likewise */
+	struct gb_error failure;      /* why the server cannot go on; code 0: it can */
 	unsigned worker_roles;      /* GB__WORKER_… of each */
 };
 

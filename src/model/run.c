@@ -82,7 +82,7 @@ static void obey_stop(struct run *run)
 		run->stop = stop;
 	}
 	/* The crew is told once the chief has accepted what was in the backlog. */
-	if (run->crew && run->chief.net.draining && !run->chief.net.drain_turns &&
+	if (run->crew && run->chief.net.draining && !run->chief.net.drain_turns && !run->chief.watching &&
 		!run->crew->channels.waiting_count) {
 		gb__crew_command(run->crew, GB__COMMAND_DRAIN);
 		/* Worker processes that accept for themselves have their own. */
@@ -209,6 +209,8 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 			server->on_ready(server, server->on_ready_arg);
 		gb__worker_run(&run.chief);
 	}
+	if (result == 0 && run.crew && run.crew->failure.code < 0)
+		result = gb_error_set(error, run.crew->failure.code, "%s", run.crew->failure.text);
 	gb_timer_stop(&run.deadline);
 	gb__signal_unsubscribe(run.child_signal);
 	wakeup_unwatch(&run);

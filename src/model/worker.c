@@ -3,12 +3,15 @@
 #include "base/alloc.h"
 #include "model/offload.h"
 #include "net/outgoing.h"
+#include "os/socket.h"
 
 #include <gearbox/worker.h>
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+
+#define INTAKE_NS 10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
 
 /* An engine that serves one connection at a time must not take a second one while the first lives. */
 static bool one_stream(const struct gb_worker *worker)
@@ -49,6 +52,7 @@ static void on_accepted(struct gb__listener *listener, int fd)
 	struct gb_worker *worker = listener->arg;
 	struct gb__handed handed = { fd, (uint32_t)listener->index };
 
+	worker->intake -= worker->intake > 0;
 	if (worker->on_accepted) {
 		worker->on_accepted(worker, handed);
 		return;
@@ -87,6 +91,29 @@ void gb__worker_accept_finish(struct gb_worker *worker)
 {
 	for (size_t i = 0; i < worker->listeners_count; i++)
 		gb__listener_finish(&worker->listeners[i]);
+}
+
+/* How many clients wait in its backlogs. */
+static unsigned backlog(const struct gb_worker *worker)
+{
+	unsigned waiting = 0;
+
+	for (size_t i = 0; i < worker->listeners_count; i++)
+		if (!worker->listeners[i].closed)
+			waiting += gb__socket_waiting(worker->listeners[i].endpoint.fd,
+				(unsigned)worker->server->options->backlog);
+	return waiting;
+}
+
+/*
+ * Whether who was in the backlog when draining began still has to be accepted. Others may take them, and
+ * those who come later are not waited for: their number is not known, but that of the first ones is.
+ */
+static bool takes_in(struct gb_worker *worker)
+{
+	if (worker->intake > 0 && backlog(worker) == 0)
+		worker->intake = 0;
+	return worker->intake > 0;
 }
 
 /*
@@ -282,9 +309,12 @@ static void obey(struct gb_worker *worker)
 	if (worker->obeyed == command)
 		return;
 	worker->obeyed = command;
+	if (!worker->net.draining)
+		worker->intake = backlog(worker);
 	gb__net_drain(&worker->net);
 	if (command == GB__COMMAND_STOP) {
 		gb__worker_accept_finish(worker);
+		worker->intake = 0;
 		worker->net.drain_turns = 0;
 		gb__net_abort_all(&worker->net, GB_CLOSE_DRAIN);
 	}
@@ -297,7 +327,7 @@ bool gb__worker_done(struct gb_worker *worker)
 	if (worker->obeyed == GB__COMMAND_STOP)
 		return true;
 	if (worker->obeyed == GB__COMMAND_DRAIN)
-		return !worker->net.drain_turns && gb__inbox_empty(&worker->inbox) &&
+		return !worker->net.drain_turns && !worker->watching && gb__inbox_empty(&worker->inbox) &&
 			!(worker->take && worker->take(worker));
 	return worker->roles & GB__WORKER_ONCE;
 }
@@ -306,14 +336,14 @@ void gb__worker_run(struct gb_worker *worker)
 {
 	for (;;) {
 		obey(worker);
-		/* Who was in the backlog when draining began has been accepted by these turns. */
-		if (worker->net.draining && worker->net.drain_turns <= 1)
+		/* The turns are for connections that the engine has accepted already. */
+		if (worker->net.draining && worker->net.drain_turns <= 1 && !takes_in(worker))
 			gb__worker_accept_finish(worker);
 		watching_ends(worker);
 		if (worker->on_turn ? !worker->on_turn(worker) : gb__worker_done(worker))
 			break;
 		gb__accept_lock_enter(worker);
-		gb__loop_turn(&worker->loop, -1);
+		gb__loop_turn(&worker->loop, worker->intake > 0 ? INTAKE_NS : -1);
 		gb__accept_lock_leave(worker);
 	}
 }

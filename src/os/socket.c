@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,4 +96,16 @@ int gb__socket_peer(int fd, struct gb__address *ret)
 {
 	*ret = (struct gb__address){ .size = sizeof(struct sockaddr_un) };
 	return getpeername(fd, &ret->any, &ret->size) < 0 ? -errno : 0;
+}
+
+unsigned gb__socket_waiting(int fd, unsigned guess)
+{
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	if (poll(&readable, 1, 0) <= 0)
+		return 0;
+	/* Of a listening socket this is the length of its queue (tcp_get_info in the kernel). */
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_unacked : guess;
 }

@@ -25,6 +25,11 @@ int gb__socket_listen(
 	const struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error);
 /** Set what an outgoing socket does not inherit. */
 void gb__socket_tune(int fd, const struct gb__socket_options *options);
+/**
+ * How many connections wait to be accepted; where the kernel tells only whether any do (Unix sockets), 0 or
+ * `guess`.
+ */
+unsigned gb__socket_waiting(int fd, unsigned guess);
 int gb__socket_local(int fd, struct gb__address *ret);
 int gb__socket_peer(int fd, struct gb__address *ret);
 

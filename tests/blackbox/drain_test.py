@@ -143,8 +143,6 @@ for served in MODELS:
 
 @case_for_each(MODELS)
 def sigint_to_the_whole_group_as_by_a_terminal(model):
-    with time_echo(model.arguments, ) as server:
-        pass
     with Server(*model.arguments, *CLOCK, *LONG, service="time-echo", before_exec=os.setpgrp) as server:
         client = served_client(server)
         client.sendall(LINE[:5])

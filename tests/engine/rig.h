@@ -31,6 +31,7 @@ struct rig {
 	struct rig_peer *peers;
 	unsigned probes; /* alive */
 	uint64_t steps;
+	uint64_t since_ns; /* when the present wait for a condition began; real */
 };
 
 enum { RIG_REAL = 1u, RIG_SIM = 2u };
@@ -39,17 +40,25 @@ void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
 /** On a simulated kernel that makes no faults but those that the case scripts: one round. */
 void rig_run_calm(const char *variant, void (*body)(struct rig *rig));
 
+/* The suite is built in three programs, one for each of these; they run beside each other. */
+#if defined(RIG_REACTORS)
 #define RIG_VARIANTS_REAL(X, name) \
 	X(name, blocking) \
 	X(name, select) \
 	X(name, poll) \
 	X(name, epoll) \
 	X(name, epoll_exclusive) \
-	X(name, busy) \
+	X(name, busy)
+#define RIG_VARIANTS_SIM(X, name)
+#elif defined(RIG_PROACTORS)
+#define RIG_VARIANTS_REAL(X, name) \
 	X(name, io_uring) \
 	X(name, io_uring_shared) \
 	X(name, io_uring_every_mask) \
 	X(name, io_uring_few_buffers)
+#define RIG_VARIANTS_SIM(X, name)
+#else
+#define RIG_VARIANTS_REAL(X, name)
 #define RIG_VARIANTS_SIM(X, name) \
 	X(name, sim_blocking) \
 	X(name, sim_reactor) \
@@ -57,6 +66,7 @@ void rig_run_calm(const char *variant, void (*body)(struct rig *rig));
 	X(name, sim_proactor) \
 	X(name, sim_proactor_every_mask) \
 	X(name, sim_proactor_few_buffers)
+#endif
 #define RIG_TEST_REAL(name, variant) \
 	TEST(name##_on_##variant) \
 	{ \
@@ -68,17 +78,18 @@ void rig_run_calm(const char *variant, void (*body)(struct rig *rig));
 		rig_run(#variant, RIG_SIM, name); \
 	}
 
+#define RIG_BODY(name) __attribute__((unused)) static void name(struct rig *rig)
 #define ENGINE_TEST(name) \
-	static void name(struct rig *rig); \
+	RIG_BODY(name); \
 	RIG_VARIANTS_REAL(RIG_TEST_REAL, name) \
 	RIG_VARIANTS_SIM(RIG_TEST_SIM, name) \
 	static void name(struct rig *rig)
 #define ENGINE_TEST_REAL(name) \
-	static void name(struct rig *rig); \
+	RIG_BODY(name); \
 	RIG_VARIANTS_REAL(RIG_TEST_REAL, name) \
 	static void name(struct rig *rig)
 #define ENGINE_TEST_SIM(name) \
-	static void name(struct rig *rig); \
+	RIG_BODY(name); \
 	RIG_VARIANTS_SIM(RIG_TEST_SIM, name) \
 	static void name(struct rig *rig)
 

@@ -268,7 +268,7 @@ NET_TEST(messages_keep_a_connection_from_idling)
 	rig_calm(rig);
 	for (int i = 0; i < 50; i++) {
 		sim_client_send(peer->client, "x", 1);
-		rig_pass(rig, 400);
+		rig_pass(rig, 900); /* the stamp must be of now, not of when the loop went to sleep */
 		CHECK_INT(rig->closed, 0);
 	}
 	peer_close(peer);

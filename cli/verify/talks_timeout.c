@@ -1,0 +1,61 @@
+/* Talks that run into a timeout of an impatient server. */
+#include "verify/conversation.h"
+
+#define UNREAD (600u << 10) /* more than all buffers hold */
+#define FRAME 8192u
+
+bool verify_fills(const struct verify_protocol *protocol)
+{
+	return protocol->exchange ? !protocol->mute : protocol->endless;
+}
+
+void verify_write_idle(struct verify_plan *plan)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct verify_talk *talk = verify_plan_talk(plan);
+
+		talk->reasons = 1u << GB_CLOSE_IDLE;
+		if (i > 0) {
+			verify_talk_exchange(talk, 100);
+			verify_talk_send(talk);
+			verify_talk_await(talk);
+			verify_talk_step(talk, VERIFY_LINGER, 0); /* the server does not wait for ever */
+		}
+	}
+}
+
+void verify_write_unfinished(struct verify_plan *plan)
+{
+	static const size_t sizes[] = { 100, 3000 };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		struct verify_talk *talk = verify_plan_talk(plan);
+		size_t answered;
+
+		talk->reasons = 1u << GB_CLOSE_READ_TIMEOUT;
+		verify_talk_exchange(talk, 10);
+		answered = talk->wanted.size;
+		verify_talk_exchange(talk, sizes[i]);
+		talk->sent.size -= 2;
+		talk->wanted.size = answered;
+		verify_talk_send(talk);
+	}
+}
+
+void verify_write_unread(struct verify_plan *plan)
+{
+	struct verify_talk *talk = verify_plan_talk(plan);
+
+	talk->reasons = 1u << GB_CLOSE_WRITE_TIMEOUT;
+	talk->endings = 1u << VERIFY_BY_RESET;
+	talk->prefix = true;
+	verify_talk_step(talk, VERIFY_HOLD, 0);
+	if (talk->protocol->exchange) {
+		while (talk->sent.size < UNREAD)
+			verify_talk_exchange(talk, FRAME);
+		verify_talk_send(talk);
+	} else {
+		talk->address = 1;
+		talk->protocol->speech(talk, 8u << 20);
+	}
+}

@@ -1,0 +1,216 @@
+/* Talks that end otherwise: by a fault, by the server, or by a client that leaves. */
+#include "verify/conversation.h"
+
+#define KIB 1024u
+#define PENDING (600u * KIB) /* answers that cannot all be on the way */
+#define FRAME 8192u
+#define TRAILING 100000u /* bytes behind a fault, which are thrown away */
+
+enum { EOF_BIT = 1u << GB_CLOSE_EOF, RESET_BIT = 1u << GB_CLOSE_RESET, LOCAL_BIT = 1u << GB_CLOSE_LOCAL };
+
+bool verify_has_faults(const struct verify_protocol *protocol)
+{
+	return protocol->faults;
+}
+
+bool verify_answers_once(const struct verify_protocol *protocol)
+{
+	return protocol->once;
+}
+
+/* Bytes that nobody reads. */
+static void append_noise(struct verify_talk *talk, size_t size)
+{
+	unsigned char *data = verify_bytes_reserve(&talk->sent, size);
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = (unsigned char)verify_random(&talk->random);
+	talk->sent.size += size;
+}
+
+static struct verify_talk *faulty_talk(
+	struct verify_plan *plan, const struct verify_fault *fault, unsigned good)
+{
+	struct verify_talk *talk = verify_plan_talk(plan);
+
+	for (unsigned i = 0; i < good; i++)
+		verify_talk_exchange(talk, 100 + i);
+	fault->commit(talk);
+	talk->reasons = 1u << fault->reason;
+	return talk;
+}
+
+void verify_write_faulty(struct verify_plan *plan)
+{
+	struct verify_talk *talk;
+
+	for (const struct verify_fault *fault = plan->protocol->faults; fault->name; fault++) {
+		talk = faulty_talk(plan, fault, 0);
+		verify_talk_send(talk);
+
+		talk = faulty_talk(plan, fault, 3);
+		verify_talk_send(talk);
+		verify_talk_step(talk, VERIFY_FIN, 0);
+
+		talk = faulty_talk(plan, fault, 20);
+		append_noise(talk, TRAILING);
+		verify_talk_send(talk);
+
+		talk = faulty_talk(plan, fault, 2);
+		verify_talk_send_cut(talk, 6, 1);
+		append_noise(talk, TRAILING);
+		verify_talk_send_cut(talk, 5, 1);
+		verify_talk_step(talk, VERIFY_FIN, 0);
+	}
+	/* The largest that is allowed. */
+	talk = verify_plan_talk(plan);
+	verify_talk_exchange(talk, VERIFY_MESSAGE_MAX);
+	verify_talk_exchange(talk, 1);
+	verify_talk_exchange(talk, VERIFY_MESSAGE_MAX);
+	verify_talk_send_cut(talk, 4, 1);
+	verify_talk_step(talk, VERIFY_FIN, 0);
+}
+
+void verify_write_once(struct verify_plan *plan)
+{
+	static const size_t trailing[] = { 0, 1, 1000, TRAILING };
+
+	for (size_t i = 0; i < sizeof(trailing) / sizeof(*trailing); i++) {
+		struct verify_talk *talk = verify_plan_talk(plan);
+
+		talk->address = 1;
+		talk->reasons = LOCAL_BIT;
+		verify_talk_exchange(talk, 8);
+		verify_talk_send(talk);
+		verify_talk_await(talk);
+		append_noise(talk, trailing[i]);
+		verify_talk_send(talk);
+		if (i % 2)
+			verify_talk_step(talk, VERIFY_FIN, 0);
+	}
+}
+
+/* A talk whose client leaves in some way behind the steps that its caller adds. */
+static struct verify_talk *leaving_talk(struct verify_plan *plan, uint32_t reasons)
+{
+	struct verify_talk *talk = verify_plan_talk(plan);
+
+	talk->prefix = true;
+	talk->reasons = reasons;
+	return talk;
+}
+
+static void leave(struct verify_talk *talk, bool reset)
+{
+	verify_talk_step(talk, reset ? VERIFY_RESET : VERIFY_LEAVE, 0);
+}
+
+void verify_write_interrupted(struct verify_plan *plan)
+{
+	const struct verify_protocol *protocol = plan->protocol;
+	struct verify_talk *talk;
+
+	for (unsigned reset = 0; reset < 2; reset++) {
+		uint32_t reasons = reset ? RESET_BIT : EOF_BIT;
+
+		talk = leaving_talk(plan, reasons); /* at once */
+		leave(talk, reset);
+
+		talk = leaving_talk(plan, reasons); /* idle */
+		talk->prefix = false;
+		verify_talk_exchange(talk, 100);
+		verify_talk_send(talk);
+		verify_talk_await(talk);
+		leave(talk, reset);
+
+		if (protocol->framed) { /* amid a message */
+			size_t answered;
+
+			talk = leaving_talk(plan, reasons);
+			verify_talk_exchange(talk, 100);
+			answered = talk->wanted.size;
+			verify_talk_exchange(talk, 3000);
+			talk->sent.size -= 10;
+			talk->wanted.size = answered;
+			verify_talk_send(talk);
+			verify_talk_await(talk);
+			leave(talk, reset);
+		}
+		if (protocol->mute)
+			continue;
+
+		/* Answers on the way: a client that closes resets what comes for it. Whether the server has
+		 * answered everything by then, nobody can say. */
+		talk = leaving_talk(plan, EOF_BIT | RESET_BIT);
+		for (unsigned i = 0; i < 10; i++)
+			verify_talk_exchange(talk, 100);
+		verify_talk_send(talk);
+		leave(talk, reset);
+
+		/* Answers waiting in the server, for want of room. */
+		talk = leaving_talk(plan, RESET_BIT);
+		while (talk->sent.size < PENDING)
+			verify_talk_exchange(talk, FRAME);
+		verify_talk_step(talk, VERIFY_HOLD, 0);
+		verify_talk_step(talk, VERIFY_SEND, 300 * KIB);
+		leave(talk, reset);
+	}
+	if (!protocol->works)
+		return;
+	for (unsigned reset = 0; reset < 2; reset++) { /* handlers at work for a client that has gone */
+		size_t answered;
+
+		talk = leaving_talk(plan, reset ? RESET_BIT : EOF_BIT | RESET_BIT);
+		verify_talk_exchange(talk, 50);
+		answered = talk->wanted.size;
+		for (unsigned i = 0; i < 16; i++)
+			verify_talk_exchange(talk, 50);
+		verify_talk_send(talk);
+		verify_talk_step(talk, VERIFY_AWAIT, answered);
+		leave(talk, reset);
+	}
+}
+
+void verify_write_drained(struct verify_plan *plan)
+{
+	const struct verify_protocol *protocol = plan->protocol;
+
+	/* In the backlog, perhaps, when the server is stopped: served all the same. */
+	for (unsigned i = 0; i < 3; i++) {
+		struct verify_talk *talk = verify_plan_talk(plan);
+
+		if (protocol->speech) {
+			protocol->speech(talk, SIZE_MAX);
+			talk->reasons = LOCAL_BIT;
+		} else {
+			verify_talk_exchange(talk, 200);
+			verify_talk_send(talk);
+			talk->reasons = 1u << GB_CLOSE_DRAIN;
+		}
+		verify_talk_step(talk, VERIFY_MEET, 0);
+	}
+	if (protocol->speech)
+		return;
+	for (unsigned i = 0; i < 3; i++) { /* answers on the way */
+		struct verify_talk *talk = verify_plan_talk(plan);
+		size_t first;
+
+		verify_talk_exchange(talk, 50);
+		first = talk->wanted.size;
+		for (unsigned j = 0; j < 16; j++)
+			verify_talk_exchange(talk, 50);
+		verify_talk_send(talk);
+		verify_talk_step(talk, VERIFY_AWAIT, first);
+		verify_talk_step(talk, VERIFY_MEET, 0);
+		talk->reasons = 1u << GB_CLOSE_DRAIN;
+	}
+	for (unsigned i = 0; i < 3; i++) { /* idle */
+		struct verify_talk *talk = verify_plan_talk(plan);
+
+		verify_talk_exchange(talk, 50);
+		verify_talk_send(talk);
+		verify_talk_await(talk);
+		verify_talk_step(talk, VERIFY_MEET, 0);
+		talk->reasons = 1u << GB_CLOSE_DRAIN;
+	}
+}
