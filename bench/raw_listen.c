@@ -59,7 +59,7 @@ int raw_listen(int argc, char **argv, int flags, size_t *ret_fds_max)
 
 void raw_announce(int fd)
 {
-	struct sockaddr_in address;
+	struct sockaddr_in address = { 0 };
 	socklen_t length = sizeof address;
 
 	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)

@@ -2,20 +2,21 @@
 """accept_table.py GEARBOX: what each way of accepting costs in wake-ups, and how it spreads connections.
 
 Serves echo under each way with 8 workers and opens 100 connections, once 3 ms apart and once all at once, each
-from an address of its own. The numbers come from the command itself (`--summary`) and, for what the kernel
-woke, from /proc. Prints a table; `--write FILE` puts it between the markers of a page instead. Exit code 0
-only if every connection was accepted under every way.
+from an address of its own. Two numbers tell of wake-ups: how often a wait returned to the loop, which the
+command counts (`--summary`), and how often the kernel woke a thread, which /proc counts: one that finds nothing
+goes back to sleep inside its wait, and the loop never hears of it. What the same server does in the same time
+without connections is taken off. Exit code 0 only if every connection was accepted under every way.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import re
 import select
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -24,9 +25,10 @@ import pages
 
 READY = re.compile(r"^gearbox: serving \S+ on (?P<host>\S+):(?P<port>\d+) \(model .+, pid \d+\)$")
 PATIENCE_S = 20  # for what should happen at once
-SETTLE_S = 0.2  # until all has been taken that was sent at once
+SETTLE_S = 0.2  # until all has been taken that came at once, and all ends have been seen
+END_GAP_S = 0.003  # between the ends of connections that were held
 SOURCES = 250  # addresses of clients, 127.0.1.1 and up
-MARK = "accepting"
+PAGE, MARK = "docs/accepting.md", "accepting"
 
 # What the workers do, and the model that does it; {n} is their number.
 WAYS = (
@@ -102,10 +104,6 @@ class Server:
     def switches(self):
         return voluntary_switches(self.process.pid)
 
-    def connect(self, number):
-        return socket.create_connection(self.address, timeout=PATIENCE_S,
-                                        source_address=(f"127.0.1.{1 + number % SOURCES}", 0))
-
     def summary(self):
         """End it in order; what it counted."""
         self.process.send_signal(signal.SIGTERM)
@@ -133,24 +131,38 @@ class Clock:
         time.sleep(max(0, self.next - time.monotonic()))
 
 
-def visit(server, count, gap_s, hold):
-    """`count` connections come and go, one end at a time. Held ones stay until all have come."""
-    clients, clock = [], Clock(gap_s / 2)
+def new_client(number):
+    """A socket that is ready to connect, from an address of its own."""
+    client = socket.socket()
+    client.settimeout(PATIENCE_S)
+    client.bind((f"127.0.1.{1 + number % SOURCES}", 0))
+    return client
+
+
+def visit(server, count, gap_s, hold, on_taken):
+    """`count` connections come and go; with no server only the time passes.
+
+    They come `gap_s` apart, or at once. Where workers serve many, all stay until the last has come, and then
+    end one by one. Else each ends before the next comes, or, when they come at once, as soon as all are there.
+    """
+    clients = [new_client(i) for i in range(count)]
     try:
-        for number in range(count):
+        clock = Clock(gap_s / 2)
+        for client in clients:
             if server:
-                clients.append(server.connect(number))
-            if gap_s:
-                clock.tick()
-            if server and gap_s and not hold:
-                clients.pop().close()
-            if gap_s:
-                clock.tick()
-        time.sleep(SETTLE_S if hold or not gap_s else 0)
-        clock = Clock(0.003 if hold else 0)
-        for _ in range(count if hold or not gap_s else 0):
-            if server:
-                clients.pop(0).close()
+                client.connect(server.address)
+            clock.tick()
+            if gap_s and not hold:
+                client.close()
+            clock.tick()
+        if not hold:
+            for client in clients:
+                client.close()
+        time.sleep(SETTLE_S)
+        on_taken()
+        clock = Clock(END_GAP_S)
+        for client in clients if hold else ():
+            client.close()
             clock.tick()
     finally:
         for client in clients:
@@ -159,38 +171,145 @@ def visit(server, count, gap_s, hold):
 
 
 class Round:
-    """One server's life: what it counted while connections came, or while none did."""
+    """One server's life: what it counted while connections came, or while none did (`count` of 0 visits)."""
 
-    def __init__(self, gearbox, spec, count, gap_s, visited):
-        server = Server(gearbox, spec)
+    def __init__(self, gearbox, spec, options, gap_s, visited):
+        server, taken = Server(gearbox, spec), []
         try:
-            hold = "engine=blocking" not in model_of(gearbox, spec)
+            hold = axes_of(gearbox, spec)["engine"] != "blocking"
             before = server.switches()
-            visit(server if visited else None, count, gap_s, hold)
-            after = server.switches()
+            visit(server if visited else None, options.connections, gap_s, hold,
+                  lambda: taken.append(server.switches()))
+            after = server.switches() if gap_s else taken[0]
             self.summary = server.summary()
         finally:
             server.kill()
-        if visited and self.summary["accepted"] != count:
-            raise Failure(f"{self.summary['accepted']} of {count} connections were accepted")
-        self.alone = self.summary["main"] is None
-        main = self.summary["main"] or {"waits": 0}
-        self.waits = main["waits"], sum(worker["waits"] for worker in self.summary["workers"])
-        first, others = after[0] - before[0], after[1] - before[1]
-        self.switches = (0, first) if self.alone else (first, others)
-        self.spread = [worker["accepted"] for worker in self.summary["workers"]]
+        if visited and self.summary["accepted"] != options.connections:
+            raise Failure(f"{self.summary['accepted']} of {options.connections} connections were accepted")
+        workers, chief = self.summary["workers"], self.summary["main"] or {"waits": 0}
+        self.returned = chief["waits"], sum(worker["waits"] for worker in workers)
+        self.woken = after[0] - before[0], after[1] - before[1]
+        if self.summary["main"] is None:  # the main thread is the worker
+            self.woken = 0, self.woken[0]
+        self.spread = sorted((worker["accepted"] for worker in workers), reverse=True)
+        self.imbalance = self.summary["imbalance"]
 
 
-def model_of(gearbox, spec):
-    """The axes of a spec that begins with a preset, as `models --json` has them."""
-    global _models
-    if not _models:
-        done = subprocess.run([gearbox, "models", "--json"], capture_output=True, text=True, check=True)
-        _models = {row["name"]: row["spec"] for row in json.loads(done.stdout)["models"]}
+def difference(visited, idle, connections):
+    """Per connection, of the acceptor and of the workers."""
+    return [(a - b) / connections for a, b in zip(visited, idle)]
+
+
+def measure(gearbox, spec, options, gap_s):
+    """The round with the median of wake-ups, less what an idle server does."""
+    idle = Round(gearbox, spec, options, gap_s, False)
+    rounds = sorted((Round(gearbox, spec, options, gap_s, True) for _ in range(options.rounds)),
+                    key=lambda one: sum(one.woken))
+    chosen = rounds[len(rounds) // 2]
+    woken = difference(chosen.woken, idle.woken, options.connections)
+    returned = difference(chosen.returned, idle.returned, options.connections)
+    if gap_s:
+        # Each connection's end woke its worker once: that is no part of accepting.
+        woken[1] -= 1
+        returned[1] -= 1
+    return {"woken": woken, "returned": returned if gap_s else None, "spread": chosen.spread,
+            "imbalance": chosen.imbalance}
+
+
+@functools.lru_cache(None)
+def presets(gearbox):
+    done = subprocess.run([gearbox, "models", "--json"], capture_output=True, text=True, check=True)
+    return {row["name"]: row["axes"] for row in json.loads(done.stdout)["models"]}
+
+
+def axes_of(gearbox, spec):
+    """The axes of a preset with overrides."""
     name, *overrides = spec.split(",")
-    axes = dict(pair.split("=") for pair in _models[name].split(","))
-    axes.update(pair.split("=") for pair in overrides)
-    return ",".join(f"{key}={value}" for key, value in axes.items())
+    return {**presets(gearbox)[name], **dict(pair.split("=") for pair in overrides)}
 
 
-_models = {}
+# Telling
+
+
+def number(value):
+    return f"{value:.1f}" if abs(value) >= 0.05 else "0"
+
+
+def spread_text(counts):
+    """Sorted counts, those that repeat as `count ×n`."""
+    found = []
+    for count in sorted(set(counts), reverse=True):
+        times = counts.count(count)
+        found.append(f"{count} ×{times}" if times > 2 else " ".join([str(count)] * times))
+    return " ".join(found)
+
+
+def cells(row, which):
+    result = row[which]
+    return [row["way"], *(map(number, result["woken"])), *(map(number, result["returned"] or ())),
+            spread_text(result["spread"]), f"{result['imbalance']:.2f}" if result["imbalance"] else "–"]
+
+
+def tables(rows, options):
+    apart = [["way", "acceptor woken", "workers woken", "acceptor's waits", "workers' waits",
+              "connections of each worker", "most / mean"], *(cells(row, "apart") for row in rows)]
+    once = [["way", "acceptor woken", "workers woken", "connections of each worker", "most / mean"],
+            *(cells(row, "at_once") for row in rows)]
+    specs = [["way", "model"], *([row["way"], f"`--model {row['model']}`"] for row in rows)]
+    return (f"{options.machine}. {options.workers} workers, {options.connections} connections; each row the median "
+            f"of {options.rounds} rounds, less an idle one; wake-ups per connection.\n\n"
+            f"Connections {options.gap_ms:g} ms apart:\n\n{pages.table(apart, 1)}\n\n"
+            f"All at once:\n\n{pages.table(once, 1)}\n\n"
+            f"The models of the rows:\n\n{pages.table(specs, 2)}")
+
+
+def read_options():
+    parser = argparse.ArgumentParser(description="What each way of accepting costs, and how it spreads connections.")
+    parser.add_argument("gearbox", help="the command")
+    parser.add_argument("ways", nargs="*", help="only those whose words contain one of these")
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--connections", type=int, default=100)
+    parser.add_argument("--gap-ms", type=float, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE}")
+    options = parser.parse_intermixed_args()
+    if options.workers < 2 or options.connections < 1 or options.gap_ms <= 0 or options.rounds < 1:
+        parser.error("two workers, one connection, one round and a gap at least")
+    options.gearbox = os.path.abspath(options.gearbox)
+    options.machine = pages.machine()
+    return options
+
+
+def main():
+    options = read_options()
+    signal.signal(signal.SIGTERM, lambda signal_number, _: sys.exit(128 + signal_number))
+    rows, failed = [], False
+    for way, model in WAYS:
+        if options.ways and not any(word in way for word in options.ways):
+            continue
+        spec = model.format(n=options.workers)
+        print(f"accept_table: {way}", file=sys.stderr, flush=True)
+        try:
+            rows.append({"way": way, "model": spec,
+                         "apart": measure(options.gearbox, spec, options, options.gap_ms / 1000),
+                         "at_once": measure(options.gearbox, spec, options, 0)})
+        except Absent as reason:
+            print(f"accept_table: {way}: not on this machine: {reason}", file=sys.stderr)
+        except (Failure, OSError) as reason:
+            failed = True
+            print(f"accept_table: {way}: FAILED: {reason}", file=sys.stderr)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": options.machine, "rows": rows}, file, indent=1)
+            file.write("\n")
+    if failed or not rows:
+        sys.exit(1)
+    if options.write:
+        pages.write(PAGE, MARK, tables(rows, options))
+    else:
+        print(tables(rows, options))
+
+
+if __name__ == "__main__":
+    main()

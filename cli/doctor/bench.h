@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/** Wall and CPU time of what runs between its calls. CPU is that of all threads of this process and of helpers. */
+/** Wall and CPU time of what runs between its calls. CPU is that of all threads here, and of helpers. */
 struct stopwatch {
 	uint64_t wall_ns, cpu_ns;
 	uint64_t wall_begin_ns, cpu_begin_ns;

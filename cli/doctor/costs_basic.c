@@ -93,7 +93,7 @@ static void finish_mutex(struct bench *bench)
 	free(lock);
 }
 
-/* A word says whose turn it is; who is not waits for it, who is hands it over: a lock that is always contended. */
+/* A word says whose turn it is; the other one waits for it: a lock that is always contended. */
 enum { TURN_HERE, TURN_THERE, TURN_OVER };
 
 struct turns {

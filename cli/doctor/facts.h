@@ -94,7 +94,7 @@ uint64_t facts_cpus_allotted(const struct facts *facts);
 /** Read a file below `root` into `text`, always terminated, cut at `size`. Returns 0 or a negative errno. */
 int facts_file(const char *root, const char *path, char *text, size_t size);
 
-/** The word number `column` of `text` as a number; "max" and "unlimited" are FACT_UNLIMITED, all else FACT_UNKNOWN. */
+/** A word of `text` as a number; "max" and "unlimited" are FACT_UNLIMITED, all else is FACT_UNKNOWN. */
 uint64_t facts_word(const char *text, unsigned column);
 
 /** The number in the line "KEY: 123 kB" of `text`, in the line's own unit. */

@@ -16,7 +16,7 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 static void make_root(void)
 {
-	snprintf(root, sizeof(root), "/tmp/doctor-test-XXXXXX");
+	snprintf(root, sizeof(root), P_tmpdir "/doctor-test-XXXXXX");
 	CHECK(mkdtemp(root) != NULL);
 }
 

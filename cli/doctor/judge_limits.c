@@ -43,7 +43,7 @@ static uint64_t need_backlog(const struct facts *facts, uint64_t connections)
 	return need < SOMAXCONN_MOST ? need : SOMAXCONN_MOST;
 }
 
-/* Without cookies the last quarter is for peers already known (tcp_conn_request in Linux); with them nothing is refused. */
+/* Without cookies the last quarter is for peers already known (tcp_conn_request in Linux); with them none is refused. */
 static uint64_t need_syn_backlog(const struct facts *facts, uint64_t connections)
 {
 	return facts->syncookies == 0 ? (need_backlog(facts, connections) * 4 + 2) / 3 : 0;

@@ -13,16 +13,11 @@ static void append_number(struct verify_bytes *bytes, uint32_t number)
 
 static void append_request(struct verify_talk *talk, size_t payload, uint32_t compute_us, uint32_t block_us)
 {
-	unsigned char *data;
-
 	append_number(&talk->sent, (uint32_t)(HEADER + payload));
 	append_number(&talk->sent, talk->exchanges);
 	append_number(&talk->sent, compute_us);
 	append_number(&talk->sent, block_us);
-	data = verify_bytes_reserve(&talk->sent, payload);
-	for (size_t i = 0; i < payload; i++)
-		data[i] = (unsigned char)verify_random(&talk->random);
-	talk->sent.size += payload;
+	verify_talk_noise(talk, payload);
 }
 
 /* Every fourth takes a while, and every eighth, so that replies would overtake one another if they could. */

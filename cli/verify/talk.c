@@ -22,6 +22,15 @@ void verify_talk_exchange(struct verify_talk *talk, size_t size)
 	talk->exchanges++;
 }
 
+void verify_talk_noise(struct verify_talk *talk, size_t size)
+{
+	unsigned char *data = verify_bytes_reserve(&talk->sent, size);
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = (unsigned char)verify_random(&talk->random);
+	talk->sent.size += size;
+}
+
 void verify_talk_step(struct verify_talk *talk, enum verify_step_kind kind, size_t amount)
 {
 	if (talk->steps_count == talk->steps_room) {

@@ -18,6 +18,7 @@ struct verify_protocol;
 
 enum verify_step_kind {
 	VERIFY_SEND,   /* `sent` up to offset `amount`; more is read meanwhile */
+	VERIFY_FILL,   /* all of `sent`, until that has stood still for so many ms */
 	VERIFY_AWAIT,  /* until so many bytes have come in all, or the end */
 	VERIFY_PAUSE,  /* so many milliseconds */
 	VERIFY_HOLD,   /* read nothing until sending has stood still for so many ms; 0: until a reset */
@@ -57,6 +58,8 @@ void verify_talk_finish(struct verify_talk *talk);
 
 /** One request of about `size` bytes and its answer, to be sent by a later step. */
 void verify_talk_exchange(struct verify_talk *talk, size_t size);
+/** So many bytes that no answer belongs to. */
+void verify_talk_noise(struct verify_talk *talk, size_t size);
 /** Any number below `bound`. */
 size_t verify_talk_random(struct verify_talk *talk, size_t bound);
 

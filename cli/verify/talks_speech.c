@@ -26,15 +26,6 @@ static struct verify_talk *speech_talk(struct verify_plan *plan, unsigned addres
 	return talk;
 }
 
-static void append_noise(struct verify_talk *talk, size_t size)
-{
-	unsigned char *data = verify_bytes_reserve(&talk->sent, size);
-
-	for (size_t i = 0; i < size; i++)
-		data[i] = (unsigned char)verify_random(&talk->random);
-	talk->sent.size += size;
-}
-
 void verify_write_spoken(struct verify_plan *plan)
 {
 	for (unsigned address = 0; address < VERIFY_ADDRESSES; address++) {
@@ -46,11 +37,11 @@ void verify_write_spoken(struct verify_plan *plan)
 		verify_talk_step(talk, VERIFY_FIN, 0);
 
 		talk = speech_talk(plan, address); /* chatty */
-		append_noise(talk, 50000);
+		verify_talk_noise(talk, 50000);
 		verify_talk_send(talk);
 
 		talk = speech_talk(plan, address); /* and closing */
-		append_noise(talk, 3000);
+		verify_talk_noise(talk, 3000);
 		verify_talk_send_cut(talk, 4, 1);
 		verify_talk_step(talk, VERIFY_FIN, 0);
 

@@ -18,16 +18,6 @@ bool verify_answers_once(const struct verify_protocol *protocol)
 	return protocol->once;
 }
 
-/* Bytes that nobody reads. */
-static void append_noise(struct verify_talk *talk, size_t size)
-{
-	unsigned char *data = verify_bytes_reserve(&talk->sent, size);
-
-	for (size_t i = 0; i < size; i++)
-		data[i] = (unsigned char)verify_random(&talk->random);
-	talk->sent.size += size;
-}
-
 static struct verify_talk *faulty_talk(
 	struct verify_plan *plan, const struct verify_fault *fault, unsigned good)
 {
@@ -53,12 +43,12 @@ void verify_write_faulty(struct verify_plan *plan)
 		verify_talk_step(talk, VERIFY_FIN, 0);
 
 		talk = faulty_talk(plan, fault, 20);
-		append_noise(talk, TRAILING);
+		verify_talk_noise(talk, TRAILING);
 		verify_talk_send(talk);
 
 		talk = faulty_talk(plan, fault, 2);
 		verify_talk_send_cut(talk, 6, 1);
-		append_noise(talk, TRAILING);
+		verify_talk_noise(talk, TRAILING);
 		verify_talk_send_cut(talk, 5, 1);
 		verify_talk_step(talk, VERIFY_FIN, 0);
 	}
@@ -83,7 +73,7 @@ void verify_write_once(struct verify_plan *plan)
 		verify_talk_exchange(talk, 8);
 		verify_talk_send(talk);
 		verify_talk_await(talk);
-		append_noise(talk, trailing[i]);
+		verify_talk_noise(talk, trailing[i]);
 		verify_talk_send(talk);
 		if (i % 2)
 			verify_talk_step(talk, VERIFY_FIN, 0);
@@ -152,7 +142,7 @@ void verify_write_interrupted(struct verify_plan *plan)
 		while (talk->sent.size < PENDING)
 			verify_talk_exchange(talk, FRAME);
 		verify_talk_step(talk, VERIFY_HOLD, 0);
-		verify_talk_step(talk, VERIFY_SEND, 300 * KIB);
+		verify_talk_step(talk, VERIFY_FILL, 10);
 		leave(talk, reset);
 	}
 	if (!protocol->works)

@@ -14,7 +14,7 @@ _Noreturn void gb__assert_failed(const char *expression, const char *file, int l
 
 	/* Straight to the descriptor: stdio's locks or the heap may be what is broken. */
 	dprintf(STDERR_FILENO, "gearbox: %s:%d: %s: assertion failed: %s\n", file, line, function,
-	        expression);
+		expression);
 	count = backtrace(frames, FRAMES_MAX);
 	if (count > 1)
 		backtrace_symbols_fd(frames + 1, count - 1, STDERR_FILENO); /* without this function */

@@ -14,7 +14,7 @@ static void check_numbers(const struct gb__list *list, const char *expected)
 	for (struct gb__list *node = list->next; node != list; node = node->next) {
 		CHECK(node->next->prev == node && node->prev->next == node);
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "%d",
-		        gb__list_entry(node, struct item, node)->number);
+			gb__list_entry(node, struct item, node)->number);
 	}
 	CHECK_STR(text, expected);
 }

@@ -31,7 +31,7 @@ TEST(level_lets_more_through)
 
 	capture(log_everything, text, sizeof(text));
 	CHECK_STR(text,
-	        "gearbox: error: one 1\ngearbox: warning: two\ngearbox: info: three\ngearbox: debug: four\n");
+		"gearbox: error: one 1\ngearbox: warning: two\ngearbox: info: three\ngearbox: debug: four\n");
 }
 
 static void log_hostile_text(void)

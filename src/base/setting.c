@@ -39,9 +39,9 @@ static const struct number_form {
 } forms[GB_SETTING_CHOICE + 1] = {
 	[GB_SETTING_COUNT] = { gb__count_units, "not a whole number", "digits only, e.g. 16" },
 	[GB_SETTING_SIZE] = { gb__size_units, "not a size",
-	        "a number of bytes, or one with KiB, MiB or GiB, e.g. 64KiB" },
+		"a number of bytes, or one with KiB, MiB or GiB, e.g. 64KiB" },
 	[GB_SETTING_DURATION] = { gb__duration_units, "not a duration",
-	        "a number with ms, s, m or h, e.g. 30s" },
+		"a number with ms, s, m or h, e.g. 30s" },
 };
 
 const struct gb_setting *gb_settings_find(const struct gb_setting *table, const char *key)
@@ -63,10 +63,10 @@ static int refuse_key(const struct gb_setting *table, const char *key, struct gb
 		gb__nearest_offer(&nearest, row->key);
 	if (nearest.word)
 		return gb_error_set(error, -GB_EUSAGE, "unknown option " QUOTED ": did you mean \"%s\"?",
-		        QUOTE(key), nearest.word);
+			QUOTE(key), nearest.word);
 	if (!table->key)
 		return gb_error_set(
-		        error, -GB_EUSAGE, "unknown option " QUOTED ": there are none", QUOTE(key));
+			error, -GB_EUSAGE, "unknown option " QUOTED ": there are none", QUOTE(key));
 	list[0] = '\0';
 	for (const struct gb_setting *row = table; row->key; row++) {
 		/* Room for ", ..." stays, so that a list that was cut says so. */
@@ -75,17 +75,17 @@ static int refuse_key(const struct gb_setting *table, const char *key, struct gb
 			break;
 		}
 		used += (size_t)snprintf(
-		        list + used, sizeof(list) - used, "%s%s", used ? ", " : "", row->key);
+			list + used, sizeof(list) - used, "%s%s", used ? ", " : "", row->key);
 	}
 	return gb_error_set(error, -GB_EUSAGE, "unknown option " QUOTED ": known are %s", QUOTE(key), list);
 }
 
 /* `wanted` continues "write …". */
 static int refuse_value(const struct gb_setting *row, const char *value, const char *what, const char *wanted,
-        struct gb_error *error)
+	struct gb_error *error)
 {
 	return gb_error_set(
-	        error, -GB_EUSAGE, "%s: " QUOTED " is %s: write %s", row->key, QUOTE(value), what, wanted);
+		error, -GB_EUSAGE, "%s: " QUOTED " is %s: write %s", row->key, QUOTE(value), what, wanted);
 }
 
 static int format_number(const struct gb_setting *row, uint64_t number, char *text, size_t size)
@@ -176,15 +176,15 @@ static int set_choice(const struct gb_setting *row, void *object, const char *va
 	list[0] = '\0';
 	for (at = row->choices; (word = next_choice(&at, &size)) && used < sizeof(list);)
 		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%.*s",
-		        !used        ? ""
-		                : at ? ", "
-		                     : " or ",
-		        (int)size, word);
+			!used        ? ""
+				: at ? ", "
+				     : " or ",
+			(int)size, word);
 	return refuse_value(row, value, "not a choice", list, error);
 }
 
 int gb_settings_set(const struct gb_setting *table, void *object, const char *key, const char *value,
-        struct gb_error *error)
+	struct gb_error *error)
 {
 	const struct gb_setting *row = gb_settings_find(table, key);
 
@@ -207,7 +207,7 @@ int gb_settings_set(const struct gb_setting *table, void *object, const char *ke
 }
 
 int gb_settings_get(
-        const struct gb_setting *table, const void *object, const char *key, char *text, size_t size)
+	const struct gb_setting *table, const void *object, const char *key, char *text, size_t size)
 {
 	const struct gb_setting *row = gb_settings_find(table, key);
 	const char *at, *word = NULL;

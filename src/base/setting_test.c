@@ -16,16 +16,16 @@ struct options {
 static const struct gb_setting table[] = {
 	{ "nodelay", GB_SETTING_SWITCH, offsetof(struct options, nodelay), .fallback = "yes" },
 	{ "backlog", GB_SETTING_COUNT, offsetof(struct options, backlog), .fallback = "511", .min = 1,
-	        .max = 65535 },
+		.max = 65535 },
 	{ "max-message", GB_SETTING_SIZE, offsetof(struct options, max_message), .fallback = "64KiB",
-	        .min = 16 },
+		.min = 16 },
 	{ "idle-timeout", GB_SETTING_DURATION, offsetof(struct options, idle_timeout_ms), .fallback = "1m",
-	        .max = 3600000 },
+		.max = 3600000 },
 	{ "linger", GB_SETTING_DURATION, offsetof(struct options, linger_ms), .min = 100, .max = 90000 },
 	{ "user", GB_SETTING_TEXT, offsetof(struct options, user) },
 	{ "greeting", GB_SETTING_TEXT, offsetof(struct options, greeting), .fallback = "hello" },
 	{ "engine", GB_SETTING_CHOICE, offsetof(struct options, engine), .fallback = "poll",
-	        .choices = "epoll|poll|select" },
+		.choices = "epoll|poll|select" },
 	{ NULL },
 };
 
@@ -133,8 +133,8 @@ TEST(unknown_key_without_a_near_one_lists_all)
 
 	start();
 	check_refused("zebra", "1",
-	        "unknown option \"zebra\": known are nodelay, backlog, max-message, idle-timeout, linger, user, "
-	        "greeting, engine");
+		"unknown option \"zebra\": known are nodelay, backlog, max-message, idle-timeout, linger, user, "
+		"greeting, engine");
 	CHECK_INT(gb_settings_set(none, &options, "x", "1", &error), -GB_EUSAGE);
 	CHECK_STR(error.text, "unknown option \"x\": there are none");
 	gb_settings_finish(table, &options);
@@ -161,19 +161,19 @@ TEST(malformed_value_says_what_would_be_right)
 {
 	start();
 	check_refused("idle-timeout", "3x",
-	        "idle-timeout: \"3x\" is not a duration: write a number with ms, s, m or h, e.g. 30s");
+		"idle-timeout: \"3x\" is not a duration: write a number with ms, s, m or h, e.g. 30s");
 	check_refused("max-message", "64K",
-	        "max-message: \"64K\" is not a size: write a number of bytes, or one with KiB, MiB or GiB, e.g. "
-	        "64KiB");
+		"max-message: \"64K\" is not a size: write a number of bytes, or one with KiB, MiB or GiB, e.g. "
+		"64KiB");
 	check_refused(
-	        "backlog", "many", "backlog: \"many\" is not a whole number: write digits only, e.g. 16");
+		"backlog", "many", "backlog: \"many\" is not a whole number: write digits only, e.g. 16");
 	check_refused("backlog", "-1", "backlog: \"-1\" is not a whole number: write digits only, e.g. 16");
 	check_refused("nodelay", "maybe", "nodelay: \"maybe\" is not a switch: write yes or no");
 	check_refused("engine", "kqueue", "engine: \"kqueue\" is not a choice: write epoll, poll or select");
 	check_refused("engine", "", "engine: \"\" is not a choice: write epoll, poll or select");
 	check_refused("engine", "epo", "engine: \"epo\" is not a choice: write epoll, poll or select");
 	check_refused("engine", "epoll|poll",
-	        "engine: \"epoll|poll\" is not a choice: write epoll, poll or select");
+		"engine: \"epoll|poll\" is not a choice: write epoll, poll or select");
 	gb_settings_finish(table, &options);
 }
 
@@ -193,9 +193,9 @@ TEST(number_beyond_64_bits_is_out_of_range)
 {
 	start();
 	check_refused("backlog", "18446744073709551616",
-	        "backlog: \"18446744073709551616\" is out of range: write 1 to 65535");
+		"backlog: \"18446744073709551616\" is out of range: write 1 to 65535");
 	check_refused("idle-timeout", "9999999999999999999h",
-	        "idle-timeout: \"9999999999999999999h\" is out of range: write 0 to 1h");
+		"idle-timeout: \"9999999999999999999h\" is out of range: write 0 to 1h");
 	gb_settings_finish(table, &options);
 }
 
@@ -207,8 +207,8 @@ TEST(hostile_value_is_quoted_short_and_escaped)
 	check_refused("nodelay", value, "nodelay: \"a\\x0ab\" is not a switch: write yes or no");
 	memset(value, 'y', sizeof(value) - 1);
 	check_refused("nodelay", value,
-	        "nodelay: \"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy...\" is not a switch: write yes or "
-	        "no");
+		"nodelay: \"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy...\" is not a switch: write yes or "
+		"no");
 	gb_settings_finish(table, &options);
 }
 

@@ -32,8 +32,8 @@ static _Noreturn void fail(const struct run *run, const char *what)
 	for (size_t i = 0; i < run->schedule->count && used + 24 < sizeof(cuts); i++)
 		used += (size_t)snprintf(cuts + used, sizeof(cuts) - used, " %zu", run->schedule->cuts[i]);
 	test_fail(__FILE__, __LINE__, "%s: %s: message %zu, with bytes %zu to %zu buffered, %zu cuts:%s",
-	        run->conversation->ops->name, what, run->messages, run->start, run->arrived,
-	        run->schedule->count, cuts);
+		run->conversation->ops->name, what, run->messages, run->start, run->arrived,
+		run->schedule->count, cuts);
 }
 
 /* The codec found a message in `input`, which is what is buffered. */
@@ -48,7 +48,7 @@ static void take_message(struct run *run, struct gb_bytes input, const struct gb
 	if (run->messages == run->conversation->message_count)
 		fail(run, "one message too many");
 	if (frame->size != expected->size ||
-	        memcmp(input.data + frame->offset, expected->data, frame->size) != 0)
+		memcmp(input.data + frame->offset, expected->data, frame->size) != 0)
 		fail(run, "the message is not the expected one");
 	run->messages++;
 	run->start += frame->consumed;
@@ -69,7 +69,7 @@ static void decode_buffered(struct run *run)
 		struct gb_frame frame;
 		size_t start = run->start;
 		int rc = conversation->ops->decode(conversation->options, run->state, input,
-		        conversation->max_message, &run->scanned, &frame);
+			conversation->max_message, &run->scanned, &frame);
 
 		if (rc < 0)
 			run->ending = rc;

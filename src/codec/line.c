@@ -25,7 +25,7 @@ static int decode_incomplete(struct gb_bytes input, size_t max, uint32_t *scanne
 }
 
 static int line_decode(const void *options, void *state, struct gb_bytes input, size_t max_message,
-        uint32_t *scanned, struct gb_frame *ret)
+	uint32_t *scanned, struct gb_frame *ret)
 {
 	const struct gb_line_options *line_options = options;
 	size_t window = window_size(input.size, max_message), from = *scanned, consumed, size;

@@ -9,22 +9,22 @@
 	do { \
 		static const struct gb_bytes lines[] = { __VA_ARGS__ }; \
 		check_lines(line_options, max, (struct gb_bytes)BYTES(text), end, left, lines, \
-		        sizeof(lines) / sizeof(*lines)); \
+			sizeof(lines) / sizeof(*lines)); \
 	} while (0)
 #define CHECK_NO_LINES(max, text, end, left) \
 	check_lines(NULL, max, (struct gb_bytes)BYTES(text), end, left, NULL, 0)
 
 static void check_lines(const struct gb_line_options *options, size_t max, struct gb_bytes input, int ending,
-        size_t rest, const struct gb_bytes *lines, size_t count)
+	size_t rest, const struct gb_bytes *lines, size_t count)
 {
 	codec_test(&(struct codec_conversation){
-	        &gb_codec_line, options, max, input, lines, count, ending, rest });
+		&gb_codec_line, options, max, input, lines, count, ending, rest });
 }
 
 static int decode(const char *text, size_t size, size_t max, uint32_t *scanned, struct gb_frame *ret)
 {
 	return gb_codec_line.decode(
-	        NULL, NULL, (struct gb_bytes){ (const unsigned char *)text, size }, max, scanned, ret);
+		NULL, NULL, (struct gb_bytes){ (const unsigned char *)text, size }, max, scanned, ret);
 }
 
 TEST(lines_end_with_lf_or_crlf)
@@ -66,7 +66,7 @@ TEST(end_is_kept_when_asked_for)
 	static const struct gb_line_options keep = { .keep_end = 1 }, drop = { .keep_end = 0 };
 
 	CHECK_LINES(&keep, 100, "one\ntwo\r\n\n\r\n", 0, 0, BYTES("one\n"), BYTES("two\r\n"), BYTES("\n"),
-	        BYTES("\r\n"));
+		BYTES("\r\n"));
 	CHECK_LINES(&keep, 3, "one\r\n", 0, 0, BYTES("one\r\n"));
 	CHECK_LINES(&drop, 100, "one\ntwo\r\n", 0, 0, BYTES("one"), BYTES("two"));
 }

@@ -97,11 +97,11 @@ struct gb__engine_options {
 	unsigned accept_batch;               /* descriptors taken from a listener per turn; 0: a default */
 	bool accept_shared;                  /* others accept on the same listening sockets */
 	bool accept_exclusive; /* of several waiters on a listening socket only one is to wake */
-	unsigned buffers;                    /* proactor: receive buffers, a power of two; 0: a default */
-	unsigned buffer_size;                /* proactor: of each, headroom apart; 0: a default */
-	unsigned entries;                    /* proactor: submission queue entries; 0: a default */
-	unsigned completions;                /* proactor: completion queue entries; 0: a default */
-	unsigned ring_mask; /* proactor: ring features not to use even where they work (tests) */
+	unsigned buffers;      /* proactor: receive buffers, a power of two; 0: a default */
+	unsigned buffer_size;  /* proactor: of each, headroom apart; 0: a default */
+	unsigned entries;      /* proactor: submission queue entries; 0: a default */
+	unsigned completions;  /* proactor: completion queue entries; 0: a default */
+	unsigned ring_mask;    /* proactor: ring features not to use even where they work (tests) */
 };
 
 /** Counters, written by the engine's thread alone. */
@@ -160,7 +160,7 @@ struct gb__engine {
 	uint32_t slots_free;         /* first free slot, or UINT32_MAX */
 	uint32_t attached;           /* endpoints */
 	uint32_t generation;         /* last one given out */
-	uint64_t now_ms; /* coarse monotonic clock, read when the wait for events returned */
+	uint64_t now_ms;             /* coarse monotonic clock, read when the wait for events returned */
 	pid_t pid;                   /* creator: an engine does not survive fork */
 };
 

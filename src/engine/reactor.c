@@ -57,7 +57,8 @@ int gb__reactor_create(const struct gb__engine_options *options, const struct gb
 	reactor->engine.name = options->poller->name;
 	reactor->ops = options->poller;
 	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
-	reactor->accept_exclusive = options->accept_exclusive && (options->poller->caps & GB__POLLER_EXCLUSIVE);
+	reactor->accept_exclusive =
+		options->accept_exclusive && (options->poller->caps & GB__POLLER_EXCLUSIVE);
 	reactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
 
 	result = reactor->ops->create(options->os, &reactor->poller);
@@ -300,7 +301,8 @@ static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
 		}
 		took = true;
 		listener->ops->on_accept(listener, fd);
-		if (!gb__engine_find(&reactor->engine, slot, generation) || !(listener->wants & GB__WANT_INPUT))
+		if (!gb__engine_find(&reactor->engine, slot, generation) ||
+			!(listener->wants & GB__WANT_INPUT))
 			return;
 	}
 	if (took && listener->armed && exclusive(reactor, listener))

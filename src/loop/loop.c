@@ -95,7 +95,8 @@ static int64_t sleep_ns(struct gb__loop *loop, int64_t timeout_ns)
 	}
 	/* Deadlines on the wheel may be late by a tick: the coarse clock is good enough. */
 	if (wheel_ms != UINT64_MAX)
-		sleep = gb__min(sleep, wheel_ms > gb__loop_now_ms(loop) ? (wheel_ms - gb__loop_now_ms(loop)) * 1000000u : 0);
+		sleep = gb__min(sleep,
+			wheel_ms > gb__loop_now_ms(loop) ? (wheel_ms - gb__loop_now_ms(loop)) * 1000000u : 0);
 	return sleep > INT64_MAX ? -1 : (int64_t)sleep;
 }
 

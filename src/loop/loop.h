@@ -30,7 +30,7 @@ struct gb__loop {
 	void (*on_deadline)(struct gb__wheel_node *node, void *arg); /* a wheel node expired */
 	void (*on_turn)(void *arg); /* work of the owner at the end of each turn */
 	bool (*pending)(void *arg); /* whether it has some for the next turn: the wait must not sleep then */
-	void *arg;                         /* of all three */
+	void *arg;                  /* of all three */
 	_Atomic(struct gb__post *) posted; /* newest first; CLOSED once the loop has ended */
 	_Atomic unsigned posters;          /* inside gb__loop_post: the engine they wake must stay */
 	pthread_t thread;                  /* set by the first turn: the one that operates it */

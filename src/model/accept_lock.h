@@ -14,9 +14,9 @@
 struct gb_worker;
 
 struct gb__accept_lock {
-	bool used;          /* the model says so */
+	bool used; /* the model says so */
 	bool holding;
-	uint64_t accepted;  /* the worker's counter when it took the lock */
+	uint64_t accepted; /* the worker's counter when it took the lock */
 	struct gb_timer retry;
 };
 

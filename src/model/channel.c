@@ -7,13 +7,13 @@
 #include "base/alloc.h"
 #include "model/crew.h"
 #include "os/fdpass.h"
+#include "os/socket.h"
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#define RETRY_MS 2u   /* while all channels are full */
-#define TAKE_MAX 16u  /* connections taken in a row */
+#define RETRY_MS 2u  /* while all channels are full */
+#define TAKE_MAX 16u /* connections taken in a row */
 
 static bool pulled(const struct gb__crew *crew)
 {
@@ -42,10 +42,10 @@ static void channel_finish(struct gb__crew *crew)
 	struct gb__channels *channels = &crew->channels;
 
 	for (unsigned i = 0; i < channels->waiting_count; i++)
-		close(channels->waiting[i].fd);
+		gb__socket_close(channels->waiting[i].fd);
 	for (unsigned i = 0; i < channels->count; i++) {
-		close(channels->pairs[i][0]);
-		close(channels->pairs[i][1]);
+		gb__socket_close(channels->pairs[i][0]);
+		gb__socket_close(channels->pairs[i][1]);
 	}
 	gb__free(channels->pairs);
 }
@@ -67,7 +67,7 @@ static bool pass(struct gb__crew *crew, struct gb__handed handed)
 	if (result < 0)
 		gb__seat_refuse(seat, handed, GB_CLOSE_KERNEL_ERROR);
 	else
-		close(handed.fd);
+		gb__socket_close(handed.fd);
 	return true;
 }
 
@@ -80,7 +80,8 @@ static void retry(struct gb_timer *timer, void *arg)
 	while (passed < channels->waiting_count && pass(crew, channels->waiting[passed]))
 		passed++;
 	channels->waiting_count -= passed;
-	memmove(channels->waiting, channels->waiting + passed, channels->waiting_count * sizeof(*channels->waiting));
+	memmove(channels->waiting, channels->waiting + passed,
+		channels->waiting_count * sizeof(*channels->waiting));
 	if (channels->waiting_count > 0)
 		gb_timer_start(crew->chief, timer, RETRY_MS, retry, crew);
 	else
@@ -156,12 +157,14 @@ static int channel_join(struct gb__seat *seat, struct gb_worker *worker)
 	int result;
 
 	for (unsigned i = 0; i < channels->count; i++) {
-		close(channels->pairs[i][0]);
+		gb__socket_close(channels->pairs[i][0]);
 		if (i != mine)
-			close(channels->pairs[i][1]);
+			gb__socket_close(channels->pairs[i][1]);
 	}
 	worker->channel = (struct gb__channel){
-		.endpoint = { .ops = &channel_ops, .fd = channels->pairs[mine][1], .kind = GB__ENDPOINT_WATCH },
+		.endpoint = { .ops = &channel_ops,
+			.fd = channels->pairs[mine][1],
+			.kind = GB__ENDPOINT_WATCH },
 		.worker = worker,
 	};
 	worker->on_idle = want;

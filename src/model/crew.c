@@ -2,9 +2,9 @@
 
 #include "base/alloc.h"
 #include "os/cpu.h"
+#include "os/socket.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #define SEAT_NONE UINT32_MAX
 #define RESTART_MS 100u /* after the first crash; doubled with each further one */
@@ -32,8 +32,8 @@ int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct
 		result = crew->handover->join(seat, worker);
 		if (result < 0) {
 			gb__worker_end(worker);
-			return gb_error_set(
-				error, result, "worker %u cannot be given connections: %s", seat->id, gb_strerror(result));
+			return gb_error_set(error, result, "worker %u cannot be given connections: %s",
+				seat->id, gb_strerror(result));
 		}
 	}
 	return 0;
@@ -51,7 +51,7 @@ void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason
 {
 	struct gb_stats *stats = &seat->crew->server->shared->slots[seat->id].counters.stats;
 
-	close(handed.fd);
+	gb__socket_close(handed.fd);
 	gb__count(stats->accepted, 1);
 	gb__count(stats->closed[reason], 1);
 }
@@ -129,7 +129,7 @@ static void give_new_worker(struct gb__crew *crew, struct gb__handed handed)
 	if (crew->free == SEAT_NONE) {
 		struct gb_stats *stats = &crew->chief->slot->counters.stats;
 
-		close(handed.fd);
+		gb__socket_close(handed.fd);
 		gb__count(stats->accepted, 1);
 		gb__count(stats->closed[GB_CLOSE_OVER_LIMIT], 1);
 		return;

@@ -42,14 +42,14 @@ struct gb__crew {
 	uint32_t free;    /* first free seat of a per-connection model */
 	uint32_t *by_pid; /* processes: first seat of a hash, or UINT32_MAX */
 	uint32_t by_pid_mask;
-	unsigned next;            /* of the placing: where to go on */
-	uint64_t random;          /* of the placing: its state */
-	_Atomic unsigned commanded; /* enum gb__command; new threads look at it */
+	unsigned next;                           /* of the placing: where to go on */
+	uint64_t random;                         /* of the placing: its state */
+	_Atomic unsigned commanded;              /* enum gb__command; new threads look at it */
 	const struct gb__handover_ops *handover; /* NULL: workers accept for themselves */
-	struct gb__pull pull;         /* of the handover of that name */
-	struct gb__channels channels; /* likewise */
-	struct gb_error failure;      /* why the server cannot go on; code 0: it can */
-	unsigned worker_roles;      /* GB__WORKER_… of each */
+	struct gb__pull pull;                    /* of the handover of that name */
+	struct gb__channels channels;            /* likewise */
+	struct gb_error failure;                 /* why the server cannot go on; code 0: it can */
+	unsigned worker_roles;                   /* GB__WORKER_… of each */
 };
 
 /** Start the workers that the model begins with. On an error those started are ended again. */

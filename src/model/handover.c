@@ -82,7 +82,7 @@ static unsigned place_hash(struct gb__crew *crew, struct gb__handed handed)
 
 struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed)
 {
-	static unsigned (*const places[])(struct gb__crew *crew, struct gb__handed handed) = {
+	static unsigned (*const places[])(struct gb__crew * crew, struct gb__handed handed) = {
 		[GB__PLACE_AUTO] = place_round_robin,
 		[GB__PLACE_ROUND_ROBIN] = place_round_robin,
 		[GB__PLACE_LEAST_CONNECTIONS] = place_least_connections,

@@ -1,9 +1,9 @@
 #include "model/inbox.h"
 
 #include "base/alloc.h"
+#include "os/socket.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 static void work_off(struct gb__post *post, bool alive)
 {
@@ -40,7 +40,7 @@ int gb__inbox_init(struct gb__inbox *inbox, void (*take)(struct gb__inbox *inbox
 void gb__inbox_finish(struct gb__inbox *inbox)
 {
 	for (size_t i = 0; i < inbox->count; i++)
-		close(inbox->items[i].fd);
+		gb__socket_close(inbox->items[i].fd);
 	gb__free(inbox->items);
 	gb__free(inbox->taken);
 	pthread_mutex_destroy(&inbox->lock);

@@ -4,8 +4,8 @@
 #include "os/cpu.h"
 #include "pool/compute.h"
 
-#define BLOCKING_FACTOR 5u     /* threads per CPU for handlers that wait: a compute share below 0.2 */
-#define TASKS_PER_THREAD 64u   /* that may wait for a thread */
+#define BLOCKING_FACTOR 5u   /* threads per CPU for handlers that wait: a compute share below 0.2 */
+#define TASKS_PER_THREAD 64u /* that may wait for a thread */
 
 /* threads = C / P for C CPUs and the share P of a handler's time that it computes; unknown, so taken as 1,
  * or 0.2 where the service says that it may block. The command `gearbox serve` takes compute-workers=N. */

@@ -10,7 +10,6 @@
 #include "os/signal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,14 +21,6 @@ static void on_terminate(void *arg)
 	unsigned command = atomic_load(&worker->server->shared->command);
 
 	gb__worker_command(worker, gb__max(command, GB__COMMAND_DRAIN));
-}
-
-static void report(int fd, const struct gb_error *error)
-{
-	ssize_t written = write(fd, error, sizeof(*error));
-
-	(void)written; /* the parent is gone: so are we, soon */
-	close(fd);
 }
 
 _Noreturn static void child_main(
@@ -48,16 +39,16 @@ _Noreturn static void child_main(
 		for (unsigned j = 0; j < server->bindings[i].fds_count; j++)
 			if (!(seat->crew->worker_roles & GB__WORKER_ACCEPTS) ||
 				(server->bindings[i].fds_count > 1 && j != seat->id)) {
-				close(server->bindings[i].fds[j]);
+				gb__socket_close(server->bindings[i].fds[j]);
 				server->bindings[i].fds[j] = -1;
 			}
 	/* From here on there may be threads, which fork would not have copied. */
 	result = gb__offload_start(server, &error);
 	if (result == 0)
 		result = worker ? gb__seat_init_worker(seat, worker, &error)
-			: gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
+				: gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
 	if (report_fd >= 0)
-		report(report_fd, &error);
+		gb__report_send(report_fd, &error, sizeof(error));
 	if (result == 0) {
 		server->chief = worker;
 		gb__signal_subscribe(SIGTERM, on_terminate, worker);
@@ -79,13 +70,8 @@ static uint32_t *hash_of(struct gb__crew *crew, pid_t pid)
 static int await_report(int fd, struct gb_error *error)
 {
 	struct gb_error reported;
-	ssize_t got;
 
-	do
-		got = read(fd, &reported, sizeof(reported));
-	while (got < 0 && errno == EINTR);
-	close(fd);
-	if (got != sizeof(reported))
+	if (gb__report_receive(fd, &reported, sizeof(reported)) < 0)
 		return gb_error_set(error, -ECHILD, "a worker process ended before it served");
 	if (reported.code < 0 && error)
 		*error = reported;
@@ -99,9 +85,10 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, struct
 	uint32_t *first;
 	pid_t pid;
 
-	if (handed.fd < 0 && pipe2(pipe_fds, O_CLOEXEC) < 0) {
-		result = -errno;
-		return gb_error_set(error, result, "cannot start a process: %s", gb_strerror(result));
+	if (handed.fd < 0) {
+		result = gb__report_pipe(pipe_fds);
+		if (result < 0)
+			return gb_error_set(error, result, "cannot start a process: %s", gb_strerror(result));
 	}
 	/* Until the child has handlers of its own a signal must wait for it. */
 	sigemptyset(&blocked);
@@ -112,26 +99,25 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, struct
 	pid = gb__process_fork();
 	if (pid == 0) {
 		if (pipe_fds[0] >= 0)
-			close(pipe_fds[0]);
+			gb__socket_close(pipe_fds[0]);
 		child_main(seat, handed, pipe_fds[1], &before);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pipe_fds[1] >= 0)
-		close(pipe_fds[1]);
+		gb__socket_close(pipe_fds[1]);
 	if (pid < 0) {
 		if (pipe_fds[0] >= 0)
-			close(pipe_fds[0]);
+			gb__socket_close(pipe_fds[0]);
 		if (handed.fd >= 0)
 			gb__seat_refuse(seat, handed, GB_CLOSE_OVER_LIMIT);
 		return gb_error_set(error, pid,
 			"cannot start a process: %s; see `ulimit -u` and kernel.pid_max", gb_strerror(pid));
 	}
 	if (handed.fd >= 0)
-		close(handed.fd);
+		gb__socket_close(handed.fd);
 	result = pipe_fds[0] >= 0 ? await_report(pipe_fds[0], error) : 0;
 	if (result < 0) {
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		gb__process_await(pid);
 		return result;
 	}
 	seat->pid = pid;
@@ -144,12 +130,12 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, struct
 static void process_command(struct gb__seat *seat, enum gb__command command)
 {
 	atomic_store(&seat->crew->server->shared->command, command);
-	kill(seat->pid, SIGTERM);
+	gb__process_signal(seat->pid, SIGTERM);
 }
 
 static void process_kill(struct gb__seat *seat)
 {
-	kill(seat->pid, SIGKILL);
+	gb__process_signal(seat->pid, SIGKILL);
 }
 
 static void process_ended(struct gb__crew *crew, pid_t pid, int status)

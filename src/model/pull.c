@@ -2,9 +2,9 @@
 
 #include "base/alloc.h"
 #include "model/crew.h"
+#include "os/socket.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 static int pull_init(struct gb__crew *crew)
 {
@@ -23,7 +23,7 @@ static void pull_finish(struct gb__crew *crew)
 	if (!pull->idle)
 		return;
 	for (; pull->count > 0; pull->count--)
-		close(pull->queue[pull->first++ % GB__PULL_QUEUE_MAX].fd);
+		gb__socket_close(pull->queue[pull->first++ % GB__PULL_QUEUE_MAX].fd);
 	gb__free(pull->idle);
 	pthread_mutex_destroy(&pull->lock);
 }
@@ -43,7 +43,7 @@ static void pull_give(struct gb__crew *crew, struct gb__handed handed)
 	pthread_mutex_unlock(&pull->lock);
 	/* An idle worker stays alive until it is told to end, which nobody does while connections are given. */
 	if (worker && gb__inbox_put(&worker->inbox, &worker->loop, handed) < 0)
-		close(handed.fd);
+		gb__socket_close(handed.fd);
 	if (full)
 		gb__worker_accept_stop(crew->chief);
 }

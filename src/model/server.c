@@ -139,7 +139,7 @@ static void sockets_close(struct gb__binding *binding)
 {
 	for (unsigned i = 0; i < binding->fds_count; i++) {
 		if (binding->fds[i] >= 0)
-			close(binding->fds[i]);
+			gb__socket_close(binding->fds[i]);
 		binding->fds[i] = -1;
 	}
 }
@@ -151,7 +151,7 @@ void gb__server_unlisten(struct gb_server *server)
 
 		sockets_close(binding);
 		if (*binding->path && server->pid == getpid())
-			unlink(binding->path);
+			gb__socket_unlink(binding->path);
 		*binding->path = '\0'; /* another server may have the name from now on */
 	}
 }
@@ -165,7 +165,7 @@ void gb_server_destroy(struct gb_server *server)
 	for (size_t i = 0; i < server->bindings_count; i++)
 		gb__free(server->bindings[i].fds);
 	if (server->wake_fd >= 0)
-		close(server->wake_fd);
+		gb__socket_close(server->wake_fd);
 	gb__free(server->bindings);
 	gb__shared_destroy(server->shared);
 	gb_options_destroy(server->options);
@@ -205,8 +205,8 @@ static int binding_add(struct gb_server *server, const struct gb__binding *bindi
 }
 
 /* One socket, or as many as workers that join one group (accept=reuseport): the first takes the port. */
-static int sockets_open(const struct gb_server *server, struct gb__binding *binding, struct gb__address *address,
-	struct gb_error *error)
+static int sockets_open(const struct gb_server *server, struct gb__binding *binding,
+	struct gb__address *address, struct gb_error *error)
 {
 	struct gb__socket_options options = gb__options_socket(server->options);
 	unsigned count = 1;
@@ -227,7 +227,8 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 			int result = gb__socket_local(fd, address);
 
 			if (result < 0)
-				return gb_error_set(error, result, "cannot tell the port: %s", gb_strerror(result));
+				return gb_error_set(
+					error, result, "cannot tell the port: %s", gb_strerror(result));
 		}
 	}
 	return gb__address_format(address, binding->text, sizeof(binding->text));

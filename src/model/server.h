@@ -34,8 +34,8 @@ struct gb_server {
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;
-	struct gb_worker *chief; /* while running, in each process: the worker of the main thread */
-	struct gb__crew *crew;   /* while running, in the first process: the other workers */
+	struct gb_worker *chief;     /* while running, in each process: the worker of the main thread */
+	struct gb__crew *crew;       /* while running, in the first process: the other workers */
 	struct gb__compute *compute; /* while running with compute=threads: this process's pool */
 };
 

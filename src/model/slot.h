@@ -20,7 +20,7 @@ struct gb__shared {
 	_Atomic unsigned stop;        /* how often gb_server_stop was called, in any process */
 	_Atomic unsigned command;     /* enum gb__command: what worker processes are told */
 	_Atomic uint64_t connections; /* open in all workers */
-	pthread_mutex_t accept_lock;         /* wake=lock: process-shared, robust */
+	pthread_mutex_t accept_lock;  /* wake=lock: process-shared, robust */
 	size_t slots_count;
 	struct gb__slot slots[];
 };

@@ -26,7 +26,12 @@ enum gb__model_engine {
 	GB__ENGINE_IO_URING,
 };
 enum gb__model_compute { GB__COMPUTE_INLINE, GB__COMPUTE_THREADS };
-enum gb__model_wake { GB__WAKE_AUTO, GB__WAKE_ALL, GB__WAKE_EXCLUSIVE, GB__WAKE_LOCK }; /* auto: exclusive where the engine can, else all */
+enum gb__model_wake {
+	GB__WAKE_AUTO,
+	GB__WAKE_ALL,
+	GB__WAKE_EXCLUSIVE,
+	GB__WAKE_LOCK
+}; /* auto: exclusive where the engine can, else all */
 enum gb__model_place {
 	GB__PLACE_AUTO, /* round-robin where the acceptor places; blocking workers pull */
 	GB__PLACE_ROUND_ROBIN,

@@ -11,7 +11,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define INTAKE_NS 10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
+#define INTAKE_NS \
+	10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
 
 /* An engine that serves one connection at a time must not take a second one while the first lives. */
 static bool one_stream(const struct gb_worker *worker)
@@ -100,8 +101,8 @@ static unsigned backlog(const struct gb_worker *worker)
 
 	for (size_t i = 0; i < worker->listeners_count; i++)
 		if (!worker->listeners[i].closed)
-			waiting += gb__socket_waiting(worker->listeners[i].endpoint.fd,
-				(unsigned)worker->server->options->backlog);
+			waiting += gb__socket_waiting(
+				worker->listeners[i].endpoint.fd, (unsigned)worker->server->options->backlog);
 	return waiting;
 }
 
@@ -153,8 +154,8 @@ static int listeners_init(struct gb_worker *worker)
 
 		if (server->bindings[i].fds_count == 0)
 			continue;
-		result = gb__listener_init(
-			listener, &worker->loop, binding_fd(worker, &server->bindings[i]), on_accepted, worker);
+		result = gb__listener_init(listener, &worker->loop, binding_fd(worker, &server->bindings[i]),
+			on_accepted, worker);
 		if (result < 0)
 			return result;
 		listener->index = i;
@@ -220,7 +221,8 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	struct gb__slot *slot, struct gb_error *error)
 {
 	const struct gb__model *model = &server->model;
-	const bool shared = (roles & GB__WORKER_SERVES) && model->accept == GB__ACCEPT_SHARED && model->workers != 1;
+	const bool shared =
+		(roles & GB__WORKER_SERVES) && model->accept == GB__ACCEPT_SHARED && model->workers != 1;
 	struct gb__engine_options options = {
 		.os = &gb__os_linux,
 		.accept_batch = model->accept_batch,

@@ -37,9 +37,9 @@ struct gb_worker {
 	struct gb__net net;
 	struct gb__listener *listeners; /* one per address while it accepts */
 	size_t listeners_count;
-	bool watching;            /* has not let go of the listening sockets */
-	unsigned intake;          /* while draining: clients of the backlog that it still takes, at most */
-	struct gb__inbox inbox;   /* of connections handed over to it */
+	bool watching;              /* has not let go of the listening sockets */
+	unsigned intake;            /* while draining: clients of the backlog that it still takes, at most */
+	struct gb__inbox inbox;     /* of connections handed over to it */
 	struct gb__channel channel; /* the same, from another process */
 	struct gb__accept_lock accept_lock;
 	_Atomic unsigned command; /* enum gb__command; only ever rises */

@@ -312,7 +312,8 @@ static void tell_eof(struct gb_conn *conn)
 
 static bool idle(const struct gb_conn *conn)
 {
-	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING | GB__CONN_TASKED | GB__CONN_PARKED)) && gb__output_empty(&conn->stream.output);
+	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING | GB__CONN_TASKED | GB__CONN_PARKED)) &&
+		gb__output_empty(&conn->stream.output);
 }
 
 /*
@@ -347,7 +348,8 @@ static void settle_slow(struct gb_conn *conn)
 		half_close(conn);
 	if ((conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) &&
 		conn->stream.output.bytes <= conn->net->limits->output_low)
-		gb__conn_queue(conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
+		gb__conn_queue(
+			conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
 	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED))
 		gb__conn_queue(conn);
 	if (conn->state < GB__CONN_ENDED)

@@ -19,13 +19,13 @@ enum gb__conn_state {
 	GB__CONN_LINGERING,   /* our FIN is out, input is discarded until the peer's */
 	GB__CONN_ENDED,       /* to be detached, told and freed by the next turn */
 	GB__CONN_DETACHING,   /* the engine still has operations in flight */
-	GB__CONN_TASK, /* no connection: the facade that a pool thread sees (task.h) */
+	GB__CONN_TASK,        /* no connection: the facade that a pool thread sees (task.h) */
 };
 
 enum gb__conn_flag {
 	GB__CONN_DISPATCH = 1u << 0, /* inside a callback; whoever called it settles afterwards */
 	GB__CONN_QUEUED = 1u << 1,   /* on the list of the turn */
-	GB__CONN_MUTED = 1u << 2, /* the engine delivers no input */
+	GB__CONN_MUTED = 1u << 2,    /* the engine delivers no input */
 	GB__CONN_KEPT = 1u << 3,     /* `input` holds bytes */
 	GB__CONN_PARTIAL = 1u << 4,  /* what is kept is the beginning of a message */
 	GB__CONN_PAUSED = 1u << 5,   /* by the handler */
@@ -36,8 +36,8 @@ enum gb__conn_flag {
 	GB__CONN_RESET = 1u << 10,      /* close with a reset */
 	GB__CONN_OPENED = 1u << 11,     /* on_open was called, so on_close is owed */
 	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
-	GB__CONN_TASKED = 1u << 13, /* a message of it is in the compute pool: nothing else is called */
-	GB__CONN_PARKED = 1u << 14, /* waits for room in the compute pool */
+	GB__CONN_TASKED = 1u << 13,     /* a message of it is in the compute pool: nothing else is called */
+	GB__CONN_PARKED = 1u << 14,     /* waits for room in the compute pool */
 };
 
 /** Any of these stops the delivery of messages. */
@@ -66,7 +66,7 @@ struct gb_conn {
 	uint32_t progress_ms;           /* of the last output, the FIN, or the connect */
 	uint32_t scanned;               /* the codec's, for the message under way */
 	int16_t error;                  /* errno behind the reason */
-	uint8_t idle_turns; /* while draining: turns in which it was idle */
+	uint8_t idle_turns;             /* while draining: turns in which it was idle */
 	uint8_t spare;
 } __attribute__((aligned(64)));
 

@@ -4,7 +4,6 @@
 
 #include <gearbox/worker.h>
 
-
 /* Every connection of this engine: what is a stream is one of ours. */
 static void each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int argument), int argument)
 {

@@ -48,9 +48,8 @@ void gb__task_park(struct gb_conn *conn)
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return;
 	}
-	net->parked[(net->parked_first + net->parked_count++) % net->parked_size] = (struct gb__parked){
-		conn->stream.endpoint.slot, conn->stream.endpoint.generation
-	};
+	net->parked[(net->parked_first + net->parked_count++) % net->parked_size] =
+		(struct gb__parked){ conn->stream.endpoint.slot, conn->stream.endpoint.generation };
 	conn->flags |= GB__CONN_PARKED;
 }
 
@@ -105,8 +104,8 @@ void gb__task_run(struct gb__task *task)
 	struct gb__chunk *message = task->message;
 
 	if (!atomic_load_explicit(&task->cancelled, memory_order_relaxed))
-		task->facade.service->on_message(
-			&task->facade, (struct gb_bytes){ message->data + message->begin, message->end - message->begin });
+		task->facade.service->on_message(&task->facade,
+			(struct gb_bytes){ message->data + message->begin, message->end - message->begin });
 	/* The loop does not end while a connection of its has a task: this cannot be refused. */
 	gb__assert(gb__loop_post(loop, &task->done) == 0);
 }
@@ -130,8 +129,8 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 	gb__conn_take_output(conn, &facade->stream.output);
 	conn->flags |= facade->flags & (GB__CONN_REFUSED_TRY | GB__CONN_RESET);
 	if (task->paused)
-		conn->flags = (uint16_t)(task->paused > 0 ? conn->flags | GB__CONN_PAUSED :
-							    conn->flags & ~GB__CONN_PAUSED);
+		conn->flags = (uint16_t)(task->paused > 0 ? conn->flags | GB__CONN_PAUSED
+							  : conn->flags & ~GB__CONN_PAUSED);
 	if (task->aborted)
 		gb__conn_end(conn, GB_CLOSE_LOCAL, 0);
 	else if (task->failed >= 0 && (facade->flags & GB__CONN_RESET))

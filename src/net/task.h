@@ -12,10 +12,10 @@
 #include "net/conn.h"
 
 struct gb__task {
-	struct gb_conn facade; /* first: what the handler sees */
-	struct gb__task *next; /* in the pool's queue, or among those of the net */
+	struct gb_conn facade;      /* first: what the handler sees */
+	struct gb__task *next;      /* in the pool's queue, or among those of the net */
 	struct gb__task *under_way; /* of the net: those submitted and not back */
-	struct gb_conn *conn;  /* the loop's thread alone */
+	struct gb_conn *conn;       /* the loop's thread alone */
 	struct gb__post done;
 	struct gb__chunk *message;
 	struct gb__pool chunks; /* for what the handler sends */

@@ -12,7 +12,8 @@ union control {
 
 int gb__fdpass_pair(int ret_fds[2])
 {
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_fds) < 0 ? -errno : 0;
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_fds) < 0 ? -errno
+												  : 0;
 }
 
 int gb__fdpass_send(int channel, int fd, uint32_t number)

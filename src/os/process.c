@@ -1,6 +1,7 @@
 #include "os/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -40,6 +41,41 @@ pid_t gb__process_ended(void)
 	if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
 		return 0;
 	return info.si_pid;
+}
+
+void gb__process_await(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+void gb__process_signal(pid_t pid, int signal)
+{
+	kill(pid, signal);
+}
+
+int gb__report_pipe(int ret_fds[2])
+{
+	return pipe2(ret_fds, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+void gb__report_send(int fd, const void *message, size_t size)
+{
+	ssize_t written = write(fd, message, size);
+
+	(void)written; /* the parent is gone: so are we, soon */
+	close(fd);
+}
+
+int gb__report_receive(int fd, void *message, size_t size)
+{
+	ssize_t got;
+
+	do
+		got = read(fd, message, size);
+	while (got < 0 && errno == EINTR);
+	close(fd);
+	return got == (ssize_t)size ? 0 : -ECHILD;
 }
 
 void *gb__shared_map(size_t size)

@@ -21,6 +21,16 @@ pid_t gb__process_fork(void);
 int gb__process_reap(pid_t pid, int *ret_status);
 /** The pid of some child that has ended and not been reaped yet, or 0. */
 pid_t gb__process_ended(void);
+/** Wait for a child and forget its status. */
+void gb__process_await(pid_t pid);
+/** kill(2); a process that is gone already is fine. */
+void gb__process_signal(pid_t pid, int signal);
+/** A pipe for one message from a child to its parent, close-on-exec: [0] is read. Returns 0 or a negative errno. */
+int gb__report_pipe(int ret_fds[2]);
+/** Send the message (at most PIPE_BUF bytes) and close. */
+void gb__report_send(int fd, const void *message, size_t size);
+/** Wait for it and close. Returns 0, or -ECHILD when the child ended without. */
+int gb__report_receive(int fd, void *message, size_t size);
 /** Zeroed memory shared with later children, or NULL. */
 void *gb__shared_map(size_t size);
 void gb__shared_unmap(void *memory, size_t size);

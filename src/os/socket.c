@@ -86,6 +86,16 @@ int gb__socket_listen(
 	return fd;
 }
 
+void gb__socket_close(int fd)
+{
+	close(fd);
+}
+
+void gb__socket_unlink(const char *path)
+{
+	unlink(path);
+}
+
 int gb__socket_local(int fd, struct gb__address *ret)
 {
 	*ret = (struct gb__address){ .size = sizeof(struct sockaddr_un) };

@@ -30,6 +30,10 @@ void gb__socket_tune(int fd, const struct gb__socket_options *options);
  * `guess`.
  */
 unsigned gb__socket_waiting(int fd, unsigned guess);
+/** close(2): never retried, the descriptor is gone even after EINTR. */
+void gb__socket_close(int fd);
+/** Remove the file of a Unix socket. */
+void gb__socket_unlink(const char *path);
 int gb__socket_local(int fd, struct gb__address *ret);
 int gb__socket_peer(int fd, struct gb__address *ret);
 

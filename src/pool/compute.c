@@ -55,7 +55,8 @@ int gb__compute_create(unsigned threads, size_t stack, struct gb__compute **ret,
 		int result = gb__thread_start(&compute->threads[compute->count], stack, thread_main, compute);
 
 		if (result < 0) {
-			gb_error_set(error, result, "cannot start thread %u of the compute pool: %s; see `ulimit -u`",
+			gb_error_set(error, result,
+				"cannot start thread %u of the compute pool: %s; see `ulimit -u`",
 				compute->count, gb_strerror(result));
 			gb__compute_destroy(compute);
 			return result;

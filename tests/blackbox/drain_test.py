@@ -15,7 +15,7 @@ CLOCK = ("--set", "clock=1492689600")
 STAMP = b"[Thu Apr 20 12:00:00 2017] "
 GREETING = b"hello\n"
 LINE = b"a drained line\n"
-IN_BACKLOG = 20
+IN_BACKLOG = 200
 AT_ONCE_S = 2  # the promise for a second signal and for workers whose parent is gone
 LONG = ("--drain-timeout", "1h")
 

@@ -137,6 +137,57 @@ ENGINE_TEST(accepting_without_descriptors_rests_and_recovers)
 	listener_close(listener);
 }
 
+static void leave_listener(struct listener *listener)
+{
+	if (!listener->leaving)
+		listener_leave(listener);
+}
+
+/* Gone in its own callback, be it told a connection or that descriptors ran out. */
+ENGINE_TEST(a_listener_may_go_in_its_own_callback)
+{
+	rig_faults_off(rig);
+	for (unsigned turn = 0; turn < 4; turn++) {
+		struct sockaddr_in address;
+		struct listener *listener = listener_open(rig, rig_listen(rig, &address));
+		bool gone = false;
+
+		listener->ret_gone = &gone;
+		listener->then = leave_listener;
+		for (unsigned i = 0; i < 3; i++)
+			rig_connect(rig, &address);
+		if (turn & 1u)
+			rig_exhaust_fds(rig);
+		listener_start(listener);
+		UNTIL(rig, gone);
+		rig_restore_fds(rig);
+	}
+}
+
+/* Descriptors run out behind the first connection of a batch, and the listener goes when it hears that. */
+static void leave_when_exhausted(struct listener *listener)
+{
+	if (listener->exhausted && !listener->leaving)
+		listener_leave(listener);
+}
+
+ENGINE_TEST_SIM(a_listener_may_go_behind_an_accepted_connection)
+{
+	struct sockaddr_in address;
+	struct listener *listener = listener_open(rig, rig_listen(rig, &address));
+	bool gone = false;
+
+	rig_faults_off(rig);
+	listener->ret_gone = &gone;
+	listener->then = leave_when_exhausted;
+	sim_script(rig->sim, listener->endpoint.fd, SIM_ACCEPT, (struct sim_outcome){ 0 });
+	sim_script(rig->sim, listener->endpoint.fd, SIM_ACCEPT, (struct sim_outcome){ .result = -EMFILE });
+	for (unsigned i = 0; i < 3; i++)
+		rig_connect(rig, &address);
+	listener_start(listener);
+	UNTIL(rig, gone);
+}
+
 /* Detached while connections keep coming: each one is either handed over or still in the backlog. */
 ENGINE_TEST(a_detached_listener_loses_nobody)
 {

@@ -256,6 +256,8 @@ int probe_release(struct probe *probe)
 
 /* ---- listeners ---- */
 
+static void listener_free(struct listener *listener);
+
 static void on_accept(struct gb__endpoint *endpoint, int fd)
 {
 	struct listener *listener = (struct listener *)endpoint;
@@ -285,6 +287,8 @@ static void on_listener_detached(struct gb__endpoint *endpoint)
 	CHECK(listener->detaching);
 	listener->detacheds++;
 	CHECK_INT(listener->detacheds, 1);
+	if (listener->leaving)
+		listener_free(listener);
 }
 
 static const struct gb__endpoint_ops listener_ops = {
@@ -337,17 +341,35 @@ int listener_take(struct listener *listener)
 	return fd;
 }
 
-void listener_close(struct listener *listener)
+static void listener_free(struct listener *listener)
+{
+	struct gb__os *os = listener->rig->os;
+
+	while (listener->count)
+		CHECK_INT(os->ops->close(os, listener_take(listener)), 0);
+	CHECK_INT(os->ops->close(os, listener->endpoint.fd), 0);
+	if (listener->ret_gone)
+		*listener->ret_gone = true;
+	free(listener);
+}
+
+void listener_leave(struct listener *listener)
 {
 	struct rig *rig = listener->rig;
 
-	listener->detaching = true;
-	if (CALL(rig, rig->engine->ops->detach(rig->engine, &listener->endpoint)))
-		UNTIL(rig, listener->detacheds);
-	while (listener->count)
-		CHECK_INT(rig->os->ops->close(rig->os, listener_take(listener)), 0);
-	CHECK_INT(rig->os->ops->close(rig->os, listener->endpoint.fd), 0);
-	free(listener);
+	listener->detaching = listener->leaving = true;
+	if (CALL(rig, rig->engine->ops->detach(rig->engine, &listener->endpoint)) == 0)
+		listener_free(listener);
+}
+
+void listener_close(struct listener *listener)
+{
+	struct rig *rig = listener->rig;
+	bool gone = false;
+
+	listener->ret_gone = &gone;
+	listener_leave(listener);
+	UNTIL(rig, gone);
 }
 
 /* ---- watches ---- */

@@ -54,8 +54,10 @@ struct listener {
 	unsigned count;
 	unsigned exhausted; /* reports of EMFILE and its like */
 	unsigned detacheds;
-	int broken;   /* any other error that was reported */
-	bool resting; /* stopped itself at EMFILE, as a core does until a timer fires */
+	bool leaving;   /* to be closed and freed when detached */
+	bool *ret_gone; /* told when it is gone for good */
+	int broken;     /* any other error that was reported */
+	bool resting;   /* stopped itself at EMFILE, as a core does until a timer fires */
 	bool started;
 	void (*then)(struct listener *listener); /* last in on_accept; may detach */
 	bool detaching;
@@ -68,7 +70,9 @@ void listener_stop(struct listener *listener);
 unsigned listener_waiting(struct listener *listener);
 /** The oldest accepted descriptor; there is one. */
 int listener_take(struct listener *listener);
-/** Detach, close what was accepted and the listening descriptor, free. Not in callbacks. */
+/** Detach, close what was accepted and the listening descriptor, free: at once or in on_detached. */
+void listener_leave(struct listener *listener);
+/** listener_leave and wait for it. Not in callbacks. */
 void listener_close(struct listener *listener);
 
 struct watch {

@@ -8,9 +8,8 @@ static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, message.data, message.size);
 }
 
-static const struct gb_service echo = {
-	GB_SERVICE_INIT, .name = "echo", .on_open = count_open, .on_message = echo_message, .on_close = count_close
-};
+static const struct gb_service echo = { GB_SERVICE_INIT, .name = "echo", .on_open = count_open,
+	.on_message = echo_message, .on_close = count_close };
 
 static void bracket_message(struct gb_conn *conn, struct gb_bytes message)
 {

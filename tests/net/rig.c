@@ -114,7 +114,8 @@ void peer_read(struct peer *peer)
 	size_t size;
 
 	do {
-		size = sim_client_read(peer->client, peer->got + peer->got_size, peer->read_max - peer->got_size);
+		size = sim_client_read(
+			peer->client, peer->got + peer->got_size, peer->read_max - peer->got_size);
 		peer->got_size += size;
 	} while (size > 0);
 	peer->was_reset = sim_client_was_reset(peer->client);
@@ -131,8 +132,8 @@ void rig_step(struct rig *rig, struct peer *peer)
 		peer_read(peer);
 }
 
-void rig_step_until(
-	struct rig *rig, struct peer *peer, unsigned *steps, const char *file, int line, const char *condition)
+void rig_step_until(struct rig *rig, struct peer *peer, unsigned *steps, const char *file, int line,
+	const char *condition)
 {
 	if (++*steps > STEPS_MAX)
 		test_fail(file, line, "round %u: never came true: %s", rig->round, condition);

@@ -154,8 +154,9 @@ static void closing_message(struct gb_conn *conn, struct gb_bytes message)
 
 NET_TEST(a_task_may_close_its_connection)
 {
-	static const struct gb_service closing = { GB_SERVICE_INIT, .name = "closing", .codec = &gb_codec_line,
-		.on_open = count_open, .on_message = closing_message, .on_close = count_close };
+	static const struct gb_service closing = { GB_SERVICE_INIT, .name = "closing",
+		.codec = &gb_codec_line, .on_open = count_open, .on_message = closing_message,
+		.on_close = count_close };
 	struct peer *peer;
 
 	pool_use(rig, 4);

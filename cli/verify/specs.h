@@ -1,0 +1,31 @@
+/**
+ * Which models are verified: every legal combination of the five axes that a service admits, with further
+ * keys.
+ *
+ * Quick: each combination once, its further keys chosen so that any two values that can meet do meet in some
+ * combination (pairwise). Full: each combination with every legal choice of further keys.
+ */
+#ifndef CLI_VERIFY_SPECS_H
+#define CLI_VERIFY_SPECS_H
+
+#include <gearbox/service.h>
+
+/** `workers=N` stands for so many: more than one on any machine, and not a power of two. */
+#define VERIFY_WORKERS 3
+
+struct verify_specs {
+	char **texts;
+	size_t count;
+};
+
+void verify_specs_list(const struct gb_service *service, bool full, struct verify_specs *ret);
+void verify_specs_add(struct verify_specs *specs, const char *text);
+void verify_specs_finish(struct verify_specs *specs);
+
+/** Connections that a model serves at the same time, which its full spec tells; SIZE_MAX: any number. */
+size_t verify_spec_capacity(const char *spec);
+
+/** Copies the value of a key to `ret`, "" when the spec has none. */
+void verify_spec_value(const char *spec, const char *key, char *ret, size_t size);
+
+#endif
