@@ -52,9 +52,12 @@ def descriptors_run_out_of_the_machine(model):
         all_are_answered(server)
 
 
-def set_descriptors_max(pids, limits):
+def take_descriptors_away(pids):
+    """No process has one left. Returns what to give back."""
+    before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids}
     for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(descriptors(pid)) + 1, before[pid][1]))
+    return before
 
 
 @case_for_each(MODELS)
@@ -63,13 +66,12 @@ def descriptors_run_out_of_the_process(model):
     arguments = model.serving(2)
     with Server(*(arguments or model.arguments)) as server:
         server.expected_log = EXHAUSTED
-        answered(server)
+        server.rest()
         stays = server.connect() if arguments else None
         if stays:
             round_trip(stays)
         pids = server.processes()
-        before = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-        set_descriptors_max(pids, (3, before[1]))
+        before = take_descriptors_away(pids)
         waiting = [server.connect() for _ in range(CLIENTS)]
         for client in waiting:
             client.sendall(b"waiting\n")
@@ -80,7 +82,8 @@ def descriptors_run_out_of_the_process(model):
         if stays:
             round_trip(stays)
             stays.close()
-        set_descriptors_max(pids, before)
+        for pid, limits in before.items():
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         refused = 0
         for client in waiting:
             try:

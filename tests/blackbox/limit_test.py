@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Limits and deadlines: what a client may cost, and how long it may take."""
 
+import os
 import select
 import socket
 import time
@@ -18,7 +19,9 @@ SLOW_READERS = 20
 OUTPUT_HIGH = 64 * KIB
 FOR_EACH_READER = OUTPUT_HIGH + 128 * KIB  # one more answer, and the memory of a connection
 NO_CONNECTION = 8 * MIB  # what else may grow, a sanitizer's shadow included
-WORKER = 512 * KIB  # of each worker that a connection brings with it
+# A ring's buffers, and what one receive that goes on by itself may bring before it is cancelled.
+FOR_EACH_RING = 16 * MIB
+FOR_EACH_READER_OF_A_RING = 1 * MIB
 
 
 def resident(server):
@@ -65,6 +68,8 @@ def slow_readers_are_bounded_then_closed(model):
         sent = send_until_full(clients)
         grown = resident(server) - before
         allowed = count * FOR_EACH_READER + NO_CONNECTION
+        if model.uses_io_uring:
+            allowed += len(os.sched_getaffinity(0)) * FOR_EACH_RING + count * FOR_EACH_READER_OF_A_RING
         check(grown < allowed, f"{grown >> 10} KiB more memory for {count} clients, {allowed >> 10} KiB expected")
         check(sent < count * 16 * MIB, f"{sent >> 10} KiB were taken from {count} clients that do not read")
         for client in clients:

@@ -1,0 +1,145 @@
+#include "verify/options.h"
+
+#include "verify/conversation.h"
+
+#include "services.h"
+
+#include <gearbox/args.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NAMES_MAX 64
+
+static const struct gb_setting flags[] = {
+	{ "full", GB_SETTING_SWITCH, offsetof(struct verify_options, full),
+		.summary = "every legal choice of wake, place, accept-batch, stack and compute-workers with every "
+			   "combination, instead of any two of their values once" },
+	{ "only", GB_SETTING_TEXT, 0, .argument = "SPEC",
+		.summary = "this model instead of all combinations; may be repeated" },
+	{ "conversation", GB_SETTING_TEXT, offsetof(struct verify_options, conversation), .argument = "NAME",
+		.summary = "this conversation instead of all" },
+	{ "list", GB_SETTING_SWITCH, offsetof(struct verify_options, list),
+		.summary = "list the conversations instead of holding them" },
+	{ "jobs", GB_SETTING_COUNT, offsetof(struct verify_options, jobs), .max = 256, .argument = "N",
+		.summary = "models at the same time (default: two for each CPU)" },
+	{ "patience", GB_SETTING_DURATION, offsetof(struct verify_options, patience_ms), .fallback = "15s",
+		.min = 1, .max = 3600000, .argument = "TIME",
+		.summary = "take a connection for stuck when nothing moves for so long" },
+	{ "fail-fast", GB_SETTING_SWITCH, offsetof(struct verify_options, fail_fast),
+		.summary = "stop at the first difference" },
+	{ "json", GB_SETTING_SWITCH, offsetof(struct verify_options, json),
+		.summary = "print the result as JSON" },
+	{ "quiet", GB_SETTING_SWITCH, offsetof(struct verify_options, quiet), .summary = "print no progress" },
+	{ "help", GB_SETTING_SWITCH, offsetof(struct verify_options, help), .summary = "print this help" },
+	{ NULL },
+};
+static const struct gb_args_table tables[] = { { "Flags:", flags }, { NULL, NULL } };
+
+void verify_options_help(void)
+{
+	puts("Usage: gearbox verify SERVICE|all [FLAG ...]\n\n"
+	     "Holds the same conversations with a service under every legal combination of accept, unit, workers,\n"
+	     "engine and compute. Per connection all must agree in the bytes that come back, the way it ends (FIN\n"
+	     "or reset) and the close reason that the server gives.\n");
+	gb_args_help(stdout, tables);
+	puts("\nExit codes: 0 without a difference, 1 with one, 2 wrong usage.");
+}
+
+static int refuse_name(const char *what, const char *name, const char *const *names, struct gb_error *error)
+{
+	const char *nearest = gb_args_nearest(name, names);
+	char list[400] = "";
+	size_t used = 0;
+
+	if (nearest)
+		return gb_error_set(error, -GB_EUSAGE, "unknown %s \"%s\": did you mean \"%s\"?", what, name,
+			nearest);
+	for (size_t i = 0; names[i] && used < sizeof(list); i++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", names[i]);
+	return gb_error_set(error, -GB_EUSAGE, "unknown %s \"%s\": known are %s", what, name, list);
+}
+
+static int set_service(struct verify_options *options, const char *name, struct gb_error *error)
+{
+	const char *names[NAMES_MAX] = { "all" };
+
+	if (options->services)
+		return gb_error_set(
+			error, -GB_EUSAGE, "unexpected \"%s\": write one service, or all", name);
+	if (strcmp(name, "all") == 0) {
+		options->services = gb_services;
+		return 0;
+	}
+	options->one[0] = gb_service_find(name);
+	options->services = options->one;
+	if (options->one[0] && verify_protocol_find(name))
+		return 0;
+	for (size_t i = 0; verify_protocols[i] && i + 2 < NAMES_MAX; i++)
+		names[i + 1] = verify_protocols[i]->service;
+	return refuse_name("service", name, names, error);
+}
+
+static int check_conversation(const struct verify_options *options, struct gb_error *error)
+{
+	const char *names[NAMES_MAX] = { NULL };
+	size_t count = 0;
+
+	if (!options->conversation)
+		return 0;
+	for (const struct verify_conversation *row = verify_conversations; row->name; row++) {
+		if (strcmp(row->name, options->conversation) == 0)
+			return 0;
+		if (count + 1 < NAMES_MAX)
+			names[count++] = row->name;
+	}
+	return refuse_name("conversation", options->conversation, names, error);
+}
+
+static int set_flag(struct verify_options *options, const struct gb_setting *flag, const char *value,
+	struct gb_error *error)
+{
+	if (strcmp(flag->key, "only") != 0)
+		return gb_settings_set(flags, options, flag->key, value, error);
+	if (options->only_count == VERIFY_ONLY_MAX)
+		return gb_error_set(
+			error, -GB_EUSAGE, "--only: at most %d models, or leave it out", VERIFY_ONLY_MAX);
+	options->only[options->only_count++] = value;
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct verify_options *options, struct gb_error *error)
+{
+	struct gb_args args = { .argc = argc, .argv = argv, .tables = tables };
+	const struct gb_setting *flag;
+	const char *value;
+	int result;
+
+	while ((result = gb_args_next(&args, &flag, &value, error)) > 0) {
+		result = flag ? set_flag(options, flag, value, error) : set_service(options, value, error);
+		if (result < 0)
+			return result;
+	}
+	if (result < 0 || options->help)
+		return result;
+	if (!options->services)
+		return gb_error_set(error, -GB_EUSAGE,
+			"no service to verify: write its name, e.g. echo, or all");
+	return check_conversation(options, error);
+}
+
+int verify_options_parse(int argc, char **argv, struct verify_options *ret, struct gb_error *error)
+{
+	/* --only has no field: its row is never given to the functions that fill the struct. */
+	int result;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->patience_ms = 15000;
+	result = parse(argc, argv, ret, error);
+	if (result < 0)
+		verify_options_finish(ret);
+	if (ret->jobs == 0)
+		ret->jobs = 2 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
+	return result;
+}

@@ -1,0 +1,26 @@
+/** The command line of `gearbox verify`. */
+#ifndef CLI_VERIFY_OPTIONS_H
+#define CLI_VERIFY_OPTIONS_H
+
+#include <gearbox/error.h>
+#include <gearbox/service.h>
+
+#define VERIFY_ONLY_MAX 256 /* --only flags */
+
+struct verify_options {
+	const struct gb_service *const *services; /* to verify; ends with NULL */
+	const struct gb_service *one[2];          /* what `services` points at, unless that is all */
+	const char *only[VERIFY_ONLY_MAX];        /* specs, borrowed from argv */
+	size_t only_count;
+	char *conversation;                       /* NULL: all */
+	uint64_t jobs;                            /* models at the same time */
+	uint64_t patience_ms;
+	bool full, fail_fast, list, json, quiet, help;
+};
+
+/** Returns 0, -GB_EUSAGE or -ENOMEM. Call verify_options_finish after 0. */
+int verify_options_parse(int argc, char **argv, struct verify_options *ret, struct gb_error *error);
+void verify_options_finish(struct verify_options *options);
+void verify_options_help(void);
+
+#endif

@@ -1,0 +1,181 @@
+#include "verify/runner.h"
+
+#include "verify/compare.h"
+#include "verify/specs.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CLIENTS_MAX 120u /* at once, where the model has no bound of its own */
+#define TOLD_MAX 5u      /* differences of one server that are told one by one */
+
+struct runner {
+	const struct verify_program *program;
+	const char *spec;
+	int fd;
+	unsigned differences; /* under the present server */
+	bool over;            /* nothing more is to be run */
+};
+
+static void tell(const struct runner *runner, const struct verify_news *news)
+{
+	ssize_t written;
+
+	do
+		written = write(runner->fd, news, sizeof(*news));
+	while (written < 0 && errno == EINTR);
+}
+
+static void tell_end(struct runner *runner, enum verify_news_kind kind, const char *text)
+{
+	struct verify_news news = { .kind = kind };
+
+	snprintf(news.text, sizeof(news.text), "%s", text);
+	tell(runner, &news);
+	runner->over = true;
+}
+
+static void __attribute__((format(printf, 4, 5))) differ(
+	struct runner *runner, const char *conversation, unsigned number, const char *format, ...)
+{
+	struct verify_news news = { .kind = VERIFY_DIFFERENCE, .number = number };
+	va_list arguments;
+
+	if (runner->differences++ >= TOLD_MAX)
+		return;
+	snprintf(news.conversation, sizeof(news.conversation), "%s", conversation);
+	va_start(arguments, format);
+	vsnprintf(news.text, sizeof(news.text), format, arguments);
+	va_end(arguments);
+	tell(runner, &news);
+	if (runner->program->fail_fast)
+		runner->over = true;
+}
+
+/* Play a stage's talks. Adds to what was noted before. Returns whether the server is still of use. */
+static bool play(struct runner *runner, const struct verify_subject *subject, enum verify_stage stage,
+	uint32_t first, struct verify_drive *drive)
+{
+	const struct verify_plan *plan = &runner->program->plans[stage];
+	size_t capacity = verify_spec_capacity(subject->model);
+
+	*drive = (struct verify_drive){ .subject = subject,
+		.talks = plan->talks,
+		.count = plan->talks_count,
+		.capacity = capacity < CLIENTS_MAX ? capacity : CLIENTS_MAX,
+		.first = first,
+		.stop = stage == VERIFY_LAST,
+		.patience_ms = runner->program->patience_ms };
+	verify_drive_run(drive);
+	return !drive->hung;
+}
+
+static void judge(struct runner *runner, const struct verify_drive *drive)
+{
+	char text[400];
+
+	for (size_t i = 0; i < drive->count; i++)
+		if (verify_compare(drive->talks[i], &drive->transcripts[i], text, sizeof(text)))
+			differ(runner, drive->talks[i]->conversation, drive->talks[i]->number, "%s", text);
+	if (drive->strays > 0)
+		differ(runner, "server", 0, "it told of %u connections that nobody had made", drive->strays);
+}
+
+static void add_noted(struct gb_stats *sum, const struct gb_stats *noted)
+{
+	sum->accepted += noted->accepted;
+	for (int i = 0; i < GB_CLOSE_REASON_COUNT; i++)
+		sum->closed[i] += noted->closed[i];
+}
+
+/* What the server says of itself at its end; its log tells more only where something is wrong. */
+static void judge_end(struct runner *runner, struct verify_subject *subject, const struct gb_stats *noted,
+	bool hung)
+{
+	struct verify_outcome outcome;
+	char text[200], log[300];
+
+	verify_subject_end(subject, &outcome);
+	if (*outcome.trouble)
+		differ(runner, "server", 0, "at its end: %s", outcome.trouble);
+	else if (!hung && verify_compare_stats(&outcome.stats, noted, text, sizeof(text)))
+		differ(runner, "server", 0, "%s", text);
+	verify_subject_log(subject, log, sizeof(log));
+	if (runner->differences > TOLD_MAX) {
+		unsigned more = runner->differences - TOLD_MAX;
+
+		runner->differences = 0;
+		differ(runner, "server", 0, "%u more", more);
+	}
+	if (runner->differences > 0 && *log)
+		differ(runner, "server", 0, "it said: %s", log);
+}
+
+static bool refused_by_machine(int code)
+{
+	return code == -ENOTSUP || code == -EPERM || code == -ENOSYS;
+}
+
+/* One server: its stages one after another, the last of which stops it. */
+static void run_server(struct runner *runner, const enum verify_stage *stages, size_t count)
+{
+	const struct verify_program *program = runner->program;
+	struct verify_drive drives[VERIFY_STAGES] = { 0 };
+	struct verify_subject subject;
+	struct gb_stats noted = { 0 };
+	struct gb_error error = { 0 };
+	uint32_t first = 0;
+	bool use = true, stopped = false;
+	int result = verify_subject_start(&subject, runner->spec, program->protocol, stages[0], &error);
+
+	runner->differences = 0;
+	if (result < 0) {
+		struct verify_outcome outcome;
+
+		verify_subject_end(&subject, &outcome);
+		verify_subject_log(&subject, (char[2]){ 0 }, 2);
+		if (refused_by_machine(result))
+			tell_end(runner, VERIFY_SKIPPED, error.text);
+		else if (result == -GB_EUSAGE || result == -GB_EILLEGAL)
+			tell_end(runner, VERIFY_WRONG, error.text);
+		else
+			differ(runner, "server", 0, "it does not start: %.400s", error.text);
+		runner->over = true;
+		return;
+	}
+	for (size_t i = 0; i < count && use; i++) {
+		use = play(runner, &subject, stages[i], first, &drives[i]);
+		first += (uint32_t)drives[i].count;
+		stopped = stages[i] == VERIFY_LAST && drives[i].count > 0;
+	}
+	if (!stopped || !use)
+		verify_subject_stop(&subject);
+	if (!use)
+		verify_subject_stop(&subject); /* at once: what hangs would not drain */
+	for (size_t i = 0; i < count; i++) {
+		judge(runner, &drives[i]);
+		add_noted(&noted, &drives[i].noted);
+	}
+	judge_end(runner, &subject, &noted, !use);
+	for (size_t i = 0; i < count; i++)
+		verify_drive_finish(&drives[i]);
+	if (!use)
+		runner->over = true;
+}
+
+void verify_runner_run(const struct verify_program *program, const char *spec, int fd)
+{
+	static const enum verify_stage patient[] = { VERIFY_PATIENT, VERIFY_LAST };
+	static const enum verify_stage impatient[] = { VERIFY_IMPATIENT };
+	struct runner runner = { .program = program, .spec = spec, .fd = fd };
+	const struct verify_news done = { .kind = VERIFY_DONE };
+
+	if (program->plans[VERIFY_PATIENT].talks_count + program->plans[VERIFY_LAST].talks_count > 0)
+		run_server(&runner, patient, 2);
+	if (!runner.over && program->plans[VERIFY_IMPATIENT].talks_count > 0)
+		run_server(&runner, impatient, 1);
+	tell(&runner, &done);
+}
