@@ -28,6 +28,7 @@ const struct gb__engine_ops gb__engine_blocking = {
 	.input_start = gb__reactor_input_start,
 	.input_stop = gb__reactor_input_stop,
 	.flush = gb__reactor_flush,
+	.send = gb__reactor_send,
 	.connect = gb__reactor_connect,
 	.watch = gb__reactor_watch,
 	.wait = gb__reactor_wait,

@@ -136,6 +136,11 @@ struct gb__engine_ops {
 	void (*input_stop)(struct gb__engine *engine, struct gb__endpoint *endpoint);
 	/** Send what is queued. Returns 0 (all gone), 1 (on_output follows), or a negative errno (final). */
 	int (*flush)(struct gb__engine *engine, struct gb__stream *stream);
+	/**
+	 * Send bytes that are not queued, from where they lie; nothing may be queued. Returns how many were
+	 * taken, perhaps 0, or a negative errno. NULL: this engine sends queued bytes only.
+	 */
+	ssize_t (*send)(struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size);
 	/** Begin an outgoing connection on an unconnected socket; on_connected follows. */
 	int (*connect)(struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address,
 		socklen_t size);

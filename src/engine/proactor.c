@@ -87,12 +87,12 @@ static bool settle_lines(struct proactor *proactor)
 		endpoint = proactor->engine.slots[slot];
 		if ((uintptr_t)endpoint & 1u)
 			continue; /* left meanwhile */
+		/* Settled in any case: a send may be in line beside the end of input. */
+		gb__proactor_settle(proactor, endpoint);
 		if (gb__unlikely((endpoint->bits & END_HELD) && (endpoint->wants & GB__WANT_INPUT) &&
 			    endpoint->kind == GB__ENDPOINT_STREAM)) {
 			gb__proactor_end(proactor, (struct gb__stream *)endpoint, proactor->slots[slot].end);
 			told = true;
-		} else {
-			gb__proactor_settle(proactor, endpoint);
 		}
 	}
 	while (proactor->credits && (endpoint = starved_take(proactor)) != NULL) {

@@ -244,6 +244,19 @@ int gb__reactor_flush(struct gb__engine *engine, struct gb__stream *stream)
 	return 1;
 }
 
+ssize_t gb__reactor_send(struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
+{
+	ssize_t sent = engine->os->ops->send(engine->os, stream->endpoint.fd, data, size);
+
+	engine->stats.sends++;
+	if (gb__likely(sent >= 0))
+		return sent;
+	if (sent != -EAGAIN && sent != -EINTR)
+		return sent;
+	engine->stats.again++;
+	return 0;
+}
+
 int gb__reactor_connect(
 	struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address, socklen_t size)
 {
@@ -422,6 +435,7 @@ const struct gb__engine_ops gb__engine_reactor = {
 	.input_start = gb__reactor_input_start,
 	.input_stop = gb__reactor_input_stop,
 	.flush = gb__reactor_flush,
+	.send = gb__reactor_send,
 	.connect = gb__reactor_connect,
 	.watch = gb__reactor_watch,
 	.wait = gb__reactor_wait,

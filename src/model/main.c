@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -132,20 +133,32 @@ static int set_service_setting(struct program *program, const char *pair, struct
 	return gb_settings_set(service->settings, program->user, key, equals + 1, error);
 }
 
+/* A word that is none of ours, at args->at - 1; `before` is the flag before it, if there is one. */
+static int refuse_word(const struct gb_args *args, const struct gb_setting *before, struct gb_error *error)
+{
+	const char *word = args->argv[args->at - 1];
+
+	/* A switch takes only the words yes and no. */
+	if (before && before->type == GB_SETTING_SWITCH && strcmp(args->argv[args->at - 2] + 2, before->key) == 0)
+		return gb_error_set(error, -GB_EUSAGE, "--%s takes yes or no, not \"%s\"", before->key, word);
+	return gb_error_set(
+		error, -GB_EUSAGE, "unexpected \"%s\": addresses are given as --listen ADDRESS", word);
+}
+
 enum pass { PASS_HELP, PASS_FILES, PASS_FLAGS };
 
 /* One walk over the command line. Returns 0, 1 (help was asked for) or a negative code. */
 static int walk(struct program *program, enum pass pass, struct gb_error *error)
 {
 	struct gb_args args = { .argc = program->argc, .argv = program->argv, .tables = flag_tables };
-	const struct gb_setting *flag;
+	const struct gb_setting *flag, *before = NULL;
 	const char *value;
 	int rc;
 
 	while ((rc = gb_args_next(&args, &flag, &value, error)) > 0) {
 		if (!flag)
-			return gb_error_set(error, -GB_EUSAGE,
-				"unexpected \"%s\": addresses are given as --listen ADDRESS", value);
+			return refuse_word(&args, before, error);
+		before = flag;
 		rc = 0;
 		if (strcmp(flag->key, "help") == 0) {
 			if (pass == PASS_HELP)
@@ -231,6 +244,17 @@ static void announce(struct gb_server *server, void *arg)
 	gb__free(line);
 }
 
+static int print_summary(const struct program *program, struct gb_error *error)
+{
+	gb__summary_print(stdout, program->server);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	/* It is told here: what the program does with its standard output at exit shall not tell it again. */
+	__fpurge(stdout);
+	clearerr(stdout);
+	return gb_error_set(error, -EIO, "cannot write the summary to standard output");
+}
+
 static int serve(struct program *program, struct gb_error *error)
 {
 	int rc = gb_server_create(program->options, &program->server, error);
@@ -246,11 +270,8 @@ static int serve(struct program *program, struct gb_error *error)
 	if (rc == 0)
 		rc = gb_server_run(program->server, error);
 	atomic_store(&served, NULL);
-	if (rc == 0 && program->summary) {
-		gb__summary_print(stdout, program->server);
-		if (fflush(stdout) != 0 || ferror(stdout))
-			rc = gb_error_set(error, -EIO, "cannot write the summary to standard output");
-	}
+	if (rc == 0 && program->summary)
+		rc = print_summary(program, error);
 	return rc;
 }
 

@@ -64,14 +64,40 @@ static inline bool ended(struct gb_conn *conn)
 	return !gb__conn_is_task(conn) || task_ended(gb__task_of(conn));
 }
 
-int gb_conn_send(struct gb_conn *conn, const void *data, size_t size)
+int gb__conn_spill(struct gb_conn *conn)
+{
+	struct gb__burst *burst = &conn->net->burst;
+	size_t size = burst->size;
+
+	if (burst->conn != conn)
+		return 0;
+	burst->conn = NULL;
+	burst->size = 0;
+	return queued(conn,
+		gb__output_append(&conn->stream.output, &conn->net->engine->pool, burst->data, size), size);
+}
+
+static __attribute__((noinline)) int send_queued(struct gb_conn *conn, const void *data, size_t size)
 {
 	int result;
 
 	if (gb__unlikely(ended(conn)))
 		return -EPIPE;
-	result = gb__output_append(&conn->stream.output, pool_of(conn), data, size);
-	return gb__unlikely(gb__conn_is_task(conn)) ? collected(conn, result) : queued(conn, result, size);
+	if (gb__conn_is_task(conn))
+		return collected(conn, gb__output_append(&conn->stream.output, pool_of(conn), data, size));
+	result = gb__conn_spill(conn);
+	if (result < 0)
+		return result;
+	return queued(conn, gb__output_append(&conn->stream.output, pool_of(conn), data, size), size);
+}
+
+int gb_conn_send(struct gb_conn *conn, const void *data, size_t size)
+{
+	/* The state first: a pool thread must not look at the burst. */
+	if (gb__likely(conn->state == GB__CONN_OPEN) && gb__likely(conn->net->burst.conn == conn) &&
+		gb__likely(gb__burst_add(&conn->net->burst, data, size)))
+		return 0;
+	return send_queued(conn, data, size);
 }
 
 int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer)
@@ -81,6 +107,11 @@ int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer)
 
 	if (ended(conn))
 		return -EPIPE;
+	if (!gb__conn_is_task(conn)) {
+		result = gb__conn_spill(conn);
+		if (result < 0)
+			return result;
+	}
 	gb__buffer_bytes(buffer, &size);
 	result = gb__output_append_shared(&conn->stream.output, pool_of(conn), buffer);
 	return gb__conn_is_task(conn) ? collected(conn, result) : queued(conn, result, size);
@@ -100,9 +131,9 @@ int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
 {
 	if (ended(conn))
 		return -EPIPE;
-	/* An empty queue takes anything: a message above the watermark could else never be sent. */
-	if (!gb__output_empty(&conn->stream.output) &&
-		conn->stream.output.bytes + size > conn->net->limits->output_high) {
+	/* Below the low watermark anything is taken: on_writable was said, or will not be said again. */
+	if (gb_conn_output_size(conn) > conn->net->limits->output_low &&
+		gb_conn_output_size(conn) + size > conn->net->limits->output_high) {
 		conn->flags |= GB__CONN_REFUSED_TRY;
 		if (!gb__conn_is_task(conn) && !(conn->flags & GB__CONN_DISPATCH))
 			gb__conn_queue(conn);
@@ -206,7 +237,11 @@ bool gb_conn_cancelled(const struct gb_conn *conn)
 
 size_t gb_conn_output_size(const struct gb_conn *conn)
 {
-	return conn->stream.output.bytes;
+	size_t size = conn->stream.output.bytes;
+
+	if (!gb__conn_is_task(conn) && conn->net->burst.conn == conn)
+		size += conn->net->burst.size;
+	return size;
 }
 
 void *gb_conn_user(const struct gb_conn *conn)

@@ -104,7 +104,7 @@ void gb__conn_discard(struct gb_conn *conn)
 	os->ops->close(os, fd);
 }
 
-static int reason_of(int error)
+int gb__conn_reason_of(int error)
 {
 	switch (-error) {
 	case GB_ELIMIT:
@@ -147,7 +147,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		}
 		net->engine->ops->detach(net->engine, &conn->stream.endpoint);
 	}
-	reason = reason_of(result);
+	reason = gb__conn_reason_of(result);
 	conn_destroy(conn);
 refuse:
 	count_closed(net, reason);
@@ -175,7 +175,8 @@ void gb__conn_queue(struct gb_conn *conn)
 {
 	struct gb__net *net = conn->net;
 
-	if (conn->flags & GB__CONN_QUEUED)
+	/* Once it is being detached it only waits for that: on_close, and others meanwhile, change nothing. */
+	if ((conn->flags & GB__CONN_QUEUED) || conn->state == GB__CONN_DETACHING)
 		return;
 	conn->flags |= GB__CONN_QUEUED;
 	conn->turn_next = NULL;
@@ -208,7 +209,9 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 	}
 	conn->state = GB__CONN_DRAINING;
 	conn->reason = (uint8_t)reason;
-	/* Inside input.c's delivery the bytes being looked at may lie in this chunk: it drops it itself. */
+	if (conn->flags & GB__CONN_TASKED)
+		gb__task_cancel(conn);
+	/* Inside a callback the bytes being looked at may lie in this chunk: whoever called drops it. */
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_input_drop(conn);
 }
@@ -252,7 +255,7 @@ static void input_gate(struct gb_conn *conn)
 
 		if (result < 0) {
 			conn->flags |= GB__CONN_MUTED;
-			gb__conn_end(conn, reason_of(result), -result);
+			gb__conn_end(conn, gb__conn_reason_of(result), -result);
 		}
 	} else {
 		net->engine->ops->input_stop(net->engine, &conn->stream.endpoint);
@@ -269,7 +272,7 @@ static void flush(struct gb_conn *conn)
 		return;
 	}
 	if (result < 0) {
-		gb__conn_end(conn, reason_of(result), -result);
+		gb__conn_end(conn, gb__conn_reason_of(result), -result);
 		return;
 	}
 	conn->flags |= GB__CONN_FLUSHING;
@@ -277,19 +280,31 @@ static void flush(struct gb_conn *conn)
 	gb__conn_deadline_within(conn, conn->net->limits->write_timeout_ms);
 }
 
+/* Whether on_writable has become due; a task's return comes first. */
+static bool output_has_fallen(const struct gb_conn *conn)
+{
+	return (conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) && !(conn->flags & GB__CONN_TASKED) &&
+		conn->stream.output.bytes <= conn->net->limits->output_low;
+}
+
 /* Output fell: end a pause and tell the handler once. */
 static void output_fell(struct gb_conn *conn)
 {
 	const struct gb_service *service = conn->service;
 
-	if (!(conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) || (conn->flags & GB__CONN_TASKED) ||
-		conn->stream.output.bytes > conn->net->limits->output_low)
+	if (!output_has_fallen(conn))
 		return;
+	if (conn->flags & GB__CONN_PARTIAL) { /* the peer can go on with its message only now */
+		conn->since_ms = gb__net_now(conn->net);
+		gb__conn_deadline_within(conn, conn->net->limits->read_timeout_ms);
+	}
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
 	if (service->on_writable && !gb__conn_closing(conn)) {
 		conn->flags |= GB__CONN_DISPATCH;
 		service->on_writable(conn);
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+		if (gb__conn_closing(conn))
+			gb__conn_input_drop(conn);
 	}
 }
 
@@ -346,8 +361,7 @@ static void settle_slow(struct gb_conn *conn)
 		flush_queued(conn); /* what the handlers above sent */
 	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))
 		half_close(conn);
-	if ((conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) &&
-		conn->stream.output.bytes <= conn->net->limits->output_low)
+	if (output_has_fallen(conn))
 		gb__conn_queue(
 			conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
 	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED))
@@ -375,7 +389,7 @@ static void on_end(struct gb__stream *stream, int error)
 
 	conn->flags |= GB__CONN_MUTED;
 	if (error < 0) {
-		gb__conn_end(conn, reason_of(error), -error);
+		gb__conn_end(conn, gb__conn_reason_of(error), -error);
 		return;
 	}
 	conn->flags |= GB__CONN_EOF;
@@ -391,7 +405,7 @@ static void on_output(struct gb__stream *stream, int error)
 
 	if (error < 0) {
 		conn->flags &= (uint16_t)~GB__CONN_FLUSHING;
-		gb__conn_end(conn, reason_of(error), -error);
+		gb__conn_end(conn, gb__conn_reason_of(error), -error);
 		return;
 	}
 	conn->active_ms = conn->progress_ms = gb__net_now(conn->net);
@@ -431,7 +445,9 @@ static void finish(struct gb_conn *conn)
 		if (conn->service->on_close)
 			conn->service->on_close(conn, conn->reason);
 	}
-	if (conn->flags & GB__CONN_RESET)
+	/* Half an answer must not look like a whole one. */
+	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
+		!gb__output_empty(&conn->stream.output))
 		os->ops->reset_on_close(os, fd);
 	os->ops->close(os, fd);
 	conn_destroy(conn);
@@ -440,6 +456,13 @@ static void finish(struct gb_conn *conn)
 static void on_detached(struct gb__endpoint *endpoint)
 {
 	finish(gb__conn_of((struct gb__stream *)endpoint));
+}
+
+void gb__conn_go_on(struct gb_conn *conn)
+{
+	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED) && conn->state == GB__CONN_OPEN)
+		gb__conn_deliver_kept(conn);
+	gb__conn_settle(conn);
 }
 
 /* The list may take a connection back meanwhile (queued by itself or others): it waits for the next turn. */
@@ -461,11 +484,8 @@ void gb__conn_turn(struct gb__net *net)
 			conn->state = GB__CONN_DETACHING;
 			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)
 				finish(conn);
-		} else if (conn->state < GB__CONN_ENDED) {
-			if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED) &&
-				conn->state == GB__CONN_OPEN)
-				gb__conn_deliver_kept(conn);
-			gb__conn_settle(conn);
+		} else {
+			gb__conn_go_on(conn);
 		}
 		conn = next;
 	}

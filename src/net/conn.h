@@ -106,10 +106,16 @@ void gb__conn_close(struct gb_conn *conn, int reason);
 /** End now; the rest happens in the next turn. A reason given earlier by gb__conn_close stays if it was
  *  carried out as far as the FIN. */
 void gb__conn_end(struct gb_conn *conn, int reason, int error);
+/** Put what collects in the burst of this connection into its output: from here on its sends are queued. */
+int gb__conn_spill(struct gb_conn *conn);
+/** The errno of a failed operation as a reason. */
+int gb__conn_reason_of(int error);
 /** Queue what a task collected. */
 void gb__conn_take_output(struct gb_conn *conn, struct gb__output *output);
 /** After any callback of the handler or change: flush, and whatever else has become due. */
 void gb__conn_settle(struct gb_conn *conn);
+/** Deliver what is kept, as far as it may be by now, and settle. */
+void gb__conn_go_on(struct gb_conn *conn);
 /** Have the next turn settle it. */
 void gb__conn_queue(struct gb_conn *conn);
 /** Work off the list of the turn. */

@@ -46,11 +46,12 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 		break;
 	case GB__CONN_OPEN:
 	case GB__CONN_HALF_CLOSED:
-		if (conn->flags & GB__CONN_TASKED)
-			break; /* the handler is at work */
-		consider(&earliest, limits->idle_timeout_ms, elapsed(conn->net, conn->active_ms),
-			GB_CLOSE_IDLE);
-		if (conn->flags & GB__CONN_PARTIAL)
+		/* While a task runs the handler is at work. */
+		if (!(conn->flags & GB__CONN_TASKED))
+			consider(&earliest, limits->idle_timeout_ms, elapsed(conn->net, conn->active_ms),
+				GB_CLOSE_IDLE);
+		/* While output keeps us from reading, a message cannot be late. */
+		if ((conn->flags & (GB__CONN_PARTIAL | GB__CONN_HIGH)) == GB__CONN_PARTIAL)
 			consider(&earliest, limits->read_timeout_ms, elapsed(conn->net, conn->since_ms),
 				GB_CLOSE_READ_TIMEOUT);
 		__attribute__((fallthrough));

@@ -176,19 +176,54 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 	after_delivery(conn, data + used, size - used);
 }
 
+/* What was sent meanwhile leaves now; what the kernel does not take is queued. */
+static void burst_end(struct gb_conn *conn)
+{
+	struct gb__net *net = conn->net;
+	struct gb__engine *engine = net->engine;
+	size_t size = net->burst.size;
+	ssize_t sent;
+
+	net->burst.conn = NULL;
+	net->burst.size = 0;
+	if (gb__unlikely(conn->state >= GB__CONN_ENDED))
+		return;
+	gb__count(net->counters->stats.bytes_out, size);
+	sent = engine->ops->send(engine, &conn->stream, net->burst.data, size);
+	if (gb__likely(sent == (ssize_t)size))
+		return;
+	if (sent < 0)
+		gb__conn_end(conn, gb__conn_reason_of((int)sent), (int)-sent);
+	else if (gb__output_append(&conn->stream.output, &engine->pool, net->burst.data + sent,
+			 size - (size_t)sent) < 0)
+		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+}
+
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
+	struct gb__net *net = conn->net;
 
-	conn->active_ms = gb__net_now(conn->net);
-	if (gb__unlikely(conn->net->draining))
+	conn->active_ms = gb__net_now(net);
+	if (gb__unlikely(net->draining))
 		conn->idle_turns = 0;
-	gb__count(conn->net->counters->stats.bytes_in, size);
-	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) && gb__likely(conn->state <= GB__CONN_OPEN)) {
+	gb__count(net->counters->stats.bytes_in, size);
+	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) && gb__likely(conn->state == GB__CONN_OPEN)) {
 		size_t used;
 
 		conn->flags |= GB__CONN_DISPATCH;
-		used = deliver(conn, data, size);
+		if (net->engine->ops->send && gb__output_empty(&stream->output)) {
+			net->burst.conn = conn;
+			net->burst.input = data;
+			net->burst.input_size = size;
+			used = deliver(conn, data, size);
+			if (gb__likely(net->burst.size > 0))
+				burst_end(conn);
+			else
+				net->burst.conn = NULL;
+		} else {
+			used = deliver(conn, data, size);
+		}
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 		if (gb__unlikely(used < size))
 			after_delivery(conn, data + used, size - used);

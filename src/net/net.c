@@ -52,6 +52,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 		.counters = counters,
 		.connections_total = connections_total,
 	};
+	net->burst.size_max = gb__min(limits->output_high, 64u << 10);
 	loop->on_deadline = gb__conn_on_deadline;
 	loop->on_turn = on_turn;
 	loop->pending = pending;

@@ -6,6 +6,7 @@
 #define NET_NET_H
 
 #include "loop/loop.h"
+#include "net/burst.h"
 #include "net/slab.h"
 
 #include <gearbox/server.h>
@@ -63,6 +64,7 @@ struct gb__net {
 	unsigned tasks, tasks_max;  /* how many, and how many at most */
 	struct gb__parked *parked;  /* a ring of connections that wait for a task to come back */
 	size_t parked_first, parked_count, parked_size;
+	struct gb__burst burst;
 	/** A connection is gone; `connections` has been lowered. May be NULL. */
 	void (*on_gone)(struct gb__net *net, void *arg);
 	void *arg;

@@ -6,33 +6,55 @@
 
 static void tasks_back(struct gb__post *post, bool alive);
 
-/* The next parked connection that still is, in the order in which they came. */
+static struct gb__parked *parked_at(const struct gb__net *net, size_t i)
+{
+	return &net->parked[(net->parked_first + i) % net->parked_size];
+}
+
+/* The connection, if it is still there and waits. */
+static struct gb_conn *parked_find(const struct gb__net *net, struct gb__parked parked)
+{
+	struct gb_conn *conn =
+		(struct gb_conn *)gb__engine_find(net->engine, parked.slot, parked.generation);
+
+	return conn && (conn->flags & GB__CONN_PARKED) ? conn : NULL;
+}
+
+/*
+ * Let those in who have waited longest. They go at once: if they only became free to, one that is busy with
+ * a long backlog would be there before them. Whoever has no use for the place leaves it to the next.
+ */
 static void unpark(struct gb__net *net)
 {
 	while (net->parked_count > 0 && net->tasks < net->tasks_max) {
-		struct gb__parked next = net->parked[net->parked_first];
-		struct gb__endpoint *endpoint = gb__engine_find(net->engine, next.slot, next.generation);
-		struct gb_conn *conn = (struct gb_conn *)endpoint;
+		struct gb_conn *conn = parked_find(net, *parked_at(net, 0));
 
 		net->parked_first = (net->parked_first + 1) % net->parked_size;
 		net->parked_count--;
-		if (!conn || !(conn->flags & GB__CONN_PARKED))
+		if (!conn)
 			continue;
 		conn->flags &= (uint16_t)~GB__CONN_PARKED;
-		gb__conn_queue(conn);
-		return; /* one place, one connection */
+		gb__conn_go_on(conn);
 	}
 }
 
 static int parked_grow(struct gb__net *net)
 {
-	size_t size = net->parked_size ? net->parked_size * 2 : 64;
-	struct gb__parked *parked = gb__alloc(size * sizeof(*parked));
+	size_t size = net->parked_size ? net->parked_size * 2 : 64, waiting = 0;
+	struct gb__parked *parked;
 
+	/* Those who are gone make room first: clients that come and go must not cost memory. */
+	for (size_t i = 0; i < net->parked_count; i++)
+		if (parked_find(net, *parked_at(net, i)))
+			*parked_at(net, waiting++) = *parked_at(net, i);
+	net->parked_count = waiting;
+	if (waiting < net->parked_size / 2)
+		return 0;
+	parked = gb__alloc(size * sizeof(*parked));
 	if (!parked)
 		return -ENOMEM;
-	for (size_t i = 0; i < net->parked_count; i++)
-		parked[i] = net->parked[(net->parked_first + i) % net->parked_size];
+	for (size_t i = 0; i < waiting; i++)
+		parked[i] = *parked_at(net, i);
 	gb__free(net->parked);
 	net->parked = parked;
 	net->parked_first = 0;
@@ -48,7 +70,7 @@ void gb__task_park(struct gb_conn *conn)
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return;
 	}
-	net->parked[(net->parked_first + net->parked_count++) % net->parked_size] =
+	*parked_at(net, net->parked_count++) =
 		(struct gb__parked){ conn->stream.endpoint.slot, conn->stream.endpoint.generation };
 	conn->flags |= GB__CONN_PARKED;
 }
@@ -155,6 +177,7 @@ static void tasks_back(struct gb__post *post, bool alive)
 	gb__pool_return(&net->engine->pool, &task->chunks);
 	gb__chunk_destroy(&net->engine->pool, task->message);
 	conn->active_ms = gb__net_now(net);
+	gb__conn_deadline_within(conn, net->limits->idle_timeout_ms);
 	conn->flags &= (uint16_t)~GB__CONN_TASKED;
 	carry_out(task, conn);
 	gb__slabs_give(&net->slabs, task, sizeof(*task));

@@ -1,0 +1,158 @@
+#include "model/server_test_driver.h"
+
+#include "model/server.h"
+
+#include <gearbox/model.h>
+#include <gearbox/worker.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void on_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	if (message.data[0] == '!')
+		gb_server_stop(gb_worker_server(gb_conn_worker(conn)));
+	else if (message.data[0] == '?')
+		gb_conn_abort(conn);
+	else
+		gb_conn_send(conn, message.data, message.size);
+}
+
+const struct gb_service driver_echo = { GB_SERVICE_INIT, .name = "driver-echo", .on_message = on_message };
+
+struct gb_server *driver_server_with(
+	const char *model, const char *key, const char *value, const struct gb_service *service, void *user)
+{
+	struct gb_options *options;
+	struct gb_server *server;
+	struct gb_error error = { 0 };
+	int result;
+
+	CHECK_INT(gb_options_create(&options), 0);
+	if (gb_options_set(options, "model", model, &error) < 0 ||
+		(key && gb_options_set(options, key, value, &error) < 0))
+		test_fail(__FILE__, __LINE__, "%s", error.text);
+	result = gb_server_create(options, &server, &error);
+	gb_options_destroy(options);
+	if (result < 0 && strstr(model, "io_uring") && error.text[0])
+		return NULL;
+	if (result == 0)
+		result = gb_server_listen(server, "127.0.0.1:0", service, user, &error);
+	if (result < 0)
+		test_fail(__FILE__, __LINE__, "%s: %s", model, error.text);
+	return server;
+}
+
+struct gb_server *driver_server(const char *model, const struct gb_service *service, void *user)
+{
+	return driver_server_with(model, NULL, NULL, service, user);
+}
+
+void driver_each_preset(void (*run)(const char *model))
+{
+	const struct gb_preset *preset = NULL;
+
+	while ((preset = gb_preset_next(preset)) != NULL) {
+		char model[256];
+		struct gb_server *server;
+
+		/* The axes rather than the name, so that what follows may look at them. */
+		snprintf(model, sizeof(model), "%s", preset->axes);
+		if (strstr(model, "workers=N"))
+			memcpy(strstr(model, "workers=N"), "workers=2", strlen("workers=2"));
+		server = driver_server(model, &driver_echo, NULL);
+		if (!server)
+			continue;
+		gb_server_destroy(server);
+		run(model);
+	}
+}
+
+static void tell_ready(struct gb_server *server, void *arg)
+{
+	const int *fd = arg;
+
+	CHECK(write(*fd, "r", 1) == 1);
+}
+
+pid_t driver_host(struct gb_server *server)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	CHECK(pipe(ready) == 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		struct gb_error error = { 0 };
+		int result;
+
+		close(ready[0]);
+		gb_server_on_ready(server, tell_ready, &ready[1]);
+		result = gb_server_run(server, &error);
+		if (result < 0)
+			fprintf(stderr, "%s: %s\n", gb_server_model(server), error.text);
+		gb_server_destroy(server);
+		exit(result < 0);
+	}
+	close(ready[1]);
+	CHECK(read(ready[0], &byte, 1) == 1);
+	close(ready[0]);
+	gb__server_unlisten(server);
+	return pid;
+}
+
+int driver_await(struct gb_server *server, pid_t pid)
+{
+	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid);
+	gb_server_destroy(server);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int driver_client(const struct gb_server *server)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0);
+	address.sin_port = htons((uint16_t)atoi(strrchr(gb_server_address(server, 0), ':') + 1));
+	CHECK(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+void driver_send(int client, const char *text)
+{
+	CHECK(send(client, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
+}
+
+long driver_receive(int client, char *text, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size) {
+		ssize_t got = recv(client, text + used, size - used, 0);
+
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		used += (size_t)got;
+	}
+	return (long)used;
+}
+
+uint64_t driver_closed(const struct gb_stats *stats)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < GB_CLOSE_REASON_COUNT; i++)
+		sum += stats->closed[i];
+	return sum;
+}

@@ -1,0 +1,37 @@
+/** For tests of the server: an echo service, servers made and run in this process or in a child, clients. */
+#ifndef MODEL_SERVER_TEST_DRIVER_H
+#define MODEL_SERVER_TEST_DRIVER_H
+
+#include "harness.h"
+
+#include <gearbox/server.h>
+
+#include <sys/types.h>
+
+/** Sends every byte back; one "!" stops the server, "?" aborts the connection. */
+extern const struct gb_service driver_echo;
+
+/** A server of `model` that listens on a free port; NULL where this machine has no io_uring for it. */
+struct gb_server *driver_server(const char *model, const struct gb_service *service, void *user);
+/** The same with a further option. */
+struct gb_server *driver_server_with(
+	const char *model, const char *key, const char *value, const struct gb_service *service, void *user);
+/** Calls `run` for every preset that this machine allows, with two workers where there are many. */
+void driver_each_preset(void (*run)(const char *model));
+
+/** Run it in a child; returns its pid once it serves. The listening sockets here are closed. */
+pid_t driver_host(struct gb_server *server);
+/** Wait for it to end and free the server here. Returns the exit code of the child: 0 when the run returned 0. */
+int driver_await(struct gb_server *server, pid_t pid);
+
+/** A connected client. */
+int driver_client(const struct gb_server *server);
+/** Send a text. */
+void driver_send(int client, const char *text);
+/** Receive until so many bytes are there or the end. Returns how many: fewer at the end, -1 after a reset. */
+long driver_receive(int client, char *text, size_t size);
+
+/** Connections that have been closed, for whatever reason. */
+uint64_t driver_closed(const struct gb_stats *stats);
+
+#endif

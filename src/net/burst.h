@@ -1,0 +1,63 @@
+/**
+ * What a handler sends while the bytes it was given are still at hand: nothing needs to be queued.
+ *
+ * While one connection's input is delivered, and nothing of its output waits, its sends collect here and
+ * leave with one system call when the handler is done. Bytes that lie in the engine's buffer are not even
+ * copied (an echo, a forward). What the kernel does not take is queued then. Engines that send from queued
+ * memory only (proactor) do not use it.
+ */
+#ifndef NET_BURST_H
+#define NET_BURST_H
+
+#include "base/assert.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#define GB__BURST_SIZE (16u << 10)
+
+struct gb_conn;
+
+struct gb__burst {
+	struct gb_conn *conn;       /* whose sends collect here; NULL: nobody's */
+	const unsigned char *data;  /* what was sent so far: in the engine's buffer, or in `copied` */
+	size_t size;                /* of it */
+	const unsigned char *input; /* what is being delivered */
+	size_t input_size;
+	size_t size_max;            /* at most so much collects */
+	unsigned char copied[GB__BURST_SIZE];
+};
+
+/** Add to it. Returns false when it does not fit: whoever collects must spill it then. */
+static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size_t size)
+{
+	const unsigned char *bytes = data;
+
+	if (gb__unlikely(size > burst->size_max - burst->size))
+		return false;
+	if (burst->size == 0) {
+		if (gb__likely((size_t)(bytes - burst->input) < burst->input_size)) {
+			burst->data = bytes;
+			burst->size = size;
+			return true;
+		}
+		burst->data = burst->copied;
+	} else if (burst->data != burst->copied) {
+		if (burst->data + burst->size == bytes && (size_t)(bytes - burst->input) < burst->input_size) {
+			burst->size += size; /* the next message's echo follows on the last one's */
+			return true;
+		}
+		if (burst->size > GB__BURST_SIZE)
+			return false;
+		memcpy(burst->copied, burst->data, burst->size);
+		burst->data = burst->copied;
+	}
+	if (gb__unlikely(size > GB__BURST_SIZE - burst->size))
+		return false;
+	memcpy(burst->copied + burst->size, bytes, size);
+	burst->size += size;
+	return true;
+}
+
+#endif
