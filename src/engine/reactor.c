@@ -371,6 +371,7 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 	struct gb__endpoint *endpoint = &stream->endpoint;
 	const struct gb__engine *engine = &reactor->engine;
 	uint32_t slot = endpoint->slot, generation = endpoint->generation;
+	unsigned wanted = ready_wanted(endpoint);
 
 	/* A callback may detach the endpoint and free it: what is still there is found by its name. */
 	if (gb__unlikely(endpoint->bits & CONNECTING)) {
@@ -382,8 +383,12 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 			(ready & (GB__READY_IN | broken)))
 			input_ready(reactor, stream);
 	}
-	/* What was reported and is not wanted any more leaves the set; a failure shows at the next event. */
-	if (gb__engine_find(engine, slot, generation) && endpoint->armed != ready_wanted(endpoint))
+	if (!gb__engine_find(engine, slot, generation))
+		return;
+	/* Room for output is reported as long as it is asked for; input only once it has come unwanted, since
+	 * most pauses are over before. A failure to change it shows at the next event. */
+	if ((endpoint->armed & ~ready_wanted(endpoint) & GB__READY_OUT) ||
+		((ready & (GB__READY_IN | broken)) && !(wanted & GB__READY_IN)))
 		arm(reactor, endpoint);
 }
 

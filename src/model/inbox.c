@@ -48,6 +48,7 @@ void gb__inbox_finish(struct gb__inbox *inbox)
 
 int gb__inbox_put(struct gb__inbox *inbox, struct gb__loop *loop, struct gb__handed handed)
 {
+	bool announce;
 	int result = 0;
 
 	pthread_mutex_lock(&inbox->lock);
@@ -62,13 +63,21 @@ int gb__inbox_put(struct gb__inbox *inbox, struct gb__loop *loop, struct gb__han
 			result = -ENOMEM;
 		}
 	}
-	if (result == 0 && !inbox->announced) {
-		result = gb__loop_post(loop, &inbox->post);
-		inbox->announced = result == 0;
-	}
 	if (result == 0)
 		inbox->items[inbox->count++] = handed;
+	announce = result == 0 && !inbox->announced;
+	if (announce)
+		inbox->announced = true;
 	pthread_mutex_unlock(&inbox->lock);
+	/* Outside the lock: the worker wakes up at once and wants it. Nobody else puts anything meanwhile, so
+	 * what is refused is the last one. */
+	if (announce && gb__loop_post(loop, &inbox->post) < 0) {
+		pthread_mutex_lock(&inbox->lock);
+		inbox->announced = false;
+		inbox->count--;
+		pthread_mutex_unlock(&inbox->lock);
+		result = -ESHUTDOWN;
+	}
 	return result;
 }
 

@@ -24,7 +24,7 @@ struct gb__inbox {
 int gb__inbox_init(struct gb__inbox *inbox, void (*take)(struct gb__inbox *inbox, struct gb__handed handed));
 /** Descriptors left in it are closed. */
 void gb__inbox_finish(struct gb__inbox *inbox);
-/** Hand one over. Thread: any. Returns 0, or -ENOMEM, -ESHUTDOWN (it stays the caller's). */
+/** Hand one over. Thread: the acceptor's. Returns 0, or -ENOMEM, -ESHUTDOWN (it stays the caller's). */
 int gb__inbox_put(struct gb__inbox *inbox, struct gb__loop *loop, struct gb__handed handed);
 /** Thread: any. */
 bool gb__inbox_empty(struct gb__inbox *inbox);
