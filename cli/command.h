@@ -19,6 +19,7 @@ int command_doctor(int argc, char **argv);
 int command_load(int argc, char **argv);
 int command_models(int argc, char **argv);
 int command_serve(int argc, char **argv);
+int command_verify(int argc, char **argv);
 
 /** Print "gearbox: " and the text as one line on standard error; returns `exit_code`, so that a command can end with it. */
 int command_fail(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));

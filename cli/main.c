@@ -17,6 +17,9 @@ static const struct command commands[] = {
 		command_models },
 	{ "doctor", "[--connections N] [--costs] [--json]",
 		"what this machine allows, what to change, and what operations cost on it", command_doctor },
+	{ "verify", "SERVICE|all [FLAG ...]",
+		"hold the same conversations under every combination of the axes: all must agree",
+		command_verify },
 	{ "help", "[COMMAND]", "print help, on a command or on all of them", command_help },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))

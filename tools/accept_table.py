@@ -230,6 +230,8 @@ def axes_of(gearbox, spec):
 
 # Telling
 
+NONE = "–"
+
 
 def number(value):
     return f"{value:.1f}" if abs(value) >= 0.05 else "0"
@@ -244,10 +246,17 @@ def spread_text(counts):
     return " ".join(found)
 
 
+def pair_text(acceptor_and_workers, row):
+    """A main thread that only supervises is no acceptor: what it wakes for is starting and ending."""
+    acceptor, workers = map(number, acceptor_and_workers)
+    return [acceptor if row["acceptor"] else NONE, workers]
+
+
 def cells(row, which):
     result = row[which]
-    return [row["way"], *(map(number, result["woken"])), *(map(number, result["returned"] or ())),
-            spread_text(result["spread"]), f"{result['imbalance']:.2f}" if result["imbalance"] else "–"]
+    counts = [result["woken"]] + ([result["returned"]] if result["returned"] else [])
+    return [row["way"], *(text for pair in counts for text in pair_text(pair, row)),
+            spread_text(result["spread"]), f"{result['imbalance']:.2f}" if result["imbalance"] else NONE]
 
 
 def tables(rows, options):
@@ -292,6 +301,7 @@ def main():
         print(f"accept_table: {way}", file=sys.stderr, flush=True)
         try:
             rows.append({"way": way, "model": spec,
+                         "acceptor": axes_of(options.gearbox, spec)["accept"] == "acceptor",
                          "apart": measure(options.gearbox, spec, options, options.gap_ms / 1000),
                          "at_once": measure(options.gearbox, spec, options, 0)})
         except Absent as reason:

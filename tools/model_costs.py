@@ -2,13 +2,15 @@
 """model_costs.py GEARBOX: what each preset costs on this machine, for the pages in docs/models.
 
 Takes messages, latencies and memory from run_presets.py, the costs of what a model is made of from
-`gearbox doctor --costs`, and measures itself what a connection of one message takes. Prints a table; `--write`
-puts it between the markers of docs/models/README.md, and each preset's share into its page.
+`gearbox doctor --costs`, and measures itself what a connection of one message takes; each several times, of which
+the median counts. Prints a table; `--write` puts it between the markers of docs/models/README.md, and each preset's
+share into its page.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -48,8 +50,8 @@ def doctor_costs(gearbox):
     return {row["key"]: row["cpu_ns"]["median"] for row in json.loads(done.stdout)["costs"] if not row["missing"]}
 
 
-def per_message(options):
-    """The rows of run_presets.py by preset."""
+def run_all(options):
+    """One run of run_presets.py: its rows by preset."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "run.json")
         tool = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_presets.py")
@@ -57,6 +59,23 @@ def per_message(options):
                        stdout=subprocess.DEVNULL, check=True)
         with open(path, encoding="utf-8") as file:
             return json.load(file)["presets"]
+
+
+def medians(rows):
+    """One row of several of a preset."""
+    def median(*keys):
+        values = []
+        for row in rows:
+            for key in keys:
+                row = row[key]
+            values.append(row)
+        return statistics.median(values)
+
+    return {"cpu_us_per_message": median("cpu_us_per_message"),
+            "cpu_us_per_connection": median("cpu_us_per_connection"),
+            "latency_ns": {key: median("latency_ns", key) for key in ("p50", "p99")},
+            "memory_bytes_per_connection": median("memory_bytes_per_connection"),
+            "memory_connections": rows[0]["memory_connections"]}
 
 
 def per_connection_us(options, name):
@@ -111,9 +130,12 @@ def read_options():
     parser = argparse.ArgumentParser(description="What each preset costs on this machine.")
     parser.add_argument("gearbox", help="the command")
     parser.add_argument("--seconds", type=float, default=1, help="of load in each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", metavar="FILE", help="write the results there as well")
     parser.add_argument("--write", action="store_true", help="put the numbers into docs/models")
     options = parser.parse_args()
+    if options.seconds <= 0 or options.rounds < 1:
+        parser.error("--seconds and --rounds must be positive")
     options.gearbox = os.path.abspath(options.gearbox)
     return options
 
@@ -123,11 +145,14 @@ def main():
     machine = pages.machine()
     presets = run_presets.read_presets(options.gearbox, [])
     costs = doctor_costs(options.gearbox)
-    rows = per_message(options)
-    presets = [preset for preset in presets if preset["name"] in rows]  # without io_uring some are missing
-    for preset in presets:
-        print(f"model_costs: connections of {preset['name']}", file=sys.stderr, flush=True)
-        rows[preset["name"]]["cpu_us_per_connection"] = per_connection_us(options, preset["name"])
+    rounds = []
+    for number in range(options.rounds):
+        print(f"model_costs: round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        rounds.append(run_all(options))
+        for name, row in rounds[-1].items():
+            row["cpu_us_per_connection"] = per_connection_us(options, name)
+    presets = [preset for preset in presets if preset["name"] in rounds[0]]  # without io_uring some are missing
+    rows = {preset["name"]: medians([one[preset["name"]] for one in rounds]) for preset in presets}
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"machine": machine, "presets": rows, "parts": costs}, file, indent=1)

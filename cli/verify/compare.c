@@ -6,8 +6,10 @@
 
 static const char *ending_name(enum verify_ending ending)
 {
-	static const char *const names[] = { [VERIFY_UNENDED] = "no end", [VERIFY_BY_FIN] = "a FIN",
-		[VERIFY_BY_RESET] = "a reset", [VERIFY_BY_CLIENT] = "the client's leaving" };
+	static const char *const names[] = { [VERIFY_UNENDED] = "no end",
+		[VERIFY_BY_FIN] = "a FIN",
+		[VERIFY_BY_RESET] = "a reset",
+		[VERIFY_BY_CLIENT] = "the client's leaving" };
 
 	return names[ending];
 }
@@ -46,8 +48,8 @@ static bool bytes_differ(
 	return true;
 }
 
-bool verify_compare(const struct verify_talk *talk, const struct verify_transcript *transcript, char *text,
-	size_t size)
+bool verify_compare(
+	const struct verify_talk *talk, const struct verify_transcript *transcript, char *text, size_t size)
 {
 	unsigned endings = verify_talk_endings(talk);
 	char wanted[128], got[128];
@@ -65,7 +67,7 @@ bool verify_compare(const struct verify_talk *talk, const struct verify_transcri
 	} else if (!(endings & 1u << transcript->ending)) {
 		snprintf(text, size, "ends with %s, expected %s (close reason %s)",
 			ending_name(transcript->ending),
-			ending_name(endings & 1u << VERIFY_BY_FIN       ? VERIFY_BY_FIN
+			ending_name(endings & 1u << VERIFY_BY_FIN         ? VERIFY_BY_FIN
 					: endings & 1u << VERIFY_BY_RESET ? VERIFY_BY_RESET
 									  : VERIFY_BY_CLIENT),
 			got);

@@ -5,8 +5,8 @@
 #include "verify/driver.h"
 
 /** Returns whether they differ; then the first difference is in `text`. A talk that was not played does not. */
-bool verify_compare(const struct verify_talk *talk, const struct verify_transcript *transcript, char *text,
-	size_t size);
+bool verify_compare(
+	const struct verify_talk *talk, const struct verify_transcript *transcript, char *text, size_t size);
 
 /** The same for what a server counted of itself and what was noted. */
 bool verify_compare_stats(

@@ -31,6 +31,8 @@ const struct verify_conversation verify_conversations[] = {
 		verify_write_spoken_on },
 	{ "spoken-interrupted", "clients that close or reset while the server speaks", VERIFY_PATIENT,
 		verify_speaks, verify_write_spoken_interrupted },
+	{ "queued", "40 clients that wait for their turn, where a model serves fewer", VERIFY_PATIENT, NULL,
+		verify_write_queued },
 	{ "drained", "the server is stopped: in the backlog, with answers on the way, and idle", VERIFY_LAST,
 		NULL, verify_write_drained },
 	{ "idle", "nothing moves for the idle timeout", VERIFY_IMPATIENT, verify_answers, verify_write_idle },

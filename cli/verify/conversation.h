@@ -6,8 +6,8 @@
 
 /** Talks need servers with other timeouts, or the end of the server. */
 enum verify_stage {
-	VERIFY_PATIENT,   /* no timeout can expire */
-	VERIFY_LAST,      /* the same server, which is stopped when all have met; only what can be open at once */
+	VERIFY_PATIENT, /* no timeout can expire */
+	VERIFY_LAST, /* the same server, which is stopped when all have met; only what can be open at once */
 	VERIFY_IMPATIENT, /* timeouts of a fraction of a second */
 	VERIFY_STAGES
 };
@@ -56,6 +56,7 @@ void verify_write_slow(struct verify_plan *plan);
 void verify_write_large(struct verify_plan *plan);
 void verify_write_stalled(struct verify_plan *plan);
 void verify_write_many(struct verify_plan *plan);
+void verify_write_queued(struct verify_plan *plan);
 void verify_write_faulty(struct verify_plan *plan);
 void verify_write_once(struct verify_plan *plan);
 void verify_write_interrupted(struct verify_plan *plan);

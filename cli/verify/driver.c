@@ -19,23 +19,25 @@
 #include <unistd.h>
 
 #define READ_SIZE 65536u
-#define SEGMENT 1400 /* loopback's own would be larger than the buffers */
+#define SEGMENT 1400             /* loopback's own would be larger than the buffers */
 #define FIRST_CLIENT 0x7f010001u /* 127.1.0.1 */
-#define EXCESS 65536u /* bytes beyond those wanted, after which nobody reads on */
+#define READS_MAX 4u             /* in a row: a step may be due meanwhile */
+#define EXCESS 65536u            /* bytes beyond those wanted, after which nobody reads on */
 
 struct player {
 	const struct verify_talk *talk; /* NULL: not begun */
 	struct verify_transcript *transcript;
 	int fd; /* -1 when closed */
 	size_t step, sent;
-	uint64_t moved_ms;   /* the last progress */
-	uint64_t step_ms;    /* since the step is tried */
+	uint64_t moved_ms; /* the last progress */
+	uint64_t step_ms;  /* since the step is tried */
 	unsigned hold_ms;
 	bool connecting; /* not established */
 	bool holding;    /* reads nothing */
 	bool full;       /* the kernel takes no more for now */
 	bool fin;        /* the server's has come */
 	bool met;        /* may go on from the meeting */
+	bool nameless;   /* its server could not tell its address */
 	bool over;
 };
 
@@ -113,8 +115,8 @@ static bool send_up_to(struct playing *playing, struct player *player, size_t en
 	const struct verify_talk *talk = player->talk;
 
 	while (player->sent < end && !player->full) {
-		ssize_t sent = send(player->fd, talk->sent.data + player->sent, end - player->sent,
-			MSG_NOSIGNAL);
+		ssize_t sent =
+			send(player->fd, talk->sent.data + player->sent, end - player->sent, MSG_NOSIGNAL);
 
 		if (sent < 0) {
 			if (errno == EINTR)
@@ -208,7 +210,7 @@ static void listen_to(struct playing *playing, struct player *player)
 {
 	struct verify_bytes *got = &player->transcript->got;
 
-	while (player->fd >= 0 && !player->fin) {
+	for (unsigned i = 0; i < READS_MAX && player->fd >= 0 && !player->fin; i++) {
 		ssize_t size = recv(player->fd, playing->buffer, sizeof(playing->buffer), 0);
 
 		if (size < 0) {
@@ -324,24 +326,34 @@ static int patience(const struct playing *playing, const struct player *player)
 	return until_ms > playing->now_ms ? (int)(until_ms - playing->now_ms) : 0;
 }
 
-/* Whose address it is; who reset before the server accepted has none, and takes what is left over. */
-static struct player *player_of(struct playing *playing, uint32_t peer)
+/*
+ * Whose address it is. Who reset before the server accepted has none: such notes go to those who may have
+ * sent them, whose talks all end alike.
+ */
+static struct player *player_of(struct playing *playing, const struct verify_note *note)
 {
-	uint32_t at = peer - FIRST_CLIENT - playing->drive->first;
+	uint32_t at = note->peer - FIRST_CLIENT - playing->drive->first;
+	bool opened = note->kind == VERIFY_NOTE_OPENED;
 
-	if (peer != 0)
+	if (note->peer != 0)
 		return at < playing->begun ? &playing->players[at] : NULL;
 	for (size_t i = 0; i < playing->begun; i++) {
 		struct player *player = &playing->players[i];
+		const struct verify_transcript *transcript = player->transcript;
 
-		if (!player->over && player->fd < 0 && player->transcript->closed == 0 &&
-			player->step > 0 && player->talk->steps[player->step - 1].kind == VERIFY_RESET)
+		if (player->fd >= 0 || player->step == 0 ||
+			player->talk->steps[player->step - 1].kind != VERIFY_RESET)
+			continue;
+		if (opened ? transcript->opened == 0 : player->nameless && transcript->closed == 0) {
+			player->nameless = true;
 			return player;
+		}
 	}
 	return NULL;
 }
 
-static void take_note(struct verify_drive *drive, struct verify_transcript *transcript, const struct verify_note *note)
+static void take_note(
+	struct verify_drive *drive, struct verify_transcript *transcript, const struct verify_note *note)
 {
 	if (note->kind == VERIFY_NOTE_OPENED)
 		drive->noted.accepted++;
@@ -349,6 +361,7 @@ static void take_note(struct verify_drive *drive, struct verify_transcript *tran
 		drive->noted.closed[note->reason]++;
 	if (!transcript) {
 		drive->strays++;
+		drive->stray = note->peer;
 		return;
 	}
 	switch (note->kind) {
@@ -379,22 +392,11 @@ static void read_notes(struct playing *playing)
 	struct verify_note note;
 
 	while (next_note(playing->drive, &note)) {
-		struct player *player = player_of(playing, note.peer);
+		struct player *player = player_of(playing, &note);
 
 		take_note(playing->drive, player ? player->transcript : NULL, &note);
 		if (player)
 			player->moved_ms = playing->now_ms;
-	}
-}
-
-void verify_drive_read_notes(struct verify_drive *drive)
-{
-	struct verify_note note;
-
-	while (next_note(drive, &note)) {
-		uint32_t at = note.peer - FIRST_CLIENT - drive->first;
-
-		take_note(drive, note.peer && at < drive->count ? &drive->transcripts[at] : NULL, &note);
 	}
 }
 
@@ -417,9 +419,15 @@ static void gone(struct playing *playing)
 static void check_patience(struct playing *playing, struct player *player)
 {
 	struct verify_drive *drive = playing->drive;
-	static const char *const waits[] = { [VERIFY_SEND] = "to send", [VERIFY_FILL] = "to send",
-		[VERIFY_AWAIT] = "for answers", [VERIFY_PAUSE] = "", [VERIFY_HOLD] = "",
-		[VERIFY_MEET] = "for the others", [VERIFY_FIN] = "", [VERIFY_LEAVE] = "", [VERIFY_RESET] = "",
+	static const char *const waits[] = { [VERIFY_SEND] = "to send",
+		[VERIFY_FILL] = "to send",
+		[VERIFY_AWAIT] = "for answers",
+		[VERIFY_PAUSE] = "",
+		[VERIFY_HOLD] = "",
+		[VERIFY_MEET] = "for the others",
+		[VERIFY_FIN] = "",
+		[VERIFY_LEAVE] = "",
+		[VERIFY_RESET] = "",
 		[VERIFY_LINGER] = "for the server to close" };
 	const char *what = "for the server's end";
 
@@ -441,7 +449,10 @@ static void check_patience(struct playing *playing, struct player *player)
 
 static void begin_all(struct playing *playing)
 {
-	while (playing->begun < playing->limit && playing->active < playing->drive->capacity) {
+	const struct verify_drive *drive = playing->drive;
+
+	while (playing->begun < playing->limit &&
+		(playing->active < drive->capacity || drive->talks[playing->begun]->queues)) {
 		begin(playing, playing->begun++);
 		playing->active++;
 	}

@@ -8,7 +8,7 @@
 struct verify_transcript {
 	struct verify_bytes got;
 	enum verify_ending ending;
-	uint32_t reasons; /* that the server gave: bits by enum gb_close_reason */
+	uint32_t reasons;                    /* that the server gave: bits by enum gb_close_reason */
 	unsigned opened, closed, overlapped; /* notes */
 	bool played;
 	char trouble[128]; /* why it could not be played to its end; else "" */
@@ -20,20 +20,20 @@ struct verify_drive {
 	struct verify_talk *const *talks;
 	size_t count;
 	size_t capacity; /* connections that the server serves at the same time */
-	uint32_t first;  /* number of the first talk among all of this server: clients' addresses follow from it */
-	bool stop;       /* stop the server when the talks meet, and play only as many as it has capacity for */
+	uint32_t
+		first; /* number of the first talk among all of this server: clients' addresses follow from it */
+	bool stop;     /* stop the server when the talks meet, and play only as many as it has capacity for */
 	unsigned patience_ms; /* without any progress of a talk */
 
 	struct verify_transcript *transcripts; /* by talk */
-	struct gb_stats noted; /* closed, by reason, and accepted, as notes tell */
-	unsigned strays;       /* notes about nobody */
-	bool hung;             /* a talk did not get on: the rest was not played */
+	struct gb_stats noted;                 /* closed, by reason, and accepted, as notes tell */
+	unsigned strays;                       /* notes about nobody, */
+	uint32_t stray;                        /* and whom the last of them names */
+	bool hung;                             /* a talk did not get on: the rest was not played */
 };
 
 /** Play them all. Call verify_drive_finish after it. */
 void verify_drive_run(struct verify_drive *drive);
-/** Notes that came when everything was over. */
-void verify_drive_read_notes(struct verify_drive *drive);
 void verify_drive_finish(struct verify_drive *drive);
 
 #endif

@@ -11,19 +11,19 @@
 #include <unistd.h>
 
 #define NAMES_MAX 64
+#define JOBS_PER_CPU 3u /* most of what a model takes is waiting */
 
 static const struct gb_setting flags[] = {
 	{ "full", GB_SETTING_SWITCH, offsetof(struct verify_options, full),
-		.summary = "every legal choice of wake, place, accept-batch, stack and compute-workers with every "
-			   "combination, instead of any two of their values once" },
-	{ "only", GB_SETTING_TEXT, 0, .argument = "SPEC",
-		.summary = "this model instead of all combinations; may be repeated" },
+		.summary =
+			"every legal choice of wake, place, accept-batch, stack and compute-workers with every "
+			"combination, instead of any two of their values once" },
 	{ "conversation", GB_SETTING_TEXT, offsetof(struct verify_options, conversation), .argument = "NAME",
 		.summary = "this conversation instead of all" },
 	{ "list", GB_SETTING_SWITCH, offsetof(struct verify_options, list),
 		.summary = "list the conversations instead of holding them" },
 	{ "jobs", GB_SETTING_COUNT, offsetof(struct verify_options, jobs), .max = 256, .argument = "N",
-		.summary = "models at the same time (default: two for each CPU)" },
+		.summary = "models at the same time (default: three for each CPU)" },
 	{ "patience", GB_SETTING_DURATION, offsetof(struct verify_options, patience_ms), .fallback = "15s",
 		.min = 1, .max = 3600000, .argument = "TIME",
 		.summary = "take a connection for stuck when nothing moves for so long" },
@@ -31,11 +31,17 @@ static const struct gb_setting flags[] = {
 		.summary = "stop at the first difference" },
 	{ "json", GB_SETTING_SWITCH, offsetof(struct verify_options, json),
 		.summary = "print the result as JSON" },
-	{ "quiet", GB_SETTING_SWITCH, offsetof(struct verify_options, quiet), .summary = "print no progress" },
+	{ "quiet", GB_SETTING_SWITCH, offsetof(struct verify_options, quiet),
+		.summary = "print no progress" },
 	{ "help", GB_SETTING_SWITCH, offsetof(struct verify_options, help), .summary = "print this help" },
 	{ NULL },
 };
-static const struct gb_args_table tables[] = { { "Flags:", flags }, { NULL, NULL } };
+static const struct gb_setting repeated[] = {
+	{ "only", GB_SETTING_TEXT, 0, .argument = "SPEC",
+		.summary = "this model instead of all combinations; may be repeated" },
+	{ NULL },
+};
+static const struct gb_args_table tables[] = { { "Flags:", repeated }, { NULL, flags }, { NULL, NULL } };
 
 void verify_options_help(void)
 {
@@ -54,8 +60,8 @@ static int refuse_name(const char *what, const char *name, const char *const *na
 	size_t used = 0;
 
 	if (nearest)
-		return gb_error_set(error, -GB_EUSAGE, "unknown %s \"%s\": did you mean \"%s\"?", what, name,
-			nearest);
+		return gb_error_set(
+			error, -GB_EUSAGE, "unknown %s \"%s\": did you mean \"%s\"?", what, name, nearest);
 	for (size_t i = 0; names[i] && used < sizeof(list); i++)
 		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", names[i]);
 	return gb_error_set(error, -GB_EUSAGE, "unknown %s \"%s\": known are %s", what, name, list);
@@ -66,8 +72,7 @@ static int set_service(struct verify_options *options, const char *name, struct 
 	const char *names[NAMES_MAX] = { "all" };
 
 	if (options->services)
-		return gb_error_set(
-			error, -GB_EUSAGE, "unexpected \"%s\": write one service, or all", name);
+		return gb_error_set(error, -GB_EUSAGE, "unexpected \"%s\": write one service, or all", name);
 	if (strcmp(name, "all") == 0) {
 		options->services = gb_services;
 		return 0;
@@ -100,7 +105,7 @@ static int check_conversation(const struct verify_options *options, struct gb_er
 static int set_flag(struct verify_options *options, const struct gb_setting *flag, const char *value,
 	struct gb_error *error)
 {
-	if (strcmp(flag->key, "only") != 0)
+	if (flag != repeated)
 		return gb_settings_set(flags, options, flag->key, value, error);
 	if (options->only_count == VERIFY_ONLY_MAX)
 		return gb_error_set(
@@ -124,22 +129,26 @@ static int parse(int argc, char **argv, struct verify_options *options, struct g
 	if (result < 0 || options->help)
 		return result;
 	if (!options->services)
-		return gb_error_set(error, -GB_EUSAGE,
-			"no service to verify: write its name, e.g. echo, or all");
+		return gb_error_set(
+			error, -GB_EUSAGE, "no service to verify: write its name, e.g. echo, or all");
 	return check_conversation(options, error);
 }
 
 int verify_options_parse(int argc, char **argv, struct verify_options *ret, struct gb_error *error)
 {
-	/* --only has no field: its row is never given to the functions that fill the struct. */
-	int result;
+	int result = gb_settings_init(flags, ret, sizeof(*ret));
 
-	memset(ret, 0, sizeof(*ret));
-	ret->patience_ms = 15000;
+	if (result < 0)
+		return gb_error_set(error, result, "%s", gb_strerror(result));
 	result = parse(argc, argv, ret, error);
+	if (ret->jobs == 0)
+		ret->jobs = JOBS_PER_CPU * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (result < 0)
 		verify_options_finish(ret);
-	if (ret->jobs == 0)
-		ret->jobs = 2 * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	return result;
+}
+
+void verify_options_finish(struct verify_options *options)
+{
+	gb_settings_finish(flags, options);
 }

@@ -12,8 +12,8 @@ struct verify_options {
 	const struct gb_service *one[2];          /* what `services` points at, unless that is all */
 	const char *only[VERIFY_ONLY_MAX];        /* specs, borrowed from argv */
 	size_t only_count;
-	char *conversation;                       /* NULL: all */
-	uint64_t jobs;                            /* models at the same time */
+	char *conversation; /* NULL: all */
+	uint64_t jobs;      /* models at the same time */
 	uint64_t patience_ms;
 	bool full, fail_fast, list, json, quiet, help;
 };

@@ -43,7 +43,8 @@ static bool daytime_speech(struct verify_talk *talk, size_t size)
 static bool time_speech(struct verify_talk *talk, size_t size)
 {
 	/* Seconds since 1900, of 1980 (the example of the RFC) and of 2036, where the number begins anew. */
-	static const char numbers[VERIFY_ADDRESSES][4] = { { '\x96', '\x79', '\x24', '\x80' }, { 0, 0, 0, 1 } };
+	static const char numbers[VERIFY_ADDRESSES][4] = { { '\x96', '\x79', '\x24', '\x80' },
+		{ 0, 0, 0, 1 } };
 
 	return say(talk, numbers[talk->address], sizeof(numbers[0]), size);
 }

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const char *const stamps[VERIFY_ADDRESSES] = { "[Thu Apr 20 12:00:00 2017] ", "[Fri Feb 13 23:31:30 2009] " };
+static const char *const stamps[VERIFY_ADDRESSES] = { "[Thu Apr 20 12:00:00 2017] ",
+	"[Fri Feb 13 23:31:30 2009] " };
 
 static void append_line(struct verify_talk *talk, size_t size)
 {

@@ -38,8 +38,8 @@ static void tell_end(struct runner *runner, enum verify_news_kind kind, const ch
 	runner->over = true;
 }
 
-static void __attribute__((format(printf, 4, 5))) differ(
-	struct runner *runner, const char *conversation, unsigned number, const char *format, ...)
+static void __attribute__((format(printf, 4, 5)))
+differ(struct runner *runner, const char *conversation, unsigned number, const char *format, ...)
 {
 	struct verify_news news = { .kind = VERIFY_DIFFERENCE, .number = number };
 	va_list arguments;
@@ -81,7 +81,10 @@ static void judge(struct runner *runner, const struct verify_drive *drive)
 		if (verify_compare(drive->talks[i], &drive->transcripts[i], text, sizeof(text)))
 			differ(runner, drive->talks[i]->conversation, drive->talks[i]->number, "%s", text);
 	if (drive->strays > 0)
-		differ(runner, "server", 0, "it told of %u connections that nobody had made", drive->strays);
+		differ(runner, "server", 0,
+			"%u notes about connections that nobody made, the last from %u.%u.%u.%u",
+			drive->strays, drive->stray >> 24, drive->stray >> 16 & 255, drive->stray >> 8 & 255,
+			drive->stray & 255);
 }
 
 static void add_noted(struct gb_stats *sum, const struct gb_stats *noted)
@@ -92,8 +95,8 @@ static void add_noted(struct gb_stats *sum, const struct gb_stats *noted)
 }
 
 /* What the server says of itself at its end; its log tells more only where something is wrong. */
-static void judge_end(struct runner *runner, struct verify_subject *subject, const struct gb_stats *noted,
-	bool hung)
+static void judge_end(
+	struct runner *runner, struct verify_subject *subject, const struct gb_stats *noted, bool hung)
 {
 	struct verify_outcome outcome;
 	char text[200], log[300];

@@ -5,14 +5,15 @@
 #include <gearbox/model.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SPEC_MAX 256
-#define KEYS 10    /* of a spec */
-#define AXES 5     /* of them that each combination has */
-#define VALUES 8   /* of a key, its absence included */
+#define KEYS 10  /* of a spec */
+#define AXES 5   /* of them that each combination has */
+#define VALUES 8 /* of a key, its absence included */
 
 /* Of the axes all values that occur are gathered; 0 is none of them. */
 struct domain {
@@ -38,9 +39,10 @@ struct choice {
 	unsigned char value[KEYS];
 };
 
-/* Which pairs of values some spec has already. */
+/* Pairs of values, the second of a key before the first's. */
 struct coverage {
-	unsigned char seen[KEYS][VALUES][KEYS][VALUES];
+	bool seen[KEYS][VALUES][KEYS][VALUES];        /* some spec has it */
+	unsigned chances[KEYS][VALUES][KEYS][VALUES]; /* combinations not yet done that could have it */
 };
 
 void verify_spec_value(const char *spec, const char *key, char *ret, size_t size)
@@ -110,89 +112,151 @@ static bool count_up(struct choice *choice)
 	return false;
 }
 
-static unsigned uncovered(const struct coverage *coverage, const struct choice *choice)
+/* What a choice is worth: each pair that is new the more, the fewer others could bring it. */
+static double worth(const struct coverage *coverage, const struct choice *choice)
 {
-	unsigned count = 0;
+	double sum = 0;
 
 	for (unsigned a = AXES; a < KEYS; a++)
 		for (unsigned b = 0; b < a; b++)
-			count += !coverage->seen[a][choice->value[a]][b][choice->value[b]];
-	return count;
+			if (!coverage->seen[a][choice->value[a]][b][choice->value[b]])
+				sum += 1.0 /
+					(1 + coverage->chances[a][choice->value[a]][b][choice->value[b]]);
+	return sum;
 }
 
 static void cover(struct coverage *coverage, const struct choice *choice)
 {
 	for (unsigned a = AXES; a < KEYS; a++)
 		for (unsigned b = 0; b < a; b++)
-			coverage->seen[a][choice->value[a]][b][choice->value[b]] = 1;
+			coverage->seen[a][choice->value[a]][b][choice->value[b]] = true;
+}
+
+/* Add or take away the chances that a combination has. */
+static void count_chances(
+	struct coverage *coverage, const struct gb_service *service, struct choice choice, int change)
+{
+	struct coverage *possible = verify_grow(NULL, 1, sizeof(*possible));
+
+	memset(possible, 0, sizeof(*possible));
+	do {
+		if (admitted(&choice, service))
+			cover(possible, &choice);
+	} while (count_up(&choice));
+	for (unsigned a = AXES; a < KEYS; a++)
+		for (unsigned b = 0; b < a; b++)
+			for (unsigned x = 0; x < VALUES; x++)
+				for (unsigned y = 0; y < VALUES; y++)
+					if (possible->seen[a][x][b][y])
+						coverage->chances[a][x][b][y] += (unsigned)change;
+	free(possible);
+}
+
+static void add_text(struct verify_specs *specs, const char *text, size_t combination)
+{
+	size_t size = strlen(text) + 1;
+
+	specs->list = verify_grow(specs->list, specs->count + 1, sizeof(*specs->list));
+	specs->list[specs->count++] =
+		(struct verify_spec){ memcpy(verify_grow(NULL, size, 1), text, size), combination };
 }
 
 void verify_specs_add(struct verify_specs *specs, const char *text)
 {
-	specs->texts = verify_grow(specs->texts, specs->count + 1, sizeof(*specs->texts));
-	specs->texts[specs->count++] = strcpy(verify_grow(NULL, strlen(text) + 1, 1), text);
+	add_text(specs, text, specs->combinations++);
 }
 
-static void add(struct verify_specs *specs, const struct choice *choice)
+static void add(struct verify_specs *specs, const struct choice *choice, size_t combination)
 {
 	char spec[SPEC_MAX];
 
 	write_spec(choice, spec, sizeof(spec));
-	verify_specs_add(specs, spec);
+	add_text(specs, spec, combination);
 }
 
-/* The further keys that bring most pairs that nobody had; among equals the first, which has fewest keys. */
-static void add_best(struct verify_specs *specs, const struct gb_service *service, struct choice choice,
-	struct coverage *coverage)
+/* The further keys that are worth most; among equals the first, which has fewest keys. 0: nothing new. */
+static double best_keys(
+	const struct coverage *coverage, const struct gb_service *service, struct choice *choice)
 {
-	struct choice best = choice;
-	unsigned most = 0;
+	struct choice best = *choice;
+	double most = 0;
 
 	do {
-		unsigned count = uncovered(coverage, &choice);
+		double sum = admitted(choice, service) ? worth(coverage, choice) : 0;
 
-		if (count > most && admitted(&choice, service)) {
-			most = count;
-			best = choice;
+		if (sum > most) {
+			most = sum;
+			best = *choice;
 		}
-	} while (count_up(&choice));
-	cover(coverage, &best);
-	add(specs, &best);
+	} while (count_up(choice));
+	*choice = best;
+	return most;
 }
 
-static void add_all(struct verify_specs *specs, const struct gb_service *service, struct choice choice)
+static void list_pairwise(
+	struct verify_specs *specs, const struct gb_service *service, const struct choice *combinations)
 {
-	do {
-		if (admitted(&choice, service))
-			add(specs, &choice);
-	} while (count_up(&choice));
+	struct coverage *coverage = verify_grow(NULL, 1, sizeof(*coverage));
+
+	memset(coverage, 0, sizeof(*coverage));
+	for (size_t i = 0; i < specs->combinations; i++)
+		count_chances(coverage, service, combinations[i], 1);
+	for (size_t i = 0; i < specs->combinations; i++) {
+		struct choice choice = combinations[i];
+
+		best_keys(coverage, service, &choice);
+		count_chances(coverage, service, combinations[i], -1);
+		cover(coverage, &choice);
+		add(specs, &choice, i);
+	}
+	for (size_t i = 0; i < specs->combinations; i++) {
+		struct choice choice = combinations[i];
+
+		while (best_keys(coverage, service, &choice) > 0) {
+			cover(coverage, &choice);
+			add(specs, &choice, i);
+			choice = combinations[i];
+		}
+	}
+	free(coverage);
+}
+
+static void list_full(
+	struct verify_specs *specs, const struct gb_service *service, const struct choice *combinations)
+{
+	for (size_t i = 0; i < specs->combinations; i++) {
+		struct choice choice = combinations[i];
+
+		do {
+			if (admitted(&choice, service))
+				add(specs, &choice, i);
+		} while (count_up(&choice));
+	}
 }
 
 void verify_specs_list(const struct gb_service *service, bool full, struct verify_specs *ret)
 {
-	struct coverage *coverage = verify_grow(NULL, 1, sizeof(*coverage));
+	struct choice *combinations = NULL;
 	char spec[SPEC_MAX];
 
-	memset(coverage, 0, sizeof(*coverage));
 	*ret = (struct verify_specs){ 0 };
 	for (size_t i = 0; gb_model_combination(i, spec, sizeof(spec)) != -ENOENT; i++) {
 		struct choice choice = read_spec(spec);
 
 		if (!admitted(&choice, service))
 			continue;
-		if (full)
-			add_all(ret, service, choice);
-		else
-			add_best(ret, service, choice, coverage);
+		combinations = verify_grow(combinations, ret->combinations + 1, sizeof(*combinations));
+		combinations[ret->combinations++] = choice;
 	}
-	free(coverage);
+	(full ? list_full : list_pairwise)(ret, service, combinations);
+	free(combinations);
 }
 
 void verify_specs_finish(struct verify_specs *specs)
 {
 	for (size_t i = 0; i < specs->count; i++)
-		free(specs->texts[i]);
-	free(specs->texts);
+		free(specs->list[i].text);
+	free(specs->list);
 }
 
 size_t verify_spec_capacity(const char *spec)

@@ -3,7 +3,8 @@
  * keys.
  *
  * Quick: each combination once, its further keys chosen so that any two values that can meet do meet in some
- * combination (pairwise). Full: each combination with every legal choice of further keys.
+ * model (pairwise); the few pairs that do not fit in so many models have one more. Full: each combination with
+ * every legal choice of further keys.
  */
 #ifndef CLI_VERIFY_SPECS_H
 #define CLI_VERIFY_SPECS_H
@@ -13,12 +14,19 @@
 /** `workers=N` stands for so many: more than one on any machine, and not a power of two. */
 #define VERIFY_WORKERS 3
 
+struct verify_spec {
+	char *text;
+	size_t combination; /* that it is a form of, from 0 */
+};
+
 struct verify_specs {
-	char **texts;
+	struct verify_spec *list;
 	size_t count;
+	size_t combinations;
 };
 
 void verify_specs_list(const struct gb_service *service, bool full, struct verify_specs *ret);
+/** One that somebody asked for: a combination of its own. */
 void verify_specs_add(struct verify_specs *specs, const char *text);
 void verify_specs_finish(struct verify_specs *specs);
 

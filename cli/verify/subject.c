@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LEFTOVER_MS 2000u /* until threads must have ended */
 #define PATIENCE_MS 20000 /* for what should take a moment */
 
 /* What the child tells: when it serves or cannot, then at its end. */
@@ -58,10 +59,10 @@ static const struct option patient[] = {
 	{ NULL, NULL },
 };
 static const struct option impatient[] = {
-	{ "idle-timeout", "400ms" },
-	{ "read-timeout", "120ms" },
-	{ "write-timeout", "120ms" },
-	{ "linger-timeout", "60ms" },
+	{ "idle-timeout", "300ms" },
+	{ "read-timeout", "100ms" },
+	{ "write-timeout", "100ms" },
+	{ "linger-timeout", "50ms" },
 	{ NULL, NULL },
 };
 
@@ -92,7 +93,8 @@ static int set_options(struct gb_options *options, const struct option *rows, st
 	return result;
 }
 
-static int make_server(const char *spec, enum verify_stage stage, struct gb_server **ret, struct gb_error *error)
+static int make_server(
+	const char *spec, enum verify_stage stage, struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_options *options;
 	int result = gb_options_create(&options);
@@ -111,7 +113,8 @@ static int make_server(const char *spec, enum verify_stage stage, struct gb_serv
 }
 
 /* The settings struct of an address, or NULL for a service without. */
-static int make_user(const struct gb_service *service, const char *setting, void **ret, struct gb_error *error)
+static int make_user(
+	const struct gb_service *service, const char *setting, void **ret, struct gb_error *error)
 {
 	char key[64];
 	void *user;
@@ -184,18 +187,31 @@ static unsigned entries(const char *path, unsigned own)
 	return count > 2 + own ? count - 2 - own : 0;
 }
 
+/* The kernel's own threads for a ring end a moment after it. */
+static unsigned threads_left(void)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	unsigned threads = entries("/proc/self/task", 0);
+
+	for (unsigned i = 0; i < LEFTOVER_MS && threads > 1; i++) {
+		nanosleep(&moment, NULL);
+		threads = entries("/proc/self/task", 0);
+	}
+	return threads - 1;
+}
+
 static void look_for_leftovers(unsigned descriptors, struct verify_outcome *outcome)
 {
-	unsigned now = entries("/proc/self/fd", 1), threads = entries("/proc/self/task", 0);
+	unsigned now = entries("/proc/self/fd", 1), threads = threads_left();
 	pid_t child = waitpid(-1, NULL, WNOHANG);
 
 	if (child >= 0)
 		snprintf(outcome->trouble, sizeof(outcome->trouble), "a child is left over");
 	else if (now != descriptors)
-		snprintf(outcome->trouble, sizeof(outcome->trouble), "%u descriptors are open, %u were before it",
-			now, descriptors);
-	else if (threads != 1)
-		snprintf(outcome->trouble, sizeof(outcome->trouble), "%u threads are left over", threads - 1);
+		snprintf(outcome->trouble, sizeof(outcome->trouble),
+			"%u descriptors are open, %u were before it", now, descriptors);
+	else if (threads > 0)
+		snprintf(outcome->trouble, sizeof(outcome->trouble), "threads left over: %u", threads);
 }
 
 static void child_main(const char *spec, const struct verify_protocol *protocol, enum verify_stage stage,
@@ -306,7 +322,8 @@ int verify_subject_start(struct verify_subject *subject, const char *spec,
 	setpgid(subject->pid, subject->pid); /* whoever of both is first */
 	result = hear(subject->told, &told);
 	if (result < 0)
-		return gb_error_set(error, result, result == -ETIME ? "it does not begin to serve" : "it died before it served");
+		return gb_error_set(error, result,
+			result == -ETIME ? "it does not begin to serve" : "it died before it served");
 	if (told.error.code < 0) {
 		*error = told.error;
 		return told.error.code;
@@ -343,7 +360,8 @@ void verify_subject_end(struct verify_subject *subject, struct verify_outcome *r
 	while (waitpid(subject->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (result == -ECHILD)
-		snprintf(ret->trouble, sizeof(ret->trouble), WIFSIGNALED(status) ? "it was ended by signal %d" : "it ended with code %d",
+		snprintf(ret->trouble, sizeof(ret->trouble),
+			WIFSIGNALED(status) ? "it was ended by signal %d" : "it ended with code %d",
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	close(subject->told);
 	close(subject->notes);

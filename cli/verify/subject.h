@@ -17,10 +17,10 @@ struct verify_outcome {
 };
 
 struct verify_subject {
-	pid_t pid;      /* -1: none */
-	int told;       /* what it tells of itself */
-	int notes;      /* struct verify_note of all its workers */
-	int log;        /* its standard error, a file */
+	pid_t pid;                        /* -1: none */
+	int told;                         /* what it tells of itself */
+	int notes;                        /* struct verify_note of all its workers */
+	int log;                          /* its standard error, a file */
 	uint16_t ports[VERIFY_ADDRESSES]; /* on 127.0.0.1, in host order */
 	char model[VERIFY_SPEC_MAX];      /* all axes, engine settled */
 };

@@ -45,12 +45,14 @@ struct verify_talk {
 	struct verify_bytes sent, wanted;
 	struct verify_step *steps;
 	size_t steps_count;
-	bool prefix;           /* what comes may end anywhere within what is wanted */
-	unsigned endings;      /* those that may be: bits by enum verify_ending; none: BY_FIN, or BY_CLIENT if it leaves */
-	uint32_t reasons;      /* those that the server may give: bits by enum gb_close_reason */
-	int receive_buffer;    /* SO_RCVBUF; 0: the kernel's choice */
-	uint64_t random;       /* the seed's state */
-	uint32_t exchanges;    /* so far: for protocols that number them */
+	bool queues; /* begins whether or not the server has room for it: it waits for its turn */
+	bool prefix; /* what comes may end anywhere within what is wanted */
+	unsigned
+		endings; /* those that may be: bits by enum verify_ending; none: BY_FIN, or BY_CLIENT if it leaves */
+	uint32_t reasons;   /* those that the server may give: bits by enum gb_close_reason */
+	int receive_buffer; /* SO_RCVBUF; 0: the kernel's choice */
+	uint64_t random;    /* the seed's state */
+	uint32_t exchanges; /* so far: for protocols that number them */
 	size_t steps_room;
 };
 

@@ -3,9 +3,10 @@
 
 #define KIB 1024u
 #define MIB (1024u * KIB)
-#define SHORT_MAX 12u     /* bytes of payload that are cut at every place */
-#define MANY 60u          /* connections */
-#define FRAME 8192u       /* of a large amount that must go in messages */
+#define SHORT_MAX 12u        /* bytes of payload that are cut at every place */
+#define QUEUED 40u           /* connections of which some may have to wait */
+#define MANY 60u             /* connections */
+#define FRAME 8192u          /* of a large amount that must go in messages */
 #define STALLED (600u * KIB) /* more than the buffers of both kernels and the server hold */
 
 bool verify_answers(const struct verify_protocol *protocol)
@@ -203,6 +204,26 @@ void verify_write_many(struct verify_plan *plan)
 			talk->address = plan->protocol->endless ? 0 : i % VERIFY_ADDRESSES;
 			talk->reasons = 1u << GB_CLOSE_LOCAL;
 			verify_talk_step(talk, VERIFY_MEET, 0);
+			plan->protocol->speech(talk, SIZE_MAX);
+		}
+	}
+}
+
+void verify_write_queued(struct verify_plan *plan)
+{
+	for (unsigned i = 0; i < QUEUED; i++) {
+		struct verify_talk *talk = verify_plan_talk(plan);
+
+		talk->queues = true;
+		if (plan->protocol->exchange) {
+			verify_talk_exchange(talk, 50 + i);
+			verify_talk_exchange(talk, 1);
+			verify_talk_send(talk);
+			if (i % 2)
+				verify_talk_await(talk);
+			end(talk);
+		} else {
+			talk->reasons = 1u << GB_CLOSE_LOCAL;
 			plan->protocol->speech(talk, SIZE_MAX);
 		}
 	}

@@ -1,8 +1,9 @@
 /* Talks with services that speak first and ignore what they hear. */
 #include "verify/conversation.h"
 
-#define SPOKEN_ON 200000u /* bytes heard of an endless speech before the client ends it */
-#define ON_THE_WAY (8u << 20) /* more than can be on the way behind that */
+#define SPOKEN_ON 200000u     /* bytes heard of an endless speech before the client ends it */
+#define ON_THE_WAY (1u << 20) /* more than can be on the way behind that */
+#define RECEIVE_BUFFER 65536  /* which bounds it */
 
 enum { LOCAL_BIT = 1u << GB_CLOSE_LOCAL, RESET_BIT = 1u << GB_CLOSE_RESET };
 
@@ -58,6 +59,7 @@ static struct verify_talk *endless_talk(struct verify_plan *plan)
 
 	talk->address = 1;
 	talk->prefix = true;
+	talk->receive_buffer = RECEIVE_BUFFER;
 	talk->reasons = LOCAL_BIT;
 	plan->protocol->speech(talk, SPOKEN_ON + ON_THE_WAY);
 	return talk;

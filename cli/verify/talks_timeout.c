@@ -49,6 +49,7 @@ void verify_write_unread(struct verify_plan *plan)
 	talk->reasons = 1u << GB_CLOSE_WRITE_TIMEOUT;
 	talk->endings = 1u << VERIFY_BY_RESET;
 	talk->prefix = true;
+	talk->receive_buffer = 65536;
 	verify_talk_step(talk, VERIFY_HOLD, 0);
 	if (talk->protocol->exchange) {
 		while (talk->sent.size < UNREAD)
@@ -56,6 +57,6 @@ void verify_write_unread(struct verify_plan *plan)
 		verify_talk_send(talk);
 	} else {
 		talk->address = 1;
-		talk->protocol->speech(talk, 8u << 20);
+		talk->protocol->speech(talk, 1u << 20);
 	}
 }

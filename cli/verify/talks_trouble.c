@@ -131,7 +131,7 @@ void verify_write_interrupted(struct verify_plan *plan)
 
 		/* Answers on the way: a client that closes resets what comes for it. Whether the server has
 		 * answered everything by then, nobody can say. */
-		talk = leaving_talk(plan, EOF_BIT | RESET_BIT);
+		talk = leaving_talk(plan, reset ? RESET_BIT : EOF_BIT | RESET_BIT);
 		for (unsigned i = 0; i < 10; i++)
 			verify_talk_exchange(talk, 100);
 		verify_talk_send(talk);

@@ -61,7 +61,8 @@ GB_API int gb_conn_printf(struct gb_conn *conn, const char *format, ...) GB_PRIN
 /**
  * Queue bytes for sending unless that would exceed the high watermark.
  *
- * Copies `data`. Above the watermark nothing is queued and `on_writable` follows once there is room.
+ * Copies `data`. Above the watermark nothing is queued and `on_writable` follows once there is room. While
+ * no more waits than the low watermark, anything is queued: else a large piece might never fit.
  *
  * Returns 0, -EAGAIN (no room), -EPIPE (closing), -ENOMEM (closing now).
  */

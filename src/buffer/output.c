@@ -8,6 +8,9 @@
 /* A large send is cut, so that memory comes and goes in the classes of the pool. */
 #define CHUNK_BYTES_MAX (32768u - sizeof(struct gb__chunk))
 
+/* A reference costs a chunk of the smallest class: what is much smaller than that is cheaper to copy. */
+#define SHARED_BYTES_MIN 1024u
+
 static void chunk_append(struct gb__output *output, struct gb__chunk *chunk)
 {
 	if (output->tail) {
@@ -63,7 +66,7 @@ int gb__output_append(struct gb__output *output, struct gb__pool *pool, const vo
 	const unsigned char *bytes = data;
 	size_t rest = size;
 
-	if (tail) {
+	if (tail && rest > 0) {
 		size_t taken = gb__chunk_fill(tail, bytes, rest);
 
 		bytes += taken;
@@ -88,14 +91,15 @@ int gb__output_append(struct gb__output *output, struct gb__pool *pool, const vo
 
 int gb__output_append_shared(struct gb__output *output, struct gb__pool *pool, struct gb_buffer *buffer)
 {
-	struct gb__chunk *chunk = gb__chunk_create_shared(pool, buffer);
+	size_t size;
+	const unsigned char *bytes = gb__buffer_bytes(buffer, &size);
+	struct gb__chunk *chunk;
 
+	if (size < SHARED_BYTES_MIN)
+		return gb__output_append(output, pool, bytes, size);
+	chunk = gb__chunk_create_shared(pool, buffer);
 	if (!chunk)
 		return -ENOMEM;
-	if (chunk->begin == chunk->end) {
-		gb__chunk_destroy(pool, chunk);
-		return 0;
-	}
 	output->bytes += chunk->end;
 	chunk_append(output, chunk);
 	return 0;

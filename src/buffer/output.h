@@ -24,7 +24,7 @@ static inline bool gb__output_empty(const struct gb__output *output)
 
 /** Copy bytes to the end. Returns 0 or -ENOMEM (nothing was added). */
 int gb__output_append(struct gb__output *output, struct gb__pool *pool, const void *data, size_t size);
-/** Add a shared buffer to the end; takes a reference. Returns 0 or -ENOMEM. */
+/** Add a shared buffer to the end; takes a reference, or copies if it is small. Returns 0 or -ENOMEM. */
 int gb__output_append_shared(struct gb__output *output, struct gb__pool *pool, struct gb_buffer *buffer);
 /** Move all of `from` to the end; both belong to the same pool by now. */
 void gb__output_splice(struct gb__output *output, struct gb__output *from);

@@ -8,7 +8,13 @@
 
 static void retry(struct gb_timer *timer, void *arg)
 {
-	/* The turn that this timer ended is all it is for. */
+	/* Otherwise the turn that this timer ended is all it is for. */
+	((struct gb_worker *)arg)->accept_lock.barred = false;
+}
+
+static bool retry_later(struct gb_worker *worker)
+{
+	return gb_timer_start(worker, &worker->accept_lock.retry, RETRY_MS, retry, worker) == 0;
 }
 
 void gb__accept_lock_enter(struct gb_worker *worker)
@@ -16,7 +22,7 @@ void gb__accept_lock_enter(struct gb_worker *worker)
 	struct gb__accept_lock *lock = &worker->accept_lock;
 	int result;
 
-	if (!lock->used || lock->holding || !gb__worker_could_accept(worker))
+	if (!lock->used || lock->holding || lock->barred || !gb__worker_could_accept(worker))
 		return;
 	result = pthread_mutex_trylock(&worker->server->shared->accept_lock);
 	if (result == EOWNERDEAD)
@@ -26,7 +32,7 @@ void gb__accept_lock_enter(struct gb_worker *worker)
 		lock->accepted = worker->slot->counters.stats.accepted;
 		gb__worker_accept_start(worker);
 	} else if (!lock->retry.place) {
-		gb_timer_start(worker, &lock->retry, RETRY_MS, retry, NULL);
+		retry_later(worker);
 	}
 }
 
@@ -34,8 +40,14 @@ void gb__accept_lock_leave(struct gb_worker *worker)
 {
 	struct gb__accept_lock *lock = &worker->accept_lock;
 
-	if (lock->holding && worker->slot->counters.stats.accepted != lock->accepted)
+	if (!lock->holding)
+		return;
+	if (gb__worker_exhausted(worker)) {
 		gb__accept_lock_release(worker);
+		lock->barred = retry_later(worker);
+	} else if (worker->slot->counters.stats.accepted != lock->accepted) {
+		gb__accept_lock_release(worker);
+	}
 }
 
 void gb__accept_lock_release(struct gb_worker *worker)

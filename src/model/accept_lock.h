@@ -16,6 +16,7 @@ struct gb_worker;
 struct gb__accept_lock {
 	bool used; /* the model says so */
 	bool holding;
+	bool barred;       /* ran out of descriptors with it: leaves it to the others for a while */
 	uint64_t accepted; /* the worker's counter when it took the lock */
 	struct gb_timer retry;
 };

@@ -10,6 +10,7 @@
 #include "os/socket.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define RETRY_MS 2u  /* while all channels are full */
@@ -55,19 +56,21 @@ static bool pass(struct gb__crew *crew, struct gb__handed handed)
 {
 	struct gb__seat *seat = pulled(crew) ? &crew->seats[0] : gb__place(crew, handed);
 	struct gb__channels *channels = &crew->channels;
+	unsigned at = 0;
 	int result = -EAGAIN;
 
 	for (unsigned i = 0; i < channels->count && result == -EAGAIN; i++) {
-		unsigned at = pulled(crew) ? 0 : (seat->id + i) % channels->count;
-
+		at = (seat->id + i) % channels->count;
 		result = gb__fdpass_send(channels->pairs[at][0], handed.fd, handed.binding);
 	}
 	if (result == -EAGAIN)
 		return false;
-	if (result < 0)
-		gb__seat_refuse(seat, handed, GB_CLOSE_KERNEL_ERROR);
-	else
+	if (result < 0) {
+		gb__worker_refuse(crew->chief, handed, GB_CLOSE_KERNEL_ERROR);
+	} else {
+		crew->seats[at].given++;
 		gb__socket_close(handed.fd);
+	}
 	return true;
 }
 
@@ -95,7 +98,7 @@ static void channel_give(struct gb__crew *crew, struct gb__handed handed)
 	if (channels->waiting_count == 0 && pass(crew, handed))
 		return;
 	if (channels->waiting_count == GB__CHANNEL_WAITING_MAX) {
-		gb__seat_refuse(&crew->seats[0], handed, GB_CLOSE_OVER_LIMIT);
+		gb__worker_refuse(crew->chief, handed, GB_CLOSE_OVER_LIMIT);
 		return;
 	}
 	channels->waiting[channels->waiting_count++] = handed;
@@ -109,15 +112,40 @@ static bool busy(const struct gb_worker *worker)
 	return worker->net.connections > 0 && (worker->loop.engine->ops->caps & GB__ENGINE_ONE_STREAM);
 }
 
+/* Told to end while others pull from the same channel: what waits is for them. */
+static bool leaves(const struct gb_worker *worker)
+{
+	return worker->channel.shared && atomic_load(&worker->slot->leaving);
+}
+
+/* Passed, but this process has no descriptor left for it: it is closed on the way. */
+static void lost(struct gb_worker *worker)
+{
+	struct gb_stats *stats = &worker->slot->counters.stats;
+	uint64_t held;
+
+	gb__count(stats->accepted, 1);
+	gb__count(stats->closed[GB_CLOSE_DESCRIPTOR_LIMIT], 1);
+	if (gb__log_allowed(&worker->channel.log_limit, gb__loop_now_ms(&worker->loop), &held))
+		gb__log(GB__LOG_WARNING,
+			"worker %u has no descriptor for a connection (%" PRIu64
+			" more since the last report): see ulimit -Hn",
+			worker->id, held);
+}
+
 /* Take what is there, as far as the worker can serve it. Returns whether there was something. */
 static bool take(struct gb_worker *worker)
 {
 	bool took = false;
 
-	for (unsigned i = 0; i < TAKE_MAX && !busy(worker); i++) {
+	for (unsigned i = 0; i < TAKE_MAX && !busy(worker) && !leaves(worker); i++) {
 		struct gb__handed handed;
 
 		handed.fd = gb__fdpass_recv(worker->channel.endpoint.fd, &handed.binding);
+		if (handed.fd == -EMFILE) {
+			lost(worker);
+			continue;
+		}
 		if (handed.fd < 0)
 			break;
 		took = true;
@@ -131,7 +159,8 @@ static void want(struct gb_worker *worker)
 	struct gb__engine *engine = worker->loop.engine;
 
 	if (worker->channel.attached)
-		engine->ops->watch(engine, &worker->channel.endpoint, busy(worker) ? 0 : GB__READY_IN);
+		engine->ops->watch(
+			engine, &worker->channel.endpoint, busy(worker) || leaves(worker) ? 0 : GB__READY_IN);
 }
 
 static void on_ready(struct gb__endpoint *watch, unsigned ready)
@@ -156,6 +185,8 @@ static int channel_join(struct gb__seat *seat, struct gb_worker *worker)
 	struct gb__engine *engine = worker->loop.engine;
 	int result;
 
+	for (unsigned i = 0; i < channels->waiting_count; i++)
+		gb__socket_close(channels->waiting[i].fd); /* the chief's, at the time of the fork */
 	for (unsigned i = 0; i < channels->count; i++) {
 		gb__socket_close(channels->pairs[i][0]);
 		if (i != mine)
@@ -166,6 +197,7 @@ static int channel_join(struct gb__seat *seat, struct gb_worker *worker)
 			.fd = channels->pairs[mine][1],
 			.kind = GB__ENDPOINT_WATCH },
 		.worker = worker,
+		.shared = pulled(seat->crew),
 	};
 	worker->on_idle = want;
 	worker->take = take;

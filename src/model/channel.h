@@ -2,6 +2,7 @@
 #ifndef MODEL_CHANNEL_H
 #define MODEL_CHANNEL_H
 
+#include "base/log.h"
 #include "loop/loop.h"
 #include "model/inbox.h"
 
@@ -24,6 +25,8 @@ struct gb_worker;
 struct gb__channel {
 	struct gb__endpoint endpoint; /* watched while the worker wants connections */
 	struct gb_worker *worker;
+	struct gb__log_limit log_limit;
+	bool shared; /* with all other workers, who pull from it */
 	bool attached, gone;
 };
 

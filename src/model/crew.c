@@ -1,7 +1,6 @@
 #include "model/crew.h"
 
 #include "base/alloc.h"
-#include "os/cpu.h"
 #include "os/socket.h"
 
 #include <errno.h>
@@ -39,14 +38,6 @@ int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct
 	return 0;
 }
 
-void gb__seat_run_worker(struct gb_worker *worker, struct gb__handed handed)
-{
-	if (handed.fd >= 0)
-		gb__worker_adopt(worker, handed);
-	gb__worker_run(worker);
-	gb__worker_end(worker);
-}
-
 void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason)
 {
 	struct gb_stats *stats = &seat->crew->server->shared->slots[seat->id].counters.stats;
@@ -56,7 +47,12 @@ void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason
 	gb__count(stats->closed[reason], 1);
 }
 
-static int seat_start(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error)
+int gb__seat_reason(int error)
+{
+	return error == -ENOMEM ? GB_CLOSE_NO_MEMORY : GB_CLOSE_REFUSED;
+}
+
+static int seat_start(struct gb__seat *seat, struct gb__handed handed, bool await, struct gb_error *error)
 {
 	struct gb__crew *crew = seat->crew;
 	int result;
@@ -64,7 +60,7 @@ static int seat_start(struct gb__seat *seat, struct gb__handed handed, struct gb
 	seat->taken = true;
 	seat->started_ms = gb__loop_now_ms(&crew->chief->loop);
 	seat->given = 0;
-	result = crew->unit->start(seat, handed, error);
+	result = crew->unit->start(seat, handed, await, error);
 	if (result < 0) {
 		seat->taken = false;
 		return result;
@@ -80,13 +76,22 @@ static void restart(struct gb_timer *timer, void *arg)
 
 	if (seat->crew->commanded != GB__COMMAND_RUN)
 		return;
-	if (seat_start(seat, nothing, &error) < 0) {
-		gb__log(GB__LOG_ERROR, "worker %u cannot be started again: %s", seat->id, error.text);
-		gb__seat_ended(seat, true);
-	}
+	/* The others go on meanwhile: what comes of it is told by its end, if there is one. */
+	if (seat_start(seat, nothing, false, &error) < 0)
+		gb__seat_ended(seat, error.text);
 }
 
-void gb__seat_ended(struct gb__seat *seat, bool crashed)
+/* One of many whose connection goes with it. */
+static void report_crash(struct gb__seat *seat, const char *crash)
+{
+	static struct gb__log_limit limit; /* the chief's thread alone */
+	uint64_t held;
+
+	if (gb__log_allowed(&limit, gb__loop_now_ms(&seat->crew->chief->loop), &held))
+		gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly: %s", seat->id, crash);
+}
+
+void gb__seat_ended(struct gb__seat *seat, const char *crash)
 {
 	struct gb__crew *crew = seat->crew;
 	uint64_t delay_ms = 0, now_ms = gb__loop_now_ms(&crew->chief->loop);
@@ -96,6 +101,8 @@ void gb__seat_ended(struct gb__seat *seat, bool crashed)
 		crew->alive--;
 	seat->taken = false;
 	if (per_connection(crew)) {
+		if (crash && crew->commanded != GB__COMMAND_STOP)
+			report_crash(seat, crash);
 		seat->next = crew->free;
 		crew->free = seat->id;
 		return;
@@ -105,18 +112,18 @@ void gb__seat_ended(struct gb__seat *seat, bool crashed)
 	if (now_ms - seat->started_ms > CRASH_FORGOTTEN_MS)
 		seat->crashes = 0;
 	/* One that was told to end by a person is replaced as well, at once. */
-	if (crashed && seat->crashes == CRASHES_MAX) {
+	if (crash && seat->crashes == CRASHES_MAX) {
 		gb_error_set(&crew->failure, -ECHILD,
-			"worker %u ended unexpectedly %u times in a row and is given up: see its messages above",
-			seat->id, CRASHES_MAX + 1);
+			"worker %u ended unexpectedly %u times in a row and is given up (%s): see its messages above",
+			seat->id, CRASHES_MAX + 1, crash);
 		gb_server_stop(crew->server);
 		return;
 	}
-	if (crashed) {
+	if (crash) {
 		delay_ms = gb__min((uint64_t)RESTART_MS << gb__min(seat->crashes, 16u), RESTART_MS_MAX);
 		seat->crashes++;
-		gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly; starting it again in %u ms", seat->id,
-			(unsigned)delay_ms);
+		gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly: %s; starting it again in %u ms",
+			seat->id, crash, (unsigned)delay_ms);
 	}
 	gb_timer_start(crew->chief, &seat->restart, delay_ms, restart, seat);
 }
@@ -126,17 +133,15 @@ static void give_new_worker(struct gb__crew *crew, struct gb__handed handed)
 	struct gb__seat *seat;
 	struct gb_error error;
 
-	if (crew->free == SEAT_NONE) {
-		struct gb_stats *stats = &crew->chief->slot->counters.stats;
-
-		gb__socket_close(handed.fd);
-		gb__count(stats->accepted, 1);
-		gb__count(stats->closed[GB_CLOSE_OVER_LIMIT], 1);
+	/* What is told here needs no worker that tells it. */
+	if (crew->free == SEAT_NONE ||
+		atomic_load(&crew->server->shared->connections) >= crew->server->limits.connections_max) {
+		gb__worker_refuse(crew->chief, handed, GB_CLOSE_OVER_LIMIT);
 		return;
 	}
 	seat = &crew->seats[crew->free];
 	crew->free = seat->next;
-	if (seat_start(seat, handed, &error) < 0) {
+	if (seat_start(seat, handed, false, &error) < 0) {
 		static struct gb__log_limit limit; /* the chief's thread alone */
 		uint64_t held;
 
@@ -176,11 +181,28 @@ void gb__crew_command(struct gb__crew *crew, enum gb__command command)
 	if (crew->commanded >= command)
 		return;
 	crew->commanded = command;
+	atomic_store(&crew->server->shared->command, command);
 	for (unsigned i = 0; i < crew->seats_count; i++) {
 		gb_timer_stop(&crew->seats[i].restart);
 		if (crew->seats[i].taken)
 			crew->unit->command(&crew->seats[i], command);
 	}
+}
+
+bool gb__crew_gone(const struct gb__crew *crew)
+{
+	if (crew->commanded == GB__COMMAND_RUN || crew->alive > 0)
+		return false;
+	return crew->commanded == GB__COMMAND_STOP || !atomic_load(&crew->server->shared->giving);
+}
+
+void gb__crew_given(struct gb__crew *crew)
+{
+	if (!atomic_exchange(&crew->server->shared->giving, false))
+		return;
+	for (unsigned i = 0; i < crew->seats_count; i++)
+		if (crew->seats[i].taken)
+			crew->unit->command(&crew->seats[i], crew->commanded);
 }
 
 void gb__crew_kill(struct gb__crew *crew)
@@ -207,12 +229,9 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 	if (model->accept != GB__ACCEPT_ACCEPTOR)
 		crew->worker_roles |= GB__WORKER_ACCEPTS;
 	crew->free = SEAT_NONE;
-	if (per_connection(crew)) {
+	if (per_connection(crew))
 		crew->worker_roles |= GB__WORKER_ONCE;
-		crew->seats_count = (unsigned)server->limits.connections_max;
-	} else {
-		crew->seats_count = model->workers ? model->workers : gb__cpus_allotted();
-	}
+	crew->seats_count = server->places;
 	for (crew->by_pid_mask = 1; crew->by_pid_mask < 2 * crew->seats_count;)
 		crew->by_pid_mask *= 2;
 	crew->by_pid = gb__alloc(crew->by_pid_mask * sizeof(*crew->by_pid));
@@ -231,6 +250,7 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 	}
 	crew->random = chief->loop.os->ops->now_ns(chief->loop.os) | 1;
 	crew->handover = gb__handover_of(model);
+	atomic_store(&server->shared->giving, crew->handover != NULL);
 	return crew->handover ? crew->handover->init(crew) : 0;
 }
 
@@ -248,7 +268,7 @@ int gb__crew_create(
 	if (per_connection(crew))
 		return 0;
 	for (unsigned i = 0; i < crew->seats_count; i++) {
-		result = seat_start(&crew->seats[i], nothing, error);
+		result = seat_start(&crew->seats[i], nothing, true, error);
 		if (result < 0)
 			return result;
 	}

@@ -24,6 +24,7 @@ struct gb__seat {
 	pthread_mutex_t lock;
 	pthread_t thread;
 	struct gb__post ended;   /* a thread's last words to the chief */
+	int result;              /* threads: why it could not begin; 0: it could */
 	pid_t pid;               /* processes */
 	uint32_t next;           /* free seats; or processes of the same hash */
 	struct gb_timer restart; /* after a crash */
@@ -44,7 +45,7 @@ struct gb__crew {
 	uint32_t by_pid_mask;
 	unsigned next;                           /* of the placing: where to go on */
 	uint64_t random;                         /* of the placing: its state */
-	_Atomic unsigned commanded;              /* enum gb__command; new threads look at it */
+	enum gb__command commanded;              /* as in shared memory, where workers look */
 	const struct gb__handover_ops *handover; /* NULL: workers accept for themselves */
 	struct gb__pull pull;                    /* of the handover of that name */
 	struct gb__channels channels;            /* likewise */
@@ -61,6 +62,10 @@ void gb__crew_destroy(struct gb__crew *crew);
 void gb__crew_give(struct gb__crew *crew, struct gb__handed handed);
 /** Command all workers, those that start from now on included. */
 void gb__crew_command(struct gb__crew *crew, enum gb__command command);
+/** Whether all have ended as they were told. */
+bool gb__crew_gone(const struct gb__crew *crew);
+/** Nothing is given any more: those that drain need not wait for it. Repeatable. */
+void gb__crew_given(struct gb__crew *crew);
 /** Kill what has not ended after GB__COMMAND_STOP; threads cannot be. */
 void gb__crew_kill(struct gb__crew *crew);
 /** See to children that have ended. */
@@ -71,8 +76,8 @@ void gb__crew_reap(struct gb__crew *crew);
 /** How a worker comes to life and is reached. */
 struct gb__unit_ops {
 	/** `handed.fd` >= 0: the one connection to serve; it is the unit's from here on, even on an error.
-	 *  Returns once the worker has begun (without a connection) or at once (with one). */
-	int (*start)(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error);
+	 *  Returns at once, or with `await` once the worker has begun, or could not. */
+	int (*start)(struct gb__seat *seat, struct gb__handed handed, bool await, struct gb_error *error);
 	void (*command)(struct gb__seat *seat, enum gb__command command);
 	void (*kill)(struct gb__seat *seat);
 	/** See to those that have ended, of all seats; NULL where they tell. */
@@ -80,12 +85,13 @@ struct gb__unit_ops {
 };
 extern const struct gb__unit_ops gb__unit_thread, gb__unit_process;
 
-/** A worker has ended; `crashed` when it was not told to. */
-void gb__seat_ended(struct gb__seat *seat, bool crashed);
-/** What a worker does from its init to its end, on its own thread or in its own process. */
+/** A worker has ended; `crash` says how when it was not told to, else NULL. */
+void gb__seat_ended(struct gb__seat *seat, const char *crash);
+/** Begin a worker, on its own thread or in its own process. */
 int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct gb_error *error);
-void gb__seat_run_worker(struct gb_worker *worker, struct gb__handed handed);
-/** A connection whose worker could not be had: close and count it. */
+/** A connection whose worker could not be had: close and count it. While nobody else counts in this seat. */
 void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason);
+/** The close reason when a worker could not begin for its connection. */
+int gb__seat_reason(int error);
 
 #endif

@@ -80,6 +80,12 @@ static unsigned place_hash(struct gb__crew *crew, struct gb__handed handed)
 	return (hash ^ hash >> 16) % crew->seats_count;
 }
 
+/* Whether connections given to it are served soon: it has not crashed, nor was it told to end. */
+static bool fit(const struct gb__seat *seat)
+{
+	return seat->taken && !atomic_load(&seat->crew->server->shared->slots[seat->id].leaving);
+}
+
 struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed)
 {
 	static unsigned (*const places[])(struct gb__crew * crew, struct gb__handed handed) = {
@@ -89,10 +95,15 @@ struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed)
 		[GB__PLACE_RANDOM] = place_random,
 		[GB__PLACE_HASH] = place_hash,
 	};
-	struct gb__seat *seat = &crew->seats[places[crew->server->model.place](crew, handed)];
+	unsigned at = places[crew->server->model.place](crew, handed);
 
-	seat->given++;
-	return seat;
+	for (unsigned i = 0; i < crew->seats_count; i++) {
+		struct gb__seat *seat = &crew->seats[(at + i) % crew->seats_count];
+
+		if (fit(seat))
+			return seat;
+	}
+	return &crew->seats[at];
 }
 
 static int inbox_init(struct gb__crew *crew)
@@ -109,7 +120,9 @@ static void inbox_give(struct gb__crew *crew, struct gb__handed handed)
 	struct gb__seat *seat = gb__place(crew, handed);
 
 	if (gb__inbox_put(&seat->worker->inbox, &seat->worker->loop, handed) < 0)
-		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+		gb__worker_refuse(crew->chief, handed, GB_CLOSE_NO_MEMORY);
+	else
+		seat->given++;
 }
 
 /* Every worker has an inbox. */

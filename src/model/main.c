@@ -139,7 +139,8 @@ static int refuse_word(const struct gb_args *args, const struct gb_setting *befo
 	const char *word = args->argv[args->at - 1];
 
 	/* A switch takes only the words yes and no. */
-	if (before && before->type == GB_SETTING_SWITCH && strcmp(args->argv[args->at - 2] + 2, before->key) == 0)
+	if (before && before->type == GB_SETTING_SWITCH &&
+		strcmp(args->argv[args->at - 2] + 2, before->key) == 0)
 		return gb_error_set(error, -GB_EUSAGE, "--%s takes yes or no, not \"%s\"", before->key, word);
 	return gb_error_set(
 		error, -GB_EUSAGE, "unexpected \"%s\": addresses are given as --listen ADDRESS", word);

@@ -26,7 +26,7 @@ static unsigned loops_of(const struct gb_server *server)
 {
 	if (server->model.unit == GB__UNIT_PROCESS)
 		return 1;
-	return server->model.workers ? server->model.workers : gb__cpus_allotted();
+	return server->places;
 }
 
 int gb__offload_start(struct gb_server *server, struct gb_error *error)

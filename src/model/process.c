@@ -11,8 +11,9 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 /* From the chief, or from a person who wants this one worker to end. */
 static void on_terminate(void *arg)
@@ -23,12 +24,48 @@ static void on_terminate(void *arg)
 	gb__worker_command(worker, gb__max(command, GB__COMMAND_DRAIN));
 }
 
+/* Until there is a worker to take them, and once there is none any more, signals wait. */
+static void block_signals(sigset_t *ret_before)
+{
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGINT);
+	sigaddset(&blocked, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &blocked, ret_before);
+}
+
+static void serve(struct gb_worker *worker, struct gb__handed handed, const sigset_t *signals)
+{
+	unsigned command;
+
+	worker->server->chief = worker;
+	gb__signal_subscribe(SIGTERM, on_terminate, worker);
+	sigprocmask(SIG_SETMASK, signals, NULL);
+	/* A command may have been given before this process was there to be told. */
+	command = atomic_load(&worker->server->shared->command);
+	if (command != GB__COMMAND_RUN)
+		gb__worker_command(worker, command);
+	if (handed.fd >= 0)
+		gb__worker_adopt(worker, handed);
+	gb__worker_run(worker);
+	block_signals(NULL);
+	gb__worker_end(worker);
+}
+
+static uint64_t coarse_ms(void)
+{
+	return gb__os_linux.ops->now_coarse_ms(&gb__os_linux);
+}
+
 _Noreturn static void child_main(
 	struct gb__seat *seat, struct gb__handed handed, int report_fd, const sigset_t *signals)
 {
 	struct gb_server *server = seat->crew->server;
 	struct gb_worker *worker = gb__alloc_zero(sizeof(*worker));
 	struct gb_error error = { 0 };
+	uint64_t held;
 	int result;
 
 	gb__signal_reset();
@@ -49,16 +86,15 @@ _Noreturn static void child_main(
 				: gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
 	if (report_fd >= 0)
 		gb__report_send(report_fd, &error, sizeof(error));
+	else if (result < 0 && gb__log_allowed(&server->shared->failures, coarse_ms(), &held))
+		gb__log(GB__LOG_ERROR, "%s", error.text);
 	if (result == 0) {
-		server->chief = worker;
-		gb__signal_subscribe(SIGTERM, on_terminate, worker);
-		sigprocmask(SIG_SETMASK, signals, NULL);
-		gb__seat_run_worker(worker, handed);
+		serve(worker, handed, signals);
 		gb__offload_stop(server);
 	} else if (handed.fd >= 0) {
-		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+		gb__seat_refuse(seat, handed, gb__seat_reason(result));
 	}
-	_exit(result == 0 ? 0 : 1);
+	gb__process_end(result == 0 ? 0 : 1);
 }
 
 static uint32_t *hash_of(struct gb__crew *crew, pid_t pid)
@@ -78,24 +114,19 @@ static int await_report(int fd, struct gb_error *error)
 	return reported.code;
 }
 
-static int process_start(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error)
+static int process_start(struct gb__seat *seat, struct gb__handed handed, bool await, struct gb_error *error)
 {
 	int pipe_fds[2] = { -1, -1 }, result;
-	sigset_t blocked, before;
+	sigset_t before;
 	uint32_t *first;
 	pid_t pid;
 
-	if (handed.fd < 0) {
+	if (await) {
 		result = gb__report_pipe(pipe_fds);
 		if (result < 0)
 			return gb_error_set(error, result, "cannot start a process: %s", gb_strerror(result));
 	}
-	/* Until the child has handlers of its own a signal must wait for it. */
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGTERM);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &blocked, &before);
+	block_signals(&before);
 	pid = gb__process_fork();
 	if (pid == 0) {
 		if (pipe_fds[0] >= 0)
@@ -129,7 +160,6 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, struct
 
 static void process_command(struct gb__seat *seat, enum gb__command command)
 {
-	atomic_store(&seat->crew->server->shared->command, command);
 	gb__process_signal(seat->pid, SIGTERM);
 }
 
@@ -142,6 +172,7 @@ static void process_ended(struct gb__crew *crew, pid_t pid, int status)
 {
 	uint32_t *link = hash_of(crew, pid);
 	struct gb__seat *seat;
+	char crash[64];
 
 	while (*link != UINT32_MAX && crew->seats[*link].pid != pid)
 		link = &crew->seats[*link].next;
@@ -149,7 +180,12 @@ static void process_ended(struct gb__crew *crew, pid_t pid, int status)
 	seat = &crew->seats[*link];
 	*link = seat->next;
 	seat->pid = 0;
-	gb__seat_ended(seat, !WIFEXITED(status) || WEXITSTATUS(status) != 0);
+	if (WIFSIGNALED(status))
+		snprintf(crash, sizeof(crash), "signal %d (%s)", WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+	else
+		snprintf(crash, sizeof(crash), "exit code %d", WEXITSTATUS(status));
+	gb__seat_ended(seat, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? NULL : crash);
 }
 
 static struct gb__seat *seat_of(struct gb__crew *crew, pid_t pid)

@@ -6,6 +6,13 @@
 
 #include <errno.h>
 
+/* A worker found room in the full queue: the chief accepts again. */
+static void on_room(struct gb__post *post, bool alive)
+{
+	if (alive)
+		gb__worker_accept_start(gb__container_of(post, struct gb__crew, pull.room)->chief);
+}
+
 static int pull_init(struct gb__crew *crew)
 {
 	struct gb__pull *pull = &crew->pull;
@@ -13,6 +20,7 @@ static int pull_init(struct gb__crew *crew)
 	pull->idle = gb__alloc_zero(crew->seats_count * sizeof(struct gb_worker *));
 	if (!pull->idle)
 		return -ENOMEM;
+	pull->room.run = on_room;
 	return -pthread_mutex_init(&pull->lock, NULL);
 }
 
@@ -41,43 +49,20 @@ static void pull_give(struct gb__crew *crew, struct gb__handed handed)
 		pull->queue[(pull->first + pull->count++) % GB__PULL_QUEUE_MAX] = handed;
 	full = pull->full = pull->count == GB__PULL_QUEUE_MAX;
 	pthread_mutex_unlock(&pull->lock);
-	/* An idle worker stays alive until it is told to end, which nobody does while connections are given. */
-	if (worker && gb__inbox_put(&worker->inbox, &worker->loop, handed) < 0)
-		gb__socket_close(handed.fd);
+	/* An idle worker stays alive until it is told to end at once, or that nobody gives any more. */
+	if (worker && gb__inbox_put(&worker->inbox, &worker->loop, handed) < 0) {
+		pthread_mutex_lock(&pull->lock);
+		pull->idle[pull->idle_count++] = worker;
+		pthread_mutex_unlock(&pull->lock);
+		gb__worker_refuse(crew->chief, handed, GB_CLOSE_NO_MEMORY);
+	}
 	if (full)
 		gb__worker_accept_stop(crew->chief);
 }
 
-/* A worker found room in the full queue: the chief accepts again. */
-struct accept_again {
-	struct gb__post post;
-	struct gb_worker *chief;
-};
-
-static void accept_again(struct gb__post *post, bool alive)
+/* The next one that waits; when there is none the worker is offered. */
+static struct gb__handed next(struct gb__crew *crew, struct gb_worker *worker)
 {
-	struct accept_again *again = (struct accept_again *)post;
-
-	if (alive)
-		gb__worker_accept_start(again->chief);
-	gb__free(again);
-}
-
-static void tell_room(struct gb__crew *crew)
-{
-	struct accept_again *again = gb__alloc(sizeof(*again));
-
-	if (!again)
-		return;
-	*again = (struct accept_again){ { .run = accept_again }, crew->chief };
-	if (gb__loop_post(&crew->chief->loop, &again->post) < 0)
-		gb__free(again);
-}
-
-/* On the worker's thread: serve the next one, or wait to be given one. */
-static void fetch(struct gb_worker *worker)
-{
-	struct gb__crew *crew = worker->server->crew;
 	struct gb__pull *pull = &crew->pull;
 	struct gb__handed handed = { .fd = -1 };
 	bool room = false;
@@ -92,12 +77,25 @@ static void fetch(struct gb_worker *worker)
 			pull->full = false;
 	} else {
 		pull->idle[pull->idle_count++] = worker;
+		worker->offered = true;
 	}
 	pthread_mutex_unlock(&pull->lock);
-	if (handed.fd >= 0)
-		gb__worker_adopt(worker, handed);
 	if (room)
-		tell_room(crew);
+		gb__loop_post(&crew->chief->loop, &pull->room);
+	return handed;
+}
+
+/* On the worker's thread: serve one, or wait to be given one. Those that are refused at once leave it idle. */
+static void fetch(struct gb_worker *worker)
+{
+	struct gb__crew *crew = worker->server->crew;
+
+	while (worker->net.connections == 0 && !worker->offered) {
+		struct gb__handed handed = next(crew, worker);
+
+		if (handed.fd >= 0)
+			gb__worker_adopt(worker, handed);
+	}
 }
 
 static int pull_join(struct gb__seat *seat, struct gb_worker *worker)

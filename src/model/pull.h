@@ -19,6 +19,8 @@ struct gb__pull {
 	struct gb_worker **idle; /* a stack; the last to become idle, whose caches are warm, is first */
 	unsigned idle_count;
 	bool full; /* the acceptor rests until there is room */
+	struct gb__post
+		room; /* says so to the chief; under way at most once, since only that one fills it again */
 };
 
 #endif

@@ -3,8 +3,8 @@
  * the model's axes it serves alone (one worker thread, no acceptor), accepts and gives to a crew, or
  * only supervises a crew that accepts for itself. No model has code of its own.
  *
- * Stopping: the chief takes in what the backlog holds and lets go of the listening sockets, commands the
- * crew to drain, and at the deadline to stop; it ends when nobody is left.
+ * Stopping: the chief commands the crew to drain, gives it what the backlog holds and lets go of the
+ * listening sockets; at the deadline it commands all to stop. It ends when nobody is left.
  */
 #include "model/crew.h"
 #include "model/offload.h"
@@ -66,29 +66,35 @@ static void deadline_over(struct gb_timer *timer, void *arg)
 	stop_now(arg);
 }
 
-static void obey_stop(struct run *run)
+static void drain(struct run *run)
 {
 	struct gb_server *server = run->chief.server;
-	unsigned stop = atomic_load(&server->shared->stop);
+
+	gb__worker_command(&run->chief, GB__COMMAND_DRAIN);
+	gb_timer_start(&run->chief, &run->deadline, server->options->drain_timeout_ms, deadline_over, run);
+	if (!run->crew)
+		return;
+	gb__crew_command(run->crew, GB__COMMAND_DRAIN);
+	/* Worker processes that accept for themselves have their own. */
+	if (server->model.unit == GB__UNIT_PROCESS && !(run->chief.roles & GB__WORKER_ACCEPTS))
+		gb__server_unlisten(server);
+}
+
+static void obey_stop(struct run *run)
+{
+	unsigned stop = atomic_load(&run->chief.server->shared->stop);
 
 	if (stop > run->stop) {
-		if (run->stop == 0) {
-			gb__worker_command(&run->chief, GB__COMMAND_DRAIN);
-			gb_timer_start(&run->chief, &run->deadline, server->options->drain_timeout_ms,
-				deadline_over, run);
-		}
+		if (run->stop == 0)
+			drain(run);
 		if (stop > 1)
 			stop_now(run);
 		run->stop = stop;
 	}
-	/* The crew is told once the chief has accepted what was in the backlog. */
+	/* Workers stay until all that was in the backlog has been given to them. */
 	if (run->crew && run->chief.net.draining && !run->chief.net.drain_turns && !run->chief.watching &&
-		!run->crew->channels.waiting_count) {
-		gb__crew_command(run->crew, GB__COMMAND_DRAIN);
-		/* Worker processes that accept for themselves have their own. */
-		if (server->model.unit == GB__UNIT_PROCESS && !(run->chief.roles & GB__WORKER_ACCEPTS))
-			gb__server_unlisten(server);
-	}
+		!run->crew->channels.waiting_count)
+		gb__crew_given(run->crew);
 }
 
 static bool chief_turn(struct gb_worker *chief)
@@ -98,14 +104,19 @@ static bool chief_turn(struct gb_worker *chief)
 	obey_stop(run);
 	if (run->crew) {
 		gb__crew_reap(run->crew);
-		return !(run->crew->commanded != GB__COMMAND_RUN && run->crew->alive == 0);
+		return !gb__crew_gone(run->crew);
 	}
 	return !gb__worker_done(chief);
 }
 
 static void give(struct gb_worker *chief, struct gb__handed handed)
 {
-	gb__crew_give(gb__container_of(chief, struct run, chief)->crew, handed);
+	struct gb__crew *crew = gb__container_of(chief, struct run, chief)->crew;
+
+	if (crew->commanded == GB__COMMAND_STOP)
+		gb__worker_refuse(chief, handed, GB_CLOSE_DRAIN); /* there may be nobody any more */
+	else
+		gb__crew_give(crew, handed);
 }
 
 static int wakeup_watch(struct run *run, struct gb_error *error)
@@ -186,6 +197,9 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 
 	if (server->bindings_count == 0)
 		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
+	if (server->unlistened)
+		return gb_error_set(error, -GB_EUSAGE,
+			"the server has run and its listening sockets are closed: make another one");
 	if (server->model.unit == GB__UNIT_THREAD) {
 		result = gb__offload_start(server, error);
 		if (result < 0)
@@ -215,6 +229,7 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	gb__signal_unsubscribe(run.child_signal);
 	wakeup_unwatch(&run);
 	gb__worker_end(&run.chief);
+	gb__server_unlisten(server); /* done already, unless it could not start */
 	gb__offload_stop(server);
 	server->chief = NULL;
 	gb__crew_destroy(run.crew);
@@ -222,5 +237,6 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	gb__slot_retire(server->shared, slot);
 	atomic_store(&server->shared->stop, 0);
 	atomic_store(&server->shared->command, GB__COMMAND_RUN);
+	atomic_store(&server->shared->giving, false);
 	return result;
 }

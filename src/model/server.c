@@ -5,18 +5,13 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "model/capacity.h"
 #include "model/legality.h"
-#include "os/cpu.h"
-#include "os/limit.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define DESCRIPTORS_RESERVED 64u /* for the program: files, libraries, the listening sockets */
-#define DESCRIPTORS_PER_LOOP 2u  /* a demultiplexer or ring, and a wake-up */
 
 /* The engine that the model names must work here; `auto` takes the first that does, best first. */
 static int settle_engine(struct gb_server *server, struct gb_error *error)
@@ -45,48 +40,6 @@ static int settle_engine(struct gb_server *server, struct gb_error *error)
 	return result;
 }
 
-/* How many connections the descriptors of this machine allow under this model. */
-static uint64_t connections_possible(const struct gb__model *model, uint64_t descriptors)
-{
-	uint64_t workers = model->workers ? model->workers : gb__cpus_allotted();
-	uint64_t reserved = DESCRIPTORS_RESERVED, per_process;
-
-	if (model->workers == GB__WORKERS_PER_CONNECTION) {
-		/* A process holds its own; the acceptor needs none beyond the moment of handing over. */
-		per_process = descriptors > reserved ? descriptors - reserved : 1;
-		return model->unit == GB__UNIT_PROCESS ? per_process
-						       : per_process / (1 + DESCRIPTORS_PER_LOOP);
-	}
-	if (model->unit == GB__UNIT_PROCESS) {
-		reserved += DESCRIPTORS_PER_LOOP;
-		return descriptors > reserved ? workers * (descriptors - reserved) : workers;
-	}
-	reserved += (workers + 1) * DESCRIPTORS_PER_LOOP;
-	return descriptors > reserved ? descriptors - reserved : 1;
-}
-
-static int settle_limits(struct gb_server *server, struct gb_error *error)
-{
-	struct gb__limits *limits = &server->limits;
-	uint64_t descriptors = gb__descriptors_raise();
-	uint64_t possible = connections_possible(&server->model, descriptors);
-
-	*limits = server->options->limits;
-	if (limits->connections_max > possible)
-		return gb_error_set(error, -GB_ELIMIT,
-			"max-connections %" PRIu64 ": %" PRIu64 " descriptors per process allow %" PRIu64
-			" under this model; lower it, or raise the hard limit (ulimit -Hn, LimitNOFILE=)",
-			limits->connections_max, descriptors, possible);
-	if (!limits->connections_max)
-		limits->connections_max = possible;
-	if (limits->output_low > limits->output_high || limits->output_high > limits->output_bytes_max)
-		return gb_error_set(error, -GB_EUSAGE,
-			"output-low, output-high and output-max must rise: %" PRIu64 ", %" PRIu64 ", %" PRIu64
-			" bytes do not",
-			limits->output_low, limits->output_high, limits->output_bytes_max);
-	return 0;
-}
-
 int gb_server_create(const struct gb_options *options, struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_server *server = gb__alloc_zero(sizeof(*server));
@@ -107,15 +60,11 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 	if (result == 0)
 		result = settle_engine(server, error);
 	if (result == 0)
-		result = settle_limits(server, error);
+		result = gb__capacity_settle(server, error);
 	if (result < 0)
 		goto fail;
 	gb__model_format(&server->model, server->model_text, sizeof(server->model_text));
-	/* One for each worker and one for the chief, the last. */
-	slots = 1 +
-		(size_t)(server->model.workers == GB__WORKERS_PER_CONNECTION ? server->limits.connections_max
-				: server->model.workers                      ? server->model.workers
-									     : gb__cpus_allotted());
+	slots = (size_t)server->places + 1; /* the last is the chief's */
 	server->shared = gb__shared_create(slots);
 	if (!server->shared) {
 		result = gb_error_set(error, -ENOMEM, "no memory for the counters of %zu workers", slots);
@@ -149,10 +98,11 @@ void gb__server_unlisten(struct gb_server *server)
 	for (size_t i = 0; i < server->bindings_count; i++) {
 		struct gb__binding *binding = &server->bindings[i];
 
-		sockets_close(binding);
 		if (*binding->path && server->pid == getpid())
-			gb__socket_unlink(binding->path);
+			gb__socket_unlink(binding->path, binding->file);
 		*binding->path = '\0'; /* another server may have the name from now on */
+		sockets_close(binding);
+		server->unlistened |= binding->fds_count > 0;
 	}
 }
 
@@ -213,7 +163,7 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 
 	options.reuseport = server->model.accept == GB__ACCEPT_REUSEPORT;
 	if (options.reuseport)
-		count = server->model.workers ? server->model.workers : gb__cpus_allotted();
+		count = server->places;
 	binding->fds = gb__alloc(count * sizeof(*binding->fds));
 	if (!binding->fds)
 		return gb_error_set(error, -ENOMEM, "no memory for listening sockets");
@@ -223,6 +173,8 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 		if (fd < 0)
 			return fd;
 		binding->fds[binding->fds_count++] = fd;
+		if (*binding->path)
+			binding->file = gb__socket_file(binding->path);
 		if (binding->fds_count == 1) {
 			int result = gb__socket_local(fd, address);
 
@@ -251,6 +203,8 @@ int gb_server_listen(struct gb_server *server, const char *text, const struct gb
 	if (result == 0)
 		result = binding_add(server, &binding, error);
 	if (result < 0) {
+		if (*binding.path && binding.fds_count > 0)
+			gb__socket_unlink(binding.path, binding.file);
 		sockets_close(&binding);
 		gb__free(binding.fds);
 	}

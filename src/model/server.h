@@ -19,6 +19,7 @@ struct gb__binding {
 	unsigned fds_count;          /* 0: an attached service */
 	char text[GB__ADDRESS_TEXT]; /* the real address */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket, to be removed; or "" */
+	struct gb__socket_file file;                            /* at `path` */
 };
 
 struct gb_server {
@@ -26,10 +27,12 @@ struct gb_server {
 	struct gb__model model; /* engine settled */
 	char model_text[GB__MODEL_SPEC_MAX];
 	struct gb__limits limits; /* connections_max settled */
+	unsigned places; /* for workers beside the chief, or instead of it: the model's number settled */
 	struct gb__binding *bindings;
 	size_t bindings_count;
 	struct gb__shared *shared; /* counters and commands, in memory that worker processes share */
 	pid_t pid;                 /* of the process that created it */
+	bool unlistened;           /* the listening sockets have been closed */
 	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
 	void (*on_ready)(struct gb_server *server, void *arg);

@@ -107,12 +107,11 @@ pid_t driver_host(struct gb_server *server)
 	return pid;
 }
 
-int driver_await(struct gb_server *server, pid_t pid)
+int driver_await(pid_t pid)
 {
 	int status;
 
 	CHECK(waitpid(pid, &status, 0) == pid);
-	gb_server_destroy(server);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

@@ -21,8 +21,8 @@ void driver_each_preset(void (*run)(const char *model));
 
 /** Run it in a child; returns its pid once it serves. The listening sockets here are closed. */
 pid_t driver_host(struct gb_server *server);
-/** Wait for it to end and free the server here. Returns the exit code of the child: 0 when the run returned 0. */
-int driver_await(struct gb_server *server, pid_t pid);
+/** Wait for it to end. Returns the exit code of the child, 0 when the run returned 0, or 128 + a signal. */
+int driver_await(pid_t pid);
 
 /** A connected client. */
 int driver_client(const struct gb_server *server);

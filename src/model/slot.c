@@ -2,8 +2,6 @@
 
 #include "os/process.h"
 
-#include <string.h>
-
 static size_t shared_size(size_t slots)
 {
 	return sizeof(struct gb__shared) + slots * sizeof(struct gb__slot);
@@ -52,6 +50,14 @@ static void add(struct gb__counters *sum, const struct gb__counters *counters)
 		gb__count(to[i], read_counter(&from[i]));
 }
 
+static void clear(struct gb__counters *counters)
+{
+	uint64_t *to = (uint64_t *)counters;
+
+	for (size_t i = 0; i < sizeof(*counters) / sizeof(uint64_t); i++)
+		__atomic_store_n(&to[i], 0, __ATOMIC_RELAXED);
+}
+
 void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot)
 {
 	uint64_t lost = read_counter(&slot->counters.stats.connections);
@@ -59,7 +65,8 @@ void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot)
 	atomic_fetch_sub_explicit(&shared->connections, lost, memory_order_relaxed);
 	__atomic_store_n(&slot->counters.stats.connections, 0, __ATOMIC_RELAXED);
 	add(&slot->past, &slot->counters);
-	memset(&slot->counters, 0, sizeof(slot->counters));
+	clear(&slot->counters);
+	atomic_store(&slot->leaving, false);
 }
 
 void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret)

@@ -6,6 +6,7 @@
 #ifndef MODEL_SLOT_H
 #define MODEL_SLOT_H
 
+#include "base/log.h"
 #include "net/net.h"
 
 #include <pthread.h>
@@ -14,13 +15,17 @@
 struct gb__slot {
 	struct gb__counters counters; /* of the present worker */
 	struct gb__counters past;     /* of those before it; written by the chief alone */
+	_Atomic bool leaving;         /* the present worker was told to end while the others go on */
 } __attribute__((aligned(64)));
 
 struct gb__shared {
 	_Atomic unsigned stop;        /* how often gb_server_stop was called, in any process */
-	_Atomic unsigned command;     /* enum gb__command: what worker processes are told */
+	_Atomic unsigned command;     /* enum gb__command: what all workers are told */
+	_Atomic bool giving;          /* there is an acceptor that still gives connections to workers */
 	_Atomic uint64_t connections; /* open in all workers */
 	pthread_mutex_t accept_lock;  /* wake=lock: process-shared, robust */
+	struct gb__log_limit
+		failures; /* of worker processes that cannot start; theirs, one at a time as a rule */
 	size_t slots_count;
 	struct gb__slot slots[];
 };

@@ -2,6 +2,7 @@
 #include "model/crew.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "os/thread.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ static void thread_ended(struct gb__post *post, bool alive)
 	struct gb__seat *seat = gb__container_of(post, struct gb__seat, ended);
 
 	pthread_join(seat->thread, NULL);
-	gb__seat_ended(seat, false);
+	gb__seat_ended(seat, seat->result < 0 ? gb_strerror(seat->result) : NULL);
 }
 
 static void *thread_main(void *arg)
@@ -30,6 +31,7 @@ static void *thread_main(void *arg)
 	struct gb__handed handed = start->handed;
 	struct gb_worker *worker = seat->memory;
 	struct gb_error error = { 0 };
+	unsigned command;
 	int result;
 
 	result = gb__seat_init_worker(seat, worker, &error);
@@ -46,8 +48,9 @@ static void *thread_main(void *arg)
 	} else {
 		gb__free(start);
 		/* A command may have been given before there was a worker to take it. */
-		if (result == 0 && seat->crew->commanded != GB__COMMAND_RUN)
-			gb__worker_command(worker, seat->crew->commanded);
+		command = atomic_load(&seat->crew->server->shared->command);
+		if (result == 0 && command != GB__COMMAND_RUN)
+			gb__worker_command(worker, command);
 	}
 	if (result == 0) {
 		if (handed.fd >= 0)
@@ -58,19 +61,21 @@ static void *thread_main(void *arg)
 		pthread_mutex_unlock(&seat->lock);
 		gb__worker_end(worker);
 	} else if (handed.fd >= 0) {
-		gb__seat_refuse(seat, handed, GB_CLOSE_NO_MEMORY);
+		gb__seat_refuse(seat, handed, gb__seat_reason(result));
 	}
+	seat->result = result;
 	/* The chief's loop outlives its crew. */
 	if (handed.fd >= 0 || result == 0)
 		gb__loop_post(&seat->crew->chief->loop, &seat->ended);
 	return NULL;
 }
 
-static int thread_start(struct gb__seat *seat, struct gb__handed handed, struct gb_error *error)
+static int thread_start(struct gb__seat *seat, struct gb__handed handed, bool await, struct gb_error *error)
 {
 	struct start waiting = { .seat = seat, .handed = handed, .error = error }, *start = &waiting;
 	int result;
 
+	gb__assert(await == (handed.fd < 0)); /* threads do not crash alone: none is started again */
 	seat->ended.run = thread_ended;
 	/* Its memory stays with the seat: others may hold handles that name it. */
 	if (!seat->memory)

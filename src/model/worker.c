@@ -14,6 +14,12 @@
 #define INTAKE_NS \
 	10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
 
+/* Told to end at once: from now on there are only ends. */
+static bool stops(const struct gb_worker *worker)
+{
+	return worker->obeyed == GB__COMMAND_STOP;
+}
+
 /* An engine that serves one connection at a time must not take a second one while the first lives. */
 static bool one_stream(const struct gb_worker *worker)
 {
@@ -24,7 +30,7 @@ static void on_gone(struct gb__net *net, void *arg)
 {
 	struct gb_worker *worker = arg;
 
-	if (net->connections > 0)
+	if (net->connections > 0 || stops(worker))
 		return;
 	if (one_stream(worker) && gb__worker_could_accept(worker))
 		gb__worker_accept_start(worker);
@@ -36,13 +42,26 @@ void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed)
 {
 	const struct gb__binding *binding = &worker->server->bindings[handed.binding];
 
-	gb__net_adopt(&worker->net, handed.fd, binding->service, binding->user);
+	if (stops(worker))
+		gb__worker_refuse(worker, handed, GB_CLOSE_DRAIN);
+	else
+		gb__net_adopt(&worker->net, handed.fd, binding->service, binding->user);
+}
+
+void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int reason)
+{
+	struct gb_stats *stats = &worker->slot->counters.stats;
+
+	gb__socket_close(handed.fd);
+	gb__count(stats->accepted, 1);
+	gb__count(stats->closed[reason], 1);
 }
 
 static void inbox_take(struct gb__inbox *inbox, struct gb__handed handed)
 {
 	struct gb_worker *worker = gb__container_of(inbox, struct gb_worker, inbox);
 
+	worker->offered = false;
 	gb__worker_adopt(worker, handed);
 	if (worker->net.connections == 0 && worker->on_idle)
 		worker->on_idle(worker); /* it was refused at once */
@@ -70,16 +89,17 @@ bool gb__worker_could_accept(const struct gb_worker *worker)
 	return !(one_stream(worker) && (worker->roles & GB__WORKER_SERVES) && worker->net.connections > 0);
 }
 
-int gb__worker_accept_start(struct gb_worker *worker)
+/* Under wake=lock only the holder does. */
+static bool may_accept(const struct gb_worker *worker)
 {
-	int result = 0;
+	return !worker->accept_lock.used || worker->accept_lock.holding;
+}
 
-	if (worker->accept_lock.used && !worker->accept_lock.holding)
-		return 0;
-	for (size_t i = 0; i < worker->listeners_count && result == 0; i++)
+void gb__worker_accept_start(struct gb_worker *worker)
+{
+	for (size_t i = 0; i < worker->listeners_count && may_accept(worker); i++)
 		if (!worker->listeners[i].closed)
-			result = gb__listener_start(&worker->listeners[i]);
-	return result;
+			gb__listener_resume(&worker->listeners[i]);
 }
 
 void gb__worker_accept_stop(struct gb_worker *worker)
@@ -88,10 +108,19 @@ void gb__worker_accept_stop(struct gb_worker *worker)
 		gb__listener_stop(&worker->listeners[i]);
 }
 
+bool gb__worker_exhausted(const struct gb_worker *worker)
+{
+	for (size_t i = 0; i < worker->listeners_count; i++)
+		if (worker->listeners[i].rest.place)
+			return true;
+	return false;
+}
+
 void gb__worker_accept_finish(struct gb_worker *worker)
 {
 	for (size_t i = 0; i < worker->listeners_count; i++)
 		gb__listener_finish(&worker->listeners[i]);
+	gb__accept_lock_release(worker); /* others may still have to take in who waits */
 }
 
 /* How many clients wait in its backlogs. */
@@ -160,8 +189,12 @@ static int listeners_init(struct gb_worker *worker)
 			return result;
 		listener->index = i;
 		worker->listeners_count++;
+		if (may_accept(worker))
+			result = gb__listener_start(listener);
+		if (result < 0)
+			return result;
 	}
-	return gb__worker_accept_start(worker);
+	return 0;
 }
 
 /* A service on several addresses begins and ends once per worker. */
@@ -311,6 +344,9 @@ static void obey(struct gb_worker *worker)
 	if (worker->obeyed == command)
 		return;
 	worker->obeyed = command;
+	/* By a person, while the others go on. */
+	if (atomic_load(&worker->server->shared->command) == GB__COMMAND_RUN)
+		atomic_store(&worker->slot->leaving, true);
 	if (!worker->net.draining)
 		worker->intake = backlog(worker);
 	gb__net_drain(&worker->net);
@@ -322,16 +358,23 @@ static void obey(struct gb_worker *worker)
 	}
 }
 
+/* Whether the acceptor still takes in who waited when all began to drain. */
+static bool awaits_more(const struct gb_worker *worker)
+{
+	const struct gb__shared *shared = worker->server->shared;
+
+	return atomic_load(&shared->giving) && atomic_load(&shared->command) != GB__COMMAND_RUN;
+}
+
 bool gb__worker_done(struct gb_worker *worker)
 {
 	if (worker->net.connections > 0 || (worker->roles & (GB__WORKER_SERVES)) == 0)
 		return false;
-	if (worker->obeyed == GB__COMMAND_STOP)
+	if (stops(worker) || (worker->roles & GB__WORKER_ONCE))
 		return true;
-	if (worker->obeyed == GB__COMMAND_DRAIN)
-		return !worker->net.drain_turns && !worker->watching && gb__inbox_empty(&worker->inbox) &&
-			!(worker->take && worker->take(worker));
-	return worker->roles & GB__WORKER_ONCE;
+	return worker->obeyed == GB__COMMAND_DRAIN && !worker->net.drain_turns && !worker->watching &&
+		!awaits_more(worker) && gb__inbox_empty(&worker->inbox) &&
+		!(worker->take && worker->take(worker));
 }
 
 void gb__worker_run(struct gb_worker *worker)
@@ -516,6 +559,9 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 	gb__assert(gb__loop_here(&worker->loop));
 	if (result < 0)
 		return result;
+	/* Or a handler that connects whenever it lost a connection would keep it for ever. */
+	if (stops(worker))
+		return gb_error_set(error, -ESHUTDOWN, "cannot connect to %s: the worker ends", text);
 	result = gb__net_connect(&worker->net, &address, &options, service, user, ret_conn);
 	if (result < 0)
 		gb_error_set(error, result, "cannot connect to %s: %s", text, gb_strerror(result));

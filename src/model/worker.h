@@ -52,6 +52,7 @@ struct gb_worker {
 	bool (*on_turn)(struct gb_worker *worker);
 	/** Its last connection has gone, so it could serve another. May be NULL. */
 	void (*on_idle)(struct gb_worker *worker);
+	bool offered; /* waits to be given a connection, or that is on its way (pull.c) */
 	/** Serve what waits to be taken, if anything does, before it ends. May be NULL. Returns whether it did. */
 	bool (*take)(struct gb_worker *worker);
 	/** A descriptor it accepted; NULL: it serves it itself. */
@@ -69,14 +70,19 @@ bool gb__worker_done(struct gb_worker *worker);
 void gb__worker_end(struct gb_worker *worker);
 /** Raise the command and wake it. Thread: any; async-signal-safe. */
 void gb__worker_command(struct gb_worker *worker, enum gb__command command);
-/** Serve a connection. Thread: the worker's. */
+/** Serve a connection; one that was told to end at once refuses it. Thread: the worker's. */
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
+/** Close a connection that nobody serves, and count why. Thread: the worker's. */
+void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int reason);
 /** Whether it has listening sockets and would serve what came. */
 bool gb__worker_could_accept(const struct gb_worker *worker);
-/** Begin, respectively rest, accepting; under wake=lock only the holder begins. */
-int gb__worker_accept_start(struct gb_worker *worker);
+/** Begin, respectively rest, accepting; under wake=lock only the holder begins. What cannot be begun for want
+ *  of memory is tried again. */
+void gb__worker_accept_start(struct gb_worker *worker);
 void gb__worker_accept_stop(struct gb_worker *worker);
-/** Let go of the listening sockets. */
+/** Whether accepting rests because descriptors or memory ran out. */
+bool gb__worker_exhausted(const struct gb_worker *worker);
+/** Let go of the listening sockets, and of the right to accept. */
 void gb__worker_accept_finish(struct gb_worker *worker);
 
 #endif

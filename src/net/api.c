@@ -131,7 +131,7 @@ int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
 {
 	if (ended(conn))
 		return -EPIPE;
-	/* Below the low watermark anything is taken: on_writable was said, or will not be said again. */
+	/* Up to the low watermark anything is taken, so that after on_writable there is room for any piece. */
 	if (gb_conn_output_size(conn) > conn->net->limits->output_low &&
 		gb_conn_output_size(conn) + size > conn->net->limits->output_high) {
 		conn->flags |= GB__CONN_REFUSED_TRY;

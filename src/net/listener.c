@@ -14,7 +14,7 @@ static void rest_over(struct gb_timer *timer, void *arg)
 	struct gb__listener *listener = arg;
 
 	if (listener->wanted && !listener->closed)
-		gb__listener_start(listener);
+		gb__listener_resume(listener);
 }
 
 static void rest(struct gb__listener *listener, int error)
@@ -32,7 +32,7 @@ static void rest(struct gb__listener *listener, int error)
 	listener->rest.arg = listener;
 	/* Without memory even for the timer, spinning is the lesser evil. */
 	if (gb__timers_start(&loop->timers, &listener->rest) < 0)
-		gb__listener_start(listener);
+		loop->engine->ops->input_start(loop->engine, &listener->endpoint);
 }
 
 static void on_accept(struct gb__endpoint *endpoint, int fd)
@@ -81,6 +81,14 @@ int gb__listener_start(struct gb__listener *listener)
 
 	listener->wanted = true;
 	return engine->ops->input_start(engine, &listener->endpoint);
+}
+
+void gb__listener_resume(struct gb__listener *listener)
+{
+	int result = gb__listener_start(listener);
+
+	if (result < 0)
+		rest(listener, result);
 }
 
 void gb__listener_stop(struct gb__listener *listener)

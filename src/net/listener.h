@@ -26,6 +26,8 @@ int gb__listener_init(struct gb__listener *listener, struct gb__loop *loop, int 
 	void (*on_accepted)(struct gb__listener *listener, int fd), void *arg);
 /** Accept, respectively rest. */
 int gb__listener_start(struct gb__listener *listener);
+/** As gb__listener_start; what fails is tried again after a rest. */
+void gb__listener_resume(struct gb__listener *listener);
 void gb__listener_stop(struct gb__listener *listener);
 /** Let go of the descriptor. The memory must stay, and the loop turn, until `gone`. */
 void gb__listener_finish(struct gb__listener *listener);

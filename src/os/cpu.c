@@ -1,44 +1,41 @@
 #include "os/cpu.h"
 
+#include "base/assert.h"
+#include "os/cgroup.h"
+
 #include <sched.h>
 #include <stdio.h>
-#include <string.h>
 
 #define CPUS_MAX 4096
 
-/* The quota of this process' own cgroup and of those above it, in CPUs rounded up; `least` if none is lower. */
-static unsigned cgroup_quota(unsigned least)
+static int read_numbers(const char *folder, const char *name, long long *ret_first, long long *ret_second)
 {
-	char group[512] = "", path[640], *end;
-	FILE *file = fopen("/proc/self/cgroup", "re");
+	char path[2048];
+	FILE *file;
+	int count;
 
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "re");
 	if (!file)
-		return least;
-	while (fgets(group, sizeof(group), file) && strncmp(group, "0::", 3) != 0)
-		group[0] = '\0';
+		return 0;
+	count = fscanf(file, "%lld %lld", ret_first, ret_second);
 	fclose(file);
-	group[strcspn(group, "\n")] = '\0';
-	if (strncmp(group, "0::/", 4) != 0)
-		return least;
-	for (;;) {
-		unsigned long quota, period;
+	return count;
+}
 
-		snprintf(path, sizeof(path), "/sys/fs/cgroup%s/cpu.max", group + 3);
-		file = fopen(path, "re");
-		if (file) {
-			if (fscanf(file, "%lu %lu", &quota, &period) == 2 && period > 0) {
-				unsigned cpus = (unsigned)((quota + period - 1) / period);
+/* Lowers the number to the quota of one group, in CPUs rounded up. */
+static void tighten(const char *folder, void *arg)
+{
+	unsigned *least = arg;
+	long long quota = -1, period = 0, none;
 
-				if (cpus > 0 && cpus < least)
-					least = cpus;
-			}
-			fclose(file);
-		}
-		end = strrchr(group + 3, '/');
-		if (!end || end == group + 3)
-			return least;
-		*end = '\0';
-	}
+	/* Version 2 has both in one file, or the word "max"; version 1 says -1 for no quota. */
+	if (read_numbers(folder, "cpu.max", &quota, &period) != 2 &&
+		(read_numbers(folder, "cpu.cfs_quota_us", &quota, &none) < 1 ||
+			read_numbers(folder, "cpu.cfs_period_us", &period, &none) < 1))
+		return;
+	if (quota > 0 && period > 0 && (quota + period - 1) / period < *least)
+		*least = (unsigned)((quota + period - 1) / period);
 }
 
 unsigned gb__cpus_allotted(void)
@@ -49,5 +46,7 @@ unsigned gb__cpus_allotted(void)
 	if (set && sched_getaffinity(0, CPU_ALLOC_SIZE(CPUS_MAX), set) == 0)
 		cpus = (unsigned)CPU_COUNT_S(CPU_ALLOC_SIZE(CPUS_MAX), set);
 	CPU_FREE(set);
-	return cgroup_quota(cpus > 0 ? cpus : 1);
+	cpus = gb__max(cpus, 1u);
+	gb__cgroup_visit("", "cpu", tighten, &cpus);
+	return cpus;
 }

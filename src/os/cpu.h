@@ -2,7 +2,7 @@
 #ifndef OS_CPU_H
 #define OS_CPU_H
 
-/** CPUs by affinity (sched_getaffinity(2)) and cgroup v2 quota (cpu.max), rounded up; at least 1. */
+/** CPUs by affinity (sched_getaffinity(2)) and cgroup quota (version 1 or 2), rounded up; at least 1. */
 unsigned gb__cpus_allotted(void);
 
 #endif

@@ -1,6 +1,15 @@
 #include "os/limit.h"
 
+#include "base/assert.h"
+#include "os/cgroup.h"
+
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+#define MAPS_PER_THREAD 2u /* its stack and the guard below it */
+#define MAPS_OF_OTHERS 2000u
 
 uint64_t gb__descriptors_raise(void)
 {
@@ -22,4 +31,49 @@ uint64_t gb__descriptors_max(void)
 	struct rlimit limit;
 
 	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : 1024;
+}
+
+/* The number in a file, or UINT64_MAX where there is none ("max"). */
+static uint64_t read_number(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	uint64_t number = UINT64_MAX;
+
+	if (!file)
+		return number;
+	if (fscanf(file, "%" SCNu64, &number) != 1)
+		number = UINT64_MAX;
+	fclose(file);
+	return number;
+}
+
+static void tighten(const char *folder, void *arg)
+{
+	uint64_t *least = arg, pids;
+	char path[2048];
+
+	snprintf(path, sizeof(path), "%s/pids.max", folder);
+	pids = read_number(path);
+	*least = gb__min(*least, pids);
+}
+
+uint64_t gb__tasks_max(void)
+{
+	uint64_t least = read_number("/proc/sys/kernel/threads-max");
+	uint64_t pids = read_number("/proc/sys/kernel/pid_max");
+	struct rlimit limit;
+
+	least = gb__min(least, pids);
+	/* Root is exempt (setrlimit(2)); RLIM_INFINITY is the largest number. */
+	if (geteuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0)
+		least = gb__min(least, limit.rlim_cur);
+	gb__cgroup_visit("", "pids", tighten, &least);
+	return least;
+}
+
+uint64_t gb__stacks_max(void)
+{
+	uint64_t maps = read_number("/proc/sys/vm/max_map_count");
+
+	return maps > MAPS_OF_OTHERS ? (maps - MAPS_OF_OTHERS) / MAPS_PER_THREAD : 1;
 }

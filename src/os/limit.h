@@ -1,4 +1,4 @@
-/** Limits of the process. */
+/** Limits of the process, and of the machine for it. */
 #ifndef OS_LIMIT_H
 #define OS_LIMIT_H
 
@@ -8,5 +8,10 @@
 uint64_t gb__descriptors_raise(void);
 /** The hard limit of descriptors. */
 uint64_t gb__descriptors_max(void);
+/** How many processes and threads there may be: the least of RLIMIT_NPROC (where it is enforced), the kernel's
+ *  thread and pid limits and the cgroup's. Others that exist already are not looked at. */
+uint64_t gb__tasks_max(void);
+/** How many threads the memory maps of a process have room for (vm.max_map_count). */
+uint64_t gb__stacks_max(void);
 
 #endif

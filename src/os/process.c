@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -10,8 +11,10 @@
 
 pid_t gb__process_fork(void)
 {
-	pid_t parent = getpid(), pid = fork();
+	pid_t parent = getpid(), pid;
 
+	fflush(NULL);
+	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
@@ -20,6 +23,12 @@ pid_t gb__process_fork(void)
 			_exit(1);
 	}
 	return pid;
+}
+
+_Noreturn void gb__process_end(int code)
+{
+	fflush(NULL);
+	_exit(code);
 }
 
 int gb__process_reap(pid_t pid, int *ret_status)

@@ -7,11 +7,13 @@
 
 /**
  * fork(2) for a worker: the child dies with its parent (PR_SET_PDEATHSIG, SIGKILL), even when that died
- * before the call took effect.
+ * before the call took effect. What stdio has buffered is written first, lest both write it.
  *
  * Returns as fork does, or a negative errno.
  */
 pid_t gb__process_fork(void);
+/** End a child: handlers of atexit are its parent's and do not run, but what it printed is written. */
+_Noreturn void gb__process_end(int code);
 /**
  * Take the exit status of a child, without waiting. Only this child: others of the surrounding program
  * stay for it to reap.

@@ -91,9 +91,21 @@ void gb__socket_close(int fd)
 	close(fd);
 }
 
-void gb__socket_unlink(const char *path)
+struct gb__socket_file gb__socket_file(const char *path)
 {
-	unlink(path);
+	struct stat status;
+
+	if (stat(path, &status) < 0)
+		return (struct gb__socket_file){ 0 };
+	return (struct gb__socket_file){ status.st_dev, status.st_ino };
+}
+
+void gb__socket_unlink(const char *path, struct gb__socket_file file)
+{
+	struct gb__socket_file now = gb__socket_file(path);
+
+	if (now.number && now.number == file.number && now.device == file.device)
+		unlink(path);
 }
 
 int gb__socket_local(int fd, struct gb__address *ret)

@@ -32,8 +32,14 @@ void gb__socket_tune(int fd, const struct gb__socket_options *options);
 unsigned gb__socket_waiting(int fd, unsigned guess);
 /** close(2): never retried, the descriptor is gone even after EINTR. */
 void gb__socket_close(int fd);
-/** Remove the file of a Unix socket. */
-void gb__socket_unlink(const char *path);
+/** Names the file of a Unix socket. */
+struct gb__socket_file {
+	uint64_t device, number; /* 0: there is none */
+};
+struct gb__socket_file gb__socket_file(const char *path);
+/** Remove the file of a Unix socket, unless another has taken its place. Before the socket is closed: once it is,
+ *  others take the file for stale. */
+void gb__socket_unlink(const char *path, struct gb__socket_file file);
 int gb__socket_local(int fd, struct gb__address *ret);
 int gb__socket_peer(int fd, struct gb__address *ret);
 

@@ -7,7 +7,7 @@ import time
 
 from client import answered, ending, round_trip
 from lib import Server, case_for_each, check, check_equal, children, descendants, main, owner, wait_until
-from models import MODELS
+from models import MODELS, PRESETS
 
 PROCESSES = [model for model in MODELS if model.processes]
 POOLS = [model for model in PROCESSES if not model.per_connection]
@@ -93,7 +93,7 @@ def a_killed_process_costs_its_connection_alone(model):
             answered(server)
 
 
-@case_for_each(POOLS)
+@case_for_each([model for model in POOLS if model in PRESETS])
 def killed_again_and_again(model):
     """As often as it starts; the back-off grows, and still the server ends in order."""
     with Server(*model.arguments) as server:

@@ -17,7 +17,7 @@ STRACE = shutil.which("strace")
 CLIENTS = 20
 OVER_FD_SETSIZE = 1100
 FD_SETSIZE = 1024
-WATCHED_S = 1.0
+WATCHED_S = 0.5
 CPU_SHARE_MAX = 0.10
 EXHAUSTED = "^gearbox: .*(accepting rests|connection was refused)"
 

@@ -8,7 +8,7 @@ import socket
 import tempfile
 
 from client import answered
-from lib import Server, SMALL, case_for_each, check, check_equal, main, run
+from lib import CASE_SECONDS_MAX, Server, SMALL, case_for_each, check, check_equal, main, run
 from models import MODELS, PRESETS
 
 CONNECTIONS = 1000 if SMALL else 10000
@@ -18,7 +18,7 @@ PARALLEL = 20
 
 def connect_echo_close(server, connections):
     done = run("load", server.address, "--reconnect", "--messages-per-connection", "1", "--messages",
-               str(connections), "--connections", str(PARALLEL), "--json", "--quiet")
+               str(connections), "--connections", str(PARALLEL), "--json", "--quiet", seconds=CASE_SECONDS_MAX)
     check_equal(done.returncode, 0, f"exit code of load ({done.stderr!r})")
     result = json.loads(done.stdout)
     check(result["messages"] >= connections, f"only {result['messages']} messages of {connections} were answered")

@@ -208,10 +208,10 @@ def check_no_leftovers():
 # Running the command
 
 
-def run(*arguments, input_bytes=b"", before_exec=None):
+def run(*arguments, input_bytes=b"", before_exec=None, seconds=PATIENCE_S):
     """Run the command to its end. Returns subprocess.CompletedProcess with text streams."""
     done = subprocess.run([GEARBOX, *arguments], input=input_bytes, capture_output=True, check=False,
-                          timeout=PATIENCE_S, preexec_fn=before_exec)
+                          timeout=seconds, preexec_fn=before_exec)
     done.stdout = done.stdout.decode(errors="replace")
     done.stderr = done.stderr.decode(errors="replace")
     return done
@@ -241,9 +241,12 @@ class Server:
 
     def __init__(self, *arguments, service="echo", listen=("127.0.0.1:0",), before_exec=None, prefix=()):
         addresses = [word for address in listen for word in ("--listen", address)]
+        environment = {**os.environ, "TZ": "UTC0"}
+        if prefix:  # a tracer: the leak sanitizer cannot work under another one
+            environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
         self.process = subprocess.Popen([*prefix, GEARBOX, "serve", service, *addresses, *arguments],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=before_exec,
-                                        env={**os.environ, "TZ": "UTC0"})
+                                        env=environment)
         self.pid = self.process.pid
         self.expected_code = 0
         self.expected_log = None  # what lines on standard error may match
@@ -322,7 +325,8 @@ class Server:
         found = []
         for pid in self.processes():
             try:
-                found.append((threads(pid), descriptors(pid)))
+                # The thread sanitizer has a thread of its own, which begins with the first other one.
+                found.append((0 if SMALL else threads(pid), descriptors(pid)))
             except (FileNotFoundError, ProcessLookupError):
                 pass  # it has ended meanwhile
         return found

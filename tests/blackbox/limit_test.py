@@ -9,7 +9,7 @@ import time
 from client import answered, ending, reset, round_trip
 from lib import Server, SMALL, case_for_each, check, check_equal, main, receive_all, receive_exactly, resident_bytes, \
     wait_until
-from models import MODELS, PRESETS
+from models import EACH_ENGINE, MODELS, PRESETS
 
 CLOCK = ("--set", "clock=1492689600")
 STAMP = b"[Thu Apr 20 12:00:00 2017] "
@@ -55,7 +55,7 @@ def slow_readers_are_bounded_then_closed(model):
     arguments = model.serving(SLOW_READERS)
     count = SLOW_READERS if arguments else 1
     with Server(*(arguments or model.arguments), "--output-high", f"{OUTPUT_HIGH}", "--output-low", "16KiB",
-                "--sndbuf", "64KiB", "--rcvbuf", "64KiB", "--write-timeout", "2s") as server:
+                "--sndbuf", "64KiB", "--rcvbuf", "64KiB", "--write-timeout", "1s") as server:
         clients = []
         for _ in range(count):
             client = socket.socket()
@@ -70,7 +70,8 @@ def slow_readers_are_bounded_then_closed(model):
         allowed = count * FOR_EACH_READER + NO_CONNECTION
         if model.uses_io_uring:
             allowed += len(os.sched_getaffinity(0)) * FOR_EACH_RING + count * FOR_EACH_READER_OF_A_RING
-        check(grown < allowed, f"{grown >> 10} KiB more memory for {count} clients, {allowed >> 10} KiB expected")
+        # A sanitizer keeps what was freed.
+        check(SMALL or grown < allowed, f"{grown >> 10} KiB more memory for {count} clients, {allowed >> 10} KiB expected")
         check(sent < count * 16 * MIB, f"{sent >> 10} KiB were taken from {count} clients that do not read")
         for client in clients:
             poller = select.poll()
@@ -87,7 +88,7 @@ def ending_of_nonblocking(client):
     return ending(client)
 
 
-@case_for_each(MODELS)
+@case_for_each(PRESETS)
 def a_byte_at_a_time_does_not_move_the_read_deadline(model):
     """Slowloris: the deadline is that of the whole message. Others are answered meanwhile."""
     arguments = model.serving(2)
@@ -111,19 +112,19 @@ def a_byte_at_a_time_does_not_move_the_read_deadline(model):
             check(time.monotonic() - began >= 0.6 - TICK_S, "it was closed before its deadline")
 
 
-@case_for_each(PRESETS)
+@case_for_each(EACH_ENGINE)
 def messages_in_time_move_the_read_deadline(model):
-    with Server(*model.arguments, *CLOCK, "--read-timeout", "500ms", service="time-echo") as server:
+    with Server(*model.arguments, *CLOCK, "--read-timeout", "1s", service="time-echo") as server:
         with server.connect() as client:
-            for _ in range(4):
+            for _ in range(3):
                 client.sendall(b"begun, ")
-                time.sleep(0.2)  # not waiting for anything: this client is slow, but not too slow
+                time.sleep(0.35)  # not waiting for anything: this client is slow, but not too slow
                 round_trip(client, b"done\n", STAMP + b"begun, done\n")
-            time.sleep(0.6)  # no message is begun, so none is late
+            time.sleep(1.1)  # no message is begun, so none is late
             round_trip(client, b"again\n", STAMP + b"again\n")
 
 
-@case_for_each(MODELS)
+@case_for_each(PRESETS)
 def idle_connections_are_closed(model):
     with Server(*model.arguments, "--idle-timeout", "400ms") as server:
         with server.connect() as client:
@@ -131,9 +132,14 @@ def idle_connections_are_closed(model):
             began = time.monotonic()
             check_equal(client.recv(1), b"", "what an idle client gets")
             check(time.monotonic() - began >= 0.4 - TICK_S, "it was closed before its deadline")
+
+
+@case_for_each(EACH_ENGINE)
+def slow_clients_are_not_idle(model):
+    with Server(*model.arguments, "--idle-timeout", "1s") as server:
         with server.connect() as client:
-            for _ in range(4):
-                time.sleep(0.2)  # not waiting for anything: this client is slow, but not idle
+            for _ in range(3):
+                time.sleep(0.35)  # not waiting for anything: this client is slow, but not idle
                 round_trip(client)
 
 
@@ -155,7 +161,7 @@ def a_message_beyond_the_maximum_closes(model):
                     client.sendall(b"y" * MIB)
             except OSError:
                 pass  # the server does not listen to this for ever
-            check(resident(server) - before < NO_CONNECTION, "the server keeps what is too large")
+            check(SMALL or resident(server) - before < NO_CONNECTION, "the server keeps what is too large")
             reset(client)
         answered(server, b"alive\n", STAMP + b"alive\n")
 

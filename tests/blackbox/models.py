@@ -118,4 +118,6 @@ def _all():
 
 
 MODELS = _all()
+# One for each engine with threads and with processes: enough where models do not matter, but time does.
+EACH_ENGINE = list({(model.axes["engine"], model.axes["unit"]): model for model in reversed(MODELS)}.values())
 PRESETS = [model for model in MODELS if "," not in model.spec]

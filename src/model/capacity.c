@@ -1,0 +1,124 @@
+#include "model/capacity.h"
+
+#include "os/cpu.h"
+#include "os/limit.h"
+
+#include <inttypes.h>
+
+#define DESCRIPTORS_RESERVED 64u /* for the program: files, libraries, the listening sockets */
+#define DESCRIPTORS_PER_LOOP 2u  /* a demultiplexer or ring, and a wake-up */
+#define TASKS_RESERVED 64u       /* processes and threads of others */
+
+static bool per_connection(const struct gb__model *model)
+{
+	return model->workers == GB__WORKERS_PER_CONNECTION;
+}
+
+/* Workers that end are not gone at once: their connection no longer counts, but their place is taken. */
+static uint64_t places_for(uint64_t connections)
+{
+	return connections + connections / 8 + 16;
+}
+
+/* Descriptors that a process with workers needs before it has any connection. */
+static uint64_t descriptors_needed(const struct gb__model *model, uint64_t workers)
+{
+	uint64_t loops = per_connection(model) || model->unit == GB__UNIT_PROCESS ? 1 : workers + 1;
+
+	/* A listening socket or a channel for each. */
+	return DESCRIPTORS_RESERVED + loops * DESCRIPTORS_PER_LOOP +
+		(model->accept == GB__ACCEPT_REUSEPORT ? workers : 0);
+}
+
+/* How many connections the descriptors of each process allow. */
+static uint64_t by_descriptors(const struct gb__model *model, uint64_t workers, uint64_t descriptors)
+{
+	uint64_t needed = descriptors_needed(model, workers);
+	uint64_t left = descriptors > needed ? descriptors - needed : 1;
+
+	if (per_connection(model)) /* a process holds its own; the acceptor none beyond the handing over */
+		return model->unit == GB__UNIT_PROCESS ? left : left / (1 + DESCRIPTORS_PER_LOOP);
+	return model->unit == GB__UNIT_PROCESS ? workers * left : left;
+}
+
+static uint64_t tasks_possible(const struct gb__model *model)
+{
+	uint64_t tasks = gb__tasks_max(), stacks = gb__stacks_max();
+
+	tasks = tasks > TASKS_RESERVED ? tasks - TASKS_RESERVED : 1;
+	return model->unit == GB__UNIT_THREAD ? gb__min(tasks, stacks) : tasks;
+}
+
+/* The workers and their pools: of threads one for all, of processes one for each. */
+static int check_workers(
+	const struct gb__model *model, uint64_t workers, uint64_t descriptors, struct gb_error *error)
+{
+	uint64_t tasks = workers, possible = tasks_possible(model);
+	uint64_t needed = descriptors_needed(model, workers);
+
+	if (model->compute == GB__COMPUTE_THREADS) {
+		uint64_t pool = model->compute_workers ? model->compute_workers : gb__cpus_allotted();
+
+		tasks += model->unit == GB__UNIT_PROCESS ? workers * pool : pool;
+	}
+	if (tasks > possible)
+		return gb_error_set(error, -GB_ELIMIT,
+			"%" PRIu64 " workers make %" PRIu64
+			" threads or processes, this machine allows %" PRIu64
+			": take fewer, or raise the limits (ulimit -u, kernel.pid_max, kernel.threads-max, "
+			"vm.max_map_count, pids.max of the cgroup)",
+			workers, tasks, possible);
+	if (needed >= descriptors)
+		return gb_error_set(error, -GB_ELIMIT,
+			"%" PRIu64 " workers need %" PRIu64 " descriptors, a process may have %" PRIu64
+			": take fewer, or raise the hard limit (ulimit -Hn, LimitNOFILE=)",
+			workers, needed, descriptors);
+	return 0;
+}
+
+static int settle_connections(struct gb_server *server, uint64_t descriptors, struct gb_error *error)
+{
+	const struct gb__model *model = &server->model;
+	struct gb__limits *limits = &server->limits;
+	uint64_t possible = by_descriptors(model, server->places, descriptors);
+	uint64_t tasks = per_connection(model) ? tasks_possible(model) : UINT64_MAX;
+
+	if (limits->connections_max > tasks)
+		return gb_error_set(error, -GB_ELIMIT,
+			"max-connections %" PRIu64 ": this machine allows %" PRIu64
+			" threads or processes; lower it, or raise the limits (ulimit -u, kernel.pid_max, "
+			"kernel.threads-max, vm.max_map_count, pids.max of the cgroup)",
+			limits->connections_max, tasks);
+	if (limits->connections_max > possible)
+		return gb_error_set(error, -GB_ELIMIT,
+			"max-connections %" PRIu64 ": %" PRIu64 " descriptors per process allow %" PRIu64
+			" under this model; lower it, or raise the hard limit (ulimit -Hn, LimitNOFILE=)",
+			limits->connections_max, descriptors, possible);
+	if (!limits->connections_max)
+		limits->connections_max = gb__min(possible, tasks);
+	return 0;
+}
+
+int gb__capacity_settle(struct gb_server *server, struct gb_error *error)
+{
+	const struct gb__model *model = &server->model;
+	struct gb__limits *limits = &server->limits;
+	uint64_t descriptors = gb__descriptors_raise();
+	int result = 0;
+
+	*limits = server->options->limits;
+	if (limits->output_low > limits->output_high || limits->output_high > limits->output_bytes_max)
+		return gb_error_set(error, -GB_EUSAGE,
+			"output-low, output-high and output-max must rise: %" PRIu64 ", %" PRIu64 ", %" PRIu64
+			" bytes do not",
+			limits->output_low, limits->output_high, limits->output_bytes_max);
+	if (!per_connection(model)) {
+		server->places = model->workers ? model->workers : gb__cpus_allotted();
+		result = check_workers(model, server->places, descriptors, error);
+	}
+	if (result == 0)
+		result = settle_connections(server, descriptors, error);
+	if (result == 0 && per_connection(model))
+		server->places = (unsigned)places_for(limits->connections_max);
+	return result;
+}

@@ -1,0 +1,199 @@
+/* Servers that cannot start, or not again: an error says why, nothing is left, nothing hangs. */
+#include "model/server_test_driver.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define DESCRIPTORS_SEEN 256
+
+static void on_message(struct gb_conn *conn, struct gb_bytes message)
+{
+}
+
+static int refuses_to_start(struct gb_worker *worker, void *user)
+{
+	return -EIO;
+}
+
+static unsigned descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < DESCRIPTORS_SEEN; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void says_that_it_cannot_start(const char *model)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "lame", .on_message = on_message,
+		.on_start = refuses_to_start };
+	unsigned before = descriptors();
+	struct gb_server *server;
+	struct gb_error error = { 0 };
+
+	if (strstr(model, "per-connection"))
+		return; /* there is no worker until somebody connects */
+	server = driver_server(model, &service, NULL);
+	CHECK_INT(gb_server_run(server, &error), -EIO);
+	CHECK(strstr(error.text, "lame: cannot start on worker"));
+	CHECK_INT(gb_server_run(server, &error), -GB_EUSAGE);
+	CHECK(strstr(error.text, "make another"));
+	gb_server_destroy(server);
+	CHECK_INT(descriptors(), before);
+}
+
+TEST(a_service_that_cannot_start_ends_the_run)
+{
+	driver_each_preset(says_that_it_cannot_start);
+}
+
+static void its_client_is_closed(const char *model)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "lame", .on_message = on_message,
+		.on_start = refuses_to_start };
+	struct gb_server *server;
+	struct gb_stats stats;
+	char byte;
+	pid_t pid;
+
+	if (!strstr(model, "per-connection"))
+		return;
+	server = driver_server(model, &service, NULL);
+	pid = driver_host(server);
+	for (int i = 0; i < 3; i++) {
+		int client = driver_client(server);
+
+		CHECK_INT(driver_receive(client, &byte, 1), 0);
+		close(client);
+	}
+	gb_server_stop(server);
+	CHECK_INT(driver_await(pid), 0);
+	gb_server_stats(server, &stats);
+	CHECK_INT(stats.accepted, 3);
+	CHECK_INT(stats.closed[GB_CLOSE_REFUSED], 3);
+	gb_server_destroy(server);
+}
+
+TEST(a_service_that_cannot_start_for_one_connection_costs_that_one)
+{
+	driver_each_preset(its_client_is_closed);
+}
+
+TEST(a_server_runs_once)
+{
+	struct gb_server *server = driver_server("reactor", &driver_echo, NULL);
+	struct gb_error error = { 0 };
+
+	gb_server_stop(server);
+	CHECK_INT(gb_server_run(server, &error), 0);
+	CHECK_INT(gb_server_run(server, &error), -GB_EUSAGE);
+	gb_server_destroy(server);
+}
+
+TEST(without_listening_sockets_it_runs_again_and_again)
+{
+	struct gb_server *server;
+	struct gb_error error = { 0 };
+
+	CHECK_INT(gb_server_create(NULL, &server, &error), 0);
+	CHECK_INT(gb_server_run(server, &error), -GB_EUSAGE);
+	CHECK_INT(gb_server_attach(server, &driver_echo, NULL, &error), 0);
+	for (int i = 0; i < 3; i++) {
+		gb_server_stop(server);
+		CHECK_INT(gb_server_run(server, &error), 0);
+	}
+	gb_server_destroy(server);
+}
+
+TEST(one_that_never_ran_is_freed)
+{
+	gb_server_destroy(driver_server("multi-reactor", &driver_echo, NULL));
+	gb_server_destroy(NULL);
+}
+
+/* Make, listen and run, with the n-th allocation of this thread failing. Returns whether it came that far. */
+static bool survives_failure(const char *model, const char *address, uint64_t n)
+{
+	struct gb_server *server = NULL;
+	struct gb_options *options;
+	struct gb_error error = { 0 };
+	uint64_t before;
+	int result;
+
+	CHECK_INT(gb_options_create(&options), 0);
+	CHECK_INT(gb_options_set(options, "model", model, &error), 0);
+	before = gb__alloc_count();
+	gb__alloc_fail_at(n);
+	result = gb_server_create(options, &server, &error);
+	if (result == 0)
+		result = gb_server_listen(server, address, &driver_echo, NULL, &error);
+	if (result == 0) {
+		gb_server_stop(server);
+		result = gb_server_run(server, &error);
+	}
+	gb__alloc_fail_at(0);
+	if (result < 0 && !error.text[0])
+		test_fail(__FILE__, __LINE__, "%s: failure of allocation %llu is not explained", model,
+			(unsigned long long)n);
+	gb_server_destroy(server);
+	gb_options_destroy(options);
+	return gb__alloc_count() - before >= n;
+}
+
+static void survives_any_failure(const char *model)
+{
+	unsigned before = descriptors();
+	uint64_t n = 1;
+
+	while (survives_failure(model, "127.0.0.1:0", n))
+		n++;
+	CHECK(n > 5);
+	CHECK_INT(descriptors(), before);
+}
+
+TEST(without_memory_it_fails_and_says_so)
+{
+	driver_each_preset(survives_any_failure);
+}
+
+TEST(a_socket_file_is_left_neither_by_failure_nor_by_success)
+{
+	char folder[] = "/tmp/gearbox-start-XXXXXX", address[64];
+	const char *path = address + strlen("unix:");
+	uint64_t n = 1;
+
+	CHECK(mkdtemp(folder));
+	snprintf(address, sizeof(address), "unix:%s/socket", folder);
+	while (survives_failure("reactor", address, n)) {
+		CHECK(access(path, F_OK) < 0);
+		n++;
+	}
+	CHECK(access(path, F_OK) < 0);
+	CHECK_INT(rmdir(folder), 0);
+}
+
+TEST(the_socket_file_of_another_stays)
+{
+	char folder[] = "/tmp/gearbox-start-XXXXXX", address[64];
+	const char *path = address + strlen("unix:");
+	struct gb_server *first, *second;
+	struct gb_error error = { 0 };
+
+	CHECK(mkdtemp(folder));
+	snprintf(address, sizeof(address), "unix:%s/socket", folder);
+	CHECK_INT(gb_server_create(NULL, &first, &error), 0);
+	CHECK_INT(gb_server_create(NULL, &second, &error), 0);
+	CHECK_INT(gb_server_listen(first, address, &driver_echo, NULL, &error), 0);
+	CHECK_INT(gb_server_listen(second, address, &driver_echo, NULL, &error), -EADDRINUSE);
+	CHECK_INT(unlink(path), 0);
+	CHECK_INT(gb_server_listen(second, address, &driver_echo, NULL, &error), 0);
+	gb_server_destroy(first);
+	CHECK_INT(access(path, F_OK), 0);
+	gb_server_destroy(second);
+	CHECK(access(path, F_OK) < 0);
+	CHECK_INT(rmdir(folder), 0);
+}

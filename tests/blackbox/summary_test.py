@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""What `--summary` counts, under every model, and the tables that tools make of it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+from client import answered
+from lib import CASE_SECONDS_MAX, GEARBOX, Server, case, case_for_each, check, check_equal, check_refusal, main, run
+from models import MODELS
+
+TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
+CLIENTS = 12
+MESSAGE = b"counted\n"
+
+
+def summary(arguments, visit):
+    """What a server prints at its end, after `visit` was called with it."""
+    with tempfile.TemporaryFile() as output:
+        with Server(*arguments, "--summary", before_exec=lambda: os.dup2(output.fileno(), 1)) as server:
+            visit(server)
+        output.seek(0)
+        text = output.read().decode()
+    check(text.endswith("\n") and text.count("\n") == 1, f"one line: {text!r}")
+    return json.loads(text)
+
+
+def visits(server):
+    for _ in range(CLIENTS):
+        answered(server, MESSAGE)
+
+
+@case_for_each(MODELS)
+def the_sums_are_those_of_the_clients(model):
+    found = summary(model.arguments, visits)
+    size = CLIENTS * len(MESSAGE)
+    check_equal(found["accepted"], CLIENTS, "accepted")
+    check_equal(found["connections"], 0, "open at the end")
+    check_equal((found["bytes_in"], found["bytes_out"]), (size, size), "bytes")
+    check(found["messages"] >= CLIENTS, f"messages: {found['messages']}")  # as many as reads, without a codec
+    check_equal({reason: count for reason, count in found["closed"].items() if count}, {"eof": CLIENTS}, "reasons")
+    places = found["workers"] + ([found["main"]] if found["main"] else [])
+    for key in ("accepted", "messages"):
+        check_equal(sum(place[key] for place in places), found[key], f"{key} of all places")
+    check(all(place["waits"] > 0 for place in places if place["accepted"]), f"who works has waited: {places}")
+    several = model.axes["workers"] != "1" and not model.per_connection and len(found["workers"]) > 1
+    most = max(place["accepted"] for place in found["workers"])
+    expected = round(most * len(found["workers"]) / CLIENTS, 3) if several else None
+    check_equal(found["imbalance"], expected, f"imbalance of {found['workers']}")
+
+
+@case
+def nobody_came():
+    found = summary(("--model", "prefork-reactor,workers=3"), lambda server: None)
+    check_equal([place["accepted"] for place in found["workers"]], [0, 0, 0], "accepted by each")
+    check_equal((found["accepted"], found["imbalance"]), (0, None), "accepted, imbalance")
+    check_equal(set(found["closed"].values()), {0}, "counts of reasons")
+
+
+@case
+def output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "wb") as full:
+        with Server("--summary", before_exec=lambda: os.dup2(full.fileno(), 1)) as server:
+            server.expected_code = 1
+        check("summary" in server.log[-1], f"the last line: {server.log}")
+
+
+@case
+def a_refused_start_prints_none():
+    check_refusal(run("serve", "echo", "--listen", "127.0.0.1:0", "--summary", "--model", "reactr"), 2, "reactr")
+
+
+@case
+def accept_table_has_a_row_for_a_way():
+    done = subprocess.run(
+        [sys.executable, os.path.join(TOOLS, "accept_table.py"), GEARBOX, "--rounds", "1", "--connections", "10",
+         "--workers", "3", "place=round-robin"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=CASE_SECONDS_MAX)
+    check_equal(done.returncode, 0, f"exit code ({done.stdout}{done.stderr})")
+    check("| 4 3 3 | 1.20 |" in done.stdout, done.stdout)
+
+
+if __name__ == "__main__":
+    main()
