@@ -134,7 +134,7 @@ int gb_args_parse(int argc, char **argv, const struct gb_setting *table, void *o
 	const struct gb_args_table tables[] = { { NULL, table }, { NULL, NULL } };
 	struct gb_args args = { .argc = argc, .argv = argv, .tables = tables };
 	const struct gb_setting *flag = NULL;
-	const char *value;
+	const char *value = NULL;
 	size_t words = 0;
 	int rc;
 
