@@ -144,7 +144,7 @@ TEST(a_backlog_has_an_end)
 	fds[0] = os->ops->accept(os, listener);
 	CHECK(fds[0] >= 0);
 	CHECK_INT(os->ops->accept(os, listener), -EMFILE);
-	CHECK_INT(os->ops->spare(os), -EMFILE);
+	CHECK_INT(os->ops->event_create(os), -EMFILE);
 	sim_kernel_set_fd_limit(kernel, 0);
 	fds[1] = os->ops->accept(os, listener);
 	CHECK(fds[1] >= 0);

@@ -122,20 +122,6 @@ static void run_recv(struct gb__ring *ring, struct operation *operation)
 	complete(ring, operation, (int)got, flags, id, outcome);
 }
 
-static void run_recv_into(struct gb__ring *ring, struct operation *operation)
-{
-	struct sim_socket *socket = operation->socket;
-	struct sim_outcome outcome;
-	ssize_t got;
-
-	if (!(sim_socket_ready(socket) & GB__READY_IN))
-		return;
-	outcome = sim_script_next(socket, SIM_RECV);
-	got = sim_stream_recv(socket, operation->data, operation->size, outcome);
-	complete(ring, operation, (int)got, got > 0 && socket->rx.size ? GB__COMPLETION_NONEMPTY : 0, 0,
-		outcome);
-}
-
 static void run_send(struct gb__ring *ring, struct operation *operation)
 {
 	struct sim_socket *socket = operation->socket;
@@ -217,9 +203,6 @@ void sim_operation_run(struct gb__ring *ring, struct operation *operation)
 		break;
 	case RECV:
 		run_recv(ring, operation);
-		break;
-	case RECV_INTO:
-		run_recv_into(ring, operation);
 		break;
 	case SEND:
 	case SENDMSG:

@@ -164,20 +164,15 @@ static uint64_t os_now_coarse_ms(struct gb__os *os)
 	return sim_kernel_of(os)->now_ns / 1000000u;
 }
 
-static int open_plain(struct gb__os *os, enum sim_kind kind)
+static int os_event_create(struct gb__os *os)
 {
 	struct sim_kernel *kernel = sim_kernel_of(os);
-	struct sim_socket *socket = sim_socket_create(kernel, kind);
+	struct sim_socket *socket = sim_socket_create(kernel, SIM_EVENT);
 	int fd = sim_fd_open(kernel, socket);
 
 	if (fd < 0)
 		sim_socket_let_go(socket);
 	return fd;
-}
-
-static int os_event_create(struct gb__os *os)
-{
-	return open_plain(os, SIM_EVENT);
 }
 
 static void os_event_signal(struct gb__os *os, int fd)
@@ -191,11 +186,6 @@ static void os_event_signal(struct gb__os *os, int fd)
 static void os_event_clear(struct gb__os *os, int fd)
 {
 	get_kind(os, fd, SIM_EVENT, "event_clear")->signalled = false;
-}
-
-static int os_spare(struct gb__os *os)
-{
-	return open_plain(os, SIM_SPARE);
 }
 
 const struct gb__os_ops sim_os_ops = {
@@ -215,7 +205,6 @@ const struct gb__os_ops sim_os_ops = {
 	.event_create = os_event_create,
 	.event_signal = os_event_signal,
 	.event_clear = os_event_clear,
-	.spare = os_spare,
 };
 
 int sim_listen(struct sim_kernel *kernel, uint16_t port, unsigned backlog)

@@ -14,10 +14,9 @@
 
 #define ALL_FEATURES \
 	(GB__RING_MULTISHOT_ACCEPT | GB__RING_MULTISHOT_RECV | GB__RING_PROVIDED_BUFFERS | \
-		GB__RING_DEFER_TASKRUN | GB__RING_SINGLE_ISSUER | GB__RING_CANCEL_FD)
+		GB__RING_DEFER_TASKRUN | GB__RING_SINGLE_ISSUER)
 #define POISON 0xdb
-static const char *const kind_names[] = { "accept", "recv", "recv_into", "send", "sendmsg", "connect", "poll",
-	"cancel" };
+static const char *const kind_names[] = { "accept", "recv", "send", "sendmsg", "connect", "poll", "cancel" };
 
 /* ---- buffers ---- */
 
@@ -122,7 +121,7 @@ static void operation_free(struct operation *operation)
 
 	if (socket) {
 		socket->operations--;
-		socket->receiving -= operation->kind == RECV || operation->kind == RECV_INTO;
+		socket->receiving -= operation->kind == RECV;
 		socket->sending -= operation->kind == SEND || operation->kind == SENDMSG;
 	}
 	gb__list_remove(&operation->link);
@@ -177,7 +176,7 @@ static struct operation *prepare(struct gb__ring *ring, enum operation_kind kind
 	*operation = (struct operation){ .kind = kind, .socket = socket, .token = token };
 	gb__list_append(&ring->operations, &operation->link);
 	if (socket) {
-		bool receives = kind == RECV || kind == RECV_INTO, sends = kind == SEND || kind == SENDMSG;
+		bool receives = kind == RECV, sends = kind == SEND || kind == SENDMSG;
 
 		if (kind != POLL && socket->kind != (kind == ACCEPT ? SIM_LISTENER : SIM_STREAM))
 			sim_fail(
@@ -216,17 +215,6 @@ static int prepare_recv(struct gb__ring *ring, int fd, bool multishot, uint64_t 
 	if (!operation)
 		return -EBUSY;
 	operation->multishot = multishot;
-	return 0;
-}
-
-static int prepare_recv_into(struct gb__ring *ring, int fd, void *data, uint32_t size, uint64_t token)
-{
-	struct operation *operation = prepare(ring, RECV_INTO, fd, token);
-
-	if (!operation)
-		return -EBUSY;
-	operation->data = data;
-	operation->size = size;
 	return 0;
 }
 
@@ -396,7 +384,6 @@ const struct gb__ring_ops sim_ring = {
 	.features = features,
 	.accept = prepare_accept,
 	.recv = prepare_recv,
-	.recv_into = prepare_recv_into,
 	.send = prepare_send,
 	.sendmsg = prepare_sendmsg,
 	.connect = prepare_connect,

@@ -9,7 +9,7 @@
 
 #define RETIRED_MAX 64u
 
-enum operation_kind { ACCEPT, RECV, RECV_INTO, SEND, SENDMSG, CONNECT, POLL, CANCEL };
+enum operation_kind { ACCEPT, RECV, SEND, SENDMSG, CONNECT, POLL, CANCEL };
 
 struct operation {
 	struct gb__list link; /* of ring->operations, in the order of preparation */
@@ -19,7 +19,7 @@ struct operation {
 	bool multishot, started, finished, cancelled;
 	unsigned completions; /* queued and not taken */
 	unsigned ready;       /* poll */
-	void *data;           /* recv_into, send */
+	void *data;           /* send */
 	size_t size;
 	const struct msghdr *message;
 	struct sockaddr_storage address; /* connect; compared until the end */

@@ -27,7 +27,7 @@ struct sim_script {
 	size_t first, count;
 };
 
-enum sim_kind { SIM_STREAM, SIM_LISTENER, SIM_EVENT, SIM_SPARE };
+enum sim_kind { SIM_STREAM, SIM_LISTENER, SIM_EVENT };
 
 struct sim_socket {
 	struct gb__list link; /* of kernel->sockets */

@@ -35,11 +35,13 @@ const struct verify_conversation verify_conversations[] = {
 		verify_write_queued },
 	{ "drained", "the server is stopped: in the backlog, with answers on the way, and idle", VERIFY_LAST,
 		NULL, verify_write_drained },
-	{ "idle", "nothing moves for the idle timeout", VERIFY_IMPATIENT, verify_answers, verify_write_idle },
+	{ "idle", "nothing moves for the idle timeout", VERIFY_DROWSY, verify_answers, verify_write_idle },
 	{ "unfinished", "a message that is not complete within the read timeout", VERIFY_IMPATIENT,
 		verify_frames, verify_write_unfinished },
 	{ "unread", "a client that takes nothing for the write timeout", VERIFY_IMPATIENT, verify_fills,
 		verify_write_unread },
+	{ "abandoned", "the same, where the idle timeout comes first", VERIFY_DROWSY, verify_fills,
+		verify_write_abandoned },
 	{ NULL },
 };
 

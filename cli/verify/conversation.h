@@ -8,9 +8,14 @@
 enum verify_stage {
 	VERIFY_PATIENT, /* no timeout can expire */
 	VERIFY_LAST, /* the same server, which is stopped when all have met; only what can be open at once */
-	VERIFY_IMPATIENT, /* timeouts of a fraction of a second */
+	VERIFY_IMPATIENT, /* read and write timeouts of a fraction of a second */
+	VERIFY_DROWSY,    /* an idle timeout of that kind, shorter than the write timeout */
 	VERIFY_STAGES
 };
+
+/** The drowsy server's idle timeout. */
+#define VERIFY_IDLE_MS 150u
+#define VERIFY_IDLE_TIMEOUT "150ms"
 
 /** Talks as they are written. */
 struct verify_plan {
@@ -67,5 +72,6 @@ void verify_write_drained(struct verify_plan *plan);
 void verify_write_idle(struct verify_plan *plan);
 void verify_write_unfinished(struct verify_plan *plan);
 void verify_write_unread(struct verify_plan *plan);
+void verify_write_abandoned(struct verify_plan *plan);
 
 #endif

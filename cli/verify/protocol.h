@@ -31,7 +31,8 @@ struct verify_protocol {
 	bool mute;   /* answers nothing to an exchange */
 	bool framed; /* an exchange is a message: one that is incomplete is never answered */
 	bool once;   /* the second address answers the first bytes that it gets, then closes */
-	bool works;  /* answers take their time, so that a client can leave before they are ready */
+	/** The same, whose answer takes `ms` milliseconds. NULL: no answer does. */
+	void (*work)(struct verify_talk *talk, unsigned ms);
 	const struct verify_fault *faults; /* ends with a NULL name; NULL: nothing is wrong */
 
 	/** Append what a client of the talk's address hears to `wanted`, at most `size` bytes. Returns whether

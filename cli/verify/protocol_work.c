@@ -20,19 +20,28 @@ static void append_request(struct verify_talk *talk, size_t payload, uint32_t co
 	verify_talk_noise(talk, payload);
 }
 
-/* Every fourth takes a while, and every eighth, so that replies would overtake one another if they could. */
-static void work_exchange(struct verify_talk *talk, size_t size)
+static void exchange(struct verify_talk *talk, size_t payload, uint32_t compute_us, uint32_t block_us)
 {
-	size_t payload = size > HEADER ? size - HEADER : 0;
-	uint32_t compute_us = talk->exchanges % 4 == 1 ? 50 : 0;
-	uint32_t block_us = talk->exchanges % 8 == 0 ? 500 : 0;
-
-	if (payload > VERIFY_MESSAGE_MAX - HEADER)
-		payload = VERIFY_MESSAGE_MAX - HEADER;
 	append_request(talk, payload, compute_us, block_us);
 	append_number(&talk->wanted, (uint32_t)(4 + payload));
 	append_number(&talk->wanted, talk->exchanges);
 	verify_bytes_append(&talk->wanted, talk->sent.data + talk->sent.size - payload, payload);
+}
+
+/* Every fourth takes a while, and every eighth, so that replies would overtake one another if they could. */
+static void work_exchange(struct verify_talk *talk, size_t size)
+{
+	size_t payload = size > HEADER ? size - HEADER : 0;
+
+	if (payload > VERIFY_MESSAGE_MAX - HEADER)
+		payload = VERIFY_MESSAGE_MAX - HEADER;
+	exchange(talk, payload, talk->exchanges % 4 == 1 ? 50 : 0, talk->exchanges % 8 == 0 ? 500 : 0);
+}
+
+static void work_for(struct verify_talk *talk, unsigned ms)
+{
+	exchange(talk, 20, 0, 1000 * ms);
+	talk->exchanges++;
 }
 
 static void too_long(struct verify_talk *talk)
@@ -77,6 +86,6 @@ const struct verify_protocol verify_work = {
 	.settings = { "max-compute=2s", "max-block=2s" },
 	.exchange = work_exchange,
 	.framed = true,
-	.works = true,
+	.work = work_for,
 	.faults = faults,
 };

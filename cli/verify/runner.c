@@ -171,14 +171,21 @@ static void run_server(struct runner *runner, const enum verify_stage *stages, s
 
 void verify_runner_run(const struct verify_program *program, const char *spec, int fd)
 {
-	static const enum verify_stage patient[] = { VERIFY_PATIENT, VERIFY_LAST };
-	static const enum verify_stage impatient[] = { VERIFY_IMPATIENT };
+	static const struct {
+		enum verify_stage stages[2];
+		size_t count;
+	} servers[] = { { { VERIFY_PATIENT, VERIFY_LAST }, 2 }, { { VERIFY_IMPATIENT }, 1 },
+		{ { VERIFY_DROWSY }, 1 } };
 	struct runner runner = { .program = program, .spec = spec, .fd = fd };
 	const struct verify_news done = { .kind = VERIFY_DONE };
 
-	if (program->plans[VERIFY_PATIENT].talks_count + program->plans[VERIFY_LAST].talks_count > 0)
-		run_server(&runner, patient, 2);
-	if (!runner.over && program->plans[VERIFY_IMPATIENT].talks_count > 0)
-		run_server(&runner, impatient, 1);
+	for (size_t i = 0; i < sizeof(servers) / sizeof(*servers) && !runner.over; i++) {
+		size_t talks = 0;
+
+		for (size_t j = 0; j < servers[i].count; j++)
+			talks += program->plans[servers[i].stages[j]].talks_count;
+		if (talks > 0)
+			run_server(&runner, servers[i].stages, servers[i].count);
+	}
 	tell(&runner, &done);
 }

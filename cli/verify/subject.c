@@ -59,12 +59,23 @@ static const struct option patient[] = {
 	{ NULL, NULL },
 };
 static const struct option impatient[] = {
-	{ "idle-timeout", "300ms" },
+	{ "idle-timeout", "60s" },
 	{ "read-timeout", "100ms" },
 	{ "write-timeout", "100ms" },
 	{ "linger-timeout", "50ms" },
 	{ NULL, NULL },
 };
+static const struct option drowsy[] = {
+	{ "idle-timeout", VERIFY_IDLE_TIMEOUT },
+	{ "read-timeout", "60s" },
+	{ "write-timeout", "300ms" },
+	{ "linger-timeout", "50ms" },
+	{ NULL, NULL },
+};
+static const struct option *const options_of[VERIFY_STAGES] = { [VERIFY_PATIENT] = patient,
+	[VERIFY_LAST] = patient,
+	[VERIFY_IMPATIENT] = impatient,
+	[VERIFY_DROWSY] = drowsy };
 
 /* In the child: what its signal handler stops. */
 static struct gb_server *served;
@@ -105,7 +116,7 @@ static int make_server(
 	if (result == 0)
 		result = set_options(options, common, error);
 	if (result == 0)
-		result = set_options(options, stage == VERIFY_IMPATIENT ? impatient : patient, error);
+		result = set_options(options, options_of[stage], error);
 	if (result == 0)
 		result = gb_server_create(options, ret, error);
 	gb_options_destroy(options);

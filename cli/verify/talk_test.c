@@ -41,7 +41,7 @@ TEST(every_talk_can_be_played)
 			struct verify_plan plan;
 
 			verify_plan_write(&plan, *protocol, stage, NULL);
-			CHECK(plan.talks_count > 0 || stage == VERIFY_IMPATIENT);
+			CHECK(plan.talks_count > 0 || stage > VERIFY_LAST);
 			for (size_t i = 0; i < plan.talks_count; i++) {
 				const struct verify_talk *talk = plan.talks[i];
 				size_t sent = 0;

@@ -145,7 +145,7 @@ void verify_write_interrupted(struct verify_plan *plan)
 		verify_talk_step(talk, VERIFY_FILL, 10);
 		leave(talk, reset);
 	}
-	if (!protocol->works)
+	if (!protocol->work)
 		return;
 	for (unsigned reset = 0; reset < 2; reset++) { /* handlers at work for a client that has gone */
 		size_t answered;

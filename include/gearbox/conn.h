@@ -3,7 +3,8 @@
  *
  * Every function here is for the connection's own worker (its callbacks, timers and posted tasks),
  * except where it says otherwise. Under compute=threads `on_message` runs on a pool thread, and there, too,
- * all of them may be called with the `conn` that it was given: what it sends leaves when it has returned. Rules of lifetime are collected in docs/lifetimes.md.
+ * all of them may be called with the `conn` that it was given: what it sends leaves when it has returned.
+ * Rules of lifetime are collected in docs/lifetimes.md.
  */
 #ifndef GEARBOX_CONN_H
 #define GEARBOX_CONN_H
@@ -55,7 +56,7 @@ GB_API const char *gb_close_reason_name(int reason);
  */
 GB_API int gb_conn_send(struct gb_conn *conn, const void *data, size_t size);
 
-/** gb_conn_send of formatted text. Returns as gb_conn_send does. */
+/** gb_conn_send of formatted text. Returns as gb_conn_send does, or -EINVAL (printf refuses the format). */
 GB_API int gb_conn_printf(struct gb_conn *conn, const char *format, ...) GB_PRINTF(2, 3);
 
 /**

@@ -30,7 +30,8 @@ enum {
 /**
  * A service. Static storage as a rule; it must outlive the servers that use it.
  *
- * All callbacks of one connection run on its worker, one at a time. Any but on_message may be NULL.
+ * All callbacks of one connection run on its worker, one at a time; under compute=threads on_message runs on
+ * a thread of the pool instead. Any but on_message may be NULL.
  */
 struct gb_service {
 	uint32_t struct_size, abi;         /* set by GB_SERVICE_INIT */

@@ -287,7 +287,9 @@ static void rotate(struct reactor *reactor, struct gb__endpoint *listener)
 {
 	if (reactor->ops->remove(reactor->poller, listener->fd) == 0)
 		listener->armed = 0;
-	arm(reactor, listener);
+	/* Out of the set and not back in it: it must rest and try again, or nobody accepts any more. */
+	if (arm(reactor, listener) < 0)
+		listener->ops->on_accept(listener, -ENOMEM);
 }
 
 static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)

@@ -7,7 +7,9 @@
 
 #define DESCRIPTORS_RESERVED 64u /* for the program: files, libraries, the listening sockets */
 #define DESCRIPTORS_PER_LOOP 2u  /* a demultiplexer or ring, and a wake-up */
-#define TASKS_RESERVED 64u       /* processes and threads of others */
+#define DESCRIPTORS_SLACK \
+	32u                /* of the reserved, for those who come when all workers are full: to refuse them */
+#define TASKS_RESERVED 64u /* processes and threads of others */
 
 static bool per_connection(const struct gb__model *model)
 {
@@ -30,12 +32,9 @@ static uint64_t descriptors_needed(const struct gb__model *model, uint64_t worke
 		(model->accept == GB__ACCEPT_REUSEPORT ? workers : 0);
 }
 
-/* How many connections the descriptors of each process allow. */
-static uint64_t by_descriptors(const struct gb__model *model, uint64_t workers, uint64_t descriptors)
+/* How many connections `left` descriptors of each process allow. */
+static uint64_t by_descriptors(const struct gb__model *model, uint64_t workers, uint64_t left)
 {
-	uint64_t needed = descriptors_needed(model, workers);
-	uint64_t left = descriptors > needed ? descriptors - needed : 1;
-
 	if (per_connection(model)) /* a process holds its own; the acceptor none beyond the handing over */
 		return model->unit == GB__UNIT_PROCESS ? left : left / (1 + DESCRIPTORS_PER_LOOP);
 	return model->unit == GB__UNIT_PROCESS ? workers * left : left;
@@ -80,7 +79,9 @@ static int settle_connections(struct gb_server *server, uint64_t descriptors, st
 {
 	const struct gb__model *model = &server->model;
 	struct gb__limits *limits = &server->limits;
-	uint64_t possible = by_descriptors(model, server->places, descriptors);
+	uint64_t needed = descriptors_needed(model, server->places);
+	uint64_t left = descriptors > needed ? descriptors - needed : 1;
+	uint64_t possible = by_descriptors(model, server->places, left);
 	uint64_t tasks = per_connection(model) ? tasks_possible(model) : UINT64_MAX;
 
 	if (limits->connections_max > tasks)
@@ -96,6 +97,8 @@ static int settle_connections(struct gb_server *server, uint64_t descriptors, st
 			limits->connections_max, descriptors, possible);
 	if (!limits->connections_max)
 		limits->connections_max = gb__min(possible, tasks);
+	server->worker_connections_max =
+		model->unit == GB__UNIT_PROCESS ? left + DESCRIPTORS_SLACK : UINT64_MAX;
 	return 0;
 }
 

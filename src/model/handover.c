@@ -80,10 +80,15 @@ static unsigned place_hash(struct gb__crew *crew, struct gb__handed handed)
 	return (hash ^ hash >> 16) % crew->seats_count;
 }
 
-/* Whether connections given to it are served soon: it has not crashed, nor was it told to end. */
+/* Whether connections given to it are served soon: it has not crashed, was not told to end, is not full. */
 static bool fit(const struct gb__seat *seat)
 {
-	return seat->taken && !atomic_load(&seat->crew->server->shared->slots[seat->id].leaving);
+	const struct gb_server *server = seat->crew->server;
+	const struct gb__slot *slot = &server->shared->slots[seat->id];
+
+	return seat->taken && !atomic_load(&slot->leaving) &&
+		__atomic_load_n(&slot->counters.stats.connections, __ATOMIC_RELAXED) <
+		server->worker_connections_max;
 }
 
 struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed)

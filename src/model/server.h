@@ -27,6 +27,8 @@ struct gb_server {
 	struct gb__model model; /* engine settled */
 	char model_text[GB__MODEL_SPEC_MAX];
 	struct gb__limits limits; /* connections_max settled */
+	/** Of one worker process: beyond it others accept, as long as `limits` allow. No bound for threads. */
+	uint64_t worker_connections_max;
 	unsigned places; /* for workers beside the chief, or instead of it: the model's number settled */
 	struct gb__binding *bindings;
 	size_t bindings_count;

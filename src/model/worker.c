@@ -30,11 +30,13 @@ static void on_gone(struct gb__net *net, void *arg)
 {
 	struct gb_worker *worker = arg;
 
-	if (net->connections > 0 || stops(worker))
+	if (stops(worker))
 		return;
-	if (one_stream(worker) && gb__worker_could_accept(worker))
+	if (worker->full && gb__worker_could_accept(worker)) {
+		worker->full = false;
 		gb__worker_accept_start(worker);
-	if (worker->on_idle)
+	}
+	if (net->connections == 0 && worker->on_idle)
 		worker->on_idle(worker);
 }
 
@@ -78,15 +80,19 @@ static void on_accepted(struct gb__listener *listener, int fd)
 		return;
 	}
 	gb__worker_adopt(worker, handed);
-	if (one_stream(worker) && worker->net.connections > 0)
+	if (!gb__worker_could_accept(worker)) {
+		worker->full = true;
 		gb__worker_accept_stop(worker);
+	}
 }
 
 bool gb__worker_could_accept(const struct gb_worker *worker)
 {
 	if (worker->listeners_count == 0 || worker->listeners[0].closed)
 		return false;
-	return !(one_stream(worker) && (worker->roles & GB__WORKER_SERVES) && worker->net.connections > 0);
+	if (!(worker->roles & GB__WORKER_SERVES))
+		return true;
+	return worker->net.connections < (one_stream(worker) ? 1 : worker->server->worker_connections_max);
 }
 
 /* Under wake=lock only the holder does. */

@@ -38,6 +38,7 @@ struct gb_worker {
 	struct gb__listener *listeners; /* one per address while it accepts */
 	size_t listeners_count;
 	bool watching;              /* has not let go of the listening sockets */
+	bool full;                  /* accepting rests until a connection has gone */
 	unsigned intake;            /* while draining: clients of the backlog that it still takes, at most */
 	struct gb__inbox inbox;     /* of connections handed over to it */
 	struct gb__channel channel; /* the same, from another process */
@@ -74,7 +75,7 @@ void gb__worker_command(struct gb_worker *worker, enum gb__command command);
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
 /** Close a connection that nobody serves, and count why. Thread: the worker's. */
 void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int reason);
-/** Whether it has listening sockets and would serve what came. */
+/** Whether it has listening sockets and room for what comes. */
 bool gb__worker_could_accept(const struct gb_worker *worker);
 /** Begin, respectively rest, accepting; under wake=lock only the holder begins. What cannot be begun for want
  *  of memory is tried again. */

@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define FORMAT_SIZE 512u /* most lines fit; longer ones are formatted a second time */
+#define FORMAT_SIZE 512u /* most texts fit */
 
 /* After bytes were queued: limits, and whoever is not in a callback of this connection needs a turn. */
 static inline int queued(struct gb_conn *conn, int result, size_t size)
@@ -144,29 +144,35 @@ int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
 
 int gb_conn_printf(struct gb_conn *conn, const char *format, ...)
 {
-	char text[FORMAT_SIZE];
-	struct gb__chunk *chunk;
-	va_list arguments;
+	/* Of this thread's last text: long ones come in rows, and one that does not fit costs far more than
+	 * formatting it again (glibc 2.36 counts the rest in steps of 64 bytes). */
+	static _Thread_local size_t last;
+	struct gb__chunk *chunk = NULL;
+	char brief[FORMAT_SIZE], *text = brief;
+	size_t room = sizeof(brief), wanted = last + 1;
 	int length, result;
 
-	va_start(arguments, format);
-	length = vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	if (length < 0)
-		return -EINVAL;
-	if ((size_t)length < sizeof(text))
-		return gb_conn_send(conn, text, (size_t)length);
-	chunk = gb__chunk_create(pool_of(conn), (size_t)length + 1);
-	if (!chunk) {
-		if (gb__conn_is_task(conn))
-			return collected(conn, -ENOMEM);
-		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
-		return -ENOMEM;
-	}
-	va_start(arguments, format);
-	vsnprintf((char *)chunk->data, (size_t)length + 1, format, arguments);
-	va_end(arguments);
-	result = gb_conn_send(conn, chunk->data, (size_t)length);
+	if (gb__unlikely(ended(conn)))
+		return -EPIPE;
+	do {
+		va_list arguments;
+
+		if (gb__unlikely(wanted > room)) {
+			gb__chunk_destroy(pool_of(conn), chunk);
+			chunk = gb__chunk_create(pool_of(conn), wanted);
+			if (!chunk)
+				return gb__conn_is_task(conn) ? collected(conn, -ENOMEM)
+							      : queued(conn, -ENOMEM, 0);
+			text = (char *)chunk->data;
+			room = chunk->capacity;
+		}
+		va_start(arguments, format);
+		length = vsnprintf(text, room, format, arguments);
+		va_end(arguments);
+		wanted = (size_t)gb__max(length, 0) + 1;
+	} while (gb__unlikely(wanted > room));
+	last = wanted - 1;
+	result = gb__likely(length >= 0) ? gb_conn_send(conn, text, (size_t)length) : -EINVAL;
 	gb__chunk_destroy(pool_of(conn), chunk);
 	return result;
 }
@@ -210,6 +216,8 @@ void gb_conn_pause(struct gb_conn *conn)
 		gb__task_of(conn)->paused = 1;
 		return;
 	}
+	if (gb__unlikely(conn->flags & GB__CONN_TASKED))
+		gb__task_forget_pause(conn);
 	conn->flags |= GB__CONN_PAUSED;
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_queue(conn);
@@ -221,6 +229,8 @@ void gb_conn_resume(struct gb_conn *conn)
 		gb__task_of(conn)->paused = -1;
 		return;
 	}
+	if (gb__unlikely(conn->flags & GB__CONN_TASKED))
+		gb__task_forget_pause(conn);
 	if (!(conn->flags & GB__CONN_PAUSED))
 		return;
 	conn->flags &= (uint16_t)~GB__CONN_PAUSED;

@@ -73,9 +73,18 @@ struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_ser
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
 	net->connections++;
+	/* In this order, and the other one in `uncount`: a worker that is killed in between leaves the sum too
+	 * high by one, never too low. */
 	atomic_fetch_add_explicit(net->connections_total, 1, memory_order_relaxed);
 	gb__count(net->counters->stats.connections, 1);
 	return conn;
+}
+
+/* It no longer takes the place of another one. */
+static void uncount(struct gb__net *net)
+{
+	gb__count(net->counters->stats.connections, -1);
+	atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
 }
 
 /* The memory goes; the descriptor must be closed or nobody's any more. */
@@ -89,8 +98,6 @@ static void conn_destroy(struct gb_conn *conn)
 	gb__output_clear(&conn->stream.output, &net->engine->pool);
 	gb__slabs_give(&net->slabs, conn, conn_size(conn->service));
 	net->connections--;
-	atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
-	gb__count(net->counters->stats.connections, -1);
 	if (net->on_gone)
 		net->on_gone(net, net->arg);
 }
@@ -100,6 +107,7 @@ void gb__conn_discard(struct gb_conn *conn)
 	struct gb__os *os = conn->net->loop->os;
 	int fd = conn->stream.endpoint.fd;
 
+	uncount(conn->net);
 	conn_destroy(conn);
 	os->ops->close(os, fd);
 }
@@ -148,6 +156,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		net->engine->ops->detach(net->engine, &conn->stream.endpoint);
 	}
 	reason = gb__conn_reason_of(result);
+	uncount(net);
 	conn_destroy(conn);
 refuse:
 	count_closed(net, reason);
@@ -449,6 +458,7 @@ static void finish(struct gb_conn *conn)
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__output_empty(&conn->stream.output))
 		os->ops->reset_on_close(os, fd);
+	uncount(conn->net); /* first: who sees it closed may come again at once */
 	os->ops->close(os, fd);
 	conn_destroy(conn);
 }

@@ -94,6 +94,10 @@ void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg)
 		if (earliest.reason != GB_CLOSE_WRITE_TIMEOUT) {
 			gb__conn_close(conn, earliest.reason);
 			gb__conn_queue(conn);
+			/* What output still waits keeps its own deadline, though the node is off the wheel. */
+			earliest = deadline_of(conn);
+			if (earliest.left_ms != UINT64_MAX)
+				gb__conn_deadline_within(conn, gb__max(earliest.left_ms, 1));
 			return;
 		}
 		__attribute__((fallthrough));

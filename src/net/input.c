@@ -188,15 +188,19 @@ static void burst_end(struct gb_conn *conn)
 	net->burst.size = 0;
 	if (gb__unlikely(conn->state >= GB__CONN_ENDED))
 		return;
-	gb__count(net->counters->stats.bytes_out, size);
 	sent = engine->ops->send(engine, &conn->stream, net->burst.data, size);
+	if (gb__unlikely(sent < 0)) {
+		gb__conn_end(conn, gb__conn_reason_of((int)sent), (int)-sent);
+		return;
+	}
+	gb__count(net->counters->stats.bytes_out, sent);
 	if (gb__likely(sent == (ssize_t)size))
 		return;
-	if (sent < 0)
-		gb__conn_end(conn, gb__conn_reason_of((int)sent), (int)-sent);
-	else if (gb__output_append(&conn->stream.output, &engine->pool, net->burst.data + sent,
-			 size - (size_t)sent) < 0)
+	size -= (size_t)sent;
+	if (gb__output_append(&conn->stream.output, &engine->pool, net->burst.data + sent, size) < 0)
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+	else
+		gb__count(net->counters->stats.bytes_out, size);
 }
 
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)

@@ -14,8 +14,7 @@ static struct gb__parked *parked_at(const struct gb__net *net, size_t i)
 /* The connection, if it is still there and waits. */
 static struct gb_conn *parked_find(const struct gb__net *net, struct gb__parked parked)
 {
-	struct gb_conn *conn =
-		(struct gb_conn *)gb__engine_find(net->engine, parked.slot, parked.generation);
+	struct gb_conn *conn = (struct gb_conn *)gb__engine_find(net->engine, parked.slot, parked.generation);
 
 	return conn && (conn->flags & GB__CONN_PARKED) ? conn : NULL;
 }
@@ -137,6 +136,13 @@ void gb__task_cancel(struct gb_conn *conn)
 	for (struct gb__task *task = conn->net->under_way; task; task = task->under_way)
 		if (task->conn == conn)
 			atomic_store_explicit(&task->cancelled, true, memory_order_relaxed);
+}
+
+void gb__task_forget_pause(struct gb_conn *conn)
+{
+	for (struct gb__task *task = conn->net->under_way; task; task = task->under_way)
+		if (task->conn == conn)
+			atomic_store(&task->paused, 0);
 }
 
 /* Do to the connection what the handler did to the facade. */

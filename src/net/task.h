@@ -18,11 +18,11 @@ struct gb__task {
 	struct gb_conn *conn;       /* the loop's thread alone */
 	struct gb__post done;
 	struct gb__chunk *message;
-	struct gb__pool chunks; /* for what the handler sends */
-	_Atomic bool cancelled; /* the connection is gone */
-	bool aborted;           /* by the handler */
-	int failed;             /* by gb_conn_close or gb_conn_fail: the reason; -1: not */
-	signed char paused;     /* 1: by the handler; -1: resumed; 0: neither */
+	struct gb__pool chunks;     /* for what the handler sends */
+	_Atomic bool cancelled;     /* the connection is closing or gone */
+	bool aborted;               /* by the handler */
+	int failed;                 /* by gb_conn_close or gb_conn_fail: the reason; -1: not */
+	_Atomic signed char paused; /* 1: by the handler; -1: resumed; 0: neither */
 };
 
 static inline bool gb__conn_is_task(const struct gb_conn *conn)
@@ -41,6 +41,8 @@ void gb__task_submit(struct gb_conn *conn, struct gb_bytes message);
 void gb__task_run(struct gb__task *task);
 /** The connection has ended: the handler need not run, or can learn that its work is in vain. */
 void gb__task_cancel(struct gb_conn *conn);
+/** The loop's thread pauses or resumes the connection: what the handler noted of that so far is overtaken. */
+void gb__task_forget_pause(struct gb_conn *conn);
 /** The net has as many tasks as it may: this connection waits for its turn. */
 void gb__task_park(struct gb_conn *conn);
 

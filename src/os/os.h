@@ -46,8 +46,6 @@ struct gb__os_ops {
 	int (*event_create)(struct gb__os *os);
 	void (*event_signal)(struct gb__os *os, int fd);
 	void (*event_clear)(struct gb__os *os, int fd);
-	/** A descriptor of nothing, held to be given up when descriptors run out. */
-	int (*spare)(struct gb__os *os);
 };
 
 struct gb__os {

@@ -135,12 +135,6 @@ static void os_event_clear(struct gb__os *os, int fd)
 	while (got < 0 && errno == EINTR);
 }
 
-static int os_spare(struct gb__os *os)
-{
-	(void)os;
-	return result(open("/dev/null", O_RDONLY | O_CLOEXEC));
-}
-
 static const struct gb__os_ops linux_ops = {
 	.name = "linux",
 	.accept = os_accept,
@@ -158,7 +152,6 @@ static const struct gb__os_ops linux_ops = {
 	.event_create = os_event_create,
 	.event_signal = os_event_signal,
 	.event_clear = os_event_clear,
-	.spare = os_spare,
 };
 
 struct gb__os gb__os_linux = { .ops = &linux_ops };

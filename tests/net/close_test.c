@@ -224,6 +224,28 @@ NET_TEST(a_peer_that_does_not_read_is_not_read_from_and_then_dropped)
 	peer_close(peer);
 }
 
+NET_TEST(output_that_waits_when_the_idle_timeout_closes_still_has_its_deadline)
+{
+	static unsigned char data[4096];
+	struct peer *peer;
+
+	rig->limits.idle_timeout_ms = 300;
+	rig->limits.write_timeout_ms = 1000;
+	peer = rig_peer(rig, &echo);
+	peer->read_max = 0;
+	rig_calm(rig);
+	while (gb_conn_output_size(current) <= rig->limits.output_high) {
+		sim_client_send(peer->client, data, sizeof(data));
+		rig_step(rig, peer);
+	}
+	rig_pass(rig, 400);
+	CHECK_INT(rig->closed, 0);
+	rig_pass(rig, 700);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);
+	peer_close(peer);
+}
+
 NET_TEST(timeouts_of_idling_and_of_unfinished_messages_are_told_apart)
 {
 	static const struct gb_service lines = { GB_SERVICE_INIT, .name = "lines", .codec = &gb_codec_line,

@@ -111,8 +111,8 @@ NET_TEST(connections_that_end_together_may_close_one_another)
 	struct peer *one, *two;
 
 	pair_open = 0;
-	one = roomy_peer(rig, &tied);
-	two = roomy_peer(rig, &tied);
+	one = rig_peer(rig, &tied);
+	two = rig_peer(rig, &tied);
 	if (test_random(&rig->random) % 2) {
 		gb_conn_abort(pair[0]);
 		gb_conn_abort(pair[1]);
@@ -307,7 +307,7 @@ NET_TEST(the_write_timeout_goes_on_while_a_task_runs)
 	for (int i = 0; i < 10; i++)
 		rig_pass(rig, 300);
 	CHECK_INT(rig->closed, 0); /* not before the task is back */
-	if (!gb_conn_cancelled(&held[0]->facade)) test_fail(__FILE__,__LINE__,"round %u out %zu flags %x state %d reason %d", rig->round, current->stream.output.bytes, current->flags, current->state, current->reason);
+	CHECK(gb_conn_cancelled(&held[0]->facade));
 	run_first();
 	UNTIL(rig, peer, rig->closed == 1);
 	CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);
@@ -489,5 +489,62 @@ NET_TEST(small_shared_buffers_do_not_cost_a_chunk_each)
 	CHECK(rig->loop.engine->pool.in_use < 200);
 	peer->read_max = PEER_BYTES_MAX;
 	UNTIL(rig, peer, peer->got_size == 200000);
+	peer_close(peer);
+}
+
+NET_TEST(formatted_text_of_any_length_arrives)
+{
+	static const size_t lengths[] = { 0, 1, 510, 511, 512, 513, 1999, 2000, 2048, 100000, 3, 40000, 0,
+		511 };
+	struct peer *peer = rig_peer(rig, &pooled);
+	static char expected[PEER_BYTES_MAX];
+	size_t size = 0;
+
+	for (size_t i = 0; i < gb__countof(lengths); i++) {
+		static char text[100000];
+
+		memset(text, 'a' + (int)i, lengths[i]);
+		CHECK_INT(gb_conn_printf(current, "<%zu:%.*s>", i, (int)lengths[i], text), 0);
+		size += (size_t)sprintf(expected + size, "<%zu:%.*s>", i, (int)lengths[i], text);
+		UNTIL(rig, peer, gb_conn_output_size(current) == 0);
+	}
+	UNTIL(rig, peer, peer->got_size == size);
+	CHECK(memcmp(peer->got, expected, size) == 0);
+	peer_close(peer);
+}
+
+static void pause_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	called++;
+	gb_conn_pause(conn);
+	if (message.data[0] == 'r')
+		gb_conn_resume(current); /* as a task that it posted does before it returns */
+	gb_conn_send(conn, message.data, message.size);
+}
+
+NET_TEST(a_resume_that_comes_before_the_pausing_task_is_back_counts)
+{
+	static const struct gb_service pausing = { GB_SERVICE_INIT, .name = "pausing",
+		.codec = &gb_codec_line, .on_open = keep_open, .on_message = pause_message,
+		.on_close = count_close };
+	struct peer *peer;
+
+	pool_use(rig, 1);
+	peer = rig_peer(rig, &pausing);
+	peer_send(peer, "r\np\nx\n", 6);
+	for (unsigned i = 1; i <= 2; i++) {
+		UNTIL(rig, peer, held_count == 1);
+		run_first();
+		UNTIL(rig, peer, peer->got_size == i);
+	}
+	for (int i = 0; i < 100; i++)
+		rig_step(rig, peer);
+	CHECK_INT(held_count, 0); /* the second one was not resumed */
+	gb_conn_resume(current);
+	UNTIL(rig, peer, held_count == 1);
+	gb_conn_resume(current); /* before its pause: the later one counts */
+	run_first();
+	UNTIL(rig, peer, peer->got_size == 3);
+	CHECK(current->flags & GB__CONN_PAUSED);
 	peer_close(peer);
 }

@@ -140,16 +140,6 @@ static int ring_recv(struct gb__ring *ring, int fd, bool multishot, uint64_t tok
 	return 0;
 }
 
-static int ring_recv_into(struct gb__ring *ring, int fd, void *data, uint32_t size, uint64_t token)
-{
-	struct io_uring_sqe *entry = prepare(ring, token);
-
-	if (!entry)
-		return -EBUSY;
-	io_uring_prep_recv(entry, fd, data, size, 0);
-	return 0;
-}
-
 static int ring_send(struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token)
 {
 	struct io_uring_sqe *entry = prepare(ring, token);
@@ -314,7 +304,6 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.features = ring_features,
 	.accept = ring_accept,
 	.recv = ring_recv,
-	.recv_into = ring_recv_into,
 	.send = ring_send,
 	.sendmsg = ring_sendmsg,
 	.connect = ring_connect,

@@ -366,25 +366,6 @@ TEST(more_buffers_are_offered_when_they_ran_out)
 	ops->destroy(ring);
 }
 
-TEST(receives_into_memory_of_the_caller)
-{
-	struct gb__ring_options options = defaults();
-	struct gb__ring *ring;
-	char data[16] = "";
-	int pair[2];
-
-	options.mask = GB__RING_PROVIDED_BUFFERS;
-	ring = create(&options);
-	CHECK(!(ops->features(ring) & (GB__RING_PROVIDED_BUFFERS | GB__RING_MULTISHOT_RECV)));
-	socket_pair(pair);
-	CHECK_INT(ops->recv_into(ring, pair[0], data, sizeof(data), 3), 0);
-	CHECK_INT(ops->wait(ring, &(struct gb__completion){ 0 }, 1, 0), 0);
-	CHECK_INT(write(pair[1], "hello", 5), 5);
-	CHECK_INT(next(ring).result, 5);
-	CHECK(memcmp(data, "hello", 5) == 0);
-	ops->destroy(ring);
-}
-
 TEST(cancel_and_its_target_both_complete)
 {
 	static const unsigned masks[] = { 0, GB__RING_MULTISHOT_RECV, GB__RING_DEFER_TASKRUN,

@@ -33,10 +33,9 @@ struct gb__completion {
 enum {
 	GB__RING_MULTISHOT_ACCEPT = 1u << 0,
 	GB__RING_MULTISHOT_RECV = 1u << 1,
-	GB__RING_PROVIDED_BUFFERS = 1u << 2, /* a ring of receive buffers; without it `recv` needs memory */
+	GB__RING_PROVIDED_BUFFERS = 1u << 2, /* a ring of receive buffers; without it there is no `recv`, but `poll` */
 	GB__RING_DEFER_TASKRUN = 1u << 3,
 	GB__RING_SINGLE_ISSUER = 1u << 4,
-	GB__RING_CANCEL_FD = 1u << 5,
 };
 
 struct gb__os;
@@ -63,8 +62,6 @@ struct gb__ring_ops {
 	int (*accept)(struct gb__ring *ring, int fd, bool multishot, uint64_t token);
 	/** Into a provided buffer; `multishot` goes on until the end, an error or ENOBUFS. */
 	int (*recv)(struct gb__ring *ring, int fd, bool multishot, uint64_t token);
-	/** Into the caller's memory: the fallback without provided buffers. */
-	int (*recv_into)(struct gb__ring *ring, int fd, void *data, uint32_t size, uint64_t token);
 	int (*send)(struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token);
 	int (*sendmsg)(struct gb__ring *ring, int fd, const struct msghdr *message, uint64_t token);
 	int (*connect)(struct gb__ring *ring, int fd, const struct sockaddr *address, socklen_t size,
