@@ -19,7 +19,7 @@ OVER_FD_SETSIZE = 1100
 FD_SETSIZE = 1024
 WATCHED_S = 0.5
 CPU_SHARE_MAX = 0.10
-EXHAUSTED = "^gearbox: .*(accepting rests|connection was refused)"
+EXHAUSTED = "^gearbox: .*(accepting rests|connection was refused|has no descriptor for a connection)"
 
 INJECTED = [model for model in PRESETS if not model.uses_io_uring]
 
