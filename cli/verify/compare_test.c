@@ -33,7 +33,7 @@ static void check_differs(struct outcome *outcome, const char *wanted)
 		test_fail(__FILE__, __LINE__, "no difference, expected \"%s\"", wanted);
 	if (!strstr(text, wanted))
 		test_fail(__FILE__, __LINE__, "\"%s\" lacks \"%s\"", text, wanted);
-	verify_bytes_finish(&outcome->talk.wanted);
+	verify_talk_finish(&outcome->talk);
 	verify_bytes_finish(&outcome->transcript.got);
 }
 
@@ -43,7 +43,7 @@ static void check_same(struct outcome *outcome)
 
 	if (verify_compare(&outcome->talk, &outcome->transcript, text, sizeof(text)))
 		test_fail(__FILE__, __LINE__, "%s", text);
-	verify_bytes_finish(&outcome->talk.wanted);
+	verify_talk_finish(&outcome->talk);
 	verify_bytes_finish(&outcome->transcript.got);
 }
 

@@ -242,6 +242,14 @@ static bool connected(struct player *player)
 	return !error;
 }
 
+/* A reset may be lost where the client's buffers are full: the server's own word that it has closed will do. */
+static bool hold_is_over(const struct playing *playing, const struct player *player, short events)
+{
+	if ((events & (POLLERR | POLLHUP)) || player->transcript->closed > 0)
+		return true;
+	return player->hold_ms && playing->now_ms - player->moved_ms >= player->hold_ms;
+}
+
 static void go_on(struct playing *playing, struct player *player, short events)
 {
 	const struct verify_talk *talk = player->talk;
@@ -250,9 +258,7 @@ static void go_on(struct playing *playing, struct player *player, short events)
 		return;
 	if (events & POLLOUT)
 		player->full = false;
-	if (player->holding &&
-		((events & (POLLERR | POLLHUP)) ||
-			(player->hold_ms && playing->now_ms - player->moved_ms >= player->hold_ms))) {
+	if (player->holding && hold_is_over(playing, player, events)) {
 		player->holding = false;
 		events |= POLLIN;
 	}

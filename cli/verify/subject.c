@@ -304,7 +304,7 @@ fail_told:
 int verify_subject_start(struct verify_subject *subject, const char *spec,
 	const struct verify_protocol *protocol, enum verify_stage stage, struct gb_error *error)
 {
-	int told_pipe[2], notes_pipe[2], result = open_pipes(told_pipe, notes_pipe, &subject->log);
+	int told_pipe[2] = { -1, -1 }, notes_pipe[2] = { -1, -1 }, result = open_pipes(told_pipe, notes_pipe, &subject->log);
 	pid_t parent = getpid();
 	struct told told;
 

@@ -17,11 +17,11 @@
 struct verify_protocol;
 
 enum verify_step_kind {
-	VERIFY_SEND,   /* `sent` up to offset `amount`; more is read meanwhile */
-	VERIFY_FILL,   /* all of `sent`, until that has stood still for so many ms */
-	VERIFY_AWAIT,  /* until so many bytes have come in all, or the end */
-	VERIFY_PAUSE,  /* so many milliseconds */
-	VERIFY_HOLD,   /* read nothing until sending has stood still for so many ms; 0: until a reset */
+	VERIFY_SEND,  /* `sent` up to offset `amount`; more is read meanwhile */
+	VERIFY_FILL,  /* all of `sent`, until that has stood still for so many ms */
+	VERIFY_AWAIT, /* until so many bytes have come in all, or the end */
+	VERIFY_PAUSE, /* so many milliseconds */
+	VERIFY_HOLD, /* read nothing until sending has stood still for so many ms; 0: until the server has closed */
 	VERIFY_MEET,   /* until all talks of this conversation that can be open at once are here */
 	VERIFY_FIN,    /* half-close */
 	VERIFY_LEAVE,  /* close */

@@ -52,7 +52,7 @@ void verify_write_unfinished(struct verify_plan *plan)
 }
 
 /* A client that reads nothing while more is to come than all buffers hold. */
-static void write_unread(struct verify_plan *plan)
+static struct verify_talk *write_unread(struct verify_plan *plan)
 {
 	struct verify_talk *talk = verify_plan_talk(plan);
 
@@ -69,14 +69,25 @@ static void write_unread(struct verify_plan *plan)
 		talk->address = 1;
 		talk->protocol->speech(talk, UNREAD);
 	}
+	return talk;
+}
+
+/* Whoever is held up, server or client, may find another time over before the buffers are full. */
+static void allow(struct verify_talk *talk, enum gb_close_reason reason)
+{
+	talk->reasons |= 1u << reason;
+	talk->endings |= 1u << VERIFY_BY_FIN;
 }
 
 void verify_write_unread(struct verify_plan *plan)
 {
-	write_unread(plan);
+	struct verify_talk *talk = write_unread(plan);
+
+	if (plan->protocol->framed)
+		allow(talk, GB_CLOSE_READ_TIMEOUT);
 }
 
 void verify_write_abandoned(struct verify_plan *plan)
 {
-	write_unread(plan);
+	allow(write_unread(plan), GB_CLOSE_IDLE);
 }

@@ -133,7 +133,7 @@ GB_API int gb_conn_descriptor(const struct gb_conn *conn);
 GB_API int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size);
 GB_API int gb_conn_local(const struct gb_conn *conn, char *text, size_t size);
 
-/** The errno behind a GB_CLOSE_KERNEL_ERROR, GB_CLOSE_RESET or GB_CLOSE_CONNECT_FAILED, else 0; for `on_close`. */
+/** The errno of what ended the connection, if any (a reset, no memory, …), else 0; for `on_close`. */
 GB_API int gb_conn_error(const struct gb_conn *conn);
 
 GB_END

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/poison.h"
 
 #include <gearbox/conn.h>
 
@@ -80,6 +81,7 @@ struct gb__chunk *gb__chunk_create(struct gb__pool *pool, size_t size)
 		if (!chunk)
 			return NULL;
 	}
+	gb__unpoison(chunk->memory, chunk->capacity);
 	chunk->next = NULL;
 	chunk->begin = chunk->end = 0;
 	pool->in_use++;
@@ -118,6 +120,7 @@ void gb__chunk_destroy(struct gb__pool *pool, struct gb__chunk *chunk)
 		chunk->next = pool->free[chunk->size_class];
 		pool->free[chunk->size_class] = chunk;
 		pool->cached += class_sizes[chunk->size_class];
+		gb__poison(chunk->memory, chunk->capacity);
 		return;
 	}
 	gb__free(chunk);

@@ -1,6 +1,6 @@
 /*
  * Passing connections to worker processes. Both ends of every pair stay open in the chief, so that what
- * was passed to a worker that crashes waits for the one that replaces it.
+ * was passed to a worker that crashes is not lost: others get it, or the one that replaces it.
  */
 #include "model/channel.h"
 
@@ -105,6 +105,22 @@ static void channel_give(struct gb__crew *crew, struct gb__handed handed)
 	gb__worker_accept_stop(crew->chief);
 	if (!channels->retry.place)
 		gb_timer_start(crew->chief, &channels->retry, RETRY_MS, retry, crew);
+}
+
+/* The replacement may be long in coming: whoever lives serves those who were passed to the dead. */
+static void channel_ended(struct gb__crew *crew, struct gb__seat *seat)
+{
+	struct gb__channels *channels = &crew->channels;
+	struct gb__handed handed;
+
+	if (pulled(crew) || crew->alive == 0)
+		return;
+	while (channels->waiting_count == 0) {
+		handed.fd = gb__fdpass_recv(channels->pairs[seat->id][1], &handed.binding);
+		if (handed.fd < 0)
+			return;
+		channel_give(crew, handed);
+	}
 }
 
 static bool busy(const struct gb_worker *worker)
@@ -222,5 +238,9 @@ void gb__channel_finish(struct gb__channel *channel)
 }
 
 const struct gb__handover_ops gb__handover_channel = {
-	.init = channel_init, .finish = channel_finish, .give = channel_give, .join = channel_join
+	.init = channel_init,
+	.finish = channel_finish,
+	.give = channel_give,
+	.ended = channel_ended,
+	.join = channel_join,
 };

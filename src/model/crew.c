@@ -107,6 +107,8 @@ void gb__seat_ended(struct gb__seat *seat, const char *crash)
 		crew->free = seat->id;
 		return;
 	}
+	if (crew->handover && crew->handover->ended && atomic_load(&crew->server->shared->giving))
+		crew->handover->ended(crew, seat);
 	if (crew->commanded != GB__COMMAND_RUN)
 		return;
 	if (now_ms - seat->started_ms > CRASH_FORGOTTEN_MS)

@@ -4,6 +4,7 @@
  */
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "model/options.h"
 #include "model/spec.h"
 #include "model/summary.h"
 #include "os/signal.h"
@@ -23,6 +24,9 @@
 #define NAME_MAX_BYTES 64   /* of the program's name in messages */
 #define SETTING_KEY_MAX 64  /* bytes of a service setting's key, terminator included */
 #define SETTINGS_COLUMN 30u /* where help explains a service's settings */
+
+#define STUCK_SECONDS 5u /* beyond the deadline, for handlers that do not return; worker processes get one */
+#define STUCK_TEXT_MAX 192
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 
@@ -57,12 +61,30 @@ struct program {
 /* The one server that signals stop; NULL while there is none. */
 static _Atomic(struct gb_server *) served;
 
+static _Atomic unsigned stop_signals;   /* that came while it was served */
+static unsigned drain_seconds;          /* until the deadline, rounded up */
+static char stuck_text[STUCK_TEXT_MAX]; /* what on_stuck says */
+
+/*
+ * A thread whose handler does not return cannot be ended, and the server waits for it: longer than promised
+ * nobody shall wait for the program. Worker processes go with it.
+ */
+static void on_stuck(void *arg)
+{
+	ssize_t written = write(STDERR_FILENO, stuck_text, strlen(stuck_text));
+
+	(void)written;
+	_exit(EXIT_FAILED);
+}
+
 static void on_stop_signal(void *arg)
 {
 	struct gb_server *server = atomic_load(&served);
 
-	if (server)
-		gb_server_stop(server);
+	if (!server)
+		return;
+	gb_server_stop(server);
+	alarm(atomic_fetch_add(&stop_signals, 1) == 0 ? drain_seconds + STUCK_SECONDS : STUCK_SECONDS);
 }
 
 /* They stay for the rest of the program: a signal that comes after the drain must not change its exit code. */
@@ -77,6 +99,8 @@ static int install_signals(struct gb_error *error)
 	rc = gb__signal_subscribe(SIGTERM, on_stop_signal, NULL);
 	if (rc >= 0)
 		rc = gb__signal_subscribe(SIGINT, on_stop_signal, NULL);
+	if (rc >= 0)
+		rc = gb__signal_subscribe(SIGALRM, on_stuck, NULL);
 	if (rc < 0)
 		return gb_error_set(error, rc, "cannot handle signals: %s", gb_strerror(rc));
 	installed = true;
@@ -265,12 +289,18 @@ static int serve(struct program *program, struct gb_error *error)
 			program->server, program->addresses[i], program->service, program->user, error);
 	if (rc < 0)
 		return rc;
+	drain_seconds = (unsigned)((program->options->drain_timeout_ms + 999) / 1000);
+	snprintf(stuck_text, sizeof(stuck_text),
+		"%s: a handler did not return in time: ended without waiting for it\n", program->name);
+	atomic_store(&stop_signals, 0);
 	atomic_store(&served, program->server);
 	rc = install_signals(error);
 	gb_server_on_ready(program->server, announce, program);
 	if (rc == 0)
 		rc = gb_server_run(program->server, error);
 	atomic_store(&served, NULL);
+	if (atomic_load(&stop_signals) > 0)
+		alarm(0);
 	if (rc == 0 && program->summary)
 		rc = print_summary(program, error);
 	return rc;

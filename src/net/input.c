@@ -116,6 +116,23 @@ static int keep(struct gb_conn *conn, const unsigned char *data, size_t size)
 	return 0;
 }
 
+/* A few bytes of the next message must not hold on to the memory of a long one until that is complete. */
+static void shrink(struct gb_conn *conn)
+{
+	struct gb__pool *pool = &conn->net->engine->pool;
+	struct gb__chunk *chunk = conn->input, *small;
+	size_t size = chunk->end - chunk->begin;
+
+	if (size > GB__INPUT_HEADROOM || chunk->size_class == 0)
+		return;
+	small = gb__chunk_create(pool, size);
+	if (!small)
+		return;
+	gb__chunk_fill(small, chunk->data + chunk->begin, size);
+	gb__chunk_destroy(pool, chunk);
+	conn->input = small;
+}
+
 static void after_delivery(struct gb_conn *conn, const unsigned char *rest, size_t size)
 {
 	if (size > 0 && !gb__conn_closing(conn)) {
@@ -135,10 +152,12 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	chunk->begin += (uint32_t)used;
-	if (chunk->begin == chunk->end || gb__conn_closing(conn))
+	if (chunk->begin == chunk->end || gb__conn_closing(conn)) {
 		gb__conn_input_drop(conn);
-	else if (conn->flags & GB__CONN_PARTIAL)
+	} else if (conn->flags & GB__CONN_PARTIAL) {
+		shrink(conn);
 		gb__conn_deadline_within(conn, conn->net->limits->read_timeout_ms);
+	}
 }
 
 static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)

@@ -2,11 +2,12 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/poison.h"
 
 #include <string.h>
 
 #define LINE 64u
-#define PAGE_PLACES 62u /* with the page's own line: a little below 8 KiB for connections without state */
+#define PAGE_SIZE_MAX 8128u /* with malloc's own words below 8 KiB; larger places have a page each */
 
 struct gb__slab_page {
 	struct gb__slab_page *next;
@@ -27,17 +28,19 @@ static struct gb__slab *slab_find(struct gb__slabs *slabs, size_t size)
 
 static int slab_grow(struct gb__slab *slab)
 {
-	unsigned char *page = gb__alloc_lines(LINE + PAGE_PLACES * slab->size);
+	const size_t places = gb__max((PAGE_SIZE_MAX - LINE) / slab->size, 1);
+	unsigned char *page = gb__alloc_lines(LINE + places * slab->size);
 
 	if (!page)
 		return -1;
 	((struct gb__slab_page *)page)->next = slab->pages;
 	slab->pages = (struct gb__slab_page *)page;
-	for (unsigned i = PAGE_PLACES; i-- > 0;) {
+	for (size_t i = places; i-- > 0;) {
 		void **place = (void **)(page + LINE + i * slab->size);
 
 		*place = slab->free;
 		slab->free = place;
+		gb__poison(place, slab->size);
 	}
 	return 0;
 }
@@ -60,6 +63,7 @@ void *gb__slabs_take(struct gb__slabs *slabs, size_t size)
 	if (gb__unlikely(!slab->free) && slab_grow(slab) < 0)
 		return NULL;
 	place = slab->free;
+	gb__unpoison(place, size);
 	slab->free = *place;
 	memset(place, 0, size);
 	return place;
@@ -72,6 +76,7 @@ void gb__slabs_give(struct gb__slabs *slabs, void *place, size_t size)
 	gb__assert(slab);
 	*(void **)place = slab->free;
 	slab->free = place;
+	gb__poison(place, slab->size);
 }
 
 void gb__slabs_finish(struct gb__slabs *slabs)

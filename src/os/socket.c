@@ -47,6 +47,10 @@ static int explain(int code, const struct gb__address *address, struct gb_error 
 	gb__address_format(address, text, sizeof(text));
 	switch (-code) {
 	case EADDRINUSE:
+		if (!gb__address_is_ip(address))
+			return gb_error_set(error, code,
+				"%s is in use: another program listens there, or the file is no socket; choose another path",
+				text);
 		return gb_error_set(error, code,
 			"%s is in use: another program listens there; choose another port, or 0 for a free one",
 			text);

@@ -6,7 +6,7 @@ import signal
 import time
 
 from client import answered, ending, round_trip
-from lib import Server, case_for_each, check, check_equal, children, descendants, main, owner, wait_until
+from lib import Server, case_for_each, check, check_equal, children, descendants, holders, main, owner, wait_until
 from models import MODELS, PRESETS
 
 PROCESSES = [model for model in MODELS if model.processes]
@@ -14,6 +14,29 @@ POOLS = [model for model in PROCESSES if not model.per_connection]
 AT_ONCE_S = 2  # the promise for workers whose parent is gone
 # The second is said when it is killed before it could tell of its start.
 REPORTS = r"^gearbox: .*worker [0-9]+ (ended unexpectedly|cannot be started again: a worker process ended before)"
+
+
+@case_for_each(PROCESSES)
+def a_connection_is_in_one_process_alone(model):
+    """Also after a worker was replaced while others had theirs: a copy elsewhere would keep it open."""
+    with Server(*(model.serving(3) if model.one_at_a_time else model.arguments)) as server:
+        server.expected_log = REPORTS
+        clients = [server.connect() for _ in range(3)]
+        for client in clients:
+            round_trip(client)
+        before = children(server.pid)
+        workers = [owner(client, before) for client in clients]
+        victim = workers[0]
+        os.kill(victim, signal.SIGKILL)
+        ending(clients[0])
+        if not model.per_connection:
+            wait_until(lambda: victim not in (now := children(server.pid)) and len(now) == len(before),
+                       "the worker is replaced")
+        clients = [client for client, worker in zip(clients, workers) if worker != victim] + [server.connect()]
+        for client in clients:
+            round_trip(client)
+            # The acceptor may close its copy after the worker has answered.
+            wait_until(lambda: len(holders(client, [server.pid, *children(server.pid)])) == 1, "one process has it")
 
 
 @case_for_each(PROCESSES)

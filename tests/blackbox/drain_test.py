@@ -4,10 +4,11 @@
 import os
 import signal
 import socket
+import struct
 import time
 
 from client import answered, ending, round_trip
-from lib import Failure, Server, add_case, case_for_each, check, check_equal, listens, main, receive_all, \
+from lib import SMALL, Failure, Server, add_case, case_for_each, check, check_equal, listens, main, receive_all, \
     receive_exactly, wait_until
 from models import MODELS, PRESETS
 
@@ -16,6 +17,7 @@ STAMP = b"[Thu Apr 20 12:00:00 2017] "
 GREETING = b"hello\n"
 LINE = b"a drained line\n"
 IN_BACKLOG = 200
+CROWD = 300 if SMALL else 1500
 AT_ONCE_S = 2  # the promise for a second signal and for workers whose parent is gone
 LONG = ("--drain-timeout", "1h")
 
@@ -223,6 +225,53 @@ def signals_while_clients_come_and_go(model):
                       f"client {number} got {got!r}")
                 client.close()
             check_equal(server.wait(), 0, "exit code")
+
+
+@case_for_each([model for model in MODELS if model.spec in ("process-pool", "thread-pool")])
+def a_crowd_that_no_queue_holds_is_answered(model):
+    """More clients wait than can be handed over; they get their turn while the served ones are drained."""
+    with Server(*model.serving(2), *LONG) as server:
+        idle = [server.connect() for _ in range(2)]
+        for client in idle:
+            round_trip(client)
+        crowd = [server.connect() for _ in range(CROWD)]
+        for client in crowd:
+            client.sendall(LINE)
+        server.send_signal()
+        for client in (*idle, *crowd):
+            check_equal(receive_all(client), b"" if client in idle else LINE, "what the client got")
+            client.close()
+        check_equal(server.wait(), 0, "exit code")
+
+
+def sleeping(pid):
+    """Whether a thread of the process sleeps as the handler does (clock_nanosleep)."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/syscall", encoding="ascii") as file:
+            if file.read().split()[0] in ("230", "115"): # x86-64, arm64
+                return True
+    return False
+
+
+def a_handler_that_does_not_return(spec, code, second_signal):
+    request = struct.pack(">IIII", 12, 1, 0, 600_000_000)  # blocks for ten minutes
+    drain = LONG if second_signal else ("--drain-timeout", "1s")
+    with Server("--model", spec, "--set", "max-block=0", *drain, service="work") as server:
+        server.expected_log = "may block|a handler did not return"
+        server.expected_code = code
+        with server.connect() as client:
+            client.sendall(request)
+            wait_until(lambda: any(sleeping(pid) for pid in server.processes()), "the handler blocks")
+            server.send_signal()
+            if second_signal:
+                wait_for_drain(server)
+                server.send_signal()
+            check_equal(server.wait(), code, "exit code")
+
+
+add_case("a_thread_that_hangs_is_not_waited_for", a_handler_that_does_not_return, "reactor-pool", 1, False)
+add_case("a_thread_that_hangs_beyond_a_second_signal", a_handler_that_does_not_return, "reactor-pool", 1, True)
+add_case("a_process_that_hangs_is_killed", a_handler_that_does_not_return, "prefork", 0, False)
 
 
 if __name__ == "__main__":

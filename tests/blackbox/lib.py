@@ -156,11 +156,16 @@ def listens(port):
     return any(local == port and state == _TCP_LISTEN for local, _, state, _ in _tcp_table())
 
 
-def owner(client, pids):
-    """Which of the processes holds the other end of a client's TCP connection."""
+def holders(client, pids):
+    """Which of the processes hold the other end of a client's TCP connection."""
     here, there = client.getsockname()[1], client.getpeername()[1]
     inode = next(inode for local, remote, _, inode in _tcp_table() if (local, remote) == (there, here))
-    return next(pid for pid in pids if f"socket:[{inode}]" in descriptors(pid).values())
+    return [pid for pid in pids if f"socket:[{inode}]" in descriptors(pid).values()]
+
+
+def owner(client, pids):
+    """The one of them that does."""
+    return holders(client, pids)[0]
 
 
 def _reap():

@@ -548,3 +548,20 @@ NET_TEST(a_resume_that_comes_before_the_pausing_task_is_back_counts)
 	CHECK(current->flags & GB__CONN_PAUSED);
 	peer_close(peer);
 }
+
+NET_TEST(a_few_bytes_after_a_long_message_hold_little_memory)
+{
+	static char line[60001];
+	struct peer *peer = rig_peer(rig, &pooled);
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 2] = '\n';
+	peer_send(peer, line, sizeof(line));
+	UNTIL(rig, peer, peer->got_size == sizeof(line) - 2);
+	UNTIL(rig, peer, current->flags & GB__CONN_PARTIAL);
+	CHECK(current->input->capacity <= 2048);
+	peer_send(peer, "\n", 1);
+	UNTIL(rig, peer, peer->got_size == sizeof(line) - 1);
+	CHECK_INT(peer->got[sizeof(line) - 2], 'x');
+	peer_close(peer);
+}
