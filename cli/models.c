@@ -1,8 +1,8 @@
 /* `gearbox models`: every preset, or every legal combination of the axes, for people or as JSON. */
 #include "command.h"
 
-#include <stdbool.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -22,6 +22,7 @@
 #define SEGMENT 1400             /* loopback's own would be larger than the buffers */
 #define FIRST_CLIENT 0x7f010001u /* 127.1.0.1 */
 #define READS_MAX 4u             /* in a row: a step may be due meanwhile */
+#define CONNECT_MS 1000          /* for the kernel alone to establish a connection */
 #define EXCESS 65536u            /* bytes beyond those wanted, after which nobody reads on */
 
 struct player {
@@ -47,9 +48,9 @@ struct playing {
 	struct pollfd *polls; /* the notes, then players that are on */
 	size_t *polled;       /* which player each is */
 	size_t begun, active;
-	size_t limit; /* talks to play */
 	uint64_t now_ms;
-	bool stopped, gone; /* the server, on demand; all of its processes */
+	bool stopping; /* the server was told to */
+	bool gone;     /* all of its processes are */
 	unsigned char buffer[READ_SIZE];
 };
 
@@ -146,8 +147,8 @@ static bool all_have_met(const struct playing *playing, const char *conversation
 		if (player->connecting || player->talk->steps[player->step].kind != VERIFY_MEET)
 			return false;
 	}
-	for (size_t i = playing->begun; i < playing->limit && !more; i++)
-		more = drive->talks[i]->conversation == conversation;
+	for (size_t i = playing->begun; i < drive->count && !more; i++)
+		more = drive->talks[i]->conversation == conversation && !drive->talks[i]->late;
 	return !more || playing->active >= drive->capacity;
 }
 
@@ -156,10 +157,6 @@ static void meet(struct playing *playing, const char *conversation)
 	for (size_t i = 0; i < playing->begun; i++)
 		if (playing->players[i].talk->conversation == conversation)
 			playing->players[i].met = true;
-	if (playing->drive->stop && !playing->stopped) {
-		playing->stopped = true;
-		verify_subject_stop(playing->drive->subject);
-	}
 }
 
 static void reset(struct player *player)
@@ -291,12 +288,17 @@ static void begin(struct playing *playing, size_t at)
 		return;
 	}
 	server.sin_port = htons(drive->subject->ports[player->talk->address]);
-	if (connect(fd, (struct sockaddr *)&server, sizeof(server)) == 0)
+	if (connect(fd, (struct sockaddr *)&server, sizeof(server)) == 0) {
 		go_on(playing, player, 0);
-	else if (errno == EINPROGRESS)
+	} else if (errno == EINPROGRESS) {
+		struct pollfd established = { .fd = fd, .events = POLLOUT };
+
 		player->connecting = true;
-	else
+		if (player->talk->late && poll(&established, 1, CONNECT_MS) == 1)
+			go_on(playing, player, POLLOUT);
+	} else {
 		broke(player, "cannot connect", errno);
+	}
 }
 
 /* What this player waits for: the poll bits, and at most how many milliseconds. */
@@ -418,7 +420,7 @@ static void gone(struct playing *playing)
 		give_up(player, "the server is gone and gave no close reason", 0);
 		playing->drive->hung = true;
 	}
-	if (!playing->stopped)
+	if (!playing->stopping)
 		playing->drive->hung = true;
 }
 
@@ -445,23 +447,71 @@ static void check_patience(struct playing *playing, struct player *player)
 		what = "to be connected";
 	else if (player->step < player->talk->steps_count)
 		what = waits[player->talk->steps[player->step].kind];
-	if (player->met || player->fd < 0 || player->step == player->talk->steps_count ||
-		player->talk->steps[player->step].kind != VERIFY_MEET)
-		snprintf(player->transcript->trouble, sizeof(player->transcript->trouble),
-			"hangs: waits %s with %zu bytes sent and %zu of %zu come", what, player->sent,
-			player->transcript->got.size, player->talk->wanted.size);
+	snprintf(player->transcript->trouble, sizeof(player->transcript->trouble),
+		"hangs: waits %s with %zu bytes sent and %zu of %zu come", what, player->sent,
+		player->transcript->got.size, player->talk->wanted.size);
 	drive->hung = true;
+}
+
+static bool begins_now(const struct playing *playing)
+{
+	const struct verify_drive *drive = playing->drive;
+	const struct verify_talk *talk;
+
+	if (playing->begun == drive->count)
+		return false;
+	talk = drive->talks[playing->begun];
+	if (talk->late)
+		return playing->stopping;
+	return playing->active < drive->capacity || talk->queues;
 }
 
 static void begin_all(struct playing *playing)
 {
-	const struct verify_drive *drive = playing->drive;
+	while (begins_now(playing)) {
+		struct player *player = &playing->players[playing->begun];
 
-	while (playing->begun < playing->limit &&
-		(playing->active < drive->capacity || drive->talks[playing->begun]->queues)) {
+		if (player->over) { /* left out */
+			playing->begun++;
+			continue;
+		}
 		begin(playing, playing->begun++);
 		playing->active++;
 	}
+}
+
+/* Whoever is late connects and sends while the server is halted: it finds them in its backlog with the stop. */
+static void try_stop(struct playing *playing)
+{
+	const struct verify_drive *drive = playing->drive;
+
+	if (!drive->stop || playing->stopping)
+		return;
+	for (size_t i = 0; i < drive->count; i++)
+		if (!drive->talks[i]->late && !playing->players[i].met && !playing->players[i].over)
+			return;
+	playing->stopping = true;
+	verify_subject_halt(drive->subject, true);
+	begin_all(playing);
+	verify_subject_stop(drive->subject);
+	verify_subject_halt(drive->subject, false);
+}
+
+/* Behind a stop nobody is served who has to wait: room is for some who are late, then for others. */
+static void leave_out(struct playing *playing)
+{
+	const struct verify_drive *drive = playing->drive;
+	size_t late = drive->capacity / 2 + 1, others;
+
+	for (size_t i = 0; i < drive->count; i++)
+		if (drive->talks[i]->late && (late == 0 || late-- == 0))
+			playing->players[i] =
+				(struct player){ .talk = drive->talks[i], .fd = -1, .over = true };
+	others = drive->capacity - (drive->capacity / 2 + 1 - late);
+	for (size_t i = 0; i < drive->count; i++)
+		if (!drive->talks[i]->late && (others == 0 || others-- == 0))
+			playing->players[i] =
+				(struct player){ .talk = drive->talks[i], .fd = -1, .over = true };
 }
 
 /* What the next wait is for. Returns the milliseconds that it may take. */
@@ -515,22 +565,24 @@ static void play_on(struct playing *playing, size_t count)
 void verify_drive_run(struct verify_drive *drive)
 {
 	struct playing *playing = verify_grow(NULL, 1, sizeof(*playing));
-	size_t limit = drive->count;
+	size_t room = drive->count + 1;
 
-	if (drive->stop && limit > drive->capacity)
-		limit = drive->capacity;
 	*playing = (struct playing){ .drive = drive,
-		.players = calloc(limit + 1, sizeof(struct player)),
-		.polls = verify_grow(NULL, limit + 1, sizeof(struct pollfd)),
-		.polled = verify_grow(NULL, limit + 1, sizeof(size_t)),
-		.limit = limit,
+		.players = verify_grow(NULL, room, sizeof(struct player)),
+		.polls = verify_grow(NULL, room, sizeof(struct pollfd)),
+		.polled = verify_grow(NULL, room, sizeof(size_t)),
 		.now_ms = clock_ms() };
-	drive->transcripts = calloc(drive->count + 1, sizeof(*drive->transcripts));
+	drive->transcripts = verify_grow(NULL, room, sizeof(*drive->transcripts));
+	memset(playing->players, 0, room * sizeof(*playing->players));
+	memset(drive->transcripts, 0, room * sizeof(*drive->transcripts));
+	if (drive->stop)
+		leave_out(playing);
 	while (!drive->hung) {
 		size_t count;
 		int timeout;
 
 		begin_all(playing);
+		try_stop(playing);
 		if (playing->active == 0)
 			break;
 		timeout = gather(playing, &count);

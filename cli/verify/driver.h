@@ -22,7 +22,7 @@ struct verify_drive {
 	size_t capacity; /* connections that the server serves at the same time */
 	uint32_t
 		first; /* number of the first talk among all of this server: clients' addresses follow from it */
-	bool stop;     /* stop the server when the talks meet, and play only as many as it has capacity for */
+	bool stop;     /* stop the server when the talks have met; play only as many as it has capacity for */
 	unsigned patience_ms; /* without any progress of a talk */
 
 	struct verify_transcript *transcripts; /* by talk */

@@ -29,19 +29,19 @@ static void tell(const struct runner *runner, const struct verify_news *news)
 	while (written < 0 && errno == EINTR);
 }
 
-static void tell_end(struct runner *runner, enum verify_news_kind kind, const char *text)
+static void tell_text(struct runner *runner, enum verify_news_kind kind, unsigned count, const char *text)
 {
-	struct verify_news news = { .kind = kind };
+	struct verify_news news = { .kind = kind, .conversation = "server", .count = count };
 
 	snprintf(news.text, sizeof(news.text), "%s", text);
 	tell(runner, &news);
-	runner->over = true;
 }
 
+/* Tell it, unless many were told of this server already: those are counted alone. */
 static void __attribute__((format(printf, 4, 5)))
 differ(struct runner *runner, const char *conversation, unsigned number, const char *format, ...)
 {
-	struct verify_news news = { .kind = VERIFY_DIFFERENCE, .number = number };
+	struct verify_news news = { .kind = VERIFY_DIFFERENCE, .number = number, .count = 1 };
 	va_list arguments;
 
 	if (runner->differences++ >= TOLD_MAX)
@@ -108,13 +108,11 @@ static void judge_end(
 		differ(runner, "server", 0, "%s", text);
 	verify_subject_log(subject, log, sizeof(log));
 	if (runner->differences > TOLD_MAX) {
-		unsigned more = runner->differences - TOLD_MAX;
-
-		runner->differences = 0;
-		differ(runner, "server", 0, "%u more", more);
+		snprintf(text, sizeof(text), "and %u more", runner->differences - TOLD_MAX);
+		tell_text(runner, VERIFY_DIFFERENCE, runner->differences - TOLD_MAX, text);
 	}
 	if (runner->differences > 0 && *log)
-		differ(runner, "server", 0, "it said: %s", log);
+		tell_text(runner, VERIFY_REMARK, 0, log);
 }
 
 static bool refused_by_machine(int code)
@@ -122,51 +120,58 @@ static bool refused_by_machine(int code)
 	return code == -ENOTSUP || code == -EPERM || code == -ENOSYS;
 }
 
-/* One server: its stages one after another, the last of which stops it. */
+/* It does not serve, for this reason. */
+static void give_up(
+	struct runner *runner, struct verify_subject *subject, int code, const struct gb_error *error)
+{
+	struct verify_outcome outcome;
+	char log[2];
+
+	verify_subject_end(subject, &outcome);
+	verify_subject_log(subject, log, sizeof(log));
+	if (refused_by_machine(code))
+		tell_text(runner, VERIFY_SKIPPED, 0, error->text);
+	else if (code == -GB_EUSAGE || code == -GB_EILLEGAL)
+		tell_text(runner, VERIFY_WRONG, 0, error->text);
+	else
+		differ(runner, "server", 0, "it does not start: %.400s", error->text);
+	runner->over = true;
+}
+
+/* One server: its stages one after another, the last of which may stop it. */
 static void run_server(struct runner *runner, const enum verify_stage *stages, size_t count)
 {
-	const struct verify_program *program = runner->program;
 	struct verify_drive drives[VERIFY_STAGES] = { 0 };
 	struct verify_subject subject;
 	struct gb_stats noted = { 0 };
 	struct gb_error error = { 0 };
 	uint32_t first = 0;
-	bool use = true, stopped = false;
-	int result = verify_subject_start(&subject, runner->spec, program->protocol, stages[0], &error);
+	bool usable = true, stopped = false;
+	int result =
+		verify_subject_start(&subject, runner->spec, runner->program->protocol, stages[0], &error);
 
 	runner->differences = 0;
 	if (result < 0) {
-		struct verify_outcome outcome;
-
-		verify_subject_end(&subject, &outcome);
-		verify_subject_log(&subject, (char[2]){ 0 }, 2);
-		if (refused_by_machine(result))
-			tell_end(runner, VERIFY_SKIPPED, error.text);
-		else if (result == -GB_EUSAGE || result == -GB_EILLEGAL)
-			tell_end(runner, VERIFY_WRONG, error.text);
-		else
-			differ(runner, "server", 0, "it does not start: %.400s", error.text);
-		runner->over = true;
+		give_up(runner, &subject, result, &error);
 		return;
 	}
-	for (size_t i = 0; i < count && use; i++) {
-		use = play(runner, &subject, stages[i], first, &drives[i]);
+	for (size_t i = 0; i < count && usable; i++) {
+		usable = play(runner, &subject, stages[i], first, &drives[i]);
 		first += (uint32_t)drives[i].count;
 		stopped = stages[i] == VERIFY_LAST && drives[i].count > 0;
 	}
-	if (!stopped || !use)
+	if (!stopped)
 		verify_subject_stop(&subject);
-	if (!use)
+	if (!usable)
 		verify_subject_stop(&subject); /* at once: what hangs would not drain */
 	for (size_t i = 0; i < count; i++) {
 		judge(runner, &drives[i]);
 		add_noted(&noted, &drives[i].noted);
 	}
-	judge_end(runner, &subject, &noted, !use);
+	judge_end(runner, &subject, &noted, !usable);
 	for (size_t i = 0; i < count; i++)
 		verify_drive_finish(&drives[i]);
-	if (!use)
-		runner->over = true;
+	runner->over |= !usable;
 }
 
 void verify_runner_run(const struct verify_program *program, const char *spec, int fd)

@@ -6,6 +6,7 @@
 
 enum verify_news_kind {
 	VERIFY_DIFFERENCE,
+	VERIFY_REMARK,  /* about differences told before: no difference itself */
 	VERIFY_SKIPPED, /* the machine refuses this model */
 	VERIFY_WRONG,   /* the model is no spec, or illegal for the service */
 	VERIFY_DONE,    /* the last of each runner */
@@ -16,6 +17,7 @@ struct verify_news {
 	enum verify_news_kind kind;
 	char conversation[32]; /* DIFFERENCE: or "server", of what is no conversation's */
 	unsigned number;       /* of the connection in it; 0: none in particular */
+	unsigned count;        /* of differences that this stands for */
 	char text[600];
 };
 

@@ -304,7 +304,8 @@ fail_told:
 int verify_subject_start(struct verify_subject *subject, const char *spec,
 	const struct verify_protocol *protocol, enum verify_stage stage, struct gb_error *error)
 {
-	int told_pipe[2] = { -1, -1 }, notes_pipe[2] = { -1, -1 }, result = open_pipes(told_pipe, notes_pipe, &subject->log);
+	int told_pipe[2] = { -1, -1 }, notes_pipe[2] = { -1, -1 },
+	    result = open_pipes(told_pipe, notes_pipe, &subject->log);
 	pid_t parent = getpid();
 	struct told told;
 
@@ -347,6 +348,11 @@ int verify_subject_start(struct verify_subject *subject, const char *spec,
 void verify_subject_stop(const struct verify_subject *subject)
 {
 	kill(subject->pid, SIGTERM);
+}
+
+void verify_subject_halt(const struct verify_subject *subject, bool halt)
+{
+	kill(-subject->pid, halt ? SIGSTOP : SIGCONT);
 }
 
 void verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret)

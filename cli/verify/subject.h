@@ -35,6 +35,8 @@ int verify_subject_start(struct verify_subject *subject, const char *spec,
 	const struct verify_protocol *protocol, enum verify_stage stage, struct gb_error *error);
 /** Ask it to end in order. */
 void verify_subject_stop(const struct verify_subject *subject);
+/** Halt all of its processes, respectively have them go on: what comes meanwhile waits in the kernel. */
+void verify_subject_halt(const struct verify_subject *subject, bool halt);
 /** Wait for its end, or kill it with all below it. Closes everything but the log. */
 void verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret);
 /** The first lines of its standard error, as one line; closes the log. */

@@ -45,6 +45,7 @@ struct verify_talk {
 	struct verify_bytes sent, wanted;
 	struct verify_step *steps;
 	size_t steps_count;
+	bool late; /* of a conversation that stops the server: begins when the others have met, just before */
 	bool queues; /* begins whether or not the server has room for it: it waits for its turn */
 	bool prefix; /* what comes may end anywhere within what is wanted */
 	unsigned

@@ -161,46 +161,45 @@ void verify_write_interrupted(struct verify_plan *plan)
 	}
 }
 
+/* Connects when everybody else has met: served all the same. */
+static void write_late(struct verify_plan *plan)
+{
+	struct verify_talk *talk = verify_plan_talk(plan);
+
+	talk->late = true;
+	if (plan->protocol->speech) {
+		plan->protocol->speech(talk, SIZE_MAX);
+		talk->reasons = LOCAL_BIT;
+	} else {
+		verify_talk_exchange(talk, 200);
+		verify_talk_send(talk);
+		talk->reasons = 1u << GB_CLOSE_DRAIN;
+	}
+}
+
+/* Has its first answer when it meets; `more` others are on the way. */
+static void write_open(struct verify_plan *plan, unsigned more)
+{
+	struct verify_talk *talk = verify_plan_talk(plan);
+	size_t first;
+
+	verify_talk_exchange(talk, 50);
+	first = talk->wanted.size;
+	for (unsigned i = 0; i < more; i++)
+		verify_talk_exchange(talk, 50);
+	verify_talk_send(talk);
+	verify_talk_step(talk, VERIFY_AWAIT, first);
+	verify_talk_step(talk, VERIFY_MEET, 0);
+	talk->reasons = 1u << GB_CLOSE_DRAIN;
+}
+
 void verify_write_drained(struct verify_plan *plan)
 {
-	const struct verify_protocol *protocol = plan->protocol;
-
-	/* In the backlog, perhaps, when the server is stopped: served all the same. */
-	for (unsigned i = 0; i < 3; i++) {
-		struct verify_talk *talk = verify_plan_talk(plan);
-
-		if (protocol->speech) {
-			protocol->speech(talk, SIZE_MAX);
-			talk->reasons = LOCAL_BIT;
-		} else {
-			verify_talk_exchange(talk, 200);
-			verify_talk_send(talk);
-			talk->reasons = 1u << GB_CLOSE_DRAIN;
+	if (plan->protocol->exchange)
+		for (unsigned i = 0; i < 3; i++) {
+			write_open(plan, 0);
+			write_open(plan, 16);
 		}
-		verify_talk_step(talk, VERIFY_MEET, 0);
-	}
-	if (protocol->speech)
-		return;
-	for (unsigned i = 0; i < 3; i++) { /* answers on the way */
-		struct verify_talk *talk = verify_plan_talk(plan);
-		size_t first;
-
-		verify_talk_exchange(talk, 50);
-		first = talk->wanted.size;
-		for (unsigned j = 0; j < 16; j++)
-			verify_talk_exchange(talk, 50);
-		verify_talk_send(talk);
-		verify_talk_step(talk, VERIFY_AWAIT, first);
-		verify_talk_step(talk, VERIFY_MEET, 0);
-		talk->reasons = 1u << GB_CLOSE_DRAIN;
-	}
-	for (unsigned i = 0; i < 3; i++) { /* idle */
-		struct verify_talk *talk = verify_plan_talk(plan);
-
-		verify_talk_exchange(talk, 50);
-		verify_talk_send(talk);
-		verify_talk_await(talk);
-		verify_talk_step(talk, VERIFY_MEET, 0);
-		talk->reasons = 1u << GB_CLOSE_DRAIN;
-	}
+	for (unsigned i = 0; i < 6; i++)
+		write_late(plan);
 }

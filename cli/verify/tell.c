@@ -26,10 +26,14 @@ void verify_tell_progress(const struct verify_result *result, const struct verif
 	fflush(stderr);
 }
 
-static void print_difference(const struct verify_result *result, const struct verify_told *told)
+static void print_news(const struct verify_result *result, const struct verify_told *told)
 {
 	const struct verify_news *news = &told->news;
 
+	if (news->kind == VERIFY_REMARK) {
+		printf("%s: under %s the server said: %s\n", result->service, told->spec->text, news->text);
+		return;
+	}
 	printf("%s: DIFFERENT under %s: %s", result->service, told->spec->text, news->conversation);
 	if (news->number)
 		printf(", connection %u", news->number);
@@ -41,14 +45,13 @@ void verify_tell_news(
 {
 	struct verify_told told = { spec, *news };
 
-	if (news->kind == VERIFY_DIFFERENCE)
-		result->differences++;
+	result->differences += news->count;
 	result->told = verify_grow(result->told, result->told_count + 1, sizeof(*result->told));
 	result->told[result->told_count++] = told;
 	if (result->json || news->kind == VERIFY_SKIPPED)
 		return;
 	clear_line(result);
-	print_difference(result, &told);
+	print_news(result, &told);
 	fflush(stdout);
 }
 
@@ -63,7 +66,7 @@ static void print_json(const struct verify_result *result, size_t skipped, struc
 	for (size_t i = 0; i < result->told_count; i++) {
 		const struct verify_told *told = &result->told[i];
 
-		if (told->news.kind == VERIFY_SKIPPED)
+		if (told->news.kind != VERIFY_DIFFERENCE)
 			continue;
 		json_open(json, NULL, '{');
 		json_text(json, "model", told->spec->text);

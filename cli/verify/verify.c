@@ -81,6 +81,7 @@ static void take_news(struct verification *v, struct job *job, const struct veri
 		v->stop = true;
 		break;
 	case VERIFY_SKIPPED:
+	case VERIFY_REMARK:
 	case VERIFY_DIFFERENCE:
 		verify_tell_news(&v->result, job->spec, news);
 		if (news->kind == VERIFY_DIFFERENCE && v->options->fail_fast)
@@ -90,7 +91,7 @@ static void take_news(struct verification *v, struct job *job, const struct veri
 
 static void job_end(struct verification *v, struct job *job)
 {
-	struct verify_news news = { .kind = VERIFY_DIFFERENCE, .conversation = "verify" };
+	struct verify_news news = { .kind = VERIFY_DIFFERENCE, .conversation = "verify", .count = 1 };
 	int status = 0;
 
 	while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)

@@ -131,7 +131,7 @@ static bool busy(const struct gb_worker *worker)
 /* Told to end while others pull from the same channel: what waits is for them. */
 static bool leaves(const struct gb_worker *worker)
 {
-	return worker->channel.shared && atomic_load(&worker->slot->leaving);
+	return worker->channel.shared && atomic_load(&worker->slot->away);
 }
 
 /* Passed, but this process has no descriptor left for it: it is closed on the way. */

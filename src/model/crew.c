@@ -76,7 +76,8 @@ static void restart(struct gb_timer *timer, void *arg)
 
 	if (seat->crew->commanded != GB__COMMAND_RUN)
 		return;
-	/* The others go on meanwhile: what comes of it is told by its end, if there is one. */
+	/* The others go on meanwhile: it tells when it is there, or what came of it is told by its end. */
+	atomic_store(&seat->crew->server->shared->slots[seat->id].away, true);
 	if (seat_start(seat, nothing, false, &error) < 0)
 		gb__seat_ended(seat, error.text);
 }

@@ -80,13 +80,13 @@ static unsigned place_hash(struct gb__crew *crew, struct gb__handed handed)
 	return (hash ^ hash >> 16) % crew->seats_count;
 }
 
-/* Whether connections given to it are served soon: it has not crashed, was not told to end, is not full. */
+/* Whether connections given to it are served soon: it lives, has begun, was not told to end, is not full. */
 static bool fit(const struct gb__seat *seat)
 {
 	const struct gb_server *server = seat->crew->server;
 	const struct gb__slot *slot = &server->shared->slots[seat->id];
 
-	return seat->taken && !atomic_load(&slot->leaving) &&
+	return seat->taken && !atomic_load(&slot->away) &&
 		__atomic_load_n(&slot->counters.stats.connections, __ATOMIC_RELAXED) <
 		server->worker_connections_max;
 }

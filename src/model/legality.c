@@ -86,6 +86,11 @@ static bool batch_on_blocking(const struct gb__model *m)
 	return m->accept_batch > 1 && m->accept != GB__ACCEPT_ACCEPTOR && !event_engine(m);
 }
 
+static bool batch_on_completions(const struct gb__model *m)
+{
+	return m->accept_batch != 0 && m->engine == GB__ENGINE_IO_URING;
+}
+
 static bool pool_size_without_pool(const struct gb__model *m)
 {
 	return m->compute_workers != 0 && m->compute == GB__COMPUTE_INLINE;
@@ -112,6 +117,8 @@ static const struct rule illegal[] = {
 	{ batch_on_blocking,
 		"accept-batch above 1 needs accept=acceptor or an event engine: a blocking worker serves one "
 		"connection at a time" },
+	{ batch_on_completions,
+		"accept-batch needs an engine that waits for readiness: io_uring takes connections as they come" },
 	{ pool_size_without_pool, "compute-workers needs compute=threads: otherwise there is no pool" },
 	{ NULL },
 };

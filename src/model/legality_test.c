@@ -117,6 +117,7 @@ TEST(batches_need_somebody_to_take_them)
 	struct gb__model pool = parsed("thread-pool,accept-batch=16");
 
 	CHECK(gb__model_legal(&pool));
+	check_refused("proactor,accept-batch=16", -GB_EILLEGAL, "accept-batch needs", "proactor (");
 	check_refused("prethread,accept-batch=16", -GB_EILLEGAL, "accept-batch above 1", "prethread (");
 }
 

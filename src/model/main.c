@@ -7,6 +7,7 @@
 #include "model/options.h"
 #include "model/spec.h"
 #include "model/summary.h"
+#include "os/process.h"
 #include "os/signal.h"
 
 #include <gearbox/args.h>
@@ -71,10 +72,7 @@ static char stuck_text[STUCK_TEXT_MAX]; /* what on_stuck says */
  */
 static void on_stuck(void *arg)
 {
-	ssize_t written = write(STDERR_FILENO, stuck_text, strlen(stuck_text));
-
-	(void)written;
-	_exit(EXIT_FAILED);
+	gb__process_die(stuck_text, EXIT_FAILED);
 }
 
 static void on_stop_signal(void *arg)

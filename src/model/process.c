@@ -41,6 +41,7 @@ static void serve(struct gb_worker *worker, struct gb__handed handed, const sigs
 	unsigned command;
 
 	worker->server->chief = worker;
+	atomic_store(&worker->slot->away, false);
 	gb__signal_subscribe(SIGTERM, on_terminate, worker);
 	sigprocmask(SIG_SETMASK, signals, NULL);
 	/* A command may have been given before this process was there to be told. */

@@ -30,6 +30,11 @@ static int settle_engine(struct gb_server *server, struct gb_error *error)
 		return result;
 	}
 	for (size_t i = 0; i < gb__countof(best); i++) {
+		struct gb__model settled = server->model;
+
+		settled.engine = best[i];
+		if (!gb__model_legal(&settled))
+			continue; /* with the other keys */
 		result = gb__engine_create(gb__model_engine_name(best[i]), options, &engine, error);
 		if (result < 0)
 			continue;

@@ -117,11 +117,16 @@ int driver_await(pid_t pid)
 
 int driver_client(const struct gb_server *server)
 {
+	return driver_client_at(server, 0);
+}
+
+int driver_client_at(const struct gb_server *server, size_t n)
+{
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	CHECK(fd >= 0);
-	address.sin_port = htons((uint16_t)atoi(strrchr(gb_server_address(server, 0), ':') + 1));
+	address.sin_port = htons((uint16_t)atoi(strrchr(gb_server_address(server, n), ':') + 1));
 	CHECK(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	return fd;
 }

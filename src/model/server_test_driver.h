@@ -24,8 +24,9 @@ pid_t driver_host(struct gb_server *server);
 /** Wait for it to end. Returns the exit code of the child, 0 when the run returned 0, or 128 + a signal. */
 int driver_await(pid_t pid);
 
-/** A connected client. */
+/** A client connected to its first address, respectively to the n-th. */
 int driver_client(const struct gb_server *server);
+int driver_client_at(const struct gb_server *server, size_t n);
 /** Send a text. */
 void driver_send(int client, const char *text);
 /** Receive until so many bytes are there or the end. Returns how many: fewer at the end, -1 after a reset. */

@@ -66,7 +66,7 @@ void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot)
 	__atomic_store_n(&slot->counters.stats.connections, 0, __ATOMIC_RELAXED);
 	add(&slot->past, &slot->counters);
 	clear(&slot->counters);
-	atomic_store(&slot->leaving, false);
+	atomic_store(&slot->away, false);
 }
 
 void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret)

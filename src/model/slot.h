@@ -15,7 +15,7 @@
 struct gb__slot {
 	struct gb__counters counters; /* of the present worker */
 	struct gb__counters past;     /* of those before it; written by the chief alone */
-	_Atomic bool leaving;         /* the present worker was told to end while the others go on */
+	_Atomic bool away; /* the present worker is starting again, or was told to end while others go on */
 } __attribute__((aligned(64)));
 
 struct gb__shared {

@@ -352,7 +352,7 @@ static void obey(struct gb_worker *worker)
 	worker->obeyed = command;
 	/* By a person, while the others go on. */
 	if (atomic_load(&worker->server->shared->command) == GB__COMMAND_RUN)
-		atomic_store(&worker->slot->leaving, true);
+		atomic_store(&worker->slot->away, true);
 	if (!worker->net.draining)
 		worker->intake = backlog(worker);
 	gb__net_drain(&worker->net);

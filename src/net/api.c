@@ -150,27 +150,31 @@ int gb_conn_printf(struct gb_conn *conn, const char *format, ...)
 	struct gb__chunk *chunk = NULL;
 	char brief[FORMAT_SIZE], *text = brief;
 	size_t room = sizeof(brief), wanted = last + 1;
-	int length, result;
+	va_list arguments;
+	int length = 0, result;
 
 	if (gb__unlikely(ended(conn)))
 		return -EPIPE;
+	va_start(arguments, format);
 	do {
-		va_list arguments;
+		va_list again;
 
 		if (gb__unlikely(wanted > room)) {
 			gb__chunk_destroy(pool_of(conn), chunk);
 			chunk = gb__chunk_create(pool_of(conn), wanted);
 			if (!chunk)
-				return gb__conn_is_task(conn) ? collected(conn, -ENOMEM)
-							      : queued(conn, -ENOMEM, 0);
+				break;
 			text = (char *)chunk->data;
 			room = chunk->capacity;
 		}
-		va_start(arguments, format);
-		length = vsnprintf(text, room, format, arguments);
-		va_end(arguments);
+		va_copy(again, arguments);
+		length = vsnprintf(text, room, format, again);
+		va_end(again);
 		wanted = (size_t)gb__max(length, 0) + 1;
 	} while (gb__unlikely(wanted > room));
+	va_end(arguments);
+	if (wanted > room) /* no memory for it */
+		return gb__conn_is_task(conn) ? collected(conn, -ENOMEM) : queued(conn, -ENOMEM, 0);
 	last = wanted - 1;
 	result = gb__likely(length >= 0) ? gb_conn_send(conn, text, (size_t)length) : -EINVAL;
 	gb__chunk_destroy(pool_of(conn), chunk);

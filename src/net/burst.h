@@ -25,7 +25,7 @@ struct gb__burst {
 	size_t size;                /* of it */
 	const unsigned char *input; /* what is being delivered */
 	size_t input_size;
-	size_t size_max;            /* at most so much collects */
+	size_t size_max; /* at most so much collects */
 	unsigned char copied[GB__BURST_SIZE];
 };
 
@@ -44,7 +44,8 @@ static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size
 		}
 		burst->data = burst->copied;
 	} else if (burst->data != burst->copied) {
-		if (burst->data + burst->size == bytes && (size_t)(bytes - burst->input) < burst->input_size) {
+		if (burst->data + burst->size == bytes &&
+			(size_t)(bytes - burst->input) < burst->input_size) {
 			burst->size += size; /* the next message's echo follows on the last one's */
 			return true;
 		}

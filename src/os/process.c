@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -28,6 +29,14 @@ pid_t gb__process_fork(void)
 _Noreturn void gb__process_end(int code)
 {
 	fflush(NULL);
+	_exit(code);
+}
+
+_Noreturn void gb__process_die(const char *text, int code)
+{
+	ssize_t written = write(STDERR_FILENO, text, strlen(text));
+
+	(void)written; /* there is nobody left to tell */
 	_exit(code);
 }
 

@@ -14,6 +14,8 @@
 pid_t gb__process_fork(void);
 /** End a child: handlers of atexit are its parent's and do not run, but what it printed is written. */
 _Noreturn void gb__process_end(int code);
+/** End the process at once with a text on standard error. Async-signal-safe. */
+_Noreturn void gb__process_die(const char *text, int code);
 /**
  * Take the exit status of a child, without waiting. Only this child: others of the surrounding program
  * stay for it to reap.

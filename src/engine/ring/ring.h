@@ -33,7 +33,8 @@ struct gb__completion {
 enum {
 	GB__RING_MULTISHOT_ACCEPT = 1u << 0,
 	GB__RING_MULTISHOT_RECV = 1u << 1,
-	GB__RING_PROVIDED_BUFFERS = 1u << 2, /* a ring of receive buffers; without it there is no `recv`, but `poll` */
+	GB__RING_PROVIDED_BUFFERS = 1u
+		<< 2, /* a ring of receive buffers; without it there is no `recv`, but `poll` */
 	GB__RING_DEFER_TASKRUN = 1u << 3,
 	GB__RING_SINGLE_ISSUER = 1u << 4,
 };

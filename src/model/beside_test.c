@@ -1,0 +1,129 @@
+/* What a server shares its process with: other services, other servers, children that are not its own. */
+#include "model/server_test_driver.h"
+
+#include "os/process.h"
+
+#include <gearbox/worker.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void greet(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb_conn_send(conn, gb_conn_user(conn), strlen(gb_conn_user(conn)));
+}
+
+static const struct gb_service greeting = { GB_SERVICE_INIT, .name = "greeting", .on_message = greet };
+
+static void check_answer(const struct gb_server *server, size_t n, const char *expected)
+{
+	int client = driver_client_at(server, n);
+	char text[16] = "";
+
+	driver_send(client, "hello");
+	CHECK_INT(driver_receive(client, text, strlen(expected)), strlen(expected));
+	CHECK_STR(text, expected);
+	close(client);
+}
+
+static void serves_each_on_its_address(const char *model)
+{
+	static char first[] = "one", second[] = "another";
+	struct gb_server *server = driver_server(model, &driver_echo, NULL);
+	struct gb_error error;
+	pid_t pid;
+
+	CHECK_INT(gb_server_listen(server, "127.0.0.1:0", &greeting, first, &error), 0);
+	CHECK_INT(gb_server_listen(server, "127.0.0.1:0", &greeting, second, &error), 0);
+	CHECK(!gb_server_address(server, 3));
+	pid = driver_host(server);
+	for (int i = 0; i < 3; i++) {
+		check_answer(server, 0, "hello");
+		check_answer(server, 1, first);
+		check_answer(server, 2, second);
+	}
+	gb_server_stop(server);
+	CHECK_INT(driver_await(pid), 0);
+	gb_server_destroy(server);
+}
+
+TEST(services_are_told_apart_by_their_addresses)
+{
+	driver_each_preset(serves_each_on_its_address);
+}
+
+static void *run(void *server)
+{
+	struct gb_error error;
+
+	CHECK_INT(gb_server_run(server, &error), 0);
+	return NULL;
+}
+
+TEST(servers_on_several_threads_do_not_notice_one_another)
+{
+	static const char *const models[] = { "reactor", "multi-reactor", "thread-pool", "thread",
+		"reactor-pool" };
+	enum { SERVERS = sizeof(models) / sizeof(*models) };
+	struct gb_server *servers[SERVERS];
+	pthread_t threads[SERVERS];
+
+	for (int i = 0; i < SERVERS; i++) {
+		servers[i] = driver_server(models[i], &driver_echo, NULL);
+		CHECK_INT(pthread_create(&threads[i], NULL, run, servers[i]), 0);
+	}
+	for (int i = 0; i < SERVERS; i++) {
+		for (int j = i; j < SERVERS; j++)
+			check_answer(servers[j], 0, "hello");
+		gb_server_stop(servers[i]);
+		pthread_join(threads[i], NULL);
+		gb_server_destroy(servers[i]);
+	}
+}
+
+static int stop_after_crash(struct gb_conn *conn)
+{
+	_Atomic unsigned *opened = gb_conn_user(conn);
+
+	if ((*opened)++ == 0)
+		raise(SIGKILL);
+	gb_server_stop(gb_worker_server(gb_conn_worker(conn)));
+	return 0;
+}
+
+static void leaves_other_children_alone(const char *model)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "crash-once", .on_message = greet,
+		.on_open = stop_after_crash };
+	struct gb_server *server;
+	struct gb_error error;
+	_Atomic unsigned *opened;
+	pid_t stranger;
+	int status;
+
+	if (!strstr(model, "unit=process"))
+		return;
+	opened = gb__shared_map(sizeof(*opened));
+	server = driver_server(model, &service, opened);
+	stranger = fork();
+	if (stranger == 0)
+		_exit(7);
+	/* It stays to be asked for, in front of the workers that end meanwhile. */
+	CHECK(waitid(P_PID, (id_t)stranger, &(siginfo_t){ 0 }, WEXITED | WNOWAIT) == 0);
+	close(driver_client(server));
+	close(driver_client(server));
+	CHECK_INT(gb_server_run(server, &error), 0);
+	CHECK_INT(*opened, 2);
+	CHECK(waitpid(stranger, &status, 0) == stranger);
+	CHECK_INT(WEXITSTATUS(status), 7);
+	CHECK(waitpid(-1, &status, WNOHANG) < 0); /* and none of the server's is left */
+	gb_server_destroy(server);
+	gb__shared_unmap(opened, sizeof(*opened));
+}
+
+TEST(children_of_others_keep_their_exit_codes)
+{
+	driver_each_preset(leaves_other_children_alone);
+}
