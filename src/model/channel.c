@@ -13,8 +13,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define RETRY_MS 2u  /* while all channels are full */
-#define TAKE_MAX 16u /* connections taken in a row */
+#define RETRY_MS 2u    /* while all channels are full */
+#define TAKE_MAX 16u   /* connections taken in a row */
+#define BACK_MAX 1024u /* taken back from the channel of one that has ended; more than it holds */
 
 static bool pulled(const struct gb__crew *crew)
 {
@@ -115,7 +116,8 @@ static void channel_ended(struct gb__crew *crew, struct gb__seat *seat)
 
 	if (pulled(crew) || crew->alive == 0)
 		return;
-	while (channels->waiting_count == 0) {
+	/* Those that find no room elsewhere come back into the same channel: there is an end to it. */
+	for (unsigned i = 0; i < BACK_MAX && channels->waiting_count == 0; i++) {
 		handed.fd = gb__fdpass_recv(channels->pairs[seat->id][1], &handed.binding);
 		if (handed.fd < 0)
 			return;

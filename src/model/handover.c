@@ -102,10 +102,11 @@ struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed)
 	};
 	unsigned at = places[crew->server->model.place](crew, handed);
 
-	for (unsigned i = 0; i < crew->seats_count; i++) {
+	for (unsigned i = 0; i < 2 * crew->seats_count; i++) {
 		struct gb__seat *seat = &crew->seats[(at + i) % crew->seats_count];
 
-		if (fit(seat))
+		/* If nobody is fit, one who lives. */
+		if (i < crew->seats_count ? fit(seat) : seat->taken)
 			return seat;
 	}
 	return &crew->seats[at];
