@@ -2,17 +2,8 @@
 #ifndef CLI_VERIFY_DRIVER_H
 #define CLI_VERIFY_DRIVER_H
 
+#include "verify/player.h"
 #include "verify/subject.h"
-
-/** What came of a talk. */
-struct verify_transcript {
-	struct verify_bytes got;
-	enum verify_ending ending;
-	uint32_t reasons;                    /* that the server gave: bits by enum gb_close_reason */
-	unsigned opened, closed, overlapped; /* notes */
-	bool played;
-	char trouble[128]; /* why it could not be played to its end; else "" */
-};
 
 /** A run of talks. Set the first part, zero the rest. */
 struct verify_drive {

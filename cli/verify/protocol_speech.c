@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#define CHARGEN_BYTES 100003u
-#define CHARGEN_SETTING "bytes=100003"
+#define CHARGEN_BYTES 40003u
+#define CHARGEN_SETTING "bytes=40003"
 #define LINE 74u /* 72 characters, CR, LF */
 #define PRINTABLE 95u
 

@@ -94,12 +94,26 @@ static void add_noted(struct gb_stats *sum, const struct gb_stats *noted)
 		sum->closed[i] += noted->closed[i];
 }
 
-/* What the server says of itself at its end; its log tells more only where something is wrong. */
+/* The first line of a log that is more than a warning, or NULL: a sanitizer's report, say. */
+static const char *beyond_warnings(const char *log)
+{
+	static const char warning[] = "gearbox: warning: ";
+
+	while (*log) {
+		if (strncmp(log, warning, sizeof(warning) - 1) != 0)
+			return log;
+		log += strcspn(log, "|");
+		log += *log == '|';
+	}
+	return NULL;
+}
+
+/* What the server says of itself at its end. Warnings are told only where something is wrong. */
 static void judge_end(
 	struct runner *runner, struct verify_subject *subject, const struct gb_stats *noted, bool hung)
 {
 	struct verify_outcome outcome;
-	char text[200], log[300];
+	char text[200], log[2000];
 
 	verify_subject_end(subject, &outcome);
 	if (*outcome.trouble)
@@ -107,6 +121,8 @@ static void judge_end(
 	else if (!hung && verify_compare_stats(&outcome.stats, noted, text, sizeof(text)))
 		differ(runner, "server", 0, "%s", text);
 	verify_subject_log(subject, log, sizeof(log));
+	if (beyond_warnings(log))
+		differ(runner, "server", 0, "it said: %s", beyond_warnings(log));
 	if (runner->differences > TOLD_MAX) {
 		snprintf(text, sizeof(text), "and %u more", runner->differences - TOLD_MAX);
 		tell_text(runner, VERIFY_DIFFERENCE, runner->differences - TOLD_MAX, text);

@@ -39,7 +39,7 @@ void verify_subject_stop(const struct verify_subject *subject);
 void verify_subject_halt(const struct verify_subject *subject, bool halt);
 /** Wait for its end, or kill it with all below it. Closes everything but the log. */
 void verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret);
-/** The first lines of its standard error, as one line; closes the log. */
+/** The first lines of its standard error, a '|' between them; closes the log. */
 void verify_subject_log(struct verify_subject *subject, char *text, size_t size);
 
 #endif
