@@ -118,7 +118,7 @@ def descendants(pid):
 
 
 def descriptors(pid):
-    """{number: what it refers to} of a process's open descriptors."""
+    """{number: what it refers to} of a process's open descriptors. FileNotFoundError: it has ended."""
     found = {}
     for number in os.listdir(f"/proc/{pid}/fd"):
         try:
@@ -126,6 +126,14 @@ def descriptors(pid):
         except FileNotFoundError:
             pass
     return found
+
+
+def holds(pid, target):
+    """Whether a process that may end at any time has this open."""
+    try:
+        return target in descriptors(pid).values()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def threads(pid):
@@ -160,7 +168,7 @@ def holders(client, pids):
     """Which of the processes hold the other end of a client's TCP connection."""
     here, there = client.getsockname()[1], client.getpeername()[1]
     inode = next(inode for local, remote, _, inode in _tcp_table() if (local, remote) == (there, here))
-    return [pid for pid in pids if f"socket:[{inode}]" in descriptors(pid).values()]
+    return [pid for pid in pids if holds(pid, f"socket:[{inode}]")]
 
 
 def owner(client, pids):
