@@ -100,13 +100,16 @@ struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed)
 		[GB__PLACE_RANDOM] = place_random,
 		[GB__PLACE_HASH] = place_hash,
 	};
-	unsigned at = places[crew->server->model.place](crew, handed);
+	const unsigned count = crew->seats_count;
+	unsigned at;
 
-	for (unsigned i = 0; i < 2 * crew->seats_count; i++) {
-		struct gb__seat *seat = &crew->seats[(at + i) % crew->seats_count];
+	gb__assert(count > 0);
+	at = places[crew->server->model.place](crew, handed);
+	for (unsigned i = 0; i < 2 * count; i++) {
+		struct gb__seat *seat = &crew->seats[(at + i) % count];
 
 		/* If nobody is fit, one who lives. */
-		if (i < crew->seats_count ? fit(seat) : seat->taken)
+		if (i < count ? fit(seat) : seat->taken)
 			return seat;
 	}
 	return &crew->seats[at];
