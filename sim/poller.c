@@ -144,7 +144,7 @@ static int collect(void *self, void *ret, unsigned max, bool *ret_held)
 				sim_moved(kernel); /* a fault, not a spin */
 		}
 		if (ready)
-			events[count++] = (struct gb__poll_event){ known->token, ready };
+			events[count++] = (struct gb__poll_event){ .token = known->token, .ready = ready };
 	}
 	if (kernel->profile.shuffle)
 		shuffle(kernel, events, count);

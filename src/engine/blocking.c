@@ -20,7 +20,7 @@ static int create(const struct gb__engine_options *options, struct gb__engine **
 
 const struct gb__engine_ops gb__engine_blocking = {
 	.name = "blocking",
-	.caps = GB__ENGINE_ONE_STREAM,
+	.caps = GB__ENGINE_ONE_STREAM | GB__ENGINE_SENDS_AT_ONCE,
 	.create = create,
 	.destroy = gb__reactor_destroy,
 	.attach = gb__reactor_attach,
@@ -28,7 +28,6 @@ const struct gb__engine_ops gb__engine_blocking = {
 	.input_start = gb__reactor_input_start,
 	.input_stop = gb__reactor_input_stop,
 	.flush = gb__reactor_flush,
-	.send = gb__reactor_send,
 	.connect = gb__reactor_connect,
 	.watch = gb__reactor_watch,
 	.wait = gb__reactor_wait,

@@ -32,6 +32,7 @@
 
 #include <gearbox/error.h>
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,6 +44,8 @@ struct gb__ring_ops;
 
 /** Writable bytes in front of what on_input delivers: a short partial message is moved there. */
 #define GB__INPUT_HEADROOM 512u
+/** At most so many bytes are delivered at once. */
+#define GB__INPUT_MAX (64u << 10)
 
 enum gb__endpoint_kind {
 	GB__ENDPOINT_STREAM,   /* a connected or connecting socket: struct gb__stream */
@@ -79,10 +82,17 @@ struct gb__endpoint {
 	int32_t fd;
 	uint32_t slot;       /* index in the engine's table while attached */
 	uint32_t generation; /* never 0; tells this attachment from earlier ones of the slot */
-	uint8_t kind;        /* enum gb__endpoint_kind */
-	uint8_t wants;       /* GB__WANT_… */
-	uint8_t armed;       /* engine: what is watched, respectively in flight */
-	uint8_t bits;        /* engine: further state */
+	union {
+		struct {
+			uint8_t kind;  /* enum gb__endpoint_kind */
+			uint8_t wants; /* GB__WANT_… */
+			uint8_t armed; /* engine: what is watched, respectively in flight */
+			uint8_t bits;  /* engine: further state */
+		};
+		struct gb__endpoint_state {
+			uint8_t kind, wants, armed, bits;
+		} state; /* all of it, to be compared at once */
+	};
 };
 
 struct gb__stream {
@@ -115,6 +125,7 @@ struct gb__engine_stats {
 
 enum {
 	GB__ENGINE_ONE_STREAM = 1u << 0, /* serves one incoming stream at a time: listeners rest meanwhile */
+	GB__ENGINE_SENDS_AT_ONCE = 1u << 1, /* performs sends itself: gb__engine_send */
 };
 
 struct gb__engine_ops {
@@ -136,11 +147,6 @@ struct gb__engine_ops {
 	void (*input_stop)(struct gb__engine *engine, struct gb__endpoint *endpoint);
 	/** Send what is queued. Returns 0 (all gone), 1 (on_output follows), or a negative errno (final). */
 	int (*flush)(struct gb__engine *engine, struct gb__stream *stream);
-	/**
-	 * Send bytes that are not queued, from where they lie; nothing may be queued. Returns how many were
-	 * taken, perhaps 0, or a negative errno. NULL: this engine sends queued bytes only.
-	 */
-	ssize_t (*send)(struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size);
 	/** Begin an outgoing connection on an unconnected socket; on_connected follows. */
 	int (*connect)(struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address,
 		socklen_t size);
@@ -177,18 +183,33 @@ void gb__engine_finish(struct gb__engine *engine);
 int gb__engine_slot_take(struct gb__engine *engine, struct gb__endpoint *endpoint);
 void gb__engine_slot_give(struct gb__engine *engine, struct gb__endpoint *endpoint);
 
-/** The endpoint attached under slot and generation, or NULL. */
+/** The endpoint attached under a slot, which was given out once, and a generation, or NULL. */
 static inline struct gb__endpoint *gb__engine_find(
 	const struct gb__engine *engine, uint32_t slot, uint32_t generation)
 {
-	struct gb__endpoint *endpoint;
+	struct gb__endpoint *endpoint = engine->slots[slot];
 
-	if (gb__unlikely(slot >= engine->slots_size))
-		return NULL;
-	endpoint = engine->slots[slot];
 	if (gb__unlikely((uintptr_t)endpoint & 1u) || gb__unlikely(endpoint->generation != generation))
 		return NULL;
 	return endpoint;
+}
+
+/**
+ * Send bytes that are not queued, from where they lie, with an engine that sends at once; nothing may be
+ * queued. Returns how many were taken, perhaps 0, or a negative errno.
+ */
+static inline ssize_t gb__engine_send(
+	struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
+{
+	ssize_t sent = engine->os->ops->send(engine->os, stream->endpoint.fd, data, size);
+
+	engine->stats.sends++;
+	if (gb__likely(sent >= 0))
+		return sent;
+	if (sent != -EAGAIN && sent != -EINTR)
+		return sent;
+	engine->stats.again++;
+	return 0;
 }
 
 /** To be called by every `wait` between the return of the kernel and the first callback. */

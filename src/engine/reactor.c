@@ -16,10 +16,10 @@
 #include "engine/poller/poller.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #define EVENTS_MAX 256u
-#define RECEIVE_SIZE (64u << 10)
 #define SEND_PARTS_MAX 16u
 #define ACCEPT_BATCH 16u
 
@@ -32,8 +32,8 @@ struct reactor {
 	struct gb__endpoint wakeup;
 	unsigned accept_batch;
 	bool accept_exclusive;
-	struct gb__poll_event events[EVENTS_MAX];
-	unsigned char buffer[GB__INPUT_HEADROOM + RECEIVE_SIZE];
+	struct gb__poll_event events[EVENTS_MAX] __attribute__((aligned(64)));
+	unsigned char buffer[GB__INPUT_HEADROOM + GB__INPUT_MAX] __attribute__((aligned(64)));
 };
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
@@ -48,7 +48,7 @@ static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
 int gb__reactor_create(const struct gb__engine_options *options, const struct gb__engine_ops *ops,
 	struct gb__engine **ret, struct gb_error *error)
 {
-	struct reactor *reactor = gb__alloc(sizeof(*reactor));
+	struct reactor *reactor = gb__alloc_lines(sizeof(*reactor));
 	int result;
 
 	if (!reactor)
@@ -244,19 +244,6 @@ int gb__reactor_flush(struct gb__engine *engine, struct gb__stream *stream)
 	return 1;
 }
 
-ssize_t gb__reactor_send(struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
-{
-	ssize_t sent = engine->os->ops->send(engine->os, stream->endpoint.fd, data, size);
-
-	engine->stats.sends++;
-	if (gb__likely(sent >= 0))
-		return sent;
-	if (sent != -EAGAIN && sent != -EINTR)
-		return sent;
-	engine->stats.again++;
-	return 0;
-}
-
 int gb__reactor_connect(
 	struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address, socklen_t size)
 {
@@ -346,17 +333,9 @@ static void output_ready(struct reactor *reactor, struct gb__stream *stream)
 		stream->endpoint.ops->on_output(stream, 0);
 }
 
-static void input_ready(struct reactor *reactor, struct gb__stream *stream)
+/* A receive that brought no bytes. */
+static void received_nothing(struct reactor *reactor, struct gb__stream *stream, ssize_t size)
 {
-	struct gb__os *os = reactor->engine.os;
-	unsigned char *data = reactor->buffer + GB__INPUT_HEADROOM;
-	ssize_t size = os->ops->recv(os, stream->endpoint.fd, data, RECEIVE_SIZE);
-
-	reactor->engine.stats.receives++;
-	if (gb__likely(size > 0)) {
-		stream->endpoint.ops->on_input(stream, data, (size_t)size);
-		return;
-	}
 	if (size == -EAGAIN || size == -EINTR) {
 		reactor->engine.stats.again++;
 		return;
@@ -365,6 +344,19 @@ static void input_ready(struct reactor *reactor, struct gb__stream *stream)
 	if (size < 0)
 		stream->endpoint.wants = 0;
 	stream->endpoint.ops->on_end(stream, (int)size);
+}
+
+static inline void input_ready(struct reactor *reactor, struct gb__stream *stream)
+{
+	struct gb__os *os = reactor->engine.os;
+	unsigned char *data = reactor->buffer + GB__INPUT_HEADROOM;
+	ssize_t size = os->ops->recv(os, stream->endpoint.fd, data, GB__INPUT_MAX);
+
+	reactor->engine.stats.receives++;
+	if (gb__likely(size > 0))
+		stream->endpoint.ops->on_input(stream, data, (size_t)size);
+	else
+		received_nothing(reactor, stream, size);
 }
 
 static void stream_ready(struct reactor *reactor, struct gb__stream *stream, unsigned ready)
@@ -394,32 +386,57 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 		arm(reactor, endpoint);
 }
 
+static __attribute__((noinline)) void endpoint_ready(
+	struct reactor *reactor, struct gb__endpoint *endpoint, unsigned ready)
+{
+	switch (endpoint->kind) {
+	case GB__ENDPOINT_STREAM:
+		stream_ready(reactor, (struct gb__stream *)endpoint, ready);
+		break;
+	case GB__ENDPOINT_WATCH:
+		if (endpoint->bits)
+			endpoint->ops->on_ready(endpoint, ready);
+		break;
+	default:
+		if (endpoint->wants & GB__WANT_INPUT)
+			accept_ready(reactor, endpoint);
+		else
+			arm(reactor, endpoint);
+	}
+}
+
+/* Whether it is a stream that waits for input and nothing else, as nearly all do: one comparison. */
+static inline bool only_listens(const struct gb__endpoint *endpoint)
+{
+	static const struct gb__endpoint_state listening = {
+		.kind = GB__ENDPOINT_STREAM, .wants = GB__WANT_INPUT, .armed = GB__READY_IN
+	};
+
+	return memcmp(&endpoint->state, &listening, sizeof(listening)) == 0;
+}
+
 int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 {
 	struct reactor *reactor = (struct reactor *)engine;
 	int count = reactor->ops->wait(reactor->poller, reactor->events, EVENTS_MAX, timeout_ns);
 
 	gb__engine_woke(engine);
-	for (int i = 0; i < count; i++) {
-		uint64_t token = reactor->events[i].token;
-		unsigned ready = reactor->events[i].ready;
+	if (gb__unlikely(count < 0))
+		return count;
+	for (const struct gb__poll_event *event = reactor->events, *end = event + count; event < end;
+		event++) {
 		struct gb__endpoint *endpoint =
-			gb__engine_find(engine, (uint32_t)token, (uint32_t)(token >> 32));
+			gb__engine_find(engine, (uint32_t)event->token, (uint32_t)(event->token >> 32));
 
 		if (gb__unlikely(!endpoint))
 			continue;
-		engine->stats.events++;
-		if (gb__likely(endpoint->kind == GB__ENDPOINT_STREAM)) {
-			stream_ready(reactor, (struct gb__stream *)endpoint, ready);
-		} else if (endpoint->kind == GB__ENDPOINT_WATCH) {
-			if (endpoint->bits)
-				endpoint->ops->on_ready(endpoint, ready);
-		} else if (endpoint->wants & GB__WANT_INPUT) {
-			accept_ready(reactor, endpoint);
-		} else {
-			arm(reactor, endpoint);
-		}
+		/* Nothing is left to do for it after the callback, which may have detached it. */
+		if (gb__likely(event->ready == GB__READY_IN) && gb__likely(only_listens(endpoint)))
+			input_ready(reactor, (struct gb__stream *)endpoint);
+		else
+			endpoint_ready(reactor, endpoint, event->ready);
 	}
+	engine->stats.events += (unsigned)count;
 	return count;
 }
 
@@ -435,6 +452,7 @@ static int create(const struct gb__engine_options *options, struct gb__engine **
 
 const struct gb__engine_ops gb__engine_reactor = {
 	.name = "reactor",
+	.caps = GB__ENGINE_SENDS_AT_ONCE,
 	.create = create,
 	.destroy = gb__reactor_destroy,
 	.attach = gb__reactor_attach,
@@ -442,7 +460,6 @@ const struct gb__engine_ops gb__engine_reactor = {
 	.input_start = gb__reactor_input_start,
 	.input_stop = gb__reactor_input_stop,
 	.flush = gb__reactor_flush,
-	.send = gb__reactor_send,
 	.connect = gb__reactor_connect,
 	.watch = gb__reactor_watch,
 	.wait = gb__reactor_wait,

@@ -12,7 +12,6 @@ int gb__reactor_detach(struct gb__engine *engine, struct gb__endpoint *endpoint)
 int gb__reactor_input_start(struct gb__engine *engine, struct gb__endpoint *endpoint);
 void gb__reactor_input_stop(struct gb__engine *engine, struct gb__endpoint *endpoint);
 int gb__reactor_flush(struct gb__engine *engine, struct gb__stream *stream);
-ssize_t gb__reactor_send(struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size);
 int gb__reactor_connect(
 	struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address, socklen_t size);
 int gb__reactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);

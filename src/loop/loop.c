@@ -116,7 +116,8 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 		posts_run(loop, NULL, true);
 	if (loop->timers.count)
 		gb__timers_run(&loop->timers, loop->os->ops->now_ns(loop->os));
-	gb__wheel_run(&loop->wheel, gb__loop_now_ms(loop), loop->on_deadline, loop->arg);
+	if (gb__unlikely(gb__wheel_ticks(&loop->wheel, gb__loop_now_ms(loop))))
+		gb__wheel_run(&loop->wheel, gb__loop_now_ms(loop), loop->on_deadline, loop->arg);
 	if (loop->on_turn)
 		loop->on_turn(loop->arg);
 	return result;

@@ -27,6 +27,7 @@ static void place(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_t
 	slot = (unsigned)(due >> (BITS * level)) & MASK;
 	gb__list_append(&wheel->slots[level][slot], &node->link);
 	wheel->full[level] |= 1ull << slot;
+	wheel->next = 0;
 }
 
 /* The node keeps 32 bits of its tick; all nodes lie within the horizon, so the rest follows from now. */
@@ -107,6 +108,11 @@ void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
 {
 	uint64_t until = now_ms / GB__WHEEL_TICK_MS;
 
+	if (until < wheel->next) { /* nothing comes up before it */
+		wheel->now = until;
+		return;
+	}
+	wheel->next = 0;
 	while (wheel->now < until) {
 		struct gb__wheel_node *node;
 		struct gb__list due;
@@ -128,12 +134,11 @@ void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
 	}
 }
 
-uint64_t gb__wheel_next_ms(const struct gb__wheel *wheel)
+uint64_t gb__wheel_next_ms(struct gb__wheel *wheel)
 {
-	uint64_t next;
-
 	if (!wheel->count)
 		return UINT64_MAX;
-	next = next_tick(wheel, UINT64_MAX);
-	return next == UINT64_MAX ? next : next * GB__WHEEL_TICK_MS;
+	if (gb__unlikely(!wheel->next))
+		wheel->next = next_tick(wheel, UINT64_MAX);
+	return wheel->next == UINT64_MAX ? UINT64_MAX : wheel->next * GB__WHEEL_TICK_MS;
 }

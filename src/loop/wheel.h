@@ -25,6 +25,7 @@ struct gb__wheel {
 	uint64_t now;                    /* ticks that have passed */
 	size_t count;                    /* nodes */
 	uint64_t full[GB__WHEEL_LEVELS]; /* a bit per slot that may hold nodes */
+	uint64_t next;                   /* the tick at which a slot comes up; 0: to be looked for */
 	struct gb__list slots[GB__WHEEL_LEVELS][GB__WHEEL_SLOTS];
 };
 
@@ -37,7 +38,12 @@ void gb__wheel_remove(struct gb__wheel *wheel, struct gb__wheel_node *node);
 void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
 	void (*expire)(struct gb__wheel_node *node, void *arg), void *arg);
 /** When gb__wheel_run next has something to do (an expiry or an inner step), or UINT64_MAX. */
-uint64_t gb__wheel_next_ms(const struct gb__wheel *wheel);
+uint64_t gb__wheel_next_ms(struct gb__wheel *wheel);
+/** Whether time has come to a tick that gb__wheel_run has not seen: most turns of a loop are within one. */
+static inline bool gb__wheel_ticks(const struct gb__wheel *wheel, uint64_t now_ms)
+{
+	return now_ms / GB__WHEEL_TICK_MS > wheel->now;
+}
 
 static inline void gb__wheel_node_init(struct gb__wheel_node *node)
 {

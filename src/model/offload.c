@@ -53,7 +53,6 @@ void gb__offload_join(struct gb_worker *worker)
 
 	if (!server->compute)
 		return;
-	worker->net.submit = submit;
-	worker->net.submit_arg = server->compute;
-	worker->net.tasks_max = gb__max(TASKS_PER_THREAD * threads_of(server) / loops_of(server), 1u);
+	gb__net_submit_to(&worker->net, submit, server->compute,
+		gb__max(TASKS_PER_THREAD * threads_of(server) / loops_of(server), 1u));
 }

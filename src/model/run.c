@@ -28,7 +28,7 @@ struct run {
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
-	/* chief_turn looks at what it may mean */
+	gb__container_of(watch, struct run, wakeup)->chief.look = true; /* chief_turn knows what it may mean */
 	gb__os_linux.ops->event_clear(&gb__os_linux, watch->fd);
 }
 
@@ -216,6 +216,7 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	result = wakeup_watch(&run, error);
 	if (result == 0 && !alone) {
 		run.chief.on_accepted = give;
+		run.chief.attentive = true; /* workers that are threads end without a word */
 		result = run_crew(&run, error);
 	}
 	if (result == 0) {

@@ -280,6 +280,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	worker->slot = slot;
 	atomic_init(&worker->command, GB__COMMAND_RUN);
 	worker->accept_lock.used = shared && model->wake == GB__WAKE_LOCK;
+	worker->attentive = roles & GB__WORKER_ONCE;
 	result = gb__inbox_init(&worker->inbox, inbox_take);
 	if (result < 0)
 		return gb_error_set(error, result, "worker %u: %s", id, gb_strerror(result));
@@ -383,19 +384,31 @@ bool gb__worker_done(struct gb_worker *worker)
 		!(worker->take && worker->take(worker));
 }
 
+/* Returns whether to go on. */
+static bool look(struct gb_worker *worker)
+{
+	obey(worker);
+	/* The turns are for connections that the engine has accepted already. */
+	if (worker->net.draining && worker->net.drain_turns <= 1 && !takes_in(worker))
+		gb__worker_accept_finish(worker);
+	watching_ends(worker);
+	worker->look = worker->net.draining || worker->attentive;
+	return worker->on_turn ? worker->on_turn(worker) : !gb__worker_done(worker);
+}
+
 void gb__worker_run(struct gb_worker *worker)
 {
+	worker->look = true;
 	for (;;) {
-		obey(worker);
-		/* The turns are for connections that the engine has accepted already. */
-		if (worker->net.draining && worker->net.drain_turns <= 1 && !takes_in(worker))
-			gb__worker_accept_finish(worker);
-		watching_ends(worker);
-		if (worker->on_turn ? !worker->on_turn(worker) : gb__worker_done(worker))
+		if (gb__unlikely(worker->look ||
+			    atomic_load_explicit(&worker->command, memory_order_relaxed) != worker->obeyed) &&
+			!look(worker))
 			break;
-		gb__accept_lock_enter(worker);
+		if (worker->accept_lock.used)
+			gb__accept_lock_enter(worker);
 		gb__loop_turn(&worker->loop, worker->intake > 0 ? INTAKE_NS : -1);
-		gb__accept_lock_leave(worker);
+		if (worker->accept_lock.used)
+			gb__accept_lock_leave(worker);
 	}
 }
 

@@ -45,11 +45,14 @@ struct gb_worker {
 	struct gb__accept_lock accept_lock;
 	_Atomic unsigned command; /* enum gb__command; only ever rises */
 	unsigned obeyed;          /* the command that was acted upon */
+	bool look;                /* between turns there may be something to do besides a command */
+	bool attentive;           /* always so */
 	size_t started;           /* bindings whose on_start was called */
 	struct gb__worker_data *data;
 	size_t data_count;
 	struct gb__slot *slot;
-	/** Called before each turn by the owner of the thread; may be NULL. Returns whether to go on. */
+	/** Called before the turns for which `look` is set, by the owner of the thread; may be NULL. Returns whether
+	 *  to go on. */
 	bool (*on_turn)(struct gb_worker *worker);
 	/** Its last connection has gone, so it could serve another. May be NULL. */
 	void (*on_idle)(struct gb_worker *worker);

@@ -19,7 +19,7 @@ static inline int queued(struct gb_conn *conn, int result, size_t size)
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return result;
 	}
-	gb__count(conn->net->counters->stats.bytes_out, size);
+	conn->net->tally.bytes_out += size;
 	if (gb__unlikely(bytes > limits->output_high)) {
 		conn->flags |= GB__CONN_HIGH;
 		if (bytes > limits->output_bytes_max) {
@@ -77,10 +77,13 @@ int gb__conn_spill(struct gb_conn *conn)
 		gb__output_append(&conn->stream.output, &conn->net->engine->pool, burst->data, size), size);
 }
 
-static __attribute__((noinline)) int send_queued(struct gb_conn *conn, const void *data, size_t size)
+static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void *data, size_t size)
 {
 	int result;
 
+	if (conn->state == GB__CONN_OPEN && conn->net->burst.conn == conn &&
+		gb__burst_add(&conn->net->burst, data, size))
+		return 0;
 	if (gb__unlikely(ended(conn)))
 		return -EPIPE;
 	if (gb__conn_is_task(conn))
@@ -95,9 +98,9 @@ int gb_conn_send(struct gb_conn *conn, const void *data, size_t size)
 {
 	/* The state first: a pool thread must not look at the burst. */
 	if (gb__likely(conn->state == GB__CONN_OPEN) && gb__likely(conn->net->burst.conn == conn) &&
-		gb__likely(gb__burst_add(&conn->net->burst, data, size)))
+		gb__likely(gb__burst_begin(&conn->net->burst, data, size)))
 		return 0;
-	return send_queued(conn, data, size);
+	return send_rest(conn, data, size);
 }
 
 int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer)

@@ -24,24 +24,32 @@ struct gb__burst {
 	const unsigned char *data;  /* what was sent so far: in the engine's buffer, or in `copied` */
 	size_t size;                /* of it */
 	const unsigned char *input; /* what is being delivered */
-	size_t input_size;
-	size_t size_max; /* at most so much collects */
+	size_t input_size;          /* 0: longer than what may collect */
+	size_t size_max;            /* at most so much collects */
 	unsigned char copied[GB__BURST_SIZE];
 };
+
+/** The first bytes of it, which lie in the input. Returns false when they are not. */
+static inline bool gb__burst_begin(struct gb__burst *burst, const void *data, size_t size)
+{
+	if (gb__unlikely(burst->size > 0) ||
+		gb__unlikely((size_t)((const unsigned char *)data - burst->input) >= burst->input_size))
+		return false;
+	burst->data = data;
+	burst->size = size;
+	return true;
+}
 
 /** Add to it. Returns false when it does not fit: whoever collects must spill it then. */
 static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size_t size)
 {
 	const unsigned char *bytes = data;
 
+	if (gb__burst_begin(burst, data, size))
+		return true;
 	if (gb__unlikely(size > burst->size_max - burst->size))
 		return false;
 	if (burst->size == 0) {
-		if (gb__likely((size_t)(bytes - burst->input) < burst->input_size)) {
-			burst->data = bytes;
-			burst->size = size;
-			return true;
-		}
 		burst->data = burst->copied;
 	} else if (burst->data != burst->copied) {
 		if (burst->data + burst->size == bytes &&

@@ -69,7 +69,7 @@ struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_ser
 	conn->net = net;
 	conn->service = service;
 	conn->user = user;
-	conn->flags = GB__CONN_MUTED;
+	conn->flags = GB__CONN_MUTED | (service->codec ? GB__CONN_CODED : 0);
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
 	net->connections++;
@@ -94,7 +94,7 @@ static void conn_destroy(struct gb_conn *conn)
 
 	gb__wheel_remove(&net->loop->wheel, &conn->deadline);
 	gb__conn_input_drop(conn);
-	gb__count(net->counters->stats.bytes_out, -conn->stream.output.bytes);
+	net->tally.bytes_out -= conn->stream.output.bytes; /* modulo 2^64, as sums are */
 	gb__output_clear(&conn->stream.output, &net->engine->pool);
 	gb__slabs_give(&net->slabs, conn, conn_size(conn->service));
 	net->connections--;
@@ -379,7 +379,7 @@ static void settle_slow(struct gb_conn *conn)
 		input_gate(conn);
 }
 
-void gb__conn_settle(struct gb_conn *conn)
+void gb__conn_settle_rest(struct gb_conn *conn)
 {
 	if (gb__likely(conn->state == GB__CONN_OPEN)) {
 		flush_queued(conn);

@@ -38,6 +38,7 @@ enum gb__conn_flag {
 	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
 	GB__CONN_TASKED = 1u << 13,     /* a message of it is in the compute pool: nothing else is called */
 	GB__CONN_PARKED = 1u << 14,     /* waits for room in the compute pool */
+	GB__CONN_CODED = 1u << 15,      /* its service has a codec */
 };
 
 /** Any of these stops the delivery of messages. */
@@ -112,8 +113,8 @@ int gb__conn_spill(struct gb_conn *conn);
 int gb__conn_reason_of(int error);
 /** Queue what a task collected. */
 void gb__conn_take_output(struct gb_conn *conn, struct gb__output *output);
-/** After any callback of the handler or change: flush, and whatever else has become due. */
-void gb__conn_settle(struct gb_conn *conn);
+/** gb__conn_settle beyond its shortcut. */
+void gb__conn_settle_rest(struct gb_conn *conn);
 /** Deliver what is kept, as far as it may be by now, and settle. */
 void gb__conn_go_on(struct gb_conn *conn);
 /** Have the next turn settle it. */
@@ -122,6 +123,15 @@ void gb__conn_queue(struct gb_conn *conn);
 void gb__conn_turn(struct gb__net *net);
 /** The bytes of the codec's state behind the connection. */
 void *gb__conn_codec_state(struct gb_conn *conn);
+
+/** After any callback of the handler or change: flush, and whatever else has become due. */
+static inline void gb__conn_settle(struct gb_conn *conn)
+{
+	if (gb__likely(conn->state == GB__CONN_OPEN) && gb__likely(gb__output_empty(&conn->stream.output)) &&
+		gb__likely(!(conn->flags & GB__CONN_SLOW_SETTLE)) && gb__likely(conn->net->plain))
+		return;
+	gb__conn_settle_rest(conn);
+}
 
 /* input.c */
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size);

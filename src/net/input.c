@@ -23,7 +23,7 @@ void gb__conn_input_drop(struct gb_conn *conn)
 /* One message to the handler, here or on the pool. */
 static inline void hand(struct gb_conn *conn, struct gb_bytes message)
 {
-	gb__count(conn->net->counters->stats.messages, 1);
+	conn->net->tally.messages++;
 	if (gb__likely(!conn->net->submit))
 		conn->service->on_message(conn, message);
 	else
@@ -87,7 +87,7 @@ static inline size_t deliver(struct gb_conn *conn, unsigned char *data, size_t s
 {
 	if (conn->service->codec)
 		return deliver_frames(conn, data, size);
-	if (crowded(conn))
+	if (gb__unlikely(!conn->net->plain) && crowded(conn))
 		return gb__conn_closing(conn) ? size : 0;
 	hand(conn, (struct gb_bytes){ data, size });
 	return size;
@@ -196,62 +196,118 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 }
 
 /* What was sent meanwhile leaves now; what the kernel does not take is queued. */
+static void burst_sent(struct gb_conn *conn, ssize_t sent)
+{
+	struct gb__net *net = conn->net;
+	struct gb__burst *burst = &net->burst;
+	const size_t size = burst->size;
+
+	burst->size = 0;
+	if (gb__unlikely(sent < 0))
+		gb__conn_end(conn, gb__conn_reason_of((int)sent), (int)-sent);
+	else if (gb__unlikely(sent < (ssize_t)size) &&
+		gb__output_append(&conn->stream.output, &net->engine->pool, burst->data + sent,
+			size - (size_t)sent) < 0)
+		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+	else
+		net->tally.bytes_out += size;
+}
+
 static void burst_end(struct gb_conn *conn)
 {
 	struct gb__net *net = conn->net;
-	struct gb__engine *engine = net->engine;
-	size_t size = net->burst.size;
-	ssize_t sent;
+	struct gb__burst *burst = &net->burst;
 
-	net->burst.conn = NULL;
-	net->burst.size = 0;
+	burst->conn = NULL;
 	if (gb__unlikely(conn->state >= GB__CONN_ENDED))
-		return;
-	sent = engine->ops->send(engine, &conn->stream, net->burst.data, size);
-	if (gb__unlikely(sent < 0)) {
-		gb__conn_end(conn, gb__conn_reason_of((int)sent), (int)-sent);
-		return;
+		burst->size = 0;
+	if (burst->size > 0)
+		burst_sent(conn, gb__engine_send(net->engine, &conn->stream, burst->data, burst->size));
+}
+
+static inline void burst_start(struct gb__net *net, struct gb_conn *conn, unsigned char *data, size_t size)
+{
+	net->burst.conn = conn;
+	net->burst.input = data;
+	net->burst.input_size = gb__likely(size <= net->burst.size_max) ? size : 0;
+}
+
+/* Nothing is kept and nothing stops the delivery. */
+static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size)
+{
+	struct gb__net *net = conn->net;
+	size_t used;
+
+	conn->flags |= GB__CONN_DISPATCH;
+	if (net->sends_at_once && gb__output_empty(&conn->stream.output)) {
+		burst_start(net, conn, data, size);
+		used = deliver(conn, data, size);
+		burst_end(conn);
+	} else {
+		used = deliver(conn, data, size);
 	}
-	gb__count(net->counters->stats.bytes_out, sent);
-	if (gb__likely(sent == (ssize_t)size))
-		return;
-	size -= (size_t)sent;
-	if (gb__output_append(&conn->stream.output, &engine->pool, net->burst.data + sent, size) < 0)
-		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	if (gb__unlikely(used < size))
+		after_delivery(conn, data + used, size - used);
+}
+
+static __attribute__((noinline)) void input_any(struct gb_conn *conn, unsigned char *data, size_t size)
+{
+	if (gb__unlikely(conn->net->draining))
+		conn->idle_turns = 0;
+	if (gb__likely(conn->state == GB__CONN_OPEN) && gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)))
+		input_fast(conn, data, size);
 	else
-		gb__count(net->counters->stats.bytes_out, size);
+		input_slow(conn, data, size);
+	gb__conn_settle(conn);
+}
+
+/* The handler did more than to answer, or the kernel did not take all of it. */
+static __attribute__((noinline)) void direct_rest(struct gb_conn *conn)
+{
+	burst_end(conn);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	gb__conn_settle(conn);
 }
 
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
 	struct gb__net *net = conn->net;
+	struct gb__burst *burst = &net->burst;
 
 	conn->active_ms = gb__net_now(net);
-	if (gb__unlikely(net->draining))
-		conn->idle_turns = 0;
-	gb__count(net->counters->stats.bytes_in, size);
-	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) && gb__likely(conn->state == GB__CONN_OPEN)) {
-		size_t used;
-
-		conn->flags |= GB__CONN_DISPATCH;
-		if (net->engine->ops->send && gb__output_empty(&stream->output)) {
-			net->burst.conn = conn;
-			net->burst.input = data;
-			net->burst.input_size = size;
-			used = deliver(conn, data, size);
-			if (gb__likely(net->burst.size > 0))
-				burst_end(conn);
-			else
-				net->burst.conn = NULL;
-		} else {
-			used = deliver(conn, data, size);
-		}
-		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
-		if (gb__unlikely(used < size))
-			after_delivery(conn, data + used, size - used);
-	} else {
-		input_slow(conn, data, size);
+	net->tally.bytes_in += size;
+	if (gb__unlikely(!net->direct) || gb__unlikely(conn->state != GB__CONN_OPEN) ||
+		gb__unlikely(conn->flags & (GB__CONN_SLOW_INPUT | GB__CONN_CODED)) ||
+		gb__unlikely(!gb__output_empty(&stream->output))) {
+		input_any(conn, data, size);
+		return;
 	}
-	gb__conn_settle(conn);
+	/* Bytes as they come, for a handler that runs here: what `input_any` does, without what cannot be. */
+	burst->conn = conn;
+	burst->input = data;
+	burst->input_size = size;
+	conn->flags |= GB__CONN_DISPATCH;
+	net->tally.messages++;
+	conn->service->on_message(conn, (struct gb_bytes){ data, size });
+	/* While the burst is there nothing is queued, and it holds all that was sent. */
+	if (gb__unlikely(burst->conn != conn) || gb__unlikely(conn->state != GB__CONN_OPEN) ||
+		gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE)) {
+		direct_rest(conn);
+		return;
+	}
+	burst->conn = NULL;
+	if (gb__likely(burst->size > 0)) {
+		ssize_t sent = gb__engine_send(net->engine, stream, burst->data, burst->size);
+
+		if (gb__unlikely(sent != (ssize_t)burst->size)) {
+			burst_sent(conn, sent);
+			direct_rest(conn);
+			return;
+		}
+		net->tally.bytes_out += (size_t)sent;
+		burst->size = 0;
+	}
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }

@@ -23,6 +23,17 @@ static void visit_queue(struct gb_conn *conn, int argument)
 	gb__conn_queue(conn);
 }
 
+static void publish(struct gb__net *net)
+{
+	struct gb_stats *stats = &net->counters->stats;
+	struct gb__tally *tally = &net->tally;
+
+	gb__count(stats->messages, tally->messages);
+	gb__count(stats->bytes_in, tally->bytes_in);
+	gb__count(stats->bytes_out, tally->bytes_out);
+	*tally = (struct gb__tally){ 0 };
+}
+
 static void on_turn(void *arg)
 {
 	struct gb__net *net = arg;
@@ -31,6 +42,7 @@ static void on_turn(void *arg)
 	if (gb__unlikely(net->drain_turns > 0) && --net->drain_turns == 0)
 		each(net, visit_queue, 0);
 	gb__conn_turn(net);
+	publish(net);
 	__atomic_store_n(&net->counters->waits, stats->waits, __ATOMIC_RELAXED);
 	__atomic_store_n(&net->counters->events, stats->events, __ATOMIC_RELAXED);
 }
@@ -51,8 +63,11 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 		.limits = limits,
 		.counters = counters,
 		.connections_total = connections_total,
+		.plain = true,
+		.sends_at_once = loop->engine->ops->caps & GB__ENGINE_SENDS_AT_ONCE,
 	};
-	net->burst.size_max = gb__min(limits->output_high, 64u << 10);
+	net->burst.size_max = gb__min(limits->output_high, GB__INPUT_MAX);
+	net->direct = net->plain && net->sends_at_once && net->burst.size_max == GB__INPUT_MAX;
 	loop->on_deadline = gb__conn_on_deadline;
 	loop->on_turn = on_turn;
 	loop->pending = pending;
@@ -63,8 +78,18 @@ void gb__net_finish(struct gb__net *net)
 {
 	gb__assert(net->connections == 0);
 	gb__assert(net->tasks == 0);
+	publish(net); /* of what was in flight when the last turn ended */
 	gb__free(net->parked);
 	gb__slabs_finish(&net->slabs);
+}
+
+void gb__net_submit_to(
+	struct gb__net *net, void (*submit)(void *arg, struct gb__task *task), void *arg, unsigned tasks_max)
+{
+	net->submit = submit;
+	net->submit_arg = arg;
+	net->tasks_max = tasks_max;
+	net->plain = net->direct = false;
 }
 
 void gb__net_drain(struct gb__net *net)
@@ -72,6 +97,7 @@ void gb__net_drain(struct gb__net *net)
 	if (net->draining)
 		return;
 	net->draining = true;
+	net->plain = net->direct = false;
 	net->drain_turns = GB__DRAIN_TURNS;
 }
 

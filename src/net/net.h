@@ -37,8 +37,13 @@ struct gb__parked {
 
 /** Counters of one worker, in memory that others may read; written by its thread alone. */
 struct gb__counters {
-	struct gb_stats stats;
+	struct gb_stats stats;  /* messages and bytes: as of the last turn */
 	uint64_t waits, events; /* the engine's, as of the last turn */
+};
+
+/** What every message changes is counted here and goes to the counters once a turn. */
+struct gb__tally {
+	uint64_t messages, bytes_in, bytes_out;
 };
 
 /** Add to a counter that other threads read: one writer, so no read-modify-write is needed. */
@@ -50,6 +55,10 @@ struct gb__net {
 	struct gb__engine *engine;
 	const struct gb__limits *limits;
 	struct gb__counters *counters;
+	struct gb__tally tally;
+	bool plain;         /* handlers run inline, and it does not drain: as nearly always */
+	bool sends_at_once; /* the engine's GB__ENGINE_SENDS_AT_ONCE */
+	bool direct;        /* both, and any input may be sent back at once */
 	_Atomic uint64_t *connections_total; /* over all workers, for connections_max */
 	struct gb_worker *worker;            /* what handlers see */
 	struct gb__slabs slabs;
@@ -80,6 +89,9 @@ void gb__net_finish(struct gb__net *net);
 void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user);
 /** Close what is idle after taking in what has arrived, the rest once it is idle. */
 void gb__net_drain(struct gb__net *net);
+/** Hand messages to a pool instead of calling handlers inline: compute=threads. */
+void gb__net_submit_to(
+	struct gb__net *net, void (*submit)(void *arg, struct gb__task *task), void *arg, unsigned tasks_max);
 /** End every connection at once. */
 void gb__net_abort_all(struct gb__net *net, int reason);
 

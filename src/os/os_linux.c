@@ -1,6 +1,8 @@
 /* The real kernel behind the os table. */
 #include "os/os.h"
 
+#include "os/transfer.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -52,13 +54,13 @@ static int os_connect_result(struct gb__os *os, int fd)
 static ssize_t os_recv(struct gb__os *os, int fd, void *data, size_t size)
 {
 	(void)os;
-	return result_size(recv(fd, data, size, MSG_DONTWAIT));
+	return gb__recv(fd, data, size, MSG_DONTWAIT);
 }
 
 static ssize_t os_send(struct gb__os *os, int fd, const void *data, size_t size)
 {
 	(void)os;
-	return result_size(send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL));
+	return gb__send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static ssize_t os_sendv(struct gb__os *os, int fd, const struct iovec *parts, unsigned count)

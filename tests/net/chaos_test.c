@@ -316,10 +316,8 @@ NET_TEST(whatever_happens_each_connection_is_served_in_order_and_closed_once)
 	rig->limits.output_high = 1000 + chance(60000);
 	rig->limits.output_low = chance((unsigned)rig->limits.output_high);
 	rig->limits.output_bytes_max = chance(4) ? 1u << 20 : 100000;
-	if (rig->round % 2) {
-		rig->net.submit = hold;
-		rig->net.tasks_max = 1 + chance(PLACES);
-	}
+	if (rig->round % 2)
+		gb__net_submit_to(&rig->net, hold, NULL, 1 + chance(PLACES));
 	for (unsigned step = 0; step < STEPS; step++) {
 		struct place *place = &places[chance(PLACES)];
 

@@ -227,8 +227,7 @@ static void pool_use(struct rig *rig, unsigned tasks_max)
 {
 	held_count = 0;
 	called = 0;
-	rig->net.submit = hold;
-	rig->net.tasks_max = tasks_max;
+	gb__net_submit_to(&rig->net, hold, NULL, tasks_max);
 }
 
 static void count_message(struct gb_conn *conn, struct gb_bytes message)

@@ -22,8 +22,7 @@ static void hold(void *arg, struct gb__task *task)
 static void pool_use(struct rig *rig, unsigned tasks_max)
 {
 	held_count = 0;
-	rig->net.submit = hold;
-	rig->net.tasks_max = tasks_max;
+	gb__net_submit_to(&rig->net, hold, NULL, tasks_max);
 }
 
 /* Run any one of those held. */

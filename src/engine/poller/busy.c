@@ -95,8 +95,8 @@ static int busy_wait(struct gb__poller *poller, struct gb__poll_event *ret, unsi
 			at = 0;
 		one = (struct pollfd){ .fd = poller->entries[at].fd, .events = poller->entries[at].ready };
 		if (poll(&one, 1, 0) > 0)
-			ret[count++] = (struct gb__poll_event){ poller->entries[at].token,
-				(unsigned short)one.revents };
+			ret[count++] = (struct gb__poll_event){ .token = poller->entries[at].token,
+				.ready = (unsigned short)one.revents };
 	}
 	poller->next = at;
 	return (int)count;

@@ -14,11 +14,13 @@ static_assert((unsigned)EPOLLIN == GB__READY_IN && (unsigned)EPOLLOUT == GB__REA
 
 static_assert((unsigned)EPOLLEXCLUSIVE == GB__READY_EXCLUSIVE, "same number");
 
-#define EVENTS_MAX 256u
+static_assert(sizeof(struct gb__poll_event) == sizeof(struct epoll_event) &&
+		offsetof(struct gb__poll_event, ready) == offsetof(struct epoll_event, events) &&
+		offsetof(struct gb__poll_event, token) == offsetof(struct epoll_event, data),
+	"the same layout");
 
 struct gb__poller {
 	int fd;
-	struct epoll_event events[EVENTS_MAX];
 };
 
 static int epoll_poller_create(struct gb__os *os, struct gb__poller **ret)
@@ -71,12 +73,10 @@ static int epoll_poller_wait(
 	struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns)
 {
 	int count = epoll_wait(
-		poller->fd, poller->events, (int)gb__min(max, EVENTS_MAX), gb__poller_timeout_ms(timeout_ns));
+		poller->fd, (struct epoll_event *)ret, (int)max, gb__poller_timeout_ms(timeout_ns));
 
-	if (count < 0)
+	if (gb__unlikely(count < 0))
 		return errno == EINTR ? 0 : -errno;
-	for (int i = 0; i < count; i++)
-		ret[i] = (struct gb__poll_event){ poller->events[i].data.u64, poller->events[i].events };
 	return count;
 }
 

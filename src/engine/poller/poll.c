@@ -115,8 +115,8 @@ static int poll_wait(struct gb__poller *poller, struct gb__poll_event *ret, unsi
 		if (at >= poller->count)
 			at = 0;
 		if (poller->set[at].revents)
-			ret[count++] = (struct gb__poll_event){ poller->tokens[at],
-				(unsigned short)poller->set[at].revents };
+			ret[count++] = (struct gb__poll_event){ .token = poller->tokens[at],
+				.ready = (unsigned short)poller->set[at].revents };
 	}
 	poller->next = count == max ? at : 0;
 	return (int)count;

@@ -11,10 +11,15 @@
 
 struct gb__poller; /* each poller's own */
 
+/** As epoll(7) lays its events out, so that the poller that is used most has nothing to copy. */
 struct gb__poll_event {
-	uint64_t token;
 	uint32_t ready; /* GB__READY_… */
-};
+	uint64_t token;
+}
+#ifdef __x86_64__
+__attribute__((packed))
+#endif
+;
 
 /** In `ready` of `add`, for a descriptor that is never modified: wake one of several waiters (EPOLLEXCLUSIVE). */
 #define GB__READY_EXCLUSIVE (1u << 28)

@@ -96,7 +96,7 @@ static int select_wait(
 		if (!bits)
 			continue;
 		ready -= (bits & GB__READY_IN ? 1 : 0) + (bits & GB__READY_OUT ? 1 : 0);
-		ret[count++] = (struct gb__poll_event){ poller->tokens[at], bits };
+		ret[count++] = (struct gb__poll_event){ .token = poller->tokens[at], .ready = bits };
 	}
 	poller->next = count == max ? at : 0;
 	return (int)count;

@@ -1,0 +1,64 @@
+/**
+ * recv(2) and send(2) as the kernel has them: a count or a negative errno.
+ *
+ * What every message does twice is worth a few instructions: the C library's functions are cancellation
+ * points and keep errno, and nothing here needs either. Where sanitizers have to see the calls, and on other
+ * machines, they are the library's.
+ */
+#ifndef OS_TRANSFER_H
+#define OS_TRANSFER_H
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+
+#if defined(__x86_64__) && !defined(__ILP32__) && !defined(__SANITIZE_ADDRESS__) && \
+	!defined(__SANITIZE_THREAD__)
+
+/* System V ABI, AMD64 supplement, A.2.1: rcx and r11 are lost; the result is -4095 to -1 for an error. */
+static inline ssize_t gb__transfer(long number, int fd, const void *data, size_t size, int flags)
+{
+	register int rdi __asm__("rdi") = fd;
+	register const void *rsi __asm__("rsi") = data;
+	register size_t rdx __asm__("rdx") = size;
+	register int r10 __asm__("r10") = flags;
+	register long r8 __asm__("r8") = 0; /* no address */
+	register long r9 __asm__("r9") = 0;
+	ssize_t result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(number), "r"(rdi), "r"(rsi), "r"(rdx), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+static inline ssize_t gb__recv(int fd, void *data, size_t size, int flags)
+{
+	return gb__transfer(SYS_recvfrom, fd, data, size, flags);
+}
+
+static inline ssize_t gb__send(int fd, const void *data, size_t size, int flags)
+{
+	return gb__transfer(SYS_sendto, fd, data, size, flags);
+}
+
+#else
+
+static inline ssize_t gb__recv(int fd, void *data, size_t size, int flags)
+{
+	ssize_t result = recv(fd, data, size, flags);
+
+	return result < 0 ? -errno : result;
+}
+
+static inline ssize_t gb__send(int fd, const void *data, size_t size, int flags)
+{
+	ssize_t result = send(fd, data, size, flags);
+
+	return result < 0 ? -errno : result;
+}
+
+#endif
+#endif
