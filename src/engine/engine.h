@@ -194,6 +194,22 @@ static inline struct gb__endpoint *gb__engine_find(
 	return endpoint;
 }
 
+/** gb__engine_send as the kernel answers: what is not all of `size` goes through gb__engine_sent. */
+static inline ssize_t gb__engine_try_send(
+	struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
+{
+	engine->stats.sends++;
+	return engine->os->ops->send(engine->os, stream->endpoint.fd, data, size);
+}
+
+static inline ssize_t gb__engine_sent(struct gb__engine *engine, ssize_t sent)
+{
+	if (sent != -EAGAIN && sent != -EINTR)
+		return sent;
+	engine->stats.again++;
+	return 0;
+}
+
 /**
  * Send bytes that are not queued, from where they lie, with an engine that sends at once; nothing may be
  * queued. Returns how many were taken, perhaps 0, or a negative errno.
@@ -201,15 +217,7 @@ static inline struct gb__endpoint *gb__engine_find(
 static inline ssize_t gb__engine_send(
 	struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
 {
-	ssize_t sent = engine->os->ops->send(engine->os, stream->endpoint.fd, data, size);
-
-	engine->stats.sends++;
-	if (gb__likely(sent >= 0))
-		return sent;
-	if (sent != -EAGAIN && sent != -EINTR)
-		return sent;
-	engine->stats.again++;
-	return 0;
+	return gb__engine_sent(engine, gb__engine_try_send(engine, stream, data, size));
 }
 
 /** To be called by every `wait` between the return of the kernel and the first callback. */

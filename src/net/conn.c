@@ -29,6 +29,13 @@ static const struct gb__endpoint_ops conn_ops = {
 	.on_connected = on_connected,
 	.on_detached = on_detached,
 };
+static const struct gb__endpoint_ops coded_conn_ops = {
+	.on_input = gb__conn_on_coded_input,
+	.on_end = on_end,
+	.on_output = on_output,
+	.on_connected = on_connected,
+	.on_detached = on_detached,
+};
 
 static size_t codec_state_size(const struct gb_service *service)
 {
@@ -64,12 +71,13 @@ struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_ser
 
 	if (!conn)
 		return NULL;
-	conn->stream.endpoint =
-		(struct gb__endpoint){ .ops = &conn_ops, .fd = fd, .kind = GB__ENDPOINT_STREAM };
+	conn->stream.endpoint = (struct gb__endpoint){
+		.ops = service->codec ? &coded_conn_ops : &conn_ops, .fd = fd, .kind = GB__ENDPOINT_STREAM
+	};
 	conn->net = net;
 	conn->service = service;
 	conn->user = user;
-	conn->flags = GB__CONN_MUTED | (service->codec ? GB__CONN_CODED : 0);
+	conn->flags = GB__CONN_MUTED;
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
 	net->connections++;

@@ -38,7 +38,6 @@ enum gb__conn_flag {
 	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
 	GB__CONN_TASKED = 1u << 13,     /* a message of it is in the compute pool: nothing else is called */
 	GB__CONN_PARKED = 1u << 14,     /* waits for room in the compute pool */
-	GB__CONN_CODED = 1u << 15,      /* its service has a codec */
 };
 
 /** Any of these stops the delivery of messages. */
@@ -135,6 +134,8 @@ static inline void gb__conn_settle(struct gb_conn *conn)
 
 /* input.c */
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size);
+/** The same where the service has a codec. */
+void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size);
 /** Deliver from what is kept, as far as the handler lets it. */
 void gb__conn_deliver_kept(struct gb_conn *conn);
 void gb__conn_input_drop(struct gb_conn *conn);

@@ -39,14 +39,35 @@ static inline bool crowded(struct gb_conn *conn)
 	return true;
 }
 
-/* Returns the bytes consumed; all of them when the connection closes meanwhile. */
-static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t size)
+static inline int decode(struct gb_conn *conn, const unsigned char *data, size_t size, struct gb_frame *ret)
 {
 	const struct gb_service *service = conn->service;
-	const struct gb__limits *limits = conn->net->limits;
-	uint64_t budget = limits->turn_messages;
-	void *state = gb__conn_codec_state(conn);
-	size_t used = 0;
+
+	return service->codec->decode(service->codec_options, gb__conn_codec_state(conn),
+		(struct gb_bytes){ data, size }, conn->net->limits->message_bytes_max, &conn->scanned, ret);
+}
+
+/* No whole message is left. Returns the bytes of it that are dropped: all, or none. */
+static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, size_t size)
+{
+	if (found < 0) {
+		gb__conn_close(
+			conn, found == -GB_ETOOLARGE ? GB_CLOSE_MESSAGE_TOO_LARGE : GB_CLOSE_BAD_FRAME);
+		return size;
+	}
+	if (used > 0 || !(conn->flags & GB__CONN_PARTIAL))
+		conn->since_ms = gb__net_now(conn->net);
+	conn->flags |= GB__CONN_PARTIAL;
+	return used;
+}
+
+/*
+ * Behind the first `used` bytes, which are consumed. Returns the bytes consumed by then; all of them when the
+ * connection closes meanwhile.
+ */
+static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t size, size_t used)
+{
+	uint64_t budget = conn->net->limits->turn_messages - (used > 0);
 
 	while (used < size) {
 		struct gb_frame frame;
@@ -58,21 +79,9 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 			gb__conn_queue(conn);
 			break;
 		}
-		found = service->codec->decode(service->codec_options, state,
-			(struct gb_bytes){ data + used, size - used }, limits->message_bytes_max,
-			&conn->scanned, &frame);
-		if (found <= 0) {
-			if (found < 0) {
-				gb__conn_close(conn,
-					found == -GB_ETOOLARGE ? GB_CLOSE_MESSAGE_TOO_LARGE
-							       : GB_CLOSE_BAD_FRAME);
-				return size;
-			}
-			if (used > 0 || !(conn->flags & GB__CONN_PARTIAL))
-				conn->since_ms = gb__net_now(conn->net);
-			conn->flags |= GB__CONN_PARTIAL;
-			return used;
-		}
+		found = decode(conn, data + used, size - used, &frame);
+		if (gb__unlikely(found <= 0))
+			return frame_incomplete(conn, found, used, size);
 		conn->scanned = 0;
 		hand(conn, (struct gb_bytes){ data + used + frame.offset, frame.size });
 		used += frame.consumed;
@@ -86,7 +95,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 static inline size_t deliver(struct gb_conn *conn, unsigned char *data, size_t size)
 {
 	if (conn->service->codec)
-		return deliver_frames(conn, data, size);
+		return deliver_frames(conn, data, size, 0);
 	if (gb__unlikely(!conn->net->plain) && crowded(conn))
 		return gb__conn_closing(conn) ? size : 0;
 	hand(conn, (struct gb_bytes){ data, size });
@@ -270,27 +279,44 @@ static __attribute__((noinline)) void direct_rest(struct gb_conn *conn)
 	gb__conn_settle(conn);
 }
 
-void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)
+static __attribute__((noinline)) void direct_sent(struct gb_conn *conn, ssize_t sent)
 {
-	struct gb_conn *conn = gb__conn_of(stream);
+	burst_sent(conn, gb__engine_sent(conn->net->engine, sent));
+	direct_rest(conn);
+}
+
+/* There are more messages behind the first. */
+static __attribute__((noinline)) void direct_more(
+	struct gb_conn *conn, unsigned char *data, size_t size, size_t used)
+{
+	used = gb__unlikely(gb__conn_closing(conn)) ? size : deliver_frames(conn, data, size, used);
+	burst_end(conn);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	if (gb__unlikely(used < size))
+		after_delivery(conn, data + used, size - used);
+	gb__conn_settle(conn);
+}
+
+/*
+ * Nearly all input is one whole message for a handler that runs here and answers, on a connection of which
+ * nothing waits. That is done in place; whatever is different goes the long way, which comes to the same.
+ */
+static inline __attribute__((always_inline)) void input_direct(
+	struct gb_conn *conn, unsigned char *data, size_t size, const struct gb_frame frame)
+{
 	struct gb__net *net = conn->net;
 	struct gb__burst *burst = &net->burst;
 
-	conn->active_ms = gb__net_now(net);
-	net->tally.bytes_in += size;
-	if (gb__unlikely(!net->direct) || gb__unlikely(conn->state != GB__CONN_OPEN) ||
-		gb__unlikely(conn->flags & (GB__CONN_SLOW_INPUT | GB__CONN_CODED)) ||
-		gb__unlikely(!gb__output_empty(&stream->output))) {
-		input_any(conn, data, size);
-		return;
-	}
-	/* Bytes as they come, for a handler that runs here: what `input_any` does, without what cannot be. */
 	burst->conn = conn;
 	burst->input = data;
 	burst->input_size = size;
 	conn->flags |= GB__CONN_DISPATCH;
 	net->tally.messages++;
-	conn->service->on_message(conn, (struct gb_bytes){ data, size });
+	conn->service->on_message(conn, (struct gb_bytes){ data + frame.offset, frame.size });
+	if (gb__unlikely(frame.consumed < size)) {
+		direct_more(conn, data, size, frame.consumed);
+		return;
+	}
 	/* While the burst is there nothing is queued, and it holds all that was sent. */
 	if (gb__unlikely(burst->conn != conn) || gb__unlikely(conn->state != GB__CONN_OPEN) ||
 		gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE)) {
@@ -299,15 +325,52 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 	}
 	burst->conn = NULL;
 	if (gb__likely(burst->size > 0)) {
-		ssize_t sent = gb__engine_send(net->engine, stream, burst->data, burst->size);
+		ssize_t sent = gb__engine_try_send(net->engine, &conn->stream, burst->data, burst->size);
 
 		if (gb__unlikely(sent != (ssize_t)burst->size)) {
-			burst_sent(conn, sent);
-			direct_rest(conn);
+			direct_sent(conn, sent);
 			return;
 		}
 		net->tally.bytes_out += (size_t)sent;
 		burst->size = 0;
 	}
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+}
+
+static inline bool is_direct(const struct gb_conn *conn)
+{
+	return gb__likely(conn->net->direct) && gb__likely(conn->state == GB__CONN_OPEN) &&
+		gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) &&
+		gb__likely(gb__output_empty(&conn->stream.output));
+}
+
+static inline void arrived(struct gb_conn *conn, size_t size)
+{
+	conn->active_ms = gb__net_now(conn->net);
+	conn->net->tally.bytes_in += size;
+}
+
+void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)
+{
+	struct gb_conn *conn = gb__conn_of(stream);
+
+	arrived(conn, size);
+	if (is_direct(conn))
+		input_direct(conn, data, size, (struct gb_frame){ size, 0, size });
+	else
+		input_any(conn, data, size);
+}
+
+void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size)
+{
+	struct gb_conn *conn = gb__conn_of(stream);
+	struct gb_frame frame;
+
+	arrived(conn, size);
+	if (is_direct(conn) && gb__likely(decode(conn, data, size, &frame) > 0)) {
+		conn->scanned = 0;
+		input_direct(conn, data, size, frame);
+	} else {
+		input_any(conn, data, size); /* which asks again, and remembers what is incomplete */
+	}
 }
