@@ -166,5 +166,5 @@ def chosen(rows, names, what):
     known = [row[0] for row in rows]
     for name in names or []:
         if name not in known:
-            raise Failure(f"no {what} {name}; there are: {', '.join(known)}")
+            raise Failure(f"no {what} {name}; there are: {'; '.join(known)}")
     return [row for row in rows if not names or row[0] in names]
