@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+"""Hold very many connections, each of which echoed once, and say what they take.
+
+A process model serves them, then as many raw_epoll loops as there are worker processes: no process may have more
+descriptors than the system allows one. Clients are processes as well, from loopback addresses of their own. At
+the end every connection must be there and a part of them echoes again.
+
+Memory: what the servers' processes have for themselves, and by how much the kernel's memory for sockets and
+descriptors grew. The latter is of the whole machine and of both ends; half of it is taken as the servers'.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import resource
+import socket
+import sys
+import time
+
+import subject
+from holder import DESCRIPTORS_APART, Holder, settled_memory
+
+MODEL = "prefork-reuseport"
+STEPS = 10  # in which the connections are made, each with a line of progress
+CHECK_PART = 20  # at the end every so many-th connection echoes again
+SHARE = 0.9  # of its descriptors that a process is to use: where the kernel spreads, no worker gets just its part
+STEP_S = 1800  # a step, until it counts as stuck
+ADDRESSES = 64  # of a client process: see idle_clients.c
+# For the check beforehand: the kernel's memory for a connection's two ends (10,000 bytes on Linux 6.18), and room.
+KERNEL_BYTES = 10500
+APART_BYTES = 1 << 30
+SETTLE_S, SETTLED_BYTES = 60, 1 << 20
+KERNEL_LINES = ("Slab", "KernelStack", "PageTables", "VmallocUsed", "Percpu")
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def number_of(path, place=0):
+    with open(path, encoding="ascii") as file:
+        return int(file.read().split()[place])
+
+
+def meminfo():
+    """/proc/meminfo in bytes."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in file if line.endswith("kB\n")}
+
+
+def kernel_memory():
+    now = meminfo()
+    return sum(now[name] for name in KERNEL_LINES)
+
+
+def settled_kernel_memory():
+    """The same once it stands nearly still: what the kernel frees, it frees later."""
+    before = kernel_memory()
+    for _ in range(SETTLE_S):
+        time.sleep(1)
+        now = kernel_memory()
+        if abs(now - before) < SETTLED_BYTES:
+            break
+        before = now
+    return now
+
+
+def tracks_connections():
+    """Whether the firewall keeps a table that loopback connections are in."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        try:
+            return number_of("/proc/sys/net/netfilter/nf_conntrack_count") > 0
+        except FileNotFoundError:
+            return False
+
+
+class Plan:
+    """How many processes it takes."""
+
+    def __init__(self, connections, processes):
+        _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.connections = connections
+        self.limit = limit
+        share = int((limit - DESCRIPTORS_APART) * SHARE)
+        self.processes = processes or max(2, math.ceil(connections / share))
+        self.each = math.ceil(connections / self.processes)
+
+    def share(self, index, part=1.0):
+        """How many of that part of the connections are the process's with this index."""
+        connections = int(self.connections * part)
+        return connections * (index + 1) // self.processes - connections * index // self.processes
+
+    def missing(self):
+        """What this machine lacks for it: sentences."""
+        free_files = number_of("/proc/sys/fs/file-max") - number_of("/proc/sys/fs/file-nr")
+        needed_files = 2 * self.connections + 200 * self.processes
+        if self.each + DESCRIPTORS_APART > self.limit:
+            yield (f"{self.each:,} connections a process need as many descriptors, and it may have {self.limit:,} "
+                   "(ulimit -Hn, fs.nr_open): raise it, or more --processes")
+        if needed_files > free_files:
+            yield f"{needed_files:,} descriptors in all, {free_files:,} are left: raise fs.file-max"
+        if number_of("/proc/sys/net/core/somaxconn") < self.processes:
+            yield f"net.core.somaxconn must be at least {self.processes}"
+        low, high = (number_of("/proc/sys/net/ipv4/ip_local_port_range", place) for place in (0, 1))
+        if (high - low) * ADDRESSES < self.each:
+            yield f"net.ipv4.ip_local_port_range has too few ports for {self.each // ADDRESSES:,} from an address"
+        if tracks_connections():
+            tracked = number_of("/proc/sys/net/netfilter/nf_conntrack_max")
+            if tracked < self.connections:
+                yield f"net.netfilter.nf_conntrack_max is {tracked:,}: raise it, or do not track loopback"
+        available, needed = meminfo()["MemAvailable"], self.connections * KERNEL_BYTES + APART_BYTES
+        if needed > available:
+            yield f"about {needed >> 20:,} MiB of memory, {available >> 20:,} MiB are available"
+
+
+def start_servers(stack, name, plan, build):
+    """Servers and the port for each client process."""
+    if name == "raw_epoll":
+        servers = [stack.enter_context(subject.Server(name, subject.raw(name), build)) for _ in range(plan.processes)]
+        return servers, [server.port for server in servers]
+    command = subject.model(f"{name},workers={plan.processes}", "--idle-timeout", "0")
+    server = stack.enter_context(subject.Server(name, command, build))
+    return [server], [server.port] * plan.processes
+
+
+def all_do(clients, word, numbers):
+    for client, number in zip(clients, numbers):
+        client.ask(word, number)
+    for client in clients:
+        client.answered(STEP_S)
+
+
+def hold(name, plan, build):
+    """The whole of one subject: what it took."""
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        servers, ports = start_servers(stack, name, plan, build)
+        clients = [stack.enter_context(Holder(build, port, number + 1)) for number, port in enumerate(ports)]
+        all_do(clients, "hold", [0] * plan.processes)  # they have their memory
+        before = sum(settled_memory(server.pid) for server in servers)
+        kernel_before = settled_kernel_memory()
+        for step in range(1, STEPS + 1):
+            all_do(clients, "hold", [plan.share(index, step / STEPS) for index in range(plan.processes)])
+            say(f"{name}: {sum(client.held for client in clients):,} held, each answered, "
+                f"after {time.monotonic() - began:.0f} s")
+        memory = sum(settled_memory(server.pid) for server in servers)
+        kernel = settled_kernel_memory() - kernel_before
+        all_do(clients, "check", [CHECK_PART] * plan.processes)
+        held = sum(client.held for client in clients)
+        if held != plan.connections:
+            raise subject.Failure(f"{name}: {held:,} connections instead of {plan.connections:,}")
+        say(f"{name}: none lost, every {CHECK_PART}th answered again")
+        for server in servers:
+            server.check_alive()
+    return {"connections": held, "bytes": memory, "bytes_before": before, "kernel_bytes_both_ends": kernel,
+            "bytes_with_kernel": memory + kernel / 2}
+
+
+def print_results(plan, results):
+    print(f"\n{plan.connections:,} connections held, each answered; none lost; {plan.processes} processes\n")
+    print(f"  {'':<24} {'servers':>10} {'a connection':>13} {'kernel':>10} {'a connection':>13} {'both':>10}")
+    for name, one in results.items():
+        kernel = one["kernel_bytes_both_ends"] / 2
+        print(f"  {name:<24} {one['bytes'] / 2**20:>6,.1f} MiB {one['bytes'] / plan.connections:>11,.0f} B "
+              f"{kernel / 2**20:>6,.0f} MiB {kernel / plan.connections:>11,.0f} B "
+              f"{one['bytes_with_kernel'] / 2**20:>6,.0f} MiB")
+    if len(results) == 2:
+        ours, raw = results.values()
+        print(f"\n  memory of the servers, the kernel's included: "
+              f"{ours['bytes_with_kernel'] / raw['bytes_with_kernel']:.3f} of what raw loops need")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="bench idle", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--connections", type=int, default=100_000, metavar="N")
+    parser.add_argument("--processes", type=int, metavar="N", help="workers, and clients (default: what it takes)")
+    parser.add_argument("--model", default=MODEL, help=f"a model with worker processes (default {MODEL})")
+    parser.add_argument("--no-raw", action="store_true", help="without the raw loops")
+    parser.add_argument("--json", metavar="FILE", help="write everything measured")
+    parser.add_argument("--build", default=os.path.join(subject.ROOT, "build"), metavar="FOLDER")
+    options = parser.parse_args()
+    if options.connections < 1 or (options.processes or 1) < 1:
+        parser.error("--connections and --processes must be above 0")
+    return options
+
+
+def main():
+    options = parse_arguments()
+    plan = Plan(options.connections, options.processes)
+    missing = list(plan.missing())
+    if missing:
+        for sentence in missing:
+            say(f"bench: {options.connections:,} connections: {sentence}")
+        return 2
+    about = subject.machine()
+    results = {}
+    try:
+        for name in [options.model] if options.no_raw else [options.model, "raw_epoll"]:
+            results[name] = hold(name, plan, options.build)
+    except (subject.Failure, OSError) as failure:
+        say(f"bench: {failure}")
+        return 1
+    print(", ".join(about.values()))
+    print_results(plan, results)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": about, "processes": plan.processes, "subjects": results}, file, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
