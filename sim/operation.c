@@ -55,8 +55,7 @@ static void complete(struct gb__ring *ring, struct operation *operation, int res
 	struct completion *completion = sim_alloc(sizeof(*completion));
 
 	completion->operation = operation;
-	completion->what =
-		(struct gb__completion){ operation->token, result, (uint16_t)flags, (uint16_t)buffer_id };
+	completion->what = (struct gb__completion){ operation->token, result, flags | buffer_id << 16 };
 	completion->last = !(flags & GB__COMPLETION_MORE);
 	completion->held = outcome.held;
 	if (!completion->held && sim_chance(kernel, kernel->profile.held))

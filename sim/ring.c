@@ -326,7 +326,7 @@ static void take(struct gb__ring *ring, struct completion *completion, struct gb
 	sim_trace(ring->kernel, "completion: token %#llx, result %d, flags %#x%s",
 		(unsigned long long)ret->token, ret->result, ret->flags, operation ? "" : ", stray");
 	if (ret->flags & GB__COMPLETION_BUFFER)
-		ring->buffers[ret->buffer].state = TAKEN;
+		ring->buffers[gb__completion_buffer(ret)].state = TAKEN;
 	gb__list_remove(&completion->link);
 	if (operation) {
 		sim_operation_check(ring, operation);

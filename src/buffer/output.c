@@ -11,7 +11,7 @@
 /* A reference costs a chunk of the smallest class: what is much smaller than that is cheaper to copy. */
 #define SHARED_BYTES_MIN 1024u
 
-static void chunk_append(struct gb__output *output, struct gb__chunk *chunk)
+static inline void chunk_append(struct gb__output *output, struct gb__chunk *chunk)
 {
 	if (output->tail) {
 		chunk->next = output->tail->next;
@@ -100,9 +100,14 @@ int gb__output_append_shared(struct gb__output *output, struct gb__pool *pool, s
 	chunk = gb__chunk_create_shared(pool, buffer);
 	if (!chunk)
 		return -ENOMEM;
-	output->bytes += chunk->end;
-	chunk_append(output, chunk);
+	gb__output_append_chunk(output, chunk);
 	return 0;
+}
+
+void gb__output_append_chunk(struct gb__output *output, struct gb__chunk *chunk)
+{
+	output->bytes += chunk->end - chunk->begin;
+	chunk_append(output, chunk);
 }
 
 void gb__output_splice(struct gb__output *output, struct gb__output *from)
@@ -148,6 +153,11 @@ void gb__output_consume(struct gb__output *output, struct gb__pool *pool, size_t
 {
 	gb__assert(size <= output->bytes);
 	output->bytes -= size;
+	if (gb__likely(output->bytes == 0) && gb__likely(size > 0) && output->tail->next == output->tail) {
+		gb__chunk_destroy(pool, output->tail);
+		output->tail = NULL;
+		return;
+	}
 	while (size > 0) {
 		struct gb__chunk *head = output->tail->next;
 		uint32_t part = head->end - head->begin;

@@ -26,6 +26,8 @@ static inline bool gb__output_empty(const struct gb__output *output)
 int gb__output_append(struct gb__output *output, struct gb__pool *pool, const void *data, size_t size);
 /** Add a shared buffer to the end; takes a reference, or copies if it is small. Returns 0 or -ENOMEM. */
 int gb__output_append_shared(struct gb__output *output, struct gb__pool *pool, struct gb_buffer *buffer);
+/** Add a chunk that holds bytes to the end; takes it. */
+void gb__output_append_chunk(struct gb__output *output, struct gb__chunk *chunk);
 /** Move all of `from` to the end; both belong to the same pool by now. */
 void gb__output_splice(struct gb__output *output, struct gb__output *from);
 /** Describe the front of the queue; returns the number of parts, at most `max`. */

@@ -25,15 +25,20 @@ struct gb__chunk {
 	unsigned char *data;      /* `memory`, or bytes owned by `shared` */
 	uint32_t begin, end;      /* the valid bytes */
 	uint32_t capacity;        /* of data; 0 when the bytes are not ours to write */
-	uint32_t size_class;      /* GB__POOL_CLASSES: straight from the allocator */
+	uint32_t size_class;      /* GB__POOL_CLASSES: straight from the allocator; or GB__POOL_BORROWED */
 	struct gb_buffer *shared; /* the reference this chunk holds, or NULL */
 	unsigned char memory[];
 };
+
+/** The size class of a chunk that is not the pool's: memory that somebody else lends and gets back. */
+#define GB__POOL_BORROWED (GB__POOL_CLASSES + 1)
 
 struct gb__pool {
 	struct gb__chunk *free[GB__POOL_CLASSES];
 	size_t cached; /* bytes in `free` */
 	size_t in_use; /* chunks handed out */
+	/** Takes back a borrowed chunk that nobody needs any more. */
+	void (*give_back)(struct gb__pool *pool, struct gb__chunk *chunk);
 };
 
 void gb__pool_init(struct gb__pool *pool);

@@ -147,6 +147,11 @@ struct gb__engine_ops {
 	void (*input_stop)(struct gb__engine *engine, struct gb__endpoint *endpoint);
 	/** Send what is queued. Returns 0 (all gone), 1 (on_output follows), or a negative errno (final). */
 	int (*flush)(struct gb__engine *engine, struct gb__stream *stream);
+	/**
+	 * From inside on_input: a chunk of delivered bytes that stay where they lie until it is destroyed, to be
+	 * sent from there. NULL when they must be copied after all. The operation is NULL where they always must.
+	 */
+	struct gb__chunk *(*borrow)(struct gb__engine *engine, const void *data, size_t size);
 	/** Begin an outgoing connection on an unconnected socket; on_connected follows. */
 	int (*connect)(struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address,
 		socklen_t size);

@@ -122,7 +122,7 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		engine->stats.events += (uint64_t)count;
 	/* Every buffer is back that no completion still to be taken holds: none does when these were all. */
 	if (count < (int)GB__PROACTOR_COMPLETIONS)
-		proactor->credits = proactor->buffers;
+		proactor->credits = proactor->buffers - proactor->borrowed;
 	proactor->waiting = false;
 	return count;
 }
@@ -264,6 +264,43 @@ static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 
 static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
 
+static int chunks_create(struct proactor *proactor)
+{
+	proactor->chunks = gb__alloc_zero(proactor->buffers * sizeof(*proactor->chunks));
+	if (!proactor->chunks)
+		return -ENOMEM;
+	for (unsigned i = 0; i < proactor->buffers; i++)
+		proactor->chunks[i].size_class = GB__POOL_BORROWED;
+	return 0;
+}
+
+/* Half of the buffers stay for receiving, however slowly what is borrowed leaves. */
+static struct gb__chunk *proactor_borrow(struct gb__engine *engine, const void *data, size_t size)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+	struct gb__chunk *chunk;
+
+	if (proactor->delivering == NOT_DELIVERING || proactor->borrowed >= proactor->buffers / 2)
+		return NULL;
+	chunk = &proactor->chunks[proactor->delivering];
+	chunk->data = (unsigned char *)data;
+	chunk->begin = 0;
+	chunk->end = (uint32_t)size;
+	proactor->delivering = NOT_DELIVERING; /* whose buffer it is now */
+	proactor->borrowed++;
+	engine->pool.in_use++;
+	return chunk;
+}
+
+static void give_back(struct gb__pool *pool, struct gb__chunk *chunk)
+{
+	struct proactor *proactor = (struct proactor *)gb__container_of(pool, struct gb__engine, pool);
+
+	proactor->borrowed--;
+	proactor->credits++;
+	proactor->ops->buffer_return(proactor->ring, (unsigned)(chunk - proactor->chunks));
+}
+
 static void proactor_destroy(struct gb__engine *engine)
 {
 	struct proactor *proactor = (struct proactor *)engine;
@@ -287,6 +324,7 @@ static void proactor_destroy(struct gb__engine *engine)
 		gb__free(gb__proactor_vector_take(proactor));
 	gb__free(proactor->buffer);
 	gb__free(proactor->slots);
+	gb__free(proactor->chunks);
 	gb__engine_finish(engine);
 	gb__free(proactor);
 }
@@ -312,6 +350,8 @@ static int proactor_create(
 	gb__engine_init(&proactor->engine, &gb__engine_proactor, options->os);
 	proactor->engine.name = options->ring->name;
 	proactor->ops = options->ring;
+	proactor->engine.pool.give_back = give_back;
+	proactor->delivering = NOT_DELIVERING;
 	proactor->buffers = proactor->credits = ring_options.buffers;
 	proactor->buffer_size = ring_options.buffer_size;
 	proactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
@@ -322,12 +362,15 @@ static int proactor_create(
 	features = proactor->ops->features(proactor->ring);
 	proactor->multishot_accept = (features & GB__RING_MULTISHOT_ACCEPT) && !options->accept_shared;
 	proactor->multishot_recv = features & GB__RING_MULTISHOT_RECV;
-	if (!(features & GB__RING_PROVIDED_BUFFERS)) {
+	if (features & GB__RING_PROVIDED_BUFFERS) {
+		result = chunks_create(proactor);
+	} else {
 		proactor->buffer = gb__alloc(GB__INPUT_HEADROOM + proactor->buffer_size);
-		if (!proactor->buffer) {
-			result = gb_error_set(error, -ENOMEM, "no memory for an event loop");
-			goto fail;
-		}
+		result = proactor->buffer ? 0 : -ENOMEM;
+	}
+	if (result < 0) {
+		gb_error_set(error, result, "no memory for an event loop");
+		goto fail;
 	}
 	result = options->os->ops->event_create(options->os);
 	if (result < 0) {
@@ -358,6 +401,7 @@ const struct gb__engine_ops gb__engine_proactor = {
 	.input_start = proactor_input_start,
 	.input_stop = proactor_input_stop,
 	.flush = proactor_flush,
+	.borrow = proactor_borrow,
 	.connect = proactor_connect,
 	.watch = proactor_watch,
 	.wait = proactor_wait,

@@ -15,6 +15,7 @@
 
 #define GB__PROACTOR_COMPLETIONS 256u /* handled per turn */
 #define GB__PROACTOR_PARTS 32u        /* of one send */
+#define NOT_DELIVERING UINT32_MAX
 
 enum { ARMED_IN = 1u, ARMED_OUT = 2u, ARMED_CANCEL_IN = 4u, ARMED_CANCEL_OUT = 8u };
 
@@ -82,6 +83,9 @@ struct proactor {
 	uint32_t slots_size;
 	struct line lines[LINES];
 	unsigned buffers, credits; /* receives that may be armed for those who starve */
+	struct gb__chunk *chunks;  /* one for each buffer, for who borrows it */
+	unsigned borrowed;         /* how many are lent */
+	uint32_t delivering;       /* the buffer whose bytes are being told, or NOT_DELIVERING */
 	struct vector *vectors;    /* free ones */
 	unsigned vectors_count;
 	unsigned char *buffer; /* without provided buffers: of all, one receive at a time */

@@ -75,7 +75,8 @@ static void recv_completed(
 		endpoint->armed &= (uint8_t)~ARMED_IN;
 	if (gb__likely(completion->result > 0)) {
 		gb__assert(completion->flags & GB__COMPLETION_BUFFER);
-		endpoint->ops->on_input(stream, proactor->ops->buffer(proactor->ring, completion->buffer),
+		endpoint->ops->on_input(stream,
+			proactor->ops->buffer(proactor->ring, gb__completion_buffer(completion)),
 			(size_t)completion->result);
 	} else if (!more) {
 		received_nothing(proactor, stream, completion->result);
@@ -151,10 +152,17 @@ static void send_completed(struct proactor *proactor, struct gb__stream *stream,
 		side->memory = NULL;
 	}
 	if (gb__likely(result > 0)) {
+		bool told = endpoint->bits & (DETACHING | BROKEN);
+
 		gb__output_consume(&stream->output, &proactor->engine.pool, (size_t)result);
-		if (gb__output_empty(&stream->output))
+		if (gb__likely(gb__output_empty(&stream->output))) {
 			endpoint->wants &= (uint8_t)~GB__WANT_OUTPUT;
-		if (!(endpoint->bits & (DETACHING | BROKEN)))
+			if (gb__likely(!told)) {
+				endpoint->ops->on_output(stream, 0);
+				return; /* whatever more is wanted was begun by who wants it */
+			}
+		}
+		if (!told)
 			endpoint->ops->on_output(stream, 0);
 	} else if (result == 0 || result == -EAGAIN) {
 		proactor->engine.stats.again++;
@@ -242,6 +250,8 @@ void gb__proactor_complete(struct proactor *proactor, const struct gb__completio
 	struct gb__endpoint *endpoint = gb__engine_find(
 		&proactor->engine, (uint32_t)(completion->token >> 40), (uint32_t)completion->token);
 
+	if (completion->flags & GB__COMPLETION_BUFFER)
+		proactor->delivering = gb__completion_buffer(completion);
 	if (gb__likely(endpoint)) {
 		struct gb__stream *stream = (struct gb__stream *)endpoint;
 
@@ -277,8 +287,10 @@ void gb__proactor_complete(struct proactor *proactor, const struct gb__completio
 	} else if (operation == OP_ACCEPT && completion->result >= 0) {
 		proactor->engine.os->ops->close(proactor->engine.os, completion->result);
 	}
-	if (completion->flags & GB__COMPLETION_BUFFER) {
-		proactor->ops->buffer_return(proactor->ring, completion->buffer);
+	/* Unless somebody has borrowed it meanwhile. */
+	if (proactor->delivering != NOT_DELIVERING) {
+		proactor->ops->buffer_return(proactor->ring, proactor->delivering);
+		proactor->delivering = NOT_DELIVERING;
 		proactor->credits++;
 	}
 }

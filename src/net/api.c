@@ -67,14 +67,22 @@ static inline bool ended(struct gb_conn *conn)
 int gb__conn_spill(struct gb_conn *conn)
 {
 	struct gb__burst *burst = &conn->net->burst;
+	struct gb__engine *engine = conn->net->engine;
+	struct gb__chunk *chunk = NULL;
 	size_t size = burst->size;
 
 	if (burst->conn != conn)
 		return 0;
 	burst->conn = NULL;
 	burst->size = 0;
+	if (size == 0)
+		return 0;
+	if (engine->ops->borrow && gb__output_empty(&conn->stream.output))
+		chunk = engine->ops->borrow(engine, burst->data, size);
+	if (chunk)
+		gb__output_append_chunk(&conn->stream.output, chunk);
 	return queued(conn,
-		gb__output_append(&conn->stream.output, &conn->net->engine->pool, burst->data, size), size);
+		chunk ? 0 : gb__output_append(&conn->stream.output, &engine->pool, burst->data, size), size);
 }
 
 static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void *data, size_t size)
@@ -82,7 +90,8 @@ static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void 
 	int result;
 
 	if (conn->state == GB__CONN_OPEN && conn->net->burst.conn == conn &&
-		gb__burst_add(&conn->net->burst, data, size))
+		(conn->net->sends_at_once ? gb__burst_add(&conn->net->burst, data, size)
+					  : gb__burst_extend(&conn->net->burst, data, size)))
 		return 0;
 	if (gb__unlikely(ended(conn)))
 		return -EPIPE;

@@ -3,8 +3,8 @@
  *
  * While one connection's input is delivered, and nothing of its output waits, its sends collect here and
  * leave with one system call when the handler is done. Bytes that lie in the engine's buffer are not even
- * copied (an echo, a forward). What the kernel does not take is queued then. Engines that send from queued
- * memory only (proactor) do not use it.
+ * copied (an echo, a forward). What the kernel does not take is queued then. With an engine that does not send
+ * at once (proactor) only such bytes collect, and leave from where they lie if it lends its buffer.
  */
 #ifndef NET_BURST_H
 #define NET_BURST_H
@@ -40,6 +40,18 @@ static inline bool gb__burst_begin(struct gb__burst *burst, const void *data, si
 	return true;
 }
 
+/** Whether these bytes follow in the input on what was sent of it: then they are part of it now. */
+static inline bool gb__burst_extend(struct gb__burst *burst, const void *data, size_t size)
+{
+	if (gb__burst_begin(burst, data, size))
+		return true;
+	if (burst->size == 0 || burst->data + burst->size != data ||
+		(size_t)((const unsigned char *)data - burst->input) >= burst->input_size)
+		return false;
+	burst->size += size;
+	return true;
+}
+
 /** Add to it. Returns false when it does not fit: whoever collects must spill it then. */
 static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size_t size)
 {
@@ -52,11 +64,8 @@ static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size
 	if (burst->size == 0) {
 		burst->data = burst->copied;
 	} else if (burst->data != burst->copied) {
-		if (burst->data + burst->size == bytes &&
-			(size_t)(bytes - burst->input) < burst->input_size) {
-			burst->size += size; /* the next message's echo follows on the last one's */
-			return true;
-		}
+		if (gb__burst_extend(burst, data, size))
+			return true; /* the next message's echo follows on the last one's */
 		if (burst->size > GB__BURST_SIZE)
 			return false;
 		memcpy(burst->copied, burst->data, burst->size);

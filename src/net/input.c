@@ -227,6 +227,10 @@ static void burst_end(struct gb_conn *conn)
 	struct gb__net *net = conn->net;
 	struct gb__burst *burst = &net->burst;
 
+	if (!net->sends_at_once) {
+		gb__conn_spill(conn);
+		return;
+	}
 	burst->conn = NULL;
 	if (gb__unlikely(conn->state >= GB__CONN_ENDED))
 		burst->size = 0;
@@ -248,7 +252,7 @@ static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size)
 	size_t used;
 
 	conn->flags |= GB__CONN_DISPATCH;
-	if (net->sends_at_once && gb__output_empty(&conn->stream.output)) {
+	if (gb__output_empty(&conn->stream.output)) {
 		burst_start(net, conn, data, size);
 		used = deliver(conn, data, size);
 		burst_end(conn);
@@ -321,6 +325,12 @@ static inline __attribute__((always_inline)) void input_direct(
 	if (gb__unlikely(burst->conn != conn) || gb__unlikely(conn->state != GB__CONN_OPEN) ||
 		gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE)) {
 		direct_rest(conn);
+		return;
+	}
+	if (!net->sends_at_once) {
+		gb__conn_spill(conn);
+		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+		gb__conn_settle(conn);
 		return;
 	}
 	burst->conn = NULL;

@@ -67,7 +67,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 		.sends_at_once = loop->engine->ops->caps & GB__ENGINE_SENDS_AT_ONCE,
 	};
 	net->burst.size_max = gb__min(limits->output_high, GB__INPUT_MAX);
-	net->direct = net->plain && net->sends_at_once && net->burst.size_max == GB__INPUT_MAX;
+	net->direct = net->plain && net->burst.size_max == GB__INPUT_MAX;
 	loop->on_deadline = gb__conn_on_deadline;
 	loop->on_turn = on_turn;
 	loop->pending = pending;

@@ -58,7 +58,7 @@ struct gb__net {
 	struct gb__tally tally;
 	bool plain;         /* handlers run inline, and it does not drain: as nearly always */
 	bool sends_at_once; /* the engine's GB__ENGINE_SENDS_AT_ONCE */
-	bool direct;        /* both, and any input may be sent back at once */
+	bool direct;        /* plain, and any input may be sent back as it came */
 	_Atomic uint64_t *connections_total; /* over all workers, for connections_max */
 	struct gb_worker *worker;            /* what handlers see */
 	struct gb__slabs slabs;

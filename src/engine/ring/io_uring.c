@@ -26,15 +26,13 @@
 static_assert(GB__READY_IN == POLLIN && GB__READY_OUT == POLLOUT && GB__READY_ERROR == POLLERR &&
 		GB__READY_HANGUP == POLLHUP,
 	"polls take and give GB__READY_ bits");
-static_assert(IORING_CQE_F_BUFFER == 1u && IORING_CQE_F_MORE == 2u && IORING_CQE_F_SOCK_NONEMPTY == 4u,
-	"flags_of counts on it");
-static_assert(GB__COMPLETION_MORE == 1u && GB__COMPLETION_BUFFER == 2u && GB__COMPLETION_NONEMPTY == 4u,
-	"flags_of counts on it");
-
-static uint16_t flags_of(uint32_t flags)
-{
-	return (uint16_t)((flags >> 1 & 1u) | (flags << 1 & 2u) | (flags & 4u));
-}
+static_assert(GB__COMPLETION_BUFFER == IORING_CQE_F_BUFFER && GB__COMPLETION_MORE == IORING_CQE_F_MORE &&
+		GB__COMPLETION_NONEMPTY == IORING_CQE_F_SOCK_NONEMPTY && IORING_CQE_BUFFER_SHIFT == 16,
+	"the same flags");
+static_assert(sizeof(struct gb__completion) == sizeof(struct io_uring_cqe) &&
+		offsetof(struct gb__completion, result) == offsetof(struct io_uring_cqe, res) &&
+		offsetof(struct gb__completion, flags) == offsetof(struct io_uring_cqe, flags),
+	"the same layout");
 
 /* The ring belongs to the thread that first enters, which need not be the one that made it. */
 static int adopt(struct gb__ring *ring)
@@ -197,25 +195,27 @@ static unsigned char *ring_buffer(struct gb__ring *ring, unsigned id)
 	return ring->first + id * ring->stride + ring->headroom;
 }
 
+static void offer(struct gb__ring *ring, unsigned id)
+{
+	io_uring_buf_ring_add(ring->offers, ring_buffer(ring, id), ring->buffer_size, (unsigned short)id,
+		io_uring_buf_ring_mask(ring->buffers), (int)ring->offers_new++);
+}
+
+/* The kernel sees it with the next wait. */
 static void ring_buffer_return(struct gb__ring *ring, unsigned id)
 {
-	gb__assert(id < ring->buffers && ring->idle_count + ring->offered < ring->buffers);
-	ring->idle[ring->idle_count++] = (uint16_t)id;
+	gb__assert(ring->offers_new < ring->buffers);
+	offer(ring, id);
 }
 
 static void offer_buffers(struct gb__ring *ring)
 {
-	int count = 0;
-
-	while (ring->offered < ring->target && ring->idle_count) {
-		unsigned id = ring->idle[--ring->idle_count];
-
-		io_uring_buf_ring_add(ring->offers, ring_buffer(ring, id), ring->buffer_size,
-			(unsigned short)id, io_uring_buf_ring_mask(ring->buffers), count++);
-		ring->offered++;
+	while (gb__unlikely(ring->circulating < ring->target))
+		offer(ring, ring->circulating++);
+	if (ring->offers_new) {
+		io_uring_buf_ring_advance(ring->offers, (int)ring->offers_new);
+		ring->offers_new = 0;
 	}
-	if (count)
-		io_uring_buf_ring_advance(ring->offers, count);
 }
 
 static int reap(struct gb__ring *ring, struct gb__completion *ret, unsigned max)
@@ -227,19 +227,8 @@ static int reap(struct gb__ring *ring, struct gb__completion *ret, unsigned max)
 
 	count = gb__min(count, max);
 	for (unsigned i = 0; i < count; i++) {
-		const struct io_uring_cqe *entry = &queue->cqes[(head + i) & queue->ring_mask];
-
-		ret[i] = (struct gb__completion){
-			.token = entry->user_data,
-			.result = entry->res,
-			.flags = flags_of(entry->flags),
-			.buffer = (uint16_t)(entry->flags >> IORING_CQE_BUFFER_SHIFT),
-		};
-		if (entry->flags & IORING_CQE_F_BUFFER) {
-			gb__assert(ring->offered);
-			ring->offered--;
-		}
-		ran_out |= entry->res == -ENOBUFS;
+		memcpy(&ret[i], &queue->cqes[(head + i) & queue->ring_mask], sizeof(*ret));
+		ran_out |= ret[i].result == -ENOBUFS;
 	}
 	io_uring_smp_store_release(queue->khead, head + count);
 	if (gb__unlikely(ran_out))

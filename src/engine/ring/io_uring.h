@@ -19,17 +19,16 @@ struct gb__ring {
 	bool in_place;        /* `uring` is set up */
 
 	/*
-	 * Receive buffers. The kernel takes those on offer in the order they were offered; the rest
-	 * waits on a stack. So a ring that could hold megabytes touches no more memory, and no more of
-	 * the processor's caches, than the load asks for: `target` grows when buffers ran out.
+	 * Receive buffers. The first `circulating` of them go to the kernel and come back, in the order they
+	 * were offered; the rest is not touched. So a ring that could hold megabytes takes no more memory,
+	 * and no more of the processor's caches, than the load asks for: `target` grows when they ran out.
 	 */
 	struct io_uring_buf_ring *offers;
 	unsigned char *memory, *first; /* as allocated; the first buffer's headroom */
 	size_t stride;
 	unsigned buffers, buffer_size, headroom;
-	unsigned offered, target; /* on offer; how many should be */
-	unsigned idle_count;
-	uint16_t *idle;
+	unsigned circulating, target; /* in use; how many should be */
+	unsigned offers_new;          /* on offer with the next wait */
 };
 
 /** Fill `ring`, zeroed before; on failure gb__uring_finish releases what there is. */

@@ -159,14 +159,9 @@ static int make_buffers(struct gb__ring *ring, const struct gb__ring_options *op
 	/* Whole cache lines, an odd number of them: a power of two would put all buffers into one set. */
 	ring->stride = ((size_t)ring->headroom + ring->buffer_size + 63) / 64 * 64 | 64;
 	ring->memory = gb__alloc(ring->buffers * ring->stride + 63);
-	ring->idle = gb__alloc(ring->buffers * sizeof(*ring->idle));
-	if (!ring->memory || !ring->idle)
+	if (!ring->memory)
 		return -ENOMEM;
 	ring->first = ring->memory + (-(uintptr_t)ring->memory & 63);
-	while (ring->idle_count < ring->buffers) {
-		ring->idle[ring->idle_count] = (uint16_t)(ring->buffers - 1 - ring->idle_count);
-		ring->idle_count++;
-	}
 	return 0;
 }
 
@@ -343,6 +338,5 @@ void gb__uring_finish(struct gb__ring *ring)
 	if (ring->offers)
 		munmap(ring->offers, ring->buffers * sizeof(struct io_uring_buf));
 	gb__free(ring->memory);
-	gb__free(ring->idle);
 	*ring = (struct gb__ring){ 0 };
 }

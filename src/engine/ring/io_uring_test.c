@@ -159,10 +159,10 @@ TEST(a_receive_goes_on_until_the_peer_ends)
 		CHECK_INT(completion.result, 1);
 		CHECK(completion.flags & GB__COMPLETION_MORE);
 		CHECK(completion.flags & GB__COMPLETION_BUFFER);
-		data = ops->buffer(ring, completion.buffer);
+		data = ops->buffer(ring, gb__completion_buffer(&completion));
 		CHECK_INT(data[0], i);
 		memset(data - options.headroom, 0xee, options.headroom); /* ours to write */
-		ops->buffer_return(ring, completion.buffer);
+		ops->buffer_return(ring, gb__completion_buffer(&completion));
 	}
 	close(pair[1]);
 	completion = next(ring);
@@ -242,7 +242,7 @@ static void receive_all(struct gb__ring *ring, int fd, bool multishot, const uns
 		completion = next(ring);
 		armed = completion.flags & GB__COMPLETION_MORE;
 		if (completion.flags & GB__COMPLETION_BUFFER)
-			held[held_count++] = completion.buffer;
+			held[held_count++] = gb__completion_buffer(&completion);
 		if (completion.result == 0)
 			break;
 		if (completion.result == -ENOBUFS) {
@@ -251,7 +251,7 @@ static void receive_all(struct gb__ring *ring, int fd, bool multishot, const uns
 		} else {
 			CHECK(completion.result > 0);
 			CHECK(got + (size_t)completion.result <= size);
-			CHECK(memcmp(ops->buffer(ring, completion.buffer), expected + got,
+			CHECK(memcmp(ops->buffer(ring, gb__completion_buffer(&completion)), expected + got,
 				      (size_t)completion.result) == 0);
 			got += (size_t)completion.result;
 		}
@@ -321,7 +321,7 @@ TEST(a_receive_armed_without_buffers_waits_for_the_first_byte)
 	CHECK_INT(ops->recv(ring, other[0], false, 2), 0);
 	for (int i = 0; i < 3; i++)
 		CHECK_INT(ops->wait(ring, &(struct gb__completion){ 0 }, 1, 0), 0);
-	ops->buffer_return(ring, completion.buffer);
+	ops->buffer_return(ring, gb__completion_buffer(&completion));
 	CHECK_INT(ops->wait(ring, &(struct gb__completion){ 0 }, 1, 0), 0);
 	CHECK_INT(write(other[1], "y", 1), 1);
 	completion = next(ring);

@@ -17,17 +17,22 @@
 struct gb__ring; /* each ring's own */
 
 enum {
-	GB__COMPLETION_MORE = 1u << 0,     /* the operation goes on (multishot) */
-	GB__COMPLETION_BUFFER = 1u << 1,   /* `buffer` holds the bytes received; give it back */
+	GB__COMPLETION_BUFFER = 1u << 0,   /* a buffer holds the bytes received; give it back */
+	GB__COMPLETION_MORE = 1u << 1,     /* the operation goes on (multishot) */
 	GB__COMPLETION_NONEMPTY = 1u << 2, /* the socket has more to read */
 };
 
+/** As io_uring lays it out, so that there is nothing to convert. */
 struct gb__completion {
 	uint64_t token;
 	int32_t result; /* as the system call's, errors as negative errno */
-	uint16_t flags; /* GB__COMPLETION_… */
-	uint16_t buffer;
+	uint32_t flags; /* GB__COMPLETION_…; from bit 16 on the number of the buffer */
 };
+
+static inline unsigned gb__completion_buffer(const struct gb__completion *completion)
+{
+	return completion->flags >> 16;
+}
 
 /** What this kernel does; probed by doing when the ring is made. */
 enum {
