@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The yardsticks must be right before they may be fast: both raw loops echo every byte, and the load
-generator notices when a server does not. Arguments: the folder of raw_epoll, raw_uring and loadgen."""
+"""The yardsticks must be right before they may be fast: the raw loops echo every byte, and the load
+generator notices when a server does not. Argument: the folder of raw_epoll, raw_poll, raw_uring and loadgen."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 import bench
 
 FOLDER = sys.argv[1]
-LOOPS = ("raw_epoll", "raw_uring")
+LOOPS = ("raw_epoll", "raw_poll", "raw_uring")
 DEADLINE = 30  # seconds: only what never happens takes so long
 
 tests = []
@@ -47,13 +47,13 @@ def each_loop(function):
 
 
 @contextlib.contextmanager
-def server(name, fd_limit=None):
+def server(name, *arguments, fd_limit=None):
     def prepare():
         bench.LIBC.prctl(bench.PR_SET_PDEATHSIG, signal.SIGKILL)
         if fd_limit:
             resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, fd_limit))
 
-    command = [os.path.join(FOLDER, name)]
+    command = [os.path.join(FOLDER, name), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=prepare)
     try:
         yield process, int(process.stdout.readline())
@@ -206,9 +206,29 @@ def accepts_again_after_descriptors_ran_out(name):
         load_is_right(port, 1000, "--connections", "10")
 
 
+def several_loops_share_one_port(name):
+    def held():
+        return [len(os.listdir(f"/proc/{member}/fd")) for member in members]
+
+    with server(name, "--loops", "3") as (process, port):
+        members = list(bench.process_tree(process.pid))
+        assert len(members) == 3, members
+        clients = [connect(port) for _ in range(60)]
+        for client in clients:
+            client.sendall(b"hello")
+            assert receive(client, 5) == b"hello"
+        shares = held()
+        assert sum(shares) > 60 > max(shares), shares
+        for client in clients:
+            client.close()
+        until(lambda: sum(held()) == sum(shares) - 60, "all connections are closed")
+        load_is_right(port, 5000)
+    until(lambda: not any(os.path.exists(f"/proc/{member}") for member in members), "they end with the first")
+
+
 for loop in LOOPS:
-    tests.append((f"accepts_again_after_descriptors_ran_out ({loop})",
-                  lambda loop=loop: accepts_again_after_descriptors_ran_out(loop)))
+    for function in (accepts_again_after_descriptors_ran_out, several_loops_share_one_port):
+        tests.append((f"{function.__name__} ({loop})", lambda function=function, loop=loop: function(loop)))
 
 
 @contextlib.contextmanager
