@@ -74,7 +74,7 @@ static int listen_on(in_port_t port, int flags, bool shared)
 		err(1, "setsockopt");
 	if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
 		err(1, "bind to port %d", port);
-	if (listen(fd, 4096) < 0)
+	if (listen(fd, BACKLOG) < 0)
 		err(1, "listen");
 	return fd;
 }

@@ -1,8 +1,10 @@
-/** What the raw loops share: the socket they listen on. Everything that a ratio measures is theirs alone. */
+/** What the raw loops and the peers share: the socket they listen on. All that a ratio measures is theirs alone. */
 #ifndef RAW_LISTEN_H
 #define RAW_LISTEN_H
 
 #include <stddef.h>
+
+enum { BACKLOG = 4096 };
 
 /**
  * Listen on 127.0.0.1, port from the command line (default 0: any).
