@@ -7,7 +7,8 @@ median over the rounds of the ratio within a round. Yardsticks run twice, as two
 their ratio strays from 1 is the noise, and smaller differences mean nothing.
 
 `bench.py report` is `bench.py --all --report docs/performance.md`. `bench.py grow` measures instead how cost
-grows with connections, message size, depth and workers, and fills its part of that page as well.
+grows with connections, message size, depth and workers, and fills its part of that page; with --quick or --axis
+it fills only a page that --report names.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def parse_arguments(arguments):
     growing, reporting = arguments[:1] == ["grow"], arguments[:1] == ["report"]
     if growing:
         parser.prog += " grow"
-        parser.add_argument("--quick", action="store_true", help="fewer steps and rounds, to see that it works; fills no page unless --report names one")
+        parser.add_argument("--quick", action="store_true", help="fewer steps and rounds, to see that it works")
         parser.add_argument("--axis", action="append", metavar="NAME",
                             help=f"only this one, may be repeated: {', '.join(axis.name for axis in grow.AXES)}")
     else:
@@ -80,7 +81,8 @@ def parse_arguments(arguments):
     options.growing = growing
     if reporting:
         options.all = True
-    if reporting or (growing and not options.quick):
+    # A part of the page is written whole: from less than all it would lose the rest.
+    if reporting or (growing and not options.quick and not options.axis):
         options.report = options.report or PAGE
     if options.rounds is None:
         options.rounds = 15 if not growing else 2 if options.quick else 5

@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import grow
+import measure
 import page
 import plot
 import report
@@ -105,6 +106,17 @@ def paced_loads_compare_latency_at_one_rate():
     assert set(found) == {("reactor", "raw_epoll"), ("proactor", "raw_uring")}, found  # not across rates
     assert found["reactor", "raw_epoll"]["values"] == [2, 2]
     assert not found["reactor", "raw_epoll"]["overloaded"] and found["proactor", "raw_uring"]["overloaded"]
+
+
+@test
+def rounds_change_order_and_the_first_visits_do_not_count():
+    visits = []
+    found = measure.interleaved("quietly", ["a", "b", "c"], 4, lambda name: visits.append(name) or len(visits))
+    assert visits[:3] == ["a", "b", "c"] and len(visits) == 3 + 4 * 3
+    turns = [visits[at:at + 3] for at in range(3, len(visits), 3)]
+    assert all(sorted(turn) == ["a", "b", "c"] for turn in turns) and len(set(map(tuple, turns))) > 2, turns
+    assert {name: len(values) for name, values in found.items()} == {"a": 4, "b": 4, "c": 4}
+    assert min(min(values) for values in found.values()) == 4, found
 
 
 @test

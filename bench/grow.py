@@ -52,7 +52,7 @@ AXES = [
     Axis("size", "message size, 50 connections", [16, 64, 256, 1024, 4096, 16384, 65536, 262144], [16, 16384],
          lambda value: ["--size", str(value)], label=size_label, logarithmic=True),
     Axis("depth", "messages in flight on each of 50 connections, 64 B", [1, 2, 4, 8, 16, 32, 64], [1, 16],
-         lambda value: ["--depth", str(value)]),
+         lambda value: ["--depth", str(value)], logarithmic=True),
     Axis("workers", "workers, 200 connections, 64 B; servers and load share two CPUs", [1, 2, 4], [1, 2],
          lambda value: ["--connections", "200"], workers_lineup, family=subjects.TWO),
 ]
@@ -66,7 +66,7 @@ def at_least_seconds(seconds):
 
 
 def step(axis, value, options):
-    """{subject: rounds}; the first round carries the memory per connection, where that can be told."""
+    """{subject: rounds}; their first entry carries the memory per connection, where that can be told."""
     lineup = axis.lineup(value)
     servers = measure.start(lineup, options)
     _, cpus = measure.cpus_of(axis.family, options)

@@ -101,8 +101,11 @@ def rounds(names, count):
 
 
 def interleaved(what, names, count, visit_one):
-    """All rounds of some visits: {name: [a result a round]}."""
+    """All rounds of some visits: {name: [a result a round]}. The first visits, during which servers take the
+    memory that such a load needs, do not count."""
     results = {name: [] for name in names}
+    for name in names:
+        visit_one(name)
     for number, order in enumerate(rounds(names, count), 1):
         for name in order:
             results[name].append(visit_one(name))
