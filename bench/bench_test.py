@@ -204,7 +204,7 @@ def read(path):
 
 def whole_of(loads):
     machine = {"kernel": "Linux 1", "cpu": "abacus", "cpus": 2, "date": "today", "rounds": 3, "seconds": 0.1,
-               "server_cpu": 0, "load_cpu": 1, "load_average": 0.25}
+               "server_cpu": 0, "load_cpu": 1, "load_average": 0.25, "command": "./dev bench report"}
     return {"machine": machine, "versions": {"libuv": "libuv1 1.2.3"},
             "loads": {name: results.of_load(load(name), of_load) for name, of_load in loads.items()}}
 
@@ -216,7 +216,7 @@ def a_report_fills_the_marked_parts_and_nothing_else():
         report.write(path, whole_of({"50x64B": {"raw_epoll": rounds(2, 2, 2), "raw_epoll again": rounds(2, 2, 2),
                                                 "reactor": rounds(2.5, 3, 2.25)}}))
         first = read(path)
-        assert "old" not in first and "abacus" in first and "1.250 (1.188 – 1.375)" in first, first
+        assert "old" not in first and "abacus" in first and "`./dev bench report`" in first and "1.250 (1.188 – 1.375)" in first, first
         assert "<!-- peers:begin --><!-- peers:end -->" in first  # a run without peers says nothing of them
         assert first.startswith("# Title\n\nBy hand.\n\n<!-- raw:begin -->\n") and first.endswith("The end.\n")
         report.write(path, whole_of({"50x64B": {"raw_epoll": rounds(2, 2, 2), "libuv": rounds(3, 3, 3),

@@ -12,7 +12,7 @@ import page
 import plot
 import results
 import subjects
-from report import headline
+from report import origin
 from server import memory_bytes
 
 MEMORY_FROM = 100  # connections: with fewer, pages say little of each
@@ -161,7 +161,7 @@ def write(path, whole):
     """Fill the part of a page, and draw its plots into the folder of the same name beside it."""
     folder = os.path.splitext(path)[0]
     os.makedirs(folder, exist_ok=True)
-    parts = [headline(whole["machine"]) + ".", "Lines join medians, bars are quartiles. Memory is the process's own, without "
+    parts = [origin(whole["machine"]), "Lines join medians, bars are quartiles. Memory is the process's own, without "
              "the kernel's; where its line is missing, the process did not grow."]
 
     def add(heading, name, drawing, table):

@@ -30,7 +30,8 @@ def start(chosen, options):
         for subject in chosen:
             command = subjects.command_of(subject, options)
             if not shutil.which(command[0]):
-                raise Failure(f"{subject.name}: there is no {command[0]}; build it first, or choose with --subject")
+                raise Failure(f"{subject.name}: there is no {command[0]}; './dev bench' "
+                              "builds what it needs, for peers when --peers or --all is given")
             cpus, _ = cpus_of(subject.families[0], options)
             servers[subject.name] = Server(subject.name, command, subject.ready, cpus)
     except BaseException:

@@ -32,6 +32,11 @@ def headline(machine):
             f"load on CPU {machine['load_cpu']}; load average {machine['load_average']:.1f} when it began")
 
 
+def origin(machine):
+    """The first paragraph of a part of a page."""
+    return f"{headline(machine)}. Repeat it by `{machine['command']}`."
+
+
 def columns(load):
     return [*COLUMNS, LATE] if load["paced"] else COLUMNS
 
@@ -127,7 +132,7 @@ HOW = ("Each cell is the median over all rounds of the ratio within a round, and
 
 
 def raw_part(whole):
-    parts = [headline(whole["machine"]) + ".", HOW]
+    parts = [origin(whole["machine"]), HOW]
     for text, belongs in KINDS:
         table = raw_table({name: load for name, load in whole["loads"].items() if belongs(load)})
         if table:
@@ -143,7 +148,7 @@ def peers_part(whole):
     against_raw = [pair for pair in pairs if group_of(pair[1]) == subjects.RAW and group_of(pair[0]) != subjects.RAW]
     against_raw += [pair for pair in pairs if noise(pair[0])]
     against_models = [pair for pair in pairs if group_of(pair[1]) == subjects.MODEL and not own(pair[0])]
-    parts = [headline(whole["machine"]) + ".", HOW + " The paced load compares the 99th percentile of latency, all "
+    parts = [origin(whole["machine"]), HOW + " The paced load compares the 99th percentile of latency, all "
              "others CPU time per message. *Overloaded*: a subject that cannot keep up with that rate.",
              "**Against the yardsticks:**", peers_table(loads, against_raw)]
     if against_models:

@@ -2,7 +2,9 @@
 
 import datetime
 import os
+import shlex
 import statistics
+import sys
 
 import measure
 import subjects
@@ -55,6 +57,7 @@ def machine(options):
         "cpu": measure.processor(),
         "cpus": os.cpu_count(),
         "load_average": os.getloadavg()[0],
+        "command": shlex.join(["./dev", "bench", *sys.argv[1:]]),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "rounds": options.rounds,
         "seconds": options.seconds,
