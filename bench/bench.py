@@ -1,375 +1,145 @@
 #!/usr/bin/python3
-"""Server CPU time per message, against hand-written loops, as ratios within one run.
+"""Server CPU time per message, against hand-written loops and other libraries, as ratios within one run.
 
 The server is pinned to one CPU and the load generator to another. All servers stay up; the load visits
 them in turn, in short rounds, so that whatever disturbs the machine disturbs them all. What counts is the
-median over the rounds of the ratio within a round. Each raw loop runs twice, as two subjects: how far
+median over the rounds of the ratio within a round. Yardsticks run twice, as two subjects: how far
 their ratio strays from 1 is the noise, and smaller differences mean nothing.
+
+`bench.py report` is `bench.py --all --report docs/performance.md`. `bench.py grow` measures instead how cost
+grows with connections, message size, depth and workers, and fills its part of that page; with --quick or --axis
+it fills only a page that --report names.
 """
 
 import argparse
-import ctypes
-import datetime
 import json
 import os
-import platform
-import re
-import signal
-import statistics
-import subprocess
 import sys
-import threading
-import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+import grow
+import measure
+import report
+import results
+import subjects
+from server import Failure
 
-# Servers: name, command, the port in what it prints when it is ready. A peer or a model is one more row.
-RAW_READY = (r"^(\d+)$", "stdout")
-GEARBOX_READY = (r"^gearbox: serving echo on 127\.0\.0\.1:(\d+) ", "stderr")
-SUBJECTS = [
-    ("raw_epoll", ["{bench}/raw_epoll"], RAW_READY),
-    ("raw_epoll again", ["{bench}/raw_epoll"], RAW_READY),
-    ("raw_uring", ["{bench}/raw_uring"], RAW_READY),
-    ("raw_uring again", ["{bench}/raw_uring"], RAW_READY),
-    ("reactor", ["{gearbox}", "serve", "echo", "--listen", "127.0.0.1:0", "--model", "reactor"], GEARBOX_READY),
-    ("proactor", ["{gearbox}", "serve", "echo", "--listen", "127.0.0.1:0", "--model", "proactor"], GEARBOX_READY),
-]
-RATIOS = [
-    ("reactor", "raw_epoll"),
-    ("proactor", "raw_uring"),
-    ("raw_uring", "raw_epoll"),
-    ("raw_epoll again", "raw_epoll"),
-    ("raw_uring again", "raw_uring"),
-]
-LOADS = [
-    ("50x64B", "50 connections, 64 B", ["--connections", "50"]),
-    ("1000x64B", "1000 connections, 64 B", ["--connections", "1000"]),
-    ("50x64Bx16", "50 connections, 64 B, 16 in flight", ["--connections", "50", "--depth", "16"]),
-    ("50x16KiB", "50 connections, 16 KiB", ["--connections", "50", "--size", "16384"]),
-    ("once", "50 at a time: connect, 64 B, close", ["--connections", "50", "--once"]),
-    ("50+5000idle", "50 connections, 64 B, beside 5000 idle", ["--connections", "50", "--idle", "5000"]),
-]
-
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
-TICKS = os.sysconf("SC_CLK_TCK")
-PATIENCE = 60  # seconds for anything to answer
-
-
-class Failure(Exception):
-    pass
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def child(command, cpu, **streams):
-    """Start a command on one CPU; it ends when this process does."""
-
-    def prepare():
-        os.sched_setaffinity(0, {cpu})
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    return subprocess.Popen(command, preexec_fn=prepare, text=True, **streams)
-
-
-def process_tree(pid):
-    yield pid
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except FileNotFoundError:
-        return
-    for thread in threads:
-        try:
-            with open(f"/proc/{pid}/task/{thread}/children") as file:
-                children = file.read().split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        for number in children:
-            yield from process_tree(int(number))
-
-
-def cpu_ns(pid):
-    """CPU time of a process, its threads and its descendants, the ended ones included.
-
-    A process's clock is exact to the nanosecond and counts ended threads; reaped children are known to
-    the tick only, which matters to a process per connection alone.
-    """
-    total = 0
-    for member in process_tree(pid):
-        try:
-            total += time.clock_gettime_ns(~member << 3 | 2)  # CPUCLOCK_SCHED, see clock_getcpuclockid(3)
-            with open(f"/proc/{member}/stat") as file:
-                reaped = file.read().rpartition(")")[2].split()[13:15]
-        except (OSError, IndexError):
-            continue  # ended just now: the next reading finds it with its parent
-        total += sum(map(int, reaped)) * 1_000_000_000 // TICKS
-    return total
-
-
-def settled_cpu_ns(pid):
-    """The same once it stands still: what was asked of the server is then done."""
-    before = cpu_ns(pid)
-    for _ in range(100):
-        time.sleep(0.001)
-        now = cpu_ns(pid)
-        if now == before:
-            break
-        before = now
-    return before
-
-
-class Server:
-    def __init__(self, name, command, ready, cpu, **streams):
-        pattern, stream = ready
-        streams[stream] = subprocess.PIPE
-        self.name = name
-        self.process = child(command, cpu, stdin=subprocess.DEVNULL, **streams)
-        output = getattr(self.process, stream)
-        for line in output:
-            found = re.match(pattern, line)
-            if found:
-                self.port = found.group(1)
-                break
-            self.pass_on(line)
-        else:
-            self.stop()
-            raise Failure(f"{name} ended before it was ready: {' '.join(command)}")
-        # Whoever has more to say must not wait for a reader.
-        self.reader = threading.Thread(target=self.pass_on_all, args=(output,), daemon=True)
-        self.reader.start()
-
-    def pass_on(self, line):
-        sys.stderr.write(f"{self.name}: {line}")
-
-    def pass_on_all(self, output):
-        with output:
-            for line in output:
-                self.pass_on(line)
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-def expect(process, word):
-    line = process.stdout.readline()
-    if line.strip() != word:
-        raise Failure(f"the load generator said {line.strip()!r} instead of {word!r}")
-
-
-def measure(server, arguments, options):
-    """One round of one subject."""
-    command = [f"{options.build}/bench/loadgen", "--wait", "--seconds", str(options.seconds), *arguments, server.port]
-    if options.spin:
-        command.insert(1, "--spin")
-    load = child(command, options.cpus[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        expect(load, "ready")
-        before = settled_cpu_ns(server.process.pid)
-        load.stdin.write("\n")
-        load.stdin.flush()
-        expect(load, "done")
-        used = settled_cpu_ns(server.process.pid) - before
-        summary, _ = load.communicate("\n", timeout=PATIENCE)
-        if load.returncode != 0:
-            raise Failure(f"the load generator failed: {summary.strip()}")
-    except (BrokenPipeError, subprocess.TimeoutExpired, Failure) as failure:
-        raise Failure(f"{server.name} under {' '.join(arguments)}: {failure}") from failure
-    finally:
-        load.kill()
-        load.wait()
-    result = json.loads(summary)
-    if not result["messages"] or server.process.poll() is not None:
-        raise Failure(f"{server.name} under {' '.join(arguments)}: no message was answered")
-    return {
-        "cpu_us_per_message": used / 1000 / result["messages"],
-        "messages_per_second": result["messages"] / result["seconds"],
-        "server_busy": used / 1e9 / result["seconds"],
-        "load_busy": result["cpu_seconds"] / result["seconds"],
-        "p50_us": result["p50_us"],
-        "p99_us": result["p99_us"],
-    }
-
-
-def run_load(servers, name, arguments, options):
-    """All rounds of one load: {subject: [a result a round]}."""
-    results = {server.name: [] for server in servers}
-    for number in range(options.rounds):
-        turn = number % len(servers)
-        order = servers[turn:] + servers[:turn]
-        if number % 2:
-            order.reverse()  # nobody always follows the same neighbour
-        for server in order:
-            results[server.name].append(measure(server, arguments, options))
-        say(f"{name}: round {number + 1} of {options.rounds}")
-    return results
-
-
-def spread(values):
-    """Median and quartiles."""
-    if len(values) < 2:
-        return values[0], values[0], values[0]
-    first, middle, third = statistics.quantiles(values, n=4, method="inclusive")
-    return middle, first, third
-
-
-def ratios_of(results):
-    for subject, base in RATIOS:
-        if subject in results and base in results:
-            pairs = zip(results[subject], results[base])
-            values = [one["cpu_us_per_message"] / other["cpu_us_per_message"] for one, other in pairs]
-            yield subject, base, values
-
-
-def print_load(name, text, results):
-    print(f"\n{name}: {text}")
-    print(f"  {'subject':<16} {'CPU µs/message':>14} {'messages/s':>11} {'server busy':>11} "
-          f"{'load busy':>9} {'p50 µs':>9} {'p99 µs':>9}")
-    for subject, rounds in results.items():
-        middle = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
-        print(f"  {subject:<16} {middle['cpu_us_per_message']:>14.3f} {middle['messages_per_second']:>11,.0f} "
-              f"{middle['server_busy']:>11.0%} {middle['load_busy']:>9.0%} {middle['p50_us']:>9,.0f} "
-              f"{middle['p99_us']:>9,.0f}")
-
-
-def print_ratios(all_results):
-    print("\nCPU time per message, ratio within a round: median (quartiles); \"again\": the noise")
-    print(f"  {'load':<12} {'ratio':<28} {'median':>7}   quartiles")
-    for name, results in all_results.items():
-        for subject, base, values in ratios_of(results):
-            middle, first, third = spread(values)
-            print(f"  {name:<12} {subject + ' / ' + base:<28} {middle:>7.3f}   {first:.3f} … {third:.3f}")
-            name = ""
-
-
-def machine(options):
-    model = "unknown"
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return {
-        "kernel": f"{platform.system()} {platform.release()}",
-        "cpu": model,
-        "cpus": os.cpu_count(),
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "server_cpu": options.cpus[0],
-        "load_cpu": options.cpus[1],
-        "spin": options.spin,
-    }
-
-
-def as_json(about, loads, all_results):
-    texts = {name: (text, arguments) for name, text, arguments in loads}
-    return {
-        "machine": about,
-        "loads": {
-            name: {
-                "text": texts[name][0],
-                "arguments": texts[name][1],
-                "subjects": results,
-                "ratios": [
-                    dict(zip(("median", "lower_quartile", "upper_quartile"), spread(values)),
-                         subject=subject, base=base, values=values)
-                    for subject, base, values in ratios_of(results)
-                ],
-            }
-            for name, results in all_results.items()
-        },
-    }
+SOURCE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(SOURCE)
+PAGE = os.path.join(ROOT, "docs", "performance.md")
 
 
 def chosen(rows, names, what):
-    if not names:
-        return list(rows)
-    known = [row[0] for row in rows]
+    known = [row.name for row in rows]
     for name in names:
         if name not in known:
             raise Failure(f"no {what} {name}; there are: {', '.join(known)}")
-    return [row for row in rows if row[0] in names]
+    return [row for row in rows if row.name in names]
 
 
-def start_servers(subjects, options):
-    servers = []
-    try:
-        for name, command, ready in subjects:
-            places = {"bench": f"{options.build}/bench", "gearbox": options.gearbox}
-            command = [part.format(**places) for part in command]
-            if not os.access(command[0], os.X_OK):
-                raise Failure(f"{name}: there is no {command[0]}; build it first, or choose --subjects")
-            servers.append(Server(name, command, ready, options.cpus[0]))
-    except BaseException:
-        for server in servers:
-            server.stop()
-        raise
-    return servers
+def choose(options):
+    """Turn names into rows of the tables."""
+    if options.growing:
+        options.axes = chosen(grow.AXES, options.axis, "axis") if options.axis else grow.AXES
+        return
+    count = 4 if options.all else 3 if options.peers else 2
+    options.loads = chosen(subjects.LOADS, options.load, "load") if options.load else subjects.LOADS
+    options.subjects = (chosen(subjects.SUBJECTS, options.subject, "subject") if options.subject
+                        else [one for one in subjects.SUBJECTS if one.group in subjects.GROUPS[:count]])
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--load", action="append", metavar="NAME",
-                        help=f"only this one, may be repeated: {', '.join(row[0] for row in LOADS)}")
-    parser.add_argument("--subject", action="append", metavar="NAME",
-                        help=f"only this one, may be repeated: {', '.join(row[0] for row in SUBJECTS)}")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.35, help="of load, a round and subject")
-    parser.add_argument("--cpus", default="0,1", metavar="S,L", help="for the servers, for the load")
+def add_common(parser):
+    parser.add_argument("--rounds", type=int, help="(default 15; of grow 5)")
+    parser.add_argument("--seconds", type=float, default=0.35, help="of load, a round and subject (default 0.35)")
+    parser.add_argument("--cpus", default="0,1", metavar="S,L", help="for the servers, for the load (default 0,1)")
     parser.add_argument("--spin", action="store_true", help="the load generator never sleeps")
     parser.add_argument("--json", metavar="FILE", help="write everything measured")
-    parser.add_argument("--build", default=os.path.join(HERE, "..", "build"), metavar="FOLDER")
+    parser.add_argument("--report", metavar="FILE",
+                        help="fill the marked parts of this page, those that the run has something to say about")
+    parser.add_argument("--from", metavar="FILE", dest="stored", help="measure nothing, take what --json wrote")
+    parser.add_argument("--build", default=os.path.join(ROOT, "build-bench"), metavar="FOLDER")
     parser.add_argument("--gearbox", metavar="FILE", help="the command, if not the one of the build folder")
-    options = parser.parse_args()
+
+
+def parse_arguments(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    growing, reporting = arguments[:1] == ["grow"], arguments[:1] == ["report"]
+    if growing:
+        parser.prog += " grow"
+        parser.add_argument("--quick", action="store_true", help="fewer steps and rounds, to see that it works")
+        parser.add_argument("--axis", action="append", metavar="NAME",
+                            help=f"only this one, may be repeated: {', '.join(axis.name for axis in grow.AXES)}")
+    else:
+        parser.add_argument("--peers", action="store_true", help="C and C++ libraries as well")
+        parser.add_argument("--all", action="store_true", help="and Node.js and Python")
+        parser.add_argument("--load", action="append", metavar="NAME",
+                            help=f"only this one, may be repeated: {', '.join(row.name for row in subjects.LOADS)}")
+        parser.add_argument("--subject", action="append", metavar="NAME", help="only this one, may be repeated: "
+                            + "; ".join(row.name for row in subjects.SUBJECTS))
+    add_common(parser)
+    options = parser.parse_args(arguments[1:] if growing or reporting else arguments)
+    options.growing = growing
+    if reporting:
+        options.all = True
+    # A part of the page is written whole: from less than all it would lose the rest.
+    if reporting or (growing and not options.quick and not options.axis):
+        options.report = options.report or PAGE
+    if options.rounds is None:
+        options.rounds = 15 if not growing else 2 if options.quick else 5
     try:
         options.cpus = [int(cpu) for cpu in options.cpus.split(",")]
     except ValueError:
         options.cpus = []
     allowed = os.sched_getaffinity(0)
-    if len(options.cpus) != 2 or not allowed.issuperset(options.cpus):
+    if not options.stored and (len(options.cpus) != 2 or not allowed.issuperset(options.cpus)):
         parser.error(f"--cpus: two of {sorted(allowed)} are needed, as in 0,1")
     if options.rounds < 1 or options.seconds <= 0:
         parser.error("--rounds and --seconds must be above 0")
+    options.source = SOURCE
     options.build = os.path.normpath(options.build)
     options.gearbox = options.gearbox or os.path.join(options.build, "gearbox")
+    try:
+        choose(options)
+    except Failure as failure:
+        parser.error(str(failure))
     return options
 
 
+def compare(options):
+    """Every load over every subject: the dictionary of all results; prints as it goes."""
+    servers = measure.start(options.subjects, options)
+    whole = {"machine": results.machine(options), "versions": measure.versions(options.subjects), "loads": {}}
+    try:
+        print(report.headline(whole["machine"]), flush=True)
+        for load in options.loads:
+            rounds = measure.run_load(load, servers, options)
+            if rounds:
+                whole["loads"][load.name] = results.of_load(load, rounds)
+                print(report.load_text(load.name, whole["loads"][load.name]), flush=True)
+    finally:
+        measure.stop(servers)
+    print(report.ratios_text(whole["loads"]))
+    return whole
+
+
 def main():
-    options = parse_arguments()
+    options = parse_arguments(sys.argv[1:])
     try:
-        loads = chosen(LOADS, options.load, "load")
-        servers = start_servers(chosen(SUBJECTS, options.subject, "subject"), options)
-    except Failure as failure:
-        say(f"bench: {failure}")
-        return 2
-    about = machine(options)
-    all_results = {}
-    try:
-        print(f"{about['kernel']}, {about['cpu']}, {about['cpus']} CPUs, {about['date']}, "
-              f"{about['rounds']} rounds of {about['seconds']} s; server on CPU {about['server_cpu']}, "
-              f"load on CPU {about['load_cpu']}", flush=True)
-        for name, text, arguments in loads:
-            all_results[name] = run_load(servers, name, arguments, options)
-            print_load(name, text, all_results[name])
-            sys.stdout.flush()
-        print_ratios(all_results)
+        if options.stored:
+            with open(options.stored) as file:
+                whole = json.load(file)
+        elif options.growing:
+            whole = grow.run(options)
+        else:
+            whole = compare(options)
         if options.json:
             with open(options.json, "w") as file:
-                json.dump(as_json(about, loads, all_results), file, indent=1)
+                json.dump(whole, file, indent=1)
+        if options.report:
+            (grow if options.growing else report).write(options.report, whole)
     except (Failure, OSError) as failure:
-        say(f"bench: {failure}")
+        measure.say(f"bench: {failure}")
         return 1
-    finally:
-        for server in servers:
-            server.stop()
     return 0
 
 

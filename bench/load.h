@@ -3,7 +3,8 @@
  *
  * Every connection sends its own stretch of one endless pattern and expects the same bytes back. The
  * pattern's period is a prime, so that a message lost, doubled or swapped shows as wrong bytes, and it
- * lies in memory once, so that sending copies nothing and checking is one memcmp.
+ * lies in memory once, so that sending copies nothing and checking is one memcmp. A pattern of lines has
+ * the end of one where a message ends, and nowhere else; its period is a number of whole messages.
  */
 #ifndef LOAD_H
 #define LOAD_H
@@ -17,7 +18,9 @@ enum {
 	PATTERN_PERIOD = 65521,
 	PATTERN_STRETCH = 256 * 1024, /* so many bytes may be sent or compared at once, from any place */
 	STALL_SECONDS = 10,           /* without any progress for so long, a run has failed */
-	LATENCY_BUCKETS = 64 * 32,
+	HISTOGRAM_BUCKETS = 64 * 32,
+	LINE_SIZE_MAX = 4096,
+	SCHEDULE_MAX = 100 * 1000 * 1000,
 };
 
 struct load_options {
@@ -26,9 +29,16 @@ struct load_options {
 	uint32_t size;
 	double seconds;
 	uint64_t messages; /* 0: as many as go into `seconds` */
+	double rate;       /* messages a second, sent when they are due; 0: when replies make room */
+	bool lines;        /* each message is a line */
 	bool once;         /* connect, one echo, close, again */
 	bool wait;         /* for the runner, before and after what is measured */
 	bool spin;         /* never sleep: then the server never pays for waking this process */
+};
+
+struct histogram {
+	uint64_t count;
+	uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
 struct load {
@@ -37,21 +47,32 @@ struct load {
 	uint64_t now, deadline; /* nanoseconds; now: of this burst of completions */
 	uint64_t started, finished;
 	uint64_t asked, answered, lost, errors; /* lost: asked, and will not be answered */
-	uint64_t latency[LATENCY_BUCKETS];
+	uint64_t *schedule; /* of an open loop: when each message is due, nanoseconds after `started` */
+	uint64_t due;       /* the first that is not sent yet */
+	struct histogram latency, lateness; /* lateness: of sending, behind the schedule */
 };
 
-extern const unsigned char *const load_pattern; /* PATTERN_PERIOD + PATTERN_STRETCH bytes */
+extern const unsigned char *const load_pattern; /* its period and PATTERN_STRETCH bytes more */
+extern uint32_t load_pattern_period;
 
 /** Where the stretch of connection `number` begins. */
-static inline uint32_t pattern_start(uint64_t number)
+static inline uint32_t pattern_start(const struct load *load, uint64_t number)
 {
-	return (uint32_t)(number * 7919 % PATTERN_PERIOD);
+	return (uint32_t)(number * 7919 * (load->options.lines ? load->options.size : 1) %
+		load_pattern_period);
 }
 
 static inline uint32_t pattern_advance(uint32_t at, uint32_t size)
 {
-	return (at + size) % PATTERN_PERIOD;
+	return (at + size) % load_pattern_period;
 }
+
+void histogram_add(struct histogram *histogram, uint64_t ns);
+/** The duration, in microseconds, that a part (0.99) of all were below. */
+double histogram_us(const struct histogram *histogram, double part);
+
+/** Make the schedule of an open loop, and set options.messages to its length. Exits on failure. */
+void schedule_create(struct load *load);
 
 /** One more message may be sent; counts it. */
 bool load_ask(struct load *load);
@@ -67,6 +88,8 @@ int load_socket(unsigned spread);
 /** Connect, and have every connection echo once, so that the server is known to hold it. */
 void steady_prepare(struct load *load);
 void steady_start(struct load *load);
+/** Open loop: send what is due, however many replies are missing. Returns whether anything was. */
+bool steady_send_due(struct load *load);
 void steady_on_completion(struct load *load, const struct io_uring_cqe *cqe);
 /** The idle connections must still be there, and still echo. */
 void steady_check_idle(struct load *load);

@@ -29,7 +29,7 @@ static void slot_start(struct load *load, struct slot *slot)
 		return;
 	/* Each connection leaves its port waiting for a minute: many addresses have many ports. */
 	slot->fd = load_socket(connected);
-	slot->at = pattern_start(connected++);
+	slot->at = pattern_start(load, connected++);
 	slot->asked_at = load->now;
 
 	sqe = load_sqe(load, 3);

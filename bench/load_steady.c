@@ -1,6 +1,10 @@
 /*
  * Connections that stay: each keeps `depth` messages in flight; a reply makes room for the next message.
  * Messages that may go at the same time go in one send. Idle connections are opened beside them.
+ *
+ * In an open loop the schedule decides instead, and connections take turns: message k of it is the
+ * (k / connections)-th of connection k % connections. Its latency counts from when it was due, so that a server
+ * that keeps the client waiting pays for all that should have been sent meanwhile (no coordinated omission).
  */
 #include "load.h"
 
@@ -16,8 +20,9 @@ enum {
 	BUFFER_SIZE = 32 * 1024,
 	BUFFERS = 256, /* a power of two */
 	GROUP = 0,
-	CONNECT_BATCH = 256,      /* far below any backlog */
-	GREETING = 64,            /* bytes echoed once before anything is measured */
+	CONNECT_BATCH = 256, /* far below any backlog */
+	GREETING = 64,       /* bytes echoed once before anything is measured; of lines, one */
+	GREETING_MAX = LINE_SIZE_MAX,
 	PORTS_AN_ADDRESS = 25000, /* of the 28,232 that Linux hands out by default */
 };
 
@@ -31,7 +36,8 @@ struct flow {
 	unsigned in_flight; /* messages */
 	unsigned first;     /* the oldest one's place among asked_at */
 	uint64_t owed;      /* bytes to send */
-	uint64_t *asked_at; /* depth of them, a ring */
+	uint64_t *asked_at; /* depth of them, a ring; none in an open loop */
+	uint64_t answered;  /* messages, of an open loop */
 };
 
 static struct flow *flows; /* the idle ones last */
@@ -62,6 +68,8 @@ static void ask(struct load *load, struct flow *flow)
 {
 	unsigned depth = load->options.depth;
 
+	if (load->schedule)
+		return;
 	while (flow->in_flight < depth && load_ask(load)) {
 		flow->asked_at[(flow->first + flow->in_flight) % depth] = load->now;
 		flow->in_flight++;
@@ -69,6 +77,47 @@ static void ask(struct load *load, struct flow *flow)
 	}
 	if (flow->owed && !flow->sending)
 		send_owed(load, flow);
+}
+
+static uint64_t due_at(const struct load *load, uint64_t message)
+{
+	return load->started + load->schedule[message];
+}
+
+bool steady_send_due(struct load *load)
+{
+	uint64_t before = load->due;
+
+	for (; load->due < load->options.messages && due_at(load, load->due) <= load->now; load->due++) {
+		struct flow *flow = &flows[load->due % load->options.connections];
+
+		if (flow->dead) {
+			load->lost++;
+			continue;
+		}
+		histogram_add(&load->lateness, load->now - due_at(load, load->due));
+		flow->in_flight++;
+		flow->owed += load->options.size;
+		if (!flow->sending)
+			send_owed(load, flow);
+	}
+	return load->due > before;
+}
+
+static void take_answer(struct load *load, struct flow *flow)
+{
+	uint64_t asked_at;
+
+	if (load->schedule) {
+		uint64_t message = flow->answered++ * load->options.connections + (uint64_t)(flow - flows);
+
+		asked_at = due_at(load, message);
+	} else {
+		asked_at = flow->asked_at[flow->first];
+		flow->first = (flow->first + 1) % load->options.depth;
+	}
+	load_answer(load, asked_at);
+	flow->in_flight--;
 }
 
 static void die(struct load *load, struct flow *flow, const char *why)
@@ -93,9 +142,7 @@ static void on_bytes(struct load *load, struct flow *flow, const unsigned char *
 			break;
 		size -= flow->size_left;
 		flow->size_left = load->options.size;
-		load_answer(load, flow->asked_at[flow->first]);
-		flow->first = (flow->first + 1) % load->options.depth;
-		flow->in_flight--;
+		take_answer(load, flow);
 	}
 	if (size && !flow->in_flight) {
 		die(load, flow, "more bytes than were sent");
@@ -150,23 +197,24 @@ void steady_on_completion(struct load *load, const struct io_uring_cqe *cqe)
 /* The greetings are done by plain blocking calls, all sent before the first is received. */
 static bool greet(struct load *load, unsigned begin, unsigned end)
 {
-	unsigned char reply[GREETING];
+	unsigned char reply[GREETING_MAX];
+	uint32_t greeting = load->options.lines ? load->options.size : GREETING;
 
 	for (unsigned i = begin; i < end; i++) {
-		if (send(flows[i].fd, load_pattern + flows[i].send_at, GREETING, MSG_NOSIGNAL) != GREETING) {
+		if (send(flows[i].fd, load_pattern + flows[i].send_at, greeting, MSG_NOSIGNAL) != greeting) {
 			load_error(load, "connection %u: cannot send: %s", i, strerror(errno));
 			return false;
 		}
-		flows[i].send_at = pattern_advance(flows[i].send_at, GREETING);
+		flows[i].send_at = pattern_advance(flows[i].send_at, greeting);
 	}
 	for (unsigned i = begin; i < end; i++) {
-		ssize_t size = recv(flows[i].fd, reply, GREETING, MSG_WAITALL);
+		ssize_t size = recv(flows[i].fd, reply, greeting, MSG_WAITALL);
 
-		if (size != GREETING || memcmp(reply, load_pattern + flows[i].recv_at, GREETING) != 0) {
+		if (size != greeting || memcmp(reply, load_pattern + flows[i].recv_at, greeting) != 0) {
 			load_error(load, "connection %u: the first echo is wrong or missing", i);
 			return false;
 		}
-		flows[i].recv_at = pattern_advance(flows[i].recv_at, GREETING);
+		flows[i].recv_at = pattern_advance(flows[i].recv_at, greeting);
 	}
 	return true;
 }
@@ -178,7 +226,7 @@ static void flow_init(struct load *load, unsigned number)
 	int on = 1;
 
 	flow->fd = load_socket(number / PORTS_AN_ADDRESS);
-	flow->send_at = flow->recv_at = pattern_start(number);
+	flow->send_at = flow->recv_at = pattern_start(load, number);
 	flow->size_left = load->options.size;
 	if (setsockopt(flow->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
 		setsockopt(flow->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
@@ -186,7 +234,7 @@ static void flow_init(struct load *load, unsigned number)
 		err(1, "setsockopt");
 	if (connect(flow->fd, (struct sockaddr *)&load->options.server, sizeof load->options.server) < 0)
 		err(1, "connection %u", number);
-	if (number < load->options.connections) {
+	if (number < load->options.connections && !load->schedule) {
 		flow->asked_at = calloc(load->options.depth, sizeof *flow->asked_at);
 		if (!flow->asked_at)
 			err(1, "calloc");
@@ -236,6 +284,8 @@ void steady_prepare(struct load *load)
 
 void steady_start(struct load *load)
 {
+	if (load->schedule)
+		load->asked = load->options.messages;
 	for (unsigned i = 0; i < load->options.connections; i++)
 		ask(load, &flows[i]);
 }

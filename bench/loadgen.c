@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -23,17 +24,22 @@ enum { ERRORS_SHOWN = 5, SUBMISSIONS = 4096, COMPLETIONS = 32 * 1024, ADDRESSES 
 
 static unsigned char pattern[PATTERN_PERIOD + PATTERN_STRETCH];
 const unsigned char *const load_pattern = pattern;
+uint32_t load_pattern_period = PATTERN_PERIOD;
 
-static void pattern_init(void)
+static void pattern_init(const struct load_options *options)
 {
 	uint64_t state = 1;
 
-	for (size_t i = 0; i < PATTERN_PERIOD; i++) {
+	if (options->lines)
+		load_pattern_period -= PATTERN_PERIOD % options->size;
+	for (size_t i = 0; i < load_pattern_period; i++) {
 		state = state * 6364136223846793005 + 1442695040888963407;
 		pattern[i] = (unsigned char)(state >> 56);
+		if (options->lines)
+			pattern[i] = i % options->size == options->size - 1 ? '\n' : 'a' + pattern[i] % 26;
 	}
-	for (size_t i = PATTERN_PERIOD; i < sizeof pattern; i++)
-		pattern[i] = pattern[i - PATTERN_PERIOD];
+	for (size_t i = load_pattern_period; i < sizeof pattern; i++)
+		pattern[i] = pattern[i - load_pattern_period];
 }
 
 static uint64_t clock_ns(clockid_t clock)
@@ -42,29 +48,6 @@ static uint64_t clock_ns(clockid_t clock)
 
 	clock_gettime(clock, &time);
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-/* 32 buckets an octave: within 3 %. */
-static unsigned latency_bucket(uint64_t ns)
-{
-	unsigned octave;
-
-	if (ns < 32)
-		return (unsigned)ns;
-	octave = 63 - (unsigned)__builtin_clzll(ns) - 5;
-	return octave * 32 + (unsigned)(ns >> octave);
-}
-
-static double latency_us(const struct load *load, double part)
-{
-	uint64_t rank = (uint64_t)((double)load->answered * part), seen = 0;
-
-	for (unsigned i = 0; i < LATENCY_BUCKETS; i++) {
-		seen += load->latency[i];
-		if (seen > rank)
-			return (double)(i < 64 ? i : (uint64_t)(32 + i % 32) << (i / 32 - 1)) / 1000;
-	}
-	return 0;
 }
 
 bool load_ask(struct load *load)
@@ -78,7 +61,7 @@ bool load_ask(struct load *load)
 void load_answer(struct load *load, uint64_t asked_at)
 {
 	load->answered++;
-	load->latency[latency_bucket(load->now - asked_at)]++;
+	histogram_add(&load->latency, load->now - asked_at);
 }
 
 void load_error(struct load *load, const char *format, ...)
@@ -138,13 +121,24 @@ static void create_ring(struct load *load)
 	io_uring_register_ring_fd(&load->ring);
 }
 
+/* Until something completes or, in an open loop, the next message is due. */
 static void wait_for_completions(struct load *load)
 {
 	struct __kernel_timespec patience = { .tv_sec = STALL_SECONDS };
+	bool due = false;
 	struct io_uring_cqe *cqe;
 	int result;
 
-	if (load->options.spin)
+	if (load->schedule && load->due < load->options.messages) {
+		uint64_t now = clock_ns(CLOCK_MONOTONIC), at = load->started + load->schedule[load->due];
+
+		due = at <= now;
+		if (!due && at - now < STALL_SECONDS * UINT64_C(1000000000)) {
+			patience.tv_sec = (long long)((at - now) / 1000000000);
+			patience.tv_nsec = (long long)((at - now) % 1000000000);
+		}
+	}
+	if (load->options.spin || due)
 		result = io_uring_submit_and_get_events(&load->ring);
 	else
 		result = io_uring_submit_and_wait_timeout(&load->ring, &cqe, 1, &patience, NULL);
@@ -177,6 +171,8 @@ static void run(struct load *load)
 			count++;
 		}
 		io_uring_cq_advance(&load->ring, count);
+		if (load->schedule && steady_send_due(load))
+			count++;
 		if (count)
 			progress = load->now;
 		else if (load->now - progress >= STALL_SECONDS * UINT64_C(1000000000))
@@ -205,11 +201,13 @@ static void print_summary(const struct load *load, uint64_t cpu_ns)
 	double seconds = (double)(load->finished - load->started) / 1e9;
 
 	printf("{\"messages\": %llu, \"errors\": %llu, \"seconds\": %.6f, \"cpu_seconds\": %.6f, "
-	       "\"connections\": %u, \"idle\": %u, \"size\": %u, \"depth\": %u, "
-	       "\"p50_us\": %.1f, \"p99_us\": %.1f}\n",
+	       "\"connections\": %u, \"idle\": %u, \"size\": %u, \"depth\": %u, \"rate\": %.0f, "
+	       "\"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"late_p99_us\": %.1f}\n",
 		(unsigned long long)load->answered, (unsigned long long)load->errors, seconds,
 		(double)cpu_ns / 1e9, load->options.connections, load->options.idle, load->options.size,
-		load->options.depth, latency_us(load, 0.5), latency_us(load, 0.99));
+		load->options.depth, load->options.rate, histogram_us(&load->latency, 0.5),
+		histogram_us(&load->latency, 0.99), histogram_us(&load->latency, 0.999),
+		histogram_us(&load->lateness, 0.99));
 }
 
 static const char usage[] =
@@ -219,6 +217,9 @@ static const char usage[] =
 	"  --depth N        messages in flight on a connection (1)\n"
 	"  --seconds S      how long (1), or\n"
 	"  --messages N     how many\n"
+	"  --rate N         messages a second over all connections, sent when due (Poisson), not when replies\n"
+	"                   make room; latency counts from when a message was due\n"
+	"  --lines          each message is a line\n"
 	"  --once           connect, one echo, close, again\n"
 	"  --idle N         connections that echo once before and once after (0)\n"
 	"  --spin           never sleep\n"
@@ -244,6 +245,8 @@ static void parse_arguments(struct load_options *options, int argc, char **argv)
 		{ "depth", required_argument, NULL, 'd' },
 		{ "seconds", required_argument, NULL, 't' },
 		{ "messages", required_argument, NULL, 'm' },
+		{ "rate", required_argument, NULL, 'r' },
+		{ "lines", no_argument, NULL, 'l' },
 		{ "once", no_argument, NULL, 'o' },
 		{ "idle", required_argument, NULL, 'i' },
 		{ "spin", no_argument, NULL, 'p' },
@@ -271,6 +274,12 @@ static void parse_arguments(struct load_options *options, int argc, char **argv)
 		case 'm':
 			options->messages = (uint64_t)number(name, optarg, 1, 1e15);
 			break;
+		case 'r':
+			options->rate = number(name, optarg, 0.1, 1e7);
+			break;
+		case 'l':
+			options->lines = true;
+			break;
 		case 'o':
 			options->once = true;
 			break;
@@ -296,6 +305,14 @@ static void parse_arguments(struct load_options *options, int argc, char **argv)
 	if (options->once && (options->idle || options->size > 16 * 1024)) {
 		/* The message is sent whole before the reply is read: both must fit into socket buffers. */
 		fputs("loadgen: --once takes no --idle, and a --size of up to 16384\n", stderr);
+		exit(2);
+	}
+	if (options->rate > 0 && (options->once || options->depth > 1)) {
+		fputs("loadgen: --rate takes neither --once nor --depth\n", stderr);
+		exit(2);
+	}
+	if (options->lines && (options->size < 2 || options->size > LINE_SIZE_MAX)) {
+		fprintf(stderr, "loadgen: --lines takes a --size from 2 to %d\n", LINE_SIZE_MAX);
 		exit(2);
 	}
 }
@@ -330,7 +347,11 @@ int main(int argc, char **argv)
 	parse_arguments(&load.options, argc, argv);
 	load.options.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	raise_fd_limit(load.options.connections + load.options.idle);
-	pattern_init();
+	pattern_init(&load.options);
+	if (load.options.rate > 0) {
+		schedule_create(&load);
+		prctl(PR_SET_TIMERSLACK, 1UL); /* sleep no longer than asked for */
+	}
 	create_ring(&load);
 	if (load.options.once)
 		once_prepare(&load);

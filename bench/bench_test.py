@@ -1,0 +1,277 @@
+#!/usr/bin/python3
+"""The bench measures what it says, and writes it where it belongs."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import grow
+import measure
+import page
+import plot
+import report
+import results
+import rig
+import server
+import subjects
+from rig import DEADLINE, test
+
+BENCH = os.path.join(rig.SOURCE, "bench.py")
+
+
+@test
+def cpu_time_counts_ended_threads_and_children():
+    program = """
+import os, sys, threading, time
+def burn(clock):
+    end = time.clock_gettime(clock) + 0.05
+    while time.clock_gettime(clock) < end: pass
+thread = threading.Thread(target=burn, args=(time.CLOCK_THREAD_CPUTIME_ID,)); thread.start(); thread.join()
+reaped = os.fork()
+if not reaped: burn(time.CLOCK_PROCESS_CPUTIME_ID); os._exit(0)
+os.waitpid(reaped, 0)
+living, wake = os.pipe()
+if not os.fork(): burn(time.CLOCK_PROCESS_CPUTIME_ID); print("burnt", flush=True); os.close(wake); os.read(living, 1); os._exit(0)
+sys.stdin.read()
+"""
+    command = ["/usr/bin/python3", "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "burnt\n"
+        total = server.cpu_ns(process.pid)
+        process.stdin.close()
+    # Three times 50 ms, of which the reaped child's may be cut by two ticks.
+    assert total >= 150e6 - 2e9 / server.TICKS, total
+
+
+@test
+def a_server_is_ready_when_it_says_so():
+    program = """
+import signal, sys
+print("gearbox: engine auto is epoll here", file=sys.stderr)
+print("gearbox: serving echo on 127.0.0.1:4711 (model reactor, pid 1)", file=sys.stderr)
+for number in range(10000): print("more than a pipe holds", file=sys.stderr)
+print("through", flush=True)
+signal.pause()
+"""
+    command = ["/usr/bin/python3", "-c", program]
+    cpu = min(os.sched_getaffinity(0))
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
+        talker = server.Server("talker", command, subjects.GEARBOX_READY, {cpu}, stdout=subprocess.PIPE)
+        try:
+            assert talker.port == "4711"
+            assert talker.process.stdout.readline() == "through\n"
+        finally:
+            talker.stop()
+            talker.reader.join()
+            talker.process.stdout.close()
+
+
+@test
+def a_server_that_ends_early_is_reported():
+    try:
+        server.Server("mute", ["/bin/true"], subjects.GEARBOX_READY, os.sched_getaffinity(0))
+    except server.Failure as failure:
+        assert "mute" in str(failure)
+    else:
+        raise AssertionError("not reported")
+
+
+def rounds(*values, rate=0):
+    return [{"cpu_us_per_message": value, "messages": 100, "messages_per_second": 1000, "server_busy": 1,
+             "load_busy": 0.5, "p50_us": value, "p99_us": 10 * value, "p999_us": 20 * value, "late_p99_us": 1,
+             "rate": rate} for value in values]
+
+
+def load(name):
+    (found,) = [one for one in subjects.LOADS if one.name == name]
+    return found
+
+
+@test
+def ratios_are_within_a_round():
+    (ratio,) = results.of_load(load("50x64B"), {"raw_epoll": rounds(1, 10, 4),
+                                                "raw_epoll again": rounds(1, 20, 2)})["ratios"]
+    assert (ratio["subject"], ratio["base"], ratio["values"]) == ("raw_epoll again", "raw_epoll", [1, 2, 0.5])
+    assert (ratio["median"], ratio["lower_quartile"], ratio["upper_quartile"]) == (1, 0.75, 1.5)
+
+
+@test
+def paced_loads_compare_latency_at_one_rate():
+    of_load = results.of_load(load("p99"), {"raw_epoll": rounds(1, 1, rate=900), "reactor": rounds(2, 2, rate=900),
+                                            "raw_uring": rounds(1, 1, rate=2000), "proactor": rounds(3, 3, rate=2000)})
+    found = {(one["subject"], one["base"]): one for one in of_load["ratios"]}
+    assert set(found) == {("reactor", "raw_epoll"), ("proactor", "raw_uring")}, found  # not across rates
+    assert found["reactor", "raw_epoll"]["values"] == [2, 2]
+    assert not found["reactor", "raw_epoll"]["overloaded"] and found["proactor", "raw_uring"]["overloaded"]
+
+
+@test
+def rounds_change_order_and_the_first_visits_do_not_count():
+    visits = []
+    found = measure.interleaved("quietly", ["a", "b", "c"], 4, lambda name: visits.append(name) or len(visits))
+    assert visits[:3] == ["a", "b", "c"] and len(visits) == 3 + 4 * 3
+    turns = [visits[at:at + 3] for at in range(3, len(visits), 3)]
+    assert all(sorted(turn) == ["a", "b", "c"] for turn in turns) and len(set(map(tuple, turns))) > 2, turns
+    assert {name: len(values) for name, values in found.items()} == {"a": 4, "b": 4, "c": 4}
+    assert min(min(values) for values in found.values()) == 4, found
+
+
+@test
+def every_row_of_the_tables_names_rows_that_are_there():
+    names = [one.name for one in subjects.SUBJECTS]
+    assert len(set(names)) == len(names)
+    for one in subjects.SUBJECTS:
+        assert one.group in subjects.GROUPS and {one.yardstick, *one.also} <= set(names), one
+    for one in subjects.LOADS:
+        takers = [subject.name for subject in subjects.SUBJECTS if one.family in subject.families]
+        assert any(name.endswith(" again") for name in takers), f"{one.name} has no control"
+    assert {name for pair in grow.RATIOS for name in pair} <= set(plot.STYLES)
+
+
+def run_bench(*arguments):
+    cpus = ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))[:2])
+    command = ["/usr/bin/python3", "-B", BENCH, *arguments, "--build", rig.BUILD, "--cpus", cpus]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * DEADLINE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def with_two_cpus(function):
+    """The bench needs them."""
+    def run():
+        if len(os.sched_getaffinity(0)) < 2:
+            print("one CPU only: not run")
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                function(folder)
+
+    rig.tests.append((function.__name__, run))
+    return function
+
+
+@with_two_cpus
+def the_bench_reports_what_it_measured(folder):
+    path = os.path.join(folder, "results.json")
+    said = run_bench("--rounds", "3", "--seconds", "0.02", "--load", "50x64B", "--load", "once", "--load", "p99",
+                     "--load", "two-50x64B", "--subject", "raw_epoll", "--subject", "raw_epoll again",
+                     "--subject", "raw_epoll x2", "--json", path)
+    with open(path) as file:
+        written = json.load(file)
+    assert set(written["loads"]) == {"50x64B", "once", "p99", "two-50x64B"}
+    assert written["machine"]["kernel"] in said and written["machine"]["cpu"] in said
+    assert set(written["loads"]["two-50x64B"].pop("subjects")) == {"raw_epoll x2"}
+    del written["loads"]["two-50x64B"]
+    for of_load in written["loads"].values():
+        assert set(of_load["subjects"]) == {"raw_epoll", "raw_epoll again"}
+        assert all(one["cpu_us_per_message"] > 0 for one in of_load["subjects"]["raw_epoll"])
+        (ratio,) = of_load["ratios"]
+        assert len(ratio["values"]) == 3 and ratio["lower_quartile"] <= ratio["median"] <= ratio["upper_quartile"]
+        assert f"{ratio['median']:.3f}" in said
+    # Both are driven at the rate of the one.
+    rates = {one["rate"] for taker in written["loads"]["p99"]["subjects"].values() for one in taker}
+    assert len(rates) == 1 and min(rates) > 0, rates
+
+
+PAGE = """# Title
+
+By hand.
+
+<!-- raw:begin -->
+old
+<!-- raw:end -->
+
+<!-- peers:begin --><!-- peers:end -->
+<!-- grow:begin -->
+<!-- grow:end -->
+The end.
+"""
+
+
+def write_page(folder, text=PAGE):
+    path = os.path.join(folder, "page.md")
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def read(path):
+    with open(path) as file:
+        return file.read()
+
+
+def whole_of(loads):
+    machine = {"kernel": "Linux 1", "cpu": "abacus", "cpus": 2, "date": "today", "rounds": 3, "seconds": 0.1,
+               "server_cpu": 0, "load_cpu": 1, "load_average": 0.25, "command": "./dev bench report"}
+    return {"machine": machine, "versions": {"libuv": "libuv1 1.2.3"},
+            "loads": {name: results.of_load(load(name), of_load) for name, of_load in loads.items()}}
+
+
+@test
+def a_report_fills_the_marked_parts_and_nothing_else():
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_page(folder)
+        report.write(path, whole_of({"50x64B": {"raw_epoll": rounds(2, 2, 2), "raw_epoll again": rounds(2, 2, 2),
+                                                "reactor": rounds(2.5, 3, 2.25)}}))
+        first = read(path)
+        assert "old" not in first and "abacus" in first and "`./dev bench report`" in first and "1.250 (1.188 – 1.375)" in first, first
+        assert "<!-- peers:begin --><!-- peers:end -->" in first  # a run without peers says nothing of them
+        assert first.startswith("# Title\n\nBy hand.\n\n<!-- raw:begin -->\n") and first.endswith("The end.\n")
+        report.write(path, whole_of({"50x64B": {"raw_epoll": rounds(2, 2, 2), "libuv": rounds(3, 3, 3),
+                                                "reactor": rounds(2, 2, 2)}}))
+        second = read(path)
+        peers = second[second.index("<!-- peers:begin -->"):]
+        assert "libuv1 1.2.3" in peers and "1.500 (1.500 – 1.500)" in peers and "libuv / reactor" in peers, peers
+        report.write(path, whole_of({"50x64B": {"raw_epoll": rounds(2, 2, 2), "libuv": rounds(3, 3, 3),
+                                                "reactor": rounds(2, 2, 2)}}))
+        assert read(path) == second
+
+
+@test
+def a_page_without_its_markers_is_left_alone():
+    with tempfile.TemporaryDirectory() as folder:
+        for text in ("nothing\n", "<!-- raw:end --> <!-- raw:begin -->", PAGE + "<!-- raw:begin -->"):
+            path = write_page(folder, text)
+            try:
+                page.fill(path, {"grow": "new", "raw": "new"})
+            except server.Failure as failure:
+                assert path in str(failure)
+            else:
+                raise AssertionError("not refused")
+            assert read(path) == text
+
+
+@test
+def the_page_of_this_tree_has_all_markers():
+    text = read(os.path.join(rig.SOURCE, "..", "docs", "performance.md"))
+    for name in ("raw", "peers", "counts", "grow"):
+        page.filled(text, name, "anything")
+
+
+@with_two_cpus
+def growth_is_measured_at_each_step(folder):
+    path = os.path.join(folder, "results.json")
+    said = run_bench("grow", "--quick", "--rounds", "2", "--seconds", "0.02", "--axis", "connections", "--json", path)
+    with open(path) as file:
+        steps = json.load(file)["axes"]["connections"]
+    assert [one["value"] for one in steps] == [1, 100, 2000]
+    for one in steps:
+        assert set(one["subjects"]) == {"raw_epoll", "reactor", "raw_uring", "proactor"}
+        for name, taken in one["subjects"].items():
+            assert len(taken) == 2 and all(entry["cpu_us_per_message"] > 0 for entry in taken), (name, taken)
+            assert ("memory_per_connection" in taken[0]) == (one["value"] >= 100)
+    assert "| 2,000 |" in said
+
+
+@test
+def a_plot_is_a_script_with_all_points():
+    text = plot.script(plot.Plot("it's an axis", "cost", {"raw_epoll": [(1, 2.5, 2, 3)], "reactor": [(1, 4, 4, 4)]},
+                                 {1: "one"}, True), "/tmp/a.svg")
+    assert "1 2.5 2 3\n" in text and "'it''s an axis'" in text and "'one' 1" in text and "logscale y" in text
+    assert text.count("title 'raw_epoll'") == 1 and "noenhanced" in text
+
+
+if __name__ == "__main__":
+    sys.exit(rig.main())
