@@ -84,6 +84,7 @@ struct gb__chunk *gb__chunk_create(struct gb__pool *pool, size_t size)
 	gb__unpoison(chunk->memory, chunk->capacity);
 	chunk->next = NULL;
 	chunk->begin = chunk->end = 0;
+	chunk->operation = NULL;
 	pool->in_use++;
 	return chunk;
 }

@@ -21,12 +21,19 @@ struct gb_buffer;
 
 /** Bytes `begin` to `end` of `data` are valid. */
 struct gb__chunk {
-	struct gb__chunk *next;   /* whoever holds it chains it */
+	union {
+		struct gb__chunk *next; /* whoever holds it chains it */
+		struct {
+			uint32_t scanned;  /* of kept input: how far the codec has looked */
+			uint32_t since_ms; /* when the first byte of the message under way came */
+		} input;
+	};
 	unsigned char *data;      /* `memory`, or bytes owned by `shared` */
 	uint32_t begin, end;      /* the valid bytes */
 	uint32_t capacity;        /* of data; 0 when the bytes are not ours to write */
 	uint32_t size_class;      /* GB__POOL_CLASSES: straight from the allocator; or GB__POOL_BORROWED */
 	struct gb_buffer *shared; /* the reference this chunk holds, or NULL */
+	void *operation;          /* what an engine keeps while it sends from here; NULL otherwise */
 	unsigned char memory[];
 };
 

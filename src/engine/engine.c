@@ -69,10 +69,6 @@ static int slots_grow(struct gb__engine *engine)
 
 	if (!slots)
 		return -ENOMEM;
-	for (uint32_t i = size; i-- > engine->slots_size;) {
-		slots[i] = (struct gb__endpoint *)((uintptr_t)engine->slots_free << 1 | 1u);
-		engine->slots_free = i;
-	}
 	engine->slots = slots;
 	engine->slots_size = size;
 	return 0;
@@ -82,10 +78,14 @@ int gb__engine_slot_take(struct gb__engine *engine, struct gb__endpoint *endpoin
 {
 	uint32_t slot;
 
-	if (engine->slots_free == SLOTS_NONE && slots_grow(engine) < 0)
-		return -ENOMEM;
-	slot = engine->slots_free;
-	engine->slots_free = (uint32_t)((uintptr_t)engine->slots[slot] >> 1);
+	if (engine->slots_free != SLOTS_NONE) {
+		slot = engine->slots_free;
+		engine->slots_free = (uint32_t)((uintptr_t)engine->slots[slot] >> 1);
+	} else {
+		if (engine->slots_used == engine->slots_size && slots_grow(engine) < 0)
+			return -ENOMEM;
+		slot = engine->slots_used++;
+	}
 	engine->slots[slot] = endpoint;
 	engine->attached++;
 	if (++engine->generation == 0)

@@ -173,6 +173,7 @@ struct gb__engine {
 	struct gb__engine_stats stats;
 	struct gb__endpoint **slots; /* by slot; free ones hold (next << 1 | 1) */
 	uint32_t slots_size;         /* allocated */
+	uint32_t slots_used;         /* the first so many were given out once; the rest is not touched */
 	uint32_t slots_free;         /* first free slot, or UINT32_MAX */
 	uint32_t attached;           /* endpoints */
 	uint32_t generation;         /* last one given out */

@@ -27,80 +27,126 @@
 #define BUFFERS 1024u       /* the ring touches only as many as the load needs */
 #define BUFFER_SIZE (16u << 10)
 
-void gb__proactor_line_add(struct proactor *proactor, unsigned which, uint32_t slot)
+static void line_add(struct proactor *proactor, uint32_t slot)
 {
-	struct line *line = &proactor->lines[which];
+	struct line *line = &proactor->line;
 	uint32_t link = slot + 1;
 
-	if (proactor->slots[slot].next[which] != LINE_NOT)
+	if (proactor->next[slot] != LINE_NOT)
 		return;
-	proactor->slots[slot].next[which] = LINE_END;
+	proactor->next[slot] = LINE_END;
 	if (line->first == LINE_NOT)
 		line->first = link;
 	else
-		proactor->slots[line->last - 1].next[which] = link;
+		proactor->next[line->last - 1] = link;
 	line->last = link;
 }
 
-/* The next endpoint in line for a buffer, or NULL; slots that are empty by now are passed over. */
-static struct gb__endpoint *starved_take(struct proactor *proactor)
+void gb__proactor_retry(struct proactor *proactor, const struct gb__endpoint *endpoint)
 {
-	struct line *line = &proactor->lines[LINE_STARVED];
+	line_add(proactor, endpoint->slot);
+}
 
-	while (line->first != LINE_NOT) {
-		uint32_t slot = line->first - 1, next = proactor->slots[slot].next[LINE_STARVED];
-		struct gb__endpoint *endpoint = proactor->engine.slots[slot];
+void gb__proactor_error_hold(struct proactor *proactor, struct gb__endpoint *endpoint, int error)
+{
+	endpoint->wants |= ENDED_BADLY;
+	if (proactor->errors_count == proactor->errors_size) {
+		unsigned size = 2 * proactor->errors_size + 8;
+		struct held_error *errors = gb__realloc(proactor->errors, size * sizeof(*errors));
 
-		line->first = next == LINE_END ? LINE_NOT : next;
-		proactor->slots[slot].next[LINE_STARVED] = LINE_NOT;
-		if (!((uintptr_t)endpoint & 1u) && (endpoint->bits & STARVED))
-			return endpoint;
+		if (!errors)
+			return; /* it will be told as a reset, as most are */
+		proactor->errors = errors;
+		proactor->errors_size = size;
+	}
+	proactor->errors[proactor->errors_count++] = (struct held_error){ endpoint->slot, error };
+}
+
+int gb__proactor_error_take(struct proactor *proactor, const struct gb__endpoint *endpoint)
+{
+	if (!(endpoint->wants & ENDED_BADLY))
+		return 0;
+	for (unsigned i = 0; i < proactor->errors_count; i++) {
+		struct held_error *held = &proactor->errors[i];
+		int error = held->error;
+
+		if (held->slot != endpoint->slot)
+			continue;
+		*held = proactor->errors[--proactor->errors_count];
+		return error;
+	}
+	return -ECONNRESET;
+}
+
+struct target *gb__proactor_target(struct proactor *proactor, const struct gb__endpoint *endpoint)
+{
+	for (struct gb__list *node = proactor->targets.next; node != &proactor->targets; node = node->next) {
+		struct target *target = gb__list_entry(node, struct target, link);
+
+		if (target->slot == endpoint->slot)
+			return target;
 	}
 	return NULL;
 }
 
+void gb__proactor_target_drop(struct proactor *proactor, const struct gb__endpoint *endpoint)
+{
+	struct target *target = gb__proactor_target(proactor, endpoint);
+
+	gb__list_remove(&target->link);
+	gb__free(target);
+}
+
 void gb__proactor_leave(struct proactor *proactor, struct gb__endpoint *endpoint)
 {
-	struct slot *slot = &proactor->slots[endpoint->slot];
-
 	gb__assert(!endpoint->armed);
-	gb__free(slot->memory); /* the target of a connect that never began */
-	slot->memory = NULL;
+	if (gb__unlikely(endpoint->bits & CONNECTING))
+		gb__proactor_target_drop(proactor, endpoint);
+	if (gb__unlikely(endpoint->wants & ENDED_BADLY))
+		gb__proactor_error_take(proactor, endpoint);
 	gb__engine_slot_give(&proactor->engine, endpoint);
 }
 
-/* Start, cancel or tell what could not be at its time. Returns whether the coming wait must not block. */
-static bool settle_lines(struct proactor *proactor)
+/* A receive that found no buffer is tried again when one is there. Returns whether it still waits. */
+static bool starves(struct proactor *proactor, struct gb__endpoint *endpoint)
 {
-	struct line *retries = &proactor->lines[LINE_RETRY], *starved = &proactor->lines[LINE_STARVED];
-	struct line turn = *retries;
-	struct gb__endpoint *endpoint;
+	if (!(endpoint->bits & STARVED))
+		return false;
+	if (!proactor->credits)
+		return true;
+	endpoint->bits &= (uint8_t)~STARVED;
+	proactor->credits--;
+	return false;
+}
+
+/* Start, cancel or tell what could not be at its time. Returns whether the coming wait must not block. */
+static bool settle_line(struct proactor *proactor)
+{
+	struct line turn = proactor->line;
 	bool told = false;
 
 	/* Those who come back into the line while it is worked off have their turn in the next wait. */
-	*retries = (struct line){ 0 };
+	proactor->line = (struct line){ 0 };
 	for (uint32_t link = turn.first, next; link != LINE_NOT; link = next == LINE_END ? LINE_NOT : next) {
 		uint32_t slot = link - 1;
+		struct gb__endpoint *endpoint = proactor->engine.slots[slot];
 
-		next = proactor->slots[slot].next[LINE_RETRY];
-		proactor->slots[slot].next[LINE_RETRY] = LINE_NOT;
-		endpoint = proactor->engine.slots[slot];
+		next = proactor->next[slot];
+		proactor->next[slot] = LINE_NOT;
 		if ((uintptr_t)endpoint & 1u)
 			continue; /* left meanwhile */
+		if (starves(proactor, endpoint))
+			line_add(proactor, slot);
 		/* Settled in any case: a send may be in line beside the end of input. */
 		gb__proactor_settle(proactor, endpoint);
 		if (gb__unlikely((endpoint->bits & END_HELD) && (endpoint->wants & GB__WANT_INPUT) &&
 			    endpoint->kind == GB__ENDPOINT_STREAM)) {
-			gb__proactor_end(proactor, (struct gb__stream *)endpoint, proactor->slots[slot].end);
+			gb__proactor_end(proactor, (struct gb__stream *)endpoint,
+				gb__proactor_error_take(proactor, endpoint));
 			told = true;
 		}
 	}
-	while (proactor->credits && (endpoint = starved_take(proactor)) != NULL) {
-		endpoint->bits &= (uint8_t)~STARVED;
-		proactor->credits--;
-		gb__proactor_settle_input(proactor, endpoint);
-	}
-	return told || retries->first != LINE_NOT || starved->first != LINE_NOT;
+	return told || proactor->line.first != LINE_NOT;
 }
 
 static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
@@ -110,7 +156,7 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 
 	gb__assert(!proactor->waiting);
 	proactor->waiting = true;
-	if (settle_lines(proactor))
+	if (proactor->line.first != LINE_NOT && settle_line(proactor))
 		timeout_ns = 0;
 	count = proactor->ops->wait(
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
@@ -134,16 +180,14 @@ static void proactor_wake(struct gb__engine *engine)
 
 static int slots_grow(struct proactor *proactor)
 {
-	struct slot *slots;
+	uint32_t *next;
 
 	if (proactor->slots_size == proactor->engine.slots_size)
 		return 0;
-	slots = gb__realloc(proactor->slots, proactor->engine.slots_size * sizeof(*slots));
-	if (!slots)
+	next = gb__realloc(proactor->next, proactor->engine.slots_size * sizeof(*next));
+	if (!next)
 		return -ENOMEM;
-	memset(slots + proactor->slots_size, 0,
-		(proactor->engine.slots_size - proactor->slots_size) * sizeof(*slots));
-	proactor->slots = slots;
+	proactor->next = next;
 	proactor->slots_size = proactor->engine.slots_size;
 	return 0;
 }
@@ -160,6 +204,8 @@ static int proactor_attach(struct gb__engine *engine, struct gb__endpoint *endpo
 		gb__engine_slot_give(engine, endpoint);
 		return result;
 	}
+	if (endpoint->slot == proactor->slots_used)
+		proactor->next[proactor->slots_used++] = LINE_NOT;
 	endpoint->wants = endpoint->armed = endpoint->bits = 0;
 	if (proactor->buffer && endpoint->kind == GB__ENDPOINT_STREAM)
 		endpoint->bits = VIA_POLL_IN;
@@ -176,7 +222,7 @@ static int proactor_detach(struct gb__engine *engine, struct gb__endpoint *endpo
 	struct proactor *proactor = (struct proactor *)engine;
 
 	gb__assert(!(endpoint->bits & DETACHING));
-	endpoint->wants = 0;
+	endpoint->wants &= ENDED_BADLY;
 	if (!endpoint->armed) {
 		gb__proactor_leave(proactor, endpoint);
 		return 0;
@@ -230,13 +276,14 @@ static int proactor_connect(
 
 	if (size > sizeof(target->address))
 		return -EINVAL;
+	gb__assert(!(endpoint->bits & CONNECTING));
 	target = gb__alloc(sizeof(*target));
 	if (!target)
 		return -ENOMEM;
 	memcpy(&target->address, address, size);
 	target->size = size;
-	gb__assert(!proactor->slots[endpoint->slot].memory);
-	proactor->slots[endpoint->slot].memory = target;
+	target->slot = endpoint->slot;
+	gb__list_append(&proactor->targets, &target->link);
 	endpoint->bits |= CONNECTING;
 	gb__proactor_settle_output(proactor, stream);
 	return 0;
@@ -323,7 +370,8 @@ static void proactor_destroy(struct gb__engine *engine)
 	while (proactor->vectors)
 		gb__free(gb__proactor_vector_take(proactor));
 	gb__free(proactor->buffer);
-	gb__free(proactor->slots);
+	gb__free(proactor->next);
+	gb__free(proactor->errors);
 	gb__free(proactor->chunks);
 	gb__engine_finish(engine);
 	gb__free(proactor);
@@ -350,6 +398,7 @@ static int proactor_create(
 	gb__engine_init(&proactor->engine, &gb__engine_proactor, options->os);
 	proactor->engine.name = options->ring->name;
 	proactor->ops = options->ring;
+	gb__list_init(&proactor->targets);
 	proactor->engine.pool.give_back = give_back;
 	proactor->delivering = NOT_DELIVERING;
 	proactor->buffers = proactor->credits = ring_options.buffers;

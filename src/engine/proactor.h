@@ -10,6 +10,7 @@
 #ifndef ENGINE_PROACTOR_H
 #define ENGINE_PROACTOR_H
 
+#include "base/list.h"
 #include "engine/engine.h"
 #include "engine/ring/ring.h"
 
@@ -31,6 +32,9 @@ enum {
 	DETACHING = 1u << 7,
 };
 
+/* In endpoint.wants, with END_HELD: it ended with an error. */
+#define ENDED_BADLY (1u << 7)
+
 #define WATCHED (GB__READY_IN | GB__READY_OUT)
 static_assert(!(WATCHED & DETACHING), "a watch's mask lies below DETACHING");
 
@@ -47,7 +51,6 @@ enum operation {
 };
 
 /* Endpoints in line, by slot. One that leaves its slot stays in line: its successor is settled instead. */
-enum { LINE_RETRY, LINE_STARVED, LINES };
 #define LINE_NOT 0u /* links hold slot + 1 */
 #define LINE_END UINT32_MAX
 
@@ -55,11 +58,10 @@ struct line {
 	uint32_t first, last; /* slot + 1, or LINE_NOT */
 };
 
-/* What a slot needs besides the endpoint. */
-struct slot {
-	void *memory; /* of the operation for output in flight: struct vector, or struct target */
-	uint32_t next[LINES];
-	int32_t end; /* with END_HELD */
+/* An error that ended a stream whose input was not wanted: few are ever kept at the same time. */
+struct held_error {
+	uint32_t slot;
+	int32_t error;
 };
 
 struct vector {
@@ -68,9 +70,12 @@ struct vector {
 	struct iovec parts[GB__PROACTOR_PARTS];
 };
 
+/* Where a stream that is CONNECTING connects to. In the order in which they began, as most are done. */
 struct target {
-	struct sockaddr_storage address;
+	struct gb__list link;
+	uint32_t slot;
 	socklen_t size;
+	struct sockaddr_storage address;
 };
 
 struct proactor {
@@ -79,14 +84,17 @@ struct proactor {
 	struct gb__ring *ring;
 	bool multishot_accept, multishot_recv;
 	bool waiting;
-	struct slot *slots;
-	uint32_t slots_size;
-	struct line lines[LINES];
+	uint32_t *next; /* by slot: the one behind it in line, LINE_NOT or LINE_END */
+	uint32_t slots_size, slots_used; /* of it; the rest is not touched */
+	struct line line; /* to be settled before the next wait: for a retry, or a buffer */
+	struct held_error *errors;
+	unsigned errors_count, errors_size;
 	unsigned buffers, credits; /* receives that may be armed for those who starve */
 	struct gb__chunk *chunks;  /* one for each buffer, for who borrows it */
 	unsigned borrowed;         /* how many are lent */
 	uint32_t delivering;       /* the buffer whose bytes are being told, or NOT_DELIVERING */
-	struct vector *vectors;    /* free ones */
+	struct gb__list targets;
+	struct vector *vectors; /* free ones; those in use are the `operation` of the chunk they begin with */
 	unsigned vectors_count;
 	unsigned char *buffer; /* without provided buffers: of all, one receive at a time */
 	uint32_t buffer_size;
@@ -96,12 +104,14 @@ struct proactor {
 
 /* proactor.c */
 
-/** Put a slot into line, unless it is. */
-void gb__proactor_line_add(struct proactor *proactor, unsigned which, uint32_t slot);
-static inline void gb__proactor_retry(struct proactor *proactor, const struct gb__endpoint *endpoint)
-{
-	gb__proactor_line_add(proactor, LINE_RETRY, endpoint->slot);
-}
+/** Put an endpoint into line, unless it is. */
+void gb__proactor_retry(struct proactor *proactor, const struct gb__endpoint *endpoint);
+/** Keep the error of a stream that ended while its input is not wanted; take it back, or 0 for a FIN. */
+void gb__proactor_error_hold(struct proactor *proactor, struct gb__endpoint *endpoint, int error);
+int gb__proactor_error_take(struct proactor *proactor, const struct gb__endpoint *endpoint);
+/** Of a stream that is CONNECTING; NULL of any other. */
+struct target *gb__proactor_target(struct proactor *proactor, const struct gb__endpoint *endpoint);
+void gb__proactor_target_drop(struct proactor *proactor, const struct gb__endpoint *endpoint);
 /** Nothing is in flight: give the slot back. */
 void gb__proactor_leave(struct proactor *proactor, struct gb__endpoint *endpoint);
 

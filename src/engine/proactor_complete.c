@@ -29,11 +29,12 @@ void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int 
 		return; /* a FIN is found again by whoever reads next, an error by whoever writes */
 	if (!(endpoint->wants & GB__WANT_INPUT)) {
 		endpoint->bits |= END_HELD;
-		proactor->slots[endpoint->slot].end = error;
+		if (error)
+			gb__proactor_error_hold(proactor, endpoint, error);
 		return;
 	}
 	endpoint->bits &= (uint8_t)~END_HELD;
-	endpoint->wants &= (uint8_t)~GB__WANT_INPUT;
+	endpoint->wants &= (uint8_t) ~(GB__WANT_INPUT | ENDED_BADLY);
 	if (error) {
 		endpoint->bits |= BROKEN;
 		endpoint->wants = 0;
@@ -57,7 +58,7 @@ static void received_nothing(struct proactor *proactor, struct gb__stream *strea
 	case -ENOBUFS:
 		proactor->engine.stats.starved++;
 		endpoint->bits |= STARVED;
-		gb__proactor_line_add(proactor, LINE_STARVED, endpoint->slot);
+		gb__proactor_retry(proactor, endpoint);
 		break;
 	default:
 		gb__proactor_end(proactor, stream, result);
@@ -144,12 +145,12 @@ static void send_completed(struct proactor *proactor, struct gb__stream *stream,
 {
 	struct gb__endpoint *endpoint = &stream->endpoint;
 	uint32_t slot = endpoint->slot, generation = endpoint->generation;
-	struct slot *side = &proactor->slots[slot];
+	struct gb__chunk *head = stream->output.tail->next;
 
 	endpoint->armed &= (uint8_t)~ARMED_OUT;
-	if (gb__unlikely(side->memory)) {
-		gb__proactor_vector_give(proactor, side->memory);
-		side->memory = NULL;
+	if (gb__unlikely(head->operation)) {
+		gb__proactor_vector_give(proactor, head->operation);
+		head->operation = NULL;
 	}
 	if (gb__likely(result > 0)) {
 		bool told = endpoint->bits & (DETACHING | BROKEN);
@@ -181,15 +182,13 @@ static void send_completed(struct proactor *proactor, struct gb__stream *stream,
 static void connect_decided(struct proactor *proactor, struct gb__stream *stream, int result)
 {
 	struct gb__endpoint *endpoint = &stream->endpoint;
-	struct slot *side = &proactor->slots[endpoint->slot];
 	struct gb__os *os = proactor->engine.os;
 
 	if (endpoint->bits & DETACHING)
 		return;
 	if (result == 0)
 		result = os->ops->connect_result(os, endpoint->fd);
-	gb__free(side->memory);
-	side->memory = NULL;
+	gb__proactor_target_drop(proactor, endpoint);
 	endpoint->bits &= (uint8_t)~CONNECTING;
 	endpoint->ops->on_connected(stream, result);
 }

@@ -72,7 +72,7 @@ static int send_begin(struct proactor *proactor, struct gb__stream *stream)
 		.msg_iovlen = gb__output_vector(output, vector->parts, GB__PROACTOR_PARTS) };
 	result = proactor->ops->sendmsg(proactor->ring, endpoint->fd, &vector->message, token);
 	if (result == 0)
-		proactor->slots[endpoint->slot].memory = vector;
+		output->tail->next->operation = vector;
 	else
 		gb__proactor_vector_give(proactor, vector);
 	return result;
@@ -88,7 +88,7 @@ static int output_begin(struct proactor *proactor, struct gb__stream *stream)
 			proactor->ring, endpoint->fd, GB__READY_OUT, token_of(endpoint, OP_POLL_OUT));
 	if (!(endpoint->bits & CONNECTING))
 		return send_begin(proactor, stream);
-	target = proactor->slots[endpoint->slot].memory;
+	target = gb__proactor_target(proactor, endpoint);
 	return proactor->ops->connect(proactor->ring, endpoint->fd, (const struct sockaddr *)&target->address,
 		target->size, token_of(endpoint, OP_CONNECT));
 }

@@ -188,6 +188,12 @@ void gb__conn_open(struct gb_conn *conn)
 	}
 }
 
+/* Whoever is on the list of the turn is attached, so that a slot names it. */
+static struct gb_conn *conn_in_line(const struct gb__net *net, uint32_t link)
+{
+	return (struct gb_conn *)net->engine->slots[link - 1];
+}
+
 void gb__conn_queue(struct gb_conn *conn)
 {
 	struct gb__net *net = conn->net;
@@ -196,12 +202,12 @@ void gb__conn_queue(struct gb_conn *conn)
 	if ((conn->flags & GB__CONN_QUEUED) || conn->state == GB__CONN_DETACHING)
 		return;
 	conn->flags |= GB__CONN_QUEUED;
-	conn->turn_next = NULL;
+	conn->turn_next = 0;
 	if (net->turn_last)
-		net->turn_last->turn_next = conn;
+		conn_in_line(net, net->turn_last)->turn_next = conn->stream.endpoint.slot + 1;
 	else
-		net->turn_first = conn;
-	net->turn_last = conn;
+		net->turn_first = conn->stream.endpoint.slot + 1;
+	net->turn_last = conn->stream.endpoint.slot + 1;
 }
 
 void gb__conn_end(struct gb_conn *conn, int reason, int error)
@@ -311,8 +317,8 @@ static void output_fell(struct gb_conn *conn)
 
 	if (!output_has_fallen(conn))
 		return;
-	if (conn->flags & GB__CONN_PARTIAL) { /* the peer can go on with its message only now */
-		conn->since_ms = gb__net_now(conn->net);
+	if (gb__conn_keeps_partial(conn)) { /* the peer can go on with its message only now */
+		conn->input->input.since_ms = gb__net_now(conn->net);
 		gb__conn_deadline_within(conn, conn->net->limits->read_timeout_ms);
 	}
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
@@ -486,17 +492,17 @@ void gb__conn_go_on(struct gb_conn *conn)
 /* The list may take a connection back meanwhile (queued by itself or others): it waits for the next turn. */
 void gb__conn_turn(struct gb__net *net)
 {
-	struct gb_conn *conn = net->turn_first;
+	uint32_t link = net->turn_first;
 
-	net->turn_first = net->turn_last = NULL;
-	while (conn) {
-		struct gb_conn *next = conn->turn_next;
+	net->turn_first = net->turn_last = 0;
+	while (link) {
+		struct gb_conn *conn = conn_in_line(net, link);
 
+		link = conn->turn_next;
 		conn->flags &= (uint16_t)~GB__CONN_QUEUED;
 		if (conn->state == GB__CONN_ENDED) {
 			if (conn->flags & GB__CONN_TASKED) {
 				gb__task_cancel(conn); /* its return queues the connection again */
-				conn = next;
 				continue;
 			}
 			conn->state = GB__CONN_DETACHING;
@@ -505,6 +511,5 @@ void gb__conn_turn(struct gb__net *net)
 		} else {
 			gb__conn_go_on(conn);
 		}
-		conn = next;
 	}
 }

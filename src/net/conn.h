@@ -60,18 +60,19 @@ struct gb_conn {
 	/* the rest, for what is out of the ordinary */
 	void *user;
 	struct gb__chunk *input;        /* bytes that no message has consumed, with GB__CONN_KEPT */
-	struct gb_conn *turn_next;      /* on the list of the turn */
 	struct gb__wheel_node deadline; /* the earliest, or earlier: see deadline.c */
-	uint32_t since_ms;              /* of the partial message's first byte */
-	uint32_t progress_ms;           /* of the last output, the FIN, or the connect */
-	uint32_t scanned;               /* the codec's, for the message under way */
+	uint32_t turn_next;             /* on the list of the turn: slot + 1 */
 	int16_t error;                  /* errno behind the reason */
 	uint8_t idle_turns;             /* while draining: turns in which it was idle */
 	uint8_t spare;
-} __attribute__((aligned(64)));
+} __attribute__((aligned(16)));
 
-static_assert(sizeof(struct gb_conn) == 128, "two cache lines");
-static_assert(offsetof(struct gb_conn, user) == 64, "the hot part is one of them");
+/** When output last moved, the FIN was sent, or the connect began. */
+#define progress_ms deadline.owners
+
+static_assert(
+	sizeof(struct gb_conn) == 112, "places lie side by side: with its user's data it spans two lines");
+static_assert(offsetof(struct gb_conn, user) == 64, "the hot part is one cache line long");
 
 static inline struct gb_conn *gb__conn_of(struct gb__stream *stream)
 {
@@ -87,6 +88,12 @@ static inline uint32_t gb__net_now(const struct gb__net *net)
 static inline bool gb__conn_backlog(const struct gb_conn *conn)
 {
 	return (conn->flags & (GB__CONN_KEPT | GB__CONN_PARTIAL)) == GB__CONN_KEPT;
+}
+
+/** Whether what is kept is the beginning of a message. (While it closes nothing is kept any more.) */
+static inline bool gb__conn_keeps_partial(const struct gb_conn *conn)
+{
+	return (conn->flags & (GB__CONN_KEPT | GB__CONN_PARTIAL)) == (GB__CONN_KEPT | GB__CONN_PARTIAL);
 }
 
 static inline bool gb__conn_closing(const struct gb_conn *conn)

@@ -51,9 +51,9 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 			consider(&earliest, limits->idle_timeout_ms, elapsed(conn->net, conn->active_ms),
 				GB_CLOSE_IDLE);
 		/* While output keeps us from reading, a message cannot be late. */
-		if ((conn->flags & (GB__CONN_PARTIAL | GB__CONN_HIGH)) == GB__CONN_PARTIAL)
-			consider(&earliest, limits->read_timeout_ms, elapsed(conn->net, conn->since_ms),
-				GB_CLOSE_READ_TIMEOUT);
+		if (gb__conn_keeps_partial(conn) && !(conn->flags & GB__CONN_HIGH))
+			consider(&earliest, limits->read_timeout_ms,
+				elapsed(conn->net, conn->input->input.since_ms), GB_CLOSE_READ_TIMEOUT);
 		__attribute__((fallthrough));
 	case GB__CONN_DRAINING:
 		if (conn->flags & GB__CONN_FLUSHING)

@@ -44,7 +44,8 @@ static inline int decode(struct gb_conn *conn, const unsigned char *data, size_t
 	const struct gb_service *service = conn->service;
 
 	return service->codec->decode(service->codec_options, gb__conn_codec_state(conn),
-		(struct gb_bytes){ data, size }, conn->net->limits->message_bytes_max, &conn->scanned, ret);
+		(struct gb_bytes){ data, size }, conn->net->limits->message_bytes_max,
+		&conn->net->message.scanned, ret);
 }
 
 /* No whole message is left. Returns the bytes of it that are dropped: all, or none. */
@@ -56,13 +57,14 @@ static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, siz
 		return size;
 	}
 	if (used > 0 || !(conn->flags & GB__CONN_PARTIAL))
-		conn->since_ms = gb__net_now(conn->net);
+		conn->net->message.since_ms = gb__net_now(conn->net);
 	conn->flags |= GB__CONN_PARTIAL;
 	return used;
 }
 
 /*
- * Behind the first `used` bytes, which are consumed. Returns the bytes consumed by then; all of them when the
+ * Behind the first `used` bytes, which are consumed; the net's `message` says what is known of the one there.
+ * Returns the bytes consumed by then; all of them when the
  * connection closes meanwhile.
  */
 static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t size, size_t used)
@@ -82,7 +84,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 		found = decode(conn, data + used, size - used, &frame);
 		if (gb__unlikely(found <= 0))
 			return frame_incomplete(conn, found, used, size);
-		conn->scanned = 0;
+		conn->net->message.scanned = 0;
 		hand(conn, (struct gb_bytes){ data + used + frame.offset, frame.size });
 		used += frame.consumed;
 		if (gb__unlikely(gb__conn_closing(conn)))
@@ -102,6 +104,19 @@ static inline size_t deliver(struct gb_conn *conn, unsigned char *data, size_t s
 	return size;
 }
 
+/* What is known of the message under way, between the calls that decode it. */
+static inline void message_keep(const struct gb__net *net, struct gb__chunk *chunk)
+{
+	chunk->input.scanned = net->message.scanned;
+	chunk->input.since_ms = net->message.since_ms;
+}
+
+static inline void message_take(struct gb__net *net, const struct gb__chunk *chunk)
+{
+	net->message.scanned = chunk->input.scanned;
+	net->message.since_ms = chunk->input.since_ms;
+}
+
 /* Append to what is kept. Returns 0 or -ENOMEM. */
 static int keep(struct gb_conn *conn, const unsigned char *data, size_t size)
 {
@@ -115,8 +130,12 @@ static int keep(struct gb_conn *conn, const unsigned char *data, size_t size)
 
 		if (!larger)
 			return -ENOMEM;
-		if (chunk)
+		if (chunk) {
 			gb__chunk_fill(larger, chunk->data + chunk->begin, held);
+			larger->input = chunk->input;
+		} else {
+			message_keep(conn->net, larger);
+		}
 		gb__chunk_destroy(pool, chunk);
 		conn->input = chunk = larger;
 	}
@@ -138,6 +157,7 @@ static void shrink(struct gb_conn *conn)
 	if (!small)
 		return;
 	gb__chunk_fill(small, chunk->data + chunk->begin, size);
+	small->input = chunk->input;
 	gb__chunk_destroy(pool, chunk);
 	conn->input = small;
 }
@@ -157,10 +177,12 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 	struct gb__chunk *chunk = conn->input;
 	size_t used;
 
+	message_take(conn->net, chunk);
 	conn->flags |= GB__CONN_DISPATCH;
 	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	chunk->begin += (uint32_t)used;
+	message_keep(conn->net, chunk);
 	if (chunk->begin == chunk->end || gb__conn_closing(conn)) {
 		gb__conn_input_drop(conn);
 	} else if (conn->flags & GB__CONN_PARTIAL) {
@@ -177,6 +199,8 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 	if (gb__conn_closing(conn))
 		return; /* discarded */
 	held = conn->flags & GB__CONN_KEPT ? conn->input->end - conn->input->begin : 0;
+	conn->net->message.scanned = 0;
+	conn->net->message.since_ms = gb__net_now(conn->net);
 	if (wait || held > GB__INPUT_HEADROOM) {
 		if (keep(conn, data, size) < 0) {
 			gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
@@ -194,6 +218,7 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 		data -= held;
 		size += held;
 		memcpy(data, conn->input->data + conn->input->begin, held);
+		message_take(conn->net, conn->input);
 		gb__conn_input_drop(conn);
 		if (partial)
 			conn->flags |= GB__CONN_PARTIAL;
@@ -251,6 +276,7 @@ static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size)
 	struct gb__net *net = conn->net;
 	size_t used;
 
+	net->message.scanned = 0;
 	conn->flags |= GB__CONN_DISPATCH;
 	if (gb__output_empty(&conn->stream.output)) {
 		burst_start(net, conn, data, size);
@@ -293,6 +319,7 @@ static __attribute__((noinline)) void direct_sent(struct gb_conn *conn, ssize_t 
 static __attribute__((noinline)) void direct_more(
 	struct gb_conn *conn, unsigned char *data, size_t size, size_t used)
 {
+	conn->net->message.scanned = 0;
 	used = gb__unlikely(gb__conn_closing(conn)) ? size : deliver_frames(conn, data, size, used);
 	burst_end(conn);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
@@ -377,10 +404,9 @@ void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, siz
 	struct gb_frame frame;
 
 	arrived(conn, size);
-	if (is_direct(conn) && gb__likely(decode(conn, data, size, &frame) > 0)) {
-		conn->scanned = 0;
+	conn->net->message.scanned = 0;
+	if (is_direct(conn) && gb__likely(decode(conn, data, size, &frame) > 0))
 		input_direct(conn, data, size, frame);
-	} else {
+	else
 		input_any(conn, data, size); /* which asks again, and remembers what is incomplete */
-	}
 }

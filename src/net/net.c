@@ -9,7 +9,7 @@ static void each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int ar
 {
 	struct gb__engine *engine = net->engine;
 
-	for (uint32_t slot = 0; slot < engine->slots_size; slot++) {
+	for (uint32_t slot = 0; slot < engine->slots_used; slot++) {
 		struct gb__endpoint *endpoint = engine->slots[slot];
 
 		if (!((uintptr_t)endpoint & 1u) && endpoint->kind == GB__ENDPOINT_STREAM)

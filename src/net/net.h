@@ -62,8 +62,11 @@ struct gb__net {
 	_Atomic uint64_t *connections_total; /* over all workers, for connections_max */
 	struct gb_worker *worker;            /* what handlers see */
 	struct gb__slabs slabs;
-	struct gb_conn *turn_first, *turn_last; /* with work left for the next turn */
-	size_t connections;                     /* not finished yet */
+	uint32_t turn_first, turn_last; /* connections with work left for the next turn: slot + 1, or 0 */
+	struct {
+		uint32_t scanned, since_ms;
+	} message;          /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
+	size_t connections; /* not finished yet */
 	unsigned drain_turns; /* turns until idle connections are told; 0: not draining or told */
 	bool draining;
 	/** compute=threads: hands a task to the pool; NULL: handlers run inline. */

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define LINE 64u
-#define PAGE_SIZE_MAX 8128u /* with malloc's own words below 8 KiB; larger places have a page each */
+#define ALIGNMENT 16u        /* of a place: as malloc's */
+#define PAGE_SIZE_MAX 65472u /* with malloc's own words below 64 KiB; larger places have a page each */
 
 struct gb__slab_page {
 	struct gb__slab_page *next;
@@ -15,7 +16,7 @@ struct gb__slab_page {
 
 static size_t rounded(size_t size)
 {
-	return (size + LINE - 1) / LINE * LINE;
+	return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
 static struct gb__slab *slab_find(struct gb__slabs *slabs, size_t size)
@@ -35,13 +36,9 @@ static int slab_grow(struct gb__slab *slab)
 		return -1;
 	((struct gb__slab_page *)page)->next = slab->pages;
 	slab->pages = (struct gb__slab_page *)page;
-	for (size_t i = places; i-- > 0;) {
-		void **place = (void **)(page + LINE + i * slab->size);
-
-		*place = slab->free;
-		slab->free = place;
-		gb__poison(place, slab->size);
-	}
+	slab->fresh = page + LINE;
+	slab->fresh_end = slab->fresh + places * slab->size;
+	gb__poison(slab->fresh, places * slab->size);
 	return 0;
 }
 
@@ -60,11 +57,17 @@ void *gb__slabs_take(struct gb__slabs *slabs, size_t size)
 		slab->next = slabs->first;
 		slabs->first = slab;
 	}
-	if (gb__unlikely(!slab->free) && slab_grow(slab) < 0)
-		return NULL;
 	place = slab->free;
-	gb__unpoison(place, size);
-	slab->free = *place;
+	if (gb__likely(place)) {
+		gb__unpoison(place, size);
+		slab->free = *place;
+	} else {
+		if (slab->fresh == slab->fresh_end && slab_grow(slab) < 0)
+			return NULL;
+		place = (void **)slab->fresh;
+		slab->fresh += size;
+		gb__unpoison(place, size);
+	}
 	memset(place, 0, size);
 	return place;
 }

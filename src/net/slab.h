@@ -1,4 +1,4 @@
-/** Memory for connections: pages of equal places, aligned to cache lines, recycled, never given back. */
+/** Memory for connections: pages of equal places, recycled, never given back. */
 #ifndef NET_SLAB_H
 #define NET_SLAB_H
 
@@ -7,8 +7,9 @@
 struct gb__slab_page;
 
 struct gb__slab {
-	size_t size; /* of a place */
-	void *free;  /* chained through their first word */
+	size_t size;                      /* of a place */
+	void *free;                       /* chained through their first word */
+	unsigned char *fresh, *fresh_end; /* places of the newest page that were never taken, nor touched */
 	struct gb__slab_page *pages;
 	struct gb__slab *next;
 };
