@@ -28,7 +28,8 @@ struct run {
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
-	gb__container_of(watch, struct run, wakeup)->chief.look = true; /* chief_turn knows what it may mean */
+	gb__container_of(watch, struct run, wakeup)->chief.look =
+		true; /* chief_turn knows what it may mean */
 	gb__os_linux.ops->event_clear(&gb__os_linux, watch->fd);
 }
 

@@ -67,6 +67,7 @@ void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot)
 	add(&slot->past, &slot->counters);
 	clear(&slot->counters);
 	atomic_store(&slot->away, false);
+	atomic_store(&slot->ended, false);
 }
 
 void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret)

@@ -16,6 +16,8 @@ struct gb__slot {
 	struct gb__counters counters; /* of the present worker */
 	struct gb__counters past;     /* of those before it; written by the chief alone */
 	_Atomic bool away; /* the present worker is starting again, or was told to end while others go on */
+	_Atomic bool
+		ended; /* the present worker's process has come to its end, not by an exit in a handler */
 } __attribute__((aligned(64)));
 
 struct gb__shared {
