@@ -97,7 +97,9 @@ void gb__seat_ended(struct gb__seat *seat, const char *crash)
 	struct gb__crew *crew = seat->crew;
 	uint64_t delay_ms = 0, now_ms = gb__loop_now_ms(&crew->chief->loop);
 
-	gb__slot_retire(crew->server->shared, &crew->server->shared->slots[seat->id]);
+	/* Told to end at once, it is killed when it does not. */
+	gb__slot_retire(crew->server->shared, &crew->server->shared->slots[seat->id],
+		crew->commanded == GB__COMMAND_STOP ? GB_CLOSE_DRAIN : GB_CLOSE_CRASHED);
 	if (seat->taken)
 		crew->alive--;
 	seat->taken = false;

@@ -236,7 +236,7 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	server->chief = NULL;
 	gb__crew_destroy(run.crew);
 	server->crew = NULL;
-	gb__slot_retire(server->shared, slot);
+	gb__slot_retire(server->shared, slot, GB_CLOSE_DRAIN);
 	atomic_store(&server->shared->stop, 0);
 	atomic_store(&server->shared->command, GB__COMMAND_RUN);
 	atomic_store(&server->shared->giving, false);
