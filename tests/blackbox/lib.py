@@ -178,6 +178,17 @@ def listens(port):
     return any(local == port and state == _TCP_LISTEN for local, _, state, _ in _tcp_table())
 
 
+def backlog(port):
+    """How many clients wait there to be accepted: what the kernel says of the receive queue of a listening socket."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        next(file)
+        for line in file:
+            fields = line.split()
+            if int(fields[1][-4:], 16) == port and int(fields[3], 16) == _TCP_LISTEN:
+                return int(fields[4].split(":")[1], 16)
+    return 0
+
+
 def holders(client, pids):
     """Which of the processes hold the other end of a client's TCP connection."""
     here, there = client.getsockname()[1], client.getpeername()[1]
