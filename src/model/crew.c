@@ -201,6 +201,11 @@ bool gb__crew_gone(const struct gb__crew *crew)
 	return crew->commanded == GB__COMMAND_STOP || !atomic_load(&crew->server->shared->giving);
 }
 
+bool gb__crew_deserted(const struct gb__crew *crew)
+{
+	return crew->commanded != GB__COMMAND_RUN && crew->alive == 0 && !per_connection(crew);
+}
+
 void gb__crew_given(struct gb__crew *crew)
 {
 	if (!atomic_exchange(&crew->server->shared->giving, false))

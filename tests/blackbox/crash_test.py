@@ -6,11 +6,13 @@ import signal
 import time
 
 from client import answered, ending, round_trip
-from lib import Server, case_for_each, check, check_equal, children, descendants, holders, main, owner, wait_until
+from lib import Server, backlog, case_for_each, check, check_equal, children, descendants, holders, main, owner, \
+    wait_until
 from models import MODELS, PRESETS
 
 PROCESSES = [model for model in MODELS if model.processes]
 POOLS = [model for model in PROCESSES if not model.per_connection]
+CROWD = 1000  # more than a channel to worker processes holds
 AT_ONCE_S = 2  # the promise for workers whose parent is gone
 # The second is said when it is killed before it could tell of its start.
 REPORTS = r"^gearbox: .*worker [0-9]+ (ended unexpectedly|cannot be started again: a worker process ended before)"
@@ -130,6 +132,26 @@ def killed_again_and_again(model):
         answered(server)
         for pid in children(server.pid):
             os.kill(pid, signal.SIGKILL)
+
+
+@case_for_each([model for model in POOLS if model.axes["accept"] == "acceptor" and model in PRESETS])
+def the_last_worker_dies_while_the_server_drains(model):
+    """Nobody will come for those who were accepted and wait: the server does not wait for its deadline."""
+    with Server(*model.with_workers(1), "--drain-timeout", "1h", service="time-echo") as server:
+        server.expected_log = REPORTS
+        clients = [server.connect() for _ in range(CROWD)]
+        for client in clients:
+            client.sendall(b"begun")
+        # The acceptor rests, since the channel is full, or has accepted all.
+        wait_until(lambda: (was := backlog(server.port)) < CROWD - 100 and was == backlog(server.port), "it accepts")
+        worker, = children(server.pid)
+        os.kill(worker, signal.SIGSTOP)
+        server.send_signal()
+        os.kill(worker, signal.SIGKILL)
+        check_equal(server.wait(), 0, "exit code")
+        for client in clients:
+            ending(client)
+            client.close()
 
 
 if __name__ == "__main__":
