@@ -36,11 +36,6 @@ CASE_SECONDS_MAX = 240
 # Says of each case how long it took.
 VERBOSE = os.environ.get("BLACKBOX_VERBOSE") == "1"
 
-# Set for the thread sanitizer's build, whose runtime (gcc 12) loses a signal that meets the first wait of a thread:
-# it then makes what it notes signals in. Nobody sends one before that.
-SETTLE = os.environ.get("BLACKBOX_SETTLE") == "1"
-SETTLE_S = 2
-
 # Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
 SMALL = os.environ.get("BLACKBOX_SMALL") == "1"
 
@@ -143,15 +138,6 @@ def holds(pid, target):
 
 def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
-
-
-def sleeps(pid):
-    """Whether the main thread of a process waits, or has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return file.read().rpartition(")")[2].split()[0] in "SZ"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def resident_bytes(pid):
@@ -303,14 +289,6 @@ class Server:
         self.model = ready["model"]
         self.addresses = ready["where"].split(", ")
         self.address = self.addresses[0]
-        if SETTLE:
-            self._settle()
-
-    def _settle(self):
-        """Until all its processes have waited once. Under a busy engine they never do."""
-        deadline = time.monotonic() + SETTLE_S
-        while not all(sleeps(pid) for pid in self.processes()) and time.monotonic() < deadline:
-            time.sleep(0.002)
 
     def _read_more(self, seconds):
         """Take what standard error has, waiting so long for it. Whether its end was not reached."""
