@@ -39,6 +39,7 @@ def a_connection_is_in_one_process_alone(model):
             round_trip(client)
             # The acceptor may close its copy after the worker has answered.
             wait_until(lambda: len(holders(client, [server.pid, *children(server.pid)])) == 1, "one process has it")
+            client.close()  # or the server would wait for our FIN at its end
 
 
 @case_for_each(PROCESSES)
@@ -84,6 +85,7 @@ def one_worker_goes(model, number, expected_ending):
         for client in clients:
             if workers[client] == victim:
                 check_equal(ending(client) in expected_ending, True, f"whether it ends as {expected_ending}")
+                client.close()  # it waits for our FIN
         wait_until(lambda: victim not in children(server.pid) and len(children(server.pid)) == len(before),
                    "the worker is replaced")
         for client in clients:
