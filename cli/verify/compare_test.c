@@ -159,4 +159,8 @@ TEST(counters_must_say_what_was_noted)
 	noted.closed[GB_CLOSE_IDLE] = 1;
 	CHECK(verify_compare_stats(&counted, &noted, text, sizeof(text)));
 	CHECK_STR(text, "counted 0 connections closed by idle, noted 1");
+	noted.closed[GB_CLOSE_IDLE] = 0;
+	counted.closed[GB_CLOSE_CRASHED] = 1; /* nobody can have noted it */
+	CHECK(verify_compare_stats(&counted, &noted, text, sizeof(text)));
+	CHECK_STR(text, "counted 1 connections closed by crashed, noted 0");
 }

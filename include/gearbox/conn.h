@@ -32,7 +32,8 @@ GB_BEGIN
 	X(GB_CLOSE_RESET, "reset", "the peer reset the connection") \
 	X(GB_CLOSE_CONNECT_FAILED, "connect_failed", "an outgoing connection was not established") \
 	X(GB_CLOSE_NO_MEMORY, "no_memory", "memory for this connection could not be had") \
-	X(GB_CLOSE_KERNEL_ERROR, "kernel_error", "another error of the socket")
+	X(GB_CLOSE_KERNEL_ERROR, "kernel_error", "another error of the socket") \
+	X(GB_CLOSE_CRASHED, "crashed", "its worker process ended unexpectedly; on_close was not called")
 
 enum gb_close_reason {
 #define GB__CLOSE_REASON(name, word, text) name,

@@ -103,7 +103,7 @@ TEST(close_reasons_have_their_words)
 {
 	CHECK_STR(gb_close_reason_name(GB_CLOSE_EOF), "eof");
 	CHECK_STR(gb_close_reason_name(GB_CLOSE_READ_TIMEOUT), "read_timeout");
-	CHECK_STR(gb_close_reason_name(GB_CLOSE_REASON_COUNT - 1), "kernel_error");
+	CHECK_STR(gb_close_reason_name(GB_CLOSE_REASON_COUNT - 1), "crashed");
 	CHECK_STR(gb_close_reason_name(GB_CLOSE_REASON_COUNT), "unknown");
 	CHECK_STR(gb_close_reason_name(-1), "unknown");
 }

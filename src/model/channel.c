@@ -39,13 +39,41 @@ static int channel_init(struct gb__crew *crew)
 	return 0;
 }
 
-static void channel_finish(struct gb__crew *crew)
+/* What was passed through a pair and not received; what the kernel dropped for want of a descriptor counts. */
+static bool take_back(struct gb__crew *crew, unsigned pair, struct gb__handed *ret)
+{
+	while ((ret->fd = gb__fdpass_recv(crew->channels.pairs[pair][1], &ret->binding)) == -EMFILE)
+		gb__worker_refuse(crew->chief, *ret, GB_CLOSE_DESCRIPTOR_LIMIT);
+	return ret->fd >= 0;
+}
+
+static void refuse_waiting(struct gb__crew *crew)
 {
 	struct gb__channels *channels = &crew->channels;
 
 	for (unsigned i = 0; i < channels->waiting_count; i++)
-		gb__socket_close(channels->waiting[i].fd);
+		gb__worker_refuse(crew->chief, channels->waiting[i], GB_CLOSE_DRAIN);
+	channels->waiting_count = 0;
+}
+
+void gb__channels_desert(struct gb__crew *crew)
+{
+	if (crew->channels.waiting_count == 0)
+		return;
+	refuse_waiting(crew);
+	gb_timer_stop(&crew->channels.retry);
+	gb__worker_accept_start(crew->chief); /* who is in the backlog is refused as well */
+}
+
+static void channel_finish(struct gb__crew *crew)
+{
+	struct gb__channels *channels = &crew->channels;
+	struct gb__handed handed;
+
+	refuse_waiting(crew);
 	for (unsigned i = 0; i < channels->count; i++) {
+		while (take_back(crew, i, &handed))
+			gb__worker_refuse(crew->chief, handed, GB_CLOSE_DRAIN);
 		gb__socket_close(channels->pairs[i][0]);
 		gb__socket_close(channels->pairs[i][1]);
 	}
@@ -118,8 +146,7 @@ static void channel_ended(struct gb__crew *crew, struct gb__seat *seat)
 		return;
 	/* Those that find no room elsewhere come back into the same channel: there is an end to it. */
 	for (unsigned i = 0; i < BACK_MAX && channels->waiting_count == 0; i++) {
-		handed.fd = gb__fdpass_recv(channels->pairs[seat->id][1], &handed.binding);
-		if (handed.fd < 0)
+		if (!take_back(crew, seat->id, &handed))
 			return;
 		channel_give(crew, handed);
 	}

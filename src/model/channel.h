@@ -19,7 +19,11 @@ struct gb__channels {
 	struct gb_timer retry;
 };
 
+struct gb__crew;
 struct gb_worker;
+
+/** Refuse what waits for room that no worker will make any more. */
+void gb__channels_desert(struct gb__crew *crew);
 
 /** The worker's side. */
 struct gb__channel {

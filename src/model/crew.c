@@ -97,7 +97,9 @@ void gb__seat_ended(struct gb__seat *seat, const char *crash)
 	struct gb__crew *crew = seat->crew;
 	uint64_t delay_ms = 0, now_ms = gb__loop_now_ms(&crew->chief->loop);
 
-	gb__slot_retire(crew->server->shared, &crew->server->shared->slots[seat->id]);
+	/* Told to end at once, it is killed when it does not. */
+	gb__slot_retire(crew->server->shared, &crew->server->shared->slots[seat->id],
+		crew->commanded == GB__COMMAND_STOP ? GB_CLOSE_DRAIN : GB_CLOSE_CRASHED);
 	if (seat->taken)
 		crew->alive--;
 	seat->taken = false;
@@ -197,6 +199,11 @@ bool gb__crew_gone(const struct gb__crew *crew)
 	if (crew->commanded == GB__COMMAND_RUN || crew->alive > 0)
 		return false;
 	return crew->commanded == GB__COMMAND_STOP || !atomic_load(&crew->server->shared->giving);
+}
+
+bool gb__crew_deserted(const struct gb__crew *crew)
+{
+	return crew->commanded != GB__COMMAND_RUN && crew->alive == 0 && !per_connection(crew);
 }
 
 void gb__crew_given(struct gb__crew *crew)

@@ -64,6 +64,8 @@ void gb__crew_give(struct gb__crew *crew, struct gb__handed handed);
 void gb__crew_command(struct gb__crew *crew, enum gb__command command);
 /** Whether all have ended as they were told. */
 bool gb__crew_gone(const struct gb__crew *crew);
+/** Whether a pool drains and nobody is left of it, nor will come: whom it is given now is refused. */
+bool gb__crew_deserted(const struct gb__crew *crew);
 /** Nothing is given any more: those that drain need not wait for it. Repeatable. */
 void gb__crew_given(struct gb__crew *crew);
 /** Kill what has not ended after GB__COMMAND_STOP; threads cannot be. */

@@ -1,7 +1,7 @@
 #include "model/inbox.h"
 
 #include "base/alloc.h"
-#include "os/socket.h"
+#include "base/assert.h"
 
 #include <errno.h>
 
@@ -15,7 +15,7 @@ static void work_off(struct gb__post *post, bool alive)
 	inbox->announced = false;
 	if (!alive) {
 		pthread_mutex_unlock(&inbox->lock);
-		return; /* gb__inbox_finish closes them */
+		return; /* gb__inbox_left has them */
 	}
 	items = inbox->items;
 	count = inbox->count;
@@ -37,10 +37,17 @@ int gb__inbox_init(struct gb__inbox *inbox, void (*take)(struct gb__inbox *inbox
 	return -pthread_mutex_init(&inbox->lock, NULL);
 }
 
+bool gb__inbox_left(struct gb__inbox *inbox, struct gb__handed *ret)
+{
+	if (inbox->count == 0)
+		return false;
+	*ret = inbox->items[--inbox->count];
+	return true;
+}
+
 void gb__inbox_finish(struct gb__inbox *inbox)
 {
-	for (size_t i = 0; i < inbox->count; i++)
-		gb__socket_close(inbox->items[i].fd);
+	gb__assert(inbox->count == 0);
 	gb__free(inbox->items);
 	gb__free(inbox->taken);
 	pthread_mutex_destroy(&inbox->lock);

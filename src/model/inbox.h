@@ -22,7 +22,9 @@ struct gb__inbox {
 };
 
 int gb__inbox_init(struct gb__inbox *inbox, void (*take)(struct gb__inbox *inbox, struct gb__handed handed));
-/** Descriptors left in it are closed. */
+/** Take one that was handed over too late. After the end of the loop, when nobody hands over any more. */
+bool gb__inbox_left(struct gb__inbox *inbox, struct gb__handed *ret);
+/** Nothing is left in it. */
 void gb__inbox_finish(struct gb__inbox *inbox);
 /** Hand one over. Thread: the acceptor's. Returns 0, or -ENOMEM, -ESHUTDOWN (it stays the caller's). */
 int gb__inbox_put(struct gb__inbox *inbox, struct gb__loop *loop, struct gb__handed handed);

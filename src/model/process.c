@@ -92,6 +92,7 @@ _Noreturn static void child_main(
 	if (result == 0) {
 		serve(worker, handed, signals);
 		gb__offload_stop(server);
+		atomic_store(&server->shared->slots[seat->id].ended, true);
 	} else if (handed.fd >= 0) {
 		gb__seat_refuse(seat, handed, gb__seat_reason(result));
 	}
@@ -173,6 +174,7 @@ static void process_ended(struct gb__crew *crew, pid_t pid, int status)
 {
 	uint32_t *link = hash_of(crew, pid);
 	struct gb__seat *seat;
+	bool in_order;
 	char crash[64];
 
 	while (*link != UINT32_MAX && crew->seats[*link].pid != pid)
@@ -186,7 +188,9 @@ static void process_ended(struct gb__crew *crew, pid_t pid, int status)
 			strsignal(WTERMSIG(status)));
 	else
 		snprintf(crash, sizeof(crash), "exit code %d", WEXITSTATUS(status));
-	gb__seat_ended(seat, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? NULL : crash);
+	in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
+		atomic_load(&crew->server->shared->slots[seat->id].ended);
+	gb__seat_ended(seat, in_order ? NULL : crash);
 }
 
 static struct gb__seat *seat_of(struct gb__crew *crew, pid_t pid)

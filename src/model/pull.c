@@ -31,7 +31,8 @@ static void pull_finish(struct gb__crew *crew)
 	if (!pull->idle)
 		return;
 	for (; pull->count > 0; pull->count--)
-		gb__socket_close(pull->queue[pull->first++ % GB__PULL_QUEUE_MAX].fd);
+		gb__worker_refuse(
+			crew->chief, pull->queue[pull->first++ % GB__PULL_QUEUE_MAX], GB_CLOSE_DRAIN);
 	gb__free(pull->idle);
 	pthread_mutex_destroy(&pull->lock);
 }

@@ -28,7 +28,8 @@ struct run {
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
-	gb__container_of(watch, struct run, wakeup)->chief.look = true; /* chief_turn knows what it may mean */
+	gb__container_of(watch, struct run, wakeup)->chief.look =
+		true; /* chief_turn knows what it may mean */
 	gb__os_linux.ops->event_clear(&gb__os_linux, watch->fd);
 }
 
@@ -91,10 +92,13 @@ static void obey_stop(struct run *run)
 			stop_now(run);
 		run->stop = stop;
 	}
-	/* Workers stay until all that was in the backlog has been given to them. */
-	if (run->crew && run->chief.net.draining && !run->chief.net.drain_turns && !run->chief.watching &&
-		!run->crew->channels.waiting_count)
-		gb__crew_given(run->crew);
+}
+
+/* Workers stay until all that was in the backlog has been given to them. */
+static bool all_given(const struct run *run)
+{
+	return run->chief.net.draining && !run->chief.net.drain_turns && !run->chief.watching &&
+		!run->crew->channels.waiting_count;
 }
 
 static bool chief_turn(struct gb_worker *chief)
@@ -104,6 +108,10 @@ static bool chief_turn(struct gb_worker *chief)
 	obey_stop(run);
 	if (run->crew) {
 		gb__crew_reap(run->crew);
+		if (gb__crew_deserted(run->crew))
+			gb__channels_desert(run->crew);
+		if (all_given(run))
+			gb__crew_given(run->crew);
 		return !gb__crew_gone(run->crew);
 	}
 	return !gb__worker_done(chief);
@@ -113,7 +121,7 @@ static void give(struct gb_worker *chief, struct gb__handed handed)
 {
 	struct gb__crew *crew = gb__container_of(chief, struct run, chief)->crew;
 
-	if (crew->commanded == GB__COMMAND_STOP)
+	if (crew->commanded == GB__COMMAND_STOP || gb__crew_deserted(crew))
 		gb__worker_refuse(chief, handed, GB_CLOSE_DRAIN); /* there may be nobody any more */
 	else
 		gb__crew_give(crew, handed);
@@ -235,7 +243,7 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	server->chief = NULL;
 	gb__crew_destroy(run.crew);
 	server->crew = NULL;
-	gb__slot_retire(server->shared, slot);
+	gb__slot_retire(server->shared, slot, GB_CLOSE_DRAIN);
 	atomic_store(&server->shared->stop, 0);
 	atomic_store(&server->shared->command, GB__COMMAND_RUN);
 	atomic_store(&server->shared->giving, false);

@@ -58,15 +58,17 @@ static void clear(struct gb__counters *counters)
 		__atomic_store_n(&to[i], 0, __ATOMIC_RELAXED);
 }
 
-void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot)
+void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot, int reason)
 {
 	uint64_t lost = read_counter(&slot->counters.stats.connections);
 
 	atomic_fetch_sub_explicit(&shared->connections, lost, memory_order_relaxed);
 	__atomic_store_n(&slot->counters.stats.connections, 0, __ATOMIC_RELAXED);
+	gb__count(slot->counters.stats.closed[reason], lost);
 	add(&slot->past, &slot->counters);
 	clear(&slot->counters);
 	atomic_store(&slot->away, false);
+	atomic_store(&slot->ended, false);
 }
 
 void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret)

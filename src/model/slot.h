@@ -16,6 +16,8 @@ struct gb__slot {
 	struct gb__counters counters; /* of the present worker */
 	struct gb__counters past;     /* of those before it; written by the chief alone */
 	_Atomic bool away; /* the present worker is starting again, or was told to end while others go on */
+	_Atomic bool
+		ended; /* the present worker's process has come to its end, not by an exit in a handler */
 } __attribute__((aligned(64)));
 
 struct gb__shared {
@@ -33,8 +35,8 @@ struct gb__shared {
 /** Zeroed, with `slots` slots, in memory shared with later children. NULL without memory. */
 struct gb__shared *gb__shared_create(size_t slots);
 void gb__shared_destroy(struct gb__shared *shared);
-/** A worker has ended, perhaps by a crash: its counters retire, its connections are gone. */
-void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot);
+/** A worker has ended, perhaps by a crash: its counters retire; what connections it had were closed by `reason`. */
+void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot, int reason);
 /** All that was counted in a slot, by its present worker and those before. Thread: any. */
 void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret);
 

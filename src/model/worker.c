@@ -54,7 +54,8 @@ void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int r
 {
 	struct gb_stats *stats = &worker->slot->counters.stats;
 
-	gb__socket_close(handed.fd);
+	if (handed.fd >= 0)
+		gb__socket_close(handed.fd);
 	gb__count(stats->accepted, 1);
 	gb__count(stats->closed[reason], 1);
 }
@@ -320,6 +321,8 @@ fail_inbox:
 
 void gb__worker_end(struct gb_worker *worker)
 {
+	struct gb__handed late;
+
 	gb__accept_lock_release(worker);
 	run_down(worker);
 	for (size_t i = 0; i < worker->listeners_count; i++)
@@ -330,6 +333,8 @@ void gb__worker_end(struct gb_worker *worker)
 	services_stop(worker); /* no turn, and so no callback, after it */
 	gb__loop_finish(&worker->loop);
 	gb__net_finish(&worker->net);
+	while (gb__inbox_left(&worker->inbox, &late))
+		gb__worker_refuse(worker, late, GB_CLOSE_DRAIN);
 	gb__inbox_finish(&worker->inbox);
 	gb__free(worker->listeners);
 	gb__free(worker->data);

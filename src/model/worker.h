@@ -76,7 +76,7 @@ void gb__worker_end(struct gb_worker *worker);
 void gb__worker_command(struct gb_worker *worker, enum gb__command command);
 /** Serve a connection; one that was told to end at once refuses it. Thread: the worker's. */
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
-/** Close a connection that nobody serves, and count why. Thread: the worker's. */
+/** Close a connection that nobody serves, unless its descriptor is lost (< 0), and count why. Thread: the worker's. */
 void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int reason);
 /** Whether it has listening sockets and room for what comes. */
 bool gb__worker_could_accept(const struct gb_worker *worker);

@@ -1,5 +1,7 @@
 #include "os/signal.h"
 
+#include "base/tsan.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -42,6 +44,7 @@ int gb__signal_subscribe(int signal, void (*handler)(void *arg), void *arg)
 	struct sigaction action = { .sa_handler = deliver, .sa_flags = SA_RESTART | SA_NOCLDSTOP };
 	int ticket = 0;
 
+	gb__tsan_settle();
 	pthread_mutex_lock(&lock);
 	while (ticket < SUBSCRIBERS_MAX && atomic_load(&subscribers[ticket].signal))
 		ticket++;

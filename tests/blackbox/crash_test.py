@@ -6,11 +6,13 @@ import signal
 import time
 
 from client import answered, ending, round_trip
-from lib import Server, case_for_each, check, check_equal, children, descendants, holders, main, owner, wait_until
+from lib import Server, backlog, case_for_each, check, check_equal, children, descendants, holders, main, owner, \
+    wait_until
 from models import MODELS, PRESETS
 
 PROCESSES = [model for model in MODELS if model.processes]
 POOLS = [model for model in PROCESSES if not model.per_connection]
+CROWD = 1000  # more than a channel to worker processes holds
 AT_ONCE_S = 2  # the promise for workers whose parent is gone
 # The second is said when it is killed before it could tell of its start.
 REPORTS = r"^gearbox: .*worker [0-9]+ (ended unexpectedly|cannot be started again: a worker process ended before)"
@@ -37,6 +39,7 @@ def a_connection_is_in_one_process_alone(model):
             round_trip(client)
             # The acceptor may close its copy after the worker has answered.
             wait_until(lambda: len(holders(client, [server.pid, *children(server.pid)])) == 1, "one process has it")
+            client.close()  # or the server would wait for our FIN at its end
 
 
 @case_for_each(PROCESSES)
@@ -82,6 +85,7 @@ def one_worker_goes(model, number, expected_ending):
         for client in clients:
             if workers[client] == victim:
                 check_equal(ending(client) in expected_ending, True, f"whether it ends as {expected_ending}")
+                client.close()  # it waits for our FIN
         wait_until(lambda: victim not in children(server.pid) and len(children(server.pid)) == len(before),
                    "the worker is replaced")
         for client in clients:
@@ -130,6 +134,26 @@ def killed_again_and_again(model):
         answered(server)
         for pid in children(server.pid):
             os.kill(pid, signal.SIGKILL)
+
+
+@case_for_each([model for model in POOLS if model.axes["accept"] == "acceptor" and model in PRESETS])
+def the_last_worker_dies_while_the_server_drains(model):
+    """Nobody will come for those who were accepted and wait: the server does not wait for its deadline."""
+    with Server(*model.with_workers(1), "--drain-timeout", "1h", service="time-echo") as server:
+        server.expected_log = REPORTS
+        clients = [server.connect() for _ in range(CROWD)]
+        for client in clients:
+            client.sendall(b"begun")
+        # The acceptor rests, since the channel is full, or has accepted all.
+        wait_until(lambda: (was := backlog(server.port)) < CROWD - 100 and was == backlog(server.port), "it accepts")
+        worker, = children(server.pid)
+        os.kill(worker, signal.SIGSTOP)
+        server.send_signal()
+        os.kill(worker, signal.SIGKILL)
+        check_equal(server.wait(), 0, "exit code")
+        for client in clients:
+            ending(client)
+            client.close()
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ for served in INJECTED:
         add_case(f"accept_fails_now_and_then_with_{name}[{served}]", accept_fails_now_and_then, served, name)
 
 
-@case_for_each(INJECTED)
+@case_for_each(INJECTED, waits=True)
 def descriptors_run_out_of_the_machine(model):
     """ENFILE for the first attempts of each thread; then the clients that waited are answered."""
     with Server(*model.arguments, prefix=strace("-e", "inject=accept4:error=ENFILE:when=1..3")) as server:
@@ -60,7 +60,7 @@ def take_descriptors_away(pids):
     return before
 
 
-@case_for_each(MODELS)
+@case_for_each(MODELS, waits=True)
 def descriptors_run_out_of_the_process(model):
     """EMFILE until the limit is raised: no spin meanwhile, those served stay served, who waits is answered."""
     arguments = model.serving(2)

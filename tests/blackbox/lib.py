@@ -14,7 +14,9 @@ standard error (a sanitizer's report is one). This process adopts orphans (PR_SE
 a worker that outlives its parent is seen whoever it was.
 """
 
+import concurrent.futures
 import ctypes
+import itertools
 import os
 import re
 import select
@@ -32,14 +34,10 @@ GEARBOX = os.path.abspath(os.environ.get(
 PATIENCE_S = int(os.environ.get("BLACKBOX_PATIENCE", "60"))
 LEFTOVER_S = 10  # until workers must have followed their parent
 CASE_SECONDS_MAX = 240
+TOGETHER = 8  # cases that wait
 
 # Says of each case how long it took.
 VERBOSE = os.environ.get("BLACKBOX_VERBOSE") == "1"
-
-# Set for the thread sanitizer's build, whose runtime (gcc 12) loses a signal that meets the first wait of a thread:
-# it then makes what it notes signals in. Nobody sends one before that.
-SETTLE = os.environ.get("BLACKBOX_SETTLE") == "1"
-SETTLE_S = 2
 
 # Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
 SMALL = os.environ.get("BLACKBOX_SMALL") == "1"
@@ -59,20 +57,24 @@ class Failure(AssertionError):
 
 def case(function):
     """Register a case; its name is the function's."""
-    _cases.append((function.__name__, function))
+    _cases.append((function.__name__, function, False))
     return function
 
 
-def add_case(name, function, *arguments):
-    """Register a case of a table."""
-    _cases.append((name, lambda: function(*arguments)))
+def add_case(name, function, *arguments, waits=False):
+    """Register a case of a table.
+
+    `waits`: most of its time is waiting, so several such cases run at the same time, each in a thread. It must not
+    change this process: no `before_exec`, no signals, no limits.
+    """
+    _cases.append((name, lambda: function(*arguments), waits))
 
 
-def case_for_each(models, suffix=""):
+def case_for_each(models, suffix="", waits=False):
     """Register a case for each of the models, which it gets as its argument: case[model]."""
     def register(function):
         for model in models:
-            add_case(f"{function.__name__}{suffix}[{model.spec}]", function, model)
+            add_case(f"{function.__name__}{suffix}[{model.spec}]", function, model, waits=waits)
         return function
     return register
 
@@ -145,18 +147,13 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-def sleeps(pid):
-    """Whether the main thread of a process waits, or has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return file.read().rpartition(")")[2].split()[0] in "SZ"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
 def resident_bytes(pid):
-    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """The memory of a process; none, when it has ended."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def cpu_seconds(pids):
@@ -176,6 +173,17 @@ def _tcp_table():
 def listens(port):
     """Whether anybody listens on this port; unlike trying it, asking leaves no trace."""
     return any(local == port and state == _TCP_LISTEN for local, _, state, _ in _tcp_table())
+
+
+def backlog(port):
+    """How many clients wait there to be accepted: what the kernel says of the receive queue of a listening socket."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        next(file)
+        for line in file:
+            fields = line.split()
+            if int(fields[1][-4:], 16) == port and int(fields[3], 16) == _TCP_LISTEN:
+                return int(fields[4].split(":")[1], 16)
+    return 0
 
 
 def holders(client, pids):
@@ -292,14 +300,6 @@ class Server:
         self.model = ready["model"]
         self.addresses = ready["where"].split(", ")
         self.address = self.addresses[0]
-        if SETTLE:
-            self._settle()
-
-    def _settle(self):
-        """Until all its processes have waited once. Under a busy engine they never do."""
-        deadline = time.monotonic() + SETTLE_S
-        while not all(sleeps(pid) for pid in self.processes()) and time.monotonic() < deadline:
-            time.sleep(0.002)
 
     def _read_more(self, seconds):
         """Take what standard error has, waiting so long for it. Whether its end was not reached."""
@@ -475,30 +475,64 @@ def _out_of_time(_number, _frame):
     raise Failure(f"out of time: {CASE_SECONDS_MAX} s")
 
 
+def _run(name, function):
+    """Run a case. Returns whether it passed."""
+    began = time.monotonic()
+    passed = True
+    try:
+        function()
+    except Exception as error:  # one failed case must not hide the others
+        passed = False
+        print(f"FAILED {name}: {error}", file=sys.stderr)
+        if not isinstance(error, Failure):
+            traceback.print_exc()
+    if VERBOSE:
+        print(f"{time.monotonic() - began:7.2f} s  {name}", flush=True)
+    return passed
+
+
+def _run_alone(name, function):
+    def leaving_nothing():
+        try:
+            function()
+        finally:
+            check_no_leftovers()
+
+    signal.alarm(CASE_SECONDS_MAX)
+    passed = _run(name, leaving_nothing)
+    signal.alarm(0)
+    return [passed]
+
+
+def _run_together(cases):
+    """Run cases that wait, a few at a time. What they left over counts as one more that failed."""
+    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as threads_of_cases:
+        signal.alarm(CASE_SECONDS_MAX * (1 + len(cases) // TOGETHER))
+        try:
+            passed = list(threads_of_cases.map(lambda row: _run(*row), cases))
+        except Failure as failure:
+            print(f"FAILED: {failure}", file=sys.stderr, flush=True)
+            _kill_leftovers()  # whoever waits for them goes on
+            raise
+        finally:
+            signal.alarm(0)
+    if not _run(f"{cases[0][0]} and those with it leave nothing", check_no_leftovers):
+        passed.append(False)
+    return passed
+
+
 def main():
     """Run the cases named on the command line (none: all); the last line is "N passed, N failed"."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
     signal.signal(signal.SIGALRM, _out_of_time)
-    passed = failed = 0
-    for name, function in _cases:
-        if len(sys.argv) > 1 and name not in sys.argv[1:] and name.partition("[")[0] not in sys.argv[1:]:
-            continue
-        signal.alarm(CASE_SECONDS_MAX)
-        began = time.monotonic()
-        try:
-            try:
-                function()
-            finally:
-                check_no_leftovers()
-            passed += 1
-        except Exception as error:  # one failed case must not hide the others
-            failed += 1
-            print(f"FAILED {name}: {error}", file=sys.stderr)
-            if not isinstance(error, Failure):
-                traceback.print_exc()
-        signal.alarm(0)
-        if VERBOSE:
-            print(f"{time.monotonic() - began:7.2f} s  {name}", flush=True)
-    print(f"{passed} passed, {failed} failed", flush=True)
-    sys.exit(1 if failed or not passed else 0)
+    wanted = [row for row in _cases if len(sys.argv) < 2 or {row[0], row[0].partition("[")[0]} & set(sys.argv[1:])]
+    passed = []
+    for waits, rows in itertools.groupby(wanted, lambda row: row[2]):
+        if waits:
+            passed += _run_together([row[:2] for row in rows])
+        else:
+            for name, function, _ in rows:
+                passed += _run_alone(name, function)
+    print(f"{passed.count(True)} passed, {passed.count(False)} failed", flush=True)
+    sys.exit(1 if False in passed or not passed else 0)

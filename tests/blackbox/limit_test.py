@@ -7,7 +7,7 @@ import socket
 import time
 
 from client import answered, ending, reset, round_trip
-from lib import Server, SMALL, case_for_each, check, check_equal, main, receive_all, receive_exactly, resident_bytes, \
+from lib import PATIENCE_S, Server, SMALL, case_for_each, check, check_equal, main, receive_all, receive_exactly, resident_bytes, \
     wait_until
 from models import EACH_ENGINE, MODELS, PRESETS
 
@@ -49,7 +49,7 @@ def send_until_full(clients, quiet_s=0.3):
     return total
 
 
-@case_for_each(MODELS)
+@case_for_each(MODELS, waits=True)
 def slow_readers_are_bounded_then_closed(model):
     """Their output waits up to its watermark, their input stays with them; then the write timeout comes."""
     arguments = model.serving(SLOW_READERS)
@@ -60,7 +60,7 @@ def slow_readers_are_bounded_then_closed(model):
         for _ in range(count):
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * KIB)
-            client.settimeout(60)
+            client.settimeout(PATIENCE_S)
             client.connect((server.host, server.port))
             round_trip(client)
             clients.append(client)
@@ -76,7 +76,7 @@ def slow_readers_are_bounded_then_closed(model):
         for client in clients:
             poller = select.poll()
             poller.register(client, 0)
-            check(poller.poll(60000), "a client that does not read stays connected")
+            check(poller.poll(PATIENCE_S * 1000), "a client that does not read stays connected")
             check_equal(ending_of_nonblocking(client), "reset", "how a client that does not read ends")
             client.close()
         answered(server)
@@ -84,11 +84,11 @@ def slow_readers_are_bounded_then_closed(model):
 
 def ending_of_nonblocking(client):
     client.setblocking(True)
-    client.settimeout(60)
+    client.settimeout(PATIENCE_S)
     return ending(client)
 
 
-@case_for_each(PRESETS)
+@case_for_each(PRESETS, waits=True)
 def a_byte_at_a_time_does_not_move_the_read_deadline(model):
     """Slowloris: the deadline is that of the whole message. Others are answered meanwhile."""
     arguments = model.serving(2)
@@ -112,19 +112,19 @@ def a_byte_at_a_time_does_not_move_the_read_deadline(model):
             check(time.monotonic() - began >= 0.6 - TICK_S, "it was closed before its deadline")
 
 
-@case_for_each(EACH_ENGINE)
+@case_for_each(EACH_ENGINE, waits=True)
 def messages_in_time_move_the_read_deadline(model):
-    with Server(*model.arguments, *CLOCK, "--read-timeout", "1s", service="time-echo") as server:
+    with Server(*model.arguments, *CLOCK, "--read-timeout", "2s", service="time-echo") as server:
         with server.connect() as client:
             for _ in range(3):
                 client.sendall(b"begun, ")
-                time.sleep(0.35)  # not waiting for anything: this client is slow, but not too slow
+                time.sleep(0.7)  # not waiting for anything: this client is slow, but not too slow
                 round_trip(client, b"done\n", STAMP + b"begun, done\n")
-            time.sleep(1.1)  # no message is begun, so none is late
+            time.sleep(2.1)  # no message is begun, so none is late
             round_trip(client, b"again\n", STAMP + b"again\n")
 
 
-@case_for_each(PRESETS)
+@case_for_each(PRESETS, waits=True)
 def idle_connections_are_closed(model):
     with Server(*model.arguments, "--idle-timeout", "400ms") as server:
         with server.connect() as client:
@@ -134,12 +134,12 @@ def idle_connections_are_closed(model):
             check(time.monotonic() - began >= 0.4 - TICK_S, "it was closed before its deadline")
 
 
-@case_for_each(EACH_ENGINE)
+@case_for_each(EACH_ENGINE, waits=True)
 def slow_clients_are_not_idle(model):
-    with Server(*model.arguments, "--idle-timeout", "1s") as server:
+    with Server(*model.arguments, "--idle-timeout", "2s") as server:
         with server.connect() as client:
             for _ in range(3):
-                time.sleep(0.35)  # not waiting for anything: this client is slow, but not idle
+                time.sleep(0.7)  # not waiting for anything: this client is slow, but not idle
                 round_trip(client)
 
 

@@ -65,14 +65,20 @@ class Model:
     def uses_io_uring(self):
         return self.axes["engine"] in ("io_uring", "auto")
 
+    def with_workers(self, number):
+        """The arguments with so many workers, where their number is not a matter of the model."""
+        if self.per_connection or self.axes["workers"] == "1":
+            return self.arguments
+        words = [word for word in self.spec.split(",") if not word.startswith("workers=")]
+        return ("--model", ",".join([*words, f"workers={number}"]))
+
     def serving(self, connections):
         """The arguments with workers enough to serve so many at the same time, or None: it cannot."""
         if not self.one_at_a_time or connections == 1:
             return self.arguments
         if self.axes["workers"] == "1":
             return None
-        words = [word for word in self.spec.split(",") if not word.startswith("workers=")]
-        return ("--model", ",".join([*words, f"workers={connections}"]))
+        return self.with_workers(connections)
 
     def __str__(self):
         return self.spec

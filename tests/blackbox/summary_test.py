@@ -8,18 +8,21 @@ import sys
 import tempfile
 
 from client import answered
-from lib import CASE_SECONDS_MAX, GEARBOX, Server, case, case_for_each, check, check_equal, check_refusal, main, run
+from lib import CASE_SECONDS_MAX, GEARBOX, Server, backlog, case, case_for_each, check, check_equal, \
+    check_refusal, listens, main, run, wait_until
 from models import MODELS
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
 CLIENTS = 12
+CROWD = 100
 MESSAGE = b"counted\n"
 
 
-def summary(arguments, visit):
+def summary(arguments, visit, service="echo"):
     """What a server prints at its end, after `visit` was called with it."""
     with tempfile.TemporaryFile() as output:
-        with Server(*arguments, "--summary", before_exec=lambda: os.dup2(output.fileno(), 1)) as server:
+        with Server(*arguments, "--summary", service=service,
+                    before_exec=lambda: os.dup2(output.fileno(), 1)) as server:
             visit(server)
         output.seek(0)
         text = output.read().decode()
@@ -49,6 +52,28 @@ def the_sums_are_those_of_the_clients(model):
     most = max(place["accepted"] for place in found["workers"])
     expected = round(most * len(found["workers"]) / CLIENTS, 3) if several else None
     check_equal(found["imbalance"], expected, f"imbalance of {found['workers']}")
+
+
+@case_for_each([model for model in MODELS if model.axes["accept"] == "acceptor"])
+def who_was_accepted_is_counted_whatever_ends_it(model):
+    """Also those who still wait for a worker when a second signal comes."""
+    clients = []
+
+    def visit(server):
+        for _ in range(CROWD):
+            clients.append(server.connect())
+            clients[-1].sendall(b"begun")
+        wait_until(lambda: backlog(server.port) == 0, "all are accepted")
+        server.send_signal()
+        wait_until(lambda: not listens(server.port), "nobody listens any more")
+        server.send_signal()
+        check_equal(server.wait(), 0, "exit code")
+
+    found = summary((*model.with_workers(1), "--drain-timeout", "1h"), visit, service="time-echo")
+    for client in clients:
+        client.close()
+    check_equal(found["accepted"], len(clients), "accepted")
+    check_equal(sum(found["closed"].values()), len(clients), f"the sum of {found['closed']}")
 
 
 @case

@@ -14,6 +14,7 @@
 #include "engine/ring/io_uring.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/tsan.h"
 #include "engine/engine.h"
 
 #include <errno.h>
@@ -66,6 +67,7 @@ static int enter(struct gb__ring *ring, unsigned submit, unsigned wanted, int64_
 		if (code < 0)
 			return code;
 	}
+	timeout_ns = gb__tsan_wait_ns(timeout_ns);
 	if (wanted && timeout_ns >= 0) {
 		time.tv_sec = timeout_ns / NS_PER_S;
 		time.tv_nsec = timeout_ns % NS_PER_S;

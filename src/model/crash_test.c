@@ -1,0 +1,76 @@
+/* Worker processes that end although nobody told them to. */
+#include "model/server_test_driver.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+/* "@" ends its process by a signal, "." by an exit. */
+static void on_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	if (message.data[0] == '@')
+		raise(SIGKILL);
+	if (message.data[0] == '.')
+		_exit(0);
+	gb_conn_send(conn, message.data, message.size);
+}
+
+static const struct gb_service service = { GB_SERVICE_INIT, .name = "crash", .on_message = on_message };
+
+/* A server in a child whose standard error is read from `ret_log`. */
+static pid_t host_with_log(struct gb_server *server, int *ret_log)
+{
+	int ends[2], before = dup(STDERR_FILENO);
+	pid_t pid;
+
+	CHECK(pipe2(ends, O_CLOEXEC) == 0);
+	dup2(ends[1], STDERR_FILENO);
+	pid = driver_host(server);
+	dup2(before, STDERR_FILENO);
+	close(before);
+	close(ends[1]);
+	*ret_log = ends[0];
+	return pid;
+}
+
+static void read_line(int fd, char *text, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size - 1 && read(fd, text + used, 1) == 1 && text[used] != '\n')
+		used++;
+	text[used] = '\0';
+}
+
+static void is_reported(const char *model)
+{
+	struct gb_server *server;
+	char byte, log[1024];
+	int client, log_fd;
+	pid_t pid;
+
+	if (!strstr(model, "unit=process"))
+		return;
+	server = driver_server(model, &service, NULL);
+	pid = host_with_log(server, &log_fd);
+	client = driver_client(server);
+	driver_send(client, ".");
+	CHECK(driver_receive(client, &byte, 1) < 1);
+	close(client);
+	read_line(log_fd, log, sizeof(log));
+	if (!strstr(log, "ended unexpectedly: exit code 0"))
+		test_fail(__FILE__, __LINE__, "%s: not told, but: %s", model, log);
+	client = driver_client(server);
+	driver_send(client, "x");
+	CHECK_INT(driver_receive(client, &byte, 1), 1);
+	close(client);
+	gb_server_stop(server);
+	CHECK_INT(driver_await(pid), 0);
+	close(log_fd);
+	gb_server_destroy(server);
+}
+
+TEST(a_handler_that_calls_exit_is_a_crash)
+{
+	driver_each_preset(is_reported);
+}
