@@ -263,7 +263,7 @@ void gb__channel_finish(struct gb__channel *channel)
 	if (loop->engine->ops->detach(loop->engine, &channel->endpoint) == 0)
 		return;
 	while (!channel->gone)
-		gb__loop_turn(loop, -1);
+		gb__worker_turn(channel->worker, -1);
 }
 
 const struct gb__handover_ops gb__handover_channel = {
