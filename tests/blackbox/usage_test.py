@@ -111,6 +111,24 @@ def limit_beyond_descriptors():
 
 
 @case
+def one_worker_needs_descriptors():
+    done = run("serve", "echo", *HERE, "--model", "reactor",
+               before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60)))
+    check_refusal(done, (1, 2), "1 worker needs", "a process may have 60", "ulimit -Hn")
+
+
+@case
+def workers_beyond_processes():
+    def few_processes():
+        resource.setrlimit(resource.RLIMIT_NPROC, (30, 30))
+        if os.geteuid() == 0:  # who is exempt from this limit
+            os.setuid(65534)
+
+    done = run("serve", "echo", *HERE, "--model", "thread-pool,workers=40", before_exec=few_processes)
+    check_refusal(done, (1, 2), "40 workers make 40 threads", "allows 30, and 64 are left", "ulimit -u")
+
+
+@case
 def config_names_file_and_line():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "gearbox.conf")
