@@ -39,13 +39,13 @@ static inline bool crowded(struct gb_conn *conn)
 	return true;
 }
 
-static inline int decode(struct gb_conn *conn, const unsigned char *data, size_t size, struct gb_frame *ret)
+static inline int decode(struct gb__net *net, struct gb_conn *conn, const unsigned char *data, size_t size,
+	struct gb_frame *ret)
 {
 	const struct gb_service *service = conn->service;
 
 	return service->codec->decode(service->codec_options, gb__conn_codec_state(conn),
-		(struct gb_bytes){ data, size }, conn->net->limits->message_bytes_max,
-		&conn->net->message.scanned, ret);
+		(struct gb_bytes){ data, size }, net->limits->message_bytes_max, &net->message.scanned, ret);
 }
 
 /* No whole message is left. Returns the bytes of it that are dropped: all, or none. */
@@ -63,13 +63,13 @@ static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, siz
 }
 
 /*
- * Behind the first `used` bytes, which are consumed; the net's `message` says what is known of the one there.
- * Returns the bytes consumed by then; all of them when the
+ * The net's `message` says what is known of the first one. Returns the bytes consumed; all of them when the
  * connection closes meanwhile.
  */
-static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t size, size_t used)
+static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t size)
 {
-	uint64_t budget = conn->net->limits->turn_messages - (used > 0);
+	uint64_t budget = conn->net->limits->turn_messages;
+	size_t used = 0;
 
 	while (used < size) {
 		struct gb_frame frame;
@@ -81,7 +81,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 			gb__conn_queue(conn);
 			break;
 		}
-		found = decode(conn, data + used, size - used, &frame);
+		found = decode(conn->net, conn, data + used, size - used, &frame);
 		if (gb__unlikely(found <= 0))
 			return frame_incomplete(conn, found, used, size);
 		conn->net->message.scanned = 0;
@@ -97,7 +97,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 static inline size_t deliver(struct gb_conn *conn, unsigned char *data, size_t size)
 {
 	if (conn->service->codec)
-		return deliver_frames(conn, data, size, 0);
+		return deliver_frames(conn, data, size);
 	if (gb__unlikely(!conn->net->plain) && crowded(conn))
 		return gb__conn_closing(conn) ? size : 0;
 	hand(conn, (struct gb_bytes){ data, size });
@@ -315,27 +315,13 @@ static __attribute__((noinline)) void direct_sent(struct gb_conn *conn, ssize_t 
 	direct_rest(conn);
 }
 
-/* There are more messages behind the first. */
-static __attribute__((noinline)) void direct_more(
-	struct gb_conn *conn, unsigned char *data, size_t size, size_t used)
-{
-	conn->net->message.scanned = 0;
-	used = gb__unlikely(gb__conn_closing(conn)) ? size : deliver_frames(conn, data, size, used);
-	burst_end(conn);
-	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
-	if (gb__unlikely(used < size))
-		after_delivery(conn, data + used, size - used);
-	gb__conn_settle(conn);
-}
-
 /*
  * Nearly all input is one whole message for a handler that runs here and answers, on a connection of which
  * nothing waits. That is done in place; whatever is different goes the long way, which comes to the same.
  */
 static inline __attribute__((always_inline)) void input_direct(
-	struct gb_conn *conn, unsigned char *data, size_t size, const struct gb_frame frame)
+	struct gb__net *net, struct gb_conn *conn, unsigned char *data, size_t size, struct gb_bytes message)
 {
-	struct gb__net *net = conn->net;
 	struct gb__burst *burst = &net->burst;
 
 	burst->conn = conn;
@@ -343,21 +329,11 @@ static inline __attribute__((always_inline)) void input_direct(
 	burst->input_size = size;
 	conn->flags |= GB__CONN_DISPATCH;
 	net->tally.messages++;
-	conn->service->on_message(conn, (struct gb_bytes){ data + frame.offset, frame.size });
-	if (gb__unlikely(frame.consumed < size)) {
-		direct_more(conn, data, size, frame.consumed);
-		return;
-	}
+	conn->service->on_message(conn, message);
 	/* While the burst is there nothing is queued, and it holds all that was sent. */
 	if (gb__unlikely(burst->conn != conn) || gb__unlikely(conn->state != GB__CONN_OPEN) ||
-		gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE)) {
+		gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || !net->sends_at_once) {
 		direct_rest(conn);
-		return;
-	}
-	if (!net->sends_at_once) {
-		gb__conn_spill(conn);
-		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
-		gb__conn_settle(conn);
 		return;
 	}
 	burst->conn = NULL;
@@ -374,26 +350,22 @@ static inline __attribute__((always_inline)) void input_direct(
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }
 
-static inline bool is_direct(const struct gb_conn *conn)
+static inline bool is_direct(const struct gb__net *net, const struct gb_conn *conn)
 {
-	return gb__likely(conn->net->direct) && gb__likely(conn->state == GB__CONN_OPEN) &&
+	return gb__likely(net->direct) && gb__likely(conn->state == GB__CONN_OPEN) &&
 		gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) &&
 		gb__likely(gb__output_empty(&conn->stream.output));
-}
-
-static inline void arrived(struct gb_conn *conn, size_t size)
-{
-	conn->active_ms = gb__net_now(conn->net);
-	conn->net->tally.bytes_in += size;
 }
 
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
+	struct gb__net *net = conn->net;
 
-	arrived(conn, size);
-	if (is_direct(conn))
-		input_direct(conn, data, size, (struct gb_frame){ size, 0, size });
+	conn->active_ms = gb__net_now(net);
+	net->tally.bytes_in += size;
+	if (is_direct(net, conn))
+		input_direct(net, conn, data, size, (struct gb_bytes){ data, size });
 	else
 		input_any(conn, data, size);
 }
@@ -401,12 +373,15 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
+	struct gb__net *net = conn->net;
 	struct gb_frame frame;
 
-	arrived(conn, size);
-	conn->net->message.scanned = 0;
-	if (is_direct(conn) && gb__likely(decode(conn, data, size, &frame) > 0))
-		input_direct(conn, data, size, frame);
+	conn->active_ms = gb__net_now(net);
+	net->tally.bytes_in += size;
+	net->message.scanned = 0;
+	if (is_direct(net, conn) && gb__likely(decode(net, conn, data, size, &frame) > 0) &&
+		gb__likely(frame.consumed == size))
+		input_direct(net, conn, data, size, (struct gb_bytes){ data + frame.offset, frame.size });
 	else
-		input_any(conn, data, size); /* which asks again, and remembers what is incomplete */
+		input_any(conn, data, size); /* which asks again, and knows what to do with the rest */
 }
