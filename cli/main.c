@@ -13,7 +13,7 @@ static const struct command commands[] = {
 	{ "serve", "SERVICE --listen ADDRESS [--model SPEC] [FLAG ...]", "serve a built-in service",
 		command_serve },
 	{ "load", "ADDRESS [FLAG ...]", "generate load and check every reply", command_load },
-	{ "models", "[--combinations] [--json]",
+	{ "models", "[NAME | --combinations] [--json]",
 		"list the models: what they are, when to use them and when not", command_models },
 	{ "doctor", "[--connections N] [--costs] [--json]",
 		"what this machine allows, what to change, and what operations cost on it", command_doctor },

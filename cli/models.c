@@ -1,4 +1,4 @@
-/* `gearbox models`: every preset, or every legal combination of the axes, for people or as JSON. */
+/* `gearbox models`: every preset or one, or every legal combination of the axes, for people or as JSON. */
 #include "command.h"
 
 #include <errno.h>
@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define SPEC_MAX 256
-#define COLUMN 9u /* where sentences begin */
+#define COLUMN 9u    /* where sentences begin */
+#define NAMES_MAX 64 /* of presets, with their other names */
 
 struct models_flags {
 	bool combinations, json, help;
@@ -25,9 +26,21 @@ static void print_help(void)
 {
 	const struct gb_args_table tables[] = { { "Flags:", flags_table }, { NULL, NULL } };
 
-	puts("Usage: gearbox models [--combinations] [--json]\n\n"
-	     "Lists the models by name: their axes, a sentence, when to use them and when not.\n");
+	puts("Usage: gearbox models [NAME] [--json]\n"
+	     "       gearbox models --combinations [--json]\n\n"
+	     "Lists the models by name, or the one named: their axes, a sentence, when to use them and when not.\n");
 	gb_args_help(stdout, tables);
+}
+
+static void print_one(const struct gb_preset *preset)
+{
+	printf("%s", preset->name);
+	if (preset->alias)
+		printf(" (%s)", preset->alias);
+	printf("\n  %s\n", preset->axes);
+	gb_args_row(stdout, "", 2, preset->summary);
+	gb_args_row(stdout, "  use", COLUMN, preset->use);
+	gb_args_row(stdout, "  avoid", COLUMN, preset->avoid);
 }
 
 static void print_text(void)
@@ -35,13 +48,7 @@ static void print_text(void)
 	const struct gb_preset *preset = NULL;
 
 	while ((preset = gb_preset_next(preset))) {
-		printf("%s", preset->name);
-		if (preset->alias)
-			printf(" (%s)", preset->alias);
-		printf("\n  %s\n", preset->axes);
-		gb_args_row(stdout, "", 2, preset->summary);
-		gb_args_row(stdout, "  use", COLUMN, preset->use);
-		gb_args_row(stdout, "  avoid", COLUMN, preset->avoid);
+		print_one(preset);
 		putchar('\n');
 	}
 	puts("Each takes overrides: --model reactor,engine=poll. A list of axes works as well:\n"
@@ -88,23 +95,30 @@ static void print_axes(const char *axes)
 	printf("}");
 }
 
-static void print_json(void)
+static void print_one_json(const struct gb_preset *preset)
 {
-	const struct gb_preset *preset = NULL;
-	bool first = true;
+	printf("\n  {\"name\": ");
+	print_string(preset->name, strlen(preset->name));
+	print_member("alias", preset->alias);
+	print_member("spec", preset->axes);
+	print_axes(preset->axes);
+	print_member("summary", preset->summary);
+	print_member("use", preset->use);
+	print_member("avoid", preset->avoid);
+	printf("}");
+}
+
+/* All, or the one. */
+static void print_json(const struct gb_preset *one)
+{
+	const struct gb_preset *preset = one ? one : gb_preset_next(NULL);
 
 	printf("{\"models\": [");
-	while ((preset = gb_preset_next(preset))) {
-		printf("%s\n  {\"name\": ", first ? "" : ",");
-		print_string(preset->name, strlen(preset->name));
-		print_member("alias", preset->alias);
-		print_member("spec", preset->axes);
-		print_axes(preset->axes);
-		print_member("summary", preset->summary);
-		print_member("use", preset->use);
-		print_member("avoid", preset->avoid);
-		printf("}");
-		first = false;
+	while (preset) {
+		print_one_json(preset);
+		preset = one ? NULL : gb_preset_next(preset);
+		if (preset)
+			putchar(',');
 	}
 	puts("\n]}");
 }
@@ -134,23 +148,62 @@ static void print_combinations_json(void)
 	printf("\n],\n\"count\": %zu}\n", count);
 }
 
+static const struct gb_preset *find(const char *name)
+{
+	const struct gb_preset *preset = NULL;
+
+	while ((preset = gb_preset_next(preset)))
+		if (strcmp(preset->name, name) == 0 || (preset->alias && strcmp(preset->alias, name) == 0))
+			return preset;
+	return NULL;
+}
+
+static int refuse_name(const char *name)
+{
+	const char *words[NAMES_MAX + 1] = { NULL }, *nearest;
+	const struct gb_preset *preset = NULL;
+	size_t count = 0;
+
+	while ((preset = gb_preset_next(preset)) && count < NAMES_MAX - 1) {
+		words[count++] = preset->name;
+		if (preset->alias)
+			words[count++] = preset->alias;
+	}
+	nearest = gb_args_nearest(name, words);
+	if (nearest)
+		return command_fail(
+			EXIT_WRONG_USAGE, "models: no \"%s\": did you mean \"%s\"?", name, nearest);
+	return command_fail(EXIT_WRONG_USAGE, "models: no \"%s\"; `gearbox models` lists them", name);
+}
+
 int command_models(int argc, char **argv)
 {
+	const struct gb_preset *one = NULL;
 	struct models_flags flags;
 	struct gb_error error;
+	const char *name = NULL;
 	int rc = gb_settings_init(flags_table, &flags, sizeof(flags));
 
 	if (rc < 0)
 		return command_fail(EXIT_FAILED, "%s", gb_strerror(rc));
-	rc = gb_args_parse(argc - 1, argv + 1, flags_table, &flags, NULL, 0, &error);
+	rc = gb_args_parse(argc - 1, argv + 1, flags_table, &flags, &name, 1, &error);
 	if (rc < 0)
 		return command_fail(EXIT_WRONG_USAGE, "models: %s", error.text);
-	if (flags.help)
+	if (flags.help) {
 		print_help();
-	else if (flags.combinations)
+		return EXIT_DONE;
+	}
+	if (name && flags.combinations)
+		return command_fail(
+			EXIT_WRONG_USAGE, "models: --combinations are those of no name: leave one out");
+	if (name && !(one = find(name)))
+		return refuse_name(name);
+	if (flags.combinations)
 		(flags.json ? print_combinations_json : print_combinations)();
 	else if (flags.json)
-		print_json();
+		print_json(one);
+	else if (one)
+		print_one(one);
 	else
 		print_text();
 	return EXIT_DONE;

@@ -40,19 +40,25 @@ static uint64_t by_descriptors(const struct gb__model *model, uint64_t workers, 
 	return model->unit == GB__UNIT_PROCESS ? workers * left : left;
 }
 
-static uint64_t tasks_possible(const struct gb__model *model)
+/* Processes, or threads of one process, that this machine allows. */
+static uint64_t tasks_allowed(const struct gb__model *model)
 {
-	uint64_t tasks = gb__tasks_max(), stacks = gb__stacks_max();
-
-	tasks = tasks > TASKS_RESERVED ? tasks - TASKS_RESERVED : 1;
-	return model->unit == GB__UNIT_THREAD ? gb__min(tasks, stacks) : tasks;
+	return model->unit == GB__UNIT_THREAD ? gb__min(gb__tasks_max(), gb__stacks_max()) : gb__tasks_max();
 }
+
+static uint64_t tasks_possible(uint64_t allowed)
+{
+	return allowed > TASKS_RESERVED ? allowed - TASKS_RESERVED : 1;
+}
+
+#define TASKS_LIMITS \
+	"(ulimit -u, kernel.pid_max, kernel.threads-max, vm.max_map_count, pids.max of the cgroup)"
 
 /* The workers and their pools: of threads one for all, of processes one for each. */
 static int check_workers(
 	const struct gb__model *model, uint64_t workers, uint64_t descriptors, struct gb_error *error)
 {
-	uint64_t tasks = workers, possible = tasks_possible(model);
+	uint64_t tasks = workers, allowed = tasks_allowed(model), possible = tasks_possible(allowed);
 	uint64_t needed = descriptors_needed(model, workers);
 
 	if (model->compute == GB__COMPUTE_THREADS) {
@@ -62,16 +68,14 @@ static int check_workers(
 	}
 	if (tasks > possible)
 		return gb_error_set(error, -GB_ELIMIT,
-			"%" PRIu64 " workers make %" PRIu64
-			" threads or processes, this machine allows %" PRIu64
-			": take fewer, or raise the limits (ulimit -u, kernel.pid_max, kernel.threads-max, "
-			"vm.max_map_count, pids.max of the cgroup)",
-			workers, tasks, possible);
+			"%" PRIu64 " worker%s %" PRIu64 " threads or processes; this machine allows %" PRIu64
+			", and %u are left to others: take fewer, or raise the limits " TASKS_LIMITS,
+			workers, workers == 1 ? " makes" : "s make", tasks, allowed, TASKS_RESERVED);
 	if (needed >= descriptors)
 		return gb_error_set(error, -GB_ELIMIT,
-			"%" PRIu64 " workers need %" PRIu64 " descriptors, a process may have %" PRIu64
+			"%" PRIu64 " worker%s %" PRIu64 " descriptors, a process may have %" PRIu64
 			": take fewer, or raise the hard limit (ulimit -Hn, LimitNOFILE=)",
-			workers, needed, descriptors);
+			workers, workers == 1 ? " needs" : "s need", needed, descriptors);
 	return 0;
 }
 
@@ -82,14 +86,15 @@ static int settle_connections(struct gb_server *server, uint64_t descriptors, st
 	uint64_t needed = descriptors_needed(model, server->places);
 	uint64_t left = descriptors > needed ? descriptors - needed : 1;
 	uint64_t possible = by_descriptors(model, server->places, left);
-	uint64_t tasks = per_connection(model) ? tasks_possible(model) : UINT64_MAX;
+	uint64_t allowed = tasks_allowed(model);
+	uint64_t tasks = per_connection(model) ? tasks_possible(allowed) : UINT64_MAX;
 
 	if (limits->connections_max > tasks)
 		return gb_error_set(error, -GB_ELIMIT,
-			"max-connections %" PRIu64 ": this machine allows %" PRIu64
-			" threads or processes; lower it, or raise the limits (ulimit -u, kernel.pid_max, "
-			"kernel.threads-max, vm.max_map_count, pids.max of the cgroup)",
-			limits->connections_max, tasks);
+			"max-connections %" PRIu64
+			" may take as many threads or processes; this machine allows %" PRIu64
+			", and %u are left to others: lower it, or raise the limits " TASKS_LIMITS,
+			limits->connections_max, allowed, TASKS_RESERVED);
 	if (limits->connections_max > possible)
 		return gb_error_set(error, -GB_ELIMIT,
 			"max-connections %" PRIu64 ": %" PRIu64 " descriptors per process allow %" PRIu64

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "model/crew.h"
 #include "os/fdpass.h"
+#include "os/limit.h"
 #include "os/socket.h"
 
 #include <errno.h>
@@ -168,14 +169,15 @@ static void lost(struct gb_worker *worker)
 {
 	struct gb_stats *stats = &worker->slot->counters.stats;
 	uint64_t held;
+	char hint[128];
 
 	gb__count(stats->accepted, 1);
 	gb__count(stats->closed[GB_CLOSE_DESCRIPTOR_LIMIT], 1);
 	if (gb__log_allowed(&worker->channel.log_limit, gb__loop_now_ms(&worker->loop), &held))
 		gb__log(GB__LOG_WARNING,
 			"worker %u has no descriptor for a connection (%" PRIu64
-			" more since the last report): see ulimit -Hn",
-			worker->id, held);
+			" more since the last report)%s",
+			worker->id, held, gb__limit_hint(-EMFILE, hint, sizeof(hint)));
 }
 
 /* Take what is there, as far as the worker can serve it. Returns whether there was something. */
@@ -263,7 +265,7 @@ void gb__channel_finish(struct gb__channel *channel)
 	if (loop->engine->ops->detach(loop->engine, &channel->endpoint) == 0)
 		return;
 	while (!channel->gone)
-		gb__loop_turn(loop, -1);
+		gb__worker_turn(channel->worker, -1);
 }
 
 const struct gb__handover_ops gb__handover_channel = {

@@ -74,3 +74,42 @@ TEST(a_handler_that_calls_exit_is_a_crash)
 {
 	driver_each_preset(is_reported);
 }
+
+static void crash_at_the_end(struct gb_conn *conn, int reason)
+{
+	raise(SIGKILL);
+}
+
+static void counts_once(const char *model)
+{
+	static const struct gb_service ends = { GB_SERVICE_INIT, .name = "ends", .on_message = on_message,
+		.on_close = crash_at_the_end };
+	struct gb_server *server;
+	struct gb_stats stats;
+	char byte, log[1024];
+	int client, log_fd;
+	pid_t pid;
+
+	if (!strstr(model, "unit=process"))
+		return;
+	server = driver_server(model, &ends, NULL);
+	pid = host_with_log(server, &log_fd);
+	client = driver_client(server);
+	driver_send(client, "x");
+	CHECK_INT(driver_receive(client, &byte, 1), 1);
+	close(client);
+	read_line(log_fd, log, sizeof(log));
+	gb_server_stop(server);
+	CHECK_INT(driver_await(pid), 0);
+	close(log_fd);
+	gb_server_stats(server, &stats);
+	CHECK_INT(stats.accepted, 1);
+	CHECK_INT(stats.closed[GB_CLOSE_CRASHED], 1);
+	CHECK_INT(driver_closed(&stats), 1);
+	gb_server_destroy(server);
+}
+
+TEST(a_connection_whose_end_crashes_its_worker_counts_once)
+{
+	driver_each_preset(counts_once);
+}

@@ -1,6 +1,7 @@
 #include "model/crew.h"
 
 #include "base/alloc.h"
+#include "os/limit.h"
 #include "os/socket.h"
 
 #include <errno.h>
@@ -269,10 +270,12 @@ int gb__crew_create(
 {
 	struct gb__crew *crew = gb__alloc_zero(sizeof(*crew));
 	int result = crew ? crew_init(crew, server, chief) : -ENOMEM;
+	char hint[128];
 
 	if (result < 0) {
 		gb__crew_destroy(crew);
-		return gb_error_set(error, result, "cannot start workers: %s", gb_strerror(result));
+		return gb_error_set(error, result, "cannot start workers: %s%s", gb_strerror(result),
+			gb__limit_hint(result, hint, sizeof(hint)));
 	}
 	server->crew = *ret = crew;
 	if (per_connection(crew))

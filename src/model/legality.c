@@ -96,6 +96,14 @@ static bool pool_size_without_pool(const struct gb__model *m)
 	return m->compute_workers != 0 && m->compute == GB__COMPUTE_INLINE;
 }
 
+static bool stack_without_threads(const struct gb__model *m)
+{
+	const bool chief_alone = m->accept != GB__ACCEPT_ACCEPTOR && m->workers == 1;
+
+	return m->stack != 0 && m->compute == GB__COMPUTE_INLINE &&
+		(m->unit == GB__UNIT_PROCESS || chief_alone);
+}
+
 static const struct rule illegal[] = {
 	{ per_connection_without_acceptor,
 		"workers=per-connection needs accept=acceptor: somebody must accept before there is a worker" },
@@ -120,6 +128,9 @@ static const struct rule illegal[] = {
 	{ batch_on_completions,
 		"accept-batch needs an engine that waits for readiness: io_uring takes connections as they come" },
 	{ pool_size_without_pool, "compute-workers needs compute=threads: otherwise there is no pool" },
+	{ stack_without_threads,
+		"stack needs threads that are started: unit=thread with an acceptor or more than one worker, or "
+		"compute=threads" },
 	{ NULL },
 };
 
@@ -199,7 +210,7 @@ static const struct {
 	[GB__KEY_WAKE] = { 2, { KEEP, GB__WAKE_AUTO } },
 	[GB__KEY_PLACE] = { 2, { KEEP, GB__PLACE_AUTO } },
 	[GB__KEY_ACCEPT_BATCH] = { 2, { KEEP, 0 } },
-	[GB__KEY_STACK] = { 1, { KEEP } },
+	[GB__KEY_STACK] = { 2, { KEEP, 0 } },
 	[GB__KEY_COMPUTE_WORKERS] = { 2, { KEEP, 0 } },
 };
 
@@ -289,6 +300,11 @@ int gb__model_check_service(const struct gb__model *model, const struct gb_servi
 			"%s may block: under engine=%s with compute=inline one handler that waits stops all "
 			"connections of its worker",
 			service->name, gb__model_engine_name(model->engine));
+	if (service->state == GB_STATE_WORKER && !event_engine(model))
+		return gb_error_set(error, 1,
+			"%s shares state among the connections of a worker: under engine=blocking there is one at a "
+			"time, so that no two meet",
+			service->name);
 	return 0;
 }
 

@@ -121,6 +121,25 @@ TEST(batches_need_somebody_to_take_them)
 	check_refused("prethread,accept-batch=16", -GB_EILLEGAL, "accept-batch above 1", "prethread (");
 }
 
+TEST(a_stack_needs_a_thread_that_is_started)
+{
+	static const char *const specs[] = { "thread,stack=64KiB", "thread-pool,stack=64KiB",
+		"multi-reactor,workers=1,stack=64KiB", "prethread,stack=64KiB", "reactor-pool,stack=64KiB",
+		"prefork-reactor,compute=threads,stack=64KiB" };
+
+	check_refused(
+		"reactor,stack=64KiB", -GB_EILLEGAL, "stack needs threads that are started", "reactor (");
+	check_refused(
+		"prefork,stack=64KiB", -GB_EILLEGAL, "stack needs threads that are started", "prefork (");
+	check_refused("fork,stack=64KiB", -GB_EILLEGAL, "stack needs threads that are started", "fork (");
+	for (size_t i = 0; i < gb__countof(specs); i++) {
+		struct gb__model model = parsed(specs[i]);
+
+		if (!gb__model_legal(&model))
+			test_fail(__FILE__, __LINE__, "%s is illegal", specs[i]);
+	}
+}
+
 TEST(wakes_that_can_work_are_legal)
 {
 	static const char *const specs[] = { "prefork,wake=exclusive", "prefork-reactor,wake=exclusive",
@@ -189,6 +208,24 @@ TEST(state_of_a_worker_needs_inline_or_thread_safety)
 	CHECK_INT(gb__model_check_service(&model, &locked, true, NULL), 0);
 	model = parsed("reactor");
 	CHECK_INT(gb__model_check_service(&model, &cache, true, NULL), 0);
+}
+
+TEST(state_of_a_worker_that_serves_one_connection_at_a_time_brings_a_warning)
+{
+	static const struct gb_service room = { GB_SERVICE_INIT, .name = "room", .state = GB_STATE_WORKER };
+	static const struct gb_service alone = { GB_SERVICE_INIT, .name = "alone" };
+	static const char *const blocking[] = { "thread-pool", "prefork", "fork", "iterative" };
+	struct gb__model model;
+	struct gb_error error = { 0 };
+
+	for (size_t i = 0; i < gb__countof(blocking); i++) {
+		model = parsed(blocking[i]);
+		CHECK_INT(gb__model_check_service(&model, &room, true, &error), 1);
+		CHECK(strstr(error.text, "room shares state"));
+		CHECK_INT(gb__model_check_service(&model, &alone, true, &error), 0);
+	}
+	model = parsed("multi-reactor");
+	CHECK_INT(gb__model_check_service(&model, &room, true, &error), 0);
 }
 
 TEST(unix_sockets_refuse_reuseport)

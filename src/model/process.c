@@ -6,6 +6,7 @@
 #include "model/offload.h"
 
 #include "base/alloc.h"
+#include "os/limit.h"
 #include "os/process.h"
 #include "os/signal.h"
 
@@ -119,6 +120,7 @@ static int await_report(int fd, struct gb_error *error)
 static int process_start(struct gb__seat *seat, struct gb__handed handed, bool await, struct gb_error *error)
 {
 	int pipe_fds[2] = { -1, -1 }, result;
+	char hint[128];
 	sigset_t before;
 	uint32_t *first;
 	pid_t pid;
@@ -126,7 +128,8 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, bool a
 	if (await) {
 		result = gb__report_pipe(pipe_fds);
 		if (result < 0)
-			return gb_error_set(error, result, "cannot start a process: %s", gb_strerror(result));
+			return gb_error_set(error, result, "cannot start a process: %s%s",
+				gb_strerror(result), gb__limit_hint(result, hint, sizeof(hint)));
 	}
 	block_signals(&before);
 	pid = gb__process_fork();

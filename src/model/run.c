@@ -154,7 +154,7 @@ static void wakeup_unwatch(struct run *run)
 	if (engine->ops->detach(engine, &run->wakeup) == 0)
 		return;
 	while (!run->wakeup_gone)
-		gb__loop_turn(&run->chief.loop, -1);
+		gb__worker_turn(&run->chief, -1);
 }
 
 static unsigned chief_roles(const struct gb__model *model)
@@ -170,7 +170,7 @@ static unsigned chief_roles(const struct gb__model *model)
 static void crew_await(struct run *run)
 {
 	while (run->crew->alive > 0) {
-		gb__loop_turn(&run->chief.loop, -1);
+		gb__worker_turn(&run->chief, -1);
 		gb__crew_reap(run->crew);
 	}
 }

@@ -4,6 +4,7 @@
 #include "model/offload.h"
 #include "net/outgoing.h"
 #include "os/socket.h"
+#include "os/thread.h"
 
 #include <gearbox/worker.h>
 
@@ -14,10 +15,33 @@
 #define INTAKE_NS \
 	10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
 
+#define WAIT_FAILED_REST_MS 10u
+
 /* Told to end at once: from now on there are only ends. */
 static bool stops(const struct gb_worker *worker)
 {
 	return worker->obeyed == GB__COMMAND_STOP;
+}
+
+/* The kernel lacks memory, as a rule. What only a fault of ours explains ends the process. */
+static void wait_failed(struct gb_worker *worker, int error)
+{
+	uint64_t held;
+
+	gb__assert(error != -EBADF && error != -EINVAL && error != -EFAULT);
+	if (gb__log_allowed(&worker->wait_failures, gb__loop_now_ms(&worker->loop), &held))
+		gb__log(GB__LOG_ERROR,
+			"worker %u cannot wait for events: %s (%" PRIu64 " more since the last report)",
+			worker->id, gb_strerror(error), held);
+	gb__thread_rest(WAIT_FAILED_REST_MS);
+}
+
+void gb__worker_turn(struct gb_worker *worker, int64_t timeout_ns)
+{
+	int result = gb__loop_turn(&worker->loop, timeout_ns);
+
+	if (gb__unlikely(result < 0))
+		wait_failed(worker, result);
 }
 
 /* An engine that serves one connection at a time must not take a second one while the first lives. */
@@ -248,7 +272,7 @@ static void run_down(struct gb_worker *worker)
 	gb__worker_command(worker, GB__COMMAND_STOP);
 	obey(worker);
 	while (worker->net.connections > 0)
-		gb__loop_turn(&worker->loop, -1);
+		gb__worker_turn(worker, -1);
 }
 
 /* Unless told otherwise, one waiter is woken where the engine can do that. */
@@ -327,7 +351,7 @@ void gb__worker_end(struct gb_worker *worker)
 	run_down(worker);
 	for (size_t i = 0; i < worker->listeners_count; i++)
 		while (!worker->listeners[i].gone)
-			gb__loop_turn(&worker->loop, -1);
+			gb__worker_turn(worker, -1);
 	watching_ends(worker);
 	gb__channel_finish(&worker->channel);
 	services_stop(worker); /* no turn, and so no callback, after it */
@@ -411,7 +435,7 @@ void gb__worker_run(struct gb_worker *worker)
 			break;
 		if (worker->accept_lock.used)
 			gb__accept_lock_enter(worker);
-		gb__loop_turn(&worker->loop, worker->intake > 0 ? INTAKE_NS : -1);
+		gb__worker_turn(worker, worker->intake > 0 ? INTAKE_NS : -1);
 		if (worker->accept_lock.used)
 			gb__accept_lock_leave(worker);
 	}

@@ -56,6 +56,7 @@ struct gb_worker {
 	bool (*on_turn)(struct gb_worker *worker);
 	/** Its last connection has gone, so it could serve another. May be NULL. */
 	void (*on_idle)(struct gb_worker *worker);
+	struct gb__log_limit wait_failures;
 	bool offered; /* waits to be given a connection, or that is on its way (pull.c) */
 	/** Serve what waits to be taken, if anything does, before it ends. May be NULL. Returns whether it did. */
 	bool (*take)(struct gb_worker *worker);
@@ -68,6 +69,8 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	struct gb__slot *slot, struct gb_error *error);
 /** Turns until it is drained or stopped. */
 void gb__worker_run(struct gb_worker *worker);
+/** A turn of its loop (gb__loop_turn). Failures that last are told, and do not spin. */
+void gb__worker_turn(struct gb_worker *worker, int64_t timeout_ns);
 /** Whether it is, for who has an on_turn of its own. */
 bool gb__worker_done(struct gb_worker *worker);
 /** End what is left, call on_stop of the services, let go of everything but the memory. */

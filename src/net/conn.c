@@ -81,11 +81,22 @@ struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_ser
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
 	net->connections++;
-	/* In this order, and the other one in `uncount`: a worker that is killed in between leaves the sum too
-	 * high by one, never too low. */
-	atomic_fetch_add_explicit(net->connections_total, 1, memory_order_relaxed);
 	gb__count(net->counters->stats.connections, 1);
 	return conn;
+}
+
+/* Take a place among all that are open in all workers. It comes before the worker's own count and goes after it
+ * (`uncount`): a worker that is killed in between leaves the sum too high by one, never too low. */
+static bool take_place(struct gb__net *net)
+{
+	uint64_t open = atomic_load_explicit(net->connections_total, memory_order_relaxed);
+
+	do
+		if (open >= net->limits->connections_max)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(
+		net->connections_total, &open, open + 1, memory_order_relaxed, memory_order_relaxed));
+	return true;
 }
 
 /* It no longer takes the place of another one. */
@@ -142,13 +153,13 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 	int result, reason;
 
 	gb__count(net->counters->stats.accepted, 1);
-	if (atomic_load_explicit(net->connections_total, memory_order_relaxed) >=
-		net->limits->connections_max) {
+	if (!take_place(net)) {
 		reason = GB_CLOSE_OVER_LIMIT;
 		goto refuse;
 	}
 	conn = gb__conn_create(net, fd, service, user);
 	if (!conn) {
+		atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
 		reason = GB_CLOSE_NO_MEMORY;
 		goto refuse;
 	}
@@ -464,9 +475,10 @@ static void finish(struct gb_conn *conn)
 	int fd = conn->stream.endpoint.fd;
 
 	if (conn->flags & (GB__CONN_OPENED | GB__CONN_OUTGOING)) {
-		count_closed(conn->net, conn->reason);
 		if (conn->service->on_close)
 			conn->service->on_close(conn, conn->reason);
+		count_closed(
+			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
 	}
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||

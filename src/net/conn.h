@@ -102,7 +102,7 @@ static inline bool gb__conn_closing(const struct gb_conn *conn)
 }
 
 /* conn.c */
-/** A zeroed connection for `fd`, not attached yet, or NULL. */
+/** A zeroed connection for `fd`, not attached yet, or NULL. It has a place among all that are open already. */
 struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_service *service, void *user);
 /** Undo gb__conn_create before anything was attached or told. Closes the descriptor. */
 void gb__conn_discard(struct gb_conn *conn);

@@ -4,6 +4,8 @@
  */
 #include "net/listener.h"
 
+#include "os/limit.h"
+
 #include <errno.h>
 #include <inttypes.h>
 
@@ -21,12 +23,13 @@ static void rest(struct gb__listener *listener, int error)
 {
 	struct gb__loop *loop = listener->loop;
 	uint64_t held;
+	char hint[128];
 
 	loop->engine->ops->input_stop(loop->engine, &listener->endpoint);
 	if (gb__log_allowed(&listener->log_limit, gb__loop_now_ms(loop), &held))
 		gb__log(GB__LOG_WARNING,
-			"accepting rests for %u ms: %s (%" PRIu64 " times since the last report)", REST_MS,
-			gb_strerror(error), held);
+			"accepting rests for %u ms: %s%s (%" PRIu64 " more since the last report)", REST_MS,
+			gb_strerror(error), gb__limit_hint(error, hint, sizeof(hint)), held);
 	listener->rest.deadline_ns = loop->os->ops->now_ns(loop->os) + REST_MS * 1000000ull;
 	listener->rest.on_expire = rest_over;
 	listener->rest.arg = listener;

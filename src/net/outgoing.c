@@ -15,8 +15,10 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	if (fd < 0)
 		return fd;
 	gb__socket_tune(fd, options);
+	atomic_fetch_add_explicit(net->connections_total, 1, memory_order_relaxed); /* whatever the limit */
 	conn = gb__conn_create(net, fd, service, user);
 	if (!conn) {
+		atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
 		os->ops->close(os, fd);
 		return -ENOMEM;
 	}

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "os/cgroup.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -31,6 +32,19 @@ uint64_t gb__descriptors_max(void)
 	struct rlimit limit;
 
 	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : 1024;
+}
+
+const char *gb__limit_hint(int error, char *text, size_t size)
+{
+	struct rlimit limit;
+
+	*text = '\0';
+	if (error == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		snprintf(text, size,
+			"; a process may have %" PRIu64 " (ulimit -Sn), at most %" PRIu64
+			" (ulimit -Hn, LimitNOFILE=)",
+			(uint64_t)limit.rlim_cur, (uint64_t)limit.rlim_max);
+	return text;
 }
 
 /* The number in a file, or UINT64_MAX where there is none ("max"). */

@@ -2,12 +2,15 @@
 #ifndef OS_LIMIT_H
 #define OS_LIMIT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /** Raise the soft limit of descriptors to the hard one; returns the limit in force. */
 uint64_t gb__descriptors_raise(void);
 /** The hard limit of descriptors. */
 uint64_t gb__descriptors_max(void);
+/** What to say behind an error's text: of -EMFILE both limits and where they come from, of others nothing. */
+const char *gb__limit_hint(int error, char *text, size_t size);
 /** How many processes and threads there may be: the least of RLIMIT_NPROC (where it is enforced), the kernel's
  *  thread and pid limits and the cgroup's. Others that exist already are not looked at. */
 uint64_t gb__tasks_max(void);

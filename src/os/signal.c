@@ -1,6 +1,6 @@
 #include "os/signal.h"
 
-#include "base/tsan.h"
+#include "os/tsan.h"
 
 #include <errno.h>
 #include <pthread.h>

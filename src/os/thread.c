@@ -1,6 +1,7 @@
 #include "os/thread.h"
 
 #include <signal.h>
+#include <time.h>
 
 int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg)
 {
@@ -19,4 +20,11 @@ int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void
 	}
 	pthread_attr_destroy(&attributes);
 	return -result;
+}
+
+void gb__thread_rest(unsigned ms)
+{
+	const struct timespec time = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	nanosleep(&time, NULL);
 }

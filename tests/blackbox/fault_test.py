@@ -4,13 +4,14 @@
 strace injects errors into accept4; io_uring is out of its reach, since it makes no such system call.
 """
 
+import re
 import resource
 import shutil
 import time
 
 from client import Talk, answered, converse, round_trip
 from lib import Failure, Server, add_case, case, case_for_each, check, check_equal, cpu_seconds, descriptors, main, \
-    wait_until
+    threads, wait_until
 from models import MODELS, PRESETS
 
 STRACE = shutil.which("strace")
@@ -20,6 +21,9 @@ FD_SETSIZE = 1024
 WATCHED_S = 0.5
 CPU_SHARE_MAX = 0.10
 EXHAUSTED = "^gearbox: .*(accepting rests|connection was refused|has no descriptor for a connection)"
+
+WAITS_FAILED = 20
+WAIT_FAILED = "^gearbox: error: worker [0-9]+ cannot wait for events: "
 
 INJECTED = [model for model in PRESETS if not model.uses_io_uring]
 
@@ -50,6 +54,19 @@ def descriptors_run_out_of_the_machine(model):
     with Server(*model.arguments, prefix=strace("-e", "inject=accept4:error=ENFILE:when=1..3")) as server:
         server.expected_log = EXHAUSTED
         all_are_answered(server)
+
+
+@case_for_each([model for model in PRESETS if model.axes["engine"] == "epoll"], waits=True)
+def waiting_fails_for_some_time(model):
+    """It is told, not each time; then the clients that waited are answered."""
+    failing = strace("-e", "trace=epoll_wait,epoll_pwait",
+                     "-e", f"inject=epoll_wait,epoll_pwait:error=ENOMEM:when=2..{WAITS_FAILED}")
+    with Server(*model.arguments, prefix=failing) as server:
+        server.expected_log = WAIT_FAILED
+        all_are_answered(server)
+        processes, tasks = server.processes(), sum(threads(pid) for pid in server.processes())
+    lines = [line for line in server.log if re.search(WAIT_FAILED, line)]
+    check(1 <= len(lines) < tasks * WAITS_FAILED // 2, f"{len(lines)} lines of {len(processes)} processes: {server.log}")
 
 
 def take_descriptors_away(pids):

@@ -3,6 +3,7 @@
 
 import os
 import select
+import signal
 import socket
 import time
 
@@ -16,6 +17,7 @@ STAMP = b"[Thu Apr 20 12:00:00 2017] "
 KIB, MIB = 1 << 10, 1 << 20
 TICK_S = 0.05  # a deadline may be seen this much early by another clock
 SLOW_READERS = 20
+CROWD, CROWD_SERVED = 200, 20
 OUTPUT_HIGH = 64 * KIB
 FOR_EACH_READER = OUTPUT_HIGH + 128 * KIB  # one more answer, and the memory of a connection
 NO_CONNECTION = 8 * MIB  # what else may grow, a sanitizer's shadow included
@@ -196,6 +198,29 @@ def connections_beyond_the_maximum_are_closed(model):
 
 def ending_is_fin(client):
     return ending(client) == "FIN"
+
+
+@case_for_each([model for model in PRESETS if not model.one_at_a_time])
+def a_crowd_does_not_pass_the_maximum(model):
+    """All of it is in the backlog when the workers come to look."""
+    with Server(*model.with_workers(8), "--max-connections", f"{CROWD_SERVED}") as server:
+        halted = server.processes()
+        for pid in halted:
+            os.kill(pid, signal.SIGSTOP)
+        clients = [server.connect() for _ in range(CROWD)]
+        for client in clients:
+            client.sendall(b"x")
+        for pid in halted:
+            os.kill(pid, signal.SIGCONT)
+        served = 0
+        for client in clients:
+            try:
+                served += client.recv(1) == b"x"
+            except ConnectionResetError:
+                pass
+        check_equal(served, CROWD_SERVED, f"how many of {CROWD} were served")
+        for client in clients:
+            client.close()
 
 
 @case_for_each(PRESETS)

@@ -2,6 +2,7 @@
 """What bad input gets: one line that says what is wrong, exit code 2 for usage and 1 at run time."""
 
 import ctypes
+import json
 import os
 import resource
 import socket
@@ -55,7 +56,11 @@ USAGE = [
     ("load_without_address", ("load",), 2, ()),
     ("load_unknown_flag", ("load", "127.0.0.1:1", "--colour", "red"), 2, ("colour",)),
     ("load_port_out_of_range", ("load", "127.0.0.1:65536"), 2, ("65536",)),
-    ("models_surplus_word", ("models", "echo"), 2, ("echo",)),
+    ("models_surplus_word", ("models", "reactor", "fork"), 2, ("fork",)),
+    ("models_unknown_name", ("models", "reactr"), 2, ("reactr", "did you mean \"reactor\"")),
+    ("models_unknown_alias", ("models", "thread-per-conection"), 2, ("did you mean \"thread-per-connection\"",)),
+    ("models_nothing_near", ("models", "xyzzy"), 2, ("xyzzy", "gearbox models")),
+    ("models_name_and_combinations", ("models", "reactor", "--combinations"), 2, ("--combinations",)),
 ]
 
 
@@ -106,6 +111,24 @@ def limit_beyond_descriptors():
 
 
 @case
+def one_worker_needs_descriptors():
+    done = run("serve", "echo", *HERE, "--model", "reactor",
+               before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60)))
+    check_refusal(done, (1, 2), "1 worker needs", "a process may have 60", "ulimit -Hn")
+
+
+@case
+def workers_beyond_processes():
+    def few_processes():
+        resource.setrlimit(resource.RLIMIT_NPROC, (30, 30))
+        if os.geteuid() == 0:  # who is exempt from this limit
+            os.setuid(65534)
+
+    done = run("serve", "echo", *HERE, "--model", "thread-pool,workers=40", before_exec=few_processes)
+    check_refusal(done, (1, 2), "40 workers make 40 threads", "allows 30, and 64 are left", "ulimit -u")
+
+
+@case
 def config_names_file_and_line():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "gearbox.conf")
@@ -120,6 +143,17 @@ def load_nobody_listens():
         bound.bind(("127.0.0.1", 0))
         done = run("load", f"127.0.0.1:{bound.getsockname()[1]}")
     check_equal(done.returncode, 1, f"exit code ({done.stderr!r})")
+
+
+@case
+def models_tells_of_one():
+    everything = run("models").stdout
+    rows = json.loads(run("models", "--json").stdout)["models"]
+    for row in rows:
+        for name in filter(None, (row["name"], row["alias"])):
+            told = run("models", name).stdout
+            check(told.startswith(row["name"]) and told + "\n" in everything, f"models {name}: {told!r}")
+            check_equal(json.loads(run("models", name, "--json").stdout), {"models": [row]}, f"models {name} --json")
 
 
 @case

@@ -14,8 +14,8 @@
 #include "engine/ring/io_uring.h"
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/tsan.h"
 #include "engine/engine.h"
+#include "os/tsan.h"
 
 #include <errno.h>
 #include <poll.h>

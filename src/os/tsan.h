@@ -2,8 +2,8 @@
  * Signals under gcc's thread sanitizer, which runs handlers when the thread next makes a call that it knows to block,
  * or is in one. Without it these do nothing.
  */
-#ifndef BASE_TSAN_H
-#define BASE_TSAN_H
+#ifndef OS_TSAN_H
+#define OS_TSAN_H
 
 #include <poll.h>
 #include <stddef.h>
