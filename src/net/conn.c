@@ -186,7 +186,8 @@ void gb__conn_open(struct gb_conn *conn)
 {
 	conn->state = GB__CONN_OPEN;
 	conn->flags |= GB__CONN_OPENED;
-	conn->active_ms = gb__net_now(conn->net);
+	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
+	conn->opened_ms = (uint8_t)conn->active_ms;
 	gb__conn_deadline_within(conn, conn->net->limits->idle_timeout_ms);
 	if (conn->service->on_open) {
 		int result;
@@ -365,13 +366,23 @@ static bool idle(const struct gb_conn *conn)
 		gb__output_empty(&conn->stream.output);
 }
 
+/* Nothing has moved since it was opened (one in 256 is taken for such a one): its request may be on its way. */
+static bool silent(const struct gb_conn *conn)
+{
+	return (uint8_t)conn->active_ms == conn->opened_ms;
+}
+
 /*
  * It seems idle, but a request may wait in the kernel, unread because input was off for a reply, a pause or
  * a task: some turns with input on tell.
  */
 static void drain(struct gb_conn *conn)
 {
-	if (conn->idle_turns == GB__DRAIN_TURNS) {
+	uint64_t now_ms = gb__loop_now_ms(conn->net->loop);
+
+	if (now_ms < conn->net->grace_end_ms && silent(conn)) {
+		gb__conn_deadline_within(conn, conn->net->grace_end_ms - now_ms);
+	} else if (conn->idle_turns == GB__DRAIN_TURNS) {
 		gb__conn_close(conn, GB_CLOSE_DRAIN);
 	} else if (!(conn->flags & GB__CONN_QUEUED)) {
 		conn->idle_turns++;

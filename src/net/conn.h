@@ -64,7 +64,7 @@ struct gb_conn {
 	uint32_t turn_next;             /* on the list of the turn: slot + 1 */
 	int16_t error;                  /* errno behind the reason */
 	uint8_t idle_turns;             /* while draining: turns in which it was idle */
-	uint8_t spare;
+	uint8_t opened_ms;              /* active_ms of when it was opened, cut further */
 } __attribute__((aligned(16)));
 
 /** When output last moved, the FIN was sent, or the connect began. */

@@ -82,6 +82,8 @@ void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg)
 	struct gb_conn *conn = gb__container_of(node, struct gb_conn, deadline);
 	struct earliest earliest = deadline_of(conn);
 
+	if (conn->net->draining && conn->state < GB__CONN_ENDED)
+		gb__conn_queue(conn); /* its grace may be over */
 	if (earliest.left_ms == UINT64_MAX)
 		return;
 	if (earliest.left_ms > 0) {

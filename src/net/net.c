@@ -99,6 +99,7 @@ void gb__net_drain(struct gb__net *net)
 	net->draining = true;
 	net->plain = net->direct = false;
 	net->drain_turns = GB__DRAIN_TURNS;
+	net->grace_end_ms = gb__loop_now_ms(net->loop) + GB__DRAIN_GRACE_MS;
 }
 
 static void visit_abort(struct gb_conn *conn, int reason)

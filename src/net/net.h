@@ -13,6 +13,8 @@
 
 /** While draining, turns that only take in what has arrived before what is idle is told. */
 #define GB__DRAIN_TURNS 3u
+/** And how long, from its beginning, those who have come and said nothing yet may still do so. */
+#define GB__DRAIN_GRACE_MS 100u
 
 /** Limits of connections; read-only while the server runs. 0 switches a timeout off. */
 struct gb__limits {
@@ -69,6 +71,7 @@ struct gb__net {
 	size_t connections; /* not finished yet */
 	unsigned drain_turns; /* turns until idle connections are told; 0: not draining or told */
 	bool draining;
+	uint64_t grace_end_ms; /* of GB__DRAIN_GRACE_MS */
 	/** compute=threads: hands a task to the pool; NULL: handlers run inline. */
 	void (*submit)(void *arg, struct gb__task *task);
 	void *submit_arg;

@@ -162,34 +162,37 @@ def cpu_seconds(pids):
 
 
 def _tcp_table():
-    """Rows of (local port, remote port, state, inode) of the IPv4 sockets here."""
+    """Rows of (local port, remote port, state, receive queue, inode) of the IPv4 sockets here; listening ones first."""
     with open("/proc/net/tcp", encoding="ascii") as file:
         next(file)
         for line in file:
             fields = line.split()
-            yield int(fields[1][-4:], 16), int(fields[2][-4:], 16), int(fields[3], 16), fields[9]
+            yield int(fields[1][-4:], 16), int(fields[2][-4:], 16), int(fields[3], 16), \
+                int(fields[4].partition(":")[2], 16), fields[9]
+
+
+def _listening():
+    """{port: clients that wait there to be accepted}"""
+    found = {}
+    for local, _, _, waiting, _ in itertools.takewhile(lambda row: row[2] == _TCP_LISTEN, _tcp_table()):
+        found[local] = found.get(local, 0) + waiting
+    return found
 
 
 def listens(port):
     """Whether anybody listens on this port; unlike trying it, asking leaves no trace."""
-    return any(local == port and state == _TCP_LISTEN for local, _, state, _ in _tcp_table())
+    return port in _listening()
 
 
 def backlog(port):
-    """How many clients wait there to be accepted: what the kernel says of the receive queue of a listening socket."""
-    with open("/proc/net/tcp", encoding="ascii") as file:
-        next(file)
-        for line in file:
-            fields = line.split()
-            if int(fields[1][-4:], 16) == port and int(fields[3], 16) == _TCP_LISTEN:
-                return int(fields[4].split(":")[1], 16)
-    return 0
+    """How many clients wait there to be accepted."""
+    return _listening().get(port, 0)
 
 
 def holders(client, pids):
     """Which of the processes hold the other end of a client's TCP connection."""
     here, there = client.getsockname()[1], client.getpeername()[1]
-    inode = next(inode for local, remote, _, inode in _tcp_table() if (local, remote) == (there, here))
+    inode = next(inode for local, remote, _, _, inode in _tcp_table() if (local, remote) == (there, here))
     return [pid for pid in pids if holds(pid, f"socket:[{inode}]")]
 
 

@@ -351,6 +351,7 @@ NET_TEST(draining_answers_what_is_in_flight_and_then_ends)
 	UNTIL(rig, busy, rig->counters.stats.bytes_in == 4);
 	rig_calm(rig);
 	gb__net_drain(&rig->net);
+	rig_pass(rig, GB__DRAIN_GRACE_MS);
 	UNTIL(rig, idle, idle->at_end);
 	for (int i = 0; i < 50; i++)
 		rig_step(rig, busy);
@@ -365,6 +366,36 @@ NET_TEST(draining_answers_what_is_in_flight_and_then_ends)
 	CHECK_INT(rig->counters.stats.closed[GB_CLOSE_DRAIN], 2);
 	peer_close(idle);
 	peer_close(busy);
+}
+
+/* It was accepted just before, and its request is on its way. */
+NET_TEST(draining_gives_who_has_said_nothing_yet_a_moment)
+{
+	static const struct gb_service lines = { GB_SERVICE_INIT, .name = "lines", .codec = &gb_codec_line,
+		.on_open = count_open, .on_message = echo_message, .on_close = count_close };
+	struct peer *spoke = rig_peer(rig, &lines), *late = rig_peer(rig, &lines),
+		    *silent = rig_peer(rig, &lines);
+
+	peer_send(spoke, "hello\n", 6);
+	UNTIL(rig, spoke, spoke->got_size == 5);
+	rig_calm(rig);
+	gb__net_drain(&rig->net);
+	for (int i = 0; i < 50; i++)
+		rig_step(rig, spoke);
+	CHECK(spoke->at_end);
+	peer_send(late, "here\n", 5);
+	UNTIL(rig, late, late->at_end);
+	CHECK_INT(late->got_size, 4);
+	peer_read(silent);
+	CHECK(!silent->at_end);
+	rig_pass(rig, GB__DRAIN_GRACE_MS);
+	UNTIL(rig, silent, silent->at_end);
+	CHECK(!spoke->was_reset && !late->was_reset && !silent->was_reset);
+	peer_close(spoke);
+	peer_close(late);
+	peer_close(silent);
+	UNTIL(rig, NULL, rig->closed == 3);
+	CHECK_INT(rig->counters.stats.closed[GB_CLOSE_DRAIN], 3);
 }
 
 NET_TEST(shared_buffers_go_out_in_order_and_are_given_back)
