@@ -246,7 +246,7 @@ def a_page_without_its_markers_is_left_alone():
 @test
 def the_page_of_this_tree_has_all_markers():
     text = read(os.path.join(rig.SOURCE, "..", "docs", "performance.md"))
-    for name in ("raw", "peers", "counts", "grow"):
+    for name in ("raw", "peers", "instructions", "memory", "idle", "grow"):
         page.filled(text, name, "anything")
 
 

@@ -158,18 +158,18 @@ def hold(name, plan, build):
             "bytes_with_kernel": memory + kernel / 2}
 
 
-def print_results(plan, results):
-    print(f"\n{plan.connections:,} connections held, each answered; none lost; {plan.processes} processes\n")
-    print(f"  {'':<24} {'servers':>10} {'a connection':>13} {'kernel':>10} {'a connection':>13} {'both':>10}")
+def print_results(report, plan, results):
+    report.say(f"\n{plan.connections:,} connections held, each answered; none lost; {plan.processes} processes\n")
+    report.say(f"  {'':<24} {'servers':>10} {'a connection':>13} {'kernel':>10} {'a connection':>13} {'both':>10}")
     for name, one in results.items():
         kernel = one["kernel_bytes_both_ends"] / 2
-        print(f"  {name:<24} {one['bytes'] / 2**20:>6,.1f} MiB {one['bytes'] / plan.connections:>11,.0f} B "
-              f"{kernel / 2**20:>6,.0f} MiB {kernel / plan.connections:>11,.0f} B "
-              f"{one['bytes_with_kernel'] / 2**20:>6,.0f} MiB")
+        report.say(f"  {name:<24} {one['bytes'] / 2**20:>6,.1f} MiB {one['bytes'] / plan.connections:>11,.0f} B "
+                   f"{kernel / 2**20:>6,.0f} MiB {kernel / plan.connections:>11,.0f} B "
+                   f"{one['bytes_with_kernel'] / 2**20:>6,.0f} MiB")
     if len(results) == 2:
         ours, raw = results.values()
-        print(f"\n  memory of the servers, the kernel's included: "
-              f"{ours['bytes_with_kernel'] / raw['bytes_with_kernel']:.3f} of what raw loops need")
+        report.say(f"\n  memory of the servers, the kernel's included: "
+                   f"{ours['bytes_with_kernel'] / raw['bytes_with_kernel']:.3f} of what raw loops need")
 
 
 def parse_arguments():
@@ -180,6 +180,7 @@ def parse_arguments():
     parser.add_argument("--model", default=MODEL, help=f"a model with worker processes (default {MODEL})")
     parser.add_argument("--no-raw", action="store_true", help="without the raw loops")
     parser.add_argument("--json", metavar="FILE", help="write everything measured")
+    parser.add_argument("--report", metavar="FILE", help="fill the marked part of this page")
     parser.add_argument("--build", default=os.path.join(subject.ROOT, "build"), metavar="FOLDER")
     options = parser.parse_args()
     if options.connections < 1 or (options.processes or 1) < 1:
@@ -203,8 +204,14 @@ def main():
     except (subject.Failure, OSError) as failure:
         say(f"bench: {failure}")
         return 1
-    print(", ".join(about.values()))
-    print_results(plan, results)
+    report = subject.Report(options.report)
+    report.say(", ".join(about.values()))
+    print_results(report, plan, results)
+    try:
+        report.fill("idle")
+    except subject.Failure as failure:
+        say(f"bench: {failure}")
+        return 1
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump({"machine": about, "processes": plan.processes, "subjects": results}, file, indent=1)

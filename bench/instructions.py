@@ -32,6 +32,14 @@ SUBJECTS = [
     ("proactor", subject.model("proactor")),
     ("proactor, lines", subject.line_echo("proactor")),
 ]
+PEERS = [
+    ("libuv", subject.peer("uv")),
+    ("libevent", subject.peer("event")),
+    ("libev", subject.peer("ev")),
+    ("Asio, epoll", subject.peer("asio_epoll")),
+    ("Asio, io_uring", subject.peer("asio_uring")),
+    ("ACE", subject.peer("ace")),
+]
 LOADS = [
     ("1", Load("in_turn", 1, 64, 1000)),
     ("50 in turn", Load("in_turn", 50, 64, 20)),
@@ -68,22 +76,22 @@ def per_byte(counts):
     return (counts[LARGE].instructions - counts[SMALL].instructions) / (loads[LARGE].size - loads[SMALL].size)
 
 
-def print_table(title, names, results, value):
-    print(f"\n{title}")
-    print(f"  {'':<16}" + "".join(f"{name:>12}" for name in names))
+def print_table(report, title, names, results, value):
+    report.say(f"\n{title}")
+    report.say(f"  {'':<16}" + "".join(f"{name:>12}" for name in names))
     for subject_name, counts in results.items():
         values = [value(counts, name).replace("-0.00", "0.00") for name in names]
-        print(f"  {subject_name:<16}" + "".join(f"{text:>12}" for text in values))
+        report.say(f"  {subject_name:<16}" + "".join(f"{text:>12}" for text in values))
 
 
-def print_results(names, results):
+def print_results(report, names, results):
     with_bytes = [*names, "per byte"] if {SMALL, LARGE} <= set(names) else names
-    print_table("instructions per message", with_bytes, results,
+    print_table(report, "instructions per message", with_bytes, results,
                 lambda counts, name: f"{per_byte(counts):.2f}" if name == "per byte"
                 else f"{counts[name].instructions:,.1f}")
-    print_table("system calls per message", names, results,
+    print_table(report, "system calls per message", names, results,
                 lambda counts, name: f"{sum(counts[name].system_calls.values()):.2f}")
-    print_table("allocations per message", names, results,
+    print_table(report, "allocations per message", names, results,
                 lambda counts, name: f"{counts[name].allocations:.2f}")
 
 
@@ -117,11 +125,13 @@ def parse_arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subject", action="append", metavar="NAME",
                         help=f"only this one, may be repeated: {'; '.join(row[0] for row in SUBJECTS)}")
+    parser.add_argument("--peers", action="store_true", help="other libraries as well")
     parser.add_argument("--load", action="append", metavar="NAME",
                         help=f"only this one, may be repeated: {'; '.join(row[0] for row in LOADS)}")
     parser.add_argument("--functions", action="store_true", help="list where the instructions go")
     parser.add_argument("--lines", action="store_true", help="list the lines of source as well")
     parser.add_argument("--json", metavar="FILE", help="write everything counted")
+    parser.add_argument("--report", metavar="FILE", help="fill the marked part of this page")
     parser.add_argument("--build", default=os.path.join(subject.ROOT, "build-count"), metavar="FOLDER")
     return parser.parse_args()
 
@@ -133,11 +143,14 @@ def main():
         return 2
     about = {**subject.machine(), "valgrind": subject.first_line(["valgrind", "--version"])}
     try:
-        subjects = subject.chosen(SUBJECTS, options.subject, "subject")
+        rows = SUBJECTS + (PEERS if options.peers else [])
+        subjects = subject.chosen(rows, options.subject, "subject")
         loads = subject.chosen(LOADS, options.load, "load")
         measured = measure(subjects, loads, options.build)
-        print(", ".join(about.values()))
-        print_results([name for name, _ in loads], measured)
+        report = subject.Report(options.report)
+        report.say(", ".join(about.values()))
+        print_results(report, [name for name, _ in loads], measured)
+        report.fill("instructions")
         if options.functions or options.lines:
             for name, counts in measured.items():
                 for load_name, _ in loads:

@@ -95,6 +95,7 @@ def parse_arguments():
     parser.add_argument("--subject", action="append", metavar="NAME",
                         help=f"only this one, may be repeated: {'; '.join(row[0] for row in SUBJECTS)}")
     parser.add_argument("--json", metavar="FILE", help="write everything measured")
+    parser.add_argument("--report", metavar="FILE", help="fill the marked part of this page")
     parser.add_argument("--build", default=os.path.join(subject.ROOT, "build"), metavar="FOLDER")
     return parser.parse_args()
 
@@ -104,13 +105,14 @@ def main():
     about = subject.machine()
     results = {}
     try:
-        print(", ".join(about.values()))
-        print(f"\n  {'per idle connection':<22} {'bytes':>9} {'of malloc':>10} {'allocations':>12}   connections",
-              flush=True)
+        report = subject.Report(options.report)
+        report.say(", ".join(about.values()))
+        report.say(f"\n  {'per idle connection':<22} {'bytes':>9} {'of malloc':>10} {'allocations':>12}   connections")
         for name, command, counts in subject.chosen(SUBJECTS, options.subject, "subject"):
             one = results[name] = measure(name, command, options.build, counts)
-            print(f"  {name:<22} {one['bytes']:>9,.0f} {one['heap_bytes']:>10,.1f} {one['allocations']:>12.3f}"
-                  f"   {counts[0]:,} to {counts[1]:,}", flush=True)
+            report.say(f"  {name:<22} {one['bytes']:>9,.0f} {one['heap_bytes']:>10,.1f} {one['allocations']:>12.3f}"
+                       f"   {counts[0]:,} to {counts[1]:,}")
+        report.fill("memory")
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump({"machine": about, "subjects": results}, file, indent=1)

@@ -10,6 +10,9 @@ import subprocess
 import threading
 import time
 
+import page
+from server import Failure
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 PATIENCE_S = 60  # for anything to happen that should happen at once
@@ -22,10 +25,6 @@ READY = re.compile(r"^(?:\S+: serving \S+ on 127\.0\.0\.1:)?(\d+)(?: \(model .*)
 LISTEN = ["--listen", "127.0.0.1:0"]
 
 
-class Failure(Exception):
-    """What went wrong, as one line."""
-
-
 def raw(name):
     return ["{build}/bench/" + name]
 
@@ -36,6 +35,28 @@ def model(spec, *more):
 
 def line_echo(spec):
     return ["{build}/bench/line_echo", *LISTEN, "--model", spec]
+
+
+def peer(name):
+    """On another library; `./dev bench` builds them in a folder of their own."""
+    return [os.path.join(ROOT, "build-bench", "bench", "peers", name)]
+
+
+class Report:
+    """Prints lines, and keeps them for a part of a page: --report FILE."""
+
+    def __init__(self, path):
+        self.path = path
+        self.lines = []
+
+    def say(self, text):
+        print(text)
+        self.lines.append(text)
+
+    def fill(self, name):
+        """Put what was said between the markers of this name."""
+        if self.path:
+            page.fill(self.path, {name: "```\n" + "\n".join(self.lines).strip() + "\n```"})
 
 
 def child(command, **streams):
