@@ -54,6 +54,8 @@ WAYS = (
     ("acceptor, processes, round-robin", "process-pool-reactor,workers={n}"),
     ("acceptor, processes that pull", "process-pool,workers={n}"),
     ("acceptor, threads that pull", "thread-pool,workers={n}"),
+    ("acceptor, a process each", "fork"),
+    ("acceptor, a thread each", "thread"),
 )
 
 
@@ -142,7 +144,7 @@ def new_client(number):
 def visit(server, count, gap_s, hold, on_taken):
     """`count` connections come and go; with no server only the time passes.
 
-    They come `gap_s` apart, or at once. Where workers serve many, all stay until the last has come, and then
+    They come `gap_s` apart, or at once. Where workers serve many, or there is one for each, all stay until the last has come, and then
     end one by one. Else each ends before the next comes, or, when they come at once, as soon as all are there.
     """
     clients = [new_client(i) for i in range(count)]
@@ -174,13 +176,15 @@ class Round:
     """One server's life: what it counted while connections came, or while none did (`count` of 0 visits)."""
 
     def __init__(self, gearbox, spec, options, gap_s, visited):
-        server, taken = Server(gearbox, spec), []
+        server, taken, axes = Server(gearbox, spec), [], axes_of(gearbox, spec)
+        per_connection = axes["workers"] == "per-connection"
         try:
-            hold = axes_of(gearbox, spec)["engine"] != "blocking"
+            hold = axes["engine"] != "blocking" or per_connection
             before = server.switches()
             visit(server if visited else None, options.connections, gap_s, hold,
                   lambda: taken.append(server.switches()))
-            after = server.switches() if gap_s else taken[0]
+            # Where a worker ends with its connection, its switches are seen only as long as it lives.
+            after = server.switches() if gap_s and not per_connection else taken[0]
             self.summary = server.summary()
         finally:
             server.kill()
@@ -191,7 +195,8 @@ class Round:
         self.woken = after[0] - before[0], after[1] - before[1]
         if self.summary["main"] is None:  # the main thread is the worker
             self.woken = 0, self.woken[0]
-        self.spread = sorted((worker["accepted"] for worker in workers), reverse=True)
+        self.spread = sorted((worker["accepted"] for worker in workers if worker["accepted"] or not per_connection),
+                             reverse=True)
         self.imbalance = self.summary["imbalance"]
 
 
@@ -208,11 +213,13 @@ def measure(gearbox, spec, options, gap_s):
     chosen = rounds[len(rounds) // 2]
     woken = difference(chosen.woken, idle.woken, options.connections)
     returned = difference(chosen.returned, idle.returned, options.connections)
-    if gap_s:
+    # Waits are those of a whole life: there, a worker that ends with its connection wakes the acceptor as well.
+    per_connection = axes_of(gearbox, spec)["workers"] == "per-connection"
+    if gap_s and not per_connection:
         # Each connection's end woke its worker once: that is no part of accepting.
         woken[1] -= 1
         returned[1] -= 1
-    return {"woken": woken, "returned": returned if gap_s else None, "spread": chosen.spread,
+    return {"woken": woken, "returned": returned if gap_s and not per_connection else None, "spread": chosen.spread,
             "imbalance": chosen.imbalance}
 
 
@@ -254,8 +261,8 @@ def pair_text(acceptor_and_workers, row):
 
 def cells(row, which):
     result = row[which]
-    counts = [result["woken"]] + ([result["returned"]] if result["returned"] else [])
-    return [row["way"], *(text for pair in counts for text in pair_text(pair, row)),
+    waits = pair_text(result["returned"], row) if result["returned"] else [NONE, NONE]
+    return [row["way"], *pair_text(result["woken"], row), *(waits if which == "apart" else []),
             spread_text(result["spread"]), f"{result['imbalance']:.2f}" if result["imbalance"] else NONE]
 
 
@@ -282,9 +289,12 @@ def read_options():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", metavar="FILE", help="write the results there as well")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE}")
+    parser.add_argument("--force", action="store_true", help="--write although the machine is busy")
     options = parser.parse_intermixed_args()
     if options.workers < 2 or options.connections < 1 or options.gap_ms <= 0 or options.rounds < 1:
         parser.error("two workers, one connection, one round and a gap at least")
+    if options.write:
+        pages.need_rest(options.force)
     options.gearbox = os.path.abspath(options.gearbox)
     options.machine = pages.machine()
     return options

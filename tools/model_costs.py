@@ -133,9 +133,12 @@ def read_options():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", metavar="FILE", help="write the results there as well")
     parser.add_argument("--write", action="store_true", help="put the numbers into docs/models")
+    parser.add_argument("--force", action="store_true", help="--write although the machine is busy")
     options = parser.parse_args()
     if options.seconds <= 0 or options.rounds < 1:
         parser.error("--seconds and --rounds must be positive")
+    if options.write:
+        pages.need_rest(options.force)
     options.gearbox = os.path.abspath(options.gearbox)
     return options
 

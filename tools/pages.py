@@ -4,6 +4,8 @@ import os
 
 import tree
 
+LOAD_MAX = 1.0
+
 
 def replaced(page, mark, text):
     """The page's text with what lies between the markers of `mark` replaced."""
@@ -25,6 +27,14 @@ def table(rows, right):
     """Markdown; the first row is the heading, columns from number `right` on hold numbers."""
     ruler = ["---" if i < right else "---:" for i in range(len(rows[0]))]
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], ruler, *rows[1:]])
+
+
+def need_rest(force):
+    """Ends the program when others use the machine: what is measured meanwhile is not for a page."""
+    load = os.getloadavg()[0]
+    if load > LOAD_MAX and not force:
+        raise SystemExit(f"load average {load:.1f} over the last minute: numbers for a page are measured at "
+                         f"{LOAD_MAX:.1f} or less; wait until the machine rests, or say --force")
 
 
 def machine():

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -97,14 +98,37 @@ def a_refused_start_prints_none():
     check_refusal(run("serve", "echo", "--listen", "127.0.0.1:0", "--summary", "--model", "reactr"), 2, "reactr")
 
 
-@case
-def accept_table_has_a_row_for_a_way():
+def accept_table(*arguments):
     done = subprocess.run(
         [sys.executable, os.path.join(TOOLS, "accept_table.py"), GEARBOX, "--rounds", "1", "--connections", "10",
-         "--workers", "3", "place=round-robin"],
+         "--workers", "3", *arguments],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=CASE_SECONDS_MAX)
     check_equal(done.returncode, 0, f"exit code ({done.stdout}{done.stderr})")
-    check("| 4 3 3 | 1.20 |" in done.stdout, done.stdout)
+    return done.stdout
+
+
+@case
+def accept_table_has_a_row_for_a_way():
+    printed = accept_table("place=round-robin")
+    check("| 4 3 3 | 1.20 |" in printed, printed)
+
+
+@case
+def accept_table_has_rows_for_a_worker_each():
+    printed = accept_table("each")
+    for way in ("a process each", "a thread each"):
+        check(re.search(rf"^\| acceptor, {way} .*\| 1 ×10 \| – \|$", printed, re.M), f"{way}: {printed}")
+
+
+@case
+def numbers_for_pages_are_not_measured_on_a_busy_machine():
+    program = ("import os, sys; sys.path.insert(0, sys.argv[1]); os.getloadavg = lambda: (1.5, 0, 0)\n"
+               "import pages; pages.need_rest(sys.argv[2] == 'force'); print('measures')")
+    done = [subprocess.run([sys.executable, "-c", program, TOOLS, word], stdin=subprocess.DEVNULL, capture_output=True,
+                           text=True, check=False) for word in ("force", "ask")]
+    check_equal((done[0].returncode, done[0].stdout), (0, "measures\n"), "what --force does")
+    check_equal((done[1].returncode, done[1].stdout), (1, ""), "what it does else")
+    check("1.5" in done[1].stderr and "--force" in done[1].stderr, done[1].stderr)
 
 
 if __name__ == "__main__":
