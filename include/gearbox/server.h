@@ -79,8 +79,8 @@ GB_API void gb_server_stop(struct gb_server *server);
 struct gb_stats {
 	uint64_t accepted;                      /* connections taken from listening sockets */
 	uint64_t connections;                   /* open now */
-	uint64_t messages;                      /* delivered to on_message */
-	uint64_t bytes_in, bytes_out;           /* through sockets */
+	uint64_t messages;                      /* delivered to on_message, as of each worker's last turn */
+	uint64_t bytes_in, bytes_out;           /* through sockets, the same */
 	uint64_t closed[GB_CLOSE_REASON_COUNT]; /* by reason */
 };
 

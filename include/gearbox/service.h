@@ -40,7 +40,7 @@ struct gb_service {
 	const void *codec_options;         /* passed to the codec */
 	enum gb_state state;               /* what handlers share */
 	unsigned traits;                   /* GB_TRAIT_… */
-	size_t conn_state_size;            /* bytes per connection, zeroed */
+	size_t conn_state_size;            /* bytes per connection, zeroed, aligned as by malloc */
 	const struct gb_setting *settings; /* keys a user may set (--set KEY=VALUE), or NULL */
 	size_t settings_size;              /* of the struct they fill, which becomes `user` */
 

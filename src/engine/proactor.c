@@ -2,9 +2,9 @@
  * The proactor: starts operations on a ring and dispatches their completions.
  *
  * Happy path of a message: a receive armed long ago completes with a provided buffer and goes on
- * (multishot), on_input, the buffer returns to the ring, the core queues a reply and calls flush, which
- * prepares a send; the next wait submits it together with everybody else's; its completion drops the
- * bytes from the queue and says on_output. No system call and no allocation of its own.
+ * (multishot), on_input, the core queues a reply and calls flush, which prepares a send; the buffer returns
+ * to the ring, unless the reply is borrowed from it; the next wait submits the send together with everybody
+ * else's; its completion drops the bytes from the queue (and returns a borrowed buffer) and says on_output. No system call and no allocation of its own.
  *
  * What can come between: a multishot operation ends early (completions without MORE re-arm it), the
  * buffers run out (the receive is parked until some came back), the ring takes no more for the moment
@@ -100,7 +100,8 @@ void gb__proactor_target_drop(struct proactor *proactor, const struct gb__endpoi
 void gb__proactor_leave(struct proactor *proactor, struct gb__endpoint *endpoint)
 {
 	gb__assert(!endpoint->armed);
-	if (gb__unlikely(endpoint->bits & CONNECTING))
+	/* Of a watch this bit is in its mask. */
+	if (gb__unlikely(endpoint->bits & CONNECTING) && endpoint->kind == GB__ENDPOINT_STREAM)
 		gb__proactor_target_drop(proactor, endpoint);
 	if (gb__unlikely(endpoint->wants & ENDED_BADLY))
 		gb__proactor_error_take(proactor, endpoint);
@@ -330,6 +331,7 @@ static struct gb__chunk *proactor_borrow(struct gb__engine *engine, const void *
 	if (proactor->delivering == NOT_DELIVERING || proactor->borrowed >= proactor->buffers / 2)
 		return NULL;
 	chunk = &proactor->chunks[proactor->delivering];
+	gb__assert(!chunk->data);
 	chunk->data = (unsigned char *)data;
 	chunk->begin = 0;
 	chunk->end = (uint32_t)size;
@@ -343,6 +345,8 @@ static void give_back(struct gb__pool *pool, struct gb__chunk *chunk)
 {
 	struct proactor *proactor = (struct proactor *)gb__container_of(pool, struct gb__engine, pool);
 
+	gb__assert(chunk->data); /* once */
+	chunk->data = NULL;
 	proactor->borrowed--;
 	proactor->credits++;
 	proactor->ops->buffer_return(proactor->ring, (unsigned)(chunk - proactor->chunks));

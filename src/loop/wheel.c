@@ -108,6 +108,8 @@ void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
 {
 	uint64_t until = now_ms / GB__WHEEL_TICK_MS;
 
+	if (until <= wheel->now)
+		return;
 	if (until < wheel->next) { /* nothing comes up before it */
 		wheel->now = until;
 		return;

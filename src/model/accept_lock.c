@@ -22,7 +22,7 @@ void gb__accept_lock_enter(struct gb_worker *worker)
 	struct gb__accept_lock *lock = &worker->accept_lock;
 	int result;
 
-	if (!lock->used || lock->holding || lock->barred || !gb__worker_could_accept(worker))
+	if (lock->holding || lock->barred || !gb__worker_could_accept(worker))
 		return;
 	result = pthread_mutex_trylock(&worker->server->shared->accept_lock);
 	if (result == EOWNERDEAD)

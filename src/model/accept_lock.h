@@ -21,9 +21,9 @@ struct gb__accept_lock {
 	struct gb_timer retry;
 };
 
-/** Before a turn: take the lock if it is free and the worker could serve. */
+/** With `used`, before a turn: take the lock if it is free and the worker could serve. */
 void gb__accept_lock_enter(struct gb_worker *worker);
-/** After a turn: let go if something was accepted. */
+/** And after it: let go if something was accepted. */
 void gb__accept_lock_leave(struct gb_worker *worker);
 /** Let go at the end. */
 void gb__accept_lock_release(struct gb_worker *worker);

@@ -5,8 +5,10 @@
 
 #include <gearbox/worker.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,4 +128,68 @@ static void leaves_other_children_alone(const char *model)
 TEST(children_of_others_keep_their_exit_codes)
 {
 	driver_each_preset(leaves_other_children_alone);
+}
+
+/* A thread's seat is taken again and again, by an engine of its own each time: a handle may be of any of them. */
+static void no_message(struct gb_conn *conn, struct gb_bytes message)
+{
+}
+
+static const struct gb_service quiet = { GB_SERVICE_INIT, .name = "quiet", .on_message = no_message };
+static struct gb_handle kept;
+
+static void stale(struct gb_conn *conn, int status, void *arg)
+{
+	CHECK(!conn);
+	CHECK_INT(status, -ESTALE);
+}
+
+/* "k": make a handle far into the table of slots. "u": use it, if this is its seat again; "y" says so. */
+static void keep_or_use(struct gb_conn *conn, struct gb_bytes message)
+{
+	struct gb_worker *worker = gb_conn_worker(conn);
+	struct gb_error error;
+	bool same = message.data[0] == 'u' && worker == kept.worker;
+
+	for (int i = 0; i < 100 && message.data[0] == 'k'; i++) {
+		struct gb_conn *outgoing;
+
+		CHECK_INT(gb_connect(worker, gb_server_address(gb_worker_server(worker), 0), &quiet, NULL,
+				  &outgoing, &error),
+			0);
+		kept = gb_conn_handle(outgoing);
+		gb_conn_abort(outgoing);
+	}
+	if (same)
+		CHECK_INT(gb_handle_post(kept, stale, NULL), 0);
+	gb_conn_send(conn, same ? "y" : "n", 1);
+}
+
+TEST(a_handle_outlives_the_engine_that_it_is_of)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "keeper",
+		.on_message = keep_or_use };
+	enum { CLIENTS = 200 };
+	struct gb_server *server = driver_server_with("thread", "max-connections", "500", &service, NULL);
+	pid_t pid = driver_host(server);
+	int clients[CLIENTS], count = 0;
+	char answer = 'n';
+
+	/* Those who stay have the other seats; the first one is free once its thread has ended. */
+	while (count < CLIENTS && answer == 'n') {
+		int client = driver_client(server);
+
+		driver_send(client, count == 0 ? "k" : "u");
+		CHECK_INT(driver_receive(client, &answer, 1), 1);
+		clients[count++] = client;
+		if (count == 1)
+			shutdown(client, SHUT_WR);
+		usleep(1000);
+	}
+	while (count > 0)
+		close(clients[--count]);
+	gb_server_stop(server);
+	CHECK_INT(driver_await(pid), 0);
+	CHECK_INT(answer, 'y');
+	gb_server_destroy(server);
 }

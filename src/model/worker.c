@@ -559,11 +559,13 @@ int gb_worker_post(struct gb_worker *worker, void (*run)(struct gb_worker *, voi
 
 struct gb_conn *gb_handle_conn(struct gb_handle handle)
 {
-	struct gb__endpoint *endpoint =
-		gb__engine_find(handle.worker->loop.engine, handle.slot, handle.generation);
+	const struct gb__engine *engine = handle.worker->loop.engine;
 
 	gb__assert(gb__loop_here(&handle.worker->loop));
-	return (struct gb_conn *)endpoint;
+	/* It may be from the engine that was here before, which had given out more slots. */
+	if (handle.slot >= engine->slots_used)
+		return NULL;
+	return (struct gb_conn *)gb__engine_find(engine, handle.slot, handle.generation);
 }
 
 struct handle_task {

@@ -51,8 +51,8 @@ struct gb_worker {
 	struct gb__worker_data *data;
 	size_t data_count;
 	struct gb__slot *slot;
-	/** Called before the turns for which `look` is set, by the owner of the thread; may be NULL. Returns whether
-	 *  to go on. */
+	/** Called before a turn when `look` is set or a command has come, by the owner of the thread; may be NULL.
+	 *  Returns whether to go on. */
 	bool (*on_turn)(struct gb_worker *worker);
 	/** Its last connection has gone, so it could serve another. May be NULL. */
 	void (*on_idle)(struct gb_worker *worker);

@@ -55,8 +55,6 @@ static inline bool gb__burst_extend(struct gb__burst *burst, const void *data, s
 /** Add to it. Returns false when it does not fit: whoever collects must spill it then. */
 static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size_t size)
 {
-	const unsigned char *bytes = data;
-
 	if (gb__burst_begin(burst, data, size))
 		return true;
 	if (gb__unlikely(size > burst->size_max - burst->size))
@@ -73,7 +71,7 @@ static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size
 	}
 	if (gb__unlikely(size > GB__BURST_SIZE - burst->size))
 		return false;
-	memcpy(burst->copied + burst->size, bytes, size);
+	memcpy(burst->copied + burst->size, data, size);
 	burst->size += size;
 	return true;
 }

@@ -62,11 +62,18 @@ static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, siz
 	return used;
 }
 
+/* What the codec said already of the front of what is to be delivered. */
+struct decoded {
+	int found;
+	struct gb_frame frame;
+};
+
 /*
  * The net's `message` says what is known of the first one. Returns the bytes consumed; all of them when the
  * connection closes meanwhile.
  */
-static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t size)
+static size_t deliver_frames(
+	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
 {
 	uint64_t budget = conn->net->limits->turn_messages;
 	size_t used = 0;
@@ -81,7 +88,13 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 			gb__conn_queue(conn);
 			break;
 		}
-		found = decode(conn->net, conn, data + used, size - used, &frame);
+		if (first) { /* a codec with a state must not be asked twice */
+			found = first->found;
+			frame = first->frame;
+			first = NULL;
+		} else {
+			found = decode(conn->net, conn, data + used, size - used, &frame);
+		}
 		if (gb__unlikely(found <= 0))
 			return frame_incomplete(conn, found, used, size);
 		conn->net->message.scanned = 0;
@@ -94,10 +107,11 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 	return used;
 }
 
-static inline size_t deliver(struct gb_conn *conn, unsigned char *data, size_t size)
+static inline size_t deliver(
+	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
 {
 	if (conn->service->codec)
-		return deliver_frames(conn, data, size);
+		return deliver_frames(conn, data, size, first);
 	if (gb__unlikely(!conn->net->plain) && crowded(conn))
 		return gb__conn_closing(conn) ? size : 0;
 	hand(conn, (struct gb_bytes){ data, size });
@@ -179,7 +193,7 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 
 	message_take(conn->net, chunk);
 	conn->flags |= GB__CONN_DISPATCH;
-	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin);
+	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin, NULL);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	chunk->begin += (uint32_t)used;
 	message_keep(conn->net, chunk);
@@ -224,7 +238,7 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 			conn->flags |= GB__CONN_PARTIAL;
 	}
 	conn->flags |= GB__CONN_DISPATCH;
-	used = deliver(conn, data, size);
+	used = deliver(conn, data, size, NULL);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	after_delivery(conn, data + used, size - used);
 }
@@ -241,10 +255,12 @@ static void burst_sent(struct gb_conn *conn, ssize_t sent)
 		gb__conn_end(conn, gb__conn_reason_of((int)sent), (int)-sent);
 	else if (gb__unlikely(sent < (ssize_t)size) &&
 		gb__output_append(&conn->stream.output, &net->engine->pool, burst->data + sent,
-			size - (size_t)sent) < 0)
+			size - (size_t)sent) < 0) {
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
-	else
+		net->tally.bytes_out += (size_t)sent;
+	} else {
 		net->tally.bytes_out += size;
+	}
 }
 
 static void burst_end(struct gb_conn *conn)
@@ -271,31 +287,33 @@ static inline void burst_start(struct gb__net *net, struct gb_conn *conn, unsign
 }
 
 /* Nothing is kept and nothing stops the delivery. */
-static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size)
+static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
 {
 	struct gb__net *net = conn->net;
 	size_t used;
 
-	net->message.scanned = 0;
+	if (!first)
+		net->message.scanned = 0;
 	conn->flags |= GB__CONN_DISPATCH;
 	if (gb__output_empty(&conn->stream.output)) {
 		burst_start(net, conn, data, size);
-		used = deliver(conn, data, size);
+		used = deliver(conn, data, size, first);
 		burst_end(conn);
 	} else {
-		used = deliver(conn, data, size);
+		used = deliver(conn, data, size, first);
 	}
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	if (gb__unlikely(used < size))
 		after_delivery(conn, data + used, size - used);
 }
 
-static __attribute__((noinline)) void input_any(struct gb_conn *conn, unsigned char *data, size_t size)
+static __attribute__((noinline)) void input_any(
+	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
 {
 	if (gb__unlikely(conn->net->draining))
 		conn->idle_turns = 0;
 	if (gb__likely(conn->state == GB__CONN_OPEN) && gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)))
-		input_fast(conn, data, size);
+		input_fast(conn, data, size, first);
 	else
 		input_slow(conn, data, size);
 	gb__conn_settle(conn);
@@ -367,21 +385,26 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 	if (is_direct(net, conn))
 		input_direct(net, conn, data, size, (struct gb_bytes){ data, size });
 	else
-		input_any(conn, data, size);
+		input_any(conn, data, size, NULL);
 }
 
 void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
 	struct gb__net *net = conn->net;
-	struct gb_frame frame;
+	struct decoded first;
 
 	conn->active_ms = gb__net_now(net);
 	net->tally.bytes_in += size;
+	if (!is_direct(net, conn)) {
+		input_any(conn, data, size, NULL);
+		return;
+	}
 	net->message.scanned = 0;
-	if (is_direct(net, conn) && gb__likely(decode(net, conn, data, size, &frame) > 0) &&
-		gb__likely(frame.consumed == size))
-		input_direct(net, conn, data, size, (struct gb_bytes){ data + frame.offset, frame.size });
+	first.found = decode(net, conn, data, size, &first.frame);
+	if (gb__likely(first.found > 0) && gb__likely(first.frame.consumed == size))
+		input_direct(net, conn, data, size,
+			(struct gb_bytes){ data + first.frame.offset, first.frame.size });
 	else
-		input_any(conn, data, size); /* which asks again, and knows what to do with the rest */
+		input_any(conn, data, size, &first);
 }

@@ -13,8 +13,18 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 
-#if defined(__x86_64__) && !defined(__ILP32__) && !defined(__SANITIZE_ADDRESS__) && \
-	!defined(__SANITIZE_THREAD__)
+/* A sanitizer wants to see what the kernel reads and writes: gcc's way to say so, and clang's. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GB__TRANSFER_WATCHED 1
+#elif defined(__has_feature)
+#define GB__TRANSFER_WATCHED \
+	(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+		__has_feature(memory_sanitizer))
+#else
+#define GB__TRANSFER_WATCHED 0
+#endif
+
+#if defined(__x86_64__) && !defined(__ILP32__) && !GB__TRANSFER_WATCHED
 
 /* System V ABI, AMD64 supplement, A.2.1: rcx and r11 are lost; the result is -4095 to -1 for an error. */
 static inline ssize_t gb__transfer(long number, int fd, const void *data, size_t size, int flags)

@@ -181,3 +181,16 @@ ENGINE_TEST(a_wait_lasts_as_long_as_asked)
 	wait_once(rig, 3500000);
 	CHECK(os->ops->now_ns(os) - before >= 3500000 || strcmp(rig->engine->name, "busy") == 0);
 }
+
+ENGINE_TEST(a_watch_for_room_is_left_like_any_other)
+{
+	struct watch *watch;
+	int fd;
+
+	rig_pair(rig, &fd);
+	watch = watch_open(rig, fd);
+	watch_for(watch, GB__READY_OUT);
+	UNTIL(rig, watch->readies);
+	watch_close(watch);
+	rig->os->ops->close(rig->os, fd);
+}

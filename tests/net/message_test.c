@@ -235,3 +235,33 @@ NET_TEST(running_out_of_memory_loses_that_connection_alone)
 	peer_close(peer);
 	peer_close(other);
 }
+
+/* Messages of one byte, numbered by the codec's state; every second one has a filler byte behind it. */
+static int numbered_decode(const void *options, void *state, struct gb_bytes input, size_t max,
+	uint32_t *scanned, struct gb_frame *ret)
+{
+	unsigned *number = state;
+	const size_t size = 1 + *number % 2;
+
+	if (input.size < size)
+		return 0;
+	*ret = (struct gb_frame){ .consumed = size, .size = 1 };
+	++*number;
+	return 1;
+}
+
+static const struct gb_codec_ops numbered_codec = {
+	.name = "numbered", .state_size = sizeof(unsigned), .decode = numbered_decode
+};
+static const struct gb_service numbered = { GB_SERVICE_INIT, .name = "numbered", .codec = &numbered_codec,
+	.on_open = count_open, .on_message = echo_message, .on_close = count_close };
+
+NET_TEST(a_codec_with_a_state_is_asked_once_for_each_message)
+{
+	struct peer *peer = rig_peer(rig, &numbered);
+
+	peer_send(peer, "ab-cd-ef-", 9);
+	UNTIL(rig, peer, peer->got_size == 6);
+	CHECK(memcmp(peer->got, "abcdef", 6) == 0);
+	peer_close(peer);
+}

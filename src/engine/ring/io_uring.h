@@ -19,8 +19,8 @@ struct gb__ring {
 	bool in_place;        /* `uring` is set up */
 
 	/*
-	 * Receive buffers. The first `circulating` of them go to the kernel and come back, in the order they
-	 * were offered; the rest is not touched. So a ring that could hold megabytes takes no more memory,
+	 * Receive buffers. The first `circulating` of them go to the kernel and come back; the rest is not
+	 * touched. So a ring that could hold megabytes takes no more memory,
 	 * and no more of the processor's caches, than the load asks for: `target` grows when they ran out.
 	 */
 	struct io_uring_buf_ring *offers;
