@@ -8,7 +8,8 @@ GEARBOX_READY = (r"^\S+: serving \S+ on 127\.0\.0\.1:(\d+) ", "stderr")
 
 RAW, MODEL, PEER, SCRIPT = "raw", "model", "peer", "script"
 GROUPS = (RAW, MODEL, PEER, SCRIPT)
-ONE, LINES, TWO = "one", "lines", "two"  # kinds of work: one CPU; one CPU and lines; two CPUs
+# Kinds of work: one CPU; one CPU and lines; one CPU and a connection handed over; two CPUs.
+ONE, LINES, HANDED, TWO = "one", "lines", "handed", "two"
 
 
 class Subject(NamedTuple):
@@ -57,10 +58,11 @@ SUBJECTS = [
     raw("raw_uring", also=("raw_epoll",)),
     raw("raw_uring again", "raw_uring"),
     raw("raw_poll"),
-    model("reactor", "reactor", "raw_epoll", families=(ONE, LINES)),
+    model("reactor", "reactor", "raw_epoll", families=(ONE, LINES, HANDED)),
     model("proactor", "proactor", "raw_uring", also=("reactor",)),
     model("reactor on poll", "reactor,engine=poll", "raw_poll"),
     model("line codec", "reactor", "raw_epoll", command=["{bench}/line_echo"], also=("reactor",), families=(LINES,)),
+    model("main and one sub-reactor", "multi-reactor,workers=1", "reactor", families=(HANDED,)),
     raw("raw_epoll x2", loops=2, families=(TWO,)),
     raw("raw_epoll x2 again", "raw_epoll x2", loops=2, families=(TWO,)),
     raw("raw_uring x2", loops=2, families=(TWO,)),
@@ -89,6 +91,8 @@ LOADS = [
     Load("lines", "50 connections, lines of 64 B", ["--connections", "50", "--lines"], LINES),
     Load("linesx16", "50 connections, lines of 64 B, 16 in flight",
          ["--connections", "50", "--lines", "--depth", "16"], LINES),
+    Load("handed", "50 at a time: connect, 64 B, close; accepted by another thread", ["--connections", "50", "--once"],
+         HANDED),
     Load("two-50x64B", "two CPUs, 50 connections, 64 B", ["--connections", "50"], TWO),
     Load("two-1000x64B", "two CPUs, 1000 connections, 64 B", ["--connections", "1000"], TWO),
     Load("p99", "50 connections, 64 B, at 70 % of what the yardstick can do", ["--connections", "50", "--spin"],
