@@ -74,9 +74,10 @@ int gb__loop_post(struct gb__loop *loop, struct gb__post *post)
 		}
 		post->next = newest;
 	} while (!atomic_compare_exchange_weak_explicit(
-		&loop->posted, &newest, post, memory_order_release, memory_order_relaxed));
-	/* Whoever made the stack non-empty wakes; later posters ride along. */
-	if (!newest)
+		&loop->posted, &newest, post, memory_order_seq_cst, memory_order_relaxed));
+	/* Whoever made the stack non-empty wakes; later posters ride along. A loop that is at work looks at the
+	 * stack before it sleeps: it said so before that look, as we put the post there before this one. */
+	if (!newest && atomic_load(&loop->sleeping))
 		loop->engine->ops->wake(loop->engine);
 	atomic_fetch_sub(&loop->posters, 1);
 	return 0;
@@ -111,7 +112,13 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 	gb__assert(gb__loop_here(loop));
 	if (loop->pending && loop->pending(loop->arg))
 		timeout_ns = 0;
+	if (timeout_ns) {
+		atomic_store(&loop->sleeping, true);
+		if (atomic_load(&loop->posted))
+			timeout_ns = 0;
+	}
 	result = loop->engine->ops->wait(loop->engine, timeout_ns ? sleep_ns(loop, timeout_ns) : 0);
+	atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
 	if (atomic_load_explicit(&loop->posted, memory_order_relaxed))
 		posts_run(loop, NULL, true);
 	if (loop->timers.count)

@@ -33,6 +33,7 @@ struct gb__loop {
 	void *arg;                  /* of all three */
 	_Atomic(struct gb__post *) posted; /* newest first; CLOSED once the loop has ended */
 	_Atomic unsigned posters;          /* inside gb__loop_post: the engine they wake must stay */
+	_Atomic bool sleeping;             /* in the engine's wait, or about to be: posters must wake it */
 	pthread_t thread;                  /* set by the first turn: the one that operates it */
 	bool running;                      /* a turn has begun */
 };
