@@ -53,8 +53,8 @@ def script(name, package, *command):
 
 # "again": the same twice. How far the ratio of the two strays from 1 is the noise.
 SUBJECTS = [
-    raw("raw_epoll", families=(ONE, LINES)),
-    raw("raw_epoll again", "raw_epoll", families=(ONE, LINES)),
+    raw("raw_epoll", families=(ONE, LINES, HANDED)),
+    raw("raw_epoll again", "raw_epoll", families=(ONE, LINES, HANDED)),
     raw("raw_uring", also=("raw_epoll",)),
     raw("raw_uring again", "raw_uring"),
     raw("raw_poll"),
