@@ -38,7 +38,6 @@ PEERS = [
     ("libev", subject.peer("ev")),
     ("Asio, epoll", subject.peer("asio_epoll")),
     ("Asio, io_uring", subject.peer("asio_uring")),
-    ("ACE", subject.peer("ace")),
 ]
 LOADS = [
     ("1", Load("in_turn", 1, 64, 1000)),

@@ -39,7 +39,6 @@ void *gb__alloc_zero(size_t size)
 void *gb__alloc_lines(size_t size)
 {
 	size_t rounded = (at_least_one(size) + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
-	void *memory;
 
 	if (!allowed())
 		return NULL;
@@ -47,10 +46,7 @@ void *gb__alloc_lines(size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	memory = aligned_alloc(CACHE_LINE, rounded);
-	if (memory)
-		memset(memory, 0, rounded);
-	return memory;
+	return aligned_alloc(CACHE_LINE, rounded);
 }
 
 void *gb__realloc(void *memory, size_t size)

@@ -11,7 +11,7 @@
 /** Uninitialized, respectively zeroed memory, or NULL. Thread: any. */
 void *gb__alloc(size_t size) __attribute__((malloc, warn_unused_result));
 void *gb__alloc_zero(size_t size) __attribute__((malloc, warn_unused_result));
-/** Zeroed memory aligned to a cache line (64 bytes), or NULL. Freed by gb__free. */
+/** Uninitialized memory aligned to a cache line (64 bytes), or NULL. Freed by gb__free. */
 void *gb__alloc_lines(size_t size) __attribute__((malloc, warn_unused_result));
 /** As realloc; on NULL the old memory stays. */
 void *gb__realloc(void *memory, size_t size) __attribute__((warn_unused_result));

@@ -20,14 +20,14 @@ TEST(zeroed_memory_is_zero)
 	gb__free(memory);
 }
 
-TEST(lines_are_aligned_and_zero)
+TEST(lines_are_aligned)
 {
 	static const size_t sizes[] = { 0, 1, 63, 64, 65, 1000 };
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		unsigned char *memory = gb__alloc_lines(sizes[i]);
 
-		CHECK(memory && (uintptr_t)memory % 64 == 0 && all_zero(memory, sizes[i]));
+		CHECK(memory && (uintptr_t)memory % 64 == 0);
 		gb__free(memory);
 	}
 }

@@ -7,8 +7,9 @@
 #include <string.h>
 
 #define LINE 64u
-#define ALIGNMENT 16u        /* of a place: as malloc's */
-#define PAGE_SIZE_MAX 65472u /* with malloc's own words below 64 KiB; larger places have a page each */
+#define ALIGNMENT 16u         /* of a place: as malloc's */
+#define PAGE_SIZE_FIRST 4032u /* for workers that serve one connection */
+#define PAGE_SIZE_MAX 65472u  /* with malloc's own words below 64 KiB; larger places have a page each */
 
 struct gb__slab_page {
 	struct gb__slab_page *next;
@@ -29,7 +30,8 @@ static struct gb__slab *slab_find(struct gb__slabs *slabs, size_t size)
 
 static int slab_grow(struct gb__slab *slab)
 {
-	const size_t places = gb__max((PAGE_SIZE_MAX - LINE) / slab->size, 1);
+	const size_t whole = slab->pages ? PAGE_SIZE_MAX : PAGE_SIZE_FIRST;
+	const size_t places = gb__max((whole - LINE) / slab->size, 1);
 	unsigned char *page = gb__alloc_lines(LINE + places * slab->size);
 
 	if (!page)
