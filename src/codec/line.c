@@ -1,6 +1,6 @@
 /*
- * Lines. Where they are short their end is looked for here, else by memchr; a line that comes in pieces is searched once, since
- * `scanned` keeps the place where the last search ended.
+ * Lines. Where they are short their end is looked for here, else by memchr; a line that comes in pieces is
+ * searched once, since `scanned` keeps the place where the last search ended.
  */
 #include "base/assert.h"
 

@@ -18,8 +18,8 @@
  * - flush sends as much as the kernel takes, in order. At most one send is in flight. While output
  *   waits the engine watches for room by itself and says on_output whenever some left.
  * - detach ends all interest; once it is done nothing is in flight, the engine holds no bytes of this
- *   endpoint (unread ones were delivered, unsent ones, borrowed or not, are still in `output`), and the descriptor
- *   still open belongs to the caller. The endpoint's memory must stay until then.
+ *   endpoint (unread ones were delivered, unsent ones, borrowed or not, are still in `output`), and
+ *   the descriptor still open belongs to the caller. The endpoint's memory must stay until then.
  * - An endpoint that wants nothing is out of the poller: a hang-up that nobody asked about must not
  *   spin (epoll reports ERR and HUP for an empty mask as well).
  */
@@ -148,8 +148,9 @@ struct gb__engine_ops {
 	/** Send what is queued. Returns 0 (all gone), 1 (on_output follows), or a negative errno (final). */
 	int (*flush)(struct gb__engine *engine, struct gb__stream *stream);
 	/**
-	 * From inside on_input: a chunk of delivered bytes that stay where they lie until it is destroyed, to be
-	 * sent from there; before the engine is. NULL when they must be copied after all. The operation is NULL where they always must.
+	 * From inside on_input: a chunk of delivered bytes that stay where they lie, to be sent from there, until
+	 * it is destroyed, which must be before the engine is. NULL when they must be copied after all; the
+	 * operation is NULL where they always must.
 	 */
 	struct gb__chunk *(*borrow)(struct gb__engine *engine, const void *data, size_t size);
 	/** Begin an outgoing connection on an unconnected socket; on_connected follows. */

@@ -206,7 +206,8 @@ static void offer(struct gb__ring *ring, unsigned id)
 /* The kernel sees it with the next wait. */
 static void ring_buffer_return(struct gb__ring *ring, unsigned id)
 {
-	gb__assert(ring->offers_new < ring->buffers);
+	gb__assert(ring->taken > 0);
+	ring->taken--;
 	offer(ring, id);
 }
 
@@ -230,6 +231,7 @@ static int reap(struct gb__ring *ring, struct gb__completion *ret, unsigned max)
 	count = gb__min(count, max);
 	for (unsigned i = 0; i < count; i++) {
 		memcpy(&ret[i], &queue->cqes[(head + i) & queue->ring_mask], sizeof(*ret));
+		ring->taken += ret[i].flags & GB__COMPLETION_BUFFER;
 		ran_out |= ret[i].result == -ENOBUFS;
 	}
 	io_uring_smp_store_release(queue->khead, head + count);

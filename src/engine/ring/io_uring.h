@@ -20,8 +20,8 @@ struct gb__ring {
 
 	/*
 	 * Receive buffers. The first `circulating` of them go to the kernel and come back; the rest is not
-	 * touched. So a ring that could hold megabytes takes no more memory,
-	 * and no more of the processor's caches, than the load asks for: `target` grows when they ran out.
+	 * touched. So a ring that could hold megabytes takes no more memory, and no more of the processor's
+	 * caches, than the load asks for: `target` grows when they ran out.
 	 */
 	struct io_uring_buf_ring *offers;
 	unsigned char *memory, *first; /* as allocated; the first buffer's headroom */
@@ -29,6 +29,7 @@ struct gb__ring {
 	unsigned buffers, buffer_size, headroom;
 	unsigned circulating, target; /* in use; how many should be */
 	unsigned offers_new;          /* on offer with the next wait */
+	unsigned taken;               /* came with bytes and were not given back */
 };
 
 /** Fill `ring`, zeroed before; on failure gb__uring_finish releases what there is. */
