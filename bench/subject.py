@@ -1,6 +1,5 @@
 """The servers that the counting benches look at, and how one of them is started and found ready."""
 
-import ctypes
 import os
 import platform
 import re
@@ -11,13 +10,11 @@ import threading
 import time
 
 import page
-from server import Failure
+from server import LIBC, PR_SET_PDEATHSIG, Failure, process_tree
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 PATIENCE_S = 60  # for anything to happen that should happen at once
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
 
 # A line that a server prints when it is ready, with its port.
 READY = re.compile(r"^(?:\S+: serving \S+ on 127\.0\.0\.1:)?(\d+)(?: \(model .*)?$")
@@ -63,18 +60,6 @@ def child(command, **streams):
     """Start a command; it ends when this process does."""
     return subprocess.Popen(command, preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), text=True,
                             **streams)
-
-
-def process_tree(pid):
-    """The pids of a process and of all below it."""
-    yield pid
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
-                for number in file.read().split():
-                    yield from process_tree(int(number))
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it has ended meanwhile
 
 
 class Server:
