@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "os/limit.h"
 #include "os/socket.h"
+#include "os/thread.h"
 
 #include <errno.h>
 
@@ -61,7 +62,11 @@ static int seat_start(struct gb__seat *seat, struct gb__handed handed, bool awai
 	seat->taken = true;
 	seat->started_ms = gb__loop_now_ms(&crew->chief->loop);
 	seat->given = 0;
+	if (crew->courteous)
+		gb__thread_courteous(false); /* it would be inherited */
 	result = crew->unit->start(seat, handed, await, error);
+	if (crew->courteous)
+		gb__thread_courteous(true);
 	if (result < 0) {
 		seat->taken = false;
 		return result;
@@ -180,6 +185,14 @@ const struct gb__handover_ops gb__handover_spawn = {
 void gb__crew_give(struct gb__crew *crew, struct gb__handed handed)
 {
 	crew->handover->give(crew, handed);
+}
+
+void gb__crew_courtesy(struct gb__crew *crew, bool courteous)
+{
+	if (courteous && (!crew->handover || crew->server->model.engine == GB__ENGINE_BLOCKING))
+		return; /* who blocks in accept or waits for a connection is not at work */
+	if (courteous != crew->courteous && gb__thread_courteous(courteous))
+		crew->courteous = courteous;
 }
 
 void gb__crew_command(struct gb__crew *crew, enum gb__command command)

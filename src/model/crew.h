@@ -51,6 +51,7 @@ struct gb__crew {
 	struct gb__channels channels;            /* likewise */
 	struct gb_error failure;                 /* why the server cannot go on; code 0: it can */
 	unsigned worker_roles;                   /* GB__WORKER_… of each */
+	bool courteous;                          /* the chief's thread is: gb__crew_courtesy */
 };
 
 /** Start the workers that the model begins with. On an error those started are ended again. */
@@ -60,6 +61,11 @@ int gb__crew_create(
 void gb__crew_destroy(struct gb__crew *crew);
 /** Give a connection to a worker, by the model's way. Takes the descriptor. */
 void gb__crew_give(struct gb__crew *crew, struct gb__handed handed);
+/**
+ * Whether the chief lets workers go on when connections arrive, where it gives to event loops: a loop that is at
+ * work would not look at a new connection before its next turn, and several then come with one change of threads.
+ */
+void gb__crew_courtesy(struct gb__crew *crew, bool courteous);
 /** Command all workers, those that start from now on included. */
 void gb__crew_command(struct gb__crew *crew, enum gb__command command);
 /** Whether all have ended as they were told. */

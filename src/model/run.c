@@ -230,7 +230,11 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	if (result == 0) {
 		if (server->on_ready)
 			server->on_ready(server, server->on_ready_arg);
+		if (run.crew)
+			gb__crew_courtesy(run.crew, true);
 		gb__worker_run(&run.chief);
+		if (run.crew)
+			gb__crew_courtesy(run.crew, false);
 	}
 	if (result == 0 && run.crew && run.crew->failure.code < 0)
 		result = gb_error_set(error, run.crew->failure.code, "%s", run.crew->failure.text);

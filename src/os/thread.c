@@ -1,5 +1,6 @@
 #include "os/thread.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -20,6 +21,16 @@ int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void
 	}
 	pthread_attr_destroy(&attributes);
 	return -result;
+}
+
+bool gb__thread_courteous(bool courteous)
+{
+	const int from = courteous ? SCHED_OTHER : SCHED_BATCH, to = courteous ? SCHED_BATCH : SCHED_OTHER;
+	struct sched_param parameters;
+	int policy;
+
+	return pthread_getschedparam(pthread_self(), &policy, &parameters) == 0 && policy == from &&
+		pthread_setschedparam(pthread_self(), to, &parameters) == 0;
 }
 
 void gb__thread_rest(unsigned ms)

@@ -3,10 +3,17 @@
 #define OS_THREAD_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /** As pthread_create, all signals blocked in it; `stack` bytes, 0: the system's default. Returns 0 or a negative errno. */
 int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg);
+/**
+ * Have the calling thread, when something wakes it, wait for a CPU instead of taking it from who runs there
+ * (SCHED_BATCH, sched(7)), or no longer. What it starts meanwhile inherits it. Leaves other policies than the
+ * normal one alone. Returns whether anything changed.
+ */
+bool gb__thread_courteous(bool courteous);
 /** Sleep, for who has nothing better to do. */
 void gb__thread_rest(unsigned ms);
 
