@@ -15,6 +15,8 @@ void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine)
 	loop->pending = NULL;
 	loop->arg = NULL;
 	loop->running = false;
+	loop->busy_poll_ns = 0;
+	loop->happened = true;
 	gb__timers_init(&loop->timers);
 	gb__wheel_init(&loop->wheel, gb__loop_now_ms(loop));
 	atomic_store(&loop->posted, NULL); /* last: from here on posts arrive */
@@ -101,6 +103,17 @@ static int64_t sleep_ns(struct gb__loop *loop, int64_t timeout_ns)
 	return sleep > INT64_MAX ? -1 : (int64_t)sleep;
 }
 
+/* Whether to look again at once instead of sleeping: for a while after something happened. */
+static __attribute__((noinline)) bool polls_on(struct gb__loop *loop)
+{
+	uint64_t now_ns = loop->os->ops->now_ns(loop->os);
+
+	if (loop->happened)
+		loop->busy_until_ns = now_ns + loop->busy_poll_ns;
+	loop->happened = false;
+	return now_ns < loop->busy_until_ns;
+}
+
 int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 {
 	int result;
@@ -112,6 +125,8 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 	gb__assert(gb__loop_here(loop));
 	if (loop->pending && loop->pending(loop->arg))
 		timeout_ns = 0;
+	if (gb__unlikely(loop->busy_poll_ns) && timeout_ns && polls_on(loop))
+		timeout_ns = 0;
 	if (timeout_ns) {
 		atomic_store(&loop->sleeping, true);
 		if (atomic_load(&loop->posted))
@@ -119,6 +134,8 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 	}
 	result = loop->engine->ops->wait(loop->engine, timeout_ns ? sleep_ns(loop, timeout_ns) : 0);
 	atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
+	if (gb__unlikely(loop->busy_poll_ns))
+		loop->happened |= result > 0 || atomic_load(&loop->posted);
 	if (atomic_load_explicit(&loop->posted, memory_order_relaxed))
 		posts_run(loop, NULL, true);
 	if (loop->timers.count)

@@ -34,6 +34,9 @@ struct gb__loop {
 	_Atomic(struct gb__post *) posted; /* newest first; CLOSED once the loop has ended */
 	_Atomic unsigned posters;          /* inside gb__loop_post: the engine they wake must stay */
 	_Atomic bool sleeping;             /* in the engine's wait, or about to be: posters must wake it */
+	uint64_t busy_poll_ns;             /* look for more so long before sleeping; 0: not at all */
+	uint64_t busy_until_ns;
+	bool happened;                     /* something, since that was set */
 	pthread_t thread;                  /* set by the first turn: the one that operates it */
 	bool running;                      /* a turn has begun */
 };

@@ -43,6 +43,10 @@ const struct gb_setting gb_option_settings[] = {
 		"close a connection above so much unsent output" },
 	{ "turn-messages", GB_SETTING_COUNT, AT(limits.turn_messages), "1024", 1, UINT32_MAX, NULL, "N",
 		"messages of one connection in a row before the others have their turn" },
+	{ "affinity", GB_SETTING_TEXT, AT(affinity_text), "none", 0, 0, NULL, "CPUS",
+		"run each worker on one CPU of a list as 0-3,6, in turn; auto: of all; none: where the kernel likes" },
+	{ "busy-poll", GB_SETTING_COUNT, AT(busy_poll_us), "0", 0, 1000000, NULL, "N",
+		"before a worker sleeps, have it look for events for N microseconds more: latency for CPU time" },
 	{ "backlog", GB_SETTING_COUNT, AT(backlog), "4096", 1, INT32_MAX, NULL, "N",
 		"listen(2)'s backlog; the kernel caps it at net.core.somaxconn" },
 	{ "sndbuf", GB_SETTING_SIZE, AT(sndbuf), "0", 0, 1u << 30, NULL, "SIZE",
@@ -68,6 +72,8 @@ int gb_options_create(struct gb_options **ret)
 	}
 	result = gb__model_parse(options->model_text, &options->model, NULL);
 	gb__assert(result == 0);
+	result = gb__cpus_parse(options->affinity_text, &options->affinity, NULL);
+	gb__assert(result == 0);
 	*ret = options;
 	return 0;
 }
@@ -82,19 +88,23 @@ void gb_options_destroy(struct gb_options *options)
 
 int gb_options_set(struct gb_options *options, const char *key, const char *value, struct gb_error *error)
 {
-	struct gb__model model;
-	int result;
+	struct gb__model model = options->model;
+	struct gb__cpus affinity = options->affinity;
+	int result = 0;
 
 	if (strcmp(key, "model") == 0) {
 		result = gb__model_parse(value, &model, error);
 		if (result == 0)
 			result = gb__model_check(&model, error);
-		if (result < 0)
-			return result;
+	} else if (strcmp(key, "affinity") == 0) {
+		result = gb__cpus_parse(value, &affinity, error);
 	}
-	result = gb_settings_set(gb_option_settings, options, key, value, error);
-	if (result == 0 && strcmp(key, "model") == 0)
+	if (result == 0)
+		result = gb_settings_set(gb_option_settings, options, key, value, error);
+	if (result == 0) {
 		options->model = model;
+		options->affinity = affinity;
+	}
 	return result;
 }
 
@@ -153,8 +163,9 @@ int gb__options_copy(const struct gb_options *from, struct gb_options **ret)
 		return -ENOMEM;
 	*options = *from;
 	options->model_text = gb__strdup(from->model_text);
-	if (!options->model_text) {
-		gb__free(options);
+	options->affinity_text = gb__strdup(from->affinity_text);
+	if (!options->model_text || !options->affinity_text) {
+		gb_options_destroy(options);
 		return -ENOMEM;
 	}
 	*ret = options;

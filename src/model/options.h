@@ -4,6 +4,7 @@
 
 #include "model/spec.h"
 #include "net/net.h"
+#include "os/cpu.h"
 #include "os/socket.h"
 
 #include <gearbox/server.h>
@@ -11,7 +12,10 @@
 struct gb_options {
 	char *model_text;
 	struct gb__model model; /* model_text, parsed and legal */
+	char *affinity_text;
+	struct gb__cpus affinity; /* affinity_text, parsed */
 	struct gb__limits limits;
+	uint64_t busy_poll_us;
 	uint64_t drain_timeout_ms;
 	uint64_t backlog;
 	uint64_t sndbuf, rcvbuf;

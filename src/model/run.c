@@ -195,19 +195,13 @@ static int run_crew(struct run *run, struct gb_error *error)
 	return result;
 }
 
-int gb_server_run(struct gb_server *server, struct gb_error *error)
+static int serve(struct gb_server *server, unsigned roles, struct gb_error *error)
 {
 	struct run run = { .child_signal = -1 };
-	unsigned roles = chief_roles(&server->model);
 	bool alone = roles & GB__WORKER_SERVES;
 	struct gb__slot *slot = &server->shared->slots[server->shared->slots_count - 1];
 	int result;
 
-	if (server->bindings_count == 0)
-		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
-	if (server->unlistened)
-		return gb_error_set(error, -GB_EUSAGE,
-			"the server has run and its listening sockets are closed: make another one");
 	if (server->model.unit == GB__UNIT_THREAD) {
 		result = gb__offload_start(server, error);
 		if (result < 0)
@@ -251,5 +245,27 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	atomic_store(&server->shared->stop, 0);
 	atomic_store(&server->shared->command, GB__COMMAND_RUN);
 	atomic_store(&server->shared->giving, false);
+	return result;
+}
+
+int gb_server_run(struct gb_server *server, struct gb_error *error)
+{
+	const unsigned roles = chief_roles(&server->model);
+	struct gb__cpus before;
+	int result = 0;
+
+	if (server->bindings_count == 0)
+		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
+	if (server->unlistened)
+		return gb_error_set(error, -GB_EUSAGE,
+			"the server has run and its listening sockets are closed: make another one");
+	if (!(roles & GB__WORKER_SERVES))
+		return serve(server, roles, error);
+	/* The thread is the caller's, and has its CPUs back afterwards. */
+	gb__cpus_get(&before);
+	result = gb__worker_place(server, 0, error);
+	if (result == 0)
+		result = serve(server, roles, error);
+	gb__cpus_use(&before);
 	return result;
 }

@@ -281,6 +281,15 @@ static bool wakes_one(const struct gb__model *model)
 	return model->wake == GB__WAKE_EXCLUSIVE || model->wake == GB__WAKE_AUTO;
 }
 
+int gb__worker_place(const struct gb_server *server, unsigned id, struct gb_error *error)
+{
+	int result = gb__cpus_use_one(&server->options->affinity, id);
+
+	return result < 0 ? gb_error_set(error, result, "worker %u cannot have a CPU of affinity %s: %s", id,
+				    server->options->affinity_text, gb_strerror(result))
+			  : 0;
+}
+
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
 	struct gb__slot *slot, struct gb_error *error)
 {
@@ -313,6 +322,8 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	if (result < 0)
 		goto fail_inbox;
 	gb__loop_init(&worker->loop, engine);
+	if (roles & GB__WORKER_SERVES)
+		worker->loop.busy_poll_ns = server->options->busy_poll_us * 1000;
 	gb__net_init(
 		&worker->net, &worker->loop, &server->limits, &slot->counters, &server->shared->connections);
 	worker->net.worker = worker;

@@ -3,10 +3,30 @@
 #include "base/assert.h"
 #include "os/cgroup.h"
 
+#include <errno.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
-#define CPUS_MAX 4096
+static bool has(const struct gb__cpus *cpus, unsigned cpu)
+{
+	return cpus->bits[cpu / 64] >> (cpu % 64) & 1u;
+}
+
+static void add(struct gb__cpus *cpus, unsigned cpu)
+{
+	cpus->bits[cpu / 64] |= (uint64_t)1 << (cpu % 64);
+}
+
+static unsigned count_of(const struct gb__cpus *cpus)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < GB__CPUS_MAX / 64; i++)
+		count += (unsigned)__builtin_popcountll(cpus->bits[i]);
+	return count;
+}
 
 static int read_numbers(const char *folder, const char *name, long long *ret_first, long long *ret_second)
 {
@@ -40,13 +60,105 @@ static void tighten(const char *folder, void *arg)
 
 unsigned gb__cpus_allotted(void)
 {
-	cpu_set_t *set = CPU_ALLOC(CPUS_MAX);
-	unsigned cpus = 1;
+	struct gb__cpus allowed;
+	unsigned cpus;
 
-	if (set && sched_getaffinity(0, CPU_ALLOC_SIZE(CPUS_MAX), set) == 0)
-		cpus = (unsigned)CPU_COUNT_S(CPU_ALLOC_SIZE(CPUS_MAX), set);
-	CPU_FREE(set);
-	cpus = gb__max(cpus, 1u);
+	gb__cpus_get(&allowed);
+	cpus = gb__max(count_of(&allowed), 1u);
 	gb__cgroup_visit("", "cpu", tighten, &cpus);
 	return cpus;
+}
+
+void gb__cpus_get(struct gb__cpus *ret)
+{
+	*ret = (struct gb__cpus){ 0 };
+	sched_getaffinity(0, sizeof(ret->bits), (cpu_set_t *)ret->bits);
+}
+
+int gb__cpus_use(const struct gb__cpus *cpus)
+{
+	return sched_setaffinity(0, sizeof(cpus->bits), (const cpu_set_t *)cpus->bits) < 0 ? -errno : 0;
+}
+
+int gb__cpus_use_one(const struct gb__cpus *cpus, unsigned n)
+{
+	unsigned count = count_of(cpus), cpu = 0;
+	struct gb__cpus one = { 0 };
+
+	if (count == 0)
+		return 0;
+	for (n %= count; !has(cpus, cpu) || n-- > 0; cpu++)
+		;
+	add(&one, cpu);
+	return gb__cpus_use(&one);
+}
+
+/* Digits, below the maximum. Returns what follows them, or NULL. */
+static const char *parse_cpu(const char *text, unsigned *ret)
+{
+	const char *begin = text;
+
+	for (*ret = 0; *text >= '0' && *text <= '9' && *ret < GB__CPUS_MAX; text++)
+		*ret = *ret * 10 + (unsigned)(*text - '0');
+	return text > begin && *ret < GB__CPUS_MAX ? text : NULL;
+}
+
+/* As people write them: "0-3,6". */
+static void format(const struct gb__cpus *cpus, char *text, size_t size)
+{
+	size_t used = 0;
+
+	*text = '\0';
+	for (unsigned first = 0; first < GB__CPUS_MAX && used < size; first++) {
+		unsigned last = first;
+
+		if (!has(cpus, first))
+			continue;
+		while (last + 1 < GB__CPUS_MAX && has(cpus, last + 1))
+			last++;
+		used += (size_t)snprintf(text + used, size - used, last > first ? "%s%u-%u" : "%s%u",
+			used ? "," : "", first, last);
+		first = last;
+	}
+}
+
+int gb__cpus_parse(const char *text, struct gb__cpus *ret, struct gb_error *error)
+{
+	struct gb__cpus allowed, chosen = { 0 };
+	const char *at = text;
+	char list[128];
+
+	if (strcmp(text, "none") == 0) {
+		*ret = chosen;
+		return 0;
+	}
+	gb__cpus_get(&allowed);
+	if (strcmp(text, "auto") == 0) {
+		*ret = allowed;
+		return 0;
+	}
+	do {
+		unsigned first, last;
+
+		at = parse_cpu(at, &first);
+		last = first;
+		if (at && *at == '-')
+			at = parse_cpu(at + 1, &last);
+		if (!at || last < first || (*at && *at != ','))
+			return gb_error_set(error, -GB_EUSAGE,
+				"affinity: \"%.48s\" is not a list of CPUs: write none, auto, or numbers as in "
+				"0-3,6",
+				text);
+		for (unsigned cpu = first; cpu <= last; cpu++) {
+			if (!has(&allowed, cpu)) {
+				format(&allowed, list, sizeof(list));
+				return gb_error_set(error, -GB_EUSAGE,
+					"affinity: CPU %u is none of those that this process may use: %s",
+					cpu, list);
+			}
+			add(&chosen, cpu);
+		}
+	} while (*at++ == ',');
+	*ret = chosen;
+	return 0;
 }
