@@ -163,8 +163,12 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
 	gb__engine_woke(engine);
 	proactor->credits = 0;
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
+		if (i + GB__ENGINE_AHEAD < count)
+			gb__engine_fetch(engine,
+				gb__proactor_slot(proactor->completions[i + GB__ENGINE_AHEAD].token));
 		gb__proactor_complete(proactor, &proactor->completions[i]);
+	}
 	if (count > 0)
 		engine->stats.events += (uint64_t)count;
 	/* Every buffer is back that no completion still to be taken holds: none does when these were all. */

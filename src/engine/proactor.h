@@ -127,6 +127,11 @@ void gb__proactor_vector_give(struct proactor *proactor, struct vector *vector);
 
 /* proactor_complete.c */
 
+/** The slot that a token names, as proactor_start.c made it. */
+static inline uint32_t gb__proactor_slot(uint64_t token)
+{
+	return (uint32_t)(token >> 40);
+}
 void gb__proactor_complete(struct proactor *proactor, const struct gb__completion *completion);
 /** The end of input: told, held until input is wanted, or dropped when leaving. */
 void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int error);

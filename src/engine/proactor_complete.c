@@ -247,7 +247,7 @@ void gb__proactor_complete(struct proactor *proactor, const struct gb__completio
 {
 	enum operation operation = (enum operation)(completion->token >> 32 & 0xff);
 	struct gb__endpoint *endpoint = gb__engine_find(
-		&proactor->engine, (uint32_t)(completion->token >> 40), (uint32_t)completion->token);
+		&proactor->engine, gb__proactor_slot(completion->token), (uint32_t)completion->token);
 
 	if (completion->flags & GB__COMPLETION_BUFFER)
 		proactor->delivering = gb__completion_buffer(completion);

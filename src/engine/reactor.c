@@ -428,6 +428,8 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		struct gb__endpoint *endpoint =
 			gb__engine_find(engine, (uint32_t)event->token, (uint32_t)(event->token >> 32));
 
+		if (event + GB__ENGINE_AHEAD < end)
+			gb__engine_fetch(engine, (uint32_t)event[GB__ENGINE_AHEAD].token);
 		if (gb__unlikely(!endpoint))
 			continue;
 		/* Nothing is left to do for it after the callback, which may have detached it. */
