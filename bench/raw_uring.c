@@ -30,8 +30,8 @@
 enum {
 	SUBMISSIONS = 2048,
 	COMPLETIONS = 16 * 1024,
-	BUFFER_SIZE = 16 * 1024,
-	BUFFERS = 1024, /* a power of two */
+	BUFFER_SIZE = 64 * 1024,
+	BUFFERS = 256, /* a power of two */
 	GROUP = 0,
 	QUEUE_MAX = 16,
 	NONE = 0xffff,

@@ -24,8 +24,8 @@
 
 #define ENTRIES 512u
 #define QUEUE_ENTRIES 8192u /* completions */
-#define BUFFERS 1024u       /* the ring touches only as many as the load needs */
-#define BUFFER_SIZE (16u << 10)
+#define BUFFERS 256u        /* the ring touches only as many as the load needs */
+#define BUFFER_SIZE (64u << 10)
 
 static void line_add(struct proactor *proactor, uint32_t slot)
 {
