@@ -194,6 +194,19 @@ static void run_cancel(struct gb__ring *ring, struct operation *cancel)
 	complete(ring, cancel, result, 0, 0, outcome);
 }
 
+/* A success is told by old kernels only. */
+static void run_close(struct gb__ring *ring, struct operation *operation)
+{
+	struct sim_kernel *kernel = ring->kernel;
+	struct sim_outcome outcome = { 0 };
+
+	sim_fd_close(sim_fd_get(kernel, operation->fd, "close"));
+	if (sim_random(kernel, 2))
+		complete(ring, operation, 0, 0, 0, outcome);
+	else
+		operation->finished = true;
+}
+
 void sim_operation_run(struct gb__ring *ring, struct operation *operation)
 {
 	switch (operation->kind) {
@@ -215,6 +228,9 @@ void sim_operation_run(struct gb__ring *ring, struct operation *operation)
 		break;
 	case CANCEL:
 		run_cancel(ring, operation);
+		break;
+	case CLOSE:
+		run_close(ring, operation);
 		break;
 	}
 	operation->started = true;

@@ -16,7 +16,8 @@
 	(GB__RING_MULTISHOT_ACCEPT | GB__RING_MULTISHOT_RECV | GB__RING_PROVIDED_BUFFERS | \
 		GB__RING_DEFER_TASKRUN | GB__RING_SINGLE_ISSUER)
 #define POISON 0xdb
-static const char *const kind_names[] = { "accept", "recv", "send", "sendmsg", "connect", "poll", "cancel" };
+static const char *const kind_names[] = { "accept", "recv", "send", "sendmsg", "connect", "poll", "cancel",
+	"close" };
 
 /* ---- buffers ---- */
 
@@ -170,7 +171,7 @@ static struct operation *prepare(struct gb__ring *ring, enum operation_kind kind
 		sim_trace(kernel, "ring %s(%d) = EBUSY", kind_names[kind], fd);
 		return NULL;
 	}
-	if (kind != CANCEL)
+	if (kind != CANCEL && kind != CLOSE)
 		socket = sim_fd_get(kernel, fd, kind_names[kind]);
 	operation = sim_alloc(sizeof(*operation));
 	*operation = (struct operation){ .kind = kind, .socket = socket, .token = token };
@@ -275,6 +276,17 @@ static int prepare_cancel(struct gb__ring *ring, uint64_t target, uint64_t token
 	return 0;
 }
 
+/* The descriptor is open, and nothing else may be in flight on it, when the next wait carries it out. */
+static int prepare_close(struct gb__ring *ring, int fd, uint64_t token)
+{
+	struct operation *operation = prepare(ring, CLOSE, fd, token);
+
+	if (!operation)
+		return -EBUSY;
+	operation->fd = fd;
+	return 0;
+}
+
 /* ---- taking ---- */
 
 static void retire(struct gb__ring *ring, const struct operation *operation)
@@ -349,11 +361,14 @@ static int collect(void *self, void *ret, unsigned max, bool *ret_held)
 	unsigned count = 0;
 
 	stray(ring);
-	for (node = ring->operations.next; node != &ring->operations; node = node->next) {
+	for (node = ring->operations.next; node != &ring->operations; node = next) {
 		struct operation *operation = gb__list_entry(node, struct operation, link);
 
 		if (!operation->finished)
 			sim_operation_run(ring, operation);
+		next = node->next;
+		if (operation->finished && !operation->completions)
+			operation_free(operation); /* it is over without a word */
 	}
 	if (sim_chance(kernel, kernel->profile.few_events))
 		max = 1 + (unsigned)sim_random(kernel, max);
@@ -389,6 +404,7 @@ const struct gb__ring_ops sim_ring = {
 	.connect = prepare_connect,
 	.poll = prepare_poll,
 	.cancel = prepare_cancel,
+	.close = prepare_close,
 	.wait = wait_completions,
 	.buffer = buffer,
 	.buffer_return = buffer_return,

@@ -9,12 +9,13 @@
 
 #define RETIRED_MAX 64u
 
-enum operation_kind { ACCEPT, RECV, SEND, SENDMSG, CONNECT, POLL, CANCEL };
+enum operation_kind { ACCEPT, RECV, SEND, SENDMSG, CONNECT, POLL, CANCEL, CLOSE };
 
 struct operation {
 	struct gb__list link; /* of ring->operations, in the order of preparation */
 	enum operation_kind kind;
-	struct sim_socket *socket; /* NULL: cancel */
+	struct sim_socket *socket; /* NULL: cancel, close */
+	int fd;                    /* close */
 	uint64_t token, target;
 	bool multishot, started, finished, cancelled;
 	unsigned completions; /* queued and not taken */

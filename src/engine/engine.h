@@ -156,6 +156,8 @@ struct gb__engine_ops {
 	/** Begin an outgoing connection on an unconnected socket; on_connected follows. */
 	int (*connect)(struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address,
 		socklen_t size);
+	/** Close a descriptor that is not attached, at the latest with the next wait; NULL: the kernel's table does. */
+	void (*close)(struct gb__engine *engine, int fd);
 	/** WATCH: report these GB__READY_… bits from now on; 0 rests. */
 	int (*watch)(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
 
@@ -238,6 +240,15 @@ static inline ssize_t gb__engine_send(
 	struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
 {
 	return gb__engine_sent(engine, gb__engine_try_send(engine, stream, data, size));
+}
+
+/** Close a descriptor that is not attached, the way that is cheapest. */
+static inline void gb__engine_close(struct gb__engine *engine, int fd)
+{
+	if (engine->ops->close)
+		engine->ops->close(engine, fd);
+	else
+		engine->os->ops->close(engine->os, fd);
 }
 
 /** To be called by every `wait` between the return of the kernel and the first callback. */

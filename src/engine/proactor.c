@@ -162,6 +162,7 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	count = proactor->ops->wait(
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
 	gb__engine_woke(engine);
+	proactor->closing = false;
 	proactor->credits = 0;
 	for (int i = 0; i < count; i++) {
 		if (i + GB__ENGINE_AHEAD < count)
@@ -176,6 +177,16 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		proactor->credits = proactor->buffers - proactor->borrowed;
 	proactor->waiting = false;
 	return count;
+}
+
+static void proactor_close(struct gb__engine *engine, int fd)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+
+	if (proactor->ops->close(proactor->ring, fd, gb__proactor_nobody(OP_CLOSE)) == 0)
+		proactor->closing = true;
+	else
+		engine->os->ops->close(engine->os, fd);
 }
 
 static void proactor_wake(struct gb__engine *engine)
@@ -369,8 +380,13 @@ static void proactor_destroy(struct gb__engine *engine)
 		proactor->wakeup.armed = 0;
 		gb__proactor_leave(proactor, &proactor->wakeup);
 	}
-	if (own)
+	if (own) {
 		gb__assert(engine->attached == 0);
+		/* What is to be closed is, which a ring that ends would forget. Completions are nobody's any more. */
+		if (proactor->closing)
+			proactor->ops->wait(
+				proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, 0);
+	}
 	if (proactor->ring)
 		proactor->ops->destroy(proactor->ring);
 	if (proactor->wakeup.fd >= 0)
@@ -460,6 +476,7 @@ const struct gb__engine_ops gb__engine_proactor = {
 	.flush = proactor_flush,
 	.borrow = proactor_borrow,
 	.connect = proactor_connect,
+	.close = proactor_close,
 	.watch = proactor_watch,
 	.wait = proactor_wait,
 	.wake = proactor_wake,

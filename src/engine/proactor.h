@@ -47,7 +47,8 @@ enum operation {
 	OP_CONNECT,
 	OP_WATCH,
 	OP_CANCEL_IN,
-	OP_CANCEL_OUT
+	OP_CANCEL_OUT,
+	OP_CLOSE, /* of nobody: gb__proactor_nobody */
 };
 
 /* Endpoints in line, by slot. One that leaves its slot stays in line: its successor is settled instead. */
@@ -84,6 +85,7 @@ struct proactor {
 	struct gb__ring *ring;
 	bool multishot_accept, multishot_recv;
 	bool waiting;
+	bool closing; /* descriptors are, with the next wait */
 	uint32_t *next;                  /* by slot: the one behind it in line, LINE_NOT or LINE_END */
 	uint32_t slots_size, slots_used; /* of it; the rest is not touched */
 	struct line line;                /* to be settled before the next wait: for a retry, or a buffer */
@@ -127,6 +129,11 @@ void gb__proactor_vector_give(struct proactor *proactor, struct vector *vector);
 
 /* proactor_complete.c */
 
+/** The token of an operation that no endpoint waits for: none has generation 0. */
+static inline uint64_t gb__proactor_nobody(enum operation operation)
+{
+	return (uint64_t)operation << 32;
+}
 /** The slot that a token names, as proactor_start.c made it. */
 static inline uint32_t gb__proactor_slot(uint64_t token)
 {

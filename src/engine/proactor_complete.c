@@ -282,6 +282,8 @@ void gb__proactor_complete(struct proactor *proactor, const struct gb__completio
 		case OP_CANCEL_OUT:
 			cancel_completed(proactor, endpoint, ARMED_CANCEL_OUT);
 			break;
+		case OP_CLOSE:
+			break;
 		}
 	} else if (operation == OP_ACCEPT && completion->result >= 0) {
 		proactor->engine.os->ops->close(proactor->engine.os, completion->result);

@@ -123,12 +123,12 @@ static void conn_destroy(struct gb_conn *conn)
 
 void gb__conn_discard(struct gb_conn *conn)
 {
-	struct gb__os *os = conn->net->loop->os;
+	struct gb__engine *engine = conn->net->engine;
 	int fd = conn->stream.endpoint.fd;
 
 	uncount(conn->net);
 	conn_destroy(conn);
-	os->ops->close(os, fd);
+	gb__engine_close(engine, fd);
 }
 
 int gb__conn_reason_of(int error)
@@ -179,7 +179,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 	conn_destroy(conn);
 refuse:
 	count_closed(net, reason);
-	net->loop->os->ops->close(net->loop->os, fd);
+	gb__engine_close(net->engine, fd);
 }
 
 void gb__conn_open(struct gb_conn *conn)
@@ -482,7 +482,7 @@ static void on_connected(struct gb__stream *stream, int error)
 /* Nothing is in flight any more: tell the handler, close, free. */
 static void finish(struct gb_conn *conn)
 {
-	struct gb__os *os = conn->net->loop->os;
+	struct gb__engine *engine = conn->net->engine;
 	int fd = conn->stream.endpoint.fd;
 
 	if (conn->flags & (GB__CONN_OPENED | GB__CONN_OUTGOING)) {
@@ -494,9 +494,9 @@ static void finish(struct gb_conn *conn)
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__output_empty(&conn->stream.output))
-		os->ops->reset_on_close(os, fd);
+		engine->os->ops->reset_on_close(engine->os, fd);
 	uncount(conn->net); /* first: who sees it closed may come again at once */
-	os->ops->close(os, fd);
+	gb__engine_close(engine, fd);
 	conn_destroy(conn);
 }
 

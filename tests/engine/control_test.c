@@ -411,3 +411,26 @@ ENGINE_TEST_REAL(a_high_descriptor_is_refused_or_served)
 	UNTIL(rig, peer->got.size == 100);
 	probe_close(probe);
 }
+
+/* A peer sees it with the next wait, whatever else there is to do. */
+ENGINE_TEST(a_descriptor_that_is_closed_is_so_with_the_next_wait)
+{
+	struct rig_peer *peer;
+	int fd;
+
+	peer = rig_pair(rig, &fd);
+	gb__engine_close(rig->engine, fd);
+	UNTIL(rig, peer->at_end);
+	CHECK(!peer->was_reset);
+}
+
+/* Nobody waits any more: the engine that ends closes it all the same, as the rig checks. */
+ENGINE_TEST(what_is_to_be_closed_is_when_the_engine_ends)
+{
+	int fds[3];
+
+	for (unsigned i = 0; i < 3; i++)
+		rig_pair(rig, &fds[i]);
+	for (unsigned i = 0; i < 3; i++)
+		gb__engine_close(rig->engine, fds[i]);
+}

@@ -115,7 +115,7 @@ static void detach_done(struct probe *probe)
 	probe->detached = true;
 	if (!probe->leaving)
 		return;
-	CHECK_INT(rig->os->ops->close(rig->os, probe->stream.endpoint.fd), 0);
+	gb__engine_close(rig->engine, probe->stream.endpoint.fd);
 	probe_free(probe);
 }
 

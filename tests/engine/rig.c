@@ -18,7 +18,8 @@
 
 /* ---- variants ---- */
 
-#define RING_FEATURES 6u
+#define RING_FEATURES 5u /* GB__RING_… */
+#define FDS_SEEN 1024
 
 /* Feature sets that differ: without buffers no multishot receive, without single issuer no deferred work. */
 static bool is_sensible_mask(unsigned mask)
@@ -55,10 +56,23 @@ static void peers_free(struct rig *rig)
 	}
 }
 
+/* Descriptors that are open, of the simulated kernel or of this process. */
+static unsigned open_fds(const struct rig *rig)
+{
+	unsigned count = 0;
+
+	if (rig->sim)
+		return sim_kernel_open_fds(rig->sim);
+	for (int fd = 0; fd < FDS_SEEN; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 static bool round_run(
 	struct rig *rig, const char *kind, struct gb__engine_options options, void (*body)(struct rig *rig))
 {
 	struct gb_error error = { 0 };
+	unsigned fds = open_fds(rig);
 	int result = engine_make(rig, kind, options, &error);
 
 	if (result < 0) {
@@ -71,6 +85,7 @@ static bool round_run(
 	CHECK_INT(rig->probes, 0);
 	rig->engine->ops->destroy(rig->engine);
 	peers_free(rig);
+	CHECK_INT(open_fds(rig), fds);
 	return true;
 }
 

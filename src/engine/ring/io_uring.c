@@ -191,6 +191,18 @@ static int ring_cancel(struct gb__ring *ring, uint64_t target, uint64_t token)
 	return 0;
 }
 
+static int ring_close(struct gb__ring *ring, int fd, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (!entry)
+		return -EBUSY;
+	io_uring_prep_close(entry, fd);
+	if (ring->uring.features & IORING_FEAT_CQE_SKIP)
+		entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
+	return 0;
+}
+
 static unsigned char *ring_buffer(struct gb__ring *ring, unsigned id)
 {
 	gb__assert(id < ring->buffers);
@@ -302,6 +314,7 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.connect = ring_connect,
 	.poll = ring_poll,
 	.cancel = ring_cancel,
+	.close = ring_close,
 	.wait = ring_wait,
 	.buffer = ring_buffer,
 	.buffer_return = ring_buffer_return,

@@ -655,3 +655,29 @@ TEST(out_of_memory_leaves_nothing_behind)
 	ops->destroy(ring);
 	ops->destroy(NULL);
 }
+
+TEST(closes_with_the_next_wait_and_says_so_only_on_a_failure)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct gb__completion completion;
+	char byte;
+	int pair[2], code;
+
+	socket_pair(pair);
+	CHECK_INT(ops->close(ring, pair[0], 7), 0);
+	CHECK(fcntl(pair[0], F_GETFD) >= 0);
+	code = ops->wait(ring, &completion, 1, 0);
+	CHECK(fcntl(pair[0], F_GETFD) < 0);
+	CHECK_INT(read(pair[1], &byte, 1), 0);
+	if (code == 1) { /* a kernel before Linux 5.17 */
+		CHECK_INT(completion.token, 7);
+		CHECK_INT(completion.result, 0);
+	}
+	CHECK_INT(ops->close(ring, pair[0], 8), 0);
+	completion = next(ring);
+	CHECK_INT(completion.token, 8);
+	CHECK_INT(completion.result, -EBADF);
+	close(pair[1]);
+	ops->destroy(ring);
+}

@@ -77,6 +77,8 @@ struct gb__ring_ops {
 	/** Cancel the operation(s) with token `target`. Completes itself under `token` (0, ENOENT, EALREADY);
 	 *  the target completes as well, perhaps successfully. */
 	int (*cancel)(struct gb__ring *ring, uint64_t target, uint64_t token);
+	/** Completes with a failure only; on an old kernel also when it succeeds. */
+	int (*close)(struct gb__ring *ring, int fd, uint64_t token);
 
 	/** Submit, wait up to timeout_ns (-1: for ever, 0: not) for one completion, take up to `max`.
 	 *  Returns their number, 0 on timeout or interruption, or a negative errno. */
