@@ -173,5 +173,22 @@ def several_loops_share_one_port(command):
     until(lambda: not any(os.path.exists(f"/proc/{member}") for member in members), "they end with the first")
 
 
+@each_loop
+def several_loops_may_share_their_descriptors(command):
+    with rig.server([*command, "--loops", "3", "--one-table"]) as (process, port):
+        members = list(process_tree(process.pid))
+        before = fds(process.pid)
+        clients = [connect(port) for _ in range(30)]
+        for client in clients:
+            client.sendall(b"hello")
+            assert receive(client, 5) == b"hello"
+        assert [fds(member) for member in members] == [before + 30] * 3
+        for client in clients:
+            client.close()
+        until(lambda: fds(process.pid) == before, "all connections are closed")
+        load_is_right(port, 5000)
+    until(lambda: not any(os.path.exists(f"/proc/{member}") for member in members), "they end with the first")
+
+
 if __name__ == "__main__":
     sys.exit(rig.main())

@@ -4,6 +4,7 @@
 #include <err.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { LOOPS_MAX = 64 };
@@ -34,7 +36,7 @@ static size_t raise_fd_limit(void)
 
 static void __attribute__((noreturn)) usage(const char *name)
 {
-	errx(2, "usage: %s [--loops N] [PORT]", name);
+	errx(2, "usage: %s [--loops N [--one-table]] [PORT]", name);
 }
 
 static long number(const char *name, const char *text, long min, long max)
@@ -80,15 +82,16 @@ static int listen_on(in_port_t port, int flags, bool shared)
 }
 
 /* All sockets exist before the first connection comes: the kernel spreads over those that are there. */
-static int share(int *fds, int count)
+static int share(int *fds, int count, bool one_table)
 {
 	int own = 0;
 
 	for (int i = 1; i < count && !is_child; i++) {
-		pid_t parent = getpid(), child = fork();
+		const unsigned long flags = SIGCHLD | (one_table ? CLONE_FILES : 0);
+		pid_t parent = getpid(), child = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, 0);
 
 		if (child < 0)
-			err(1, "fork");
+			err(1, "clone");
 		if (child > 0)
 			continue;
 		is_child = true;
@@ -96,7 +99,7 @@ static int share(int *fds, int count)
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 			_exit(1);
 	}
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count && !one_table; i++)
 		if (i != own)
 			close(fds[i]);
 	return fds[own];
@@ -105,11 +108,14 @@ static int share(int *fds, int count)
 int raw_listen(int argc, char **argv, int flags, size_t *ret_fds_max)
 {
 	int fds[LOOPS_MAX], loops = 1, next = 1;
+	bool one_table = false;
 	in_port_t port = 0;
 
 	if (argc > next && strcmp(argv[next], "--loops") == 0) {
 		loops = (int)number(argv[0], argv[next + 1], 1, LOOPS_MAX);
 		next += 2;
+		one_table = argc > next && strcmp(argv[next], "--one-table") == 0;
+		next += one_table;
 	}
 	if (argc > next)
 		port = (in_port_t)number(argv[0], argv[next++], 0, 65535);
@@ -120,7 +126,7 @@ int raw_listen(int argc, char **argv, int flags, size_t *ret_fds_max)
 		port = port_of(fds[i]);
 	}
 	*ret_fds_max = raise_fd_limit();
-	return share(fds, loops);
+	return share(fds, loops, one_table);
 }
 
 void raw_announce(int fd)

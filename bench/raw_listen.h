@@ -10,7 +10,8 @@ enum { BACKLOG = 4096 };
  * Listen on 127.0.0.1, port from the command line (default 0: any).
  *
  * With `--loops N` this returns in N processes, each with a socket of its own on the one port, over which the
- * kernel spreads connections; the others end with the first. TCP_NODELAY is set here and inherited by what
+ * kernel spreads connections; the others end with the first. With `--one-table` behind it they share their table
+ * of descriptors, as threads do (CLONE_FILES, clone(2)), and nothing else. TCP_NODELAY is set here and inherited by what
  * is accepted. The soft descriptor limit is raised to the hard one. `flags` (SOCK_NONBLOCK or 0) are those of
  * the listening socket. Exits with a message on failure.
  *

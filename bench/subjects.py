@@ -8,8 +8,8 @@ GEARBOX_READY = (r"^\S+: serving \S+ on 127\.0\.0\.1:(\d+) ", "stderr")
 
 RAW, MODEL, PEER, SCRIPT = "raw", "model", "peer", "script"
 GROUPS = (RAW, MODEL, PEER, SCRIPT)
-# Kinds of work: one CPU; one CPU and lines; one CPU and a connection handed over; two CPUs.
-ONE, LINES, HANDED, TWO = "one", "lines", "handed", "two"
+# Kinds of work: one CPU; one CPU and lines; one CPU and a connection handed over, to a busy worker; two CPUs.
+ONE, LINES, HANDED, BUSY, TWO = "one", "lines", "handed", "busy", "two"
 
 
 class Subject(NamedTuple):
@@ -31,16 +31,22 @@ class Load(NamedTuple):
     paced: bool = False  # at a rate; what counts is p99, not CPU time
 
 
-def raw(name, yardstick=None, loops=1, **more):
+def raw(name, yardstick=None, loops=1, option=None, **more):
     command = ["{bench}/" + name.split()[0]]
     if loops > 1:
         command += ["--loops", str(loops)]
+    if option:
+        command.append(option)
     return Subject(name, RAW, command, yardstick or name, **more)
 
 
 def model(name, spec, yardstick, command=("{gearbox}", "serve", "echo"), **more):
     command = [*command, "--listen", "127.0.0.1:0", "--model", spec]
     return Subject(name, MODEL, command, yardstick, ready=GEARBOX_READY, **more)
+
+
+def busy(name, spec, yardstick="busy reactor"):
+    return model(name, spec, yardstick, command=["{bench}/busy_echo"], families=(BUSY,))
 
 
 def peer(name, package, program, yardstick="raw_epoll", also=("reactor",)):
@@ -63,8 +69,14 @@ SUBJECTS = [
     model("reactor on poll", "reactor,engine=poll", "raw_poll"),
     model("line codec", "reactor", "raw_epoll", command=["{bench}/line_echo"], also=("reactor",), families=(LINES,)),
     model("main and one sub-reactor", "multi-reactor,workers=1", "reactor", families=(HANDED,)),
+    busy("busy reactor", "reactor"),
+    busy("busy reactor again", "reactor"),
+    busy("busy main and one sub-reactor", "multi-reactor,workers=1"),
+    busy("busy proactor", "proactor"),
+    busy("busy main and one sub-proactor", "multi-proactor,workers=1", "busy proactor"),
     raw("raw_epoll x2", loops=2, families=(TWO,)),
     raw("raw_epoll x2 again", "raw_epoll x2", loops=2, families=(TWO,)),
+    raw("raw_epoll x2, one table", "raw_epoll x2", loops=2, option="--one-table", families=(TWO,)),
     raw("raw_uring x2", loops=2, families=(TWO,)),
     model("multi-reactor", "multi-reactor,workers=2", "raw_epoll x2", families=(TWO,)),
     model("multi-reactor-reuseport", "multi-reactor-reuseport,workers=2", "raw_epoll x2", families=(TWO,)),
@@ -93,6 +105,8 @@ LOADS = [
          ["--connections", "50", "--lines", "--depth", "16"], LINES),
     Load("handed", "50 at a time: connect, 64 B, close; accepted by another thread", ["--connections", "50", "--once"],
          HANDED),
+    Load("handed-busy", "50 at a time: connect, 64 B, some computing, close; accepted by another thread",
+         ["--connections", "50", "--once"], BUSY),
     Load("two-50x64B", "two CPUs, 50 connections, 64 B", ["--connections", "50"], TWO),
     Load("two-1000x64B", "two CPUs, 1000 connections, 64 B", ["--connections", "1000"], TWO),
     Load("p99", "50 connections, 64 B, at 70 % of what the yardstick can do", ["--connections", "50", "--spin"],
