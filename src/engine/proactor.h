@@ -85,7 +85,7 @@ struct proactor {
 	struct gb__ring *ring;
 	bool multishot_accept, multishot_recv;
 	bool waiting;
-	bool closing; /* descriptors are, with the next wait */
+	bool closing;                    /* descriptors are, with the next wait */
 	uint32_t *next;                  /* by slot: the one behind it in line, LINE_NOT or LINE_END */
 	uint32_t slots_size, slots_used; /* of it; the rest is not touched */
 	struct line line;                /* to be settled before the next wait: for a retry, or a buffer */

@@ -207,8 +207,11 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 		if (result < 0)
 			return result;
 	}
-	result = gb__worker_init(&run.chief, server, alone ? 0 : (unsigned)server->shared->slots_count - 1,
-		roles, slot, error);
+	/* Behind the start of other threads, which would inherit it. */
+	result = alone ? gb__worker_place(server, 0, error) : 0;
+	if (result == 0)
+		result = gb__worker_init(&run.chief, server,
+			alone ? 0 : (unsigned)server->shared->slots_count - 1, roles, slot, error);
 	if (result < 0) {
 		gb__offload_stop(server);
 		return result;
@@ -250,22 +253,16 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 
 int gb_server_run(struct gb_server *server, struct gb_error *error)
 {
-	const unsigned roles = chief_roles(&server->model);
 	struct gb__cpus before;
-	int result = 0;
+	int result;
 
 	if (server->bindings_count == 0)
 		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
 	if (server->unlistened)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");
-	if (!(roles & GB__WORKER_SERVES))
-		return serve(server, roles, error);
-	/* The thread is the caller's, and has its CPUs back afterwards. */
 	gb__cpus_get(&before);
-	result = gb__worker_place(server, 0, error);
-	if (result == 0)
-		result = serve(server, roles, error);
-	gb__cpus_use(&before);
+	result = serve(server, chief_roles(&server->model), error);
+	gb__cpus_use(&before); /* the thread is the caller's, and has its CPUs back */
 	return result;
 }
