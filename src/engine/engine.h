@@ -205,17 +205,14 @@ static inline struct gb__endpoint *gb__engine_find(
 
 /**
  * Have the caches fetch the endpoint of an event that will be handled soon: among thousands of connections it is
- * not in them. The slot was given out once.
+ * not in them. The slot was given out once, perhaps to one that has left.
  */
 static inline void gb__engine_fetch(const struct gb__engine *engine, uint32_t slot)
 {
-	uintptr_t endpoint =
-		(uintptr_t)engine->slots[slot]; /* of a free slot it is none, which does no harm */
-
-	__builtin_prefetch((const void *)endpoint);
-	__builtin_prefetch((const void *)(endpoint + 64)); /* the rest of a connection */
+	__builtin_prefetch(engine->slots[slot]);
 }
-#define GB__ENGINE_AHEAD 2 /* events that it is fetched ahead */
+#define GB__ENGINE_AHEAD \
+	2 /* events that it is fetched ahead; behind the last one lie so many of any earlier wait */
 
 /** gb__engine_send as the kernel answers: what is not all of `size` goes through gb__engine_sent. */
 static inline ssize_t gb__engine_try_send(

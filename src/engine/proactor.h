@@ -101,7 +101,7 @@ struct proactor {
 	unsigned char *buffer; /* without provided buffers: of all, one receive at a time */
 	uint32_t buffer_size;
 	struct gb__endpoint wakeup;
-	struct gb__completion completions[GB__PROACTOR_COMPLETIONS];
+	struct gb__completion completions[GB__PROACTOR_COMPLETIONS + GB__ENGINE_AHEAD];
 };
 
 /* proactor.c */

@@ -32,7 +32,7 @@ struct reactor {
 	struct gb__endpoint wakeup;
 	unsigned accept_batch;
 	bool accept_exclusive;
-	struct gb__poll_event events[EVENTS_MAX] __attribute__((aligned(64)));
+	struct gb__poll_event events[EVENTS_MAX + GB__ENGINE_AHEAD] __attribute__((aligned(64)));
 	unsigned char buffer[GB__INPUT_HEADROOM + GB__INPUT_MAX] __attribute__((aligned(64)));
 };
 
@@ -40,7 +40,9 @@ static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
 	struct reactor *reactor = gb__container_of(watch, struct reactor, wakeup);
 
-	reactor->engine.os->ops->event_clear(reactor->engine.os, watch->fd);
+	/* By the edge it is told of each signal, and the sum of them never matters: no need to read it. */
+	if (!(reactor->ops->caps & GB__POLLER_EDGE))
+		reactor->engine.os->ops->event_clear(reactor->engine.os, watch->fd);
 }
 
 static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
@@ -56,6 +58,7 @@ int gb__reactor_create(const struct gb__engine_options *options, const struct gb
 	gb__engine_init(&reactor->engine, ops, options->os);
 	reactor->engine.name = options->poller->name;
 	reactor->ops = options->poller;
+	memset(reactor->events, 0, sizeof(reactor->events)); /* gb__engine_fetch reads ahead in it */
 	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
 	reactor->accept_exclusive =
 		options->accept_exclusive && (options->poller->caps & GB__POLLER_EXCLUSIVE);
@@ -129,6 +132,14 @@ static bool exclusive(const struct reactor *reactor, const struct gb__endpoint *
 	return reactor->accept_exclusive && endpoint->kind == GB__ENDPOINT_LISTENER;
 }
 
+/* How it is watched where that is not the usual way. */
+static unsigned trigger(const struct reactor *reactor, const struct gb__endpoint *endpoint)
+{
+	if (endpoint == &reactor->wakeup && (reactor->ops->caps & GB__POLLER_EDGE))
+		return GB__READY_EDGE;
+	return exclusive(reactor, endpoint) ? GB__READY_EXCLUSIVE : 0;
+}
+
 /* Have the poller watch exactly what is wanted. */
 static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
 {
@@ -141,8 +152,8 @@ static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
 	if (!ready)
 		result = reactor->ops->remove(reactor->poller, endpoint->fd);
 	else if (!endpoint->armed)
-		result = reactor->ops->add(reactor->poller, endpoint->fd,
-			ready | (exclusive(reactor, endpoint) ? GB__READY_EXCLUSIVE : 0), token);
+		result = reactor->ops->add(
+			reactor->poller, endpoint->fd, ready | trigger(reactor, endpoint), token);
 	else
 		result = reactor->ops->modify(reactor->poller, endpoint->fd, ready, token);
 	if (result == 0)
@@ -428,8 +439,7 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		struct gb__endpoint *endpoint =
 			gb__engine_find(engine, (uint32_t)event->token, (uint32_t)(event->token >> 32));
 
-		if (event + GB__ENGINE_AHEAD < end)
-			gb__engine_fetch(engine, (uint32_t)event[GB__ENGINE_AHEAD].token);
+		gb__engine_fetch(engine, (uint32_t)event[GB__ENGINE_AHEAD].token);
 		if (gb__unlikely(!endpoint))
 			continue;
 		/* Nothing is left to do for it after the callback, which may have detached it. */

@@ -1,4 +1,4 @@
-/* epoll(7), level-triggered: the kernel keeps the set, a wait costs what is ready. */
+/* epoll(7), level-triggered unless asked otherwise: the kernel keeps the set, a wait costs what is ready. */
 #include "engine/poller/poller.h"
 
 #include "base/alloc.h"
@@ -12,7 +12,8 @@ static_assert((unsigned)EPOLLIN == GB__READY_IN && (unsigned)EPOLLOUT == GB__REA
 		(unsigned)EPOLLERR == GB__READY_ERROR && (unsigned)EPOLLHUP == GB__READY_HANGUP,
 	"same numbers");
 
-static_assert((unsigned)EPOLLEXCLUSIVE == GB__READY_EXCLUSIVE, "same number");
+static_assert((unsigned)EPOLLEXCLUSIVE == GB__READY_EXCLUSIVE && (unsigned)EPOLLET == GB__READY_EDGE,
+	"same numbers");
 
 static_assert(sizeof(struct gb__poll_event) == sizeof(struct epoll_event) &&
 		offsetof(struct gb__poll_event, ready) == offsetof(struct epoll_event, events) &&
@@ -82,7 +83,7 @@ static int epoll_poller_wait(
 
 const struct gb__poller_ops gb__poller_epoll = {
 	.name = "epoll",
-	.caps = GB__POLLER_EXCLUSIVE,
+	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE,
 	.create = epoll_poller_create,
 	.destroy = epoll_poller_destroy,
 	.add = epoll_add,

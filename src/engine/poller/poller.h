@@ -24,7 +24,13 @@ __attribute__((packed))
 /** In `ready` of `add`, for a descriptor that is never modified: wake one of several waiters (EPOLLEXCLUSIVE). */
 #define GB__READY_EXCLUSIVE (1u << 28)
 
-enum { GB__POLLER_EXCLUSIVE = 1u << 0 /* can wake one of several waiters (EPOLLEXCLUSIVE) */ };
+/** Likewise: report it once for each time that it becomes ready, not again and again while it is (EPOLLET). */
+#define GB__READY_EDGE (1u << 31)
+
+enum {
+	GB__POLLER_EXCLUSIVE = 1u << 0, /* knows GB__READY_EXCLUSIVE */
+	GB__POLLER_EDGE = 1u << 1,      /* knows GB__READY_EDGE */
+};
 
 struct gb__poller_ops {
 	const char *name;
