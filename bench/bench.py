@@ -107,17 +107,14 @@ def parse_arguments(arguments):
 
 def compare(options):
     """Every load over every subject: the dictionary of all results; prints as it goes."""
-    servers = measure.start(options.subjects, options)
     whole = {"machine": results.machine(options), "versions": measure.versions(options.subjects), "loads": {}}
-    try:
+    with measure.started(options.subjects, options) as servers:
         print(report.headline(whole["machine"]), flush=True)
         for load in options.loads:
             rounds = measure.run_load(load, servers, options)
             if rounds:
                 whole["loads"][load.name] = results.of_load(load, rounds)
                 print(report.load_text(load.name, whole["loads"][load.name]), flush=True)
-    finally:
-        measure.stop(servers)
     print(report.ratios_text(whole["loads"]))
     return whole
 

@@ -5,7 +5,7 @@ import select
 import subprocess
 import time
 
-from subject import PATIENCE_S, Failure, child, process_tree
+from server import PATIENCE_S, Failure, child, process_tree
 
 DESCRIPTORS_APART = 64  # of a process, besides those of connections
 

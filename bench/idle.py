@@ -118,10 +118,10 @@ class Plan:
 def start_servers(stack, name, plan, build):
     """Servers and the port for each client process."""
     if name == "raw_epoll":
-        servers = [stack.enter_context(subject.Server(name, subject.raw(name), build)) for _ in range(plan.processes)]
+        servers = [stack.enter_context(subject.start(name, subject.raw(name), build)) for _ in range(plan.processes)]
         return servers, [server.port for server in servers]
     command = subject.model(f"{name},workers={plan.processes}", "--idle-timeout", "0")
-    server = stack.enter_context(subject.Server(name, command, build))
+    server = stack.enter_context(subject.start(name, command, build))
     return [server], [server.port] * plan.processes
 
 

@@ -63,7 +63,7 @@ class Heap:
 def slope(name, command, build, counts, read, environment=None):
     """By how much each part of what `read(pid)` returns grows with a connection."""
     fewer, more = counts
-    with subject.Server(name, command, build, environment=environment) as server, \
+    with subject.start(name, command, build, environment=environment) as server, \
             holder.Holder(build, server.port) as clients:
         try:
             clients.do("hold", fewer)

@@ -1,19 +1,15 @@
-"""What the tests of this folder share: servers started and stopped, clients, the load generator, the runner.
+"""What the tests of this folder share: clients, the load generator, the runner.
 The first argument of each test program is the folder that the build made of this one."""
 
-import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 import traceback
 import types
 
 sys.dont_write_bytecode = True
-import server as servers
 import subjects
 
 FOLDER = sys.argv[1]
@@ -42,32 +38,8 @@ def command(name):
     return subjects.command_of(subject, options())
 
 
-@contextlib.contextmanager
-def server(arguments, prepare=lambda: None):
-    """Start a server that prints its port on stdout."""
-
-    def before():
-        servers.LIBC.prctl(servers.PR_SET_PDEATHSIG, signal.SIGKILL)
-        prepare()
-
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, preexec_fn=before)
-    try:
-        yield process, int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
 def fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def until(condition, what):
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.002)
 
 
 def connect(port):

@@ -1,23 +1,14 @@
-"""The servers that the counting benches look at, and how one of them is started and found ready."""
+"""What the benches that count share: the servers that they look at, and how they report."""
 
 import os
 import platform
-import re
-import select
-import signal
 import subprocess
-import threading
-import time
 
 import page
-from server import LIBC, PR_SET_PDEATHSIG, Failure, process_tree
+from server import PATIENCE_S, Failure, Server
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-PATIENCE_S = 60  # for anything to happen that should happen at once
-
-# A line that a server prints when it is ready, with its port.
-READY = re.compile(r"^(?:\S+: serving \S+ on 127\.0\.0\.1:)?(\d+)(?: \(model .*)?$")
 
 LISTEN = ["--listen", "127.0.0.1:0"]
 
@@ -56,91 +47,9 @@ class Report:
             page.fill(self.path, {name: "```\n" + "\n".join(self.lines).strip() + "\n```"})
 
 
-def child(command, **streams):
-    """Start a command; it ends when this process does."""
-    return subprocess.Popen(command, preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), text=True,
-                            **streams)
-
-
-class Server:
-    """A server that is ready; as a context it is ended, in order if it can."""
-
-    def __init__(self, name, command, build, prefix=(), environment=None):
-        self.name = name
-        self.said = []
-        command = [part.format(build=build) for part in command]
-        if not os.access(command[0], os.X_OK):
-            raise Failure(f"{name}: there is no {command[0]}; build it first")
-        self.process = child([*prefix, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
-        self.pid = self.process.pid
-        try:
-            self.port = self._wait_ready()
-        except BaseException:
-            self.kill()
-            raise
-        # Whoever has more to say must not wait for a reader.
-        threading.Thread(target=self._read_all, daemon=True).start()
-
-    def _wait_ready(self):
-        output = self.process.stdout
-        while True:
-            if not select.select([output], [], [], PATIENCE_S)[0]:
-                raise Failure(f"{self.name}: not ready within {PATIENCE_S} s")
-            line = output.readline()
-            if not line:
-                raise Failure(f"{self.name} ended before it was ready: {' '.join(self.said) or 'it said nothing'}")
-            found = READY.match(line.rstrip("\n"))
-            if found:
-                return int(found.group(1))
-            self.said.append(line.rstrip("\n"))
-
-    def _read_all(self):
-        with self.process.stdout as output:
-            for line in output:
-                self.said.append(line.rstrip("\n"))
-
-    @property
-    def ended(self):
-        return self.process.poll() is not None
-
-    def check_alive(self):
-        if self.ended:
-            raise Failure(f"{self.name} ended with code {self.process.returncode}: {' '.join(self.said[-3:])}")
-
-    def ended_within(self, seconds):
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
-    def kill(self):
-        """End it at once, and what it started with it."""
-        for pid in reversed(list(process_tree(self.pid))):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.wait()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.process.terminate()
-        if kind or not self.ended_within(PATIENCE_S):
-            self.kill()
-
-
-def until(condition, what, seconds=PATIENCE_S):
-    """Poll for what sends no event, such as a file of /proc. Returns the condition's value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise Failure(f"not within {seconds} s: {what}")
-        time.sleep(0.002)
-    return value
+def start(name, command, build, **more):
+    """A server of one of these commands."""
+    return Server(name, [part.format(build=build) for part in command], **more)
 
 
 def machine():

@@ -31,7 +31,7 @@ def searching(counts):
 def io_uring_works(build):
     """Whether this machine lets anybody use io_uring."""
     try:
-        with subject.Server("raw_uring", subject.raw("raw_uring"), build):
+        with subject.start("raw_uring", subject.raw("raw_uring"), build):
             return True
     except subject.Failure as failure:
         if "not permitted" in str(failure) or "not implemented" in str(failure):
