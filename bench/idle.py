@@ -20,7 +20,8 @@ import sys
 import time
 
 import subject
-from holder import DESCRIPTORS_APART, Holder, settled_memory
+from holder import DESCRIPTORS_APART, Holder
+from server import settled, settled_memory
 
 MODEL = "prefork-reuseport"
 STEPS = 10  # in which the connections are made, each with a line of progress
@@ -57,14 +58,7 @@ def kernel_memory():
 
 def settled_kernel_memory():
     """The same once it stands nearly still: what the kernel frees, it frees later."""
-    before = kernel_memory()
-    for _ in range(SETTLE_S):
-        time.sleep(1)
-        now = kernel_memory()
-        if abs(now - before) < SETTLED_BYTES:
-            break
-        before = now
-    return now
+    return settled(kernel_memory, 1, SETTLE_S, SETTLED_BYTES)
 
 
 def tracks_connections():

@@ -16,6 +16,7 @@ import tempfile
 
 import holder
 import subject
+from server import settled_memory
 
 # Name, command, connections of which there are fewer and more: eight times as many, so that a table that doubles
 # is as full for the more as for the fewer.
@@ -79,10 +80,10 @@ def slope(name, command, build, counts, read, environment=None):
 
 def measure(name, command, build, counts):
     def read_heap(pid):
-        holder.settled_memory(pid)
+        settled_memory(pid)
         return heap.read()
 
-    pages, = slope(name, command, build, counts, lambda pid: [holder.settled_memory(pid)])
+    pages, = slope(name, command, build, counts, lambda pid: [settled_memory(pid)])
     with Heap(build) as heap:
         allocations, heap_bytes = slope(name, command, build, counts, read_heap, heap.environment)
     return {"bytes": pages, "heap_bytes": heap_bytes, "allocations": allocations,

@@ -78,28 +78,37 @@ def cpu_ns(pid):
     return total
 
 
-def settled_cpu_ns(pid):
-    """The same once it stands still: what was asked of the server is then done."""
-    before = cpu_ns(pid)
-    for _ in range(100):
-        time.sleep(0.001)
-        now = cpu_ns(pid)
-        if now == before:
-            break
-        before = now
-    return before
-
-
-def memory_bytes(pid):
+def memory_bytes(pid, kinds=("Pss_Anon:",)):
     """Memory of a process and its descendants that no file is behind; what they share counts once."""
     total = 0
     for member in process_tree(pid):
         try:
             with open(f"/proc/{member}/smaps_rollup") as file:
-                total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss_Anon:"))
+                total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith(kinds))
         except OSError:
-            continue
+            continue  # it has ended meanwhile
     return total
+
+
+def settled(read, pause, count, tolerance=0):
+    """What `read` returns once it stands still: what was asked of a server is then done. Looks so often at most."""
+    now = read()
+    for _ in range(count):
+        before = now
+        time.sleep(pause)
+        now = read()
+        if abs(now - before) <= tolerance:
+            break
+    return now
+
+
+def settled_cpu_ns(pid):
+    return settled(lambda: cpu_ns(pid), 0.001, 100)
+
+
+def settled_memory(pid):
+    """With shared memory and what is swapped out."""
+    return settled(lambda: memory_bytes(pid, ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")), 0.02, 50)
 
 
 class Server:
