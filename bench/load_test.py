@@ -1,42 +1,12 @@
 #!/usr/bin/python3
 """The load generator notices when a server does not echo right, and paces as it says."""
 
-import contextlib
 import socket
 import sys
-import threading
 
 import rig
-from rig import load_is_right, loadgen, test
+from rig import load_is_right, loadgen, lying_server, test
 from server import Server
-
-
-@contextlib.contextmanager
-def lying_server(lie):
-    """Echoes what lie(bytes so far, piece) makes of each piece; None closes."""
-
-    def serve(client):
-        total = 0
-        with client, contextlib.suppress(OSError):
-            while piece := client.recv(65536):
-                answer = lie(total, piece)
-                if answer is None:
-                    return
-                total += len(piece)
-                client.sendall(answer)
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
 
 
 def load_is_wrong(lie, *arguments):

@@ -52,6 +52,17 @@ def start(name, command, build, **more):
     return Server(name, [part.format(build=build) for part in command], **more)
 
 
+def io_uring_works(build):
+    """Whether this machine lets anybody use it; a seccomp filter, a sysctl or an old kernel may be in the way."""
+    try:
+        with start("raw_uring", raw("raw_uring"), build):
+            return True
+    except Failure as failure:
+        if "not permitted" in str(failure) or "not implemented" in str(failure):
+            return False
+        raise
+
+
 def machine():
     """What a report must name, since on another machine all of it may be different."""
     cpu = "unknown CPU"
