@@ -1,10 +1,13 @@
-"""What the benches that count share: the servers that they look at, and how they report."""
+"""What the benches that count share: the servers that they look at, their command lines and reports."""
 
+import argparse
+import json
 import os
 import platform
 import subprocess
 
 import page
+from measure import processor, say
 from server import PATIENCE_S, Failure, Server
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -65,15 +68,9 @@ def io_uring_works(build):
 
 def machine():
     """What a report must name, since on another machine all of it may be different."""
-    cpu = "unknown CPU"
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                cpu = line.partition(":")[2].strip()
-                break
     return {
         "kernel": f"{platform.system()} {platform.release()}",
-        "cpu": cpu,
+        "cpu": processor(),
         "libc": " ".join(platform.libc_ver()),
         "compiler": first_line(["cc", "--version"]),
     }
@@ -94,3 +91,38 @@ def chosen(rows, names, what):
         if name not in known:
             raise Failure(f"no {what} {name}; there are: {'; '.join(known)}")
     return [row for row in rows if not names or row[0] in names]
+
+
+def add_choice(parser, what, rows):
+    """An option for names of rows, which `chosen` takes."""
+    parser.add_argument(f"--{what}", action="append", metavar="NAME",
+                        help=f"only this one, may be repeated: {'; '.join(row[0] for row in rows)}")
+
+
+def command_line(name, text, build):
+    """The parser of a bench that counts, with the options that all have."""
+    parser = argparse.ArgumentParser(prog=f"bench {name}", description=text,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(name=name)
+    parser.add_argument("--json", metavar="FILE", help="write everything measured")
+    parser.add_argument("--report", metavar="FILE", help="fill the marked part of this page")
+    parser.add_argument("--build", default=os.path.join(ROOT, build), metavar="FOLDER")
+    return parser
+
+
+def run(options, count, **tools):
+    """Count, print, and write what the options ask for; count(options, report) returns what --json writes. The
+    versions of tools are named beside the machine. Returns the exit code."""
+    about = {**machine(), **tools}
+    try:
+        report = Report(options.report)
+        report.say(", ".join(about.values()))
+        results = count(options, report)
+        report.fill(options.name)
+        if options.json:
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump({"machine": about, **results}, file, indent=1)
+    except (Failure, OSError) as failure:
+        say(f"bench: {failure}")
+        return 1
+    return 0
