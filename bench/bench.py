@@ -23,27 +23,20 @@ import report
 import results
 import subjects
 from server import Failure
+from subject import add_choice, chosen
 
 SOURCE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(SOURCE)
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 
 
-def chosen(rows, names, what):
-    known = [row.name for row in rows]
-    for name in names:
-        if name not in known:
-            raise Failure(f"no {what} {name}; there are: {', '.join(known)}")
-    return [row for row in rows if row.name in names]
-
-
 def choose(options):
     """Turn names into rows of the tables."""
     if options.growing:
-        options.axes = chosen(grow.AXES, options.axis, "axis") if options.axis else grow.AXES
+        options.axes = chosen(grow.AXES, options.axis, "axis")
         return
     count = 4 if options.all else 3 if options.peers else 2
-    options.loads = chosen(subjects.LOADS, options.load, "load") if options.load else subjects.LOADS
+    options.loads = chosen(subjects.LOADS, options.load, "load")
     options.subjects = (chosen(subjects.SUBJECTS, options.subject, "subject") if options.subject
                         else [one for one in subjects.SUBJECTS if one.group in subjects.GROUPS[:count]])
 
@@ -67,15 +60,12 @@ def parse_arguments(arguments):
     if growing:
         parser.prog += " grow"
         parser.add_argument("--quick", action="store_true", help="fewer steps and rounds, to see that it works")
-        parser.add_argument("--axis", action="append", metavar="NAME",
-                            help=f"only this one, may be repeated: {', '.join(axis.name for axis in grow.AXES)}")
+        add_choice(parser, "axis", grow.AXES)
     else:
         parser.add_argument("--peers", action="store_true", help="C and C++ libraries as well")
         parser.add_argument("--all", action="store_true", help="and Node.js and Python")
-        parser.add_argument("--load", action="append", metavar="NAME",
-                            help=f"only this one, may be repeated: {', '.join(row.name for row in subjects.LOADS)}")
-        parser.add_argument("--subject", action="append", metavar="NAME", help="only this one, may be repeated: "
-                            + "; ".join(row.name for row in subjects.SUBJECTS))
+        add_choice(parser, "load", subjects.LOADS)
+        add_choice(parser, "subject", subjects.SUBJECTS)
     add_common(parser)
     options = parser.parse_args(arguments[1:] if growing or reporting else arguments)
     options.growing = growing
@@ -107,17 +97,14 @@ def parse_arguments(arguments):
 
 def compare(options):
     """Every load over every subject: the dictionary of all results; prints as it goes."""
-    servers = measure.start(options.subjects, options)
     whole = {"machine": results.machine(options), "versions": measure.versions(options.subjects), "loads": {}}
-    try:
+    with measure.started(options.subjects, options) as servers:
         print(report.headline(whole["machine"]), flush=True)
         for load in options.loads:
             rounds = measure.run_load(load, servers, options)
             if rounds:
                 whole["loads"][load.name] = results.of_load(load, rounds)
                 print(report.load_text(load.name, whole["loads"][load.name]), flush=True)
-    finally:
-        measure.stop(servers)
     print(report.ratios_text(whole["loads"]))
     return whole
 

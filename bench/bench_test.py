@@ -59,20 +59,17 @@ signal.pause()
     command = ["/usr/bin/python3", "-c", program]
     cpu = min(os.sched_getaffinity(0))
     with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
-        talker = server.Server("talker", command, subjects.GEARBOX_READY, {cpu}, stdout=subprocess.PIPE)
-        try:
-            assert talker.port == "4711"
-            assert talker.process.stdout.readline() == "through\n"
-        finally:
-            talker.stop()
-            talker.reader.join()
-            talker.process.stdout.close()
+        with server.Server("talker", command, {cpu}) as talker:
+            assert talker.port == 4711 and os.sched_getaffinity(talker.pid) == {cpu}
+            server.until(lambda: talker.said[-1:] == ["through"], "all is read")
+        talker.reader.join()
+    assert len(talker.said) == 10002, talker.said[:3]
 
 
 @test
 def a_server_that_ends_early_is_reported():
     try:
-        server.Server("mute", ["/bin/true"], subjects.GEARBOX_READY, os.sched_getaffinity(0))
+        server.Server("mute", ["/bin/true"])
     except server.Failure as failure:
         assert "mute" in str(failure)
     else:

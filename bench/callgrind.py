@@ -14,7 +14,8 @@ import re
 import tempfile
 
 from lockstep import Client
-from subject import PATIENCE_S, Failure, Server
+from server import PATIENCE_S, Failure
+from subject import start
 
 ALLOCATING = {"malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "memalign", "valloc", "mmap", "mmap64"}
 NO_SYSTEM_CALL = {"clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres"}  # the vDSO's
@@ -125,7 +126,7 @@ def run(name, command, build, load, rounds):
         profile, log = os.path.join(folder, "profile"), os.path.join(folder, "log")
         prefix = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={profile}", f"--log-file={log}",
                   "--trace-syscalls=yes"]
-        with Server(name, command, build, prefix) as server, \
+        with start(name, command, build, prefix=prefix) as server, \
                 Client(server, load.connections, load.size) as client:
             go = getattr(client, load.order)
             for _ in range(rounds):

@@ -1,24 +1,19 @@
 #!/usr/bin/python3
 """What counts must count right: the reader of callgrind's output, the malloc that counts, and the clients that
-hold connections, which must notice one that is lost or lies. Arguments: the build folder."""
+hold connections, which must notice one that is lost or lies."""
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import traceback
 
-sys.dont_write_bytecode = True
+import rig
 import callgrind
 import holder
 import memory
 import subject
-
-BUILD = sys.argv[1]
-tests = []
+from rig import BUILD, lying_server, test
 
 # Two functions in two files, one of them with an inlined line, a call, and relative positions.
 PROFILE = """\
@@ -47,11 +42,6 @@ SYSCALL[7,1](232) ... [async] --> Success(0x1)
 SYSCALL[7,1](228) sys_clock_gettime( 6, 0x1ffeffa4e0 )[sync] --> Success(0x0)
 SYSCALL[7,1]( 45) sys_recvfrom ( 8, 0x4048aa8, 65536, 64, 0x0, 0x0 ) --> [async] ...
 """
-
-
-def test(function):
-    tests.append(function)
-    return function
 
 
 @contextlib.contextmanager
@@ -114,30 +104,6 @@ assert left < 100000, left
         assert heap.read()[0] > 200
 
 
-@contextlib.contextmanager
-def liar(lie):
-    """A server that answers each piece with lie(piece, number of the piece), or closes for None."""
-    def serve(client):
-        number = 0
-        with client, contextlib.suppress(OSError):
-            while piece := client.recv(65536):
-                number += 1
-                answer = lie(piece, number)
-                if answer is None:
-                    return
-                client.sendall(answer)
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-
-
 def fails(port, *requests):
     """Whether the clients refuse to go on in the last of the requests."""
     with holder.Holder(BUILD, port) as clients:
@@ -152,7 +118,7 @@ def fails(port, *requests):
 
 @test
 def clients_hold_and_check():
-    with liar(lambda piece, number: piece) as port, holder.Holder(BUILD, port, 300) as clients:
+    with lying_server(lambda total, piece: piece) as port, holder.Holder(BUILD, port, 300) as clients:
         for count in (0, 10, 70):
             clients.do("hold", count)
             assert clients.held == count
@@ -162,25 +128,25 @@ def clients_hold_and_check():
 
 @test
 def clients_notice_a_wrong_byte():
-    with liar(lambda piece, number: piece[:-2] + b"!\n") as port:
+    with lying_server(lambda total, piece: piece[:-2] + b"!\n") as port:
         assert fails(port, ("hold", 1))
 
 
 @test
 def clients_notice_a_close_instead_of_an_answer():
-    with liar(lambda piece, number: None) as port:
+    with lying_server(lambda total, piece: None) as port:
         assert fails(port, ("hold", 1))
 
 
 @test
 def clients_notice_a_lost_connection():
-    with liar(lambda piece, number: piece if number == 1 else None) as port:
+    with lying_server(lambda total, piece: None if total else piece) as port:
         assert fails(port, ("hold", 3), ("check", 1))
 
 
 @test
 def clients_notice_a_close_at_rest():
-    with subject.Server("raw_epoll", subject.raw("raw_epoll"), BUILD) as server, \
+    with subject.start("raw_epoll", subject.raw("raw_epoll"), BUILD) as server, \
             holder.Holder(BUILD, server.port) as clients:
         clients.do("hold", 3)
         server.kill()
@@ -192,29 +158,5 @@ def clients_notice_a_close_at_rest():
             raise AssertionError("not noticed")
 
 
-@test
-def a_server_that_ends_early_is_reported():
-    try:
-        subject.Server("mute", ["/bin/true"], BUILD)
-    except subject.Failure as failure:
-        assert "mute" in str(failure)
-    else:
-        raise AssertionError("not reported")
-
-
-def main():
-    failed = 0
-    for run in tests:
-        try:
-            run()
-            print(f"ok   {run.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            traceback.print_exc(limit=-2)
-            print(f"FAIL {run.__name__}", flush=True)
-    print(f"{len(tests) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(rig.main(with_ring=False))

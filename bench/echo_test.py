@@ -13,8 +13,8 @@ import threading
 import time
 
 import rig
-from rig import DEADLINE, connect, fds, load_is_right, receive, until
-from server import process_tree
+from rig import DEADLINE, connect, fds, load_is_right, receive
+from server import Server, process_tree, until
 from subjects import PEER, SCRIPT, SUBJECTS, command_of
 
 LOOPS = ("raw_epoll", "raw_poll", "raw_uring")
@@ -28,11 +28,11 @@ def each_server(function):
     """Run with each server; afterwards it must be alive and hold no connection."""
 
     def run(name):
-        with rig.server(COMMANDS[name]) as (process, port):
-            before = fds(process.pid)
-            function(process, port)
-            until(lambda: fds(process.pid) <= before, "all connections are closed")
-            assert process.poll() is None, f"{name} died"
+        with Server(name, COMMANDS[name]) as server:
+            before = fds(server.pid)
+            function(server.port)
+            until(lambda: fds(server.pid) <= before, "all connections are closed")
+            server.check_alive()
 
     for name in COMMANDS:
         rig.tests.append((f"{function.__name__} ({name})", lambda name=name: run(name)))
@@ -40,10 +40,10 @@ def each_server(function):
 
 
 def each_loop(function):
-    """Run with the command of each raw loop."""
+    """Run with each raw loop: its name and command."""
     for name in LOOPS:
         if name in COMMANDS:
-            rig.tests.append((f"{function.__name__} ({name})", lambda name=name: function(COMMANDS[name])))
+            rig.tests.append((f"{function.__name__} ({name})", lambda name=name: function(name, COMMANDS[name])))
     return function
 
 
@@ -65,43 +65,43 @@ def fill(client):
 
 
 @each_server
-def echoes_small_messages(process, port):
+def echoes_small_messages(port):
     load_is_right(port, 20000)
 
 
 @each_server
-def echoes_pipelined_messages(process, port):
+def echoes_pipelined_messages(port):
     load_is_right(port, 100000, "--depth", "16", "--size", "61")
 
 
 @each_server
-def echoes_messages_of_one_byte(process, port):
+def echoes_messages_of_one_byte(port):
     load_is_right(port, 5000, "--size", "1", "--depth", "3")
 
 
 @each_server
-def echoes_messages_of_16_kib(process, port):
+def echoes_messages_of_16_kib(port):
     load_is_right(port, 5000, "--size", "16384")
 
 
 @each_server
-def echoes_messages_of_1_mib(process, port):
+def echoes_messages_of_1_mib(port):
     load_is_right(port, 300, "--size", "1048576", "--connections", "20")
 
 
 @each_server
-def echoes_once_a_connection(process, port):
+def echoes_once_a_connection(port):
     load_is_right(port, 3000, "--once")
 
 
 @each_server
-def holds_10000_connections(process, port):
+def holds_10000_connections(port):
     connections = min(10000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100)
     load_is_right(port, 30000, "--connections", str(connections // 2), "--idle", str(connections // 2))
 
 
 @each_server
-def finishes_the_reply_after_a_half_close(process, port):
+def finishes_the_reply_after_a_half_close(port):
     with connect(port) as client:
         data = os.urandom(300_000)
         writer = threading.Thread(target=lambda: (client.sendall(data), client.shutdown(socket.SHUT_WR)))
@@ -112,7 +112,7 @@ def finishes_the_reply_after_a_half_close(process, port):
 
 
 @each_server
-def serves_others_beside_peers_that_do_not_read(process, port):
+def serves_others_beside_peers_that_do_not_read(port):
     greedy = [connect(port) for _ in range(8)]
     sent = [fill(client) for client in greedy]
     load_is_right(port, 2000)
@@ -124,7 +124,7 @@ def serves_others_beside_peers_that_do_not_read(process, port):
 
 
 @each_server
-def survives_resets(process, port):
+def survives_resets(port):
     for fed in (False, True) * 20:
         client = connect(port)
         if fed:
@@ -139,28 +139,28 @@ def survives_resets(process, port):
 
 
 @each_loop
-def accepts_again_after_descriptors_ran_out(command):
-    with rig.server(command, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))) as (process, port):
-        clients = [connect(port) for _ in range(60)]
+def accepts_again_after_descriptors_ran_out(name, command):
+    with Server(name, command, prefix=["prlimit", "--nofile=40"]) as server:
+        clients = [connect(server.port) for _ in range(60)]
         for client in clients:
             client.sendall(b"hello")
-        until(lambda: fds(process.pid) == 40, "all descriptors are taken")
+        until(lambda: fds(server.pid) == 40, "all descriptors are taken")
         while clients:  # each that leaves makes room for one that waits
             client = clients.pop(0)
             assert receive(client, 5) == b"hello"
             client.close()
-        load_is_right(port, 1000, "--connections", "10")
+        load_is_right(server.port, 1000, "--connections", "10")
 
 
 @each_loop
-def several_loops_share_one_port(command):
+def several_loops_share_one_port(name, command):
     def held():
         return [fds(member) for member in members]
 
-    with rig.server([*command, "--loops", "3"]) as (process, port):
-        members = list(process_tree(process.pid))
+    with Server(name, [*command, "--loops", "3"]) as server:
+        members = list(process_tree(server.pid))
         assert len(members) == 3, members
-        clients = [connect(port) for _ in range(60)]
+        clients = [connect(server.port) for _ in range(60)]
         for client in clients:
             client.sendall(b"hello")
             assert receive(client, 5) == b"hello"
@@ -169,7 +169,7 @@ def several_loops_share_one_port(command):
         for client in clients:
             client.close()
         until(lambda: sum(held()) == sum(shares) - 60, "all connections are closed")
-        load_is_right(port, 5000)
+        load_is_right(server.port, 5000)
     until(lambda: not any(os.path.exists(f"/proc/{member}") for member in members), "they end with the first")
 
 

@@ -67,10 +67,7 @@ def at_least_seconds(seconds):
 
 def step(axis, value, options):
     """{subject: rounds}; their first entry carries the memory per connection, where that can be told."""
-    lineup = axis.lineup(value)
-    servers = measure.start(lineup, options)
     _, cpus = measure.cpus_of(axis.family, options)
-    empty = {name: memory_bytes(server.pid) for name, server in servers.items()}
     held = {}
 
     def visit(name):
@@ -79,10 +76,9 @@ def step(axis, value, options):
 
         return measure.visit(servers[name], axis.arguments(value), cpus, options, remember)
 
-    try:
+    with measure.started(axis.lineup(value), options) as servers:
+        empty = {name: memory_bytes(server.pid) for name, server in servers.items()}
         rounds = measure.interleaved(f"{axis.name} {axis.label(value)}", list(servers), options.rounds, visit)
-    finally:
-        measure.stop(servers)
     if axis.name == "connections" and value >= MEMORY_FROM:
         for name in rounds:
             rounds[name][0]["memory_per_connection"] = (held[name] - empty[name]) / value

@@ -3,9 +3,8 @@
 import os
 import select
 import subprocess
-import time
 
-from subject import PATIENCE_S, Failure, child, process_tree
+from server import PATIENCE_S, Failure, child
 
 DESCRIPTORS_APART = 64  # of a process, besides those of connections
 
@@ -52,29 +51,3 @@ class Holder:
         self.process.wait()
         self.process.stdout.close()
         self.process.stderr.close()
-
-
-def own_memory(pid):
-    """Bytes that a process and all below it have for themselves: no page of a file, shared ones in parts."""
-    total = 0
-    for member in process_tree(pid):
-        try:
-            with open(f"/proc/{member}/smaps_rollup", encoding="ascii") as file:
-                for line in file:
-                    if line.startswith(("Pss_Anon:", "Pss_Shmem:", "SwapPss:")):
-                        total += int(line.split()[1]) * 1024
-        except (FileNotFoundError, ProcessLookupError):
-            pass  # it has ended meanwhile
-    return total
-
-
-def settled_memory(pid):
-    """The same once it stands still: what a server does after an answer is then done."""
-    before = own_memory(pid)
-    for _ in range(50):
-        time.sleep(0.02)
-        now = own_memory(pid)
-        if now == before:
-            break
-        before = now
-    return before

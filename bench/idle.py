@@ -9,18 +9,17 @@ Memory: what the servers' processes have for themselves, and by how much the ker
 descriptors grew. The latter is of the whole machine and of both ends; half of it is taken as the servers'.
 """
 
-import argparse
 import contextlib
-import json
 import math
-import os
 import resource
 import socket
 import sys
 import time
 
 import subject
-from holder import DESCRIPTORS_APART, Holder, settled_memory
+from holder import DESCRIPTORS_APART, Holder
+from measure import say
+from server import settled, settled_memory
 
 MODEL = "prefork-reuseport"
 STEPS = 10  # in which the connections are made, each with a line of progress
@@ -33,10 +32,6 @@ KERNEL_BYTES = 10500
 APART_BYTES = 1 << 30
 SETTLE_S, SETTLED_BYTES = 60, 1 << 20
 KERNEL_LINES = ("Slab", "KernelStack", "PageTables", "VmallocUsed", "Percpu")
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def number_of(path, place=0):
@@ -57,14 +52,7 @@ def kernel_memory():
 
 def settled_kernel_memory():
     """The same once it stands nearly still: what the kernel frees, it frees later."""
-    before = kernel_memory()
-    for _ in range(SETTLE_S):
-        time.sleep(1)
-        now = kernel_memory()
-        if abs(now - before) < SETTLED_BYTES:
-            break
-        before = now
-    return now
+    return settled(kernel_memory, 1, SETTLE_S, SETTLED_BYTES)
 
 
 def tracks_connections():
@@ -118,10 +106,10 @@ class Plan:
 def start_servers(stack, name, plan, build):
     """Servers and the port for each client process."""
     if name == "raw_epoll":
-        servers = [stack.enter_context(subject.Server(name, subject.raw(name), build)) for _ in range(plan.processes)]
+        servers = [stack.enter_context(subject.start(name, subject.raw(name), build)) for _ in range(plan.processes)]
         return servers, [server.port for server in servers]
     command = subject.model(f"{name},workers={plan.processes}", "--idle-timeout", "0")
-    server = stack.enter_context(subject.Server(name, command, build))
+    server = stack.enter_context(subject.start(name, command, build))
     return [server], [server.port] * plan.processes
 
 
@@ -172,50 +160,28 @@ def print_results(report, plan, results):
                    f"{ours['bytes_with_kernel'] / raw['bytes_with_kernel']:.3f} of what raw loops need")
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(prog="bench idle", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+def count(options, report):
+    plan = options.plan
+    names = [options.model] if options.no_raw else [options.model, "raw_epoll"]
+    results = {name: hold(name, plan, options.build) for name in names}
+    print_results(report, plan, results)
+    return {"processes": plan.processes, "subjects": results}
+
+
+def main():
+    parser = subject.command_line("idle", __doc__, "build")
     parser.add_argument("--connections", type=int, default=100_000, metavar="N")
     parser.add_argument("--processes", type=int, metavar="N", help="workers, and clients (default: what it takes)")
     parser.add_argument("--model", default=MODEL, help=f"a model with worker processes (default {MODEL})")
     parser.add_argument("--no-raw", action="store_true", help="without the raw loops")
-    parser.add_argument("--json", metavar="FILE", help="write everything measured")
-    parser.add_argument("--report", metavar="FILE", help="fill the marked part of this page")
-    parser.add_argument("--build", default=os.path.join(subject.ROOT, "build"), metavar="FOLDER")
     options = parser.parse_args()
     if options.connections < 1 or (options.processes or 1) < 1:
         parser.error("--connections and --processes must be above 0")
-    return options
-
-
-def main():
-    options = parse_arguments()
-    plan = Plan(options.connections, options.processes)
-    missing = list(plan.missing())
-    if missing:
-        for sentence in missing:
-            say(f"bench: {options.connections:,} connections: {sentence}")
-        return 2
-    about = subject.machine()
-    results = {}
-    try:
-        for name in [options.model] if options.no_raw else [options.model, "raw_epoll"]:
-            results[name] = hold(name, plan, options.build)
-    except (subject.Failure, OSError) as failure:
-        say(f"bench: {failure}")
-        return 1
-    report = subject.Report(options.report)
-    report.say(", ".join(about.values()))
-    print_results(report, plan, results)
-    try:
-        report.fill("idle")
-    except subject.Failure as failure:
-        say(f"bench: {failure}")
-        return 1
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": about, "processes": plan.processes, "subjects": results}, file, indent=1)
-    return 0
+    options.plan = Plan(options.connections, options.processes)
+    missing = list(options.plan.missing())
+    for sentence in missing:
+        say(f"bench: {options.connections:,} connections: {sentence}")
+    return 2 if missing else subject.run(options, count)
 
 
 if __name__ == "__main__":

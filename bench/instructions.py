@@ -11,9 +11,7 @@ difference is what one message costs, and the same on every run. Loads:
   passing      connect, 64 bytes, close: per connection
 """
 
-import argparse
 import concurrent.futures
-import json
 import os
 import shutil
 import sys
@@ -21,6 +19,7 @@ import sys
 import callgrind
 import subject
 from callgrind import Load
+from measure import say
 
 SUBJECTS = [
     ("raw_epoll", subject.raw("raw_epoll")),
@@ -62,7 +61,7 @@ def measure(subjects, loads, build):
             for future in concurrent.futures.as_completed(waiting):
                 name, load_name = waiting[future]
                 results[name][load_name] = future.result()
-                print(f"{name}: {load_name}", file=sys.stderr, flush=True)
+                say(f"{name}: {load_name}")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -119,50 +118,31 @@ def as_json(counts):
     }
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(prog="bench instructions", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subject", action="append", metavar="NAME",
-                        help=f"only this one, may be repeated: {'; '.join(row[0] for row in SUBJECTS)}")
-    parser.add_argument("--peers", action="store_true", help="other libraries as well")
-    parser.add_argument("--load", action="append", metavar="NAME",
-                        help=f"only this one, may be repeated: {'; '.join(row[0] for row in LOADS)}")
-    parser.add_argument("--functions", action="store_true", help="list where the instructions go")
-    parser.add_argument("--lines", action="store_true", help="list the lines of source as well")
-    parser.add_argument("--json", metavar="FILE", help="write everything counted")
-    parser.add_argument("--report", metavar="FILE", help="fill the marked part of this page")
-    parser.add_argument("--build", default=os.path.join(subject.ROOT, "build-count"), metavar="FOLDER")
-    return parser.parse_args()
+def count(options, report):
+    subjects = subject.chosen(SUBJECTS + (PEERS if options.peers else []), options.subject, "subject")
+    loads = subject.chosen(LOADS, options.load, "load")
+    measured = measure(subjects, loads, options.build)
+    print_results(report, [name for name, _ in loads], measured)
+    if options.functions or options.lines:
+        for name, counts in measured.items():
+            for load_name, _ in loads:
+                print_functions(name, load_name, counts[load_name], options.lines)
+    return {"subjects": {name: {load: as_json(one) for load, one in counts.items()}
+                         for name, counts in measured.items()}}
 
 
 def main():
-    options = parse_arguments()
+    parser = subject.command_line("instructions", __doc__, "build-count")
+    subject.add_choice(parser, "subject", SUBJECTS)
+    parser.add_argument("--peers", action="store_true", help="other libraries as well")
+    subject.add_choice(parser, "load", LOADS)
+    parser.add_argument("--functions", action="store_true", help="list where the instructions go")
+    parser.add_argument("--lines", action="store_true", help="list the lines of source as well")
+    options = parser.parse_args()
     if not shutil.which("valgrind"):
-        print("bench: needs valgrind", file=sys.stderr)
+        say("bench: needs valgrind")
         return 2
-    about = {**subject.machine(), "valgrind": subject.first_line(["valgrind", "--version"])}
-    try:
-        rows = SUBJECTS + (PEERS if options.peers else [])
-        subjects = subject.chosen(rows, options.subject, "subject")
-        loads = subject.chosen(LOADS, options.load, "load")
-        measured = measure(subjects, loads, options.build)
-        report = subject.Report(options.report)
-        report.say(", ".join(about.values()))
-        print_results(report, [name for name, _ in loads], measured)
-        report.fill("instructions")
-        if options.functions or options.lines:
-            for name, counts in measured.items():
-                for load_name, _ in loads:
-                    print_functions(name, load_name, counts[load_name], options.lines)
-        if options.json:
-            with open(options.json, "w", encoding="utf-8") as file:
-                json.dump({"machine": about, "subjects": {
-                    name: {load: as_json(one) for load, one in counts.items()}
-                    for name, counts in measured.items()}}, file, indent=1)
-    except (subject.Failure, OSError) as failure:
-        print(f"bench: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    return subject.run(options, count, valgrind=subject.first_line(["valgrind", "--version"]))
 
 
 if __name__ == "__main__":

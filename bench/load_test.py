@@ -1,41 +1,12 @@
 #!/usr/bin/python3
 """The load generator notices when a server does not echo right, and paces as it says."""
 
-import contextlib
 import socket
 import sys
-import threading
 
 import rig
-from rig import load_is_right, loadgen, test
-
-
-@contextlib.contextmanager
-def lying_server(lie):
-    """Echoes what lie(bytes so far, piece) makes of each piece; None closes."""
-
-    def serve(client):
-        total = 0
-        with client, contextlib.suppress(OSError):
-            while piece := client.recv(65536):
-                answer = lie(total, piece)
-                if answer is None:
-                    return
-                total += len(piece)
-                client.sendall(answer)
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
+from rig import load_is_right, loadgen, lying_server, test
+from server import Server
 
 
 def load_is_wrong(lie, *arguments):
@@ -133,15 +104,15 @@ def every_message_of_a_pattern_of_lines_is_one():
 def a_rate_is_not_exceeded():
     """The other way round would be a matter of the machine."""
     for more in ([], ["--spin"]):
-        with rig.server(rig.command("raw_epoll")) as (_, port):
-            summary = load_is_right(port, 300, "--rate", "1000", "--connections", "7", *more)
+        with Server("raw_epoll", rig.command("raw_epoll")) as server:
+            summary = load_is_right(server.port, 300, "--rate", "1000", "--connections", "7", *more)
         assert summary["rate"] == 1000 and summary["seconds"] > 0.2, summary
 
 
 @test
 def at_a_rate_there_are_as_many_messages_as_fit():
-    with rig.server(rig.command("raw_epoll")) as (_, port):
-        done, summary = loadgen(port, "--rate", "2000", "--seconds", "0.25")
+    with Server("raw_epoll", rig.command("raw_epoll")) as server:
+        done, summary = loadgen(server.port, "--rate", "2000", "--seconds", "0.25")
     assert done.returncode == 0 and summary["messages"] == 500, (done, summary)
 
 
@@ -169,8 +140,8 @@ def at_a_rate_nobody_waits_for_replies():
 
 @test
 def sizes_and_idle_connections_go_with_a_rate():
-    with rig.server(rig.command("raw_epoll")) as (_, port):
-        load_is_right(port, 300, "--rate", "3000", "--size", "300000", "--connections", "3", "--idle", "20")
+    with Server("raw_epoll", rig.command("raw_epoll")) as server:
+        load_is_right(server.port, 300, "--rate", "3000", "--size", "300000", "--connections", "3", "--idle", "20")
 
 
 if __name__ == "__main__":

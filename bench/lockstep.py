@@ -11,7 +11,7 @@ import select
 import signal
 import socket
 
-from subject import PATIENCE_S, Failure, until
+from server import PATIENCE_S, Failure, until
 
 
 def state(pid):

@@ -1,14 +1,14 @@
 """Rounds: a load visits each server in turn, and what each used for it."""
 
+import contextlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 
 import subjects
-from server import PATIENCE, Failure, Server, child, settled_cpu_ns
+from server import PATIENCE_S, Failure, Server, child, settled_cpu_ns
 
 CAPACITY_ROUNDS = 5
 
@@ -23,26 +23,12 @@ def cpus_of(family, options):
     return ({server, load}, {server, load}) if family == subjects.TWO else ({server}, {load})
 
 
-def start(chosen, options):
-    """Start the subjects, each under the one name that it has; all stay up."""
-    servers = {}
-    try:
-        for subject in chosen:
-            command = subjects.command_of(subject, options)
-            if not shutil.which(command[0]):
-                raise Failure(f"{subject.name}: there is no {command[0]}; './dev bench' "
-                              "builds what it needs, for peers when --peers or --all is given")
-            cpus, _ = cpus_of(subject.families[0], options)
-            servers[subject.name] = Server(subject.name, command, subject.ready, cpus)
-    except BaseException:
-        stop(servers)
-        raise
-    return servers
-
-
-def stop(servers):
-    for server in servers.values():
-        server.stop()
+@contextlib.contextmanager
+def started(chosen, options):
+    """The subjects as servers, each under the one name that it has; all stay up meanwhile."""
+    with contextlib.ExitStack() as stack:
+        yield {one.name: stack.enter_context(Server(one.name, subjects.command_of(one, options),
+                                                    cpus_of(one.families[0], options)[0])) for one in chosen}
 
 
 def expect(process, word):
@@ -53,7 +39,8 @@ def expect(process, word):
 
 def visit(server, arguments, cpus, options, at_ready=None):
     """One round of one subject; at_ready is called when all connections stand, before anything is measured."""
-    command = [f"{options.build}/bench/loadgen", "--wait", "--seconds", str(options.seconds), *arguments, server.port]
+    command = [f"{options.build}/bench/loadgen", "--wait", "--seconds", str(options.seconds), *arguments,
+               str(server.port)]
     if options.spin:
         command.insert(1, "--spin")
     load = child(command, cpus, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -66,7 +53,7 @@ def visit(server, arguments, cpus, options, at_ready=None):
         load.stdin.flush()
         expect(load, "done")
         used = settled_cpu_ns(server.pid) - before
-        summary, _ = load.communicate("\n", timeout=PATIENCE)
+        summary, _ = load.communicate("\n", timeout=PATIENCE_S)
         if load.returncode != 0:
             raise Failure(f"the load generator failed: {summary.strip()}")
     except (BrokenPipeError, subprocess.TimeoutExpired, Failure) as failure:
@@ -75,7 +62,7 @@ def visit(server, arguments, cpus, options, at_ready=None):
         load.kill()
         load.wait()
     result = json.loads(summary)
-    if not result["messages"] or server.process.poll() is not None:
+    if not result["messages"] or server.ended:
         raise Failure(f"{server.name} under {' '.join(arguments)}: no message was answered")
     return {
         "cpu_us_per_message": used / 1000 / result["messages"],

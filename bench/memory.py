@@ -7,8 +7,6 @@ what the machine loses, and the bytes it holds from malloc, counted exactly by a
 memory for sockets is not in them, since it is the same for all; see bench/idle.py.
 """
 
-import argparse
-import json
 import os
 import struct
 import sys
@@ -16,6 +14,7 @@ import tempfile
 
 import holder
 import subject
+from server import settled_memory
 
 # Name, command, connections of which there are fewer and more: eight times as many, so that a table that doubles
 # is as full for the more as for the fewer.
@@ -63,7 +62,7 @@ class Heap:
 def slope(name, command, build, counts, read, environment=None):
     """By how much each part of what `read(pid)` returns grows with a connection."""
     fewer, more = counts
-    with subject.Server(name, command, build, environment=environment) as server, \
+    with subject.start(name, command, build, environment=environment) as server, \
             holder.Holder(build, server.port) as clients:
         try:
             clients.do("hold", fewer)
@@ -79,47 +78,30 @@ def slope(name, command, build, counts, read, environment=None):
 
 def measure(name, command, build, counts):
     def read_heap(pid):
-        holder.settled_memory(pid)
+        settled_memory(pid)
         return heap.read()
 
-    pages, = slope(name, command, build, counts, lambda pid: [holder.settled_memory(pid)])
+    pages, = slope(name, command, build, counts, lambda pid: [settled_memory(pid)])
     with Heap(build) as heap:
         allocations, heap_bytes = slope(name, command, build, counts, read_heap, heap.environment)
     return {"bytes": pages, "heap_bytes": heap_bytes, "allocations": allocations,
             "connections_fewer": counts[0], "connections_more": counts[1]}
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(prog="bench memory", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subject", action="append", metavar="NAME",
-                        help=f"only this one, may be repeated: {'; '.join(row[0] for row in SUBJECTS)}")
-    parser.add_argument("--json", metavar="FILE", help="write everything measured")
-    parser.add_argument("--report", metavar="FILE", help="fill the marked part of this page")
-    parser.add_argument("--build", default=os.path.join(subject.ROOT, "build"), metavar="FOLDER")
-    return parser.parse_args()
+def count(options, report):
+    results = {}
+    report.say(f"\n  {'per idle connection':<22} {'bytes':>9} {'of malloc':>10} {'allocations':>12}   connections")
+    for name, command, counts in subject.chosen(SUBJECTS, options.subject, "subject"):
+        one = results[name] = measure(name, command, options.build, counts)
+        report.say(f"  {name:<22} {one['bytes']:>9,.0f} {one['heap_bytes']:>10,.1f} {one['allocations']:>12.3f}"
+                   f"   {counts[0]:,} to {counts[1]:,}")
+    return {"subjects": results}
 
 
 def main():
-    options = parse_arguments()
-    about = subject.machine()
-    results = {}
-    try:
-        report = subject.Report(options.report)
-        report.say(", ".join(about.values()))
-        report.say(f"\n  {'per idle connection':<22} {'bytes':>9} {'of malloc':>10} {'allocations':>12}   connections")
-        for name, command, counts in subject.chosen(SUBJECTS, options.subject, "subject"):
-            one = results[name] = measure(name, command, options.build, counts)
-            report.say(f"  {name:<22} {one['bytes']:>9,.0f} {one['heap_bytes']:>10,.1f} {one['allocations']:>12.3f}"
-                       f"   {counts[0]:,} to {counts[1]:,}")
-        report.fill("memory")
-        if options.json:
-            with open(options.json, "w", encoding="utf-8") as file:
-                json.dump({"machine": about, "subjects": results}, file, indent=1)
-    except (subject.Failure, OSError) as failure:
-        print(f"bench: {failure}", file=sys.stderr)
-        return 1
-    return 0
+    parser = subject.command_line("memory", __doc__, "build")
+    subject.add_choice(parser, "subject", SUBJECTS)
+    return subject.run(parser.parse_args(), count)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
-"""What the tests of this folder share: servers started and stopped, clients, the load generator, the runner.
+"""What the tests of this folder share: clients, the load generator, the runner.
 The first argument of each test program is the folder that the build made of this one."""
 
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 import traceback
 import types
 
 sys.dont_write_bytecode = True
-import server as servers
+import subject
 import subjects
 
 FOLDER = sys.argv[1]
@@ -38,36 +37,12 @@ def options(**more):
 
 def command(name):
     """Of a subject that needs nothing but the build."""
-    (subject,) = [subject for subject in subjects.SUBJECTS if subject.name == name]
-    return subjects.command_of(subject, options())
-
-
-@contextlib.contextmanager
-def server(arguments, prepare=lambda: None):
-    """Start a server that prints its port on stdout."""
-
-    def before():
-        servers.LIBC.prctl(servers.PR_SET_PDEATHSIG, signal.SIGKILL)
-        prepare()
-
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, preexec_fn=before)
-    try:
-        yield process, int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    (found,) = [one for one in subjects.SUBJECTS if one.name == name]
+    return subjects.command_of(found, options())
 
 
 def fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def until(condition, what):
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.002)
 
 
 def connect(port):
@@ -100,19 +75,36 @@ def load_is_right(port, messages, *arguments):
     return summary
 
 
-def io_uring_is_refused():
-    """By a seccomp filter, a sysctl or an old kernel; anything else that keeps it from starting is a failure."""
-    with subprocess.Popen(command("raw_uring"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True) as process:
-        if process.stdout.readline():
-            process.kill()
-            return False
-        said = process.stderr.read()
-    return "not permitted" in said or "not implemented" in said
+@contextlib.contextmanager
+def lying_server(lie):
+    """Echoes what lie(bytes so far, piece) makes of each piece; None closes."""
+
+    def serve(client):
+        total = 0
+        with client, contextlib.suppress(OSError):
+            while piece := client.recv(65536):
+                answer = lie(total, piece)
+                if answer is None:
+                    return
+                total += len(piece)
+                client.sendall(answer)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
 
 
-def main():
-    if io_uring_is_refused():
+def main(with_ring=True):
+    """Run the tests; for most io_uring must work."""
+    if with_ring and not subject.io_uring_works(BUILD):
         print("io_uring, which raw_uring and loadgen need, is refused here: not run\n0 passed, 0 failed")
         return 0
     failed = 0

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,21 +13,35 @@ import time
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 TICKS = os.sysconf("SC_CLK_TCK")
-PATIENCE = 60  # seconds for anything to answer
+PATIENCE_S = 60  # for anything to happen that should happen at once
+
+# A line that a server prints when it is ready, with its port.
+READY = re.compile(r"^(?:\S+: serving \S+ on 127\.0\.0\.1:)?(\d+)(?: \(model .*)?$")
 
 
 class Failure(Exception):
     pass
 
 
-def child(command, cpus, **streams):
-    """Start a command on some CPUs; it ends when this process does."""
+def child(command, cpus=None, **more):
+    """Start a command, on these CPUs if any are given; it ends when this process does."""
 
     def prepare():
-        os.sched_setaffinity(0, cpus)
+        if cpus:
+            os.sched_setaffinity(0, cpus)
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    return subprocess.Popen(command, preexec_fn=prepare, text=True, **streams)
+    return subprocess.Popen(command, preexec_fn=prepare, text=True, **more)
+
+
+def until(condition, what):
+    """Poll for what sends no event, such as a file of /proc. Returns the condition's value."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise Failure(f"not within {PATIENCE_S} s: {what}")
+        time.sleep(0.002)
+    return value
 
 
 def process_tree(pid):
@@ -63,63 +78,105 @@ def cpu_ns(pid):
     return total
 
 
-def settled_cpu_ns(pid):
-    """The same once it stands still: what was asked of the server is then done."""
-    before = cpu_ns(pid)
-    for _ in range(100):
-        time.sleep(0.001)
-        now = cpu_ns(pid)
-        if now == before:
-            break
-        before = now
-    return before
-
-
-def memory_bytes(pid):
+def memory_bytes(pid, kinds=("Pss_Anon:",)):
     """Memory of a process and its descendants that no file is behind; what they share counts once."""
     total = 0
     for member in process_tree(pid):
         try:
             with open(f"/proc/{member}/smaps_rollup") as file:
-                total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss_Anon:"))
+                total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith(kinds))
         except OSError:
-            continue
+            continue  # it has ended meanwhile
     return total
 
 
+def settled(read, pause, count, tolerance=0):
+    """What `read` returns once it stands still: what was asked of a server is then done. Looks so often at most."""
+    now = read()
+    for _ in range(count):
+        before = now
+        time.sleep(pause)
+        now = read()
+        if abs(now - before) <= tolerance:
+            break
+    return now
+
+
+def settled_cpu_ns(pid):
+    return settled(lambda: cpu_ns(pid), 0.001, 100)
+
+
+def settled_memory(pid):
+    """With shared memory and what is swapped out."""
+    return settled(lambda: memory_bytes(pid, ("Pss_Anon:", "Pss_Shmem:", "SwapPss:")), 0.02, 50)
+
+
 class Server:
-    def __init__(self, name, command, ready, cpus, **streams):
-        pattern, stream = ready
-        streams[stream] = subprocess.PIPE
+    """A server that is ready; as a context it is ended, in order if it can. What else it says is passed on."""
+
+    def __init__(self, name, command, cpus=None, prefix=(), environment=None):
+        if not shutil.which(command[0]):
+            raise Failure(f"{name}: there is no {command[0]}; './dev bench' builds what it needs, "
+                          "for peers when --peers or --all is given")
         self.name = name
-        self.process = child(command, cpus, stdin=subprocess.DEVNULL, **streams)
+        self.port = None
+        self.said = []
+        self.ready = threading.Event()  # or at its end
+        self.process = child([*prefix, *command], cpus, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
         self.pid = self.process.pid
-        output = getattr(self.process, stream)
-        for line in output:
-            found = re.match(pattern, line)
-            if found:
-                self.port = found.group(1)
-                break
-            self.pass_on(line)
-        else:
-            self.stop()
-            raise Failure(f"{name} ended before it was ready: {' '.join(command)}")
         # Whoever has more to say must not wait for a reader.
-        self.reader = threading.Thread(target=self.pass_on_all, args=(output,), daemon=True)
+        self.reader = threading.Thread(target=self.read_all, daemon=True)
         self.reader.start()
-
-    def pass_on(self, line):
-        sys.stderr.write(f"{self.name}: {line}")
-
-    def pass_on_all(self, output):
-        with output:
-            for line in output:
-                self.pass_on(line)
-
-    def stop(self):
-        self.process.terminate()
         try:
-            self.process.wait(PATIENCE)
+            if not self.ready.wait(PATIENCE_S):
+                raise Failure(f"{name}: not ready within {PATIENCE_S} s")
+            if not self.port:
+                raise Failure(f"{name} ended before it was ready: {' '.join(self.said) or 'it said nothing'}")
+        except BaseException:
+            self.kill()
+            raise
+
+    def read_all(self):
+        with self.process.stdout as output:
+            for line in output:
+                found = None if self.port else READY.match(line)
+                if found:
+                    self.port = int(found.group(1))
+                    self.ready.set()
+                else:
+                    self.said.append(line.rstrip("\n"))
+                    sys.stderr.write(f"{self.name}: {line}")
+        self.ready.set()
+
+    @property
+    def ended(self):
+        return self.process.poll() is not None
+
+    def check_alive(self):
+        if self.ended:
+            raise Failure(f"{self.name} ended with code {self.process.returncode}: {' '.join(self.said[-3:])}")
+
+    def ended_within(self, seconds):
+        try:
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            return False
+        return True
+
+    def kill(self):
+        """End it at once, and what it started with it."""
+        for pid in reversed(list(process_tree(self.pid))):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.process.terminate()
+        if kind or not self.ended_within(PATIENCE_S):
+            self.kill()

@@ -1,23 +1,17 @@
-"""The servers that the counting benches look at, and how one of them is started and found ready."""
+"""What the benches that count share: the servers that they look at, their command lines and reports."""
 
+import argparse
+import json
 import os
 import platform
-import re
-import select
-import signal
 import subprocess
-import threading
-import time
 
 import page
-from server import LIBC, PR_SET_PDEATHSIG, Failure, process_tree
+from measure import processor, say
+from server import PATIENCE_S, Failure, Server
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-PATIENCE_S = 60  # for anything to happen that should happen at once
-
-# A line that a server prints when it is ready, with its port.
-READY = re.compile(r"^(?:\S+: serving \S+ on 127\.0\.0\.1:)?(\d+)(?: \(model .*)?$")
 
 LISTEN = ["--listen", "127.0.0.1:0"]
 
@@ -56,104 +50,27 @@ class Report:
             page.fill(self.path, {name: "```\n" + "\n".join(self.lines).strip() + "\n```"})
 
 
-def child(command, **streams):
-    """Start a command; it ends when this process does."""
-    return subprocess.Popen(command, preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), text=True,
-                            **streams)
+def start(name, command, build, **more):
+    """A server of one of these commands."""
+    return Server(name, [part.format(build=build) for part in command], **more)
 
 
-class Server:
-    """A server that is ready; as a context it is ended, in order if it can."""
-
-    def __init__(self, name, command, build, prefix=(), environment=None):
-        self.name = name
-        self.said = []
-        command = [part.format(build=build) for part in command]
-        if not os.access(command[0], os.X_OK):
-            raise Failure(f"{name}: there is no {command[0]}; build it first")
-        self.process = child([*prefix, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
-        self.pid = self.process.pid
-        try:
-            self.port = self._wait_ready()
-        except BaseException:
-            self.kill()
-            raise
-        # Whoever has more to say must not wait for a reader.
-        threading.Thread(target=self._read_all, daemon=True).start()
-
-    def _wait_ready(self):
-        output = self.process.stdout
-        while True:
-            if not select.select([output], [], [], PATIENCE_S)[0]:
-                raise Failure(f"{self.name}: not ready within {PATIENCE_S} s")
-            line = output.readline()
-            if not line:
-                raise Failure(f"{self.name} ended before it was ready: {' '.join(self.said) or 'it said nothing'}")
-            found = READY.match(line.rstrip("\n"))
-            if found:
-                return int(found.group(1))
-            self.said.append(line.rstrip("\n"))
-
-    def _read_all(self):
-        with self.process.stdout as output:
-            for line in output:
-                self.said.append(line.rstrip("\n"))
-
-    @property
-    def ended(self):
-        return self.process.poll() is not None
-
-    def check_alive(self):
-        if self.ended:
-            raise Failure(f"{self.name} ended with code {self.process.returncode}: {' '.join(self.said[-3:])}")
-
-    def ended_within(self, seconds):
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
+def io_uring_works(build):
+    """Whether this machine lets anybody use it; a seccomp filter, a sysctl or an old kernel may be in the way."""
+    try:
+        with start("raw_uring", raw("raw_uring"), build):
+            return True
+    except Failure as failure:
+        if "not permitted" in str(failure) or "not implemented" in str(failure):
             return False
-        return True
-
-    def kill(self):
-        """End it at once, and what it started with it."""
-        for pid in reversed(list(process_tree(self.pid))):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.wait()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.process.terminate()
-        if kind or not self.ended_within(PATIENCE_S):
-            self.kill()
-
-
-def until(condition, what, seconds=PATIENCE_S):
-    """Poll for what sends no event, such as a file of /proc. Returns the condition's value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise Failure(f"not within {seconds} s: {what}")
-        time.sleep(0.002)
-    return value
+        raise
 
 
 def machine():
     """What a report must name, since on another machine all of it may be different."""
-    cpu = "unknown CPU"
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                cpu = line.partition(":")[2].strip()
-                break
     return {
         "kernel": f"{platform.system()} {platform.release()}",
-        "cpu": cpu,
+        "cpu": processor(),
         "libc": " ".join(platform.libc_ver()),
         "compiler": first_line(["cc", "--version"]),
     }
@@ -174,3 +91,38 @@ def chosen(rows, names, what):
         if name not in known:
             raise Failure(f"no {what} {name}; there are: {'; '.join(known)}")
     return [row for row in rows if not names or row[0] in names]
+
+
+def add_choice(parser, what, rows):
+    """An option for names of rows, which `chosen` takes."""
+    parser.add_argument(f"--{what}", action="append", metavar="NAME",
+                        help=f"only this one, may be repeated: {'; '.join(row[0] for row in rows)}")
+
+
+def command_line(name, text, build):
+    """The parser of a bench that counts, with the options that all have."""
+    parser = argparse.ArgumentParser(prog=f"bench {name}", description=text,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(name=name)
+    parser.add_argument("--json", metavar="FILE", help="write everything measured")
+    parser.add_argument("--report", metavar="FILE", help="fill the marked part of this page")
+    parser.add_argument("--build", default=os.path.join(ROOT, build), metavar="FOLDER")
+    return parser
+
+
+def run(options, count, **tools):
+    """Count, print, and write what the options ask for; count(options, report) returns what --json writes. The
+    versions of tools are named beside the machine. Returns the exit code."""
+    about = {**machine(), **tools}
+    try:
+        report = Report(options.report)
+        report.say(", ".join(about.values()))
+        results = count(options, report)
+        report.fill(options.name)
+        if options.json:
+            with open(options.json, "w", encoding="utf-8") as file:
+                json.dump({"machine": about, **results}, file, indent=1)
+    except (Failure, OSError) as failure:
+        say(f"bench: {failure}")
+        return 1
+    return 0

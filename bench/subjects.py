@@ -2,10 +2,6 @@
 
 from typing import NamedTuple
 
-# How a server says that it is ready, and where; the group is its port.
-PORT_READY = (r"^(\d+)$", "stdout")
-GEARBOX_READY = (r"^\S+: serving \S+ on 127\.0\.0\.1:(\d+) ", "stderr")
-
 RAW, MODEL, PEER, SCRIPT = "raw", "model", "peer", "script"
 GROUPS = (RAW, MODEL, PEER, SCRIPT)
 # Kinds of work: one CPU; one CPU and lines; one CPU and a connection handed over, to a busy worker; two CPUs.
@@ -19,7 +15,6 @@ class Subject(NamedTuple):
     yardstick: str  # what it is compared with, and whose capacity sets the rate of a paced load
     also: tuple = ()  # what else it is compared with
     families: tuple = (ONE,)
-    ready: tuple = PORT_READY
     package: str = ""  # Debian's, for the report
 
 
@@ -42,7 +37,7 @@ def raw(name, yardstick=None, loops=1, option=None, **more):
 
 def model(name, spec, yardstick, command=("{gearbox}", "serve", "echo"), **more):
     command = [*command, "--listen", "127.0.0.1:0", "--model", spec]
-    return Subject(name, MODEL, command, yardstick, ready=GEARBOX_READY, **more)
+    return Subject(name, MODEL, command, yardstick, **more)
 
 
 def busy(name, spec, yardstick="busy reactor"):

@@ -28,17 +28,6 @@ def searching(counts):
     return sum(own for name, own in counts.own.items() if "memchr" in name)
 
 
-def io_uring_works(build):
-    """Whether this machine lets anybody use io_uring."""
-    try:
-        with subject.Server("raw_uring", subject.raw("raw_uring"), build):
-            return True
-    except subject.Failure as failure:
-        if "not permitted" in str(failure) or "not implemented" in str(failure):
-            return False
-        raise
-
-
 class Case:
     """A row of the table, with what it takes to count it."""
 
@@ -93,7 +82,7 @@ class Counter:
 
 
 def main(build, *words):
-    with_ring = io_uring_works(build)
+    with_ring = subject.io_uring_works(build)
     if not with_ring:
         print("io_uring is refused here: proactors are not counted")
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
