@@ -14,7 +14,7 @@
 
 #define ALL_FEATURES \
 	(GB__RING_MULTISHOT_ACCEPT | GB__RING_MULTISHOT_RECV | GB__RING_PROVIDED_BUFFERS | \
-		GB__RING_DEFER_TASKRUN | GB__RING_SINGLE_ISSUER)
+		GB__RING_DEFER_TASKRUN | GB__RING_SINGLE_ISSUER | GB__RING_MESSAGES)
 #define POISON 0xdb
 static const char *const kind_names[] = { "accept", "recv", "send", "sendmsg", "connect", "poll", "cancel",
 	"close" };
@@ -295,6 +295,26 @@ static void retire(struct gb__ring *ring, const struct operation *operation)
 		(struct retired){ operation->token, operation->socket->serial, operation->socket->fd };
 }
 
+static void completion_add(struct gb__ring *ring, struct gb__completion what)
+{
+	struct completion *completion = sim_alloc(sizeof(*completion));
+
+	completion->what = what;
+	sim_moved(ring->kernel);
+	gb__list_append(&ring->completions, &completion->link);
+}
+
+/* Now and then it cannot, as before its owner has begun or without memory. */
+static int wake(struct gb__ring *ring, uint64_t token)
+{
+	if (!(ring->features & GB__RING_MESSAGES))
+		sim_fail(ring->kernel, "a message on a ring without them");
+	if (sim_chance(ring->kernel, ring->kernel->profile.busy))
+		return -ENOMEM;
+	completion_add(ring, (struct gb__completion){ .token = token });
+	return 0;
+}
+
 /* A completion nobody waits for: of an operation on a descriptor that was closed since (lu#1246). */
 static void stray(struct gb__ring *ring)
 {
@@ -302,7 +322,6 @@ static void stray(struct gb__ring *ring)
 	unsigned known = gb__min(ring->retired_count, RETIRED_MAX);
 	const struct sim_socket *there;
 	const struct retired *retired;
-	struct completion *completion;
 
 	if (!known || !sim_chance(kernel, kernel->profile.stray))
 		return;
@@ -310,11 +329,9 @@ static void stray(struct gb__ring *ring)
 	there = kernel->fds[retired->fd - SIM_FD_FIRST];
 	if (there && there->serial == retired->serial)
 		return;
-	completion = sim_alloc(sizeof(*completion));
-	completion->what = (struct gb__completion){ .token = retired->token,
-		.result = sim_random(kernel, 2) ? -ECANCELED : 0 };
-	sim_moved(kernel);
-	gb__list_append(&ring->completions, &completion->link);
+	completion_add(ring,
+		(struct gb__completion){
+			.token = retired->token, .result = sim_random(kernel, 2) ? -ECANCELED : 0 });
 }
 
 /* Whether an earlier completion of the same operation is still in the queue. */
@@ -406,6 +423,7 @@ const struct gb__ring_ops sim_ring = {
 	.cancel = prepare_cancel,
 	.close = prepare_close,
 	.wait = wait_completions,
+	.wake = wake,
 	.buffer = buffer,
 	.buffer_return = buffer_return,
 };

@@ -190,7 +190,11 @@ static void proactor_close(struct gb__engine *engine, int fd)
 
 static void proactor_wake(struct gb__engine *engine)
 {
-	engine->os->ops->event_signal(engine->os, ((struct proactor *)engine)->wakeup.fd);
+	struct proactor *proactor = (struct proactor *)engine;
+
+	/* A message is taken as a completion, an event must be cleared and watched again. */
+	if (!proactor->messages || proactor->ops->wake(proactor->ring, gb__proactor_nobody(OP_WAKE)) < 0)
+		engine->os->ops->event_signal(engine->os, proactor->wakeup.fd);
 }
 
 static int slots_grow(struct proactor *proactor)
@@ -433,6 +437,7 @@ static int proactor_create(
 		goto fail;
 	features = proactor->ops->features(proactor->ring);
 	proactor->multishot_accept = (features & GB__RING_MULTISHOT_ACCEPT) && !options->accept_shared;
+	proactor->messages = features & GB__RING_MESSAGES;
 	proactor->multishot_recv = features & GB__RING_MULTISHOT_RECV;
 	if (features & GB__RING_PROVIDED_BUFFERS) {
 		result = chunks_create(proactor);

@@ -48,7 +48,8 @@ enum operation {
 	OP_WATCH,
 	OP_CANCEL_IN,
 	OP_CANCEL_OUT,
-	OP_CLOSE, /* of nobody: gb__proactor_nobody */
+	OP_CLOSE, /* of nobody, as the next: gb__proactor_nobody */
+	OP_WAKE,
 };
 
 /* Endpoints in line, by slot. One that leaves its slot stays in line: its successor is settled instead. */
@@ -83,7 +84,7 @@ struct proactor {
 	struct gb__engine engine;
 	const struct gb__ring_ops *ops;
 	struct gb__ring *ring;
-	bool multishot_accept, multishot_recv;
+	bool multishot_accept, multishot_recv, messages;
 	bool waiting;
 	bool closing;                    /* descriptors are, with the next wait */
 	uint32_t *next;                  /* by slot: the one behind it in line, LINE_NOT or LINE_END */

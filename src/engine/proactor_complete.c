@@ -283,6 +283,7 @@ void gb__proactor_complete(struct proactor *proactor, const struct gb__completio
 			cancel_completed(proactor, endpoint, ARMED_CANCEL_OUT);
 			break;
 		case OP_CLOSE:
+		case OP_WAKE:
 			break;
 		}
 	} else if (operation == OP_ACCEPT && completion->result >= 0) {

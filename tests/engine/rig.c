@@ -18,13 +18,16 @@
 
 /* ---- variants ---- */
 
-#define RING_FEATURES 5u /* GB__RING_… */
+#define RING_FEATURES 6u /* GB__RING_… */
 #define FDS_SEEN 1024
 
 /* Feature sets that differ: without buffers no multishot receive, without single issuer no deferred work. */
 static bool is_sensible_mask(unsigned mask)
 {
 	if ((mask & GB__RING_PROVIDED_BUFFERS) && !(mask & GB__RING_MULTISHOT_RECV))
+		return false;
+	/* How it is woken has to do with none of the others. */
+	if ((mask & GB__RING_MESSAGES) && mask != GB__RING_MESSAGES)
 		return false;
 	return !((mask & GB__RING_SINGLE_ISSUER) && !(mask & GB__RING_DEFER_TASKRUN));
 }

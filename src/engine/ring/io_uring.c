@@ -203,6 +203,11 @@ static int ring_close(struct gb__ring *ring, int fd, uint64_t token)
 	return 0;
 }
 
+static int ring_wake(struct gb__ring *ring, uint64_t token)
+{
+	return gb__uring_message(ring->uring.ring_fd, token);
+}
+
 static unsigned char *ring_buffer(struct gb__ring *ring, unsigned id)
 {
 	gb__assert(id < ring->buffers);
@@ -316,6 +321,7 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.cancel = ring_cancel,
 	.close = ring_close,
 	.wait = ring_wait,
+	.wake = ring_wake,
 	.buffer = ring_buffer,
 	.buffer_return = ring_buffer_return,
 };

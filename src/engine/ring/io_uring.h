@@ -32,6 +32,8 @@ struct gb__ring {
 	unsigned taken;               /* came with bytes and were not given back */
 };
 
+/** Have a completion with this token and result 0 appear on a ring. Thread: any. Returns 0 or a negative errno. */
+int gb__uring_message(int ring_fd, uint64_t token);
 /** Fill `ring`, zeroed before; on failure gb__uring_finish releases what there is. */
 int gb__uring_init(struct gb__ring *ring, const struct gb__ring_options *options, struct gb_error *error);
 void gb__uring_finish(struct gb__ring *ring);

@@ -24,7 +24,7 @@
 #define PROBE_ENTRIES 8u
 #define PROBE_BUFFERS 4u
 #define PROBE_PATIENCE 5u /* seconds, for a loaded machine */
-enum { PROBE_RECV = 1, PROBE_MULTISHOT, PROBE_ACCEPT };
+enum { PROBE_RECV = 1, PROBE_MULTISHOT, PROBE_ACCEPT, PROBE_MESSAGE };
 
 /* From the best to the plainest; a flag that the kernel does not know is -EINVAL. */
 static const struct {
@@ -218,6 +218,22 @@ static bool probe_multishot_recv(struct io_uring *uring, const int *pair)
 		result.res == 0 && !(result.flags & IORING_CQE_F_MORE);
 }
 
+int gb__uring_message(int ring_fd, uint64_t token)
+{
+	struct io_uring_sqe message = { 0 };
+
+	io_uring_prep_msg_ring(&message, ring_fd, 0, token, 0);
+	return io_uring_register((unsigned)-1, GB__URING_SEND_MSG_RING, &message, 1);
+}
+
+static bool probe_message(struct io_uring *uring)
+{
+	struct io_uring_cqe result;
+
+	return gb__uring_message(uring->ring_fd, PROBE_MESSAGE) == 0 &&
+		probe_next(uring, PROBE_MESSAGE, PROBE_PATIENCE, &result);
+}
+
 /* Provided buffers, and receives that go on. Returns GB__RING_…, or a negative errno: could not try. */
 static int probe_receiving(struct io_uring *uring)
 {
@@ -308,8 +324,9 @@ static unsigned probe(void)
 		return 0;
 	receiving = probe_receiving(&uring);
 	accepting = probe_accepting(&uring);
+	features = probe_message(&uring) ? GB__RING_MESSAGES : 0;
 	io_uring_queue_exit(&uring);
-	features = (unsigned)gb__max(receiving, 0) | (unsigned)gb__max(accepting, 0);
+	features |= (unsigned)gb__max(receiving, 0) | (unsigned)gb__max(accepting, 0);
 	if (receiving >= 0 && accepting >= 0)
 		atomic_store_explicit(&known, features + 1, memory_order_relaxed);
 	return features;

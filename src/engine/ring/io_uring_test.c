@@ -681,3 +681,31 @@ TEST(closes_with_the_next_wait_and_says_so_only_on_a_failure)
 	close(pair[1]);
 	ops->destroy(ring);
 }
+
+static void *wake_it(void *ring)
+{
+	return (void *)(intptr_t)ops->wake(ring, 9);
+}
+
+TEST(a_message_from_any_thread_ends_a_wait)
+{
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	struct gb__completion completion;
+	pthread_t thread;
+	void *result;
+
+	if (ops->features(ring) & GB__RING_MESSAGES) {
+		CHECK(ops->wake(ring, 8) < 0); /* nobody has entered it yet */
+		CHECK_INT(ops->wait(ring, &completion, 1, 0), 0);
+		CHECK_INT(pthread_create(&thread, NULL, wake_it, ring), 0);
+		completion = next(ring);
+		CHECK_INT(pthread_join(thread, &result), 0);
+		CHECK((intptr_t)result == 0);
+		CHECK_INT(completion.token, 9);
+		CHECK_INT(completion.flags & (GB__COMPLETION_BUFFER | GB__COMPLETION_MORE), 0);
+	} else {
+		fprintf(stderr, "SKIPPED: this kernel has no messages to rings\n");
+	}
+	ops->destroy(ring);
+}

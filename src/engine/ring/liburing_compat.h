@@ -18,4 +18,7 @@
 #define IORING_FEAT_NO_IOWAIT (1U << 17)
 #endif
 
+/* IORING_REGISTER_SEND_MSG_RING, Linux 6.13: a message to a ring from a thread that has none. */
+#define GB__URING_SEND_MSG_RING 31u
+
 #endif

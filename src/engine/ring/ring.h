@@ -42,6 +42,7 @@ enum {
 		<< 2, /* a ring of receive buffers; without it there is no `recv`, but `poll` */
 	GB__RING_DEFER_TASKRUN = 1u << 3,
 	GB__RING_SINGLE_ISSUER = 1u << 4,
+	GB__RING_MESSAGES = 1u << 5, /* `wake` works */
 };
 
 struct gb__os;
@@ -83,6 +84,10 @@ struct gb__ring_ops {
 	/** Submit, wait up to timeout_ns (-1: for ever, 0: not) for one completion, take up to `max`.
 	 *  Returns their number, 0 on timeout or interruption, or a negative errno. */
 	int (*wait)(struct gb__ring *ring, struct gb__completion *ret, unsigned max, int64_t timeout_ns);
+
+	/** With GB__RING_MESSAGES: a present or the next wait returns, with a completion under `token`. Returns 0 or a
+	 *  negative errno (not now: the ring has not begun, memory). Thread: any; signal handlers as well. */
+	int (*wake)(struct gb__ring *ring, uint64_t token);
 
 	unsigned char *(*buffer)(struct gb__ring *ring, unsigned id); /* behind the headroom */
 	void (*buffer_return)(struct gb__ring *ring, unsigned id);
