@@ -15,10 +15,10 @@ import time
 import rig
 from rig import DEADLINE, connect, fds, load_is_right, receive
 from server import Server, process_tree, until
-from subjects import PEER, SCRIPT, SUBJECTS, command_of
+from subjects import PEER, SCRIPT, SUBJECTS, TRIED, command_of
 
 LOOPS = ("raw_epoll", "raw_poll", "raw_uring")
-COMMANDS = {name: rig.command(name) for name in LOOPS}
+COMMANDS = {name: rig.command(name) for name in [*LOOPS, *(one.name for one in SUBJECTS if one.group == TRIED)]}
 if sys.argv[2:] == ["peers"]:
     COMMANDS = {one.name: command_of(one, rig.options()) for one in SUBJECTS if one.group in (PEER, SCRIPT)}
     COMMANDS = {name: command for name, command in COMMANDS.items() if shutil.which(command[0])}
@@ -174,19 +174,19 @@ def several_loops_share_one_port(name, command):
 
 
 @each_loop
-def several_loops_may_share_their_descriptors(command):
-    with rig.server([*command, "--loops", "3", "--one-table"]) as (process, port):
-        members = list(process_tree(process.pid))
-        before = fds(process.pid)
-        clients = [connect(port) for _ in range(30)]
+def several_loops_may_share_their_descriptors(name, command):
+    with Server(name, [*command, "--loops", "3", "--one-table"]) as server:
+        members = list(process_tree(server.pid))
+        before = fds(server.pid)
+        clients = [connect(server.port) for _ in range(30)]
         for client in clients:
             client.sendall(b"hello")
             assert receive(client, 5) == b"hello"
         assert [fds(member) for member in members] == [before + 30] * 3
         for client in clients:
             client.close()
-        until(lambda: fds(process.pid) == before, "all connections are closed")
-        load_is_right(port, 5000)
+        until(lambda: fds(server.pid) == before, "all connections are closed")
+        load_is_right(server.port, 5000)
     until(lambda: not any(os.path.exists(f"/proc/{member}") for member in members), "they end with the first")
 
 

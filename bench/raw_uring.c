@@ -15,6 +15,9 @@
  * - A send is short, although MSG_WAITALL makes that rare: the rest is sent.
  * - End of input: the descriptor is closed once the queue is empty. At that moment nothing is in flight, so
  *   that no completion can meet the next connection with the same number.
+ *
+ * Two things to try, which are off: `--registered` gives connections places in the ring's own table instead of
+ * descriptors; `--zero-copy` sends without copying, and has the buffer back with a second completion.
  */
 #include "raw_listen.h"
 
@@ -35,6 +38,7 @@ enum {
 	GROUP = 0,
 	QUEUE_MAX = 16,
 	NONE = 0xffff,
+	FILES = 16 * 1024,
 };
 
 enum operation { ACCEPT, RECV, SEND, CANCEL, CLOSE };
@@ -48,6 +52,7 @@ struct connection {
 	bool ended;    /* no more input: end of file or an error */
 	bool starved;  /* in line for a buffer */
 	uint32_t sent; /* of the head */
+	int result;    /* zero-copy: of the send whose buffer is not back yet */
 	int next_starved;
 };
 
@@ -65,6 +70,7 @@ static struct connection *connections;      /* by descriptor */
 static int starved_head = -1, starved_tail = -1;
 static int listener;
 static bool accepting;
+static bool registered, zero_copy; /* as asked for */
 
 static struct io_uring_sqe *next_sqe(void)
 {
@@ -88,7 +94,10 @@ static void arm_accept(void)
 {
 	struct io_uring_sqe *sqe = next_sqe();
 
-	io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
+	if (registered)
+		io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
+	else
+		io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
 	sqe->user_data = tag(ACCEPT, listener);
 	accepting = true;
 }
@@ -98,7 +107,7 @@ static void arm_recv(int fd)
 	struct io_uring_sqe *sqe = next_sqe();
 
 	io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
-	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->flags |= IOSQE_BUFFER_SELECT | (registered ? IOSQE_FIXED_FILE : 0);
 	sqe->buf_group = GROUP;
 	sqe->user_data = tag(RECV, fd);
 	connections[fd].armed = true;
@@ -119,8 +128,15 @@ static void send_head(int fd)
 	struct io_uring_sqe *sqe = next_sqe();
 	unsigned index = connection->head;
 
-	io_uring_prep_send(sqe, fd, buffers + (size_t)index * BUFFER_SIZE + connection->sent,
-		received[index].size - connection->sent, MSG_NOSIGNAL | MSG_WAITALL);
+	const unsigned char *data = buffers + (size_t)index * BUFFER_SIZE + connection->sent;
+	uint32_t size = received[index].size - connection->sent;
+
+	if (zero_copy)
+		io_uring_prep_send_zc(sqe, fd, data, size, MSG_NOSIGNAL | MSG_WAITALL, 0);
+	else
+		io_uring_prep_send(sqe, fd, data, size, MSG_NOSIGNAL | MSG_WAITALL);
+	if (registered)
+		sqe->flags |= IOSQE_FIXED_FILE;
 	sqe->user_data = tag(SEND, fd);
 	connection->sending = true;
 }
@@ -129,7 +145,10 @@ static void connection_close(int fd)
 {
 	struct io_uring_sqe *sqe = next_sqe();
 
-	io_uring_prep_close(sqe, fd);
+	if (registered)
+		io_uring_prep_close_direct(sqe, (unsigned)fd);
+	else
+		io_uring_prep_close(sqe, fd);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 	sqe->user_data = tag(CLOSE, fd);
 	if (!accepting)
@@ -245,7 +264,10 @@ static void on_send(int fd, int result)
 		while (connection->queued)
 			queue_pop(connection);
 		connection->ended = true;
-		shutdown(fd, SHUT_RDWR);
+		if (registered)
+			cancel_recv(fd); /* there is no descriptor to shut down */
+		else
+			shutdown(fd, SHUT_RDWR);
 	} else {
 		connection->sent += (uint32_t)result;
 		if (connection->sent == received[connection->head].size)
@@ -277,7 +299,10 @@ static void on_completion(const struct io_uring_cqe *cqe)
 		on_recv(fd, cqe);
 		break;
 	case SEND:
-		on_send(fd, cqe->res);
+		if (cqe->flags & IORING_CQE_F_MORE)
+			connections[fd].result = cqe->res;
+		else
+			on_send(fd, cqe->flags & IORING_CQE_F_NOTIF ? connections[fd].result : cqe->res);
 		break;
 	case CANCEL:
 		on_cancel(fd, cqe->res);
@@ -341,12 +366,23 @@ int main(int argc, char **argv)
 {
 	size_t fds_max;
 
+	if (argc > 1 && strcmp(argv[1], "--registered") == 0)
+		registered = true;
+	else if (argc > 1 && strcmp(argv[1], "--zero-copy") == 0)
+		zero_copy = true;
+	if (registered || zero_copy) {
+		argv[1] = argv[0];
+		argc--;
+		argv++;
+	}
 	listener = raw_listen(argc, argv, 0, &fds_max);
 	connections = calloc(fds_max, sizeof *connections);
 	if (!connections)
 		err(1, "calloc");
 	create_ring();
 	create_buffers();
+	if (registered && io_uring_register_files_sparse(&ring, FILES) < 0)
+		errx(1, "no table of files for the ring: Linux 5.19 has them");
 	arm_accept();
 	raw_announce(listener);
 

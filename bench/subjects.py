@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-RAW, MODEL, PEER, SCRIPT = "raw", "model", "peer", "script"
-GROUPS = (RAW, MODEL, PEER, SCRIPT)
+RAW, MODEL, PEER, SCRIPT, TRIED = "raw", "model", "peer", "script", "tried"
+GROUPS = (RAW, MODEL, PEER, SCRIPT, TRIED)  # the last runs when it is named
 # Kinds of work: one CPU; one CPU and lines; one CPU and a connection handed over, to a busy worker; two CPUs.
 ONE, LINES, HANDED, BUSY, TWO = "one", "lines", "handed", "busy", "two"
 
@@ -26,13 +26,13 @@ class Load(NamedTuple):
     paced: bool = False  # at a rate; what counts is p99, not CPU time
 
 
-def raw(name, yardstick=None, loops=1, option=None, **more):
+def raw(name, yardstick=None, loops=1, option=None, group=RAW, **more):
     command = ["{bench}/" + name.split()[0]]
     if loops > 1:
         command += ["--loops", str(loops)]
     if option:
         command.append(option)
-    return Subject(name, RAW, command, yardstick or name, **more)
+    return Subject(name, group, command, yardstick or name, **more)
 
 
 def model(name, spec, yardstick, command=("{gearbox}", "serve", "echo"), **more):
@@ -58,6 +58,8 @@ SUBJECTS = [
     raw("raw_epoll again", "raw_epoll", families=(ONE, LINES, HANDED)),
     raw("raw_uring", also=("raw_epoll",)),
     raw("raw_uring again", "raw_uring"),
+    raw("raw_uring registered", "raw_uring", option="--registered", group=TRIED),
+    raw("raw_uring zero-copy", "raw_uring", option="--zero-copy", group=TRIED),
     raw("raw_poll"),
     model("reactor", "reactor", "raw_epoll", families=(ONE, LINES, HANDED)),
     model("proactor", "proactor", "raw_uring", also=("reactor",)),
@@ -71,7 +73,7 @@ SUBJECTS = [
     busy("busy main and one sub-proactor", "multi-proactor,workers=1", "busy proactor"),
     raw("raw_epoll x2", loops=2, families=(TWO,)),
     raw("raw_epoll x2 again", "raw_epoll x2", loops=2, families=(TWO,)),
-    raw("raw_epoll x2, one table", "raw_epoll x2", loops=2, option="--one-table", families=(TWO,)),
+    raw("raw_epoll x2 one table", "raw_epoll x2", loops=2, option="--one-table", families=(TWO,)),
     raw("raw_uring x2", loops=2, families=(TWO,)),
     model("multi-reactor", "multi-reactor,workers=2", "raw_epoll x2", families=(TWO,)),
     model("multi-reactor-reuseport", "multi-reactor-reuseport,workers=2", "raw_epoll x2", families=(TWO,)),
