@@ -207,7 +207,7 @@ static inline struct gb__endpoint *gb__engine_find(
  */
 static inline void gb__engine_fetch(const struct gb__engine *engine, uint32_t slot)
 {
-	uintptr_t endpoint = (uintptr_t)engine->slots[slot]; /* of a free slot it is none, which does no harm */
+	uintptr_t endpoint = (uintptr_t)engine->slots[slot]; /* a free slot's is none, which does no harm */
 
 	__builtin_prefetch((const void *)endpoint);
 	__builtin_prefetch((const void *)(endpoint + 64)); /* the rest of a connection */

@@ -165,8 +165,8 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	proactor->credits = 0;
 	for (int i = 0; i < count; i++) {
 		if (i + GB__ENGINE_AHEAD < count)
-			gb__engine_fetch(engine,
-				gb__proactor_slot(proactor->completions[i + GB__ENGINE_AHEAD].token));
+			gb__engine_fetch(
+				engine, gb__proactor_slot(proactor->completions[i + GB__ENGINE_AHEAD].token));
 		gb__proactor_complete(proactor, &proactor->completions[i]);
 	}
 	if (count > 0)

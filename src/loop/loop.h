@@ -36,9 +36,9 @@ struct gb__loop {
 	_Atomic bool sleeping;             /* in the engine's wait, or about to be: posters must wake it */
 	uint64_t busy_poll_ns;             /* look for more so long before sleeping; 0: not at all */
 	uint64_t busy_until_ns;
-	bool happened;                     /* something, since that was set */
-	pthread_t thread;                  /* set by the first turn: the one that operates it */
-	bool running;                      /* a turn has begun */
+	bool happened;    /* something, since that was set */
+	pthread_t thread; /* set by the first turn: the one that operates it */
+	bool running;     /* a turn has begun */
 };
 
 /**

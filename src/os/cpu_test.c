@@ -79,8 +79,8 @@ TEST(numbers_and_ranges_may_be_mixed)
 
 TEST(what_is_no_list_is_refused_and_changes_nothing)
 {
-	static const char *const wrong[] = { "", " ", "all", "1-", "-1", "0,", ",0", "0-0-0", "0 ", "0x1", "1-0",
-		"4096", "0-4096", "99999999999999999999", "none,0" };
+	static const char *const wrong[] = { "", " ", "all", "1-", "-1", "0,", ",0", "0-0-0", "0 ", "0x1",
+		"1-0", "4096", "0-4096", "99999999999999999999", "none,0" };
 	struct gb__cpus chosen = { { 7 } };
 
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
