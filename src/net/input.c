@@ -338,13 +338,11 @@ static __attribute__((noinline)) void direct_sent(struct gb_conn *conn, ssize_t 
  * nothing waits. That is done in place; whatever is different goes the long way, which comes to the same.
  */
 static inline __attribute__((always_inline)) void input_direct(
-	struct gb__net *net, struct gb_conn *conn, unsigned char *data, size_t size, struct gb_bytes message)
+	struct gb__net *net, struct gb_conn *conn, struct gb_bytes message)
 {
 	struct gb__burst *burst = &net->burst;
 
 	burst->conn = conn;
-	burst->input = data;
-	burst->input_size = size;
 	conn->flags |= GB__CONN_DISPATCH;
 	net->tally.messages++;
 	conn->service->on_message(conn, message);
@@ -381,16 +379,20 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 
 	conn->active_ms = gb__net_now(net);
 	net->tally.bytes_in += size;
-	if (is_direct(net, conn))
-		input_direct(net, conn, data, size, (struct gb_bytes){ data, size });
-	else
+	if (!is_direct(net, conn)) {
 		input_any(conn, data, size, NULL);
+		return;
+	}
+	net->burst.input = data;
+	net->burst.input_size = size;
+	input_direct(net, conn, (struct gb_bytes){ data, size });
 }
 
 void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
 	struct gb__net *net = conn->net;
+	struct gb__burst *burst = &net->burst;
 	struct gb_frame frame;
 	int found;
 
@@ -400,10 +402,13 @@ void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, siz
 		input_any(conn, data, size, NULL);
 		return;
 	}
+	/* The burst remembers them over the call: registers that outlive it would have to be saved first. */
+	burst->input = data;
+	burst->input_size = size;
 	net->message.scanned = 0;
 	found = decode(net, conn, data, size, &frame);
-	if (gb__likely(found > 0) && gb__likely(frame.consumed == size))
-		input_direct(net, conn, data, size, (struct gb_bytes){ data + frame.offset, frame.size });
+	if (gb__likely(found > 0) && gb__likely(frame.consumed == burst->input_size))
+		input_direct(net, conn, (struct gb_bytes){ burst->input + frame.offset, frame.size });
 	else
-		input_any(conn, data, size, &(struct decoded){ found, frame });
+		input_any(conn, burst->input, burst->input_size, &(struct decoded){ found, frame });
 }
