@@ -28,36 +28,41 @@ static int decode_incomplete(struct gb_bytes input, size_t max, uint32_t *scanne
 	return 0;
 }
 
-static inline int line_found(const struct gb_line_options *options, struct gb_bytes input, size_t max,
-	const unsigned char *end, struct gb_frame *ret)
+/* The line in front of the LF at `end`. */
+static inline size_t line_size(const unsigned char *data, size_t end)
 {
-	const size_t consumed = (size_t)(end - input.data) + 1;
-	size_t size = consumed - 1;
+	return end > 0 && data[end - 1] == '\r' ? end - 1 : end;
+}
 
-	if (size > 0 && end[-1] == '\r')
-		size--;
-	if (gb__unlikely(size > max))
-		return -GB_ETOOLARGE;
-	ret->consumed = consumed;
+static inline int line_found(
+	const struct gb_line_options *options, const unsigned char *data, size_t end, struct gb_frame *ret)
+{
+	ret->consumed = end + 1;
 	ret->offset = 0;
-	ret->size = gb__unlikely(options && options->keep_end) ? consumed : size;
+	ret->size = options && options->keep_end ? end + 1 : line_size(data, end);
 	return 1;
 }
 
-static __attribute__((noinline)) int decode_far(const void *options, void *state, struct gb_bytes input,
-	size_t max_message, uint32_t *scanned, struct gb_frame *ret)
+/* Takes its arguments as line_decode has them in registers: that one moves nothing about to go on here. */
+static __attribute__((noinline)) int decode_far(const struct gb_line_options *options, struct gb_frame *ret,
+	struct gb_bytes input, size_t max_message, uint32_t *scanned)
 {
 	const size_t window = window_size(input.size, max_message), from = *scanned;
-	const unsigned char *end;
+	const unsigned char *found;
+	size_t end;
 
 	gb__assert(from <= input.size);
-	end = from < window ? memchr(input.data + from, '\n', window - from) : NULL;
-	return end ? line_found(options, input, max_message, end, ret)
-		   : decode_incomplete(input, max_message, scanned);
+	found = from < window ? memchr(input.data + from, '\n', window - from) : NULL;
+	if (!found)
+		return decode_incomplete(input, max_message, scanned);
+	end = (size_t)(found - input.data);
+	if (line_size(input.data, end) > max_message)
+		return -GB_ETOOLARGE;
+	return line_found(options, input.data, end, ret);
 }
 
 #ifdef __SSE2__
-#define BLOCK sizeof(__m128i)
+#define BLOCK (ptrdiff_t)sizeof(__m128i)
 
 /* A bit for each LF of 16 bytes. */
 static inline uint64_t ends_of(const unsigned char *at)
@@ -71,23 +76,28 @@ static inline uint64_t ends_of(const unsigned char *at)
 static int line_decode(const void *options, void *state, struct gb_bytes input, size_t max_message,
 	uint32_t *scanned, struct gb_frame *ret)
 {
-	const unsigned char *at = input.data + *scanned, *limit = input.data + input.size;
+	const unsigned char *data = input.data;
+	size_t at = *scanned;
 	uint64_t ends = 0;
 
-	if (gb__unlikely(input.size > max_message))
-		return decode_far(options, state, input, max_message, scanned, ret);
-	if (gb__likely(limit - at >= (ptrdiff_t)(4 * BLOCK)))
-		ends = ends_of(at) | ends_of(at + BLOCK) << 16 | ends_of(at + 2 * BLOCK) << 32 |
-			ends_of(at + 3 * BLOCK) << 48;
+	if (gb__unlikely(input.size > max_message)) /* else no line in it is too long */
+		return decode_far(options, ret, input, max_message, scanned);
+	if (gb__likely((ptrdiff_t)(input.size - at) >= 4 * BLOCK))
+		ends = ends_of(data + at) | ends_of(data + at + BLOCK) << 16 |
+			ends_of(data + at + 2 * BLOCK) << 32 | ends_of(data + at + 3 * BLOCK) << 48;
 	else
-		for (; limit - at >= (ptrdiff_t)BLOCK && !(ends = ends_of(at)); at += BLOCK)
+		for (; (ptrdiff_t)(input.size - at) >= BLOCK && !(ends = ends_of(data + at)); at += BLOCK)
 			;
 	if (gb__likely(ends))
-		return line_found(options, input, max_message, at + __builtin_ctzll(ends), ret);
-	return decode_far(options, state, input, max_message, scanned, ret);
+		return line_found(options, data, at + (size_t)__builtin_ctzll(ends), ret);
+	return decode_far(options, ret, input, max_message, scanned);
 }
 #else
-#define line_decode decode_far
+static int line_decode(const void *options, void *state, struct gb_bytes input, size_t max_message,
+	uint32_t *scanned, struct gb_frame *ret)
+{
+	return decode_far(options, ret, input, max_message, scanned);
+}
 #endif
 
 const struct gb_codec_ops gb_codec_line = { .name = "line", .decode = line_decode };

@@ -140,11 +140,27 @@ static unsigned trigger(const struct reactor *reactor, const struct gb__endpoint
 	return exclusive(reactor, endpoint) ? GB__READY_EXCLUSIVE : 0;
 }
 
+/* What the poller knows an endpoint by. Slot and generation lie side by side: it is one load. */
+static inline uint64_t token_of(const struct gb__endpoint *endpoint)
+{
+	return (uint64_t)endpoint->generation << 32 | endpoint->slot;
+}
+
+/* gb__engine_find by token, with one comparison. */
+static inline struct gb__endpoint *find(const struct reactor *reactor, uint64_t token)
+{
+	struct gb__endpoint *endpoint = reactor->engine.slots[(uint32_t)token];
+
+	if (gb__unlikely((uintptr_t)endpoint & 1u) || gb__unlikely(token_of(endpoint) != token))
+		return NULL;
+	return endpoint;
+}
+
 /* Have the poller watch exactly what is wanted. */
 static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
 {
 	unsigned ready = ready_wanted(endpoint);
-	uint64_t token = (uint64_t)endpoint->generation << 32 | endpoint->slot;
+	uint64_t token = token_of(endpoint);
 	int result;
 
 	if (ready == endpoint->armed)
@@ -293,7 +309,7 @@ static void rotate(struct reactor *reactor, struct gb__endpoint *listener)
 static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
 {
 	struct gb__os *os = reactor->engine.os;
-	uint32_t slot = listener->slot, generation = listener->generation;
+	uint64_t token = token_of(listener);
 	bool took = false;
 
 	for (unsigned i = 0; i < reactor->accept_batch; i++) {
@@ -314,8 +330,7 @@ static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
 		}
 		took = true;
 		listener->ops->on_accept(listener, fd);
-		if (!gb__engine_find(&reactor->engine, slot, generation) ||
-			!(listener->wants & GB__WANT_INPUT))
+		if (!find(reactor, token) || !(listener->wants & GB__WANT_INPUT))
 			return;
 	}
 	if (took && listener->armed && exclusive(reactor, listener))
@@ -374,8 +389,7 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 {
 	const unsigned broken = GB__READY_ERROR | GB__READY_HANGUP;
 	struct gb__endpoint *endpoint = &stream->endpoint;
-	const struct gb__engine *engine = &reactor->engine;
-	uint32_t slot = endpoint->slot, generation = endpoint->generation;
+	uint64_t token = token_of(endpoint);
 	unsigned wanted = ready_wanted(endpoint);
 
 	/* A callback may detach the endpoint and free it: what is still there is found by its name. */
@@ -384,11 +398,11 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 	} else {
 		if ((endpoint->wants & GB__WANT_OUTPUT) && (ready & (GB__READY_OUT | broken)))
 			output_ready(reactor, stream);
-		if (gb__engine_find(engine, slot, generation) && (endpoint->wants & GB__WANT_INPUT) &&
+		if (find(reactor, token) && (endpoint->wants & GB__WANT_INPUT) &&
 			(ready & (GB__READY_IN | broken)))
 			input_ready(reactor, stream);
 	}
-	if (!gb__engine_find(engine, slot, generation))
+	if (!find(reactor, token))
 		return;
 	/* Room for output is reported as long as it is asked for; input only once it has come unwanted, since
 	 * most pauses are over before. A failure to change it shows at the next event. */
@@ -430,14 +444,13 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 {
 	struct reactor *reactor = (struct reactor *)engine;
 	int count = reactor->ops->wait(reactor->poller, reactor->events, EVENTS_MAX, timeout_ns);
+	const struct gb__poll_event *event = reactor->events;
 
 	gb__engine_woke(engine);
 	if (gb__unlikely(count < 0))
 		return count;
-	for (const struct gb__poll_event *event = reactor->events, *end = event + count; event < end;
-		event++) {
-		struct gb__endpoint *endpoint =
-			gb__engine_find(engine, (uint32_t)event->token, (uint32_t)(event->token >> 32));
+	for (int left = count; left > 0; left--, event++) {
+		struct gb__endpoint *endpoint = find(reactor, event->token);
 
 		gb__engine_fetch(engine, (uint32_t)event[GB__ENGINE_AHEAD].token);
 		if (gb__unlikely(!endpoint))

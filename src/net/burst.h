@@ -20,12 +20,12 @@
 struct gb_conn;
 
 struct gb__burst {
-	struct gb_conn *conn;       /* whose sends collect here; NULL: nobody's */
-	const unsigned char *data;  /* what was sent so far: in the engine's buffer, or in `copied` */
-	size_t size;                /* of it */
-	const unsigned char *input; /* what is being delivered */
-	size_t input_size;          /* 0: longer than what may collect */
-	size_t size_max;            /* at most so much collects */
+	struct gb_conn *conn;      /* whose sends collect here; NULL: nobody's */
+	const unsigned char *data; /* what was sent so far: in the engine's buffer, or in `copied` */
+	size_t size;               /* of it */
+	unsigned char *input;      /* what is being delivered */
+	size_t input_size;         /* 0: longer than what may collect */
+	size_t size_max;           /* at most so much collects */
 	unsigned char copied[GB__BURST_SIZE];
 };
 

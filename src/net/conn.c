@@ -231,6 +231,7 @@ void gb__conn_end(struct gb_conn *conn, int reason, int error)
 		conn->error = (int16_t)error;
 	}
 	conn->state = GB__CONN_ENDED;
+	conn->flags |= GB__CONN_CLOSING;
 	gb__conn_queue(conn);
 }
 
@@ -243,6 +244,7 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 		return;
 	}
 	conn->state = GB__CONN_DRAINING;
+	conn->flags |= GB__CONN_CLOSING;
 	conn->reason = (uint8_t)reason;
 	if (conn->flags & GB__CONN_TASKED)
 		gb__task_cancel(conn);
@@ -419,8 +421,7 @@ void gb__conn_settle_rest(struct gb_conn *conn)
 {
 	if (gb__likely(conn->state == GB__CONN_OPEN)) {
 		flush_queued(conn);
-		if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || gb__unlikely(conn->net->draining) ||
-			gb__unlikely(conn->state != GB__CONN_OPEN))
+		if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || gb__unlikely(conn->net->draining))
 			settle_slow(conn);
 	} else if (conn->state > GB__CONN_OPEN && conn->state < GB__CONN_ENDED) {
 		flush_queued(conn);

@@ -38,15 +38,15 @@ enum gb__conn_flag {
 	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
 	GB__CONN_TASKED = 1u << 13,     /* a message of it is in the compute pool: nothing else is called */
 	GB__CONN_PARKED = 1u << 14,     /* waits for room in the compute pool */
+	GB__CONN_CLOSING = 1u << 15,    /* the state is draining or a later one: so that one test tells */
 };
 
 /** Any of these stops the delivery of messages. */
 #define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH | GB__CONN_TASKED | GB__CONN_PARKED)
-/** With any of these, input does not go straight to the handler. */
-#define GB__CONN_SLOW_INPUT (GB__CONN_STOPPED | GB__CONN_KEPT)
-/** With any of these, the end of a dispatch has more to do than to flush. */
-#define GB__CONN_SLOW_SETTLE \
-	(GB__CONN_STOPPED | GB__CONN_REFUSED_TRY | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_MUTED)
+/** With any of these, input does not go straight to the handler. Who gets input and has none is open. */
+#define GB__CONN_SLOW_INPUT (GB__CONN_STOPPED | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_CLOSING)
+/** With any of these, the end of a dispatch has more to do than to flush. Who has none is open. */
+#define GB__CONN_SLOW_SETTLE (GB__CONN_SLOW_INPUT | GB__CONN_REFUSED_TRY | GB__CONN_MUTED)
 
 struct gb_conn {
 	struct gb__stream stream; /* first: what the engine knows */
@@ -133,8 +133,8 @@ void *gb__conn_codec_state(struct gb_conn *conn);
 /** After any callback of the handler or change: flush, and whatever else has become due. */
 static inline void gb__conn_settle(struct gb_conn *conn)
 {
-	if (gb__likely(conn->state == GB__CONN_OPEN) && gb__likely(gb__output_empty(&conn->stream.output)) &&
-		gb__likely(!(conn->flags & GB__CONN_SLOW_SETTLE)) && gb__likely(conn->net->plain))
+	if (gb__likely(!(conn->flags & GB__CONN_SLOW_SETTLE)) &&
+		gb__likely(gb__output_empty(&conn->stream.output)) && gb__likely(conn->net->plain))
 		return;
 	gb__conn_settle_rest(conn);
 }

@@ -312,7 +312,7 @@ static __attribute__((noinline)) void input_any(
 {
 	if (gb__unlikely(conn->net->draining))
 		conn->idle_turns = 0;
-	if (gb__likely(conn->state == GB__CONN_OPEN) && gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)))
+	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)))
 		input_fast(conn, data, size, first);
 	else
 		input_slow(conn, data, size);
@@ -338,19 +338,17 @@ static __attribute__((noinline)) void direct_sent(struct gb_conn *conn, ssize_t 
  * nothing waits. That is done in place; whatever is different goes the long way, which comes to the same.
  */
 static inline __attribute__((always_inline)) void input_direct(
-	struct gb__net *net, struct gb_conn *conn, unsigned char *data, size_t size, struct gb_bytes message)
+	struct gb__net *net, struct gb_conn *conn, struct gb_bytes message)
 {
 	struct gb__burst *burst = &net->burst;
 
 	burst->conn = conn;
-	burst->input = data;
-	burst->input_size = size;
 	conn->flags |= GB__CONN_DISPATCH;
 	net->tally.messages++;
 	conn->service->on_message(conn, message);
-	/* While the burst is there nothing is queued, and it holds all that was sent. */
-	if (gb__unlikely(burst->conn != conn) || gb__unlikely(conn->state != GB__CONN_OPEN) ||
-		gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || !net->sends_at_once) {
+	/* While the burst is there, as it is when it has bytes, nothing is queued and it holds all that was sent. */
+	if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || !net->sends_at_once ||
+		gb__unlikely(burst->size == 0 && burst->conn != conn)) {
 		direct_rest(conn);
 		return;
 	}
@@ -370,8 +368,7 @@ static inline __attribute__((always_inline)) void input_direct(
 
 static inline bool is_direct(const struct gb__net *net, const struct gb_conn *conn)
 {
-	return gb__likely(net->direct) && gb__likely(conn->state == GB__CONN_OPEN) &&
-		gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) &&
+	return gb__likely(net->direct) && gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) &&
 		gb__likely(gb__output_empty(&conn->stream.output));
 }
 
@@ -382,17 +379,22 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 
 	conn->active_ms = gb__net_now(net);
 	net->tally.bytes_in += size;
-	if (is_direct(net, conn))
-		input_direct(net, conn, data, size, (struct gb_bytes){ data, size });
-	else
+	if (!is_direct(net, conn)) {
 		input_any(conn, data, size, NULL);
+		return;
+	}
+	net->burst.input = data;
+	net->burst.input_size = size;
+	input_direct(net, conn, (struct gb_bytes){ data, size });
 }
 
 void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
 	struct gb__net *net = conn->net;
-	struct decoded first;
+	struct gb__burst *burst = &net->burst;
+	struct gb_frame frame;
+	int found;
 
 	conn->active_ms = gb__net_now(net);
 	net->tally.bytes_in += size;
@@ -400,11 +402,13 @@ void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, siz
 		input_any(conn, data, size, NULL);
 		return;
 	}
+	/* The burst remembers them over the call: registers that outlive it would have to be saved first. */
+	burst->input = data;
+	burst->input_size = size;
 	net->message.scanned = 0;
-	first.found = decode(net, conn, data, size, &first.frame);
-	if (gb__likely(first.found > 0) && gb__likely(first.frame.consumed == size))
-		input_direct(net, conn, data, size,
-			(struct gb_bytes){ data + first.frame.offset, first.frame.size });
+	found = decode(net, conn, data, size, &frame);
+	if (gb__likely(found > 0) && gb__likely(frame.consumed == burst->input_size))
+		input_direct(net, conn, (struct gb_bytes){ burst->input + frame.offset, frame.size });
 	else
-		input_any(conn, data, size, &first);
+		input_any(conn, burst->input, burst->input_size, &(struct decoded){ found, frame });
 }

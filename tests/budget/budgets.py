@@ -7,16 +7,16 @@ one, is what the project wants to reach: a budget never goes above a goal that w
 
 # Subject and load as in bench/instructions.py, what of it, budget, goal. Per message; "passing": per connection.
 COUNTED = [
-    ("reactor", "1", "instructions", 397, None),
+    ("reactor", "1", "instructions", 390, None),
     ("reactor", "1", "system calls", 3.0, None),
     ("reactor", "1", "allocations", 0, 0),
-    ("reactor", "50", "instructions", 140, 140),
+    ("reactor", "50", "instructions", 139, 140),
     ("reactor", "50", "system calls", 2.14, 2.2),
     ("reactor", "50", "allocations", 0, 0),
-    ("reactor", "passing", "instructions", 1980, None),
+    ("reactor", "passing", "instructions", 1960, None),
     ("reactor", "passing", "system calls", 11.0, None),
     ("reactor", "passing", "allocations", 0, 0),
-    ("reactor, lines", "50", "codec instructions", 81, 50), # 24 of them look at the bytes,
+    ("reactor, lines", "50", "codec instructions", 64, 74),  # goal: 50, and the 24 that look at the bytes
     ("reactor, lines", "50", "allocations", 0, 0),
     ("proactor", "50", "instructions", 640, None),
     ("proactor", "50", "system calls", 0.09, 0.3),
