@@ -16,8 +16,8 @@
  * - End of input: the descriptor is closed once the queue is empty. At that moment nothing is in flight, so
  *   that no completion can meet the next connection with the same number.
  *
- * Two things to try, which are off: `--registered` gives connections places in the ring's own table instead of
- * descriptors; `--zero-copy` sends without copying, and has the buffer back with a second completion.
+ * Two things to try, as programs of their own: REGISTERED gives connections places in the ring's own table
+ * instead of descriptors; ZERO_COPY sends without copying, and has the buffer back with a second completion.
  */
 #include "raw_listen.h"
 
@@ -29,6 +29,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+
+#ifndef REGISTERED
+#define REGISTERED 0
+#endif
+#ifndef ZERO_COPY
+#define ZERO_COPY 0
+#endif
 
 enum {
 	SUBMISSIONS = 2048,
@@ -70,7 +77,6 @@ static struct connection *connections;      /* by descriptor */
 static int starved_head = -1, starved_tail = -1;
 static int listener;
 static bool accepting;
-static bool registered, zero_copy; /* as asked for */
 
 static struct io_uring_sqe *next_sqe(void)
 {
@@ -94,7 +100,7 @@ static void arm_accept(void)
 {
 	struct io_uring_sqe *sqe = next_sqe();
 
-	if (registered)
+	if (REGISTERED)
 		io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
 	else
 		io_uring_prep_multishot_accept(sqe, listener, NULL, NULL, SOCK_CLOEXEC);
@@ -107,7 +113,7 @@ static void arm_recv(int fd)
 	struct io_uring_sqe *sqe = next_sqe();
 
 	io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
-	sqe->flags |= IOSQE_BUFFER_SELECT | (registered ? IOSQE_FIXED_FILE : 0);
+	sqe->flags |= IOSQE_BUFFER_SELECT | (REGISTERED ? IOSQE_FIXED_FILE : 0);
 	sqe->buf_group = GROUP;
 	sqe->user_data = tag(RECV, fd);
 	connections[fd].armed = true;
@@ -131,11 +137,11 @@ static void send_head(int fd)
 	const unsigned char *data = buffers + (size_t)index * BUFFER_SIZE + connection->sent;
 	uint32_t size = received[index].size - connection->sent;
 
-	if (zero_copy)
+	if (ZERO_COPY)
 		io_uring_prep_send_zc(sqe, fd, data, size, MSG_NOSIGNAL | MSG_WAITALL, 0);
 	else
 		io_uring_prep_send(sqe, fd, data, size, MSG_NOSIGNAL | MSG_WAITALL);
-	if (registered)
+	if (REGISTERED)
 		sqe->flags |= IOSQE_FIXED_FILE;
 	sqe->user_data = tag(SEND, fd);
 	connection->sending = true;
@@ -145,7 +151,7 @@ static void connection_close(int fd)
 {
 	struct io_uring_sqe *sqe = next_sqe();
 
-	if (registered)
+	if (REGISTERED)
 		io_uring_prep_close_direct(sqe, (unsigned)fd);
 	else
 		io_uring_prep_close(sqe, fd);
@@ -264,7 +270,7 @@ static void on_send(int fd, int result)
 		while (connection->queued)
 			queue_pop(connection);
 		connection->ended = true;
-		if (registered)
+		if (REGISTERED)
 			cancel_recv(fd); /* there is no descriptor to shut down */
 		else
 			shutdown(fd, SHUT_RDWR);
@@ -299,10 +305,12 @@ static void on_completion(const struct io_uring_cqe *cqe)
 		on_recv(fd, cqe);
 		break;
 	case SEND:
-		if (cqe->flags & IORING_CQE_F_MORE)
+		if (ZERO_COPY && (cqe->flags & IORING_CQE_F_MORE))
 			connections[fd].result = cqe->res;
 		else
-			on_send(fd, cqe->flags & IORING_CQE_F_NOTIF ? connections[fd].result : cqe->res);
+			on_send(fd,
+				ZERO_COPY && (cqe->flags & IORING_CQE_F_NOTIF) ? connections[fd].result
+									       : cqe->res);
 		break;
 	case CANCEL:
 		on_cancel(fd, cqe->res);
@@ -366,22 +374,13 @@ int main(int argc, char **argv)
 {
 	size_t fds_max;
 
-	if (argc > 1 && strcmp(argv[1], "--registered") == 0)
-		registered = true;
-	else if (argc > 1 && strcmp(argv[1], "--zero-copy") == 0)
-		zero_copy = true;
-	if (registered || zero_copy) {
-		argv[1] = argv[0];
-		argc--;
-		argv++;
-	}
 	listener = raw_listen(argc, argv, 0, &fds_max);
 	connections = calloc(fds_max, sizeof *connections);
 	if (!connections)
 		err(1, "calloc");
 	create_ring();
 	create_buffers();
-	if (registered && io_uring_register_files_sparse(&ring, FILES) < 0)
+	if (REGISTERED && io_uring_register_files_sparse(&ring, FILES) < 0)
 		errx(1, "no table of files for the ring: Linux 5.19 has them");
 	arm_accept();
 	raw_announce(listener);
