@@ -121,5 +121,13 @@ def who_polls_before_sleeping_still_sleeps_and_ends(model):
             round_trip(client)
 
 
+@case_for_each([model for model in EACH_ENGINE if not model.polls_busily], waits=True)
+def who_polls_before_sleeping_works_while_nothing_happens(model):
+    with Server(*model.arguments, "--busy-poll", "1000000") as server, server.connect() as client:
+        round_trip(client)
+        before = cpu_seconds(server.processes())
+        wait_until(lambda: cpu_seconds(server.processes()) - before > STILL_S, "it polls")
+
+
 if __name__ == "__main__":
     main()
