@@ -253,6 +253,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 
 int gb_server_run(struct gb_server *server, struct gb_error *error)
 {
+	unsigned roles = chief_roles(&server->model);
 	struct gb__cpus before;
 	int result;
 
@@ -262,7 +263,9 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");
 	gb__cpus_get(&before);
-	result = serve(server, chief_roles(&server->model), error);
-	gb__cpus_use(&before); /* the thread is the caller's, and has its CPUs back */
+	result = serve(server, roles, error);
+	/* The thread is the caller's, and has its CPUs back if we took them. */
+	if ((roles & GB__WORKER_SERVES) && !gb__cpus_empty(&server->options->affinity))
+		gb__cpus_use(&before);
 	return result;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_SEEN 256
@@ -106,6 +107,65 @@ TEST(without_listening_sockets_it_runs_again_and_again)
 		gb_server_stop(server);
 		CHECK_INT(gb_server_run(server, &error), 0);
 	}
+	gb_server_destroy(server);
+}
+
+static int cpus_allowed(void)
+{
+	cpu_set_t allowed;
+
+	CHECK_INT(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+	return CPU_COUNT(&allowed);
+}
+
+static void note_cpus(struct gb_server *server, void *ret)
+{
+	*(int *)ret = cpus_allowed();
+}
+
+static void keep_to_one_cpu(struct gb_server *server, void *arg)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	CHECK_INT(sched_setaffinity(0, sizeof(one), &one), 0);
+}
+
+static void gives_its_thread_back(const char *model)
+{
+	struct gb_server *server = driver_server_with(model, "affinity", "auto", &driver_echo, NULL);
+	int before = cpus_allowed(), during = 0;
+	struct gb_error error;
+
+	if (!server)
+		return;
+	gb_server_on_ready(server, note_cpus, &during);
+	gb_server_stop(server);
+	CHECK_INT(gb_server_run(server, &error), 0);
+	CHECK(during == 1 || during == before);
+	CHECK_INT(cpus_allowed(), before);
+	CHECK_INT(sched_getscheduler(0), SCHED_OTHER);
+	gb_server_destroy(server);
+}
+
+TEST(the_calling_thread_is_given_back_as_it_was)
+{
+	driver_each_preset(gives_its_thread_back);
+}
+
+TEST(without_affinity_the_calling_thread_keeps_what_it_chose_meanwhile)
+{
+	struct gb_server *server = driver_server("reactor", &driver_echo, NULL);
+	struct gb_error error;
+	cpu_set_t before;
+
+	CHECK_INT(sched_getaffinity(0, sizeof(before), &before), 0);
+	gb_server_on_ready(server, keep_to_one_cpu, NULL);
+	gb_server_stop(server);
+	CHECK_INT(gb_server_run(server, &error), 0);
+	CHECK_INT(cpus_allowed(), 1);
+	CHECK_INT(sched_setaffinity(0, sizeof(before), &before), 0);
 	gb_server_destroy(server);
 }
 

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -78,6 +77,11 @@ void gb__cpus_get(struct gb__cpus *ret)
 int gb__cpus_use(const struct gb__cpus *cpus)
 {
 	return sched_setaffinity(0, sizeof(cpus->bits), (const cpu_set_t *)cpus->bits) < 0 ? -errno : 0;
+}
+
+bool gb__cpus_empty(const struct gb__cpus *cpus)
+{
+	return count_of(cpus) == 0;
 }
 
 int gb__cpus_use_one(const struct gb__cpus *cpus, unsigned n)

@@ -4,6 +4,7 @@
 
 #include <gearbox/error.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define GB__CPUS_MAX 4096u
@@ -25,6 +26,8 @@ int gb__cpus_parse(const char *text, struct gb__cpus *ret, struct gb_error *erro
 void gb__cpus_get(struct gb__cpus *ret);
 /** Have the calling thread use these. Returns 0 or a negative errno. */
 int gb__cpus_use(const struct gb__cpus *cpus);
+/** Whether there is none in it. */
+bool gb__cpus_empty(const struct gb__cpus *cpus);
 /** Have it use one of them, the n-th, counted round and round; nothing changes if there is none. Returns as above. */
 int gb__cpus_use_one(const struct gb__cpus *cpus, unsigned n);
 

@@ -2,7 +2,9 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg)
 {
@@ -25,12 +27,12 @@ int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void
 
 bool gb__thread_courteous(bool courteous)
 {
-	const int from = courteous ? SCHED_OTHER : SCHED_BATCH, to = courteous ? SCHED_BATCH : SCHED_OTHER;
-	struct sched_param parameters;
-	int policy;
+	const long from = courteous ? SCHED_OTHER : SCHED_BATCH, to = courteous ? SCHED_BATCH : SCHED_OTHER;
+	const struct sched_param parameters = { 0 };
 
-	return pthread_getschedparam(pthread_self(), &policy, &parameters) == 0 && policy == from &&
-		pthread_setschedparam(pthread_self(), to, &parameters) == 0;
+	/* glibc's pthread_getschedparam remembers what it once read, musl's sched_getscheduler answers ENOSYS. */
+	return syscall(SYS_sched_getscheduler, 0) == from &&
+		syscall(SYS_sched_setscheduler, 0, to, &parameters) == 0;
 }
 
 void gb__thread_rest(unsigned ms)

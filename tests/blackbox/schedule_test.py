@@ -57,6 +57,20 @@ def a_worker_that_replaces_another_does_not(model):
         check(is_courteous(server.pid), "the acceptor is so no longer")
 
 
+@case_for_each([model for model in MODELS if model.processes and gives_to_loops(model)])
+def a_policy_that_somebody_else_gives_it_stays(model):
+    """chrt(1), at any time. Workers that are started again look at it."""
+    with Server(*model.arguments) as server:
+        server.expected_log = r"^gearbox: .*worker [0-9]+ ended unexpectedly"
+        wait_until(lambda: is_courteous(server.pid), "the acceptor's policy")
+        os.sched_setscheduler(server.pid, os.SCHED_IDLE, os.sched_param(0))
+        before = children(server.pid)
+        os.kill(before[0], signal.SIGKILL)
+        wait_until(lambda: before[0] not in (now := children(server.pid)) and len(now) == len(before),
+                   "the worker is replaced")
+        check_equal(os.sched_getscheduler(server.pid), os.SCHED_IDLE, "the acceptor's policy")
+
+
 def placed(server):
     """The CPUs of those threads that have one only, which workers and nobody else have."""
     return sorted(min(cpus) for task in [server.pid, *others(server)] if len(cpus := os.sched_getaffinity(task)) == 1)
@@ -105,6 +119,14 @@ def who_polls_before_sleeping_still_sleeps_and_ends(model):
             wait_until(still, "nobody polls any more")
         with server.connect() as client:
             round_trip(client)
+
+
+@case_for_each([model for model in EACH_ENGINE if not model.polls_busily], waits=True)
+def who_polls_before_sleeping_works_while_nothing_happens(model):
+    with Server(*model.arguments, "--busy-poll", "1000000") as server, server.connect() as client:
+        round_trip(client)
+        before = cpu_seconds(server.processes())
+        wait_until(lambda: cpu_seconds(server.processes()) - before > STILL_S, "it polls")
 
 
 if __name__ == "__main__":
