@@ -180,6 +180,7 @@ static void os_event_signal(struct gb__os *os, int fd)
 	struct sim_socket *event = get_kind(os, fd, SIM_EVENT, "event_signal");
 
 	event->signalled = true;
+	event->signals++;
 	sim_moved(event->kernel);
 }
 

@@ -12,6 +12,7 @@ struct known {
 	int fd;
 	unsigned ready;
 	uint64_t token;
+	uint64_t seen; /* GB__READY_EDGE: signals that were reported */
 };
 
 struct gb__poller {
@@ -75,7 +76,9 @@ static int add(struct gb__poller *poller, int fd, unsigned ready, uint64_t token
 	if (find(poller, fd))
 		sim_fail(poller->kernel, "poller add of descriptor %d, which it knows already", fd);
 	sim_trace(poller->kernel, "add(%d, %#x)", fd, ready);
-	*place(poller) = (struct known){ socket, fd, ready, token };
+	if ((ready & GB__READY_EDGE) && socket->kind != SIM_EVENT)
+		sim_fail(poller->kernel, "poller add of descriptor %d by the edge, which is no event", fd);
+	*place(poller) = (struct known){ socket, fd, ready, token, 0 };
 	socket->pollers++;
 	return 0;
 }
@@ -131,11 +134,14 @@ static int collect(void *self, void *ret, unsigned max, bool *ret_held)
 		max = 1 + (unsigned)sim_random(kernel, max);
 	/* From another one each time, so that a short report passes over none for ever. */
 	for (unsigned i = 0; i < poller->count && count < max; i++) {
-		const struct known *known = &poller->known[(start + i) % poller->count];
+		struct known *known = &poller->known[(start + i) % poller->count];
 		unsigned ready;
 
 		if (!known->socket)
 			continue;
+		if ((known->ready & GB__READY_EDGE) && known->seen == known->socket->signals)
+			continue;
+		known->seen = known->socket->signals;
 		ready = sim_socket_ready(known->socket) & (known->ready | GB__READY_ERROR | GB__READY_HANGUP);
 		if (!ready && (known->ready & GB__READY_IN) && sim_chance(kernel, kernel->profile.spurious)) {
 			/* A connecting socket is never readable before it is decided. */
@@ -161,7 +167,7 @@ static int wait_ready(struct gb__poller *poller, struct gb__poll_event *ret, uns
 
 const struct gb__poller_ops sim_poller = {
 	.name = "simulated",
-	.caps = GB__POLLER_EXCLUSIVE,
+	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE,
 	.create = create,
 	.destroy = destroy,
 	.add = add,

@@ -315,6 +315,16 @@ static int wake(struct gb__ring *ring, uint64_t token)
 	return 0;
 }
 
+static unsigned waiting(const struct gb__ring *ring)
+{
+	unsigned count = 0;
+
+	for (const struct gb__list *node = ring->operations.next; node != &ring->operations;
+		node = node->next)
+		count += !gb__list_entry(node, struct operation, link)->started;
+	return count;
+}
+
 /* A completion nobody waits for: of an operation on a descriptor that was closed since (lu#1246). */
 static void stray(struct gb__ring *ring)
 {
@@ -375,13 +385,15 @@ static int collect(void *self, void *ret, unsigned max, bool *ret_held)
 	struct sim_kernel *kernel = ring->kernel;
 	struct gb__completion *completions = ret;
 	struct gb__list *node, *next;
+	/* Without memory it takes no more operations for now. */
+	bool takes = !sim_chance(kernel, kernel->profile.busy);
 	unsigned count = 0;
 
 	stray(ring);
 	for (node = ring->operations.next; node != &ring->operations; node = next) {
 		struct operation *operation = gb__list_entry(node, struct operation, link);
 
-		if (!operation->finished)
+		if (!operation->finished && (takes || operation->started))
 			sim_operation_run(ring, operation);
 		next = node->next;
 		if (operation->finished && !operation->completions)
@@ -424,6 +436,7 @@ const struct gb__ring_ops sim_ring = {
 	.close = prepare_close,
 	.wait = wait_completions,
 	.wake = wake,
+	.waiting = waiting,
 	.buffer = buffer,
 	.buffer_return = buffer_return,
 };

@@ -61,7 +61,8 @@ struct sim_socket {
 	struct sim_socket **queue; /* oldest first */
 	unsigned queued;
 
-	bool signalled; /* events */
+	bool signalled;   /* events */
+	uint64_t signals; /* so far */
 	struct sim_script scripts[SIM_CALLS];
 
 	/* who uses it */

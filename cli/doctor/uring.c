@@ -23,6 +23,10 @@
 #define PATIENCE_SECONDS 5
 #define CHILD_SECONDS 30u /* a bound on all of it */
 
+/* Newer than the liburing of Debian 12. */
+#define REGISTER_SEND_MSG_RING 31u /* IORING_REGISTER_SEND_MSG_RING, Linux 6.13 */
+#define OPERATION_PIPE 62u         /* IORING_OP_PIPE, Linux 6.16 */
+
 enum { TOKEN_ACCEPT = 1, TOKEN_RECV, TOKEN_SEND, TOKEN_MESSAGE };
 
 /* The next completion with this token, waited for as long as asked. */
@@ -164,21 +168,22 @@ static void try_send_zerocopy(struct io_uring *ring, unsigned *features)
 	close(pair[1]);
 }
 
-/* One ring wakes another. */
+/*
+ * A message from a thread that needs no ring for it (Linux 6.13), where the kernel frees it right: since Linux 6.16,
+ * which is known by its operations (CVE-2025-38453).
+ */
 static void try_message(struct io_uring *ring, unsigned *features)
 {
-	struct io_uring other;
+	struct io_uring_probe *known = io_uring_get_probe_ring(ring);
+	struct io_uring_sqe message = { 0 };
 	struct io_uring_cqe result;
-	struct io_uring_sqe *operation;
 
-	if (io_uring_queue_init(ENTRIES, &other, 0) < 0)
-		return;
-	operation = io_uring_get_sqe(ring);
-	io_uring_prep_msg_ring(operation, other.ring_fd, 7, TOKEN_MESSAGE, 0);
-	if (submit(ring, operation, TOKEN_SEND) && next(&other, TOKEN_MESSAGE, PATIENCE_SECONDS, &result) &&
-		result.res == 7)
+	io_uring_prep_msg_ring(&message, ring->ring_fd, 7, TOKEN_MESSAGE, 0);
+	if (known && known->last_op >= OPERATION_PIPE &&
+		io_uring_register((unsigned)-1, REGISTER_SEND_MSG_RING, &message, 1) == 0 &&
+		next(ring, TOKEN_MESSAGE, PATIENCE_SECONDS, &result) && result.res == 7)
 		*features |= URING_MSG_RING;
-	io_uring_queue_exit(&other);
+	io_uring_free_probe(known);
 }
 
 static void probe(struct uring_probe *ret)

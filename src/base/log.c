@@ -59,12 +59,14 @@ void gb__log(enum gb__log_level level, const char *format, ...)
 
 bool gb__log_allowed(struct gb__log_limit *limit, uint64_t now_ms, uint64_t *ret_held)
 {
-	if (limit->last_ms && now_ms < limit->last_ms + LIMIT_MS) {
-		limit->held++;
+	uint64_t last_ms = atomic_load_explicit(&limit->last_ms, memory_order_relaxed);
+
+	/* 0 is "none yet". Of several who come at the same time one reports. */
+	if ((last_ms && now_ms < last_ms + LIMIT_MS) ||
+		!atomic_compare_exchange_strong(&limit->last_ms, &last_ms, now_ms ? now_ms : 1)) {
+		atomic_fetch_add_explicit(&limit->held, 1, memory_order_relaxed);
 		return false;
 	}
-	*ret_held = limit->held;
-	limit->held = 0;
-	limit->last_ms = now_ms ? now_ms : 1; /* 0 is "none yet" */
+	*ret_held = atomic_exchange_explicit(&limit->held, 0, memory_order_relaxed);
 	return true;
 }

@@ -15,10 +15,10 @@ void gb__log(enum gb__log_level level, const char *format, ...) __attribute__((f
 /** Lines above this level are dropped; GB__LOG_WARNING at first. Thread: any. */
 void gb__log_set_level(enum gb__log_level level);
 
-/** Lets one line through per second and tells how many were held back meanwhile. One per kind of message. */
+/** Lets one line through per second and tells how many were held back meanwhile. One per kind of message. Thread: any. */
 struct gb__log_limit {
-	uint64_t last_ms; /* of the last line that went through; 0: none yet */
-	uint64_t held;    /* since then */
+	_Atomic uint64_t last_ms; /* of the last line that went through; 0: none yet */
+	_Atomic uint64_t held;    /* since then */
 };
 /** Whether to log now; `*ret_held` is how many were held back since the last time. `now_ms` is monotonic. */
 bool gb__log_allowed(struct gb__log_limit *limit, uint64_t now_ms, uint64_t *ret_held);

@@ -23,6 +23,7 @@
 #define SLOTS_MAX (1u << 24) /* what a token has room for */
 
 #define ENTRIES 512u
+#define SUBMITS_MAX 100u    /* of what a ring has when it ends: the kernel may lack memory */
 #define QUEUE_ENTRIES 8192u /* completions */
 #define BUFFERS 256u        /* the ring touches only as many as the load needs */
 #define BUFFER_SIZE (64u << 10)
@@ -162,7 +163,6 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	count = proactor->ops->wait(
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
 	gb__engine_woke(engine);
-	proactor->closing = false;
 	proactor->credits = 0;
 	for (int i = 0; i < count; i++) {
 		gb__engine_fetch(
@@ -182,9 +182,7 @@ static void proactor_close(struct gb__engine *engine, int fd)
 {
 	struct proactor *proactor = (struct proactor *)engine;
 
-	if (proactor->ops->close(proactor->ring, fd, gb__proactor_nobody(OP_CLOSE)) == 0)
-		proactor->closing = true;
-	else
+	if (proactor->ops->close(proactor->ring, fd, gb__proactor_nobody(OP_CLOSE)) < 0)
 		engine->os->ops->close(engine->os, fd);
 }
 
@@ -385,8 +383,9 @@ static void proactor_destroy(struct gb__engine *engine)
 	}
 	if (own) {
 		gb__assert(engine->attached == 0);
-		/* What is to be closed is, which a ring that ends would forget. Completions are nobody's any more. */
-		if (proactor->closing)
+		/* A ring that ends forgets what it has not passed on yet, and descriptors are to be closed. */
+		for (unsigned i = 0;
+			proactor->ring && proactor->ops->waiting(proactor->ring) && i < SUBMITS_MAX; i++)
 			proactor->ops->wait(
 				proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, 0);
 	}

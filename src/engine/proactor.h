@@ -86,7 +86,6 @@ struct proactor {
 	struct gb__ring *ring;
 	bool multishot_accept, multishot_recv, messages;
 	bool waiting;
-	bool closing;                    /* descriptors are, with the next wait */
 	uint32_t *next;                  /* by slot: the one behind it in line, LINE_NOT or LINE_END */
 	uint32_t slots_size, slots_used; /* of it; the rest is not touched */
 	struct line line;                /* to be settled before the next wait: for a retry, or a buffer */

@@ -288,6 +288,9 @@ void gb__proactor_complete(struct proactor *proactor, const struct gb__completio
 		}
 	} else if (operation == OP_ACCEPT && completion->result >= 0) {
 		proactor->engine.os->ops->close(proactor->engine.os, completion->result);
+	} else {
+		/* Whatever else close(2) says, the descriptor is gone; this one it never had. */
+		gb__assert(operation != OP_CLOSE || completion->result != -EBADF);
 	}
 	/* Unless somebody has borrowed it meanwhile. */
 	if (proactor->delivering != NOT_DELIVERING) {

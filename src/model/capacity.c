@@ -40,6 +40,14 @@ static uint64_t by_descriptors(const struct gb__model *model, uint64_t workers, 
 	return model->unit == GB__UNIT_PROCESS ? workers * left : left;
 }
 
+/* One for each CPU that they may have. */
+static unsigned workers_auto(const struct gb__cpus *affinity)
+{
+	unsigned cpus = gb__cpus_allotted(), chosen = gb__cpus_count(affinity);
+
+	return chosen ? gb__min(chosen, cpus) : cpus;
+}
+
 /* Processes, or threads of one process, that this machine allows. */
 static uint64_t tasks_allowed(const struct gb__model *model)
 {
@@ -121,7 +129,7 @@ int gb__capacity_settle(struct gb_server *server, struct gb_error *error)
 			" bytes do not",
 			limits->output_low, limits->output_high, limits->output_bytes_max);
 	if (!per_connection(model)) {
-		server->places = model->workers ? model->workers : gb__cpus_allotted();
+		server->places = model->workers ? model->workers : workers_auto(&server->options->affinity);
 		result = check_workers(model, server->places, descriptors, error);
 	}
 	if (result == 0)

@@ -24,11 +24,11 @@ int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct
 {
 	struct gb__crew *crew = seat->crew;
 	struct gb_server *server = crew->server;
-	int result = gb__worker_place(server, seat->id, error);
+	int result;
 
-	if (result == 0)
-		result = gb__worker_init(worker, server, seat->id, crew->worker_roles,
-			&server->shared->slots[seat->id], error);
+	gb__worker_place(server, seat->id);
+	result = gb__worker_init(
+		worker, server, seat->id, crew->worker_roles, &server->shared->slots[seat->id], error);
 	if (result < 0)
 		return result;
 	if (crew->handover) {

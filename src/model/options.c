@@ -44,7 +44,7 @@ const struct gb_setting gb_option_settings[] = {
 	{ "turn-messages", GB_SETTING_COUNT, AT(limits.turn_messages), "1024", 1, UINT32_MAX, NULL, "N",
 		"messages of one connection in a row before the others have their turn" },
 	{ "affinity", GB_SETTING_TEXT, AT(affinity_text), "none", 0, 0, NULL, "CPUS",
-		"run each worker on one CPU of a list as 0-3,6, in turn; auto: of all; none: where the kernel likes" },
+		"bind each worker to a CPU of a list as 0-3,6, in turn; auto: of all; none: where the kernel likes" },
 	{ "busy-poll", GB_SETTING_COUNT, AT(busy_poll_us), "0", 0, 1000000, NULL, "N",
 		"before a worker sleeps, have it look for events for N microseconds more: latency for CPU time" },
 	{ "backlog", GB_SETTING_COUNT, AT(backlog), "4096", 1, INT32_MAX, NULL, "N",

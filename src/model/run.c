@@ -208,10 +208,10 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 			return result;
 	}
 	/* Behind the start of other threads, which would inherit it. */
-	result = alone ? gb__worker_place(server, 0, error) : 0;
-	if (result == 0)
-		result = gb__worker_init(&run.chief, server,
-			alone ? 0 : (unsigned)server->shared->slots_count - 1, roles, slot, error);
+	if (alone)
+		gb__worker_place(server, 0);
+	result = gb__worker_init(&run.chief, server, alone ? 0 : (unsigned)server->shared->slots_count - 1,
+		roles, slot, error);
 	if (result < 0) {
 		gb__offload_stop(server);
 		return result;
@@ -265,7 +265,7 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 	gb__cpus_get(&before);
 	result = serve(server, roles, error);
 	/* The thread is the caller's, and has its CPUs back if we took them. */
-	if ((roles & GB__WORKER_SERVES) && !gb__cpus_empty(&server->options->affinity))
+	if ((roles & GB__WORKER_SERVES) && gb__cpus_count(&server->options->affinity))
 		gb__cpus_use(&before);
 	return result;
 }

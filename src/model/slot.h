@@ -21,13 +21,13 @@ struct gb__slot {
 } __attribute__((aligned(64)));
 
 struct gb__shared {
-	_Atomic unsigned stop;        /* how often gb_server_stop was called, in any process */
-	_Atomic unsigned command;     /* enum gb__command: what all workers are told */
-	_Atomic bool giving;          /* there is an acceptor that still gives connections to workers */
-	_Atomic uint64_t connections; /* open in all workers */
-	pthread_mutex_t accept_lock;  /* wake=lock: process-shared, robust */
-	struct gb__log_limit
-		failures; /* of worker processes that cannot start; theirs, one at a time as a rule */
+	_Atomic unsigned stop;          /* how often gb_server_stop was called, in any process */
+	_Atomic unsigned command;       /* enum gb__command: what all workers are told */
+	_Atomic bool giving;            /* there is an acceptor that still gives connections to workers */
+	_Atomic uint64_t connections;   /* open in all workers */
+	pthread_mutex_t accept_lock;    /* wake=lock: process-shared, robust */
+	struct gb__log_limit failures;  /* of worker processes that cannot start */
+	struct gb__log_limit misplaced; /* of workers whose CPU was taken away */
 	size_t slots_count;
 	struct gb__slot slots[];
 };

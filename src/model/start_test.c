@@ -2,6 +2,7 @@
 #include "model/server_test_driver.h"
 
 #include "base/alloc.h"
+#include "model/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -167,6 +168,32 @@ TEST(without_affinity_the_calling_thread_keeps_what_it_chose_meanwhile)
 	CHECK_INT(cpus_allowed(), 1);
 	CHECK_INT(sched_setaffinity(0, sizeof(before), &before), 0);
 	gb_server_destroy(server);
+}
+
+/* As when it was unplugged, or a cpuset narrowed, behind the start: the kernel refuses it. */
+static void serves_although_its_cpu_is_gone(const char *model)
+{
+	struct gb_server *server = driver_server(model, &driver_echo, NULL);
+	char text[8];
+	int client;
+	pid_t pid;
+
+	if (!server)
+		return;
+	server->options->affinity.words[GB__CPUS_MAX / GB__CPUS_WORD - 1] = 1ul << (GB__CPUS_WORD - 1);
+	pid = driver_host(server);
+	client = driver_client(server);
+	driver_send(client, "here");
+	CHECK_INT(driver_receive(client, text, 4), 4);
+	driver_send(client, "!");
+	close(client);
+	CHECK_INT(driver_await(pid), 0);
+	gb_server_destroy(server);
+}
+
+TEST(a_cpu_that_was_taken_away_is_no_reason_to_end)
+{
+	driver_each_preset(serves_although_its_cpu_is_gone);
 }
 
 TEST(one_that_never_ran_is_freed)

@@ -281,13 +281,18 @@ static bool wakes_one(const struct gb__model *model)
 	return model->wake == GB__WAKE_EXCLUSIVE || model->wake == GB__WAKE_AUTO;
 }
 
-int gb__worker_place(const struct gb_server *server, unsigned id, struct gb_error *error)
+void gb__worker_place(struct gb_server *server, unsigned id)
 {
 	int result = gb__cpus_use_one(&server->options->affinity, id);
+	uint64_t held;
 
-	return result < 0 ? gb_error_set(error, result, "worker %u cannot have a CPU of affinity %s: %s", id,
-				    server->options->affinity_text, gb_strerror(result))
-			  : 0;
+	if (result < 0 &&
+		gb__log_allowed(
+			&server->shared->misplaced, gb__os_linux.ops->now_coarse_ms(&gb__os_linux), &held))
+		gb__log(GB__LOG_WARNING,
+			"worker %u cannot have its CPU of affinity %s: %s (%" PRIu64
+			" more since the last report)",
+			id, server->options->affinity_text, gb_strerror(result), held);
 }
 
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,

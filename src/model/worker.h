@@ -64,8 +64,11 @@ struct gb_worker {
 	void (*on_accepted)(struct gb_worker *worker, struct gb__handed handed);
 };
 
-/** Give the calling thread the CPU that worker `id` is to have, before it takes memory: that is then near it. */
-int gb__worker_place(const struct gb_server *server, unsigned id, struct gb_error *error);
+/**
+ * Give the calling thread the CPU that worker `id` is to have, before it takes memory: that is then near it. A CPU
+ * that was taken away meanwhile is no reason to end: it runs where the kernel likes, and the log says so.
+ */
+void gb__worker_place(struct gb_server *server, unsigned id);
 /** On the thread that will run it. On an error nothing is left to finish. */
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
 	struct gb__slot *slot, struct gb_error *error);

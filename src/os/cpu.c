@@ -10,21 +10,12 @@
 
 static bool has(const struct gb__cpus *cpus, unsigned cpu)
 {
-	return cpus->bits[cpu / 64] >> (cpu % 64) & 1u;
+	return cpus->words[cpu / GB__CPUS_WORD] >> (cpu % GB__CPUS_WORD) & 1u;
 }
 
 static void add(struct gb__cpus *cpus, unsigned cpu)
 {
-	cpus->bits[cpu / 64] |= (uint64_t)1 << (cpu % 64);
-}
-
-static unsigned count_of(const struct gb__cpus *cpus)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < GB__CPUS_MAX / 64; i++)
-		count += (unsigned)__builtin_popcountll(cpus->bits[i]);
-	return count;
+	cpus->words[cpu / GB__CPUS_WORD] |= 1ul << (cpu % GB__CPUS_WORD);
 }
 
 static int read_numbers(const char *folder, const char *name, long long *ret_first, long long *ret_second)
@@ -63,7 +54,7 @@ unsigned gb__cpus_allotted(void)
 	unsigned cpus;
 
 	gb__cpus_get(&allowed);
-	cpus = gb__max(count_of(&allowed), 1u);
+	cpus = gb__max(gb__cpus_count(&allowed), 1u);
 	gb__cgroup_visit("", "cpu", tighten, &cpus);
 	return cpus;
 }
@@ -71,22 +62,26 @@ unsigned gb__cpus_allotted(void)
 void gb__cpus_get(struct gb__cpus *ret)
 {
 	*ret = (struct gb__cpus){ 0 };
-	sched_getaffinity(0, sizeof(ret->bits), (cpu_set_t *)ret->bits);
+	sched_getaffinity(0, sizeof(ret->words), (cpu_set_t *)ret->words);
 }
 
 int gb__cpus_use(const struct gb__cpus *cpus)
 {
-	return sched_setaffinity(0, sizeof(cpus->bits), (const cpu_set_t *)cpus->bits) < 0 ? -errno : 0;
+	return sched_setaffinity(0, sizeof(cpus->words), (const cpu_set_t *)cpus->words) < 0 ? -errno : 0;
 }
 
-bool gb__cpus_empty(const struct gb__cpus *cpus)
+unsigned gb__cpus_count(const struct gb__cpus *cpus)
 {
-	return count_of(cpus) == 0;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < gb__countof(cpus->words); i++)
+		count += (unsigned)__builtin_popcountl(cpus->words[i]);
+	return count;
 }
 
 int gb__cpus_use_one(const struct gb__cpus *cpus, unsigned n)
 {
-	unsigned count = count_of(cpus), cpu = 0;
+	unsigned count = gb__cpus_count(cpus), cpu = 0;
 	struct gb__cpus one = { 0 };
 
 	if (count == 0)

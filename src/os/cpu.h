@@ -8,13 +8,14 @@
 #include <stdint.h>
 
 #define GB__CPUS_MAX 4096u
+#define GB__CPUS_WORD (8u * sizeof(unsigned long)) /* CPUs in a word of a set */
 
 /** CPUs by affinity (sched_getaffinity(2)) and cgroup quota (version 1 or 2), rounded up; at least 1. */
 unsigned gb__cpus_allotted(void);
 
-/** A set of CPUs by their numbers. */
+/** A set of CPUs by their numbers, as sched_setaffinity(2) takes it. */
 struct gb__cpus {
-	uint64_t bits[GB__CPUS_MAX / 64];
+	unsigned long words[GB__CPUS_MAX / GB__CPUS_WORD];
 };
 
 /**
@@ -26,8 +27,8 @@ int gb__cpus_parse(const char *text, struct gb__cpus *ret, struct gb_error *erro
 void gb__cpus_get(struct gb__cpus *ret);
 /** Have the calling thread use these. Returns 0 or a negative errno. */
 int gb__cpus_use(const struct gb__cpus *cpus);
-/** Whether there is none in it. */
-bool gb__cpus_empty(const struct gb__cpus *cpus);
+/** How many are in it. */
+unsigned gb__cpus_count(const struct gb__cpus *cpus);
 /** Have it use one of them, the n-th, counted round and round; nothing changes if there is none. Returns as above. */
 int gb__cpus_use_one(const struct gb__cpus *cpus, unsigned n);
 

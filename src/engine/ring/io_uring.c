@@ -203,6 +203,11 @@ static int ring_close(struct gb__ring *ring, int fd, uint64_t token)
 	return 0;
 }
 
+static unsigned ring_waiting(const struct gb__ring *ring)
+{
+	return io_uring_sq_ready(&ring->uring);
+}
+
 static int ring_wake(struct gb__ring *ring, uint64_t token)
 {
 	return gb__uring_message(ring->uring.ring_fd, token);
@@ -322,6 +327,7 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.close = ring_close,
 	.wait = ring_wait,
 	.wake = ring_wake,
+	.waiting = ring_waiting,
 	.buffer = ring_buffer,
 	.buffer_return = ring_buffer_return,
 };

@@ -226,11 +226,18 @@ int gb__uring_message(int ring_fd, uint64_t token)
 	return io_uring_register((unsigned)-1, GB__URING_SEND_MSG_RING, &message, 1);
 }
 
+/*
+ * Before Linux 6.16 a message may be freed while the kernel still looks at it ("io_uring/msg_ring: ensure io_kiocb
+ * freeing is deferred for RCU", CVE-2025-38453), which cannot be tried: that kernel is known by its operations.
+ */
 static bool probe_message(struct io_uring *uring)
 {
+	struct io_uring_probe *known = io_uring_get_probe_ring(uring);
+	bool mended = known && known->last_op >= GB__URING_PIPE;
 	struct io_uring_cqe result;
 
-	return gb__uring_message(uring->ring_fd, PROBE_MESSAGE) == 0 &&
+	io_uring_free_probe(known);
+	return mended && gb__uring_message(uring->ring_fd, PROBE_MESSAGE) == 0 &&
 		probe_next(uring, PROBE_MESSAGE, PROBE_PATIENCE, &result);
 }
 

@@ -20,5 +20,7 @@
 
 /* IORING_REGISTER_SEND_MSG_RING, Linux 6.13: a message to a ring from a thread that has none. */
 #define GB__URING_SEND_MSG_RING 31u
+/* IORING_OP_PIPE, the newest operation of Linux 6.16. */
+#define GB__URING_PIPE 62u
 
 #endif

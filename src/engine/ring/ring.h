@@ -89,6 +89,10 @@ struct gb__ring_ops {
 	 *  negative errno (not now: the ring has not begun, memory). Thread: any; signal handlers as well. */
 	int (*wake)(struct gb__ring *ring, uint64_t token);
 
+	/** How many operations were prepared that the kernel has not taken yet: more than 0 behind a wait only when it
+	 *  could not. */
+	unsigned (*waiting)(const struct gb__ring *ring);
+
 	unsigned char *(*buffer)(struct gb__ring *ring, unsigned id); /* behind the headroom */
 	void (*buffer_return)(struct gb__ring *ring, unsigned id);
 };
