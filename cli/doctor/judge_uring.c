@@ -26,8 +26,7 @@ static const struct {
 		"one operation for each receive; since Linux 6.0" },
 	{ URING_SEND_ZEROCOPY, "io_uring.send-zerocopy", "zero-copy send",
 		"large sends copy; since Linux 6.0" },
-	{ URING_MSG_RING, "io_uring.msg-ring", "messages to rings",
-		"an eventfd wakes; since Linux 6.16" },
+	{ URING_MSG_RING, "io_uring.msg-ring", "messages to rings", "an eventfd wakes; since Linux 6.16" },
 };
 
 /* What a refusal means. Sets the note and, where a setting helps, adds the change. */
