@@ -5,25 +5,31 @@ A process model serves them, then as many raw_epoll loops as there are worker pr
 descriptors than the system allows one. Clients are processes as well, from loopback addresses of their own. At
 the end every connection must be there and a part of them echoes again.
 
+On the way there, at a tenth, a fifth and a half of them, and at the end, a part of the connections echoes again, one
+after the other in each client: what a message costs then, in CPU time of the servers.
+
 Memory: what the servers' processes have for themselves, and by how much the kernel's memory for sockets and
 descriptors grew. The latter is of the whole machine and of both ends; half of it is taken as the servers'.
 """
 
 import contextlib
 import math
+import os
 import resource
 import socket
 import sys
 import time
 
+import plot
 import subject
 from holder import DESCRIPTORS_APART, Holder
 from measure import say
-from server import settled, settled_memory
+from server import settled, settled_cpu_ns, settled_memory
 
 MODEL = "prefork-reuseport"
 STEPS = 10  # in which the connections are made, each with a line of progress
-CHECK_PART = 20  # at the end every so many-th connection echoes again
+LOOKS = (1, 2, 5, 10)  # steps behind which it is measured
+CHECK_PART = 20  # every so many-th connection echoes again then
 SHARE = 0.9  # of its descriptors that a process is to use: where the kernel spreads, no worker gets just its part
 STEP_S = 1800  # a step, until it counts as stuck
 ADDRESSES = 64  # of a client process: see idle_clients.c
@@ -103,14 +109,11 @@ class Plan:
             yield f"about {needed >> 20:,} MiB of memory, {available >> 20:,} MiB are available"
 
 
-def start_servers(stack, name, plan, build):
-    """Servers and the port for each client process."""
+def command(name, plan):
+    """So many processes that share one port, over which the kernel spreads."""
     if name == "raw_epoll":
-        servers = [stack.enter_context(subject.start(name, subject.raw(name), build)) for _ in range(plan.processes)]
-        return servers, [server.port for server in servers]
-    command = subject.model(f"{name},workers={plan.processes}", "--idle-timeout", "0")
-    server = stack.enter_context(subject.start(name, command, build))
-    return [server], [server.port] * plan.processes
+        return [*subject.raw(name), "--loops", str(plan.processes)]
+    return subject.model(f"{name},workers={plan.processes}", "--idle-timeout", "0")
 
 
 def all_do(clients, word, numbers):
@@ -120,30 +123,40 @@ def all_do(clients, word, numbers):
         client.answered(STEP_S)
 
 
+def look(clients, server, kernel_before):
+    """What all that are held take, and what a message costs among them."""
+    memory = settled_memory(server.pid)
+    kernel = settled_kernel_memory() - kernel_before
+    before = settled_cpu_ns(server.pid)
+    all_do(clients, "check", [CHECK_PART] * len(clients))
+    used = settled_cpu_ns(server.pid) - before
+    echoed = sum(math.ceil(client.held / CHECK_PART) for client in clients)
+    return {"connections": sum(client.held for client in clients), "bytes": memory, "kernel_bytes_both_ends": kernel,
+            "bytes_with_kernel": memory + kernel / 2, "cpu_us_per_message": used / 1000 / echoed}
+
+
 def hold(name, plan, build):
     """The whole of one subject: what it took."""
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        servers, ports = start_servers(stack, name, plan, build)
-        clients = [stack.enter_context(Holder(build, port, number + 1)) for number, port in enumerate(ports)]
+        server = stack.enter_context(subject.start(name, command(name, plan), build))
+        clients = [stack.enter_context(Holder(build, server.port, number + 1)) for number in range(plan.processes)]
         all_do(clients, "hold", [0] * plan.processes)  # they have their memory
-        before = sum(settled_memory(server.pid) for server in servers)
+        before = settled_memory(server.pid)
         kernel_before = settled_kernel_memory()
+        growth = []
         for step in range(1, STEPS + 1):
             all_do(clients, "hold", [plan.share(index, step / STEPS) for index in range(plan.processes)])
             say(f"{name}: {sum(client.held for client in clients):,} held, each answered, "
                 f"after {time.monotonic() - began:.0f} s")
-        memory = sum(settled_memory(server.pid) for server in servers)
-        kernel = settled_kernel_memory() - kernel_before
-        all_do(clients, "check", [CHECK_PART] * plan.processes)
-        held = sum(client.held for client in clients)
-        if held != plan.connections:
-            raise subject.Failure(f"{name}: {held:,} connections instead of {plan.connections:,}")
+            if step in LOOKS:
+                growth.append(look(clients, server, kernel_before))
+        last = growth[-1]
+        if last["connections"] != plan.connections:
+            raise subject.Failure(f"{name}: {last['connections']:,} connections instead of {plan.connections:,}")
         say(f"{name}: none lost, every {CHECK_PART}th answered again")
-        for server in servers:
-            server.check_alive()
-    return {"connections": held, "bytes": memory, "bytes_before": before, "kernel_bytes_both_ends": kernel,
-            "bytes_with_kernel": memory + kernel / 2}
+        server.check_alive()
+    return {**last, "bytes_before": before, "growth": growth}
 
 
 def print_results(report, plan, results):
@@ -158,6 +171,27 @@ def print_results(report, plan, results):
         ours, raw = results.values()
         report.say(f"\n  memory of the servers, the kernel's included: "
                    f"{ours['bytes_with_kernel'] / raw['bytes_with_kernel']:.3f} of what raw loops need")
+    report.say(f"\n  {'':<12} {'bytes a connection, the kernel' + chr(39) + 's included':>{22 * len(results)}} "
+               f"{'CPU µs a message':>{22 * len(results)}}")
+    report.say(f"  {'connections':>12} " + " ".join(f"{name:>21}" for name in [*results, *results]))
+    for looks in zip(*(one["growth"] for one in results.values())):
+        report.say(f"  {looks[0]['connections']:>12,} "
+                   + " ".join(f"{one['bytes_with_kernel'] / one['connections']:>21,.0f}" for one in looks) + " "
+                   + " ".join(f"{one['cpu_us_per_message']:>21.1f}" for one in looks))
+
+
+def draw(path, results):
+    """What print_results says of growth, beside the page."""
+    for name, text, value in (("cpu", "CPU µs per message", lambda one: one["cpu_us_per_message"]),
+                              ("memory", "bytes per connection, the kernel's included",
+                               lambda one: one["bytes_with_kernel"] / one["connections"])):
+        lines = {subject_name: [(one["connections"], *[value(one)] * 3) for one in taken["growth"]]
+                 for subject_name, taken in results.items()}
+        ticks = {one["connections"]: f"{one['connections']:,}" for one in next(iter(results.values()))["growth"]}
+        folder = os.path.splitext(path)[0]
+        os.makedirs(folder, exist_ok=True)
+        plot.draw(plot.Plot("connections on many processes", text, lines, ticks, False),
+                  os.path.join(folder, f"idle-{name}.svg"))
 
 
 def count(options, report):
@@ -165,6 +199,8 @@ def count(options, report):
     names = [options.model] if options.no_raw else [options.model, "raw_epoll"]
     results = {name: hold(name, plan, options.build) for name in names}
     print_results(report, plan, results)
+    if options.report:
+        draw(options.report, results)
     return {"processes": plan.processes, "subjects": results}
 
 

@@ -9,6 +9,7 @@ from server import Failure
 STYLES = {
     "raw_epoll": "lc rgb '#1f5fa8' dt 2 pt 6",
     "reactor": "lc rgb '#1f5fa8' dt 1 pt 7",
+    "prefork-reuseport": "lc rgb '#1f5fa8' dt 1 pt 7",
     "multi-reactor": "lc rgb '#1f5fa8' dt 1 pt 7",
     "raw_uring": "lc rgb '#c8551b' dt 2 pt 4",
     "proactor": "lc rgb '#c8551b' dt 1 pt 5",
