@@ -66,8 +66,8 @@ GB_API void gb_server_on_ready(
  * Process models fork here: call it while the process has no other threads. Listening sockets are closed
  * when a drain begins, so that later clients are refused at once. Under the option `affinity` each worker's thread is
  * bound to its CPU from before on_start, which threads that are started there inherit; the calling thread, where it
- * serves, has its CPUs back at the end. Returns 0 after a drain, or a negative
- * code with the reason in `error`.
+ * serves, has its CPUs back at the end.
+ * Returns 0 after a drain, or a negative code with the reason in `error`.
  */
 GB_API int gb_server_run(struct gb_server *server, struct gb_error *error);
 

@@ -25,8 +25,8 @@
 #define ENTRIES 512u
 #define SUBMITS_MAX 100u    /* of what a ring has when it ends: the kernel may lack memory */
 #define QUEUE_ENTRIES 8192u /* completions */
-#define BUFFERS 256u        /* the ring touches only as many as the load needs */
-#define BUFFER_SIZE (32u << 10)
+#define BUFFERS 1024u       /* the ring touches only as many as the load needs */
+#define BUFFER_SIZE (16u << 10)
 
 static void line_add(struct proactor *proactor, uint32_t slot)
 {

@@ -21,9 +21,9 @@ CROWD, CROWD_SERVED = 200, 20
 OUTPUT_HIGH = 64 * KIB
 FOR_EACH_READER = OUTPUT_HIGH + 128 * KIB  # one more answer, and the memory of a connection
 NO_CONNECTION = 8 * MIB  # what else may grow, a sanitizer's shadow included
-# A ring's buffers (8 MiB), and what receives that go on by themselves bring in the two turns until they are cancelled:
-# 256 completions each, of 32 KiB, kept in memory that doubles as it grows.
-FOR_EACH_RING = 40 * MIB
+# A ring's buffers, and what one receive that goes on by itself may bring before it is cancelled.
+FOR_EACH_RING = 16 * MIB
+FOR_EACH_READER_OF_A_RING = 1 * MIB
 
 
 def resident(server):
@@ -71,7 +71,7 @@ def slow_readers_are_bounded_then_closed(model):
         grown = resident(server) - before
         allowed = count * FOR_EACH_READER + NO_CONNECTION
         if model.uses_io_uring:
-            allowed += len(os.sched_getaffinity(0)) * FOR_EACH_RING
+            allowed += len(os.sched_getaffinity(0)) * FOR_EACH_RING + count * FOR_EACH_READER_OF_A_RING
         # A sanitizer keeps what was freed.
         check(SMALL or grown < allowed, f"{grown >> 10} KiB more memory for {count} clients, {allowed >> 10} KiB expected")
         check(sent < count * 16 * MIB, f"{sent >> 10} KiB were taken from {count} clients that do not read")

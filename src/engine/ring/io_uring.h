@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define GB__URING_GROUP 0u          /* of the only buffer ring */
-#define GB__URING_OFFERED_FIRST 32u /* receive buffers offered to the kernel at first */
+#define GB__URING_GROUP 0u           /* of the only buffer ring */
+#define GB__URING_OFFERED_FIRST 128u /* receive buffers offered to the kernel at first */
 
 struct gb__ring {
 	struct io_uring uring;
