@@ -6,7 +6,8 @@ difference is what one message costs, and the same on every run. Loads:
 
   1            one connection, 64 bytes: each message costs a whole turn of the loop
   50 in turn   50 connections, one message under way at any time
-  50           50 connections, all with a message under way: a turn serves them all, as under full load
+  5            5 connections, all with a message under way: a turn serves them all
+  50           50 connections, all with a message under way, as under full load
   50 x 1 KiB   the same with 1,024 bytes
   passing      connect, 64 bytes, close: per connection
 """
@@ -41,6 +42,7 @@ PEERS = [
 LOADS = [
     ("1", Load("in_turn", 1, 64, 1000)),
     ("50 in turn", Load("in_turn", 50, 64, 20)),
+    ("5", Load("at_once", 5, 64, 200)),
     ("50", Load("at_once", 50, 64, 40)),
     ("50 x 1 KiB", Load("at_once", 50, 1024, 40)),
     ("passing", Load("in_passing", 0, 64, 200)),

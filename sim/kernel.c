@@ -25,7 +25,7 @@ struct sim_kernel *sim_kernel_create(uint64_t seed, const struct sim_profile *pr
 {
 	struct sim_kernel *kernel = sim_alloc(sizeof(*kernel));
 
-	kernel->os.ops = &sim_os_ops;
+	kernel->os = (struct gb__os){ .ops = &sim_os_ops, .simulated = true };
 	kernel->seed = kernel->random = seed;
 	kernel->now_ns = 1000000000u; /* not 0: a time of 0 often means "none" */
 	kernel->port_next = SIM_PORT_FIRST;

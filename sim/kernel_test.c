@@ -16,12 +16,12 @@ static struct sim_kernel *calm(void)
 
 static ssize_t os_recv(struct sim_kernel *kernel, int fd, void *data, size_t size)
 {
-	return sim_os(kernel)->ops->recv(sim_os(kernel), fd, data, size);
+	return gb__os_recv(sim_os(kernel), fd, data, size);
 }
 
 static ssize_t os_send(struct sim_kernel *kernel, int fd, const void *data, size_t size)
 {
-	return sim_os(kernel)->ops->send(sim_os(kernel), fd, data, size);
+	return gb__os_send(sim_os(kernel), fd, data, size);
 }
 
 static void os_close(struct sim_kernel *kernel, int fd)

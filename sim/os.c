@@ -159,7 +159,7 @@ static uint64_t os_now_ns(struct gb__os *os)
 	return sim_kernel_of(os)->now_ns;
 }
 
-static uint64_t os_now_coarse_ms(struct gb__os *os)
+static uint64_t os_now_ms(struct gb__os *os)
 {
 	return sim_kernel_of(os)->now_ns / 1000000u;
 }
@@ -202,7 +202,7 @@ const struct gb__os_ops sim_os_ops = {
 	.reset_on_close = os_reset_on_close,
 	.close = os_close,
 	.now_ns = os_now_ns,
-	.now_coarse_ms = os_now_coarse_ms,
+	.now_ms = os_now_ms,
 	.event_create = os_event_create,
 	.event_signal = os_event_signal,
 	.event_clear = os_event_clear,

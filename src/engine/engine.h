@@ -219,7 +219,7 @@ static inline ssize_t gb__engine_try_send(
 	struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
 {
 	engine->stats.sends++;
-	return engine->os->ops->send(engine->os, stream->endpoint.fd, data, size);
+	return gb__os_send(engine->os, stream->endpoint.fd, data, size);
 }
 
 static inline ssize_t gb__engine_sent(struct gb__engine *engine, ssize_t sent)
@@ -252,7 +252,7 @@ static inline void gb__engine_close(struct gb__engine *engine, int fd)
 /** To be called by every `wait` between the return of the kernel and the first callback. */
 static inline void gb__engine_woke(struct gb__engine *engine)
 {
-	engine->now_ms = engine->os->ops->now_coarse_ms(engine->os);
+	engine->now_ms = gb__os_now_ms(engine->os);
 	engine->stats.waits++;
 }
 

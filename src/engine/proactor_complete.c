@@ -91,7 +91,7 @@ static void read_now(struct proactor *proactor, struct gb__stream *stream)
 {
 	struct gb__os *os = proactor->engine.os;
 	unsigned char *data = proactor->buffer + GB__INPUT_HEADROOM;
-	ssize_t size = os->ops->recv(os, stream->endpoint.fd, data, proactor->buffer_size);
+	ssize_t size = gb__os_recv(os, stream->endpoint.fd, data, proactor->buffer_size);
 
 	proactor->engine.stats.receives++;
 	if (size > 0)

@@ -227,7 +227,7 @@ static int send_queued(struct reactor *reactor, struct gb__stream *stream)
 		if (gb__likely(output->tail->next == output->tail)) {
 			parts[0] = gb__output_front(output);
 			asked = parts[0].iov_len;
-			sent = os->ops->send(os, fd, parts[0].iov_base, asked);
+			sent = gb__os_send(os, fd, parts[0].iov_base, asked);
 		} else {
 			unsigned count = gb__output_vector(output, parts, SEND_PARTS_MAX);
 
@@ -376,7 +376,7 @@ static inline void input_ready(struct reactor *reactor, struct gb__stream *strea
 {
 	struct gb__os *os = reactor->engine.os;
 	unsigned char *data = reactor->buffer + GB__INPUT_HEADROOM;
-	ssize_t size = os->ops->recv(os, stream->endpoint.fd, data, GB__INPUT_MAX);
+	ssize_t size = gb__os_recv(os, stream->endpoint.fd, data, GB__INPUT_MAX);
 
 	reactor->engine.stats.receives++;
 	if (gb__likely(size > 0))

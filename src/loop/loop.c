@@ -11,8 +11,6 @@ void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine)
 	loop->engine = engine;
 	loop->os = engine->os;
 	loop->on_deadline = NULL;
-	loop->on_turn = NULL;
-	loop->pending = NULL;
 	loop->arg = NULL;
 	loop->running = false;
 	loop->busy_poll_ns = 0;
@@ -23,7 +21,8 @@ void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine)
 }
 
 /* Run what was posted, oldest first. */
-static unsigned posts_run(struct gb__loop *loop, struct gb__post *replacement, bool alive)
+static __attribute__((noinline)) unsigned posts_run(
+	struct gb__loop *loop, struct gb__post *replacement, bool alive)
 {
 	struct gb__post *newest, *oldest = NULL;
 	unsigned ran = 0;
@@ -85,22 +84,28 @@ int gb__loop_post(struct gb__loop *loop, struct gb__post *post)
 	return 0;
 }
 
+/* Until the first timer, which is precise. */
+static __attribute__((noinline)) uint64_t timer_ns(const struct gb__loop *loop)
+{
+	uint64_t due_ns = gb__timers_next_ns(&loop->timers);
+	uint64_t now_ns = loop->os->ops->now_ns(loop->os);
+
+	return due_ns > now_ns ? due_ns - now_ns : 0;
+}
+
 static int64_t sleep_ns(struct gb__loop *loop, int64_t timeout_ns)
 {
-	uint64_t timer_ns = gb__timers_next_ns(&loop->timers);
-	uint64_t wheel_ms = gb__wheel_next_ms(&loop->wheel);
-	uint64_t sleep = timeout_ns < 0 ? UINT64_MAX : (uint64_t)timeout_ns;
+	uint64_t sleep = (uint64_t)timeout_ns; /* -1: longer than any other */
 
-	if (timer_ns != UINT64_MAX) {
-		uint64_t now_ns = loop->os->ops->now_ns(loop->os);
-
-		sleep = gb__min(sleep, timer_ns > now_ns ? timer_ns - now_ns : 0);
-	}
+	if (gb__unlikely(loop->timers.count))
+		sleep = gb__min(sleep, timer_ns(loop));
 	/* Deadlines on the wheel may be late by a tick: the coarse clock is good enough. */
-	if (wheel_ms != UINT64_MAX)
-		sleep = gb__min(sleep,
-			wheel_ms > gb__loop_now_ms(loop) ? (wheel_ms - gb__loop_now_ms(loop)) * 1000000u : 0);
-	return sleep > INT64_MAX ? -1 : (int64_t)sleep;
+	if (loop->wheel.count) {
+		uint64_t due_ms = gb__wheel_next_ms(&loop->wheel), now_ms = gb__loop_now_ms(loop);
+
+		sleep = gb__min(sleep, due_ms > now_ms ? (due_ms - now_ms) * 1000000u : 0);
+	}
+	return (int64_t)sleep;
 }
 
 /* Whether to look again at once instead of sleeping: for a while after something happened. */
@@ -114,35 +119,44 @@ static __attribute__((noinline)) bool polls_on(struct gb__loop *loop)
 	return now_ns < loop->busy_until_ns;
 }
 
+static __attribute__((noinline)) void begin(struct gb__loop *loop)
+{
+	loop->thread = pthread_self();
+	loop->running = true;
+}
+
+static __attribute__((noinline)) void timers_run(struct gb__loop *loop)
+{
+	gb__timers_run(&loop->timers, loop->os->ops->now_ns(loop->os));
+}
+
+static __attribute__((noinline)) void wheel_run(struct gb__loop *loop)
+{
+	gb__wheel_run(&loop->wheel, gb__loop_now_ms(loop), loop->on_deadline, loop->arg);
+}
+
+/* What most turns have none of is called from here and not inlined, so that those turns do not pay for it. */
 int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 {
 	int result;
 
-	if (gb__unlikely(!loop->running)) {
-		loop->thread = pthread_self();
-		loop->running = true;
-	}
-	gb__assert(gb__loop_here(loop));
-	if (loop->pending && loop->pending(loop->arg))
-		timeout_ns = 0;
+	if (gb__unlikely(!loop->running))
+		begin(loop);
 	if (gb__unlikely(loop->busy_poll_ns) && timeout_ns && polls_on(loop))
 		timeout_ns = 0;
-	if (timeout_ns) {
+	if (gb__likely(timeout_ns)) {
 		atomic_store(&loop->sleeping, true);
-		if (atomic_load(&loop->posted))
-			timeout_ns = 0;
+		timeout_ns = gb__unlikely(atomic_load(&loop->posted)) ? 0 : sleep_ns(loop, timeout_ns);
 	}
-	result = loop->engine->ops->wait(loop->engine, timeout_ns ? sleep_ns(loop, timeout_ns) : 0);
+	result = loop->engine->ops->wait(loop->engine, timeout_ns);
 	atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
 	if (gb__unlikely(loop->busy_poll_ns))
 		loop->happened |= result > 0 || atomic_load(&loop->posted);
-	if (atomic_load_explicit(&loop->posted, memory_order_relaxed))
+	if (gb__unlikely(atomic_load_explicit(&loop->posted, memory_order_relaxed)))
 		posts_run(loop, NULL, true);
-	if (loop->timers.count)
-		gb__timers_run(&loop->timers, loop->os->ops->now_ns(loop->os));
+	if (gb__unlikely(loop->timers.count))
+		timers_run(loop);
 	if (gb__unlikely(gb__wheel_ticks(&loop->wheel, gb__loop_now_ms(loop))))
-		gb__wheel_run(&loop->wheel, gb__loop_now_ms(loop), loop->on_deadline, loop->arg);
-	if (loop->on_turn)
-		loop->on_turn(loop->arg);
+		wheel_run(loop);
 	return result;
 }

@@ -1,9 +1,8 @@
 /**
  * One event loop: an engine, timers, deadlines and tasks posted by other threads, on one thread.
  *
- * One turn: the engine's wait, posted tasks, timers, deadlines, the owner's `on_turn`. So whoever drives
- * the turns sees the effect of everything before the next sleep. The clock is read after the wait only,
- * never per event.
+ * One turn: the engine's wait, posted tasks, timers, deadlines. So whoever drives the turns sees the effect
+ * of everything before the next sleep. The clock is read after the wait only, never per event.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
@@ -28,9 +27,7 @@ struct gb__loop {
 	struct gb__timers timers;
 	struct gb__wheel wheel;
 	void (*on_deadline)(struct gb__wheel_node *node, void *arg); /* a wheel node expired */
-	void (*on_turn)(void *arg); /* work of the owner at the end of each turn */
-	bool (*pending)(void *arg); /* whether it has some for the next turn: the wait must not sleep then */
-	void *arg;                  /* of all three */
+	void *arg;
 	_Atomic(struct gb__post *) posted; /* newest first; CLOSED once the loop has ended */
 	_Atomic unsigned posters;          /* inside gb__loop_post: the engine they wake must stay */
 	_Atomic bool sleeping;             /* in the engine's wait, or about to be: posters must wake it */

@@ -1,7 +1,5 @@
 #include "loop/wheel.h"
 
-#include "base/assert.h"
-
 #define BITS 6u
 #define MASK (GB__WHEEL_SLOTS - 1)
 #define HORIZON ((1ull << (BITS * GB__WHEEL_LEVELS)) - 1)
@@ -136,11 +134,7 @@ void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
 	}
 }
 
-uint64_t gb__wheel_next_ms(struct gb__wheel *wheel)
+void gb__wheel_look(struct gb__wheel *wheel)
 {
-	if (!wheel->count)
-		return UINT64_MAX;
-	if (gb__unlikely(!wheel->next))
-		wheel->next = next_tick(wheel, UINT64_MAX);
-	return wheel->next == UINT64_MAX ? UINT64_MAX : wheel->next * GB__WHEEL_TICK_MS;
+	wheel->next = next_tick(wheel, UINT64_MAX);
 }

@@ -8,6 +8,7 @@
 #ifndef LOOP_WHEEL_H
 #define LOOP_WHEEL_H
 
+#include "base/assert.h"
 #include "base/list.h"
 
 #include <stdint.h>
@@ -38,8 +39,17 @@ void gb__wheel_remove(struct gb__wheel *wheel, struct gb__wheel_node *node);
 /** Hand each node that is due to `expire`, off the wheel; it may add and remove any node. */
 void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
 	void (*expire)(struct gb__wheel_node *node, void *arg), void *arg);
+/** Look for wheel->next, which is not known. */
+void gb__wheel_look(struct gb__wheel *wheel);
 /** When gb__wheel_run next has something to do (an expiry or an inner step), or UINT64_MAX. */
-uint64_t gb__wheel_next_ms(struct gb__wheel *wheel);
+static inline uint64_t gb__wheel_next_ms(struct gb__wheel *wheel)
+{
+	if (!wheel->count)
+		return UINT64_MAX;
+	if (gb__unlikely(!wheel->next))
+		gb__wheel_look(wheel);
+	return wheel->next * GB__WHEEL_TICK_MS;
+}
 /** Whether time has come to a tick that gb__wheel_run has not seen: most turns of a loop are within one. */
 static inline bool gb__wheel_ticks(const struct gb__wheel *wheel, uint64_t now_ms)
 {

@@ -58,7 +58,7 @@ static void serve(struct gb_worker *worker, struct gb__handed handed, const sigs
 
 static uint64_t coarse_ms(void)
 {
-	return gb__os_linux.ops->now_coarse_ms(&gb__os_linux);
+	return gb__os_now_ms(&gb__os_linux);
 }
 
 _Noreturn static void child_main(

@@ -38,7 +38,7 @@ static void wait_failed(struct gb_worker *worker, int error)
 
 void gb__worker_turn(struct gb_worker *worker, int64_t timeout_ns)
 {
-	int result = gb__loop_turn(&worker->loop, timeout_ns);
+	int result = gb__net_turn(&worker->net, timeout_ns);
 
 	if (gb__unlikely(result < 0))
 		wait_failed(worker, result);
@@ -286,9 +286,7 @@ void gb__worker_place(struct gb_server *server, unsigned id)
 	int result = gb__cpus_use_one(&server->options->affinity, id);
 	uint64_t held;
 
-	if (result < 0 &&
-		gb__log_allowed(
-			&server->shared->misplaced, gb__os_linux.ops->now_coarse_ms(&gb__os_linux), &held))
+	if (result < 0 && gb__log_allowed(&server->shared->misplaced, gb__os_now_ms(&gb__os_linux), &held))
 		gb__log(GB__LOG_WARNING,
 			"worker %u cannot have its CPU of affinity %s: %s (%" PRIu64
 			" more since the last report)",
@@ -449,10 +447,10 @@ void gb__worker_run(struct gb_worker *worker)
 			    atomic_load_explicit(&worker->command, memory_order_relaxed) != worker->obeyed) &&
 			!look(worker))
 			break;
-		if (worker->accept_lock.used)
+		if (gb__unlikely(worker->accept_lock.used))
 			gb__accept_lock_enter(worker);
-		gb__worker_turn(worker, worker->intake > 0 ? INTAKE_NS : -1);
-		if (worker->accept_lock.used)
+		gb__worker_turn(worker, gb__unlikely(worker->intake > 0) ? INTAKE_NS : -1);
+		if (gb__unlikely(worker->accept_lock.used))
 			gb__accept_lock_leave(worker);
 	}
 }

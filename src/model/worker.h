@@ -74,7 +74,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	struct gb__slot *slot, struct gb_error *error);
 /** Turns until it is drained or stopped. */
 void gb__worker_run(struct gb_worker *worker);
-/** A turn of its loop (gb__loop_turn). Failures that last are told, and do not spin. */
+/** A turn (gb__net_turn). Failures that last are told, and do not spin. */
 void gb__worker_turn(struct gb_worker *worker, int64_t timeout_ns);
 /** Whether it is, for who has an on_turn of its own. */
 bool gb__worker_done(struct gb_worker *worker);

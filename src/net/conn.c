@@ -514,7 +514,7 @@ void gb__conn_go_on(struct gb_conn *conn)
 }
 
 /* The list may take a connection back meanwhile (queued by itself or others): it waits for the next turn. */
-void gb__conn_turn(struct gb__net *net)
+__attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 {
 	uint32_t link = net->turn_first;
 

@@ -23,35 +23,31 @@ static void visit_queue(struct gb_conn *conn, int argument)
 	gb__conn_queue(conn);
 }
 
-static void publish(struct gb__net *net)
+static inline void publish(struct gb__net *net)
 {
-	struct gb_stats *stats = &net->counters->stats;
-	struct gb__tally *tally = &net->tally;
+	struct gb__counters *counters = net->counters;
+	const struct gb__engine_stats *engine = &net->engine->stats;
+	struct gb__tally tally = net->tally;
 
-	gb__count(stats->messages, tally->messages);
-	gb__count(stats->bytes_in, tally->bytes_in);
-	gb__count(stats->bytes_out, tally->bytes_out);
-	*tally = (struct gb__tally){ 0 };
+	net->tally = (struct gb__tally){ 0 };
+	gb__count(counters->stats.messages, tally.messages);
+	gb__count(counters->stats.bytes_in, tally.bytes_in);
+	gb__count(counters->stats.bytes_out, tally.bytes_out);
+	__atomic_store_n(&counters->waits, engine->waits, __ATOMIC_RELAXED);
+	__atomic_store_n(&counters->events, engine->events, __ATOMIC_RELAXED);
 }
 
-static void on_turn(void *arg)
+int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 {
-	struct gb__net *net = arg;
-	const struct gb__engine_stats *stats = &net->engine->stats;
+	bool pending = net->turn_first || net->drain_turns > 0;
+	int result = gb__loop_turn(net->loop, gb__unlikely(pending) ? 0 : timeout_ns);
 
 	if (gb__unlikely(net->drain_turns > 0) && --net->drain_turns == 0)
 		each(net, visit_queue, 0);
-	gb__conn_turn(net);
+	if (gb__unlikely(net->turn_first))
+		gb__conn_turn(net);
 	publish(net);
-	__atomic_store_n(&net->counters->waits, stats->waits, __ATOMIC_RELAXED);
-	__atomic_store_n(&net->counters->events, stats->events, __ATOMIC_RELAXED);
-}
-
-static bool pending(void *arg)
-{
-	const struct gb__net *net = arg;
-
-	return net->turn_first || net->drain_turns > 0;
+	return result;
 }
 
 void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__limits *limits,
@@ -69,8 +65,6 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 	net->burst.size_max = gb__min(limits->output_high, GB__INPUT_MAX);
 	net->direct = net->plain && net->burst.size_max == GB__INPUT_MAX;
 	loop->on_deadline = gb__conn_on_deadline;
-	loop->on_turn = on_turn;
-	loop->pending = pending;
 	loop->arg = net;
 }
 

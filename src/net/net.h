@@ -85,11 +85,14 @@ struct gb__net {
 	void *arg;
 };
 
-/** Takes over on_deadline and on_turn of the loop. */
+/** Takes over on_deadline of the loop. */
 void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__limits *limits,
 	struct gb__counters *counters, _Atomic uint64_t *connections_total);
 /** No connection is left. */
 void gb__net_finish(struct gb__net *net);
+/** A turn of the loop (gb__loop_turn), then what its connections have left to do. The wait does not sleep while
+ *  there is something left for this turn. */
+int gb__net_turn(struct gb__net *net, int64_t timeout_ns);
 
 /** Own a connected descriptor: makes a connection of it, or closes it and counts why. */
 void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user);

@@ -1,6 +1,7 @@
 /**
  * The kernel, as engines, loops and connections see it: one table, so that a simulated kernel can
- * take its place (sim/). Everything returns 0 or a count, or a negative errno; nothing blocks.
+ * take its place (sim/). Everything returns 0 or a count, or a negative errno; nothing blocks. What every
+ * message needs is no entry of the table but a function below, which the real kernel does without one.
  *
  * Stream sockets are blocking descriptors on which every operation says MSG_DONTWAIT: the flag
  * O_NONBLOCK would live on the open file description, shared by all its holders, and some kernels'
@@ -9,11 +10,16 @@
 #ifndef OS_OS_H
 #define OS_OS_H
 
+#include "base/assert.h"
+#include "os/syscall.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 
 struct gb__os;
 
@@ -27,10 +33,11 @@ struct gb__os_ops {
 	int (*connect)(struct gb__os *os, int fd, const struct sockaddr *address, socklen_t size);
 	/** The result of a connect that was in progress; 0 also takes O_NONBLOCK off. */
 	int (*connect_result)(struct gb__os *os, int fd);
-	/** Bytes received, 0 at the end of the stream, -EAGAIN. */
+	/** gb__os_recv, gb__os_send and gb__os_now_ms; NULL: they are the real kernel's. */
 	ssize_t (*recv)(struct gb__os *os, int fd, void *data, size_t size);
-	/** Bytes taken, -EAGAIN, -EPIPE. Never raises SIGPIPE. */
 	ssize_t (*send)(struct gb__os *os, int fd, const void *data, size_t size);
+	uint64_t (*now_ms)(struct gb__os *os);
+	/** As gb__os_send. */
 	ssize_t (*sendv)(struct gb__os *os, int fd, const struct iovec *parts, unsigned count);
 	/** SHUT_RD, SHUT_WR, SHUT_RDWR. */
 	int (*shutdown)(struct gb__os *os, int fd, int how);
@@ -40,8 +47,6 @@ struct gb__os_ops {
 	int (*close)(struct gb__os *os, int fd);
 	/** Nanoseconds of the monotonic clock. */
 	uint64_t (*now_ns)(struct gb__os *os);
-	/** Milliseconds of the same clock, cheaper and a few milliseconds coarse. */
-	uint64_t (*now_coarse_ms)(struct gb__os *os);
 	/** A descriptor that becomes readable by event_signal (any thread) until event_clear. */
 	int (*event_create)(struct gb__os *os);
 	void (*event_signal)(struct gb__os *os, int fd);
@@ -50,9 +55,37 @@ struct gb__os_ops {
 
 struct gb__os {
 	const struct gb__os_ops *ops;
+	bool simulated; /* not the real kernel */
 };
 
 /** The real kernel. No state: one for all threads. */
 extern struct gb__os gb__os_linux;
+
+/** Bytes received, 0 at the end of the stream, -EAGAIN. */
+static inline ssize_t gb__os_recv(struct gb__os *os, int fd, void *data, size_t size)
+{
+	if (gb__unlikely(os->simulated))
+		return os->ops->recv(os, fd, data, size);
+	return gb__recv(fd, data, size, MSG_DONTWAIT);
+}
+
+/** Bytes taken, -EAGAIN, -EPIPE. Never raises SIGPIPE. */
+static inline ssize_t gb__os_send(struct gb__os *os, int fd, const void *data, size_t size)
+{
+	if (gb__unlikely(os->simulated))
+		return os->ops->send(os, fd, data, size);
+	return gb__send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/** Milliseconds of the monotonic clock, cheaper than `now_ns` and a few milliseconds coarse. */
+static inline uint64_t gb__os_now_ms(struct gb__os *os)
+{
+	struct timespec now;
+
+	if (gb__unlikely(os->simulated))
+		return os->ops->now_ms(os);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
 
 #endif

@@ -1,8 +1,6 @@
 /* The real kernel behind the os table. */
 #include "os/os.h"
 
-#include "os/transfer.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
@@ -51,18 +49,6 @@ static int os_connect_result(struct gb__os *os, int fd)
 	return result(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));
 }
 
-static ssize_t os_recv(struct gb__os *os, int fd, void *data, size_t size)
-{
-	(void)os;
-	return gb__recv(fd, data, size, MSG_DONTWAIT);
-}
-
-static ssize_t os_send(struct gb__os *os, int fd, const void *data, size_t size)
-{
-	(void)os;
-	return gb__send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 static ssize_t os_sendv(struct gb__os *os, int fd, const struct iovec *parts, unsigned count)
 {
 	struct msghdr message = { .msg_iov = (struct iovec *)parts, .msg_iovlen = count };
@@ -100,15 +86,6 @@ static uint64_t os_now_ns(struct gb__os *os)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static uint64_t os_now_coarse_ms(struct gb__os *os)
-{
-	struct timespec now;
-
-	(void)os;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
-
 static int os_event_create(struct gb__os *os)
 {
 	(void)os;
@@ -143,14 +120,11 @@ static const struct gb__os_ops linux_ops = {
 	.socket = os_socket,
 	.connect = os_connect,
 	.connect_result = os_connect_result,
-	.recv = os_recv,
-	.send = os_send,
 	.sendv = os_sendv,
 	.shutdown = os_shutdown,
 	.reset_on_close = os_reset_on_close,
 	.close = os_close,
 	.now_ns = os_now_ns,
-	.now_coarse_ms = os_now_coarse_ms,
 	.event_create = os_event_create,
 	.event_signal = os_event_signal,
 	.event_clear = os_event_clear,

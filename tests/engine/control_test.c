@@ -95,7 +95,7 @@ static void send_by_hand(struct rig *rig, int fd, size_t from, size_t to)
 		ssize_t sent;
 
 		pattern_fill(data, size, from);
-		sent = rig->os->ops->send(rig->os, fd, data, size);
+		sent = gb__os_send(rig->os, fd, data, size);
 		if (sent > 0) {
 			from += (size_t)sent;
 			continue;
@@ -111,7 +111,7 @@ static void receive_by_hand(struct rig *rig, int fd, struct bytes *got, size_t u
 
 	while (got->size < until) {
 		unsigned char data[4096];
-		ssize_t size = rig->os->ops->recv(rig->os, fd, data, sizeof(data));
+		ssize_t size = gb__os_recv(rig->os, fd, data, sizeof(data));
 
 		if (size > 0) {
 			bytes_append(got, data, (size_t)size);

@@ -127,7 +127,7 @@ void rig_step(struct rig *rig, struct peer *peer)
 	if (peer)
 		peer_read(peer);
 	/* A microsecond: time passes when the test says so, yet a loop that spins is told from one that sleeps. */
-	gb__loop_turn(&rig->loop, 1000);
+	gb__net_turn(&rig->net, 1000);
 	if (peer)
 		peer_read(peer);
 }

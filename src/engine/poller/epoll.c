@@ -73,12 +73,10 @@ static int epoll_remove(struct gb__poller *poller, int fd)
 static int epoll_poller_wait(
 	struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns)
 {
-	int count = epoll_wait(
+	int count = gb__epoll_wait(
 		poller->fd, (struct epoll_event *)ret, (int)max, gb__poller_timeout_ms(timeout_ns));
 
-	if (gb__unlikely(count < 0))
-		return errno == EINTR ? 0 : -errno;
-	return count;
+	return gb__unlikely(count == -EINTR) ? 0 : count;
 }
 
 const struct gb__poller_ops gb__poller_epoll = {

@@ -1,30 +1,31 @@
 /**
- * recv(2) and send(2) as the kernel has them: a count or a negative errno.
+ * recv(2), send(2) and epoll_wait(2) as the kernel has them: a count or a negative errno.
  *
- * What every message does twice is worth a few instructions: the C library's functions are cancellation
+ * What every message or turn does is worth a few instructions: the C library's functions are cancellation
  * points and keep errno, and nothing here needs either. Where sanitizers have to see the calls, and on other
  * machines, they are the library's.
  */
-#ifndef OS_TRANSFER_H
-#define OS_TRANSFER_H
+#ifndef OS_SYSCALL_H
+#define OS_SYSCALL_H
 
 #include <errno.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 
 /* A sanitizer wants to see what the kernel reads and writes: gcc's way to say so, and clang's. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define GB__TRANSFER_WATCHED 1
+#define GB__SYSCALL_WATCHED 1
 #elif defined(__has_feature)
-#define GB__TRANSFER_WATCHED \
+#define GB__SYSCALL_WATCHED \
 	(__has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
 		__has_feature(memory_sanitizer))
 #else
-#define GB__TRANSFER_WATCHED 0
+#define GB__SYSCALL_WATCHED 0
 #endif
 
-#if defined(__x86_64__) && !defined(__ILP32__) && !GB__TRANSFER_WATCHED
+#if defined(__x86_64__) && !defined(__ILP32__) && !GB__SYSCALL_WATCHED
 
 /* System V ABI, AMD64 supplement, A.2.1: rcx and r11 are lost; the result is -4095 to -1 for an error. */
 static inline ssize_t gb__transfer(long number, int fd, const void *data, size_t size, int flags)
@@ -54,6 +55,21 @@ static inline ssize_t gb__send(int fd, const void *data, size_t size, int flags)
 	return gb__transfer(SYS_sendto, fd, data, size, flags);
 }
 
+static inline int gb__epoll_wait(int fd, struct epoll_event *events, int max, int timeout_ms)
+{
+	register int rdi __asm__("rdi") = fd;
+	register struct epoll_event *rsi __asm__("rsi") = events;
+	register int rdx __asm__("rdx") = max;
+	register int r10 __asm__("r10") = timeout_ms;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(SYS_epoll_wait), "r"(rdi), "r"(rsi), "r"(rdx), "r"(r10)
+			 : "rcx", "r11", "memory");
+	return (int)result;
+}
+
 #else
 
 static inline ssize_t gb__recv(int fd, void *data, size_t size, int flags)
@@ -66,6 +82,13 @@ static inline ssize_t gb__recv(int fd, void *data, size_t size, int flags)
 static inline ssize_t gb__send(int fd, const void *data, size_t size, int flags)
 {
 	ssize_t result = send(fd, data, size, flags);
+
+	return result < 0 ? -errno : result;
+}
+
+static inline int gb__epoll_wait(int fd, struct epoll_event *events, int max, int timeout_ms)
+{
+	int result = epoll_wait(fd, events, max, timeout_ms);
 
 	return result < 0 ? -errno : result;
 }
