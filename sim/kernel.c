@@ -56,8 +56,8 @@ void sim_kernel_destroy(struct sim_kernel *kernel)
 		if (kernel->fds[i])
 			sim_fail(kernel, "descriptor %d is still open at the end", kernel->fds[i]->fd);
 	if (kernel->pollers || kernel->rings)
-		sim_fail(kernel, "%u pollers and %u rings are left at the end", kernel->pollers,
-			kernel->rings);
+		sim_fail(kernel, "%s and %u rings are left at the end",
+			kernel->pollers ? "pollers" : "no poller", kernel->rings);
 	/* Clients that the test did not close; their handles are for a leak checker to find. */
 	while ((socket = first_held(kernel)))
 		sim_socket_let_go(socket);
@@ -187,11 +187,30 @@ void sim_actor_remove(struct sim_kernel *kernel, struct sim_actor *actor)
 	}
 }
 
+/* Returns whether there are any yet. */
+static bool copies_age(struct sim_kernel *kernel)
+{
+	struct gb__list *node;
+	bool left = false;
+
+again: /* a socket that is let go may take its neighbour with it */
+	for (node = kernel->sockets.next; node != &kernel->sockets; node = node->next) {
+		struct sim_socket *socket = gb__list_entry(node, struct sim_socket, link);
+
+		if (socket->copied_until && socket->copied_until <= kernel->turns) {
+			sim_socket_copy_close(socket);
+			goto again;
+		}
+		left |= socket->copied_until > 0;
+	}
+	return left;
+}
+
 bool sim_turn(struct sim_kernel *kernel)
 {
 	uint64_t moved = kernel->moved;
 	struct gb__list *node;
-	bool more = false;
+	bool more;
 
 	kernel->turns++;
 	for (struct sim_actor *actor = kernel->actors, *next; actor; actor = next) {
@@ -200,6 +219,7 @@ bool sim_turn(struct sim_kernel *kernel)
 	}
 	for (node = kernel->sockets.next; node != &kernel->sockets; node = node->next)
 		sim_socket_pump(gb__list_entry(node, struct sim_socket, link));
+	more = copies_age(kernel);
 	for (node = kernel->sockets.next; node != &kernel->sockets && !more; node = node->next)
 		more = sim_socket_pumpable(gb__list_entry(node, struct sim_socket, link));
 	return more || kernel->moved != moved;

@@ -9,7 +9,6 @@
 
 struct known {
 	struct sim_socket *socket; /* NULL: free */
-	int fd;
 	unsigned ready;
 	uint64_t token;
 	uint64_t seen; /* GB__READY_EDGE: signals that were reported */
@@ -17,6 +16,7 @@ struct known {
 
 struct gb__poller {
 	struct sim_kernel *kernel;
+	struct gb__poller *next; /* of the kernel's */
 	struct known *known;
 	unsigned count, size; /* used up to, allocated */
 };
@@ -26,27 +26,54 @@ static int create(struct gb__os *os, struct gb__poller **ret)
 	struct gb__poller *poller = sim_alloc(sizeof(*poller));
 
 	poller->kernel = sim_kernel_of(os);
-	poller->kernel->pollers++;
+	poller->next = poller->kernel->pollers;
+	poller->kernel->pollers = poller;
 	*ret = poller;
 	return 0;
 }
 
 static void destroy(struct gb__poller *poller)
 {
+	struct gb__poller **place = &poller->kernel->pollers;
+
 	for (unsigned i = 0; i < poller->count; i++)
 		if (poller->known[i].socket)
 			poller->known[i].socket->pollers--;
-	poller->kernel->pollers--;
+	while (*place != poller)
+		place = &(*place)->next;
+	*place = poller->next;
 	free(poller->known);
 	free(poller);
 }
 
-static struct known *find(struct gb__poller *poller, int fd)
+static struct known *find_socket(struct gb__poller *poller, const struct sim_socket *socket)
 {
 	for (unsigned i = 0; i < poller->count; i++)
-		if (poller->known[i].socket && poller->known[i].fd == fd)
+		if (poller->known[i].socket == socket)
 			return &poller->known[i];
 	return NULL;
+}
+
+/* By what the number stands for: one that was closed may be known under it as well. */
+static struct known *find(struct gb__poller *poller, int fd, const char *call)
+{
+	return find_socket(poller, sim_fd_get(poller->kernel, fd, call));
+}
+
+static void forget(struct known *known)
+{
+	known->socket->pollers--;
+	*known = (struct known){ 0 };
+}
+
+void sim_pollers_forget(struct sim_kernel *kernel, const struct sim_socket *socket)
+{
+	for (struct gb__poller *poller = kernel->pollers; poller; poller = poller->next) {
+		struct known *known = find_socket(poller, socket);
+
+		if (known)
+			forget(known);
+	}
 }
 
 static struct known *place(struct gb__poller *poller)
@@ -73,21 +100,20 @@ static int add(struct gb__poller *poller, int fd, unsigned ready, uint64_t token
 
 	if (!ready)
 		sim_fail(poller->kernel, "poller add of descriptor %d for nothing", fd);
-	if (find(poller, fd))
+	if (find_socket(poller, socket))
 		sim_fail(poller->kernel, "poller add of descriptor %d, which it knows already", fd);
 	sim_trace(poller->kernel, "add(%d, %#x)", fd, ready);
 	if ((ready & GB__READY_EDGE) && socket->kind != SIM_EVENT)
 		sim_fail(poller->kernel, "poller add of descriptor %d by the edge, which is no event", fd);
-	*place(poller) = (struct known){ socket, fd, ready, token, 0 };
+	*place(poller) = (struct known){ socket, ready, token, 0 };
 	socket->pollers++;
 	return 0;
 }
 
 static int modify(struct gb__poller *poller, int fd, unsigned ready, uint64_t token)
 {
-	struct known *known = find(poller, fd);
+	struct known *known = find(poller, fd, "poller modify");
 
-	sim_fd_get(poller->kernel, fd, "poller modify");
 	if (!known)
 		sim_fail(poller->kernel, "poller modify of descriptor %d, which it does not know", fd);
 	if ((known->ready | ready) & GB__READY_EXCLUSIVE) /* epoll_ctl(2): EINVAL */
@@ -100,14 +126,12 @@ static int modify(struct gb__poller *poller, int fd, unsigned ready, uint64_t to
 
 static int remove_known(struct gb__poller *poller, int fd)
 {
-	struct known *known = find(poller, fd);
+	struct known *known = find(poller, fd, "poller remove");
 
-	sim_fd_get(poller->kernel, fd, "poller remove");
 	if (!known)
 		sim_fail(poller->kernel, "poller remove of descriptor %d, which it does not know", fd);
 	sim_trace(poller->kernel, "remove(%d)", fd);
-	known->socket->pollers--;
-	*known = (struct known){ 0 };
+	forget(known);
 	return 0;
 }
 
@@ -167,7 +191,7 @@ static int wait_ready(struct gb__poller *poller, struct gb__poll_event *ret, uns
 
 const struct gb__poller_ops sim_poller = {
 	.name = "simulated",
-	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE,
+	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE | GB__POLLER_FORGETS,
 	.create = create,
 	.destroy = destroy,
 	.add = add,

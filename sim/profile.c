@@ -46,6 +46,8 @@ void sim_profile_draw(struct sim_profile *profile, uint64_t *state)
 		.spurious = draw(state, 200),
 		.few_events = draw(state, 500),
 		.shuffle = next(state) & 1u,
+		.copied = draw(state, 200),
+		.copied_max = 1u + (unsigned)(next(state) % 30u),
 		.held = draw(state, 600),
 		.held_max = 1u + (unsigned)(next(state) % 8u),
 		.multishot_end = draw(state, 300),

@@ -31,6 +31,8 @@ struct sim_profile {
 	unsigned spurious;    /* a descriptor is reported readable though it is not */
 	unsigned few_events;  /* a wait returns fewer events than there are */
 	bool shuffle;         /* events come in any order */
+	unsigned copied; /* a stream that is closed has a copy elsewhere, which is closed some turns later */
+	unsigned copied_max; /* at most so many */
 	/* ring */
 	unsigned held;          /* a completion is kept back for some turns */
 	unsigned held_max;      /* at most so many */

@@ -113,12 +113,25 @@ void sim_fd_close(struct sim_socket *socket)
 	if (socket->operations)
 		sim_fail(kernel, "close of descriptor %d with %u operations in flight", socket->fd,
 			socket->operations);
-	if (socket->pollers)
+	if (socket->pollers && socket->kind != SIM_STREAM)
 		sim_fail(kernel, "close of descriptor %d while a poller knows it", socket->fd);
 	kernel->fds[socket->fd - SIM_FD_FIRST] = NULL;
 	kernel->fds_open--;
 	socket->fd = -1;
 	sim_moved(kernel);
+	if (socket->pollers && sim_chance(kernel, kernel->profile.copied)) {
+		socket->copied_until = kernel->turns + 1 + sim_random(kernel, kernel->profile.copied_max);
+		return;
+	}
+	sim_pollers_forget(kernel, socket);
+	sim_socket_let_go(socket);
+}
+
+void sim_socket_copy_close(struct sim_socket *socket)
+{
+	socket->copied_until = 0;
+	sim_moved(socket->kernel);
+	sim_pollers_forget(socket->kernel, socket);
 	sim_socket_let_go(socket);
 }
 

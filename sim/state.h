@@ -66,7 +66,8 @@ struct sim_socket {
 	struct sim_script scripts[SIM_CALLS];
 
 	/* who uses it */
-	unsigned pollers;                        /* that know the descriptor */
+	unsigned pollers;      /* that know the descriptor */
+	uint64_t copied_until; /* turn: closed, but for a copy that is open so long; 0: none */
 	unsigned receiving, sending, operations; /* on rings; the last one counts all */
 };
 
@@ -83,8 +84,9 @@ struct sim_kernel {
 	uint16_t port_next;
 	struct gb__list sockets;
 	struct sim_actor *actors;
-	unsigned pollers, rings; /* alive */
-	uint64_t waits, moved;   /* `moved` counts everything that changed the world */
+	struct gb__poller *pollers;
+	unsigned rings;        /* alive */
+	uint64_t waits, moved; /* `moved` counts everything that changed the world */
 	uint64_t idle_waits, moved_seen;
 	bool trace;
 };
@@ -115,6 +117,9 @@ int sim_fd_open(struct sim_kernel *kernel, struct sim_socket *socket);
 struct sim_socket *sim_fd_get(struct sim_kernel *kernel, int fd, const char *call);
 /** Takes the descriptor's number away and closes. */
 void sim_fd_close(struct sim_socket *socket);
+void sim_socket_copy_close(struct sim_socket *socket);
+/** The last descriptor of it is closed: poller.c. */
+void sim_pollers_forget(struct sim_kernel *kernel, const struct sim_socket *socket);
 /** Nobody holds it any more: FIN or reset, and the memory goes when both ends are let go. */
 void sim_socket_let_go(struct sim_socket *socket);
 void sim_socket_connect_pair(struct sim_socket *one, struct sim_socket *other);

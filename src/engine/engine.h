@@ -54,7 +54,13 @@ enum gb__endpoint_kind {
 };
 
 /** What an endpoint wants of the engine at the moment; set by the engine's own functions. */
-enum { GB__WANT_INPUT = 1u, GB__WANT_OUTPUT = 2u };
+enum {
+	GB__WANT_INPUT = 1u,
+	GB__WANT_OUTPUT = 2u,
+	/* Set by the owner of a stream before it detaches it: the descriptor is closed next, which may spare the
+	 * engine a call. */
+	GB__WANT_CLOSE = 4u,
+};
 
 /** Same numbers as poll(2) and epoll(7). */
 enum { GB__READY_IN = 1u, GB__READY_OUT = 4u, GB__READY_ERROR = 8u, GB__READY_HANGUP = 16u };
@@ -121,6 +127,7 @@ struct gb__engine_stats {
 	uint64_t receives, sends, accepts; /* operations started */
 	uint64_t again;                    /* operations that would have blocked */
 	uint64_t starved;                  /* receives that found no buffer (ENOBUFS) */
+	uint64_t renewed;                  /* sets made anew without what was closed elsewhere only by half */
 };
 
 enum {

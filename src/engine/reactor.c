@@ -9,6 +9,11 @@
  *
  * `armed` is what the poller watches, `wants` what the core wants. They are brought together eagerly
  * when something is wanted and lazily when it no longer is: most pauses are over before the next event.
+ *
+ * A descriptor that is about to be closed is not removed from a set that forgets it then (epoll). That is
+ * wrong while a copy of it is open elsewhere, as in a process that was forked meanwhile: its events go on
+ * (epoll(7), "Questions and answers", 6). Who is reported in two waits although it has left is such a one.
+ * Then the set is made anew, and from now on descriptors are removed.
  */
 #include "engine/reactor.h"
 
@@ -32,6 +37,9 @@ struct reactor {
 	struct gb__endpoint wakeup;
 	unsigned accept_batch;
 	bool accept_exclusive;
+	bool forgets;        /* the poller, what is closed; nobody seems to hold copies */
+	uint64_t gone;       /* the token of one that was reported although it has left; 0: none */
+	uint64_t gone_waits; /* when: stats.waits */
 	struct gb__poll_event events[EVENTS_MAX + GB__ENGINE_AHEAD] __attribute__((aligned(64)));
 	unsigned char buffer[GB__INPUT_HEADROOM + GB__INPUT_MAX] __attribute__((aligned(64)));
 };
@@ -60,6 +68,8 @@ int gb__reactor_create(const struct gb__engine_options *options, const struct gb
 	reactor->ops = options->poller;
 	memset(reactor->events, 0, sizeof(reactor->events)); /* gb__engine_fetch reads ahead in it */
 	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
+	reactor->forgets = options->poller->caps & GB__POLLER_FORGETS;
+	reactor->gone = reactor->gone_waits = 0;
 	reactor->accept_exclusive =
 		options->accept_exclusive && (options->poller->caps & GB__POLLER_EXCLUSIVE);
 	reactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
@@ -186,11 +196,62 @@ int gb__reactor_attach(struct gb__engine *engine, struct gb__endpoint *endpoint)
 int gb__reactor_detach(struct gb__engine *engine, struct gb__endpoint *endpoint)
 {
 	struct reactor *reactor = (struct reactor *)engine;
+	bool forgotten = (endpoint->wants & GB__WANT_CLOSE) && reactor->forgets;
 
 	endpoint->wants = endpoint->bits = 0;
-	arm(reactor, endpoint);
+	if (!forgotten)
+		arm(reactor, endpoint);
 	gb__engine_slot_give(engine, endpoint);
 	return 0;
+}
+
+static bool fill(struct reactor *reactor, struct gb__poller *poller)
+{
+	for (uint32_t slot = 0; slot < reactor->engine.slots_used; slot++) {
+		const struct gb__endpoint *endpoint = reactor->engine.slots[slot];
+
+		if (((uintptr_t)endpoint & 1u) || !endpoint->armed)
+			continue;
+		if (reactor->ops->add(poller, endpoint->fd, endpoint->armed | trigger(reactor, endpoint),
+			    token_of(endpoint)) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* A set of those alone who are there. Without memory for it the old one serves, until the next report. */
+static void renew(struct reactor *reactor)
+{
+	struct gb__poller *poller;
+
+	reactor->gone = 0;
+	if (reactor->ops->create(reactor->engine.os, &poller) < 0)
+		return;
+	if (!fill(reactor, poller)) {
+		reactor->ops->destroy(poller);
+		return;
+	}
+	reactor->ops->destroy(reactor->poller);
+	reactor->poller = poller;
+	reactor->forgets = false;
+	reactor->engine.stats.renewed++;
+}
+
+/*
+ * An event of one who has left. If that was during this wait it is the last one; in a second wait, it has no end.
+ * The first of each wait is looked at: the kernel keeps their order.
+ */
+static __attribute__((noinline)) void reported_gone(struct reactor *reactor, uint64_t token)
+{
+	uint64_t waits = reactor->engine.stats.waits;
+
+	if (reactor->gone_waits == waits)
+		return;
+	reactor->gone_waits = waits;
+	if (reactor->gone == token)
+		renew(reactor);
+	else
+		reactor->gone = token;
 }
 
 int gb__reactor_input_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
@@ -453,8 +514,10 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		struct gb__endpoint *endpoint = find(reactor, event->token);
 
 		gb__engine_fetch(engine, (uint32_t)event[GB__ENGINE_AHEAD].token);
-		if (gb__unlikely(!endpoint))
+		if (gb__unlikely(!endpoint)) {
+			reported_gone(reactor, event->token);
 			continue;
+		}
 		/* Nothing is left to do for it after the callback, which may have detached it. */
 		if (gb__likely(event->ready == GB__READY_IN) && gb__likely(only_listens(endpoint)))
 			input_ready(reactor, (struct gb__stream *)endpoint);

@@ -172,6 +172,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 			gb__conn_settle(conn);
 			return;
 		}
+		conn->stream.endpoint.wants |= GB__WANT_CLOSE;
 		net->engine->ops->detach(net->engine, &conn->stream.endpoint);
 	}
 	reason = gb__conn_reason_of(result);
@@ -530,6 +531,7 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 				continue;
 			}
 			conn->state = GB__CONN_DETACHING;
+			conn->stream.endpoint.wants |= GB__WANT_CLOSE;
 			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)
 				finish(conn);
 		} else {

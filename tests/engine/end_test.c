@@ -2,6 +2,8 @@
 #include "probe.h"
 
 #include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 static bool is_reset(int error)
 {
@@ -202,4 +204,57 @@ ENGINE_TEST(an_idle_stream_costs_no_turns)
 	rig_rest(rig);
 	CHECK_INT(probe->inputs + probe->ends + probe->outputs, 0);
 	probe_close(probe);
+}
+
+/*
+ * A process that was forked meanwhile has copies of what is closed here: events go on for nobody. The first one costs
+ * a set of its own, from then on they are removed.
+ */
+ENGINE_TEST_REAL(a_copy_of_what_was_closed_does_not_spin)
+{
+	bool forgets = strncmp(rig->variant, "epoll", 5) == 0;
+	struct rig_peer *others_peer;
+	struct probe *other = probe_pair(rig, &others_peer);
+
+	other->echo = true;
+	for (unsigned i = 0; i < 3; i++) {
+		struct rig_peer *peer;
+		struct probe *probe = probe_pair(rig, &peer);
+		int copy = dup(probe->stream.endpoint.fd);
+
+		CHECK(copy >= 0);
+		probe_close(probe);
+		CHECK_INT(peer_send_some(peer, 100), 100);
+		rig_rest(rig);
+		CHECK_INT(rig->engine->stats.renewed, forgets);
+		peer_send(others_peer, 500);
+		UNTIL(rig, others_peer->got.size == others_peer->sent);
+		close(copy);
+	}
+	CHECK_INT(other->ends, 0);
+	probe_close(other);
+}
+
+/* No descriptor for a new set: the old one serves, however restless, until there is one. */
+ENGINE_TEST_REAL(a_copy_is_dropped_once_there_are_descriptors)
+{
+	struct rig_peer *peer, *others_peer;
+	struct probe *other = probe_pair(rig, &others_peer);
+	struct probe *probe = probe_pair(rig, &peer);
+	int copy = dup(probe->stream.endpoint.fd);
+
+	CHECK(copy >= 0);
+	other->echo = true;
+	probe_close(probe);
+	rig_exhaust_fds(rig);
+	CHECK_INT(peer_send_some(peer, 100), 100);
+	peer_send(others_peer, 500);
+	UNTIL(rig, others_peer->got.size == others_peer->sent);
+	for (unsigned i = 0; i < 10; i++)
+		rig_turn(rig);
+	CHECK_INT(rig->engine->stats.renewed, 0);
+	rig_restore_fds(rig);
+	rig_rest(rig);
+	close(copy);
+	probe_close(other);
 }

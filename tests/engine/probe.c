@@ -229,6 +229,7 @@ void probe_leave(struct probe *probe)
 {
 	probe->leaving = true;
 	if (!probe->detaching) {
+		probe->stream.endpoint.wants |= GB__WANT_CLOSE;
 		probe_detach(probe);
 	} else if (probe->detached) {
 		detach_done(probe);

@@ -307,3 +307,28 @@ STEP_TEST(stray_completions_are_ignored, sim_proactor)
 		peer_close(peer);
 	}
 }
+
+/* Copies of closed descriptors elsewhere: events of those who have left. A new set is without them. */
+STEP_TEST(what_is_copied_elsewhere_is_dropped_once, sim_reactor)
+{
+	struct sim_profile profile = sim_profile_calm;
+	struct rig_peer *others_peer;
+	struct probe *other = probe_pair(rig, &others_peer);
+
+	profile.copied = 1000;
+	profile.copied_max = 40;
+	sim_kernel_set_profile(rig->sim, &profile);
+	for (unsigned i = 0; i < 20; i++) {
+		struct rig_peer *peer;
+		struct probe *probe = probe_pair(rig, &peer);
+
+		probe_close(probe);
+		CHECK_INT(peer_send_some(peer, 100), 100);
+		rig_settle(rig);
+		check_echo(rig, other, others_peer, 100);
+		peer_close(peer);
+	}
+	CHECK_INT(rig->engine->stats.renewed, 1);
+	CHECK_INT(other->ends, 0);
+	probe_close(other);
+}

@@ -81,7 +81,7 @@ static int epoll_poller_wait(
 
 const struct gb__poller_ops gb__poller_epoll = {
 	.name = "epoll",
-	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE,
+	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE | GB__POLLER_FORGETS,
 	.create = epoll_poller_create,
 	.destroy = epoll_poller_destroy,
 	.add = epoll_add,

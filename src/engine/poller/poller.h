@@ -30,6 +30,9 @@ __attribute__((packed))
 enum {
 	GB__POLLER_EXCLUSIVE = 1u << 0, /* knows GB__READY_EXCLUSIVE */
 	GB__POLLER_EDGE = 1u << 1,      /* knows GB__READY_EDGE */
+	/* Needs no `remove` of a descriptor that is closed. While somebody else has a copy of it, it is reported
+	 * nevertheless, and cannot be removed any more: only a new set is without it. */
+	GB__POLLER_FORGETS = 1u << 2,
 };
 
 struct gb__poller_ops {
