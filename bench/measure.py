@@ -121,7 +121,8 @@ def run_load(load, servers, options):
         if missing:
             raise Failure(f"{load.name}: the rate is that of {', '.join(missing)}: choose it as well")
         capacity = capacities(sorted(set(yardsticks.values())), load, servers, options) if yardsticks else {}
-        arguments = {name: [*load.arguments, "--rate", f"{subjects.PACE * capacity[yardstick]:.0f}"]
+        arguments = {name: [*load.arguments, "--rate", f"{subjects.PACE * capacity[yardstick]:.0f}",
+                            "--seconds", str(subjects.PACED_ROUND * options.seconds)]
                      for name, yardstick in yardsticks.items()}
     return interleaved(load.name, list(yardsticks), options.rounds if yardsticks else 0,
                        lambda name: visit(servers[name], arguments[name], cpus, options))

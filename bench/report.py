@@ -148,7 +148,8 @@ def peers_part(whole):
     against_raw = [pair for pair in pairs if group_of(pair[1]) == subjects.RAW and group_of(pair[0]) != subjects.RAW]
     against_raw += [pair for pair in pairs if noise(pair[0])]
     against_models = [pair for pair in pairs if group_of(pair[1]) == subjects.MODEL and not own(pair[0])]
-    parts = [origin(whole["machine"]), HOW + " The paced load compares the 99th percentile of latency, all "
+    parts = [origin(whole["machine"]), HOW + " The paced load compares the 99th percentile of latency, in rounds "
+             f"{subjects.PACED_ROUND} times as long, all "
              "others CPU time per message. *Overloaded*: a subject that cannot keep up with that rate.",
              "**Against the yardsticks:**", peers_table(loads, against_raw)]
     if against_models:
