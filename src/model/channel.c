@@ -15,8 +15,8 @@
 #include <string.h>
 
 #define RETRY_MS 2u    /* while all channels are full */
-#define TAKE_MAX 16u   /* connections taken in a row */
-#define BACK_MAX 1024u /* taken back from the channel of one that has ended; more than it holds */
+#define TAKE_MAX 16u   /* connections after which no further message is taken in a row */
+#define BACK_MAX 1024u /* messages taken back from the channel of one that has ended; more than it holds */
 
 static bool pulled(const struct gb__crew *crew)
 {
@@ -40,12 +40,24 @@ static int channel_init(struct gb__crew *crew)
 	return 0;
 }
 
-/* What was passed through a pair and not received; what the kernel dropped for want of a descriptor counts. */
-static bool take_back(struct gb__crew *crew, unsigned pair, struct gb__handed *ret)
+/* A message that was passed through a pair and not received: its connections wait again, which none does yet.
+ * What the kernel dropped for want of a descriptor counts. Returns whether there was a message. */
+static bool take_back(struct gb__crew *crew, unsigned pair)
 {
-	while ((ret->fd = gb__fdpass_recv(crew->channels.pairs[pair][1], &ret->binding)) == -EMFILE)
-		gb__worker_refuse(crew->chief, *ret, GB_CLOSE_DESCRIPTOR_LIMIT);
-	return ret->fd >= 0;
+	struct gb__channels *channels = &crew->channels;
+	uint32_t bindings[GB__FDPASS_MAX];
+	int fds[GB__FDPASS_MAX];
+	int count = gb__fdpass_recv(channels->pairs[pair][1], fds, bindings);
+
+	for (int i = 0; i < count; i++) {
+		struct gb__handed handed = { fds[i], bindings[i] };
+
+		if (handed.fd < 0)
+			gb__worker_refuse(crew->chief, handed, GB_CLOSE_DESCRIPTOR_LIMIT);
+		else
+			channels->waiting[channels->waiting_count++] = handed;
+	}
+	return count > 0;
 }
 
 static void refuse_waiting(struct gb__crew *crew)
@@ -69,87 +81,143 @@ void gb__channels_desert(struct gb__crew *crew)
 static void channel_finish(struct gb__crew *crew)
 {
 	struct gb__channels *channels = &crew->channels;
-	struct gb__handed handed;
 
 	refuse_waiting(crew);
 	for (unsigned i = 0; i < channels->count; i++) {
-		while (take_back(crew, i, &handed))
-			gb__worker_refuse(crew->chief, handed, GB_CLOSE_DRAIN);
+		while (take_back(crew, i))
+			refuse_waiting(crew);
 		gb__socket_close(channels->pairs[i][0]);
 		gb__socket_close(channels->pairs[i][1]);
 	}
 	gb__free(channels->pairs);
 }
 
-/* Returns whether it found room somewhere. A connection that cannot be passed at all is closed. */
-static bool pass(struct gb__crew *crew, struct gb__handed handed)
+/* Pass connections that were placed on one seat: to it, or to the next one with room. Returns whether there was
+ * room. Those that cannot be passed at all are closed. */
+static bool pass(struct gb__crew *crew, struct gb__seat *seat, const int *fds, const uint32_t *bindings,
+	unsigned count)
 {
-	struct gb__seat *seat = pulled(crew) ? &crew->seats[0] : gb__place(crew, handed);
 	struct gb__channels *channels = &crew->channels;
 	unsigned at = 0;
 	int result = -EAGAIN;
 
 	for (unsigned i = 0; i < channels->count && result == -EAGAIN; i++) {
 		at = (seat->id + i) % channels->count;
-		result = gb__fdpass_send(channels->pairs[at][0], handed.fd, handed.binding);
+		result = gb__fdpass_send(channels->pairs[at][0], fds, bindings, count);
 	}
 	if (result == -EAGAIN)
 		return false;
-	if (result < 0) {
-		gb__worker_refuse(crew->chief, handed, GB_CLOSE_KERNEL_ERROR);
-	} else {
-		crew->seats[at].given++;
-		gb__socket_close(handed.fd);
-	}
+	seat->given -= count;
+	if (result == 0)
+		crew->seats[at].given += count;
+	for (unsigned i = 0; i < count; i++)
+		if (result == 0)
+			gb__socket_close(fds[i]);
+		else
+			gb__worker_refuse(crew->chief, (struct gb__handed){ fds[i], bindings[i] },
+				GB_CLOSE_KERNEL_ERROR);
 	return true;
+}
+
+/* Pass the first one that waits from there on together with others of its seat. The seats of those passed become
+ * NULL. Returns as `pass` does. */
+static bool pass_together(struct gb__crew *crew, struct gb__seat **seats, unsigned first)
+{
+	const struct gb__channels *channels = &crew->channels;
+	const unsigned max = pulled(crew) ? 1 : GB__FDPASS_MAX; /* who blocks serves one at a time */
+	uint32_t bindings[GB__FDPASS_MAX];
+	int fds[GB__FDPASS_MAX];
+	struct gb__seat *seat = seats[first];
+	unsigned count = 0, end = first;
+
+	for (; end < channels->waiting_count && count < max; end++)
+		if (seats[end] == seat) {
+			fds[count] = channels->waiting[end].fd;
+			bindings[count++] = channels->waiting[end].binding;
+		}
+	if (!pass(crew, seat, fds, bindings, count))
+		return false;
+	while (end-- > first)
+		if (seats[end] == seat)
+			seats[end] = NULL;
+	return true;
+}
+
+/* Each counts as given to its seat at once, so that the next is placed as if it had been passed already. */
+static void pass_waiting(struct gb__crew *crew)
+{
+	struct gb__channels *channels = &crew->channels;
+	struct gb__seat *seats[GB__CHANNEL_WAITING_MAX] = { NULL };
+	unsigned left = 0;
+	bool room = true;
+
+	for (unsigned i = 0; i < channels->waiting_count; i++) {
+		seats[i] = pulled(crew) ? &crew->seats[0] : gb__place(crew, channels->waiting[i]);
+		seats[i]->given++;
+	}
+	for (unsigned i = 0; i < channels->waiting_count && room; i++)
+		if (seats[i])
+			room = pass_together(crew, seats, i);
+	for (unsigned i = 0; i < channels->waiting_count; i++)
+		if (seats[i]) {
+			seats[i]->given--;
+			channels->waiting[left++] = channels->waiting[i];
+		}
+	channels->waiting_count = left;
 }
 
 static void retry(struct gb_timer *timer, void *arg)
 {
 	struct gb__crew *crew = arg;
-	struct gb__channels *channels = &crew->channels;
-	unsigned passed = 0;
 
-	while (passed < channels->waiting_count && pass(crew, channels->waiting[passed]))
-		passed++;
-	channels->waiting_count -= passed;
-	memmove(channels->waiting, channels->waiting + passed,
-		channels->waiting_count * sizeof(*channels->waiting));
-	if (channels->waiting_count > 0)
+	pass_waiting(crew);
+	if (crew->channels.waiting_count > 0)
 		gb_timer_start(crew->chief, timer, RETRY_MS, retry, crew);
 	else
 		gb__worker_accept_start(crew->chief);
 }
 
+static void channel_settle(struct gb__crew *crew)
+{
+	struct gb__channels *channels = &crew->channels;
+
+	if (channels->waiting_count == 0 || channels->retry.place)
+		return;
+	pass_waiting(crew);
+	if (channels->waiting_count == 0)
+		return;
+	gb__worker_accept_stop(crew->chief);
+	gb_timer_start(crew->chief, &channels->retry, RETRY_MS, retry, crew);
+}
+
+/* What comes in one turn is passed at its end, in one message for each worker: a message costs more than what is in
+ * it. Those who pull get theirs at once. */
 static void channel_give(struct gb__crew *crew, struct gb__handed handed)
 {
 	struct gb__channels *channels = &crew->channels;
 
-	if (channels->waiting_count == 0 && pass(crew, handed))
-		return;
 	if (channels->waiting_count == GB__CHANNEL_WAITING_MAX) {
 		gb__worker_refuse(crew->chief, handed, GB_CLOSE_OVER_LIMIT);
 		return;
 	}
 	channels->waiting[channels->waiting_count++] = handed;
-	gb__worker_accept_stop(crew->chief);
-	if (!channels->retry.place)
-		gb_timer_start(crew->chief, &channels->retry, RETRY_MS, retry, crew);
+	if (pulled(crew) || channels->waiting_count >= GB__FDPASS_MAX)
+		channel_settle(crew);
 }
 
 /* The replacement may be long in coming: whoever lives serves those who were passed to the dead. */
 static void channel_ended(struct gb__crew *crew, struct gb__seat *seat)
 {
-	struct gb__channels *channels = &crew->channels;
-	struct gb__handed handed;
+	const struct gb__channels *channels = &crew->channels;
 
 	if (pulled(crew) || crew->alive == 0)
 		return;
+	channel_settle(crew); /* it may be in the middle of a turn */
 	/* Those that find no room elsewhere come back into the same channel: there is an end to it. */
 	for (unsigned i = 0; i < BACK_MAX && channels->waiting_count == 0; i++) {
-		if (!take_back(crew, seat->id, &handed))
+		if (!take_back(crew, seat->id))
 			return;
-		channel_give(crew, handed);
+		channel_settle(crew);
 	}
 }
 
@@ -180,23 +248,38 @@ static void lost(struct gb_worker *worker)
 			worker->id, held, gb__limit_hint(-EMFILE, hint, sizeof(hint)));
 }
 
-/* Take what is there, as far as the worker can serve it. Returns whether there was something. */
-static bool take(struct gb_worker *worker)
+/* Serve what came with one message. Returns whether there was anything but what is lost. */
+static bool adopt(struct gb_worker *worker, const int *fds, const uint32_t *bindings, unsigned count)
 {
-	bool took = false;
+	bool some = false;
 
-	for (unsigned i = 0; i < TAKE_MAX && !busy(worker) && !leaves(worker); i++) {
-		struct gb__handed handed;
-
-		handed.fd = gb__fdpass_recv(worker->channel.endpoint.fd, &handed.binding);
-		if (handed.fd == -EMFILE) {
+	for (unsigned i = 0; i < count; i++) {
+		atomic_store_explicit(&worker->slot->received, count - i - 1, memory_order_relaxed);
+		if (fds[i] < 0) {
 			lost(worker);
 			continue;
 		}
-		if (handed.fd < 0)
+		some = true;
+		gb__worker_adopt(worker, (struct gb__handed){ fds[i], bindings[i] });
+	}
+	return some;
+}
+
+/* Take what is there, as far as the worker can serve it. Returns whether there was something. */
+static bool take(struct gb_worker *worker)
+{
+	uint32_t bindings[GB__FDPASS_MAX];
+	int fds[GB__FDPASS_MAX];
+	bool took = false;
+
+	for (unsigned taken = 0; taken < TAKE_MAX && !busy(worker) && !leaves(worker);) {
+		int count = gb__fdpass_recv(worker->channel.endpoint.fd, fds, bindings);
+
+		if (count < 0)
 			break;
-		took = true;
-		gb__worker_adopt(worker, handed);
+		gb__assert(count == 1 || !worker->channel.shared);
+		took |= adopt(worker, fds, bindings, (unsigned)count);
+		taken += (unsigned)count;
 	}
 	return took;
 }
@@ -272,6 +355,7 @@ const struct gb__handover_ops gb__handover_channel = {
 	.init = channel_init,
 	.finish = channel_finish,
 	.give = channel_give,
+	.settle = channel_settle,
 	.ended = channel_ended,
 	.join = channel_join,
 };

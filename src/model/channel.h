@@ -14,9 +14,9 @@
 struct gb__channels {
 	int (*pairs)[2]; /* [0] the chief's end, [1] the workers'; one, or one per seat */
 	unsigned count;
-	struct gb__handed waiting[GB__CHANNEL_WAITING_MAX]; /* found no room; accepting rests */
+	struct gb__handed waiting[GB__CHANNEL_WAITING_MAX]; /* for the end of the turn, or for room */
 	unsigned waiting_count;
-	struct gb_timer retry;
+	struct gb_timer retry; /* runs while they wait for room, and accepting rests */
 };
 
 struct gb__crew;

@@ -189,6 +189,12 @@ void gb__crew_give(struct gb__crew *crew, struct gb__handed handed)
 	crew->handover->give(crew, handed);
 }
 
+void gb__crew_settle(struct gb__crew *crew)
+{
+	if (crew->handover && crew->handover->settle)
+		crew->handover->settle(crew);
+}
+
 void gb__crew_courtesy(struct gb__crew *crew, bool courteous)
 {
 	if (courteous && (!crew->handover || crew->server->model.engine == GB__ENGINE_BLOCKING))

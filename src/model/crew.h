@@ -61,6 +61,8 @@ int gb__crew_create(
 void gb__crew_destroy(struct gb__crew *crew);
 /** Give a connection to a worker, by the model's way. Takes the descriptor. */
 void gb__crew_give(struct gb__crew *crew, struct gb__handed handed);
+/** Once the chief's turn is over: what was given in it is on its way, or waits for room. */
+void gb__crew_settle(struct gb__crew *crew);
 /**
  * Whether the chief lets workers go on when connections arrive, where it gives to event loops: a loop that is at
  * work would not look at a new connection before its next turn, and several then come with one change of threads.

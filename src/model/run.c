@@ -105,6 +105,8 @@ static bool chief_turn(struct gb_worker *chief)
 {
 	struct run *run = gb__container_of(chief, struct run, chief);
 
+	if (run->crew)
+		gb__crew_settle(run->crew);
 	obey_stop(run);
 	if (run->crew) {
 		gb__crew_reap(run->crew);

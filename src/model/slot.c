@@ -60,11 +60,14 @@ static void clear(struct gb__counters *counters)
 
 void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot, int reason)
 {
-	uint64_t lost = read_counter(&slot->counters.stats.connections);
+	struct gb_stats *stats = &slot->counters.stats;
+	uint64_t lost = read_counter(&stats->connections);
+	unsigned received = atomic_exchange(&slot->received, 0);
 
 	atomic_fetch_sub_explicit(&shared->connections, lost, memory_order_relaxed);
-	__atomic_store_n(&slot->counters.stats.connections, 0, __ATOMIC_RELAXED);
-	gb__count(slot->counters.stats.closed[reason], lost);
+	__atomic_store_n(&stats->connections, 0, __ATOMIC_RELAXED);
+	gb__count(stats->accepted, received);
+	gb__count(stats->closed[reason], lost + received);
 	add(&slot->past, &slot->counters);
 	clear(&slot->counters);
 	atomic_store(&slot->away, false);

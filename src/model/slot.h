@@ -18,6 +18,7 @@ struct gb__slot {
 	_Atomic bool away; /* the present worker is starting again, or was told to end while others go on */
 	_Atomic bool
 		ended; /* the present worker's process has come to its end, not by an exit in a handler */
+	_Atomic unsigned received; /* by the present worker with one message and not counted yet */
 } __attribute__((aligned(64)));
 
 struct gb__shared {

@@ -4,11 +4,19 @@
 
 #include <stdint.h>
 
+#define GB__FDPASS_MAX 16u /* descriptors in a message; far below the kernel's SCM_MAX_FD */
+
 /** A connected pair, close-on-exec, O_NONBLOCK. Returns 0 or a negative errno. */
 int gb__fdpass_pair(int ret_fds[2]);
-/** Send a descriptor with a number. The sender's own stays open. Returns 0, -EAGAIN (no room), an error. */
-int gb__fdpass_send(int channel, int fd, uint32_t number);
-/** Returns the descriptor, close-on-exec, with its number; -EAGAIN, -EPIPE (the other end is gone), an error. */
-int gb__fdpass_recv(int channel, uint32_t *ret_number);
+/**
+ * Send 1 to GB__FDPASS_MAX descriptors, each with a number, in one message: all of them or none. The sender's own
+ * stay open. Returns 0, -EAGAIN (no room), an error.
+ */
+int gb__fdpass_send(int channel, const int *fds, const uint32_t *numbers, unsigned count);
+/**
+ * Receive one message. The descriptors are close-on-exec; those that this process had no room for are -1, and lost.
+ * Returns how many were sent with it, -EAGAIN, -EPIPE (the other end is gone), an error.
+ */
+int gb__fdpass_recv(int channel, int ret_fds[GB__FDPASS_MAX], uint32_t ret_numbers[GB__FDPASS_MAX]);
 
 #endif
