@@ -57,6 +57,7 @@ static void received_nothing(struct proactor *proactor, struct gb__stream *strea
 		break;
 	case -ENOBUFS:
 		proactor->engine.stats.starved++;
+		proactor->ops->buffers_missed(proactor->ring, false);
 		endpoint->bits |= STARVED;
 		gb__proactor_retry(proactor, endpoint);
 		break;
