@@ -328,7 +328,12 @@ static void wait_for_nobody(struct sim_kernel *kernel)
 static struct gb__ring *ring_of(struct sim_kernel *kernel)
 {
 	struct gb__ring_options options = {
-		.os = sim_os(kernel), .buffers = 2, .buffer_size = 16, .headroom = 8
+		.os = sim_os(kernel),
+		.buffers = 2,
+		.buffer_size = 16,
+		.bulk_buffers = 2,
+		.bulk_buffer_size = 64,
+		.headroom = 8,
 	};
 	struct gb__ring *ring = NULL;
 
@@ -399,6 +404,23 @@ static void use_after_return(struct sim_kernel *kernel)
 	sim_ring.buffer(ring, gb__completion_buffer(&completion));
 }
 
+static void receive_into_no_large_buffer(struct sim_kernel *kernel)
+{
+	struct gb__ring *ring = ring_of(kernel);
+	int fd;
+
+	sim_client_pair(kernel, &fd);
+	sim_ring.recv_bulk(ring, fd, 1);
+}
+
+static void start_bulk_twice(struct sim_kernel *kernel)
+{
+	struct gb__ring *ring = ring_of(kernel);
+
+	sim_ring.bulk_start(ring);
+	sim_ring.bulk_start(ring);
+}
+
 TEST(broken_rules_are_noticed)
 {
 	CHECK(aborts(use_after_close));
@@ -412,6 +434,48 @@ TEST(broken_rules_are_noticed)
 	CHECK(aborts(change_bytes_in_flight));
 	CHECK(aborts(return_twice));
 	CHECK(aborts(use_after_return));
+	CHECK(aborts(receive_into_no_large_buffer));
+	CHECK(aborts(start_bulk_twice));
+}
+
+TEST(a_ring_has_large_buffers_when_asked)
+{
+	struct sim_kernel *kernel = calm();
+	struct gb__ring *ring = ring_of(kernel);
+	struct gb__completion completion;
+	char data[64] = "0123456789abcdefghijklmnopqrstuvwxyz";
+	unsigned held[2], id;
+	int fd;
+	struct sim_client *client = sim_client_pair(kernel, &fd);
+
+	CHECK_INT(sim_ring.bulk_start(ring), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		sim_client_send(client, data, 36);
+		CHECK_INT(sim_ring.recv_bulk(ring, fd, 7), 0);
+		CHECK_INT(sim_ring.wait(ring, &completion, 1, -1), 1);
+		CHECK_INT(completion.result, 36);
+		CHECK_INT(completion.flags & 0xffff, GB__COMPLETION_BUFFER);
+		held[i] = gb__completion_buffer(&completion);
+		CHECK(held[i] == 2 || held[i] == 3);
+		CHECK(memcmp(sim_ring.buffer(ring, held[i]), data, 36) == 0);
+	}
+	/* Both are taken; the small ones are there all the same. */
+	sim_client_send(client, data, 10);
+	CHECK_INT(sim_ring.recv_bulk(ring, fd, 8), 0);
+	CHECK_INT(sim_ring.wait(ring, &completion, 1, -1), 1);
+	CHECK_INT(completion.result, -ENOBUFS);
+	CHECK_INT(sim_ring.recv(ring, fd, false, 9), 0);
+	CHECK_INT(sim_ring.wait(ring, &completion, 1, -1), 1);
+	CHECK_INT(completion.result, 10);
+	id = gb__completion_buffer(&completion);
+	CHECK(id < 2);
+	sim_ring.buffer_return(ring, id);
+	sim_ring.buffer_return(ring, held[1]);
+	sim_ring.buffer_return(ring, held[0]);
+	sim_client_close(client);
+	os_close(kernel, fd);
+	sim_ring.destroy(ring);
+	sim_kernel_destroy(kernel);
 }
 
 TEST(a_ring_delivers_and_takes_buffers_back)

@@ -91,11 +91,12 @@ static void run_recv(struct gb__ring *ring, struct operation *operation)
 	struct sim_socket *socket = operation->socket;
 	bool ready = sim_socket_ready(socket) & GB__READY_IN;
 	struct sim_outcome outcome = { 0 };
+	struct buffers *buffers = operation->bulk ? &ring->large : &ring->small;
 	unsigned flags, id;
 	ssize_t got;
 
 	/* One that starts looks for a buffer first; one that waits does so when bytes come (lu#688). */
-	if (!ring->buffers_free && (ready || !operation->started)) {
+	if (!buffers->free && (ready || !operation->started)) {
 		complete(ring, operation, -ENOBUFS, 0, 0, outcome);
 		return;
 	}
@@ -107,9 +108,9 @@ static void run_recv(struct gb__ring *ring, struct operation *operation)
 		complete(ring, operation, -ENOBUFS, 0, 0, outcome);
 		return;
 	}
-	id = sim_buffer_pick(ring);
-	got = sim_stream_recv(socket, ring->buffers[id].memory + ring->options.headroom,
-		ring->options.buffer_size, outcome);
+	id = sim_buffer_pick(ring, buffers);
+	got = sim_stream_recv(
+		socket, ring->buffers[id].memory + ring->options.headroom, buffers->size, outcome);
 	if (got <= 0) {
 		sim_buffer_free(ring, id);
 		complete(ring, operation, (int)got, 0, 0, outcome);

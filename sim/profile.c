@@ -55,5 +55,6 @@ void sim_profile_draw(struct sim_profile *profile, uint64_t *state)
 		.cancel_late = draw(state, 500),
 		.stray = draw(state, 100),
 		.busy = draw(state, 100),
+		.bulk_refused = draw(state, 500),
 	};
 }

@@ -41,6 +41,7 @@ struct sim_profile {
 	unsigned cancel_late;   /* cancel answers -EALREADY; the target may still succeed */
 	unsigned stray;         /* a completion for an operation of a descriptor long closed */
 	unsigned busy;          /* preparing answers -EBUSY while completions wait */
+	unsigned bulk_refused;  /* there are no large buffers */
 };
 
 /** No faults at all, buffers of 64 KiB, everything moves in the turn it can. */

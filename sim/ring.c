@@ -14,7 +14,7 @@
 
 #define ALL_FEATURES \
 	(GB__RING_MULTISHOT_ACCEPT | GB__RING_MULTISHOT_RECV | GB__RING_PROVIDED_BUFFERS | \
-		GB__RING_DEFER_TASKRUN | GB__RING_SINGLE_ISSUER | GB__RING_MESSAGES)
+		GB__RING_DEFER_TASKRUN | GB__RING_SINGLE_ISSUER | GB__RING_MESSAGES | GB__RING_BULK)
 #define POISON 0xdb
 static const char *const kind_names[] = { "accept", "recv", "send", "sendmsg", "connect", "poll", "cancel",
 	"close" };
@@ -29,23 +29,31 @@ static const char *const kind_names[] = { "accept", "recv", "send", "sendmsg", "
 #define ASAN_UNPOISON_MEMORY_REGION(memory, size) ((void)(memory), (void)(size))
 #endif
 
-static void unpoison(const struct gb__ring *ring, unsigned id)
+static struct buffers *buffers_of(struct gb__ring *ring, unsigned id)
 {
-	ASAN_UNPOISON_MEMORY_REGION(
-		ring->buffers[id].memory, ring->options.headroom + ring->options.buffer_size);
+	return id < ring->large.first ? &ring->small : &ring->large;
+}
+
+static size_t size_of(struct gb__ring *ring, unsigned id)
+{
+	return ring->options.headroom + buffers_of(ring, id)->size;
+}
+
+static void unpoison(struct gb__ring *ring, unsigned id)
+{
+	ASAN_UNPOISON_MEMORY_REGION(ring->buffers[id].memory, size_of(ring, id));
 }
 
 void sim_buffer_free(struct gb__ring *ring, unsigned id)
 {
 	ring->buffers[id].state = FREE;
-	ring->buffers_free++;
-	ASAN_POISON_MEMORY_REGION(
-		ring->buffers[id].memory, ring->options.headroom + ring->options.buffer_size);
+	buffers_of(ring, id)->free++;
+	ASAN_POISON_MEMORY_REGION(ring->buffers[id].memory, size_of(ring, id));
 }
 
-static void buffer_check(const struct gb__ring *ring, unsigned id)
+static void buffer_check(struct gb__ring *ring, unsigned id)
 {
-	size_t size = ring->options.headroom + ring->options.buffer_size;
+	size_t size = size_of(ring, id);
 	const unsigned char *memory = ring->buffers[id].memory;
 
 	if (memory[0] != POISON || memcmp(memory, memory + 1, size - 1) != 0)
@@ -53,33 +61,69 @@ static void buffer_check(const struct gb__ring *ring, unsigned id)
 }
 
 /* A free buffer, in no particular order; there is one. */
-unsigned sim_buffer_pick(struct gb__ring *ring)
+unsigned sim_buffer_pick(struct gb__ring *ring, struct buffers *buffers)
 {
-	unsigned id = ring->next_buffer;
+	unsigned id, mask = buffers->count - 1;
 
-	while (ring->buffers[id].state != FREE)
-		id = (id + 1) & (ring->options.buffers - 1);
-	ring->next_buffer = (id + 1) & (ring->options.buffers - 1);
+	while (ring->buffers[buffers->first + buffers->next].state != FREE)
+		buffers->next = (buffers->next + 1) & mask;
+	id = buffers->first + buffers->next;
+	buffers->next = (buffers->next + 1) & mask;
 	unpoison(ring, id);
 	buffer_check(ring, id);
 	ring->buffers[id].state = FILLED;
-	ring->buffers_free--;
+	buffers->free--;
 	return id;
+}
+
+static bool is_taken(const struct gb__ring *ring, unsigned id)
+{
+	return ring->buffers && id < ring->large.first + ring->large.count &&
+		ring->buffers[id].state == TAKEN;
 }
 
 static unsigned char *buffer(struct gb__ring *ring, unsigned id)
 {
-	if (!ring->buffers || id >= ring->options.buffers || ring->buffers[id].state != TAKEN)
+	if (!is_taken(ring, id))
 		sim_fail(ring->kernel, "buffer %u is asked for, but its owner is the kernel", id);
 	return ring->buffers[id].memory + ring->options.headroom;
 }
 
 static void buffer_return(struct gb__ring *ring, unsigned id)
 {
-	if (!ring->buffers || id >= ring->options.buffers || ring->buffers[id].state != TAKEN)
+	if (!is_taken(ring, id))
 		sim_fail(ring->kernel, "buffer %u is given back, but its owner is the kernel already", id);
-	memset(ring->buffers[id].memory, POISON, ring->options.headroom + ring->options.buffer_size);
+	memset(ring->buffers[id].memory, POISON, size_of(ring, id));
 	sim_buffer_free(ring, id);
+}
+
+/* It offers all of them at once. */
+static void buffers_missed(struct gb__ring *ring, bool bulk)
+{
+	if (bulk && !ring->large.count)
+		sim_fail(ring->kernel, "large buffers are missed, but there are none");
+}
+
+static void buffers_make(struct gb__ring *ring, struct buffers *buffers, unsigned count, unsigned size)
+{
+	gb__assert(count && !(count & (count - 1)) && size);
+	buffers->count = count;
+	buffers->size = size;
+	for (unsigned id = buffers->first; id < buffers->first + count; id++) {
+		ring->buffers[id].memory = sim_alloc(size_of(ring, id));
+		memset(ring->buffers[id].memory, POISON, size_of(ring, id));
+		sim_buffer_free(ring, id);
+	}
+}
+
+static int bulk_start(struct gb__ring *ring)
+{
+	if (!(ring->features & GB__RING_BULK) || ring->large.count)
+		sim_fail(ring->kernel, "large buffers are asked for that nobody has, or a second time");
+	if (sim_chance(ring->kernel, ring->kernel->profile.bulk_refused))
+		return -ENOMEM;
+	buffers_make(ring, &ring->large, ring->options.bulk_buffers, ring->options.bulk_buffer_size);
+	return 0;
 }
 
 /* ---- making ---- */
@@ -96,16 +140,16 @@ static int create(const struct gb__ring_options *options, struct gb__ring **ret,
 	ring->features = ALL_FEATURES & ~options->mask;
 	gb__list_init(&ring->operations);
 	gb__list_init(&ring->completions);
+	if (!options->bulk_buffers)
+		ring->features &= ~(unsigned)GB__RING_BULK;
 	if (ring->features & GB__RING_PROVIDED_BUFFERS) {
-		gb__assert(options->buffers && !(options->buffers & (options->buffers - 1)));
-		ring->buffers = sim_alloc(options->buffers * sizeof(*ring->buffers));
-		for (unsigned i = 0; i < options->buffers; i++) {
-			ring->buffers[i].memory = sim_alloc(options->headroom + options->buffer_size);
-			memset(ring->buffers[i].memory, POISON, options->headroom + options->buffer_size);
-			sim_buffer_free(ring, i);
-		}
+		ring->buffers =
+			sim_alloc((options->buffers + options->bulk_buffers) * sizeof(*ring->buffers));
+		ring->large.first = options->buffers;
+		buffers_make(ring, &ring->small, options->buffers, options->buffer_size);
 	} else {
-		ring->features &= ~(unsigned)GB__RING_MULTISHOT_RECV; /* it has nowhere to put the bytes */
+		/* They have nowhere to put the bytes. */
+		ring->features &= ~(unsigned)(GB__RING_MULTISHOT_RECV | GB__RING_BULK);
 	}
 	*ret = ring;
 	return 0;
@@ -147,7 +191,7 @@ static void destroy(struct gb__ring *ring)
 				kind_names[operation->kind], operation->socket->fd);
 		operation_free(operation);
 	}
-	for (unsigned i = 0; ring->buffers && i < ring->options.buffers; i++) {
+	for (unsigned i = 0; i < ring->small.count + ring->large.count; i++) {
 		if (ring->buffers[i].state == TAKEN)
 			sim_fail(ring->kernel, "buffer %u was never given back", i);
 		unpoison(ring, i);
@@ -216,6 +260,19 @@ static int prepare_recv(struct gb__ring *ring, int fd, bool multishot, uint64_t 
 	if (!operation)
 		return -EBUSY;
 	operation->multishot = multishot;
+	return 0;
+}
+
+static int prepare_recv_bulk(struct gb__ring *ring, int fd, uint64_t token)
+{
+	struct operation *operation;
+
+	if (!ring->large.count)
+		sim_fail(ring->kernel, "a receive into a large buffer, but there are none");
+	operation = prepare(ring, RECV, fd, token);
+	if (!operation)
+		return -EBUSY;
+	operation->bulk = true;
 	return 0;
 }
 
@@ -428,6 +485,7 @@ const struct gb__ring_ops sim_ring = {
 	.features = features,
 	.accept = prepare_accept,
 	.recv = prepare_recv,
+	.recv_bulk = prepare_recv_bulk,
 	.send = prepare_send,
 	.sendmsg = prepare_sendmsg,
 	.connect = prepare_connect,
@@ -437,6 +495,8 @@ const struct gb__ring_ops sim_ring = {
 	.wait = wait_completions,
 	.wake = wake,
 	.waiting = waiting,
+	.bulk_start = bulk_start,
 	.buffer = buffer,
 	.buffer_return = buffer_return,
+	.buffers_missed = buffers_missed,
 };

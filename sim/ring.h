@@ -17,7 +17,7 @@ struct operation {
 	struct sim_socket *socket; /* NULL: cancel, close */
 	int fd;                    /* close */
 	uint64_t token, target;
-	bool multishot, started, finished, cancelled;
+	bool multishot, bulk, started, finished, cancelled;
 	unsigned completions; /* queued and not taken */
 	unsigned ready;       /* poll */
 	void *data;           /* send */
@@ -50,21 +50,26 @@ struct buffer {
 	enum buffer_state state;
 };
 
+/* Those of one size: so many of ring->buffers, from `first` on. */
+struct buffers {
+	unsigned first, count, size;
+	unsigned free, next;
+};
+
 struct gb__ring {
 	struct sim_kernel *kernel;
 	struct gb__ring_options options;
 	unsigned features;
 	struct gb__list operations, completions;
 	struct buffer *buffers;
-	unsigned buffers_free;
-	unsigned next_buffer;
+	struct buffers small, large;
 	struct retired retired[RETIRED_MAX]; /* the latest */
 	unsigned retired_count;
 };
 
 /* ring.c */
-/** A free buffer, to be filled; there is one. */
-unsigned sim_buffer_pick(struct gb__ring *ring);
+/** A free buffer of these, to be filled; there is one. */
+unsigned sim_buffer_pick(struct gb__ring *ring, struct buffers *buffers);
 /** Nothing was put into it after all. */
 void sim_buffer_free(struct gb__ring *ring, unsigned id);
 

@@ -115,9 +115,10 @@ struct gb__engine_options {
 	bool accept_exclusive; /* of several waiters on a listening socket only one is to wake */
 	unsigned buffers;      /* proactor: receive buffers, a power of two; 0: a default */
 	unsigned buffer_size;  /* proactor: of each, headroom apart; 0: a default */
-	unsigned entries;      /* proactor: submission queue entries; 0: a default */
-	unsigned completions;  /* proactor: completion queue entries; 0: a default */
-	unsigned ring_mask;    /* proactor: ring features not to use even where they work (tests) */
+	unsigned bulk_buffers, bulk_buffer_size; /* proactor: the same of the large ones */
+	unsigned entries;                        /* proactor: submission queue entries; 0: a default */
+	unsigned completions;                    /* proactor: completion queue entries; 0: a default */
+	unsigned ring_mask; /* proactor: ring features not to use even where they work (tests) */
 };
 
 /** Counters, written by the engine's thread alone. */

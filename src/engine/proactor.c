@@ -6,6 +6,10 @@
  * to the ring, unless the reply is borrowed from it; the next wait submits the send together with everybody
  * else's; its completion drops the bytes from the queue (and returns a borrowed buffer) and says on_output. No system call and no allocation of its own.
  *
+ * A peer that sends in bulk fills its buffer, and more waits: from then on its receives are single ones into large
+ * buffers, each started when the last one's bytes were told, until two in a row bring little. The receive that goes on
+ * is cancelled first, and what it still brings is told.
+ *
  * What can come between: a multishot operation ends early (completions without MORE re-arm it), the
  * buffers run out (the receive is parked until some came back), the ring takes no more for the moment
  * (the endpoint is put in line for the next turn), an operation is cancelled (it may succeed all the
@@ -27,6 +31,8 @@
 #define QUEUE_ENTRIES 8192u /* completions */
 #define BUFFERS 1024u       /* the ring touches only as many as the load needs */
 #define BUFFER_SIZE (16u << 10)
+#define BULK_BUFFERS 128u /* made for the first who needs one, touched in the same way: 8 MiB at most */
+#define BULK_BUFFER_SIZE GB__INPUT_MAX
 
 static void line_add(struct proactor *proactor, uint32_t slot)
 {
@@ -112,12 +118,14 @@ void gb__proactor_leave(struct proactor *proactor, struct gb__endpoint *endpoint
 /* A receive that found no buffer is tried again when one is there. Returns whether it still waits. */
 static bool starves(struct proactor *proactor, struct gb__endpoint *endpoint)
 {
+	struct buffers *buffers = gb__proactor_buffers_for(proactor, endpoint);
+
 	if (!(endpoint->bits & STARVED))
 		return false;
-	if (!proactor->credits)
+	if (!buffers->credits)
 		return true;
 	endpoint->bits &= (uint8_t)~STARVED;
-	proactor->credits--;
+	buffers->credits--;
 	return false;
 }
 
@@ -163,7 +171,7 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	count = proactor->ops->wait(
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
 	gb__engine_woke(engine);
-	proactor->credits = 0;
+	proactor->small.credits = proactor->large.credits = 0;
 	for (int i = 0; i < count; i++) {
 		gb__engine_fetch(
 			engine, gb__proactor_slot(proactor->completions[i + GB__ENGINE_AHEAD].token));
@@ -172,8 +180,10 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	if (count > 0)
 		engine->stats.events += (uint64_t)count;
 	/* Every buffer is back that no completion still to be taken holds: none does when these were all. */
-	if (count < (int)GB__PROACTOR_COMPLETIONS)
-		proactor->credits = proactor->buffers - proactor->borrowed;
+	if (count < (int)GB__PROACTOR_COMPLETIONS) {
+		proactor->small.credits = proactor->small.count - proactor->small.borrowed;
+		proactor->large.credits = proactor->large.count - proactor->large.borrowed;
+	}
 	proactor->waiting = false;
 	return count;
 }
@@ -328,23 +338,47 @@ static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 
 static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
 
+static void chunks_lend(struct gb__chunk *chunks, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		chunks[i].size_class = GB__POOL_BORROWED;
+}
+
 static int chunks_create(struct proactor *proactor)
 {
-	proactor->chunks = gb__alloc_zero(proactor->buffers * sizeof(*proactor->chunks));
+	unsigned count = proactor->small.count + proactor->large.count;
+
+	proactor->chunks = gb__alloc_zero(count * sizeof(*proactor->chunks));
 	if (!proactor->chunks)
 		return -ENOMEM;
-	for (unsigned i = 0; i < proactor->buffers; i++)
-		proactor->chunks[i].size_class = GB__POOL_BORROWED;
+	chunks_lend(proactor->chunks, proactor->small.count);
 	return 0;
+}
+
+bool gb__proactor_bulk_start(struct proactor *proactor)
+{
+	if (!proactor->bulk_started) {
+		if (proactor->ops->bulk_start(proactor->ring) < 0) {
+			proactor->bulk_from = INT32_MAX;
+			return false;
+		}
+		chunks_lend(proactor->chunks + proactor->small.count, proactor->large.count);
+		proactor->bulk_started = true;
+	}
+	return true;
 }
 
 /* Half of the buffers stay for receiving, however slowly what is borrowed leaves. */
 static struct gb__chunk *proactor_borrow(struct gb__engine *engine, const void *data, size_t size)
 {
 	struct proactor *proactor = (struct proactor *)engine;
+	struct buffers *buffers;
 	struct gb__chunk *chunk;
 
-	if (proactor->delivering == NOT_DELIVERING || proactor->borrowed >= proactor->buffers / 2)
+	if (proactor->delivering == NOT_DELIVERING)
+		return NULL;
+	buffers = gb__proactor_buffers_of(proactor, proactor->delivering);
+	if (buffers->borrowed >= buffers->count / 2)
 		return NULL;
 	chunk = &proactor->chunks[proactor->delivering];
 	gb__assert(!chunk->data);
@@ -352,7 +386,7 @@ static struct gb__chunk *proactor_borrow(struct gb__engine *engine, const void *
 	chunk->begin = 0;
 	chunk->end = (uint32_t)size;
 	proactor->delivering = NOT_DELIVERING; /* whose buffer it is now */
-	proactor->borrowed++;
+	buffers->borrowed++;
 	engine->pool.in_use++;
 	return chunk;
 }
@@ -360,12 +394,14 @@ static struct gb__chunk *proactor_borrow(struct gb__engine *engine, const void *
 static void give_back(struct gb__pool *pool, struct gb__chunk *chunk)
 {
 	struct proactor *proactor = (struct proactor *)gb__container_of(pool, struct gb__engine, pool);
+	unsigned id = (unsigned)(chunk - proactor->chunks);
+	struct buffers *buffers = gb__proactor_buffers_of(proactor, id);
 
 	gb__assert(chunk->data); /* once */
 	chunk->data = NULL;
-	proactor->borrowed--;
-	proactor->credits++;
-	proactor->ops->buffer_return(proactor->ring, (unsigned)(chunk - proactor->chunks));
+	buffers->borrowed--;
+	buffers->credits++;
+	proactor->ops->buffer_return(proactor->ring, id);
 }
 
 static void proactor_destroy(struct gb__engine *engine)
@@ -412,6 +448,8 @@ static int proactor_create(
 		.completions = options->completions ? options->completions : QUEUE_ENTRIES,
 		.buffers = options->buffers ? options->buffers : BUFFERS,
 		.buffer_size = options->buffer_size ? options->buffer_size : BUFFER_SIZE,
+		.bulk_buffers = options->bulk_buffers ? options->bulk_buffers : BULK_BUFFERS,
+		.bulk_buffer_size = options->bulk_buffer_size ? options->bulk_buffer_size : BULK_BUFFER_SIZE,
 		.headroom = GB__INPUT_HEADROOM,
 		.mask = options->ring_mask,
 	};
@@ -427,7 +465,8 @@ static int proactor_create(
 	gb__list_init(&proactor->targets);
 	proactor->engine.pool.give_back = give_back;
 	proactor->delivering = NOT_DELIVERING;
-	proactor->buffers = proactor->credits = ring_options.buffers;
+	proactor->small.count = proactor->small.credits = ring_options.buffers;
+	proactor->large.count = ring_options.bulk_buffers;
 	proactor->buffer_size = ring_options.buffer_size;
 	proactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
 
@@ -438,6 +477,7 @@ static int proactor_create(
 	proactor->multishot_accept = (features & GB__RING_MULTISHOT_ACCEPT) && !options->accept_shared;
 	proactor->messages = features & GB__RING_MESSAGES;
 	proactor->multishot_recv = features & GB__RING_MULTISHOT_RECV;
+	proactor->bulk_from = features & GB__RING_BULK ? (int32_t)proactor->buffer_size : INT32_MAX;
 	if (features & GB__RING_PROVIDED_BUFFERS) {
 		result = chunks_create(proactor);
 	} else {

@@ -6,6 +6,11 @@
  * other. It is harmless at any time, so that whatever is undone needs only to be put in line for it. One
  * receive (accept, poll) and one send (connect, poll) are in flight per descriptor at most, and none
  * starts before the cancelling of its predecessor is over, since both carry the same token.
+ *
+ * There are two kinds of receives, with buffers of their own. A stream begins with one that goes on (multishot)
+ * into small buffers: nothing has to be started for a message. But however much is there comes before the receive
+ * can be cancelled, so that large buffers would leave the input of who must wait without a bound. A stream whose
+ * peer sends in bulk receives once at a time into a large buffer, until little comes.
  */
 #ifndef ENGINE_PROACTOR_H
 #define ENGINE_PROACTOR_H
@@ -19,6 +24,11 @@
 #define NOT_DELIVERING UINT32_MAX
 
 enum { ARMED_IN = 1u, ARMED_OUT = 2u, ARMED_CANCEL_IN = 4u, ARMED_CANCEL_OUT = 8u };
+
+/* In `wants` and `armed` of a stream: of its two kinds of receives the one for bulk. */
+#define BULK (1u << 4)
+/* In `wants`, with BULK: the latest receive brought little. */
+#define LITTLE (1u << 5)
 
 /* endpoint.bits; a watch keeps the mask it is armed with there, below DETACHING */
 enum {
@@ -80,6 +90,13 @@ struct target {
 	struct sockaddr_storage address;
 };
 
+/* Receive buffers of one size. */
+struct buffers {
+	unsigned credits; /* receives that may be armed for those who starve */
+	unsigned count;
+	unsigned borrowed; /* how many are lent */
+};
+
 struct proactor {
 	struct gb__engine engine;
 	const struct gb__ring_ops *ops;
@@ -91,15 +108,16 @@ struct proactor {
 	struct line line;                /* to be settled before the next wait: for a retry, or a buffer */
 	struct held_error *errors;
 	unsigned errors_count, errors_size;
-	unsigned buffers, credits; /* receives that may be armed for those who starve */
-	struct gb__chunk *chunks;  /* one for each buffer, for who borrows it */
-	unsigned borrowed;         /* how many are lent */
-	uint32_t delivering;       /* the buffer whose bytes are being told, or NOT_DELIVERING */
+	struct buffers small, large; /* the numbers of these follow on those */
+	struct gb__chunk *chunks;    /* one for each buffer, for who borrows it */
+	uint32_t delivering;         /* the buffer whose bytes are being told, or NOT_DELIVERING */
+	int32_t bulk_from;           /* what a receive brings that fills a small buffer; INT32_MAX: no bulk */
+	bool bulk_started;           /* there are large buffers */
 	struct gb__list targets;
 	struct vector *vectors; /* free ones; those in use are the `operation` of the chunk they begin with */
 	unsigned vectors_count;
 	unsigned char *buffer; /* without provided buffers: of all, one receive at a time */
-	uint32_t buffer_size;
+	uint32_t buffer_size;  /* of it, or of the small ones */
 	struct gb__endpoint wakeup;
 	struct gb__completion completions[GB__PROACTOR_COMPLETIONS + GB__ENGINE_AHEAD];
 };
@@ -114,8 +132,21 @@ int gb__proactor_error_take(struct proactor *proactor, const struct gb__endpoint
 /** Of a stream that is CONNECTING; NULL of any other. */
 struct target *gb__proactor_target(struct proactor *proactor, const struct gb__endpoint *endpoint);
 void gb__proactor_target_drop(struct proactor *proactor, const struct gb__endpoint *endpoint);
+/** Have large buffers, unless there are. Returns whether the kernel gave them; if not, nobody asks again. */
+bool gb__proactor_bulk_start(struct proactor *proactor);
 /** Nothing is in flight: give the slot back. */
 void gb__proactor_leave(struct proactor *proactor, struct gb__endpoint *endpoint);
+
+/** Those that buffer `id` is one of; those that an endpoint's next receive takes one of. */
+static inline struct buffers *gb__proactor_buffers_of(struct proactor *proactor, unsigned id)
+{
+	return gb__likely(id < proactor->small.count) ? &proactor->small : &proactor->large;
+}
+static inline struct buffers *gb__proactor_buffers_for(
+	struct proactor *proactor, const struct gb__endpoint *endpoint)
+{
+	return endpoint->wants & BULK ? &proactor->large : &proactor->small;
+}
 
 /* proactor_start.c */
 

@@ -51,18 +51,57 @@ static void received_nothing(struct proactor *proactor, struct gb__stream *strea
 	case -ECANCELED:
 	case -EINTR:
 		break;
-	case -EAGAIN: /* a spurious wake-up, or a kernel that minds O_NONBLOCK */
-		proactor->engine.stats.again++;
-		endpoint->bits |= VIA_POLL_IN;
-		break;
 	case -ENOBUFS:
 		proactor->engine.stats.starved++;
 		endpoint->bits |= STARVED;
 		gb__proactor_retry(proactor, endpoint);
 		break;
+	case -EAGAIN: /* a spurious wake-up, or a kernel that minds O_NONBLOCK */
+		proactor->engine.stats.again++;
+		endpoint->bits |= VIA_POLL_IN;
+		break;
 	default:
 		gb__proactor_end(proactor, stream, result);
 	}
+}
+
+/* Choose the kind of the next receive by what the one for bulk brought. */
+static void bulk_brought(struct proactor *proactor, struct gb__endpoint *endpoint, int result)
+{
+	if (result >= proactor->bulk_from)
+		endpoint->wants &= (uint8_t)~LITTLE;
+	else if (endpoint->wants & LITTLE)
+		endpoint->wants &= (uint8_t) ~(BULK | LITTLE);
+	else
+		endpoint->wants |= LITTLE;
+}
+
+/* A small buffer is full. If more waits, receive as for bulk once the receive that goes on is cancelled. */
+static void buffer_filled(
+	struct proactor *proactor, struct gb__endpoint *endpoint, const struct gb__completion *completion)
+{
+	if (!(completion->flags & GB__COMPLETION_NONEMPTY) || (endpoint->wants & BULK) ||
+		!gb__proactor_bulk_start(proactor))
+		return;
+	endpoint->wants |= BULK;
+	if (endpoint->armed & ARMED_IN)
+		gb__proactor_settle_input(proactor, endpoint);
+}
+
+/* A receive ended, or it filled its buffer. */
+static __attribute__((noinline)) void recv_turned(
+	struct proactor *proactor, struct gb__endpoint *endpoint, const struct gb__completion *completion)
+{
+	bool bulk = endpoint->armed & BULK;
+
+	if (!(completion->flags & GB__COMPLETION_MORE))
+		endpoint->armed &= (uint8_t) ~(ARMED_IN | BULK);
+	if (completion->result == -ENOBUFS)
+		proactor->ops->buffers_missed(proactor->ring, bulk);
+	else if (bulk && completion->result > 0)
+		bulk_brought(proactor, endpoint, completion->result);
+	else if (completion->result >= proactor->bulk_from)
+		buffer_filled(proactor, endpoint, completion);
 }
 
 static void recv_completed(
@@ -72,8 +111,8 @@ static void recv_completed(
 	uint32_t slot = endpoint->slot, generation = endpoint->generation;
 	bool more = completion->flags & GB__COMPLETION_MORE;
 
-	if (gb__unlikely(!more))
-		endpoint->armed &= (uint8_t)~ARMED_IN;
+	if (gb__unlikely(!more) || gb__unlikely(completion->result >= proactor->bulk_from))
+		recv_turned(proactor, endpoint, completion);
 	if (gb__likely(completion->result > 0)) {
 		gb__assert(completion->flags & GB__COMPLETION_BUFFER);
 		endpoint->ops->on_input(stream,
@@ -104,7 +143,7 @@ static void poll_in_completed(struct proactor *proactor, struct gb__endpoint *en
 {
 	uint32_t slot = endpoint->slot, generation = endpoint->generation;
 
-	endpoint->armed &= (uint8_t)~ARMED_IN;
+	endpoint->armed &= (uint8_t) ~(ARMED_IN | BULK);
 	if (endpoint->kind == GB__ENDPOINT_LISTENER || !proactor->buffer)
 		endpoint->bits &= (uint8_t)~VIA_POLL_IN; /* what polling stood in for is tried again */
 	else if (result >= 0 && (endpoint->wants & GB__WANT_INPUT))
@@ -295,7 +334,7 @@ void gb__proactor_complete(struct proactor *proactor, const struct gb__completio
 	/* Unless somebody has borrowed it meanwhile. */
 	if (proactor->delivering != NOT_DELIVERING) {
 		proactor->ops->buffer_return(proactor->ring, proactor->delivering);
+		gb__proactor_buffers_of(proactor, proactor->delivering)->credits++;
 		proactor->delivering = NOT_DELIVERING;
-		proactor->credits++;
 	}
 }

@@ -47,6 +47,8 @@ static int input_begin(struct proactor *proactor, struct gb__endpoint *endpoint)
 			proactor->ring, fd, proactor->multishot_accept, token_of(endpoint, OP_ACCEPT));
 	}
 	stats->receives++;
+	if (endpoint->wants & BULK)
+		return proactor->ops->recv_bulk(proactor->ring, fd, token_of(endpoint, OP_RECV));
 	return proactor->ops->recv(proactor->ring, fd, proactor->multishot_recv, token_of(endpoint, OP_RECV));
 }
 
@@ -152,10 +154,12 @@ void gb__proactor_settle_input(struct proactor *proactor, struct gb__endpoint *e
 	if (endpoint->armed & ARMED_CANCEL_IN)
 		return;
 	if (endpoint->armed & ARMED_IN) {
-		if (!(endpoint->wants & GB__WANT_INPUT))
+		/* Or what goes on is in the way of bulk; a receive for bulk ends by itself. */
+		if (!(endpoint->wants & GB__WANT_INPUT) || (endpoint->wants & ~endpoint->armed & BULK))
 			input_cancel(proactor, endpoint);
 	} else if ((endpoint->wants & GB__WANT_INPUT) && !(endpoint->bits & (CONNECTING | STARVED | ENDED))) {
-		begun(proactor, endpoint, ARMED_IN, input_begin(proactor, endpoint));
+		begun(proactor, endpoint, ARMED_IN | (endpoint->wants & BULK),
+			input_begin(proactor, endpoint));
 	}
 }
 

@@ -18,7 +18,7 @@
 
 /* ---- variants ---- */
 
-#define RING_FEATURES 6u /* GB__RING_… */
+#define RING_FEATURES 7u /* GB__RING_… */
 #define FDS_SEEN 1024
 
 /* Feature sets that differ: without buffers no multishot receive, without single issuer no deferred work. */
@@ -26,8 +26,10 @@ static bool is_sensible_mask(unsigned mask)
 {
 	if ((mask & GB__RING_PROVIDED_BUFFERS) && !(mask & GB__RING_MULTISHOT_RECV))
 		return false;
-	/* How it is woken has to do with none of the others. */
+	/* How it is woken has to do with none of the others, nor have large buffers, which there may be with any. */
 	if ((mask & GB__RING_MESSAGES) && mask != GB__RING_MESSAGES)
+		return false;
+	if ((mask & GB__RING_BULK) && mask != GB__RING_BULK)
 		return false;
 	return !((mask & GB__RING_SINGLE_ISSUER) && !(mask & GB__RING_DEFER_TASKRUN));
 }
@@ -156,6 +158,8 @@ void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
 	if (has_suffix(name, "_few_buffers", kind, sizeof(kind))) {
 		options.buffers = 2;
 		options.buffer_size = 256;
+		options.bulk_buffers = 2;
+		options.bulk_buffer_size = 1024;
 	}
 	options.accept_shared = has_suffix(name, "_shared", kind, sizeof(kind));
 	if (has_suffix(name, "_exclusive", kind, sizeof(kind)))

@@ -43,7 +43,11 @@ void count_close(struct gb_conn *conn, int reason)
 
 static struct gb__engine *engine_create(struct rig *rig, const char *name)
 {
-	struct gb__engine_options options = { .os = sim_os(rig->sim), .buffers = 16, .buffer_size = 512 };
+	struct gb__engine_options options = { .os = sim_os(rig->sim),
+		.buffers = 16,
+		.buffer_size = 512,
+		.bulk_buffers = 4,
+		.bulk_buffer_size = 2048 };
 	const struct gb__engine_ops *ops = &gb__engine_reactor;
 	struct gb__engine *engine;
 	struct gb_error error;

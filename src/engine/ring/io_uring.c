@@ -121,23 +121,35 @@ static int ring_accept(struct gb__ring *ring, int fd, bool multishot, uint64_t t
 	return 0;
 }
 
-static int ring_recv(struct gb__ring *ring, int fd, bool multishot, uint64_t token)
+static int recv_into(struct gb__ring *ring, int fd, unsigned group, unsigned options, uint64_t token)
 {
 	struct io_uring_sqe *entry = prepare(ring, token);
 
-	gb__assert(ring->features & GB__RING_PROVIDED_BUFFERS);
 	if (!entry)
 		return -EBUSY;
 	io_uring_prep_recv(entry, fd, NULL, 0, 0);
+	entry->ioprio |= (uint16_t)options;
+	entry->flags |= IOSQE_BUFFER_SELECT;
+	entry->buf_group = (uint16_t)group;
+	return 0;
+}
+
+static int ring_recv(struct gb__ring *ring, int fd, bool multishot, uint64_t token)
+{
+	gb__assert(ring->features & GB__RING_PROVIDED_BUFFERS);
 	/*
 	 * Poll first: the socket is probably empty, and no buffer is needed before something came. One
 	 * that goes on must try first instead: armed on bytes and their FIN (or reset) it would tell the
 	 * bytes alone (seen on Unix sockets with Linux 6.18).
 	 */
-	entry->ioprio |= multishot ? IORING_RECV_MULTISHOT : IORING_RECVSEND_POLL_FIRST;
-	entry->flags |= IOSQE_BUFFER_SELECT;
-	entry->buf_group = GB__URING_GROUP;
-	return 0;
+	return recv_into(ring, fd, GB__URING_GROUP,
+		multishot ? IORING_RECV_MULTISHOT : IORING_RECVSEND_POLL_FIRST, token);
+}
+
+static int ring_recv_bulk(struct gb__ring *ring, int fd, uint64_t token)
+{
+	gb__assert(ring->bulk.offers);
+	return recv_into(ring, fd, GB__URING_GROUP_BULK, IORING_RECVSEND_POLL_FIRST, token);
 }
 
 static int ring_send(struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token)
@@ -213,16 +225,30 @@ static int ring_wake(struct gb__ring *ring, uint64_t token)
 	return gb__uring_message(ring->uring.ring_fd, token);
 }
 
-static unsigned char *ring_buffer(struct gb__ring *ring, unsigned id)
+/* The place of buffer `id` among the large ones. */
+static inline unsigned place_in_bulk(const struct gb__ring *ring, unsigned id)
 {
-	gb__assert(id < ring->buffers);
-	return ring->first + id * ring->stride + ring->headroom;
+	unsigned place = id - ring->buffers.count;
+
+	gb__assert(place < ring->bulk.count);
+	return place;
 }
 
-static void offer(struct gb__ring *ring, unsigned id)
+static inline unsigned char *bytes_at(const struct gb__uring_buffers *buffers, unsigned place)
 {
-	io_uring_buf_ring_add(ring->offers, ring_buffer(ring, id), ring->buffer_size, (unsigned short)id,
-		io_uring_buf_ring_mask(ring->buffers), (int)ring->offers_new++);
+	return buffers->first + place * buffers->stride;
+}
+
+static unsigned char *ring_buffer(struct gb__ring *ring, unsigned id)
+{
+	return gb__likely(id < ring->buffers.count) ? bytes_at(&ring->buffers, id)
+						    : bytes_at(&ring->bulk, place_in_bulk(ring, id));
+}
+
+static inline void offer(struct gb__uring_buffers *buffers, unsigned place, unsigned id)
+{
+	io_uring_buf_ring_add(buffers->offers, bytes_at(buffers, place), buffers->size, (unsigned short)id,
+		io_uring_buf_ring_mask(buffers->count), (int)buffers->offers_new++);
 }
 
 /* The kernel sees it with the next wait. */
@@ -230,16 +256,28 @@ static void ring_buffer_return(struct gb__ring *ring, unsigned id)
 {
 	gb__assert(ring->taken > 0);
 	ring->taken--;
-	offer(ring, id);
+	if (gb__likely(id < ring->buffers.count))
+		offer(&ring->buffers, id, id);
+	else
+		offer(&ring->bulk, place_in_bulk(ring, id), id);
 }
 
-static void offer_buffers(struct gb__ring *ring)
+/* Many receives miss buffers in the same turn: they grow once. */
+static void ring_buffers_missed(struct gb__ring *ring, bool bulk)
 {
-	while (gb__unlikely(ring->circulating < ring->target))
-		offer(ring, ring->circulating++);
-	if (ring->offers_new) {
-		io_uring_buf_ring_advance(ring->offers, (int)ring->offers_new);
-		ring->offers_new = 0;
+	struct gb__uring_buffers *buffers = bulk ? &ring->bulk : &ring->buffers;
+
+	if (buffers->circulating == buffers->target)
+		buffers->target = gb__min(2 * buffers->target, buffers->count);
+}
+
+static inline void offer_buffers(struct gb__uring_buffers *buffers, unsigned id_first)
+{
+	for (; gb__unlikely(buffers->circulating < buffers->target); buffers->circulating++)
+		offer(buffers, buffers->circulating, id_first + buffers->circulating);
+	if (buffers->offers_new) {
+		io_uring_buf_ring_advance(buffers->offers, (int)buffers->offers_new);
+		buffers->offers_new = 0;
 	}
 }
 
@@ -248,17 +286,13 @@ static int reap(struct gb__ring *ring, struct gb__completion *ret, unsigned max)
 	struct io_uring_cq *queue = &ring->uring.cq;
 	unsigned head = *queue->khead;
 	unsigned count = io_uring_smp_load_acquire(queue->ktail) - head;
-	bool ran_out = false;
 
 	count = gb__min(count, max);
 	for (unsigned i = 0; i < count; i++) {
 		memcpy(&ret[i], &queue->cqes[(head + i) & queue->ring_mask], sizeof(*ret));
 		ring->taken += ret[i].flags & GB__COMPLETION_BUFFER;
-		ran_out |= ret[i].result == -ENOBUFS;
 	}
 	io_uring_smp_store_release(queue->khead, head + count);
-	if (gb__unlikely(ran_out))
-		ring->target = gb__min(2 * ring->target, ring->buffers);
 	return (int)count;
 }
 
@@ -267,7 +301,8 @@ static int ring_wait(struct gb__ring *ring, struct gb__completion *ret, unsigned
 	unsigned ready, submit, flags;
 	int code;
 
-	offer_buffers(ring);
+	offer_buffers(&ring->buffers, 0);
+	offer_buffers(&ring->bulk, ring->buffers.count);
 	submit = publish(ring);
 	ready = io_uring_cq_ready(&ring->uring);
 	flags = IO_URING_READ_ONCE(*ring->uring.sq.kflags);
@@ -319,6 +354,7 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.features = ring_features,
 	.accept = ring_accept,
 	.recv = ring_recv,
+	.recv_bulk = ring_recv_bulk,
 	.send = ring_send,
 	.sendmsg = ring_sendmsg,
 	.connect = ring_connect,
@@ -328,6 +364,8 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.wait = ring_wait,
 	.wake = ring_wake,
 	.waiting = ring_waiting,
+	.bulk_start = gb__uring_bulk,
 	.buffer = ring_buffer,
 	.buffer_return = ring_buffer_return,
+	.buffers_missed = ring_buffers_missed,
 };

@@ -133,8 +133,8 @@ static unsigned features_of_kernel(void)
 TEST(a_mask_takes_features_away)
 {
 	static const unsigned features[] = { GB__RING_MULTISHOT_ACCEPT, GB__RING_MULTISHOT_RECV,
-		GB__RING_PROVIDED_BUFFERS, GB__RING_DEFER_TASKRUN, GB__RING_SINGLE_ISSUER,
-		GB__RING_MESSAGES };
+		GB__RING_PROVIDED_BUFFERS, GB__RING_DEFER_TASKRUN, GB__RING_SINGLE_ISSUER, GB__RING_MESSAGES,
+		GB__RING_BULK };
 	unsigned all = features_of_kernel();
 
 	for (size_t i = 0; i < gb__countof(features); i++) {

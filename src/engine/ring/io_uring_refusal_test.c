@@ -11,19 +11,23 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+static const struct gb__ring_ops *const ops = &gb__ring_io_uring;
 static const struct gb__ring_options options = { .os = &gb__os_linux,
 	.entries = 64,
 	.completions = 256,
 	.buffers = 16,
 	.buffer_size = 4096,
+	.bulk_buffers = 4,
+	.bulk_buffer_size = 64 << 10,
 	.headroom = 64 };
 
-static void forbid_setup(int code)
+static void forbid(unsigned number, int code)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)code & SECCOMP_RET_DATA)),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -38,7 +42,7 @@ static void refused(int code, const char *words)
 	struct gb_error error = { 0 };
 	struct gb__ring *ring = NULL;
 
-	forbid_setup(code);
+	forbid(SYS_io_uring_setup, code);
 	CHECK_INT(gb__ring_io_uring.create(&options, &ring, &error), -code);
 	CHECK(!ring);
 	CHECK_INT(error.code, -code);
@@ -66,7 +70,29 @@ TEST(a_lack_of_descriptors_is_named_as_the_reason)
 	struct gb_error error = { 0 };
 	struct gb__ring *ring = NULL;
 
-	forbid_setup(EMFILE);
+	forbid(SYS_io_uring_setup, EMFILE);
 	CHECK_INT(gb__ring_io_uring.create(&options, &ring, &error), -EMFILE);
 	CHECK(strstr(error.text, "ulimit -n"));
+}
+
+TEST(a_ring_goes_on_without_large_buffers_when_they_are_refused)
+{
+	struct gb_error error = { 0 };
+	struct gb__completion completion;
+	struct gb__ring *ring = NULL;
+	int pair[2];
+
+	CHECK_INT(ops->create(&options, &ring, &error), 0);
+	CHECK_INT(ops->wait(ring, &completion, 1, 0), 0);
+	if (!(ops->features(ring) & GB__RING_BULK))
+		return;
+	forbid(SYS_io_uring_register, ENOMEM);
+	CHECK_INT(ops->bulk_start(ring), -ENOMEM);
+	CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	CHECK_INT(ops->recv(ring, pair[0], false, 5), 0);
+	CHECK_INT(write(pair[1], "x", 1), 1);
+	CHECK_INT(ops->wait(ring, &completion, 1, -1), 1);
+	CHECK_INT(completion.result, 1);
+	ops->buffer_return(ring, gb__completion_buffer(&completion));
+	ops->destroy(ring);
 }

@@ -21,6 +21,7 @@
 #define SYSCTL_DISABLED "/proc/sys/kernel/io_uring_disabled"
 #define INSTEAD "; or choose another engine (engine=auto takes the best that works)"
 #define BUFFERS_MAX 32768u /* of a buffer ring, io_uring_register(2) */
+#define LARGE_PAGE ((size_t)2 << 20)
 #define PROBE_ENTRIES 8u
 #define PROBE_BUFFERS 4u
 #define PROBE_PATIENCE 5u /* seconds, for a loaded machine */
@@ -123,14 +124,41 @@ static int setup(struct gb__ring *ring, const struct gb__ring_options *options)
 	return 0;
 }
 
-static int register_offers(struct io_uring *uring, unsigned count, struct io_uring_buf_ring **ret)
+/* Memory that costs nothing until it is touched; NULL if there is none. */
+static void *map(size_t size)
 {
-	struct io_uring_buf_reg registration = { .ring_entries = count, .bgid = GB__URING_GROUP };
-	size_t size = count * sizeof(struct io_uring_buf);
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+/*
+ * The same on large pages, if this machine has such and gives them: a buffer of 64 KiB lies on 17 small ones, each of
+ * which is dear to look up under a hypervisor. `size` is in whole small pages.
+ */
+static void *map_large(size_t size)
+{
+	unsigned char *memory = map(size + LARGE_PAGE);
+	size_t before = -(uintptr_t)memory & (LARGE_PAGE - 1);
+
+	if (!memory)
+		return NULL;
+	if (before)
+		munmap(memory, before);
+	munmap(memory + before + size, LARGE_PAGE - before);
+	madvise(memory + before, size, MADV_HUGEPAGE);
+	return memory + before;
+}
+
+static int register_offers(
+	struct io_uring *uring, unsigned group, unsigned count, struct io_uring_buf_ring **ret)
+{
+	struct io_uring_buf_reg registration = { .ring_entries = count, .bgid = (uint16_t)group };
+	size_t size = count * sizeof(struct io_uring_buf);
+	void *memory = map(size);
 	int code;
 
-	if (memory == MAP_FAILED)
+	if (!memory)
 		return -ENOMEM;
 	registration.ring_addr = (uintptr_t)memory;
 	code = io_uring_register_buf_ring(uring, &registration, 0);
@@ -143,26 +171,55 @@ static int register_offers(struct io_uring *uring, unsigned count, struct io_uri
 	return 0;
 }
 
-static int make_buffers(struct gb__ring *ring, const struct gb__ring_options *options)
+/* How many, and of which size. */
+static struct gb__uring_buffers planned(unsigned count, unsigned size, unsigned headroom)
 {
-	int code;
-
-	gb__assert(options->buffers && !(options->buffers & (options->buffers - 1)) && options->buffer_size);
-	gb__assert(options->buffers <= BUFFERS_MAX);
-	code = register_offers(&ring->uring, options->buffers, &ring->offers);
-	if (code < 0)
-		return code;
-	ring->buffers = options->buffers;
-	ring->buffer_size = options->buffer_size;
-	ring->headroom = options->headroom;
-	ring->target = gb__min(ring->buffers, GB__URING_OFFERED_FIRST);
+	gb__assert(count && !(count & (count - 1)) && count <= BUFFERS_MAX && size);
 	/* Whole cache lines, an odd number of them: a power of two would put all buffers into one set. */
-	ring->stride = ((size_t)ring->headroom + ring->buffer_size + 63) / 64 * 64 | 64;
-	ring->memory = gb__alloc(ring->buffers * ring->stride + 63);
-	if (!ring->memory)
+	return (struct gb__uring_buffers){
+		.count = count, .size = size, .stride = ((size_t)headroom + size + 63) / 64 * 64 | 64
+	};
+}
+
+/* Nothing is offered of what the kernel does not take. */
+static int offer_from(
+	struct gb__ring *ring, unsigned group, unsigned count_first, struct gb__uring_buffers *buffers)
+{
+	int code = register_offers(&ring->uring, group, buffers->count, &buffers->offers);
+
+	if (code == 0)
+		buffers->target = gb__min(buffers->count, count_first);
+	return code;
+}
+
+static int make_buffers(struct gb__ring *ring)
+{
+	struct gb__uring_buffers *buffers = &ring->buffers;
+
+	buffers->memory = gb__alloc(buffers->count * buffers->stride + 63);
+	if (!buffers->memory)
 		return -ENOMEM;
-	ring->first = ring->memory + (-(uintptr_t)ring->memory & 63);
-	return 0;
+	buffers->first = buffers->memory + (-(uintptr_t)buffers->memory & 63) + ring->headroom;
+	return offer_from(ring, GB__URING_GROUP, GB__URING_OFFERED_FIRST, buffers);
+}
+
+static size_t bulk_size(const struct gb__uring_buffers *bulk)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (bulk->count * bulk->stride + page - 1) / page * page;
+}
+
+int gb__uring_bulk(struct gb__ring *ring)
+{
+	struct gb__uring_buffers *bulk = &ring->bulk;
+
+	gb__assert((ring->features & GB__RING_BULK) && !bulk->memory);
+	bulk->memory = map_large(bulk_size(bulk));
+	if (!bulk->memory)
+		return -ENOMEM;
+	bulk->first = bulk->memory + ring->headroom;
+	return offer_from(ring, GB__URING_GROUP_BULK, GB__URING_OFFERED_FIRST_BULK, bulk);
 }
 
 /* The next completion with this token, waited for as long as asked. */
@@ -250,7 +307,7 @@ static int probe_receiving(struct io_uring *uring)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	if (register_offers(uring, PROBE_BUFFERS, &offers) == 0) {
+	if (register_offers(uring, GB__URING_GROUP, PROBE_BUFFERS, &offers) == 0) {
 		for (unsigned i = 0; i < PROBE_BUFFERS; i++)
 			io_uring_buf_ring_add(offers, &memory[i], 1, (unsigned short)i,
 				io_uring_buf_ring_mask(PROBE_BUFFERS), (int)i);
@@ -350,8 +407,20 @@ int gb__uring_init(struct gb__ring *ring, const struct gb__ring_options *options
 		ring->features &= ~(unsigned)GB__RING_MULTISHOT_RECV;
 		return 0;
 	}
-	code = make_buffers(ring, options);
+	ring->headroom = options->headroom;
+	ring->buffers = planned(options->buffers, options->buffer_size, options->headroom);
+	if (options->bulk_buffers && !(options->mask & GB__RING_BULK)) {
+		ring->features |= GB__RING_BULK;
+		ring->bulk = planned(options->bulk_buffers, options->bulk_buffer_size, options->headroom);
+	}
+	code = make_buffers(ring);
 	return code < 0 ? refuse(error, code) : 0;
+}
+
+static void forget_offers(struct gb__uring_buffers *buffers)
+{
+	if (buffers->offers)
+		munmap(buffers->offers, buffers->count * sizeof(struct io_uring_buf));
 }
 
 /* In a forked child this lets go of copies only: closing the child's descriptor ends no operation. */
@@ -359,8 +428,10 @@ void gb__uring_finish(struct gb__ring *ring)
 {
 	if (ring->in_place)
 		io_uring_queue_exit(&ring->uring);
-	if (ring->offers)
-		munmap(ring->offers, ring->buffers * sizeof(struct io_uring_buf));
-	gb__free(ring->memory);
+	forget_offers(&ring->buffers);
+	forget_offers(&ring->bulk);
+	gb__free(ring->buffers.memory);
+	if (ring->bulk.memory)
+		munmap(ring->bulk.memory, bulk_size(&ring->bulk));
 	*ring = (struct gb__ring){ 0 };
 }

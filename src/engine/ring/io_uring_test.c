@@ -273,22 +273,29 @@ TEST(a_receive_armed_without_buffers_waits_for_the_first_byte)
 	ops->destroy(ring);
 }
 
-TEST(more_buffers_are_offered_when_they_ran_out)
+static int receive(struct gb__ring *ring, int fd, bool bulk, uint64_t token)
+{
+	return bulk ? ops->recv_bulk(ring, fd, token) : ops->recv(ring, fd, false, token);
+}
+
+static void run_out_and_get_more(bool bulk)
 {
 	enum { PAIRS = 512 };
 	struct gb__ring_options options = defaults();
 	struct gb__ring *ring;
 	int pairs[PAIRS][2];
-	unsigned bytes = 0, held = 0;
+	unsigned bytes = 0, held = 0, missed = 0;
 
-	options.entries = options.buffers = options.completions = PAIRS;
-	options.buffer_size = 64;
+	options.entries = options.buffers = options.bulk_buffers = options.completions = PAIRS;
+	options.buffer_size = options.bulk_buffer_size = 64;
 	ring = create(&options);
 	if (!(ops->features(ring) & GB__RING_PROVIDED_BUFFERS))
 		return;
+	if (bulk)
+		CHECK_INT(ops->bulk_start(ring), 0);
 	for (int i = 0; i < PAIRS; i++) {
 		socket_pair(pairs[i]);
-		CHECK_INT(ops->recv(ring, pairs[i][0], false, (uint64_t)i), 0);
+		CHECK_INT(receive(ring, pairs[i][0], bulk, (uint64_t)i), 0);
 		CHECK_INT(write(pairs[i][1], "x", 1), 1);
 	}
 	/* No buffer goes back: each byte takes one, and in the end all are taken. */
@@ -296,16 +303,73 @@ TEST(more_buffers_are_offered_when_they_ran_out)
 		struct gb__completion completion = next(ring);
 
 		if (completion.result == -ENOBUFS) {
-			CHECK_INT(ops->recv(ring, pairs[completion.token][0], false, completion.token), 0);
+			missed++;
+			ops->buffers_missed(ring, bulk);
+			CHECK_INT(receive(ring, pairs[completion.token][0], bulk, completion.token), 0);
 			continue;
 		}
 		CHECK_INT(completion.result, 1);
 		CHECK(completion.flags & GB__COMPLETION_BUFFER);
+		CHECK((gb__completion_buffer(&completion) >= options.buffers) == bulk);
 		bytes++;
 		held++;
 	}
 	CHECK_INT(bytes, PAIRS);
-	CHECK_INT(held, options.buffers);
+	CHECK_INT(held, bulk ? options.bulk_buffers : options.buffers);
+	CHECK(missed > 0);
+	for (int i = 0; i < PAIRS; i++) {
+		close(pairs[i][0]);
+		close(pairs[i][1]);
+	}
+	ops->destroy(ring);
+}
+
+TEST(more_buffers_are_offered_when_they_ran_out)
+{
+	run_out_and_get_more(false);
+	run_out_and_get_more(true);
+}
+
+TEST(a_large_buffer_takes_at_once_what_fills_many_small_ones)
+{
+	enum { SIZE = 50000 };
+	struct gb__ring_options options = defaults();
+	struct gb__ring *ring = create(&options);
+	unsigned char *bytes = malloc(SIZE), *data;
+	struct gb__completion completion;
+	unsigned id;
+	int pair[2];
+
+	CHECK_INT(!(ops->features(ring) & GB__RING_BULK), !(ops->features(ring) & GB__RING_PROVIDED_BUFFERS));
+	if (!(ops->features(ring) & GB__RING_BULK))
+		return;
+	for (size_t i = 0; i < SIZE; i++)
+		bytes[i] = (unsigned char)(i * 7 + i / 256);
+	socket_pair(pair);
+	CHECK_INT(ops->bulk_start(ring), 0);
+	for (unsigned i = 0; i < 3 * options.bulk_buffers; i++) {
+		CHECK_INT(write(pair[1], bytes, SIZE), SIZE);
+		CHECK_INT(ops->recv_bulk(ring, pair[0], 5), 0);
+		completion = next(ring);
+		CHECK_INT(completion.token, 5);
+		CHECK_INT(completion.result, SIZE);
+		CHECK_INT(completion.flags & (GB__COMPLETION_BUFFER | GB__COMPLETION_MORE),
+			GB__COMPLETION_BUFFER);
+		id = gb__completion_buffer(&completion);
+		CHECK(id >= options.buffers && id < options.buffers + options.bulk_buffers);
+		data = ops->buffer(ring, id);
+		CHECK(memcmp(data, bytes, SIZE) == 0);
+		memset(data - options.headroom, 0xee, options.headroom); /* ours to write */
+		ops->buffer_return(ring, id);
+		/* The small ones are there all the same. */
+		CHECK_INT(write(pair[1], "x", 1), 1);
+		CHECK_INT(ops->recv(ring, pair[0], false, 6), 0);
+		completion = next(ring);
+		CHECK_INT(completion.result, 1);
+		CHECK(gb__completion_buffer(&completion) < options.buffers);
+		ops->buffer_return(ring, gb__completion_buffer(&completion));
+	}
+	free(bytes);
 	ops->destroy(ring);
 }
 

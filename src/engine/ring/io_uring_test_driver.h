@@ -20,6 +20,8 @@ static inline struct gb__ring_options defaults(void)
 		.completions = 256,
 		.buffers = 16,
 		.buffer_size = 4096,
+		.bulk_buffers = 4,
+		.bulk_buffer_size = 64 << 10,
 		.headroom = 64 };
 }
 

@@ -43,18 +43,21 @@ enum {
 	GB__RING_DEFER_TASKRUN = 1u << 3,
 	GB__RING_SINGLE_ISSUER = 1u << 4,
 	GB__RING_MESSAGES = 1u << 5, /* `wake` works */
+	GB__RING_BULK = 1u << 6,     /* large buffers besides, if asked for: `bulk_start` may be tried */
 };
 
 struct gb__os;
 
 struct gb__ring_options {
-	struct gb__os *os;    /* the kernel it belongs to: how a simulated ring finds its own */
-	unsigned entries;     /* submission queue */
-	unsigned completions; /* completion queue, sized on its own */
-	unsigned buffers;     /* provided receive buffers, a power of two */
-	unsigned buffer_size; /* of each */
-	unsigned headroom;    /* writable bytes in front of each */
-	unsigned mask;        /* features not to use */
+	struct gb__os *os;     /* the kernel it belongs to: how a simulated ring finds its own */
+	unsigned entries;      /* submission queue */
+	unsigned completions;  /* completion queue, sized on its own */
+	unsigned buffers;      /* provided receive buffers, a power of two */
+	unsigned buffer_size;  /* of each */
+	unsigned bulk_buffers; /* large ones, a power of two or 0; their numbers follow on those */
+	unsigned bulk_buffer_size;
+	unsigned headroom; /* writable bytes in front of each */
+	unsigned mask;     /* features not to use */
 };
 
 struct gb__ring_ops {
@@ -69,6 +72,8 @@ struct gb__ring_ops {
 	int (*accept)(struct gb__ring *ring, int fd, bool multishot, uint64_t token);
 	/** Into a provided buffer; `multishot` goes on until the end, an error or ENOBUFS. */
 	int (*recv)(struct gb__ring *ring, int fd, bool multishot, uint64_t token);
+	/** Once, into a large buffer; after `bulk_start`. */
+	int (*recv_bulk)(struct gb__ring *ring, int fd, uint64_t token);
 	int (*send)(struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token);
 	int (*sendmsg)(struct gb__ring *ring, int fd, const struct msghdr *message, uint64_t token);
 	int (*connect)(struct gb__ring *ring, int fd, const struct sockaddr *address, socklen_t size,
@@ -93,8 +98,13 @@ struct gb__ring_ops {
 	 *  could not. */
 	unsigned (*waiting)(const struct gb__ring *ring);
 
+	/** Make the large buffers; until then they cost nothing. Once, with GB__RING_BULK. Returns 0 or a negative errno:
+	 *  then there are none. */
+	int (*bulk_start)(struct gb__ring *ring);
 	unsigned char *(*buffer)(struct gb__ring *ring, unsigned id); /* behind the headroom */
 	void (*buffer_return)(struct gb__ring *ring, unsigned id);
+	/** A receive ended with ENOBUFS: of these buffers the ring is to offer more, if it held some back. */
+	void (*buffers_missed)(struct gb__ring *ring, bool bulk);
 };
 
 extern const struct gb__ring_ops gb__ring_io_uring;
