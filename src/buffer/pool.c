@@ -131,9 +131,10 @@ void gb__chunk_destroy(struct gb__pool *pool, struct gb__chunk *chunk)
 	gb__free(chunk);
 }
 
-void gb__pool_lend(struct gb__pool *pool, struct gb__pool *to)
+void gb__pool_lend(struct gb__pool *pool, size_t size, struct gb__pool *to)
 {
-	struct gb__chunk *chunk = gb__chunk_create(pool, 0);
+	const size_t most = class_sizes[GB__POOL_CLASSES - 1] - sizeof(struct gb__chunk);
+	struct gb__chunk *chunk = gb__chunk_create(pool, gb__min(size, most));
 
 	if (!chunk)
 		return;

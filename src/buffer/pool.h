@@ -58,8 +58,9 @@ struct gb__chunk *gb__chunk_create_shared(struct gb__pool *pool, struct gb_buffe
 /** Back to the pool; NULL is fine. */
 void gb__chunk_destroy(struct gb__pool *pool, struct gb__chunk *chunk);
 
-/** Put a small empty chunk of `pool` into `to`, for a thread that has no pool of its own, if memory allows. */
-void gb__pool_lend(struct gb__pool *pool, struct gb__pool *to);
+/** Put an empty chunk of `pool` into `to`, for a thread that has no pool of its own, if memory allows: with room for
+ *  `size` bytes, or as large as they come. */
+void gb__pool_lend(struct gb__pool *pool, size_t size, struct gb__pool *to);
 /** Take over everything that `from` holds or has handed out. */
 void gb__pool_return(struct gb__pool *pool, struct gb__pool *from);
 

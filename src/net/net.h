@@ -77,6 +77,7 @@ struct gb__net {
 	void *submit_arg;
 	struct gb__task *under_way; /* submitted and not back */
 	unsigned tasks, tasks_max;  /* how many, and how many at most */
+	size_t task_sent;           /* bytes, by the one that came back last */
 	struct gb__parked *parked;  /* a ring of connections that wait for a task to come back */
 	size_t parked_first, parked_count, parked_size;
 	struct gb__burst burst;

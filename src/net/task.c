@@ -87,7 +87,8 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 		return NULL;
 	}
 	gb__chunk_fill(task->message, message.data, message.size);
-	gb__pool_lend(&net->engine->pool, &task->chunks);
+	/* What the pool's thread sends goes in here: as much as it got, or as it sent last. */
+	gb__pool_lend(&net->engine->pool, gb__max(message.size, net->task_sent), &task->chunks);
 	task->facade = (struct gb_conn){
 		.stream.endpoint = { .fd = conn->stream.endpoint.fd,
 			.slot = conn->stream.endpoint.slot,
@@ -154,6 +155,7 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 		gb__output_clear(&facade->stream.output, &conn->net->engine->pool);
 		return;
 	}
+	conn->net->task_sent = facade->stream.output.bytes;
 	gb__conn_take_output(conn, &facade->stream.output);
 	conn->flags |= facade->flags & (GB__CONN_REFUSED_TRY | GB__CONN_RESET);
 	if (task->paused)

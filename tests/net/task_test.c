@@ -4,6 +4,7 @@
  */
 #include "rig.h"
 
+#include "base/alloc.h"
 #include "net/task.h"
 
 #include <errno.h>
@@ -234,5 +235,37 @@ NET_TEST(a_long_running_task_does_not_let_its_connection_idle_out)
 	CHECK_INT(rig->closed, 0);
 	run_all(rig);
 	UNTIL(rig, peer, peer->got_size == 5);
+	peer_close(peer);
+}
+
+static void long_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	static const char answer[20000];
+
+	gb_conn_send(conn, answer, sizeof(answer));
+}
+
+static const struct gb_service long_answers = { GB_SERVICE_INIT, .name = "long", .codec = &gb_codec_line,
+	.on_message = long_message };
+
+/* What is lent to a pool's thread is as large as what the last one sent. */
+NET_TEST(long_answers_allocate_nothing_once_warm)
+{
+	enum { ANSWER = 20000, WARM = 3, ROUNDS = 40 };
+	uint64_t allocated = 0;
+	struct peer *peer;
+
+	pool_use(rig, 4);
+	peer = rig_peer(rig, &long_answers);
+	for (size_t i = 1; i <= ROUNDS; i++) {
+		if (i == WARM)
+			allocated = gb__alloc_count();
+		peer_send(peer, "more\n", 5);
+		UNTIL(rig, peer, held_count > 0);
+		run_all(rig);
+		UNTIL(rig, peer, peer->got_size == i * ANSWER);
+	}
+	if (rig->round == 0) /* faults may need more buffers at once than ever before */
+		CHECK_INT(gb__alloc_count() - allocated, 0);
 	peer_close(peer);
 }
