@@ -35,6 +35,8 @@ void sim_kernel_destroy(struct sim_kernel *kernel);
 /* The three tables. Poller and ring find their kernel by the os they are created with. */
 struct gb__os *sim_os(struct sim_kernel *kernel);
 extern const struct gb__poller_ops sim_poller;
+/** The same as poll(2) and select(2) have it: it does not forget what is closed, which is a mistake then. */
+extern const struct gb__poller_ops sim_poller_unforgetting;
 extern const struct gb__ring_ops sim_ring;
 
 /** Change the faults from now on; sockets keep their sizes. Borrows nothing. */

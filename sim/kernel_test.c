@@ -290,6 +290,17 @@ static void add_twice(struct sim_kernel *kernel)
 	sim_poller.add(poller, fd, GB__READY_IN, 1);
 }
 
+static void close_in_a_poller_that_remembers(struct sim_kernel *kernel)
+{
+	struct gb__poller *poller;
+	int fd;
+
+	sim_client_pair(kernel, &fd);
+	sim_poller_unforgetting.create(sim_os(kernel), &poller);
+	sim_poller_unforgetting.add(poller, fd, GB__READY_IN, 1);
+	os_close(kernel, fd);
+}
+
 static void close_in_a_poller(struct sim_kernel *kernel)
 {
 	int fd = sim_listen(kernel, 0, 1);
@@ -427,6 +438,7 @@ TEST(broken_rules_are_noticed)
 	CHECK(aborts(leave_a_descriptor));
 	CHECK(aborts(add_twice));
 	CHECK(aborts(close_in_a_poller));
+	CHECK(aborts(close_in_a_poller_that_remembers));
 	CHECK(aborts(spin_on_a_hangup));
 	CHECK(aborts(wait_for_nobody));
 	CHECK(aborts(receive_twice));

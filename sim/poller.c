@@ -19,6 +19,7 @@ struct gb__poller {
 	struct gb__poller *next; /* of the kernel's */
 	struct known *known;
 	unsigned count, size; /* used up to, allocated */
+	bool forgets;
 };
 
 static int create(struct gb__os *os, struct gb__poller **ret)
@@ -26,9 +27,17 @@ static int create(struct gb__os *os, struct gb__poller **ret)
 	struct gb__poller *poller = sim_alloc(sizeof(*poller));
 
 	poller->kernel = sim_kernel_of(os);
+	poller->forgets = true;
 	poller->next = poller->kernel->pollers;
 	poller->kernel->pollers = poller;
 	*ret = poller;
+	return 0;
+}
+
+static int create_unforgetting(struct gb__os *os, struct gb__poller **ret)
+{
+	create(os, ret);
+	(*ret)->forgets = false;
 	return 0;
 }
 
@@ -74,6 +83,14 @@ void sim_pollers_forget(struct sim_kernel *kernel, const struct sim_socket *sock
 		if (known)
 			forget(known);
 	}
+}
+
+bool sim_pollers_remember(struct sim_kernel *kernel, const struct sim_socket *socket)
+{
+	for (struct gb__poller *poller = kernel->pollers; poller; poller = poller->next)
+		if (!poller->forgets && find_socket(poller, socket))
+			return true;
+	return false;
 }
 
 static struct known *place(struct gb__poller *poller)
@@ -193,6 +210,17 @@ const struct gb__poller_ops sim_poller = {
 	.name = "simulated",
 	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE | GB__POLLER_FORGETS,
 	.create = create,
+	.destroy = destroy,
+	.add = add,
+	.modify = modify,
+	.remove = remove_known,
+	.wait = wait_ready,
+};
+
+const struct gb__poller_ops sim_poller_unforgetting = {
+	.name = "simulated, unforgetting",
+	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE,
+	.create = create_unforgetting,
 	.destroy = destroy,
 	.add = add,
 	.modify = modify,

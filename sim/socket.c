@@ -113,7 +113,7 @@ void sim_fd_close(struct sim_socket *socket)
 	if (socket->operations)
 		sim_fail(kernel, "close of descriptor %d with %u operations in flight", socket->fd,
 			socket->operations);
-	if (socket->pollers && socket->kind != SIM_STREAM)
+	if (socket->pollers && (socket->kind != SIM_STREAM || sim_pollers_remember(kernel, socket)))
 		sim_fail(kernel, "close of descriptor %d while a poller knows it", socket->fd);
 	kernel->fds[socket->fd - SIM_FD_FIRST] = NULL;
 	kernel->fds_open--;

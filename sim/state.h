@@ -118,7 +118,9 @@ struct sim_socket *sim_fd_get(struct sim_kernel *kernel, int fd, const char *cal
 /** Takes the descriptor's number away and closes. */
 void sim_fd_close(struct sim_socket *socket);
 void sim_socket_copy_close(struct sim_socket *socket);
-/** The last descriptor of it is closed: poller.c. */
+/** Whether one knows it that does not forget: poller.c, as the next. */
+bool sim_pollers_remember(struct sim_kernel *kernel, const struct sim_socket *socket);
+/** The last descriptor of it is closed. */
 void sim_pollers_forget(struct sim_kernel *kernel, const struct sim_socket *socket);
 /** Nobody holds it any more: FIN or reset, and the memory goes when both ends are let go. */
 void sim_socket_let_go(struct sim_socket *socket);

@@ -12,8 +12,8 @@
  *
  * A descriptor that is about to be closed is not removed from a set that forgets it then (epoll). That is
  * wrong while a copy of it is open elsewhere, as in a process that was forked meanwhile: its events go on
- * (epoll(7), "Questions and answers", 6). Who is reported in two waits although it has left is such a one.
- * Then the set is made anew, and from now on descriptors are removed.
+ * (epoll(7), "Questions and answers", 6). Who is reported although it left before the wait is such a one. Then
+ * the set is made anew, and from now on descriptors are removed.
  */
 #include "engine/reactor.h"
 
@@ -38,8 +38,8 @@ struct reactor {
 	unsigned accept_batch;
 	bool accept_exclusive;
 	bool forgets;        /* the poller, what is closed; nobody seems to hold copies */
-	uint64_t gone;       /* the token of one that was reported although it has left; 0: none */
-	uint64_t gone_waits; /* when: stats.waits */
+	uint64_t left_waits; /* stats.waits when somebody left last */
+	int failed;          /* a negative errno: of what this wait had to do besides */
 	struct gb__poll_event events[EVENTS_MAX + GB__ENGINE_AHEAD] __attribute__((aligned(64)));
 	unsigned char buffer[GB__INPUT_HEADROOM + GB__INPUT_MAX] __attribute__((aligned(64)));
 };
@@ -69,7 +69,8 @@ int gb__reactor_create(const struct gb__engine_options *options, const struct gb
 	memset(reactor->events, 0, sizeof(reactor->events)); /* gb__engine_fetch reads ahead in it */
 	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
 	reactor->forgets = options->poller->caps & GB__POLLER_FORGETS;
-	reactor->gone = reactor->gone_waits = 0;
+	reactor->left_waits = 0;
+	reactor->failed = 0;
 	reactor->accept_exclusive =
 		options->accept_exclusive && (options->poller->caps & GB__POLLER_EXCLUSIVE);
 	reactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
@@ -198,6 +199,7 @@ int gb__reactor_detach(struct gb__engine *engine, struct gb__endpoint *endpoint)
 	struct reactor *reactor = (struct reactor *)engine;
 	bool forgotten = (endpoint->wants & GB__WANT_CLOSE) && reactor->forgets;
 
+	reactor->left_waits = engine->stats.waits;
 	endpoint->wants = endpoint->bits = 0;
 	if (!forgotten)
 		arm(reactor, endpoint);
@@ -205,53 +207,58 @@ int gb__reactor_detach(struct gb__engine *engine, struct gb__endpoint *endpoint)
 	return 0;
 }
 
-static bool fill(struct reactor *reactor, struct gb__poller *poller)
+static int fill(struct reactor *reactor, struct gb__poller *poller)
 {
-	for (uint32_t slot = 0; slot < reactor->engine.slots_used; slot++) {
+	int result = 0;
+
+	for (uint32_t slot = 0; slot < reactor->engine.slots_used && result == 0; slot++) {
 		const struct gb__endpoint *endpoint = reactor->engine.slots[slot];
 
-		if (((uintptr_t)endpoint & 1u) || !endpoint->armed)
-			continue;
-		if (reactor->ops->add(poller, endpoint->fd, endpoint->armed | trigger(reactor, endpoint),
-			    token_of(endpoint)) < 0)
-			return false;
+		if (!((uintptr_t)endpoint & 1u) && endpoint->armed)
+			result = reactor->ops->add(poller, endpoint->fd,
+				endpoint->armed | trigger(reactor, endpoint), token_of(endpoint));
 	}
-	return true;
+	return result;
 }
 
-/* A set of those alone who are there. Without memory for it the old one serves, until the next report. */
-static void renew(struct reactor *reactor)
+/* A set of those alone who are there. Without memory or a descriptor for it the old one serves, until the next try. */
+static int renew(struct reactor *reactor)
 {
 	struct gb__poller *poller;
+	int result = reactor->ops->create(reactor->engine.os, &poller);
 
-	reactor->gone = 0;
-	if (reactor->ops->create(reactor->engine.os, &poller) < 0)
-		return;
-	if (!fill(reactor, poller)) {
+	if (result < 0)
+		return result;
+	result = fill(reactor, poller);
+	if (result < 0) {
 		reactor->ops->destroy(poller);
-		return;
+		return result;
 	}
 	reactor->ops->destroy(reactor->poller);
 	reactor->poller = poller;
-	reactor->forgets = false;
 	reactor->engine.stats.renewed++;
+	return 0;
 }
 
 /*
- * An event of one who has left. If that was during this wait it is the last one; in a second wait, it has no end.
- * The first of each wait is looked at: the kernel keeps their order.
+ * An event of one who has left. If nobody has since this wait returned, it was before, and there is no end to its
+ * events. Those who are in the way of a new set make the wait fail, so that whoever waits rests.
  */
-static __attribute__((noinline)) void reported_gone(struct reactor *reactor, uint64_t token)
+static __attribute__((noinline)) void reported_gone(struct reactor *reactor)
 {
-	uint64_t waits = reactor->engine.stats.waits;
-
-	if (reactor->gone_waits == waits)
+	if (reactor->left_waits == reactor->engine.stats.waits)
 		return;
-	reactor->gone_waits = waits;
-	if (reactor->gone == token)
-		renew(reactor);
-	else
-		reactor->gone = token;
+	reactor->left_waits = reactor->engine.stats.waits; /* once in a wait */
+	reactor->forgets = false;
+	reactor->failed = renew(reactor);
+}
+
+static int failure_take(struct reactor *reactor)
+{
+	int failed = reactor->failed;
+
+	reactor->failed = 0;
+	return failed;
 }
 
 int gb__reactor_input_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
@@ -515,7 +522,7 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 
 		gb__engine_fetch(engine, (uint32_t)event[GB__ENGINE_AHEAD].token);
 		if (gb__unlikely(!endpoint)) {
-			reported_gone(reactor, event->token);
+			reported_gone(reactor);
 			continue;
 		}
 		/* Nothing is left to do for it after the callback, which may have detached it. */
@@ -525,7 +532,7 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 			endpoint_ready(reactor, endpoint, event->ready);
 	}
 	engine->stats.events += (unsigned)count;
-	return count;
+	return gb__unlikely(reactor->failed) ? failure_take(reactor) : count;
 }
 
 void gb__reactor_wake(struct gb__engine *engine)

@@ -97,15 +97,18 @@ static int64_t sleep_ns(struct gb__loop *loop, int64_t timeout_ns)
 {
 	uint64_t sleep = (uint64_t)timeout_ns; /* -1: longer than any other */
 
-	if (gb__unlikely(loop->timers.count))
-		sleep = gb__min(sleep, timer_ns(loop));
+	if (gb__unlikely(loop->timers.count)) {
+		uint64_t timer = timer_ns(loop);
+
+		sleep = gb__min(sleep, timer);
+	}
 	/* Deadlines on the wheel may be late by a tick: the coarse clock is good enough. */
 	if (loop->wheel.count) {
 		uint64_t due_ms = gb__wheel_next_ms(&loop->wheel), now_ms = gb__loop_now_ms(loop);
 
 		sleep = gb__min(sleep, due_ms > now_ms ? (due_ms - now_ms) * 1000000u : 0);
 	}
-	return (int64_t)sleep;
+	return sleep > INT64_MAX ? -1 : (int64_t)sleep;
 }
 
 /* Whether to look again at once instead of sleeping: for a while after something happened. */
@@ -142,6 +145,7 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 
 	if (gb__unlikely(!loop->running))
 		begin(loop);
+	gb__assert(gb__loop_here(loop));
 	if (gb__unlikely(loop->busy_poll_ns) && timeout_ns && polls_on(loop))
 		timeout_ns = 0;
 	if (gb__likely(timeout_ns)) {

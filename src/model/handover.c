@@ -4,6 +4,8 @@
 
 #include <netinet/in.h>
 
+#define ON_THE_WAY_MAX 256u /* then it is stuck, or has more than it can do, and others are given the next */
+
 const struct gb__handover_ops *gb__handover_of(const struct gb__model *model)
 {
 	if (model->accept != GB__ACCEPT_ACCEPTOR)
@@ -20,8 +22,16 @@ static unsigned place_round_robin(struct gb__crew *crew, struct gb__handed hande
 	return crew->next++ % crew->seats_count;
 }
 
-/* What it serves and what was given to it and has not arrived; the search begins behind the last choice,
- * so that equals take turns. */
+/* What was given to it and has not arrived. */
+static uint64_t on_the_way(const struct gb__seat *seat)
+{
+	const struct gb_stats *stats = &seat->crew->server->shared->slots[seat->id].counters.stats;
+	uint64_t accepted = __atomic_load_n(&stats->accepted, __ATOMIC_RELAXED);
+
+	return seat->given > accepted ? seat->given - accepted : 0;
+}
+
+/* What it serves, and what is on the way; the search begins behind the last choice, so that equals take turns. */
 static unsigned place_least_connections(struct gb__crew *crew, struct gb__handed handed)
 {
 	uint64_t least = UINT64_MAX;
@@ -30,10 +40,8 @@ static unsigned place_least_connections(struct gb__crew *crew, struct gb__handed
 	for (unsigned i = 0; i < crew->seats_count; i++) {
 		unsigned at = (crew->next + i) % crew->seats_count;
 		const struct gb_stats *stats = &crew->server->shared->slots[at].counters.stats;
-		uint64_t accepted = __atomic_load_n(&stats->accepted, __ATOMIC_RELAXED);
-		uint64_t given = crew->seats[at].given;
-		uint64_t load = __atomic_load_n(&stats->connections, __ATOMIC_RELAXED) +
-			(given > accepted ? given - accepted : 0);
+		uint64_t load =
+			__atomic_load_n(&stats->connections, __ATOMIC_RELAXED) + on_the_way(&crew->seats[at]);
 
 		if (load < least) {
 			least = load;
@@ -80,13 +88,14 @@ static unsigned place_hash(struct gb__crew *crew, struct gb__handed handed)
 	return (hash ^ hash >> 16) % crew->seats_count;
 }
 
-/* Whether connections given to it are served soon: it lives, has begun, was not told to end, is not full. */
+/* Whether connections given to it are served soon: it lives, has begun, was not told to end, looks at what it is given,
+ * is not full. */
 static bool fit(const struct gb__seat *seat)
 {
 	const struct gb_server *server = seat->crew->server;
 	const struct gb__slot *slot = &server->shared->slots[seat->id];
 
-	return seat->taken && !atomic_load(&slot->away) &&
+	return seat->taken && !atomic_load(&slot->away) && on_the_way(seat) < ON_THE_WAY_MAX &&
 		__atomic_load_n(&slot->counters.stats.connections, __ATOMIC_RELAXED) <
 		server->worker_connections_max;
 }

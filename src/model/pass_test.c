@@ -104,6 +104,15 @@ static void go_on(pid_t pid)
 	CHECK(kill(pid, SIGCONT) == 0);
 }
 
+static int backlog; /* the listening socket, to look at */
+
+static pid_t host(struct gb_server *server)
+{
+	backlog = dup(server->bindings[0].fds[0]);
+	CHECK(backlog >= 0);
+	return driver_host(server);
+}
+
 static void come(const struct gb_server *server, int *clients, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -112,11 +121,13 @@ static void come(const struct gb_server *server, int *clients, unsigned count)
 	}
 }
 
-/* They are accepted in one turn, as far as a turn accepts so many. */
+/* They are accepted in one turn, as far as a turn accepts so many: all are in the backlog when it begins. */
 static void come_together(const struct gb_server *server, pid_t chief, int *clients, unsigned count)
 {
 	halt(chief);
 	come(server, clients, count);
+	while (gb__socket_waiting(backlog, 0) < count)
+		usleep(1000);
 	go_on(chief);
 }
 
@@ -153,7 +164,7 @@ static void takes_turns(const char *model)
 
 	if (!server)
 		return;
-	chief = driver_host(server);
+	chief = host(server);
 	come_together(server, chief, clients, TURN);
 	first = answer(clients[0]);
 	for (int i = 1; i < TURN; i++)
@@ -173,7 +184,7 @@ TEST(who_comes_in_one_turn_is_placed_one_by_one)
 TEST(who_is_placed_counts_for_the_next_of_the_same_turn)
 {
 	struct gb_server *server = driver_server(MODEL "2,place=least-connections", &service, board_create());
-	pid_t chief = driver_host(server);
+	pid_t chief = host(server);
 	struct gb_worker_stats worker;
 	int clients[TURN];
 	struct gb_stats stats;
@@ -203,7 +214,7 @@ TEST(who_is_placed_counts_for_the_next_of_the_same_turn)
 TEST(a_hash_places_all_of_one_client_on_one_worker)
 {
 	struct gb_server *server = driver_server(MODEL "2,place=hash", &service, board_create());
-	pid_t chief = driver_host(server);
+	pid_t chief = host(server);
 	int clients[TURN], first;
 	struct gb_stats stats;
 
@@ -218,7 +229,7 @@ TEST(a_hash_places_all_of_one_client_on_one_worker)
 TEST(those_without_a_descriptor_are_lost_and_the_others_are_served)
 {
 	struct gb_server *server = driver_server(MODEL "1", &service, board_create());
-	pid_t chief = driver_host(server);
+	pid_t chief = host(server);
 	int clients[TURN], filler = driver_client(server);
 	struct gb_stats stats;
 
@@ -238,7 +249,7 @@ TEST(a_crash_costs_those_that_came_with_a_message_once)
 {
 	struct board *board = board_create();
 	struct gb_server *server = driver_server(MODEL "1", &service, board);
-	pid_t chief = driver_host(server);
+	pid_t chief = host(server);
 	int clients[TURN], later;
 	struct gb_stats stats;
 
@@ -260,7 +271,7 @@ TEST(what_a_dead_worker_has_not_received_goes_to_others)
 {
 	struct board *board = board_create();
 	struct gb_server *server = driver_server(MODEL "2", &service, board);
-	pid_t chief = driver_host(server), dead = board->pids[0];
+	pid_t chief = host(server), dead = board->pids[0];
 	int clients[TURN];
 	struct gb_stats stats;
 
@@ -300,26 +311,24 @@ static unsigned sockets(pid_t pid)
 /* A crowd that finds both channels full, one before the other. */
 static pid_t host_crowded(struct gb_server *server, struct board *board, int *clients)
 {
-	int listener = dup(server->bindings[0].fds[0]);
 	unsigned waiting = UINT32_MAX, before = 0;
 	pid_t chief;
 
 	board->narrow = true;
-	chief = driver_host(server);
+	chief = host(server);
 	halt(board->pids[0]);
 	halt(board->pids[1]);
 	come(server, clients, 1);
-	while (gb__socket_waiting(listener, 0) > 0)
+	while (gb__socket_waiting(backlog, 0) > 0)
 		usleep(1000);
 	come_together(server, chief, clients + 1, CROWD - 1);
 	/* Until accepting rests; how long is of no account for what is checked. */
 	while (waiting != before) {
 		before = waiting;
 		usleep(20000);
-		waiting = gb__socket_waiting(listener, 0);
+		waiting = gb__socket_waiting(backlog, 0);
 	}
 	CHECK(waiting > 0 && waiting < CROWD);
-	close(listener);
 	return chief;
 }
 
@@ -372,4 +381,35 @@ TEST(who_waits_for_room_at_a_stop_is_served_before_the_end)
 	CHECK_INT(driver_closed(&stats), CROWD);
 	CHECK_INT(stats.closed[GB_CLOSE_CRASHED], 0);
 	gb_server_destroy(server);
+}
+
+/* A channel has room for more than a worker that does nothing should be given. */
+TEST(who_is_stuck_is_passed_over)
+{
+	enum { BUNCH = 64, MANY = 10 * BUNCH, ON_THE_WAY = 256 };
+	static int clients[MANY];
+	struct board *board = board_create();
+	struct gb_server *server = driver_server(MODEL "2", &service, board);
+	pid_t chief = host(server);
+	unsigned served[2] = { 0 };
+	struct gb_stats stats;
+
+	halt(board->pids[0]);
+	for (unsigned come_yet = 0; come_yet < MANY; come_yet += BUNCH) {
+		unsigned given = gb__min((come_yet + BUNCH) / 2, ON_THE_WAY);
+		struct gb_worker_stats worker;
+
+		come(server, clients + come_yet, BUNCH);
+		do
+			gb_server_worker_stats(server, 1, &worker);
+		while (worker.stats.accepted < come_yet + BUNCH - given);
+	}
+	go_on(board->pids[0]);
+	for (unsigned i = 0; i < MANY; i++)
+		served[answer(clients[i]) == 1]++;
+	CHECK_INT(served[0], ON_THE_WAY);
+	CHECK_INT(served[1], MANY - ON_THE_WAY);
+	leave(clients, MANY);
+	end(server, chief, &stats);
+	CHECK_INT(stats.accepted, MANY);
 }

@@ -95,9 +95,10 @@ TEST(what_finds_no_descriptor_is_lost_and_the_others_arrive)
 
 	CHECK_INT(gb__fdpass_pair(pair), 0);
 	open_some(fds, numbers, GB__FDPASS_MAX);
-	leave_room_for(3);
+	/* Sent first: what a user has under way in all is held against the limit as well (unix(7), ETOOMANYREFS). */
 	CHECK_INT(gb__fdpass_send(pair[0], fds, numbers, GB__FDPASS_MAX), 0);
 	CHECK_INT(gb__fdpass_send(pair[0], fds, numbers, 2), 0);
+	leave_room_for(3);
 	CHECK_INT(gb__fdpass_recv(pair[1], got, told), GB__FDPASS_MAX);
 	for (unsigned i = 0; i < GB__FDPASS_MAX; i++) {
 		CHECK_INT(told[i], numbers[i]);

@@ -206,13 +206,23 @@ ENGINE_TEST(an_idle_stream_costs_no_turns)
 	probe_close(probe);
 }
 
-/*
- * A process that was forked meanwhile has copies of what is closed here: events go on for nobody. The first one costs
- * a set of its own, from then on they are removed.
- */
+static bool forgets(const struct rig *rig)
+{
+	return strncmp(rig->variant, "epoll", 5) == 0;
+}
+
+/* As a process does that is forked now. */
+static int copy_of(const struct probe *probe)
+{
+	int copy = dup(probe->stream.endpoint.fd);
+
+	CHECK(copy >= 0);
+	return copy;
+}
+
+/* Events of a copy go on for nobody. The first one costs a set of its own, from then on they are removed. */
 ENGINE_TEST_REAL(a_copy_of_what_was_closed_does_not_spin)
 {
-	bool forgets = strncmp(rig->variant, "epoll", 5) == 0;
 	struct rig_peer *others_peer;
 	struct probe *other = probe_pair(rig, &others_peer);
 
@@ -220,13 +230,12 @@ ENGINE_TEST_REAL(a_copy_of_what_was_closed_does_not_spin)
 	for (unsigned i = 0; i < 3; i++) {
 		struct rig_peer *peer;
 		struct probe *probe = probe_pair(rig, &peer);
-		int copy = dup(probe->stream.endpoint.fd);
+		int copy = copy_of(probe);
 
-		CHECK(copy >= 0);
 		probe_close(probe);
 		CHECK_INT(peer_send_some(peer, 100), 100);
 		rig_rest(rig);
-		CHECK_INT(rig->engine->stats.renewed, forgets);
+		CHECK_INT(rig->engine->stats.renewed, forgets(rig));
 		peer_send(others_peer, 500);
 		UNTIL(rig, others_peer->got.size == others_peer->sent);
 		close(copy);
@@ -235,26 +244,60 @@ ENGINE_TEST_REAL(a_copy_of_what_was_closed_does_not_spin)
 	probe_close(other);
 }
 
-/* No descriptor for a new set: the old one serves, however restless, until there is one. */
+/* More than one wait reports. */
+ENGINE_TEST_REAL(many_copies_of_what_was_closed_do_not_spin)
+{
+	enum { COPIES = 300 };
+	struct rig_peer *peers[COPIES], *others_peer;
+	struct probe *probes[COPIES], *other = probe_pair(rig, &others_peer);
+	bool gone[COPIES] = { false };
+	int copies[COPIES];
+
+	other->echo = true;
+	for (unsigned i = 0; i < COPIES; i++) {
+		probes[i] = probe_pair(rig, &peers[i]);
+		probes[i]->ret_gone = &gone[i];
+		copies[i] = copy_of(probes[i]);
+	}
+	rig_settle(rig);
+	for (unsigned i = 0; i < COPIES; i++) {
+		probe_leave(probes[i]);
+		CHECK_INT(peer_send_some(peers[i], 100), 100);
+	}
+	for (unsigned i = 0; i < COPIES; i++)
+		UNTIL(rig, gone[i]);
+	rig_rest(rig);
+	CHECK_INT(rig->engine->stats.renewed, forgets(rig));
+	peer_send(others_peer, 500);
+	UNTIL(rig, others_peer->got.size == others_peer->sent);
+	for (unsigned i = 0; i < COPIES; i++)
+		close(copies[i]);
+	probe_close(other);
+}
+
+/* No descriptor for a new set: the old one serves until there is one, and the wait says why it does not rest. */
 ENGINE_TEST_REAL(a_copy_is_dropped_once_there_are_descriptors)
 {
 	struct rig_peer *peer, *others_peer;
 	struct probe *other = probe_pair(rig, &others_peer);
 	struct probe *probe = probe_pair(rig, &peer);
-	int copy = dup(probe->stream.endpoint.fd);
+	int copy = copy_of(probe);
 
-	CHECK(copy >= 0);
 	other->echo = true;
 	probe_close(probe);
 	rig_exhaust_fds(rig);
+	rig->failure = -EMFILE;
 	CHECK_INT(peer_send_some(peer, 100), 100);
 	peer_send(others_peer, 500);
 	UNTIL(rig, others_peer->got.size == others_peer->sent);
 	for (unsigned i = 0; i < 10; i++)
 		rig_turn(rig);
 	CHECK_INT(rig->engine->stats.renewed, 0);
+	CHECK_INT(rig->failed > 0, forgets(rig));
+	rig->failure = 0;
 	rig_restore_fds(rig);
 	rig_rest(rig);
+	CHECK_INT(rig->engine->stats.renewed, forgets(rig));
 	close(copy);
 	probe_close(other);
 }

@@ -28,6 +28,8 @@ struct rig {
 	unsigned round;  /* 0: no faults */
 	unsigned inside; /* engine calls other than wait that have not returned */
 	bool waiting;    /* inside wait: where callbacks may happen */
+	int failure;     /* what a wait may answer, as the case expects, or 0: nothing negative */
+	unsigned failed; /* waits that did */
 	struct rig_peer *peers;
 	unsigned probes; /* alive */
 	uint64_t steps;

@@ -60,7 +60,7 @@ static struct gb__engine *engine_create(struct rig *rig, const char *name)
 		if (strcmp(name, "proactor_bare") == 0)
 			options.ring_mask = ~0u;
 	} else {
-		options.poller = &sim_poller;
+		options.poller = rig->round % 2 ? &sim_poller_unforgetting : &sim_poller;
 	}
 	if (ops->create(&options, &engine, &error) < 0)
 		test_fail(__FILE__, __LINE__, "%s: %s", name, error.text);
