@@ -19,7 +19,6 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
-#include <time.h>
 
 struct gb__os;
 
@@ -78,14 +77,6 @@ static inline ssize_t gb__os_send(struct gb__os *os, int fd, const void *data, s
 }
 
 /** Milliseconds of the monotonic clock, cheaper than `now_ns` and a few milliseconds coarse. */
-static inline uint64_t gb__os_now_ms(struct gb__os *os)
-{
-	struct timespec now;
-
-	if (gb__unlikely(os->simulated))
-		return os->ops->now_ms(os);
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
+uint64_t gb__os_now_ms(struct gb__os *os);
 
 #endif

@@ -131,3 +131,13 @@ static const struct gb__os_ops linux_ops = {
 };
 
 struct gb__os gb__os_linux = { .ops = &linux_ops };
+
+uint64_t gb__os_now_ms(struct gb__os *os)
+{
+	struct timespec now;
+
+	if (gb__unlikely(os->simulated))
+		return os->ops->now_ms(os);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
