@@ -112,6 +112,7 @@ struct gb__engine_options {
 	const struct gb__ring_ops *ring;     /* proactor: which ring */
 	unsigned accept_batch;               /* descriptors taken from a listener per turn; 0: a default */
 	bool accept_shared;                  /* others accept on the same listening sockets */
+	bool copied; /* another process holds copies of streams' descriptors a little longer: who passed them */
 	bool accept_exclusive; /* of several waiters on a listening socket only one is to wake */
 	unsigned buffers;      /* proactor: receive buffers, a power of two; 0: a default */
 	unsigned buffer_size;  /* proactor: of each, headroom apart; 0: a default */

@@ -68,7 +68,7 @@ int gb__reactor_create(const struct gb__engine_options *options, const struct gb
 	reactor->ops = options->poller;
 	memset(reactor->events, 0, sizeof(reactor->events)); /* gb__engine_fetch reads ahead in it */
 	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
-	reactor->forgets = options->poller->caps & GB__POLLER_FORGETS;
+	reactor->forgets = (options->poller->caps & GB__POLLER_FORGETS) && !options->copied;
 	reactor->left_waits = 0;
 	reactor->failed = 0;
 	reactor->accept_exclusive =

@@ -302,6 +302,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	struct gb__engine_options options = {
 		.os = &gb__os_linux,
 		.accept_batch = model->accept_batch,
+		.copied = model->accept == GB__ACCEPT_ACCEPTOR && model->unit == GB__UNIT_PROCESS,
 		.accept_shared = shared,
 		.accept_exclusive = shared && wakes_one(model),
 	};

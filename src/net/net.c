@@ -25,16 +25,21 @@ static void visit_queue(struct gb_conn *conn, int argument)
 
 static inline void publish(struct gb__net *net)
 {
-	struct gb__counters *counters = net->counters;
-	const struct gb__engine_stats *engine = &net->engine->stats;
+	struct gb_stats *stats = &net->counters->stats;
 	struct gb__tally tally = net->tally;
 
 	net->tally = (struct gb__tally){ 0 };
-	gb__count(counters->stats.messages, tally.messages);
-	gb__count(counters->stats.bytes_in, tally.bytes_in);
-	gb__count(counters->stats.bytes_out, tally.bytes_out);
-	__atomic_store_n(&counters->waits, engine->waits, __ATOMIC_RELAXED);
-	__atomic_store_n(&counters->events, engine->events, __ATOMIC_RELAXED);
+	gb__count(stats->messages, tally.messages);
+	gb__count(stats->bytes_in, tally.bytes_in);
+	gb__count(stats->bytes_out, tally.bytes_out);
+}
+
+static inline void publish_engine(struct gb__net *net)
+{
+	const struct gb__engine_stats *stats = &net->engine->stats;
+
+	__atomic_store_n(&net->counters->waits, stats->waits, __ATOMIC_RELAXED);
+	__atomic_store_n(&net->counters->events, stats->events, __ATOMIC_RELAXED);
 }
 
 int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
@@ -47,6 +52,7 @@ int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 	if (gb__unlikely(net->turn_first))
 		gb__conn_turn(net);
 	publish(net);
+	publish_engine(net);
 	return result;
 }
 
