@@ -242,7 +242,7 @@ static int renew(struct reactor *reactor)
 
 /*
  * An event of one who has left. If nobody has since this wait returned, it was before, and there is no end to its
- * events. Those who are in the way of a new set make the wait fail, so that whoever waits rests.
+ * events. Without a new set the wait fails, so that whoever waits rests.
  */
 static __attribute__((noinline)) void reported_gone(struct reactor *reactor)
 {
