@@ -23,6 +23,10 @@ class Failure(Exception):
     pass
 
 
+class Refused(Failure):
+    """The kernel does not let it: a server's exit code is EX_UNAVAILABLE (sysexits.h)."""
+
+
 def child(command, cpus=None, **more):
     """Start a command, on these CPUs if any are given; it ends when this process does."""
 
@@ -132,7 +136,9 @@ class Server:
             if not self.ready.wait(PATIENCE_S):
                 raise Failure(f"{name}: not ready within {PATIENCE_S} s")
             if not self.port:
-                raise Failure(f"{name} ended before it was ready: {' '.join(self.said) or 'it said nothing'}")
+                refused = self.ended_within(PATIENCE_S) and self.process.returncode == os.EX_UNAVAILABLE
+                raise (Refused if refused else Failure)(
+                    f"{name} ended before it was ready: {' '.join(self.said) or 'it said nothing'}")
         except BaseException:
             self.kill()
             raise

@@ -249,31 +249,30 @@ static int prepare_accept(struct gb__ring *ring, int fd, bool multishot, uint64_
 	return 0;
 }
 
-static int prepare_recv(struct gb__ring *ring, int fd, bool multishot, uint64_t token)
+static int begin_recv(struct gb__ring *ring, int fd, bool multishot, bool bulk, uint64_t token)
 {
-	struct operation *operation;
+	struct operation *operation = prepare(ring, RECV, fd, token);
 
-	if (!(ring->features & GB__RING_PROVIDED_BUFFERS) ||
-		(multishot && !(ring->features & GB__RING_MULTISHOT_RECV)))
-		sim_fail(ring->kernel, "a receive of a kind that this ring does not know");
-	operation = prepare(ring, RECV, fd, token);
 	if (!operation)
 		return -EBUSY;
 	operation->multishot = multishot;
+	operation->bulk = bulk;
 	return 0;
+}
+
+static int prepare_recv(struct gb__ring *ring, int fd, bool multishot, uint64_t token)
+{
+	if (!(ring->features & GB__RING_PROVIDED_BUFFERS) ||
+		(multishot && !(ring->features & GB__RING_MULTISHOT_RECV)))
+		sim_fail(ring->kernel, "a receive of a kind that this ring does not know");
+	return begin_recv(ring, fd, multishot, false, token);
 }
 
 static int prepare_recv_bulk(struct gb__ring *ring, int fd, uint64_t token)
 {
-	struct operation *operation;
-
 	if (!ring->large.count)
 		sim_fail(ring->kernel, "a receive into a large buffer, but there are none");
-	operation = prepare(ring, RECV, fd, token);
-	if (!operation)
-		return -EBUSY;
-	operation->bulk = true;
-	return 0;
+	return begin_recv(ring, fd, false, true, token);
 }
 
 static int prepare_send(struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token)

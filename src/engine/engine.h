@@ -112,10 +112,10 @@ struct gb__engine_options {
 	const struct gb__ring_ops *ring;     /* proactor: which ring */
 	unsigned accept_batch;               /* descriptors taken from a listener per turn; 0: a default */
 	bool accept_shared;                  /* others accept on the same listening sockets */
-	bool copied; /* another process holds copies of streams' descriptors a little longer: who passed them */
 	bool accept_exclusive; /* of several waiters on a listening socket only one is to wake */
-	unsigned buffers;      /* proactor: receive buffers, a power of two; 0: a default */
-	unsigned buffer_size;  /* proactor: of each, headroom apart; 0: a default */
+	bool copied;      /* who passes us streams' descriptors is slower to close its own than we may be */
+	unsigned buffers; /* proactor: receive buffers, a power of two; 0: a default */
+	unsigned buffer_size;                    /* proactor: of each, headroom apart; 0: a default */
 	unsigned bulk_buffers, bulk_buffer_size; /* proactor: the same of the large ones */
 	unsigned entries;                        /* proactor: submission queue entries; 0: a default */
 	unsigned completions;                    /* proactor: completion queue entries; 0: a default */
@@ -129,7 +129,7 @@ struct gb__engine_stats {
 	uint64_t receives, sends, accepts; /* operations started */
 	uint64_t again;                    /* operations that would have blocked */
 	uint64_t starved;                  /* receives that found no buffer (ENOBUFS) */
-	uint64_t renewed;                  /* sets made anew without what was closed elsewhere only by half */
+	uint64_t renewed;                  /* sets made anew: somebody held copies of what had been closed */
 };
 
 enum {

@@ -357,14 +357,14 @@ static int chunks_create(struct proactor *proactor)
 
 bool gb__proactor_bulk_start(struct proactor *proactor)
 {
-	if (!proactor->bulk_started) {
-		if (proactor->ops->bulk_start(proactor->ring) < 0) {
-			proactor->bulk_from = INT32_MAX;
-			return false;
-		}
-		chunks_lend(proactor->chunks + proactor->small.count, proactor->large.count);
-		proactor->bulk_started = true;
+	if (proactor->bulk_started)
+		return true;
+	if (proactor->ops->bulk_start(proactor->ring) < 0) {
+		proactor->bulk_from = INT32_MAX;
+		return false;
 	}
+	chunks_lend(proactor->chunks + proactor->small.count, proactor->large.count);
+	proactor->bulk_started = true;
 	return true;
 }
 

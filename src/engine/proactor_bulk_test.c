@@ -1,17 +1,14 @@
 /* The proactor's receives for bulk on the real ring. Step by step, and with faults, they are in tests/engine. */
-#include "engine/engine.h"
+#include "engine/proactor_test_driver.h"
 
 #include "base/alloc.h"
 #include "engine/ring/ring.h"
-#include "tests/harness/harness.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
-#define SECOND_NS 1000000000ll
-#define WAITS_MAX 200000 /* of a test: it would spin */
-#define MUCH 60000u      /* more than a small buffer holds, less than a socket */
+#define MUCH 60000u /* more than a small buffer holds, less than a socket */
 
 /* The real ring, but for what the test counts or refuses. */
 static struct gb__ring_ops ring;
@@ -135,16 +132,6 @@ static void side_init(struct side *side, struct gb__engine *engine)
 	CHECK_INT(engine->ops->attach(engine, &side->stream.endpoint), 0);
 	CHECK_INT(engine->ops->input_start(engine, &side->stream.endpoint), 0);
 }
-
-#define WAIT_UNTIL(engine, condition) \
-	do { \
-		int wait_count = 0; \
-		while (!(condition)) { \
-			if (++wait_count > WAITS_MAX) \
-				test_fail(__FILE__, __LINE__, "never: %s", #condition); \
-			CHECK((engine)->ops->wait(engine, SECOND_NS) >= 0); \
-		} \
-	} while (0)
 
 static void side_finish(struct side *side)
 {

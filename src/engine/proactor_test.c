@@ -1,9 +1,8 @@
 /* The proactor on the real ring: what every engine must do is in the conformance suite; here is what it alone can get wrong. */
-#include "engine/engine.h"
+#include "engine/proactor_test_driver.h"
 
 #include "base/alloc.h"
 #include "engine/ring/ring.h"
-#include "tests/harness/harness.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,9 +10,6 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <unistd.h>
-
-#define SECOND_NS 1000000000ll
-#define WAITS_MAX 200000 /* of a test: it would spin */
 
 static struct gb__engine *create(const struct gb__engine_options *options)
 {
@@ -141,16 +137,6 @@ static void side_finish(struct side *side)
 	gb__output_clear(&side->stream.output, &side->engine->pool);
 	close(side->stream.endpoint.fd);
 }
-
-#define WAIT_UNTIL(engine, condition) \
-	do { \
-		int wait_count = 0; \
-		while (!(condition)) { \
-			if (++wait_count > WAITS_MAX) \
-				test_fail(__FILE__, __LINE__, "never: %s", #condition); \
-			CHECK((engine)->ops->wait(engine, SECOND_NS) >= 0); \
-		} \
-	} while (0)
 
 /* Whatever is on its way is over. */
 static void calm_down(struct gb__engine *engine)
