@@ -263,6 +263,17 @@ def growth_is_measured_at_each_step(folder):
 
 
 @test
+def a_refusal_is_told_from_a_failure():
+    for code, refused in ((os.EX_UNAVAILABLE, True), (1, False), (0, False)):
+        try:
+            server.Server("a server", ["sh", "-c", f"exit {code}"])
+        except server.Failure as failure:
+            assert isinstance(failure, server.Refused) == refused, code
+        else:
+            raise AssertionError("it never was ready")
+
+
+@test
 def a_plot_is_a_script_with_all_points():
     text = plot.script(plot.Plot("it's an axis", "cost", {"raw_epoll": [(1, 2.5, 2, 3)], "reactor": [(1, 4, 4, 4)]},
                                  {1: "one"}, True), "/tmp/a.svg")
