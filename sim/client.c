@@ -1,4 +1,6 @@
 #include "sim/client.h"
+#include "base/assert.h"
+#include "base/macros.h"
 
 #include "sim/state.h"
 

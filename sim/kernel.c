@@ -4,6 +4,8 @@
  * A wait is a sequence of turns. It ends with what is ready; early, by a fault; or, when neither
  * wires nor held completions can bring anything any more, by a jump of the clock to its deadline.
  */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "sim/state.h"
 
 #include <stdio.h>
@@ -38,7 +40,7 @@ struct sim_kernel *sim_kernel_create(uint64_t seed, const struct sim_profile *pr
 static struct sim_socket *first_held(struct sim_kernel *kernel)
 {
 	for (struct gb__list *node = kernel->sockets.next; node != &kernel->sockets; node = node->next) {
-		struct sim_socket *socket = gb__list_entry(node, struct sim_socket, link);
+		struct sim_socket *socket = gb__container_of(node, struct sim_socket, link);
 
 		if (socket->held)
 			return socket;
@@ -195,7 +197,7 @@ static bool copies_age(struct sim_kernel *kernel)
 
 again: /* a socket that is let go may take its neighbour with it */
 	for (node = kernel->sockets.next; node != &kernel->sockets; node = node->next) {
-		struct sim_socket *socket = gb__list_entry(node, struct sim_socket, link);
+		struct sim_socket *socket = gb__container_of(node, struct sim_socket, link);
 
 		if (socket->copied_until && socket->copied_until <= kernel->turns) {
 			sim_socket_copy_close(socket);
@@ -218,10 +220,10 @@ bool sim_turn(struct sim_kernel *kernel)
 		actor->act(actor, kernel);
 	}
 	for (node = kernel->sockets.next; node != &kernel->sockets; node = node->next)
-		sim_socket_pump(gb__list_entry(node, struct sim_socket, link));
+		sim_socket_pump(gb__container_of(node, struct sim_socket, link));
 	more = copies_age(kernel);
 	for (node = kernel->sockets.next; node != &kernel->sockets && !more; node = node->next)
-		more = sim_socket_pumpable(gb__list_entry(node, struct sim_socket, link));
+		more = sim_socket_pumpable(gb__container_of(node, struct sim_socket, link));
 	return more || kernel->moved != moved;
 }
 

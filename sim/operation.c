@@ -2,6 +2,7 @@
  * What becomes of a ring's operations: each is tried once a turn until it can be done. Multishot ones
  * go on until an error, the end, or chance says otherwise, and only MORE tells.
  */
+#include "base/macros.h"
 #include "sim/ring.h"
 
 #include <errno.h>
@@ -178,7 +179,7 @@ static void run_cancel(struct gb__ring *ring, struct operation *cancel)
 	int result = -ENOENT;
 
 	for (struct gb__list *node = ring->operations.next; node != &ring->operations; node = node->next) {
-		struct operation *target = gb__list_entry(node, struct operation, link);
+		struct operation *target = gb__container_of(node, struct operation, link);
 		bool late;
 
 		if (target == cancel || target->token != cancel->target || target->finished)

@@ -1,4 +1,5 @@
 /* The os table of a simulated kernel. */
+#include "base/macros.h"
 #include "sim/state.h"
 
 #include <errno.h>

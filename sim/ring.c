@@ -7,6 +7,8 @@
  * was taken: that is when its owner can know.
  */
 #include "sim/ring.h"
+#include "base/assert.h"
+#include "base/macros.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -178,13 +180,13 @@ static void destroy(struct gb__ring *ring)
 {
 	while (!gb__list_empty(&ring->completions)) {
 		struct completion *completion =
-			gb__list_entry(ring->completions.next, struct completion, link);
+			gb__container_of(ring->completions.next, struct completion, link);
 
 		gb__list_remove(&completion->link);
 		free(completion);
 	}
 	while (!gb__list_empty(&ring->operations)) {
-		struct operation *operation = gb__list_entry(ring->operations.next, struct operation, link);
+		struct operation *operation = gb__container_of(ring->operations.next, struct operation, link);
 
 		if (operation->socket && operation->socket->kind != SIM_EVENT)
 			sim_fail(ring->kernel, "a ring is destroyed while %s on descriptor %d is in flight",
@@ -377,7 +379,7 @@ static unsigned waiting(const struct gb__ring *ring)
 
 	for (const struct gb__list *node = ring->operations.next; node != &ring->operations;
 		node = node->next)
-		count += !gb__list_entry(node, struct operation, link)->started;
+		count += !gb__container_of(node, struct operation, link)->started;
 	return count;
 }
 
@@ -408,7 +410,7 @@ static bool is_behind(const struct gb__ring *ring, const struct completion *comp
 	if (!completion->operation || completion->operation->completions == 1)
 		return false;
 	for (node = ring->completions.next; node != &completion->link; node = node->next)
-		if (gb__list_entry(node, struct completion, link)->operation == completion->operation)
+		if (gb__container_of(node, struct completion, link)->operation == completion->operation)
 			return true;
 	return false;
 }
@@ -447,7 +449,7 @@ static int collect(void *self, void *ret, unsigned max, bool *ret_held)
 
 	stray(ring);
 	for (node = ring->operations.next; node != &ring->operations; node = next) {
-		struct operation *operation = gb__list_entry(node, struct operation, link);
+		struct operation *operation = gb__container_of(node, struct operation, link);
 
 		if (!operation->finished && (takes || operation->started))
 			sim_operation_run(ring, operation);
@@ -458,7 +460,7 @@ static int collect(void *self, void *ret, unsigned max, bool *ret_held)
 	if (sim_chance(kernel, kernel->profile.few_events))
 		max = 1 + (unsigned)sim_random(kernel, max);
 	for (node = ring->completions.next; node != &ring->completions; node = next) {
-		struct completion *completion = gb__list_entry(node, struct completion, link);
+		struct completion *completion = gb__container_of(node, struct completion, link);
 
 		next = node->next;
 		if (completion->held && completion->held--) {

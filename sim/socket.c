@@ -6,6 +6,8 @@
  * the other one goes as well, because it still answers: bytes that reach it are answered by RST, as
  * TCP does.
  */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "sim/state.h"
 
 #include <errno.h>
@@ -168,7 +170,7 @@ void sim_socket_connect_pair(struct sim_socket *one, struct sim_socket *other)
 struct sim_socket *sim_listener_find(struct sim_kernel *kernel, uint16_t port)
 {
 	for (struct gb__list *node = kernel->sockets.next; node != &kernel->sockets; node = node->next) {
-		struct sim_socket *socket = gb__list_entry(node, struct sim_socket, link);
+		struct sim_socket *socket = gb__container_of(node, struct sim_socket, link);
 
 		if (socket->kind == SIM_LISTENER && socket->port == port)
 			return socket;

@@ -4,6 +4,8 @@
  *
  * A scripted error that is not a mere "try again" breaks the connection for both ends, as it would.
  */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "sim/state.h"
 
 #include <errno.h>

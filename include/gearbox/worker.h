@@ -39,7 +39,7 @@ struct gb_timer {
 	void (*on_expire)(struct gb_timer *timer, void *arg); /* set by gb_timer_start */
 	void *arg;
 	uint64_t deadline_ns; /* monotonic */
-	size_t place;         /* 0: not running; else gearbox's own */
+	size_t heap_index;    /* 0: not running; else gearbox's own */
 	struct gb_worker *worker;
 };
 

@@ -35,6 +35,4 @@ static inline void gb__list_remove(struct gb__list *node)
 	gb__list_init(node);
 }
 
-#define gb__list_entry(node, type, member) ((type *)((char *)(node)-offsetof(type, member)))
-
 #endif

@@ -1,4 +1,5 @@
 #include "base/list.h"
+#include "base/macros.h"
 #include "harness.h"
 
 struct item {
@@ -14,7 +15,7 @@ static void check_numbers(const struct gb__list *list, const char *expected)
 	for (struct gb__list *node = list->next; node != list; node = node->next) {
 		CHECK(node->next->prev == node && node->prev->next == node);
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "%d",
-			gb__list_entry(node, struct item, node)->number);
+			gb__container_of(node, struct item, node)->number);
 	}
 	CHECK_STR(text, expected);
 }

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/escape.h"
+#include "base/macros.h"
 
 #include <errno.h>
 #include <stdarg.h>

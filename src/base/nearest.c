@@ -1,6 +1,6 @@
 #include "base/nearest.h"
 
-#include "base/assert.h"
+#include "base/macros.h"
 
 #include <limits.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "base/assert.h"
+#include "base/macros.h"
 
 #include <gearbox/conn.h>
 

@@ -1,6 +1,7 @@
 #include "buffer/output.h"
 
 #include "base/assert.h"
+#include "base/macros.h"
 
 #include <errno.h>
 #include <string.h>

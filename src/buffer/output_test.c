@@ -1,7 +1,7 @@
 #include "buffer/output.h"
 
 #include "base/alloc.h"
-#include "base/assert.h"
+#include "base/macros.h"
 #include "harness.h"
 
 #include <errno.h>

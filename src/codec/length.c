@@ -3,6 +3,7 @@
  * or impossible ends the connection before any byte of the message is kept.
  */
 #include "base/assert.h"
+#include "base/macros.h"
 
 #include <gearbox/codec.h>
 #include <gearbox/error.h>

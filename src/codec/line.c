@@ -3,6 +3,7 @@
  * searched once, since `scanned` keeps the place where the last search ended.
  */
 #include "base/assert.h"
+#include "base/macros.h"
 
 #include <gearbox/codec.h>
 #include <gearbox/error.h>

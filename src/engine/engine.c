@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "engine/poller/poller.h"
 #include "engine/ring/ring.h"
 

@@ -26,7 +26,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
-#include "base/assert.h"
+#include "base/macros.h"
 #include "buffer/output.h"
 #include "os/os.h"
 

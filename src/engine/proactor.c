@@ -19,6 +19,8 @@
 #include "engine/proactor.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
+#include "base/macros.h"
 
 #include <errno.h>
 #include <string.h>
@@ -88,7 +90,7 @@ int gb__proactor_error_take(struct proactor *proactor, const struct gb__endpoint
 struct target *gb__proactor_target(struct proactor *proactor, const struct gb__endpoint *endpoint)
 {
 	for (struct gb__list *node = proactor->targets.next; node != &proactor->targets; node = node->next) {
-		struct target *target = gb__list_entry(node, struct target, link);
+		struct target *target = gb__container_of(node, struct target, link);
 
 		if (target->slot == endpoint->slot)
 			return target;

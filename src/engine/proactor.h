@@ -16,6 +16,7 @@
 #define ENGINE_PROACTOR_H
 
 #include "base/list.h"
+#include "base/macros.h"
 #include "engine/engine.h"
 #include "engine/ring/ring.h"
 

@@ -1,4 +1,5 @@
 /* The proactor's receives for bulk on the real ring. Step by step, and with faults, they are in tests/engine. */
+#include "base/macros.h"
 #include "engine/proactor_test_driver.h"
 
 #include "base/alloc.h"

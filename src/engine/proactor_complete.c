@@ -1,4 +1,6 @@
 /* The proactor's completion handlers: from a result to the endpoint's callback, and to what comes next. */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "engine/proactor.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,5 @@
 /* The proactor's initiator: starts operations on the ring, and cancels them. */
+#include "base/macros.h"
 #include "engine/proactor.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,5 @@
 /* The proactor on the real ring: what every engine must do is in the conformance suite; here is what it alone can get wrong. */
+#include "base/macros.h"
 #include "engine/proactor_test_driver.h"
 
 #include "base/alloc.h"

@@ -18,6 +18,7 @@
 #include "engine/reactor.h"
 
 #include "base/alloc.h"
+#include "base/macros.h"
 #include "engine/poller/poller.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 #include "loop/loop.h"
 
+#include "base/assert.h"
+#include "base/macros.h"
+
 #include <errno.h>
 #include <sched.h>
 

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-/* timer->place is the index in the heap plus 1, 0 when not running. */
+/* timer->heap_index is the index in the heap plus 1, 0 when not running. */
 
 void gb__timers_init(struct gb__timers *timers)
 {
@@ -15,7 +15,7 @@ void gb__timers_init(struct gb__timers *timers)
 void gb__timers_finish(struct gb__timers *timers)
 {
 	for (size_t i = 0; i < timers->count; i++)
-		timers->heap[i].timer->place = 0;
+		timers->heap[i].timer->heap_index = 0;
 	gb__free(timers->heap);
 	*timers = (struct gb__timers){ 0 };
 }
@@ -28,7 +28,7 @@ static bool before(const struct gb__timer_entry *a, const struct gb__timer_entry
 static void put(struct gb__timers *timers, size_t at, struct gb__timer_entry entry)
 {
 	timers->heap[at] = entry;
-	entry.timer->place = at + 1;
+	entry.timer->heap_index = at + 1;
 }
 
 static void sift(struct gb__timers *timers, size_t at, struct gb__timer_entry entry)
@@ -54,9 +54,9 @@ int gb__timers_start(struct gb__timers *timers, struct gb_timer *timer)
 {
 	struct gb__timer_entry entry = { timer->deadline_ns, timers->started, timer };
 
-	if (timer->place) {
+	if (timer->heap_index) {
 		timers->started++;
-		sift(timers, timer->place - 1, entry);
+		sift(timers, timer->heap_index - 1, entry);
 		return 0;
 	}
 	if (timers->count == timers->size) {
@@ -76,12 +76,12 @@ int gb__timers_start(struct gb__timers *timers, struct gb_timer *timer)
 
 void gb__timers_stop(struct gb__timers *timers, struct gb_timer *timer)
 {
-	size_t at = timer->place - 1;
+	size_t at = timer->heap_index - 1;
 
-	if (!timer->place)
+	if (!timer->heap_index)
 		return;
 	gb__assert(at < timers->count && timers->heap[at].timer == timer);
-	timer->place = 0;
+	timer->heap_index = 0;
 	timers->count--;
 	if (at < timers->count)
 		sift(timers, at, timers->heap[timers->count]);

@@ -11,7 +11,7 @@ static unsigned expired;
 static void expire(struct gb_timer *timer, void *arg)
 {
 	CHECK(timer->deadline_ns >= last_deadline);
-	CHECK(timer->place == 0);
+	CHECK(timer->heap_index == 0);
 	last_deadline = timer->deadline_ns;
 	expired++;
 }
@@ -39,7 +39,7 @@ TEST(timers_expire_in_order_whatever_was_stopped_or_restarted)
 		}
 	}
 	for (unsigned i = 0; i < TIMERS; i++)
-		running += all[i].place != 0;
+		running += all[i].heap_index != 0;
 	CHECK_INT(timers.count, running);
 	for (uint64_t now = 0; now < 1000; now += 7) {
 		gb__timers_run(&timers, now);

@@ -1,5 +1,8 @@
 #include "loop/wheel.h"
 
+#include "base/assert.h"
+#include "base/macros.h"
+
 #define BITS 6u
 #define MASK (GB__WHEEL_SLOTS - 1)
 #define HORIZON ((1ull << (BITS * GB__WHEEL_LEVELS)) - 1)
@@ -96,7 +99,7 @@ static struct gb__wheel_node *list_pop(struct gb__list *list)
 
 	if (gb__list_empty(list))
 		return NULL;
-	node = gb__list_entry(list->next, struct gb__wheel_node, link);
+	node = gb__container_of(list->next, struct gb__wheel_node, link);
 	gb__list_remove(&node->link);
 	return node;
 }

@@ -8,8 +8,8 @@
 #ifndef LOOP_WHEEL_H
 #define LOOP_WHEEL_H
 
-#include "base/assert.h"
 #include "base/list.h"
+#include "base/macros.h"
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 #include "loop/wheel.h"
 
-#include "base/assert.h"
+#include "base/macros.h"
 #include "harness.h"
 
 #define NODES 2000

@@ -29,9 +29,9 @@ void gb__accept_lock_enter(struct gb_worker *worker)
 		result = pthread_mutex_consistent(&worker->server->shared->accept_lock);
 	if (result == 0) {
 		lock->holding = true;
-		lock->accepted = worker->slot->counters.stats.accepted;
+		lock->accepted = worker->record->counters.stats.accepted;
 		gb__worker_accept_start(worker);
-	} else if (!lock->retry.place) {
+	} else if (!lock->retry.heap_index) {
 		retry_later(worker);
 	}
 }
@@ -45,7 +45,7 @@ void gb__accept_lock_leave(struct gb_worker *worker)
 	if (gb__worker_exhausted(worker)) {
 		gb__accept_lock_release(worker);
 		lock->barred = retry_later(worker);
-	} else if (worker->slot->counters.stats.accepted != lock->accepted) {
+	} else if (worker->record->counters.stats.accepted != lock->accepted) {
 		gb__accept_lock_release(worker);
 	}
 }

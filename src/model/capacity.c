@@ -1,5 +1,6 @@
 #include "model/capacity.h"
 
+#include "base/macros.h"
 #include "os/cpu.h"
 #include "os/limit.h"
 
@@ -17,7 +18,7 @@ static bool per_connection(const struct gb__model *model)
 }
 
 /* Workers that end are not gone at once: their connection no longer counts, but their place is taken. */
-static uint64_t places_for(uint64_t connections)
+static uint64_t seats_for(uint64_t connections)
 {
 	return connections + connections / 8 + 16;
 }
@@ -91,9 +92,9 @@ static int settle_connections(struct gb_server *server, uint64_t descriptors, st
 {
 	const struct gb__model *model = &server->model;
 	struct gb__limits *limits = &server->limits;
-	uint64_t needed = descriptors_needed(model, server->places);
+	uint64_t needed = descriptors_needed(model, server->seats_count);
 	uint64_t left = descriptors > needed ? descriptors - needed : 1;
-	uint64_t possible = by_descriptors(model, server->places, left);
+	uint64_t possible = by_descriptors(model, server->seats_count, left);
 	uint64_t allowed = tasks_allowed(model);
 	uint64_t tasks = per_connection(model) ? tasks_possible(allowed) : UINT64_MAX;
 
@@ -115,7 +116,7 @@ static int settle_connections(struct gb_server *server, uint64_t descriptors, st
 	return 0;
 }
 
-int gb__capacity_settle(struct gb_server *server, struct gb_error *error)
+int gb__capacity_resolve(struct gb_server *server, struct gb_error *error)
 {
 	const struct gb__model *model = &server->model;
 	struct gb__limits *limits = &server->limits;
@@ -129,12 +130,13 @@ int gb__capacity_settle(struct gb_server *server, struct gb_error *error)
 			" bytes do not",
 			limits->output_low, limits->output_high, limits->output_bytes_max);
 	if (!per_connection(model)) {
-		server->places = model->workers ? model->workers : workers_auto(&server->options->affinity);
-		result = check_workers(model, server->places, descriptors, error);
+		server->seats_count =
+			model->workers ? model->workers : workers_auto(&server->options->affinity);
+		result = check_workers(model, server->seats_count, descriptors, error);
 	}
 	if (result == 0)
 		result = settle_connections(server, descriptors, error);
 	if (result == 0 && per_connection(model))
-		server->places = (unsigned)places_for(limits->connections_max);
+		server->seats_count = (unsigned)seats_for(limits->connections_max);
 	return result;
 }

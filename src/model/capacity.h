@@ -5,11 +5,11 @@
 #include "model/server.h"
 
 /**
- * Settle `places` and `limits` by the options, the model and the limits of the machine. Raises the soft limit
+ * Resolve `seats_count` and `limits` by the options, the model and the limits of the machine. Raises the soft limit
  * of descriptors.
  *
  * Returns 0, -GB_ELIMIT when the machine cannot have so many workers or connections, -GB_EUSAGE, with the reason.
  */
-int gb__capacity_settle(struct gb_server *server, struct gb_error *error);
+int gb__capacity_resolve(struct gb_server *server, struct gb_error *error);
 
 #endif

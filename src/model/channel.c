@@ -5,6 +5,7 @@
 #include "model/channel.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "model/crew.h"
 #include "os/fdpass.h"
 #include "os/limit.h"
@@ -177,11 +178,11 @@ static void retry(struct gb_timer *timer, void *arg)
 		gb__worker_accept_start(crew->chief);
 }
 
-static void channel_settle(struct gb__crew *crew)
+static void channel_flush(struct gb__crew *crew)
 {
 	struct gb__channels *channels = &crew->channels;
 
-	if (channels->waiting_count == 0 || channels->retry.place)
+	if (channels->waiting_count == 0 || channels->retry.heap_index)
 		return;
 	pass_waiting(crew);
 	if (channels->waiting_count == 0)
@@ -202,7 +203,7 @@ static void channel_give(struct gb__crew *crew, struct gb__handed handed)
 	}
 	channels->waiting[channels->waiting_count++] = handed;
 	if (pulled(crew) || channels->waiting_count >= GB__FDPASS_MAX)
-		channel_settle(crew);
+		channel_flush(crew);
 }
 
 /* The replacement may be long in coming: whoever lives serves those who were passed to the dead. */
@@ -212,12 +213,12 @@ static void channel_ended(struct gb__crew *crew, struct gb__seat *seat)
 
 	if (pulled(crew) || crew->alive == 0)
 		return;
-	channel_settle(crew); /* it may be in the middle of a turn */
+	channel_flush(crew); /* it may be in the middle of a turn */
 	/* Those that find no room elsewhere come back into the same channel: there is an end to it. */
 	for (unsigned i = 0; i < BACK_MAX && channels->waiting_count == 0; i++) {
 		if (!take_back(crew, seat->id))
 			return;
-		channel_settle(crew);
+		channel_flush(crew);
 	}
 }
 
@@ -229,13 +230,13 @@ static bool busy(const struct gb_worker *worker)
 /* Told to end while others pull from the same channel: what waits is for them. */
 static bool leaves(const struct gb_worker *worker)
 {
-	return worker->channel.shared && atomic_load(&worker->slot->away);
+	return worker->channel.shared && atomic_load(&worker->record->away);
 }
 
 /* Passed, but this process has no descriptor left for it: it is closed on the way. */
 static void lost(struct gb_worker *worker)
 {
-	struct gb_stats *stats = &worker->slot->counters.stats;
+	struct gb_stats *stats = &worker->record->counters.stats;
 	uint64_t held;
 	char hint[128];
 
@@ -254,7 +255,7 @@ static bool adopt(struct gb_worker *worker, const int *fds, const uint32_t *bind
 	bool some = false;
 
 	for (unsigned i = 0; i < count; i++) {
-		atomic_store_explicit(&worker->slot->received, count - i - 1, memory_order_relaxed);
+		atomic_store_explicit(&worker->record->received, count - i - 1, memory_order_relaxed);
 		if (fds[i] < 0) {
 			lost(worker);
 			continue;
@@ -355,7 +356,7 @@ const struct gb__handover_ops gb__handover_channel = {
 	.init = channel_init,
 	.finish = channel_finish,
 	.give = channel_give,
-	.settle = channel_settle,
+	.flush = channel_flush,
 	.ended = channel_ended,
 	.join = channel_join,
 };

@@ -1,6 +1,7 @@
 #include "model/crew.h"
 
 #include "base/alloc.h"
+#include "base/macros.h"
 #include "os/limit.h"
 #include "os/socket.h"
 #include "os/thread.h"
@@ -26,9 +27,9 @@ int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct
 	struct gb_server *server = crew->server;
 	int result;
 
-	gb__worker_place(server, seat->id);
+	gb__worker_bind(server, seat->id);
 	result = gb__worker_init(
-		worker, server, seat->id, crew->worker_roles, &server->shared->slots[seat->id], error);
+		worker, server, seat->id, crew->worker_roles, &server->shared->records[seat->id], error);
 	if (result < 0)
 		return result;
 	if (crew->handover) {
@@ -44,7 +45,7 @@ int gb__seat_init_worker(struct gb__seat *seat, struct gb_worker *worker, struct
 
 void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason)
 {
-	struct gb_stats *stats = &seat->crew->server->shared->slots[seat->id].counters.stats;
+	struct gb_stats *stats = &seat->crew->server->shared->records[seat->id].counters.stats;
 
 	gb__socket_close(handed.fd);
 	gb__count(stats->accepted, 1);
@@ -85,7 +86,7 @@ static void restart(struct gb_timer *timer, void *arg)
 	if (seat->crew->commanded != GB__COMMAND_RUN)
 		return;
 	/* The others go on meanwhile: it tells when it is there, or what came of it is told by its end. */
-	atomic_store(&seat->crew->server->shared->slots[seat->id].away, true);
+	atomic_store(&seat->crew->server->shared->records[seat->id].away, true);
 	if (seat_start(seat, nothing, false, &error) < 0)
 		gb__seat_ended(seat, error.text);
 }
@@ -106,7 +107,7 @@ void gb__seat_ended(struct gb__seat *seat, const char *crash)
 	uint64_t delay_ms = 0, now_ms = gb__loop_now_ms(&crew->chief->loop);
 
 	/* Told to end at once, it is killed when it does not. */
-	gb__slot_retire(crew->server->shared, &crew->server->shared->slots[seat->id],
+	gb__record_retire(crew->server->shared, &crew->server->shared->records[seat->id],
 		crew->commanded == GB__COMMAND_STOP ? GB_CLOSE_DRAIN : GB_CLOSE_CRASHED);
 	if (seat->taken)
 		crew->alive--;
@@ -189,10 +190,10 @@ void gb__crew_give(struct gb__crew *crew, struct gb__handed handed)
 	crew->handover->give(crew, handed);
 }
 
-void gb__crew_settle(struct gb__crew *crew)
+void gb__crew_flush(struct gb__crew *crew)
 {
-	if (crew->handover && crew->handover->settle)
-		crew->handover->settle(crew);
+	if (crew->handover && crew->handover->flush)
+		crew->handover->flush(crew);
 }
 
 void gb__crew_courtesy(struct gb__crew *crew, bool courteous)
@@ -263,7 +264,7 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 	crew->free = SEAT_NONE;
 	if (per_connection(crew))
 		crew->worker_roles |= GB__WORKER_ONCE;
-	crew->seats_count = server->places;
+	crew->seats_count = server->seats_count;
 	for (crew->by_pid_mask = 1; crew->by_pid_mask < 2 * crew->seats_count;)
 		crew->by_pid_mask *= 2;
 	crew->by_pid = gb__alloc(crew->by_pid_mask * sizeof(*crew->by_pid));

@@ -14,7 +14,7 @@
 
 struct gb__unit_ops;
 
-/** A place for one worker. Its number is the worker's id and its slot in shared memory. */
+/** A place for one worker. Its number is the worker's id and its record in shared memory. */
 struct gb__seat {
 	struct gb__crew *crew;
 	unsigned id;
@@ -62,7 +62,7 @@ void gb__crew_destroy(struct gb__crew *crew);
 /** Give a connection to a worker, by the model's way. Takes the descriptor. */
 void gb__crew_give(struct gb__crew *crew, struct gb__handed handed);
 /** Once the chief's turn is over: what was given in it is on its way, or waits for room. */
-void gb__crew_settle(struct gb__crew *crew);
+void gb__crew_flush(struct gb__crew *crew);
 /**
  * Whether the chief lets workers go on when connections arrive, where it gives to event loops: a loop that is at
  * work would not look at a new connection before its next turn, and several then come with one change of threads.

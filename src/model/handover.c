@@ -1,5 +1,6 @@
 #include "model/handover.h"
 
+#include "base/assert.h"
 #include "model/crew.h"
 
 #include <netinet/in.h>
@@ -25,7 +26,7 @@ static unsigned place_round_robin(struct gb__crew *crew, struct gb__handed hande
 /* What was given to it and has not arrived. */
 static uint64_t on_the_way(const struct gb__seat *seat)
 {
-	const struct gb_stats *stats = &seat->crew->server->shared->slots[seat->id].counters.stats;
+	const struct gb_stats *stats = &seat->crew->server->shared->records[seat->id].counters.stats;
 	uint64_t accepted = __atomic_load_n(&stats->accepted, __ATOMIC_RELAXED);
 
 	return seat->given > accepted ? seat->given - accepted : 0;
@@ -39,7 +40,7 @@ static unsigned place_least_connections(struct gb__crew *crew, struct gb__handed
 
 	for (unsigned i = 0; i < crew->seats_count; i++) {
 		unsigned at = (crew->next + i) % crew->seats_count;
-		const struct gb_stats *stats = &crew->server->shared->slots[at].counters.stats;
+		const struct gb_stats *stats = &crew->server->shared->records[at].counters.stats;
 		uint64_t load =
 			__atomic_load_n(&stats->connections, __ATOMIC_RELAXED) + on_the_way(&crew->seats[at]);
 
@@ -93,10 +94,10 @@ static unsigned place_hash(struct gb__crew *crew, struct gb__handed handed)
 static bool fit(const struct gb__seat *seat)
 {
 	const struct gb_server *server = seat->crew->server;
-	const struct gb__slot *slot = &server->shared->slots[seat->id];
+	const struct gb__record *record = &server->shared->records[seat->id];
 
-	return seat->taken && !atomic_load(&slot->away) && on_the_way(seat) < ON_THE_WAY_MAX &&
-		__atomic_load_n(&slot->counters.stats.connections, __ATOMIC_RELAXED) <
+	return seat->taken && !atomic_load(&record->away) && on_the_way(seat) < ON_THE_WAY_MAX &&
+		__atomic_load_n(&record->counters.stats.connections, __ATOMIC_RELAXED) <
 		server->worker_connections_max;
 }
 

@@ -26,7 +26,7 @@ struct gb__handover_ops {
 	/** Takes the descriptor. */
 	void (*give)(struct gb__crew *crew, struct gb__handed handed);
 	/** The turn in which connections were given is over. May be NULL. */
-	void (*settle)(struct gb__crew *crew);
+	void (*flush)(struct gb__crew *crew);
 	/** A worker has ended although connections are given: who waits for it may go to others. May be NULL. */
 	void (*ended)(struct gb__crew *crew, struct gb__seat *seat);
 	/** The worker's side, on its thread or in its process, as it begins. Returns 0 or a negative errno. */

@@ -5,6 +5,7 @@
 #include "model/legality.h"
 
 #include "base/assert.h"
+#include "base/macros.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 #include "model/legality.h"
 
-#include "base/assert.h"
+#include "base/macros.h"
 
 #include "harness.h"
 

@@ -1,5 +1,6 @@
 #include "model/offload.h"
 
+#include "base/macros.h"
 #include "model/worker.h"
 #include "os/cpu.h"
 #include "pool/compute.h"
@@ -26,7 +27,7 @@ static unsigned loops_of(const struct gb_server *server)
 {
 	if (server->model.unit == GB__UNIT_PROCESS)
 		return 1;
-	return server->places;
+	return server->seats_count;
 }
 
 int gb__offload_start(struct gb_server *server, struct gb_error *error)

@@ -1,5 +1,6 @@
 /* Connections passed to event loops in worker processes, several in a message: none is lost, kept elsewhere or
  * counted twice, whatever happens to the workers meanwhile. */
+#include "base/macros.h"
 #include "model/server_test_driver.h"
 
 #include "model/crew.h"

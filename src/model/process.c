@@ -2,6 +2,8 @@
  * Workers as processes. The child lets go of what is its parent's (loop, descriptors, signals), makes an
  * engine of its own and never returns from here. SIGCHLD tells the parent of its end.
  */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "model/crew.h"
 #include "model/offload.h"
 
@@ -42,7 +44,7 @@ static void serve(struct gb_worker *worker, struct gb__handed handed, const sigs
 	unsigned command;
 
 	worker->server->chief = worker;
-	atomic_store(&worker->slot->away, false);
+	atomic_store(&worker->record->away, false);
 	gb__signal_subscribe(SIGTERM, on_terminate, worker);
 	sigprocmask(SIG_SETMASK, signals, NULL);
 	/* A command may have been given before this process was there to be told. */
@@ -93,7 +95,7 @@ _Noreturn static void child_main(
 	if (result == 0) {
 		serve(worker, handed, signals);
 		gb__offload_stop(server);
-		atomic_store(&server->shared->slots[seat->id].ended, true);
+		atomic_store(&server->shared->records[seat->id].ended, true);
 	} else if (handed.fd >= 0) {
 		gb__seat_refuse(seat, handed, gb__seat_reason(result));
 	}
@@ -192,7 +194,7 @@ static void process_ended(struct gb__crew *crew, pid_t pid, int status)
 	else
 		snprintf(crash, sizeof(crash), "exit code %d", WEXITSTATUS(status));
 	in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
-		atomic_load(&crew->server->shared->slots[seat->id].ended);
+		atomic_load(&crew->server->shared->records[seat->id].ended);
 	gb__seat_ended(seat, in_order ? NULL : crash);
 }
 

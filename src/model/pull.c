@@ -1,6 +1,7 @@
 #include "model/pull.h"
 
 #include "base/alloc.h"
+#include "base/macros.h"
 #include "model/crew.h"
 #include "os/socket.h"
 

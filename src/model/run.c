@@ -6,6 +6,7 @@
  * Stopping: the chief commands the crew to drain, gives it what the backlog holds and lets go of the
  * listening sockets; at the deadline it commands all to stop. It ends when nobody is left.
  */
+#include "base/macros.h"
 #include "model/crew.h"
 #include "model/offload.h"
 
@@ -106,7 +107,7 @@ static bool chief_turn(struct gb_worker *chief)
 	struct run *run = gb__container_of(chief, struct run, chief);
 
 	if (run->crew)
-		gb__crew_settle(run->crew);
+		gb__crew_flush(run->crew);
 	obey_stop(run);
 	if (run->crew) {
 		gb__crew_reap(run->crew);
@@ -201,7 +202,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 {
 	struct run run = { .child_signal = -1 };
 	bool alone = roles & GB__WORKER_SERVES;
-	struct gb__slot *slot = &server->shared->slots[server->shared->slots_count - 1];
+	struct gb__record *record = &server->shared->records[server->shared->records_count - 1];
 	int result;
 
 	if (server->model.unit == GB__UNIT_THREAD) {
@@ -211,9 +212,9 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	}
 	/* Behind the start of other threads, which would inherit it. */
 	if (alone)
-		gb__worker_place(server, 0);
-	result = gb__worker_init(&run.chief, server, alone ? 0 : (unsigned)server->shared->slots_count - 1,
-		roles, slot, error);
+		gb__worker_bind(server, 0);
+	result = gb__worker_init(&run.chief, server, alone ? 0 : (unsigned)server->shared->records_count - 1,
+		roles, record, error);
 	if (result < 0) {
 		gb__offload_stop(server);
 		return result;
@@ -246,7 +247,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	server->chief = NULL;
 	gb__crew_destroy(run.crew);
 	server->crew = NULL;
-	gb__slot_retire(server->shared, slot, GB_CLOSE_DRAIN);
+	gb__record_retire(server->shared, record, GB_CLOSE_DRAIN);
 	atomic_store(&server->shared->stop, 0);
 	atomic_store(&server->shared->command, GB__COMMAND_RUN);
 	atomic_store(&server->shared->giving, false);

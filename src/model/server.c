@@ -4,7 +4,9 @@
 #include "model/server.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/log.h"
+#include "base/macros.h"
 #include "model/capacity.h"
 #include "model/legality.h"
 
@@ -14,7 +16,7 @@
 #include <unistd.h>
 
 /* The engine that the model names must work here; `auto` takes the first that does, best first. */
-static int settle_engine(struct gb_server *server, struct gb_error *error)
+static int resolve_engine(struct gb_server *server, struct gb_error *error)
 {
 	static const enum gb__model_engine best[] = { GB__ENGINE_IO_URING, GB__ENGINE_EPOLL, GB__ENGINE_POLL,
 		GB__ENGINE_SELECT };
@@ -48,7 +50,7 @@ static int settle_engine(struct gb_server *server, struct gb_error *error)
 int gb_server_create(const struct gb_options *options, struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_server *server = gb__alloc_zero(sizeof(*server));
-	size_t slots;
+	size_t records;
 	int result;
 
 	if (!server)
@@ -63,16 +65,16 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 	server->model = server->options->model;
 	result = gb__model_check(&server->model, error);
 	if (result == 0)
-		result = settle_engine(server, error);
+		result = resolve_engine(server, error);
 	if (result == 0)
-		result = gb__capacity_settle(server, error);
+		result = gb__capacity_resolve(server, error);
 	if (result < 0)
 		goto fail;
 	gb__model_format(&server->model, server->model_text, sizeof(server->model_text));
-	slots = (size_t)server->places + 1; /* the last is the chief's */
-	server->shared = gb__shared_create(slots);
+	records = (size_t)server->seats_count + 1; /* the last is the chief's */
+	server->shared = gb__shared_create(records);
 	if (!server->shared) {
-		result = gb_error_set(error, -ENOMEM, "no memory for the counters of %zu workers", slots);
+		result = gb_error_set(error, -ENOMEM, "no memory for the counters of %zu workers", records);
 		goto fail;
 	}
 	server->wake_fd = gb__os_linux.ops->event_create(&gb__os_linux);
@@ -168,7 +170,7 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 
 	options.reuseport = server->model.accept == GB__ACCEPT_REUSEPORT;
 	if (options.reuseport)
-		count = server->places;
+		count = server->seats_count;
 	binding->fds = gb__alloc(count * sizeof(*binding->fds));
 	if (!binding->fds)
 		return gb_error_set(error, -ENOMEM, "no memory for listening sockets");
@@ -262,10 +264,10 @@ void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)
 	uint64_t *sum = (uint64_t *)ret;
 
 	*ret = (struct gb_stats){ 0 };
-	for (size_t i = 0; i < server->shared->slots_count; i++) {
+	for (size_t i = 0; i < server->shared->records_count; i++) {
 		struct gb__counters counters;
 
-		gb__slot_sum(&server->shared->slots[i], &counters);
+		gb__record_sum(&server->shared->records[i], &counters);
 		for (size_t j = 0; j < sizeof(*ret) / sizeof(*sum); j++)
 			sum[j] += ((const uint64_t *)&counters.stats)[j];
 	}
@@ -273,14 +275,14 @@ void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)
 
 size_t gb_server_workers(const struct gb_server *server)
 {
-	return server->shared->slots_count;
+	return server->shared->records_count;
 }
 
 void gb_server_worker_stats(const struct gb_server *server, size_t n, struct gb_worker_stats *ret)
 {
 	struct gb__counters counters = { 0 };
 
-	if (n < server->shared->slots_count)
-		gb__slot_sum(&server->shared->slots[n], &counters);
+	if (n < server->shared->records_count)
+		gb__record_sum(&server->shared->records[n], &counters);
 	*ret = (struct gb_worker_stats){ counters.stats, counters.waits, counters.events };
 }

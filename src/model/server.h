@@ -3,7 +3,7 @@
 #define MODEL_SERVER_H
 
 #include "model/options.h"
-#include "model/slot.h"
+#include "model/record.h"
 
 #include <gearbox/server.h>
 
@@ -24,12 +24,13 @@ struct gb__binding {
 
 struct gb_server {
 	struct gb_options *options;
-	struct gb__model model; /* engine settled */
+	struct gb__model model; /* engine resolved */
 	char model_text[GB__MODEL_SPEC_MAX];
-	struct gb__limits limits; /* connections_max settled */
+	struct gb__limits limits; /* connections_max resolved */
 	/** Of one worker process: beyond it others accept, as long as `limits` allow. No bound for threads. */
 	uint64_t worker_connections_max;
-	unsigned places; /* for workers beside the chief, or instead of it: the model's number settled */
+	unsigned
+		seats_count; /* for workers beside the chief, or instead of it: the model's number resolved */
 	struct gb__binding *bindings;
 	size_t bindings_count;
 	struct gb__shared *shared; /* counters and commands, in memory that worker processes share */

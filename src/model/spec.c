@@ -5,6 +5,7 @@
 #include "model/spec.h"
 
 #include "base/assert.h"
+#include "base/macros.h"
 #include "base/nearest.h"
 #include "base/parse.h"
 

@@ -1,6 +1,6 @@
 #include "model/spec.h"
 
-#include "base/assert.h"
+#include "base/macros.h"
 #include "model/legality.h"
 
 #include "harness.h"

@@ -11,7 +11,7 @@ static bool serves_alone(const struct gb__model *model)
 	return model->accept != GB__ACCEPT_ACCEPTOR && model->unit == GB__UNIT_THREAD && model->workers == 1;
 }
 
-static void print_place(FILE *stream, const struct gb_server *server, size_t place)
+static void print_seat(FILE *stream, const struct gb_server *server, size_t place)
 {
 	struct gb_worker_stats worker;
 
@@ -80,15 +80,15 @@ void gb__summary_print(FILE *stream, const struct gb_server *server)
 	fprintf(stream, "}, \"workers\": [");
 	for (size_t i = 0; i < workers; i++) {
 		fprintf(stream, "%s", i ? ", " : "");
-		print_place(stream, server, i);
+		print_seat(stream, server, i);
 	}
 	if (alone)
-		print_place(stream, server, last);
+		print_seat(stream, server, last);
 	fprintf(stream, "], \"main\": ");
 	if (alone)
 		fprintf(stream, "null");
 	else
-		print_place(stream, server, last);
+		print_seat(stream, server, last);
 	fprintf(stream, ", \"imbalance\": ");
 	print_imbalance(stream, server, workers);
 	fprintf(stream, "}\n");

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/macros.h"
 #include "os/thread.h"
 
 #include <errno.h>

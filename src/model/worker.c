@@ -1,8 +1,9 @@
 #include "model/worker.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
+#include "base/macros.h"
 #include "model/offload.h"
-#include "net/outgoing.h"
 #include "os/socket.h"
 #include "os/thread.h"
 
@@ -16,12 +17,6 @@
 	10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
 
 #define WAIT_FAILED_REST_MS 10u
-
-/* Told to end at once: from now on there are only ends. */
-static bool stops(const struct gb_worker *worker)
-{
-	return worker->obeyed == GB__COMMAND_STOP;
-}
 
 /* The kernel lacks memory, as a rule. What only a fault of ours explains ends the process. */
 static void wait_failed(struct gb_worker *worker, int error)
@@ -54,7 +49,7 @@ static void on_gone(struct gb__net *net, void *arg)
 {
 	struct gb_worker *worker = arg;
 
-	if (stops(worker))
+	if (gb__worker_stops(worker))
 		return;
 	if (worker->full && gb__worker_could_accept(worker)) {
 		worker->full = false;
@@ -68,7 +63,7 @@ void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed)
 {
 	const struct gb__binding *binding = &worker->server->bindings[handed.binding];
 
-	if (stops(worker))
+	if (gb__worker_stops(worker))
 		gb__worker_refuse(worker, handed, GB_CLOSE_DRAIN);
 	else
 		gb__net_adopt(&worker->net, handed.fd, binding->service, binding->user);
@@ -76,7 +71,7 @@ void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed)
 
 void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int reason)
 {
-	struct gb_stats *stats = &worker->slot->counters.stats;
+	struct gb_stats *stats = &worker->record->counters.stats;
 
 	if (handed.fd >= 0)
 		gb__socket_close(handed.fd);
@@ -142,7 +137,7 @@ void gb__worker_accept_stop(struct gb_worker *worker)
 bool gb__worker_exhausted(const struct gb_worker *worker)
 {
 	for (size_t i = 0; i < worker->listeners_count; i++)
-		if (worker->listeners[i].rest.place)
+		if (worker->listeners[i].rest.heap_index)
 			return true;
 	return false;
 }
@@ -281,7 +276,7 @@ static bool wakes_one(const struct gb__model *model)
 	return model->wake == GB__WAKE_EXCLUSIVE || model->wake == GB__WAKE_AUTO;
 }
 
-void gb__worker_place(struct gb_server *server, unsigned id)
+void gb__worker_bind(struct gb_server *server, unsigned id)
 {
 	int result = gb__cpus_use_one(&server->options->affinity, id);
 	uint64_t held;
@@ -294,7 +289,7 @@ void gb__worker_place(struct gb_server *server, unsigned id)
 }
 
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
-	struct gb__slot *slot, struct gb_error *error)
+	struct gb__record *record, struct gb_error *error)
 {
 	const struct gb__model *model = &server->model;
 	const bool shared =
@@ -315,7 +310,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	worker->server = server;
 	worker->id = id;
 	worker->roles = roles;
-	worker->slot = slot;
+	worker->record = record;
 	atomic_init(&worker->command, GB__COMMAND_RUN);
 	worker->accept_lock.used = shared && model->wake == GB__WAKE_LOCK;
 	worker->attentive = roles & GB__WORKER_ONCE;
@@ -328,8 +323,8 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	gb__loop_init(&worker->loop, engine);
 	if (roles & GB__WORKER_SERVES)
 		worker->loop.busy_poll_ns = server->options->busy_poll_us * 1000;
-	gb__net_init(
-		&worker->net, &worker->loop, &server->limits, &slot->counters, &server->shared->connections);
+	gb__net_init(&worker->net, &worker->loop, &server->limits, &record->counters,
+		&server->shared->connections);
 	worker->net.worker = worker;
 	if (roles & GB__WORKER_SERVES)
 		gb__offload_join(worker);
@@ -397,7 +392,7 @@ static void obey(struct gb_worker *worker)
 	worker->obeyed = command;
 	/* By a person, while the others go on. */
 	if (atomic_load(&worker->server->shared->command) == GB__COMMAND_RUN)
-		atomic_store(&worker->slot->away, true);
+		atomic_store(&worker->record->away, true);
 	if (!worker->net.draining)
 		worker->intake = backlog(worker);
 	gb__net_drain(&worker->net);
@@ -421,7 +416,7 @@ bool gb__worker_done(struct gb_worker *worker)
 {
 	if (worker->net.connections > 0 || (worker->roles & (GB__WORKER_SERVES)) == 0)
 		return false;
-	if (stops(worker) || (worker->roles & GB__WORKER_ONCE))
+	if (gb__worker_stops(worker) || (worker->roles & GB__WORKER_ONCE))
 		return true;
 	return worker->obeyed == GB__COMMAND_DRAIN && !worker->net.drain_turns && !worker->watching &&
 		!awaits_more(worker) && gb__inbox_empty(&worker->inbox) &&
@@ -454,192 +449,4 @@ void gb__worker_run(struct gb_worker *worker)
 		if (gb__unlikely(worker->accept_lock.used))
 			gb__accept_lock_leave(worker);
 	}
-}
-
-unsigned gb_worker_id(const struct gb_worker *worker)
-{
-	return worker->id;
-}
-
-struct gb_server *gb_worker_server(const struct gb_worker *worker)
-{
-	return worker->server;
-}
-
-const char *gb_worker_engine(const struct gb_worker *worker)
-{
-	return worker->loop.engine->name;
-}
-
-uint64_t gb_worker_now_ms(const struct gb_worker *worker)
-{
-	return gb__loop_now_ms(&worker->loop);
-}
-
-uint64_t gb_worker_clock_ns(const struct gb_worker *worker)
-{
-	return worker->loop.os->ops->now_ns(worker->loop.os);
-}
-
-size_t gb_worker_connections(const struct gb_worker *worker)
-{
-	return worker->net.connections;
-}
-
-static struct gb__worker_data *data_find(const struct gb_worker *worker, const void *key)
-{
-	for (size_t i = 0; i < worker->data_count; i++)
-		if (worker->data[i].key == key)
-			return &worker->data[i];
-	return NULL;
-}
-
-int gb_worker_set_data(struct gb_worker *worker, const void *key, void *data)
-{
-	struct gb__worker_data *found = data_find(worker, key);
-
-	if (!found) {
-		struct gb__worker_data *grown =
-			gb__realloc(worker->data, (worker->data_count + 1) * sizeof(*worker->data));
-
-		if (!grown)
-			return -ENOMEM;
-		worker->data = grown;
-		found = &worker->data[worker->data_count++];
-		found->key = key;
-	}
-	found->data = data;
-	return 0;
-}
-
-void *gb_worker_data(const struct gb_worker *worker, const void *key)
-{
-	struct gb__worker_data *found = data_find(worker, key);
-
-	return found ? found->data : NULL;
-}
-
-int gb_timer_start_at(struct gb_worker *worker, struct gb_timer *timer, uint64_t deadline_ns,
-	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
-{
-	gb__assert(gb__loop_here(&worker->loop));
-	timer->worker = worker;
-	timer->on_expire = on_expire;
-	timer->arg = arg;
-	timer->deadline_ns = deadline_ns;
-	return gb__timers_start(&worker->loop.timers, timer);
-}
-
-int gb_timer_start(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
-	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
-{
-	return gb_timer_start_at(
-		worker, timer, gb_worker_clock_ns(worker) + delay_ms * 1000000u, on_expire, arg);
-}
-
-void gb_timer_stop(struct gb_timer *timer)
-{
-	if (timer->place)
-		gb__timers_stop(&timer->worker->loop.timers, timer);
-}
-
-struct worker_task {
-	struct gb__post post;
-	struct gb_worker *worker;
-	void (*run)(struct gb_worker *worker, void *arg);
-	void *arg;
-};
-
-static void worker_task_run(struct gb__post *post, bool alive)
-{
-	struct worker_task task = *(struct worker_task *)post;
-
-	gb__free(post);
-	task.run(alive ? task.worker : NULL, task.arg);
-}
-
-int gb_worker_post(struct gb_worker *worker, void (*run)(struct gb_worker *, void *arg), void *arg)
-{
-	struct worker_task *task = gb__alloc(sizeof(*task));
-	int result;
-
-	if (!task)
-		return -ENOMEM;
-	*task = (struct worker_task){ { .run = worker_task_run }, worker, run, arg };
-	result = gb__loop_post(&worker->loop, &task->post);
-	if (result < 0)
-		gb__free(task);
-	return result;
-}
-
-struct gb_conn *gb_handle_conn(struct gb_handle handle)
-{
-	const struct gb__engine *engine = handle.worker->loop.engine;
-
-	gb__assert(gb__loop_here(&handle.worker->loop));
-	/* It may be from the engine that was here before, which had given out more slots. */
-	if (handle.slot >= engine->slots_used)
-		return NULL;
-	return (struct gb_conn *)gb__engine_find(engine, handle.slot, handle.generation);
-}
-
-struct handle_task {
-	struct gb__post post;
-	struct gb_handle handle;
-	void (*run)(struct gb_conn *conn, int status, void *arg);
-	void *arg;
-};
-
-static void handle_task_run(struct gb__post *post, bool alive)
-{
-	struct handle_task task = *(struct handle_task *)post;
-	struct gb_conn *conn = alive ? gb_handle_conn(task.handle) : NULL;
-
-	gb__free(post);
-	task.run(conn, conn ? 0 : -ESTALE, task.arg);
-}
-
-int gb_handle_post(
-	struct gb_handle handle, void (*run)(struct gb_conn *conn, int status, void *arg), void *arg)
-{
-	struct handle_task *task = gb__alloc(sizeof(*task));
-	int result;
-
-	if (!task)
-		return -ENOMEM;
-	*task = (struct handle_task){ { .run = handle_task_run }, handle, run, arg };
-	result = gb__loop_post(&handle.worker->loop, &task->post);
-	if (result < 0)
-		gb__free(task);
-	return result;
-}
-
-int gb_connect(struct gb_worker *worker, const char *text, const struct gb_service *service, void *user,
-	struct gb_conn **ret_conn, struct gb_error *error)
-{
-	struct gb__socket_options options = gb__options_socket(worker->server->options);
-	struct gb__address address;
-	int result = gb__address_parse(text, false, &address, error);
-
-	gb__assert(gb__loop_here(&worker->loop));
-	if (result < 0)
-		return result;
-	/* Or a handler that connects whenever it lost a connection would keep it for ever. */
-	if (stops(worker))
-		return gb_error_set(error, -ESHUTDOWN, "cannot connect to %s: the worker ends", text);
-	result = gb__net_connect(&worker->net, &address, &options, service, user, ret_conn);
-	if (result < 0)
-		gb_error_set(error, result, "cannot connect to %s: %s", text, gb_strerror(result));
-	return result;
-}
-
-int gb_resolve(const char *text, char *ret_text, size_t size, struct gb_error *error)
-{
-	struct gb__address address;
-	int result = gb__address_parse(text, true, &address, error);
-
-	if (result < 0)
-		return result;
-	result = gb__address_format(&address, ret_text, size);
-	return result < 0 ? gb_error_set(error, result, "\"%s\": no room for the address", text) : 0;
 }

@@ -50,7 +50,7 @@ struct gb_worker {
 	size_t started;           /* bindings whose on_start was called */
 	struct gb__worker_data *data;
 	size_t data_count;
-	struct gb__slot *slot;
+	struct gb__record *record;
 	/** Called before a turn when `look` is set or a command has come, by the owner of the thread; may be NULL.
 	 *  Returns whether to go on. */
 	bool (*on_turn)(struct gb_worker *worker);
@@ -68,10 +68,10 @@ struct gb_worker {
  * Give the calling thread the CPU that worker `id` is to have, before it takes memory: that is then near it. A CPU
  * that was taken away meanwhile is no reason to end: it runs where the kernel likes, and the log says so.
  */
-void gb__worker_place(struct gb_server *server, unsigned id);
+void gb__worker_bind(struct gb_server *server, unsigned id);
 /** On the thread that will run it. On an error nothing is left to finish. */
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
-	struct gb__slot *slot, struct gb_error *error);
+	struct gb__record *record, struct gb_error *error);
 /** Turns until it is drained or stopped. */
 void gb__worker_run(struct gb_worker *worker);
 /** A turn (gb__net_turn). Failures that last are told, and do not spin. */
@@ -94,6 +94,11 @@ void gb__worker_accept_start(struct gb_worker *worker);
 void gb__worker_accept_stop(struct gb_worker *worker);
 /** Whether accepting rests because descriptors or memory ran out. */
 bool gb__worker_exhausted(const struct gb_worker *worker);
+/** Whether it was told to end at once: from then on there are only ends. */
+static inline bool gb__worker_stops(const struct gb_worker *worker)
+{
+	return worker->obeyed == GB__COMMAND_STOP;
+}
 /** Let go of the listening sockets, and of the right to accept. */
 void gb__worker_accept_finish(struct gb_worker *worker);
 

@@ -9,7 +9,7 @@
 #ifndef NET_BURST_H
 #define NET_BURST_H
 
-#include "base/assert.h"
+#include "base/macros.h"
 
 #include <stdbool.h>
 #include <stddef.h>

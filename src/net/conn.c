@@ -12,6 +12,7 @@
  */
 #include "net/conn.h"
 
+#include "base/macros.h"
 #include "net/task.h"
 
 #include <errno.h>
@@ -37,27 +38,14 @@ static const struct gb__endpoint_ops coded_conn_ops = {
 	.on_detached = on_detached,
 };
 
-static size_t codec_state_size(const struct gb_service *service)
-{
-	return service->codec ? (service->codec->state_size + 15) / 16 * 16 : 0;
-}
-
 static size_t conn_size(const struct gb_service *service)
 {
-	return sizeof(struct gb_conn) + codec_state_size(service) + service->conn_state_size;
+	return sizeof(struct gb_conn) + gb__codec_state_size(service) + service->conn_state_size;
 }
 
 void *gb__conn_codec_state(struct gb_conn *conn)
 {
 	return conn + 1;
-}
-
-void *gb_conn_state(struct gb_conn *conn)
-{
-	/* The handler has the state for itself while the task runs. */
-	if (gb__unlikely(gb__conn_is_task(conn)))
-		conn = gb__task_of(conn)->conn;
-	return (unsigned char *)(conn + 1) + codec_state_size(conn->service);
 }
 
 static void count_closed(struct gb__net *net, int reason)
@@ -86,8 +74,8 @@ struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_ser
 }
 
 /* Take a place among all that are open in all workers. It comes before the worker's own count and goes after it
- * (`uncount`): a worker that is killed in between leaves the sum too high by one, never too low. */
-static bool take_place(struct gb__net *net)
+ * (`count_out`): a worker that is killed in between leaves the sum too high by one, never too low. */
+static bool count_in(struct gb__net *net)
 {
 	uint64_t open = atomic_load_explicit(net->connections_total, memory_order_relaxed);
 
@@ -100,7 +88,7 @@ static bool take_place(struct gb__net *net)
 }
 
 /* It no longer takes the place of another one. */
-static void uncount(struct gb__net *net)
+static void count_out(struct gb__net *net)
 {
 	gb__count(net->counters->stats.connections, -1);
 	atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
@@ -126,7 +114,7 @@ void gb__conn_discard(struct gb_conn *conn)
 	struct gb__engine *engine = conn->net->engine;
 	int fd = conn->stream.endpoint.fd;
 
-	uncount(conn->net);
+	count_out(conn->net);
 	conn_destroy(conn);
 	gb__engine_close(engine, fd);
 }
@@ -153,7 +141,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 	int result, reason;
 
 	gb__count(net->counters->stats.accepted, 1);
-	if (!take_place(net)) {
+	if (!count_in(net)) {
 		reason = GB_CLOSE_OVER_LIMIT;
 		goto refuse;
 	}
@@ -176,7 +164,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		net->engine->ops->detach(net->engine, &conn->stream.endpoint);
 	}
 	reason = gb__conn_reason_of(result);
-	uncount(net);
+	count_out(net);
 	conn_destroy(conn);
 refuse:
 	count_closed(net, reason);
@@ -497,7 +485,7 @@ static void finish(struct gb_conn *conn)
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__output_empty(&conn->stream.output))
 		engine->os->ops->reset_on_close(engine->os, fd);
-	uncount(conn->net); /* first: who sees it closed may come again at once */
+	count_out(conn->net); /* first: who sees it closed may come again at once */
 	gb__engine_close(engine, fd);
 	conn_destroy(conn);
 }

@@ -6,6 +6,7 @@
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
+#include "base/macros.h"
 #include "net/net.h"
 
 #include <gearbox/conn.h>
@@ -127,6 +128,11 @@ void gb__conn_go_on(struct gb_conn *conn);
 void gb__conn_queue(struct gb_conn *conn);
 /** Work off the list of the turn. */
 void gb__conn_turn(struct gb__net *net);
+/** Bytes of the codec's state; the service's lie behind it. */
+static inline size_t gb__codec_state_size(const struct gb_service *service)
+{
+	return service->codec ? (service->codec->state_size + 15) / 16 * 16 : 0;
+}
 /** The bytes of the codec's state behind the connection. */
 void *gb__conn_codec_state(struct gb_conn *conn);
 

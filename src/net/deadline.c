@@ -6,6 +6,7 @@
  * has passed the node goes back for the earliest. A state that brings an earlier deadline (a partial
  * message, output that waits, a FIN) pulls the node forward.
  */
+#include "base/macros.h"
 #include "net/conn.h"
 
 #include <errno.h>

@@ -6,6 +6,7 @@
  * appended. Delivery stops when the handler pauses, output rises above its high watermark, the
  * connection closes, or its turn is over; what is left is kept as well.
  */
+#include "base/macros.h"
 #include "net/conn.h"
 
 #include "net/task.h"

@@ -1,3 +1,5 @@
+#include "base/assert.h"
+#include "base/macros.h"
 #include "net/conn.h"
 
 #include "base/alloc.h"
@@ -111,10 +113,4 @@ static void visit_abort(struct gb_conn *conn, int reason)
 void gb__net_abort_all(struct gb__net *net, int reason)
 {
 	each(net, visit_abort, reason);
-}
-
-struct gb_handle gb_conn_handle(const struct gb_conn *conn)
-{
-	return (struct gb_handle){ conn->net->worker, conn->stream.endpoint.slot,
-		conn->stream.endpoint.generation };
 }

@@ -2,14 +2,15 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/macros.h"
 #include "base/poison.h"
 
 #include <string.h>
 
 #define LINE 64u
-#define ALIGNMENT 16u         /* of a place: as malloc's */
+#define ALIGNMENT 16u         /* of a cell: as malloc's */
 #define PAGE_SIZE_FIRST 4032u /* for workers that serve one connection */
-#define PAGE_SIZE_MAX 65472u  /* with malloc's own words below 64 KiB; larger places have a page each */
+#define PAGE_SIZE_MAX 65472u  /* with malloc's own words below 64 KiB; larger cells have a page each */
 
 struct gb__slab_page {
 	struct gb__slab_page *next;
@@ -31,23 +32,23 @@ static struct gb__slab *slab_find(struct gb__slabs *slabs, size_t size)
 static int slab_grow(struct gb__slab *slab)
 {
 	const size_t whole = slab->pages ? PAGE_SIZE_MAX : PAGE_SIZE_FIRST;
-	const size_t places = gb__max((whole - LINE) / slab->size, 1);
-	unsigned char *page = gb__alloc_lines(LINE + places * slab->size);
+	const size_t cells = gb__max((whole - LINE) / slab->size, 1);
+	unsigned char *page = gb__alloc_lines(LINE + cells * slab->size);
 
 	if (!page)
 		return -1;
 	((struct gb__slab_page *)page)->next = slab->pages;
 	slab->pages = (struct gb__slab_page *)page;
 	slab->fresh = page + LINE;
-	slab->fresh_end = slab->fresh + places * slab->size;
-	gb__poison(slab->fresh, places * slab->size);
+	slab->fresh_end = slab->fresh + cells * slab->size;
+	gb__poison(slab->fresh, cells * slab->size);
 	return 0;
 }
 
 void *gb__slabs_take(struct gb__slabs *slabs, size_t size)
 {
 	struct gb__slab *slab;
-	void **place;
+	void **cell;
 
 	size = rounded(size);
 	slab = slab_find(slabs, size);
@@ -59,29 +60,29 @@ void *gb__slabs_take(struct gb__slabs *slabs, size_t size)
 		slab->next = slabs->first;
 		slabs->first = slab;
 	}
-	place = slab->free;
-	if (gb__likely(place)) {
-		gb__unpoison(place, size);
-		slab->free = *place;
+	cell = slab->free;
+	if (gb__likely(cell)) {
+		gb__unpoison(cell, size);
+		slab->free = *cell;
 	} else {
 		if (slab->fresh == slab->fresh_end && slab_grow(slab) < 0)
 			return NULL;
-		place = (void **)slab->fresh;
+		cell = (void **)slab->fresh;
 		slab->fresh += size;
-		gb__unpoison(place, size);
+		gb__unpoison(cell, size);
 	}
-	memset(place, 0, size);
-	return place;
+	memset(cell, 0, size);
+	return cell;
 }
 
-void gb__slabs_give(struct gb__slabs *slabs, void *place, size_t size)
+void gb__slabs_give(struct gb__slabs *slabs, void *cell, size_t size)
 {
 	struct gb__slab *slab = slab_find(slabs, rounded(size));
 
 	gb__assert(slab);
-	*(void **)place = slab->free;
-	slab->free = place;
-	gb__poison(place, slab->size);
+	*(void **)cell = slab->free;
+	slab->free = cell;
+	gb__poison(cell, slab->size);
 }
 
 void gb__slabs_finish(struct gb__slabs *slabs)

@@ -1,4 +1,4 @@
-/** Memory for connections: pages of equal places, recycled, never given back. */
+/** Memory for connections: pages of equal cells, recycled, never given back. */
 #ifndef NET_SLAB_H
 #define NET_SLAB_H
 
@@ -7,21 +7,21 @@
 struct gb__slab_page;
 
 struct gb__slab {
-	size_t size;                      /* of a place */
+	size_t size;                      /* of a cell */
 	void *free;                       /* chained through their first word */
-	unsigned char *fresh, *fresh_end; /* places of the newest page that were never taken, nor touched */
+	unsigned char *fresh, *fresh_end; /* cells of the newest page that were never taken, nor touched */
 	struct gb__slab_page *pages;
 	struct gb__slab *next;
 };
 
-/** One slab per size of place. */
+/** One slab per size of cell. */
 struct gb__slabs {
 	struct gb__slab *first;
 };
 
-/** A zeroed place of at least `size` bytes, or NULL. */
+/** A zeroed cell of at least `size` bytes, or NULL. */
 void *gb__slabs_take(struct gb__slabs *slabs, size_t size);
-void gb__slabs_give(struct gb__slabs *slabs, void *place, size_t size);
+void gb__slabs_give(struct gb__slabs *slabs, void *cell, size_t size);
 void gb__slabs_finish(struct gb__slabs *slabs);
 
 #endif

@@ -1,6 +1,8 @@
 #include "net/task.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
+#include "base/macros.h"
 
 #include <errno.h>
 

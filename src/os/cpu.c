@@ -1,6 +1,6 @@
 #include "os/cpu.h"
 
-#include "base/assert.h"
+#include "base/macros.h"
 #include "os/cgroup.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
 #ifndef OS_OS_H
 #define OS_OS_H
 
-#include "base/assert.h"
+#include "base/macros.h"
 #include "os/syscall.h"
 
 #include <stdbool.h>

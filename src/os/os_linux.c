@@ -1,4 +1,5 @@
 /* The real kernel behind the os table. */
+#include "base/macros.h"
 #include "os/os.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* Starting, stopping, detaching, and what happens to those who went away meanwhile. */
+#include "base/macros.h"
 #include "probe.h"
 
 #include "engine/poller/poller.h"

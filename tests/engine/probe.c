@@ -1,4 +1,5 @@
 #include "probe.h"
+#include "base/macros.h"
 
 #include "engine/poller/poller.h"
 

@@ -1,4 +1,5 @@
 #include "rig.h"
+#include "base/macros.h"
 
 #include "engine/poller/poller.h"
 #include "engine/ring/ring.h"

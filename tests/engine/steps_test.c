@@ -1,4 +1,5 @@
 /* Step by step on the simulated kernel: one scripted fault, and exactly what follows from it. */
+#include "base/macros.h"
 #include "probe.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 /* Corner cases: what handlers may do at odd moments, and loops that must not spin meanwhile. */
+#include "base/macros.h"
 #include "rig.h"
 
 #include "net/task.h"

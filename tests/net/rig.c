@@ -1,4 +1,5 @@
 #include "rig.h"
+#include "base/macros.h"
 
 #include "base/alloc.h"
 

@@ -3,6 +3,8 @@
  * demultiplexers replaced; good where a core may be burned for the last microseconds of latency over a
  * handful of descriptors.
  */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "engine/poller/poller.h"
 
 #include "base/alloc.h"

@@ -1,4 +1,5 @@
 /* epoll(7), level-triggered unless asked otherwise: the kernel keeps the set, a wait costs what is ready. */
+#include "base/macros.h"
 #include "engine/poller/poller.h"
 
 #include "base/alloc.h"

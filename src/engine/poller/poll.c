@@ -1,4 +1,6 @@
 /* poll(2): the set travels to the kernel with each wait, which costs every descriptor in it. */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "engine/poller/poller.h"
 
 #include "base/alloc.h"
@@ -14,8 +16,8 @@ static_assert(POLLIN == GB__READY_IN && POLLOUT == GB__READY_OUT && POLLERR == G
 struct gb__poller {
 	struct pollfd *set;
 	uint64_t *tokens; /* beside `set` */
-	uint32_t *place;  /* by descriptor: index in `set` plus 1; 0: not there */
-	unsigned count, size, place_size;
+	uint32_t *index;  /* by descriptor: index in `set` plus 1; 0: not there */
+	unsigned count, size, index_size;
 	unsigned next; /* where the next wait begins to report, so that none is passed over for ever */
 };
 
@@ -34,21 +36,21 @@ static void poll_destroy(struct gb__poller *poller)
 {
 	gb__free(poller->set);
 	gb__free(poller->tokens);
-	gb__free(poller->place);
+	gb__free(poller->index);
 	gb__free(poller);
 }
 
 static int room_make(struct gb__poller *poller, unsigned fd)
 {
-	if (fd >= poller->place_size) {
-		unsigned size = gb__max(64u, gb__max(fd + 1, poller->place_size * 2));
-		uint32_t *place = gb__realloc(poller->place, size * sizeof(*place));
+	if (fd >= poller->index_size) {
+		unsigned size = gb__max(64u, gb__max(fd + 1, poller->index_size * 2));
+		uint32_t *index = gb__realloc(poller->index, size * sizeof(*index));
 
-		if (!place)
+		if (!index)
 			return -ENOMEM;
-		memset(place + poller->place_size, 0, (size - poller->place_size) * sizeof(*place));
-		poller->place = place;
-		poller->place_size = size;
+		memset(index + poller->index_size, 0, (size - poller->index_size) * sizeof(*index));
+		poller->index = index;
+		poller->index_size = size;
 	}
 	if (poller->count == poller->size) {
 		unsigned size = gb__max(64u, poller->size * 2);
@@ -73,16 +75,16 @@ static int poll_add(struct gb__poller *poller, int fd, unsigned ready, uint64_t 
 
 	if (result < 0)
 		return result;
-	gb__assert(poller->place[fd] == 0);
+	gb__assert(poller->index[fd] == 0);
 	poller->set[poller->count] = (struct pollfd){ .fd = fd, .events = (short)ready };
 	poller->tokens[poller->count] = token;
-	poller->place[fd] = ++poller->count;
+	poller->index[fd] = ++poller->count;
 	return 0;
 }
 
 static int poll_modify(struct gb__poller *poller, int fd, unsigned ready, uint64_t token)
 {
-	uint32_t at = poller->place[fd];
+	uint32_t at = poller->index[fd];
 
 	gb__assert(at > 0);
 	poller->set[at - 1].events = (short)ready;
@@ -93,14 +95,14 @@ static int poll_modify(struct gb__poller *poller, int fd, unsigned ready, uint64
 /* The last one takes the place of the one that goes. */
 static int poll_remove(struct gb__poller *poller, int fd)
 {
-	uint32_t at = poller->place[fd];
+	uint32_t at = poller->index[fd];
 
 	gb__assert(at > 0);
 	poller->count--;
 	poller->set[at - 1] = poller->set[poller->count];
 	poller->tokens[at - 1] = poller->tokens[poller->count];
-	poller->place[poller->set[at - 1].fd] = at;
-	poller->place[fd] = 0;
+	poller->index[poller->set[at - 1].fd] = at;
+	poller->index[fd] = 0;
 	return 0;
 }
 

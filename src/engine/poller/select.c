@@ -2,6 +2,8 @@
  * select(2): three bit sets of FD_SETSIZE (1024) descriptors. A higher one cannot be watched, and
  * setting its bit would write beyond the set: it is refused.
  */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "engine/poller/poller.h"
 
 #include "base/alloc.h"

@@ -14,6 +14,7 @@
 #include "engine/ring/io_uring.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/macros.h"
 #include "engine/engine.h"
 #include "os/tsan.h"
 

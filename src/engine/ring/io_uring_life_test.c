@@ -1,7 +1,7 @@
 /* The life of a ring: waits and what ends them, threads, children, closing. */
 #include "engine/ring/io_uring_test_driver.h"
 
-#include "base/assert.h"
+#include "base/macros.h"
 
 #include <dirent.h>
 #include <errno.h>

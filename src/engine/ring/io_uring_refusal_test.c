@@ -1,7 +1,7 @@
 /* Where the kernel refuses: the reason must be told so that a person can act on it. */
 #include "engine/ring/ring.h"
 
-#include "base/assert.h"
+#include "base/macros.h"
 #include "os/os.h"
 #include "tests/harness/harness.h"
 

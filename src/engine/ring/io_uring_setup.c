@@ -6,6 +6,7 @@
  */
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/macros.h"
 #include "engine/ring/io_uring.h"
 
 #include <errno.h>

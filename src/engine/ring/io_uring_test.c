@@ -2,7 +2,7 @@
 #include "engine/ring/io_uring_test_driver.h"
 
 #include "base/alloc.h"
-#include "base/assert.h"
+#include "base/macros.h"
 
 #include <errno.h>
 #include <fcntl.h>

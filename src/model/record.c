@@ -1,10 +1,11 @@
-#include "model/slot.h"
+#include "model/record.h"
 
+#include "base/macros.h"
 #include "os/process.h"
 
-static size_t shared_size(size_t slots)
+static size_t shared_size(size_t records)
 {
-	return sizeof(struct gb__shared) + slots * sizeof(struct gb__slot);
+	return sizeof(struct gb__shared) + records * sizeof(struct gb__record);
 }
 
 static void lock_init(pthread_mutex_t *lock)
@@ -18,13 +19,13 @@ static void lock_init(pthread_mutex_t *lock)
 	pthread_mutexattr_destroy(&attributes);
 }
 
-struct gb__shared *gb__shared_create(size_t slots)
+struct gb__shared *gb__shared_create(size_t records)
 {
-	struct gb__shared *shared = gb__shared_map(shared_size(slots));
+	struct gb__shared *shared = gb__shared_map(shared_size(records));
 
 	if (!shared)
 		return NULL;
-	shared->slots_count = slots;
+	shared->records_count = records;
 	lock_init(&shared->accept_lock);
 	return shared;
 }
@@ -32,7 +33,7 @@ struct gb__shared *gb__shared_create(size_t slots)
 void gb__shared_destroy(struct gb__shared *shared)
 {
 	if (shared)
-		gb__shared_unmap(shared, shared_size(shared->slots_count));
+		gb__shared_unmap(shared, shared_size(shared->records_count));
 }
 
 static uint64_t read_counter(const uint64_t *counter)
@@ -58,25 +59,25 @@ static void clear(struct gb__counters *counters)
 		__atomic_store_n(&to[i], 0, __ATOMIC_RELAXED);
 }
 
-void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot, int reason)
+void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int reason)
 {
-	struct gb_stats *stats = &slot->counters.stats;
+	struct gb_stats *stats = &record->counters.stats;
 	uint64_t lost = read_counter(&stats->connections);
-	unsigned received = atomic_exchange(&slot->received, 0);
+	unsigned received = atomic_exchange(&record->received, 0);
 
 	atomic_fetch_sub_explicit(&shared->connections, lost, memory_order_relaxed);
 	__atomic_store_n(&stats->connections, 0, __ATOMIC_RELAXED);
 	gb__count(stats->accepted, received);
 	gb__count(stats->closed[reason], lost + received);
-	add(&slot->past, &slot->counters);
-	clear(&slot->counters);
-	atomic_store(&slot->away, false);
-	atomic_store(&slot->ended, false);
+	add(&record->past, &record->counters);
+	clear(&record->counters);
+	atomic_store(&record->away, false);
+	atomic_store(&record->ended, false);
 }
 
-void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret)
+void gb__record_sum(const struct gb__record *record, struct gb__counters *ret)
 {
 	*ret = (struct gb__counters){ 0 };
-	add(ret, &slot->past);
-	add(ret, &slot->counters);
+	add(ret, &record->past);
+	add(ret, &record->counters);
 }

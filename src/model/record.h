@@ -1,10 +1,10 @@
 /**
- * Memory shared by all workers, be they threads or processes: a slot of counters each, and the few
- * numbers that concern all. A slot's counters are written by its worker alone; when that has ended, they
- * are added to the slot's past.
+ * Memory shared by all workers, be they threads or processes: a record of counters each, and the few
+ * numbers that concern all. A record's counters are written by its worker alone; when that has ended, they
+ * are added to the record's past.
  */
-#ifndef MODEL_SLOT_H
-#define MODEL_SLOT_H
+#ifndef MODEL_RECORD_H
+#define MODEL_RECORD_H
 
 #include "base/log.h"
 #include "net/net.h"
@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-struct gb__slot {
+struct gb__record {
 	struct gb__counters counters; /* of the present worker */
 	struct gb__counters past;     /* of those before it; written by the chief alone */
 	_Atomic bool away; /* the present worker is starting again, or was told to end while others go on */
@@ -29,16 +29,16 @@ struct gb__shared {
 	pthread_mutex_t accept_lock;    /* wake=lock: process-shared, robust */
 	struct gb__log_limit failures;  /* of worker processes that cannot start */
 	struct gb__log_limit misplaced; /* of workers whose CPU was taken away */
-	size_t slots_count;
-	struct gb__slot slots[];
+	size_t records_count;
+	struct gb__record records[];
 };
 
-/** Zeroed, with `slots` slots, in memory shared with later children. NULL without memory. */
-struct gb__shared *gb__shared_create(size_t slots);
+/** Zeroed, with `records` records, in memory shared with later children. NULL without memory. */
+struct gb__shared *gb__shared_create(size_t records);
 void gb__shared_destroy(struct gb__shared *shared);
 /** A worker has ended, perhaps by a crash: its counters retire; what connections it had were closed by `reason`. */
-void gb__slot_retire(struct gb__shared *shared, struct gb__slot *slot, int reason);
-/** All that was counted in a slot, by its present worker and those before. Thread: any. */
-void gb__slot_sum(const struct gb__slot *slot, struct gb__counters *ret);
+void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int reason);
+/** All that was counted in a record, by its present worker and those before. Thread: any. */
+void gb__record_sum(const struct gb__record *record, struct gb__counters *ret);
 
 #endif

@@ -1,7 +1,11 @@
 /* What a handler may do to its connection, be it the real one or a task's facade, and look at. */
+#include "base/assert.h"
+#include "base/macros.h"
 #include "net/task.h"
 
 #include "os/socket.h"
+
+#include <gearbox/worker.h>
 
 #include <errno.h>
 #include <stdarg.h>
@@ -307,4 +311,18 @@ int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size)
 int gb_conn_local(const struct gb_conn *conn, char *text, size_t size)
 {
 	return describe(conn, gb__socket_local, text, size);
+}
+
+void *gb_conn_state(struct gb_conn *conn)
+{
+	/* The handler has the state for itself while the task runs. */
+	if (gb__unlikely(gb__conn_is_task(conn)))
+		conn = gb__task_of(conn)->conn;
+	return (unsigned char *)(conn + 1) + gb__codec_state_size(conn->service);
+}
+
+struct gb_handle gb_conn_handle(const struct gb_conn *conn)
+{
+	return (struct gb_handle){ conn->net->worker, conn->stream.endpoint.slot,
+		conn->stream.endpoint.generation };
 }
