@@ -13,8 +13,8 @@
  *   inside another engine call; they may call anything of the engine but `wait`.
  * - After input_stop at most what the kernel had completed already still arrives by on_input; the
  *   core keeps it. input_start may come at any time again.
- * - After on_end no on_input follows. on_end(0) is the peer's FIN, else a negative errno. Output may
- *   still be flushed after on_end(0).
+ * - After on_end neither on_input nor another on_end follows, even if input is started again. on_end(0) is
+ *   the peer's FIN, else a negative errno. Output may still be flushed after on_end(0).
  * - flush sends as much as the kernel takes, in order. At most one send is in flight. While output
  *   waits the engine watches for room by itself and says on_output whenever some left.
  * - detach ends all interest; once it is done nothing is in flight, the engine holds no bytes of this

@@ -29,7 +29,11 @@
 #define SEND_PARTS_MAX 16u
 #define ACCEPT_BATCH 16u
 
-enum { CONNECTING = 1u << 7 }; /* in endpoint.bits; a watch keeps its mask there, below it */
+/* In endpoint.bits; a watch keeps its mask there, below them. */
+enum {
+	ENDED = 1u << 6, /* nothing more is received, however often input is started */
+	CONNECTING = 1u << 7,
+};
 
 struct reactor {
 	struct gb__engine engine;
@@ -132,7 +136,7 @@ static unsigned ready_wanted(const struct gb__endpoint *endpoint)
 		return endpoint->bits;
 	if (endpoint->bits & CONNECTING)
 		return GB__READY_OUT;
-	if (endpoint->wants & GB__WANT_INPUT)
+	if ((endpoint->wants & GB__WANT_INPUT) && !(endpoint->bits & ENDED))
 		ready |= GB__READY_IN;
 	if (endpoint->wants & GB__WANT_OUTPUT)
 		ready |= GB__READY_OUT;
@@ -435,6 +439,7 @@ static void received_nothing(struct reactor *reactor, struct gb__stream *stream,
 		reactor->engine.stats.again++;
 		return;
 	}
+	stream->endpoint.bits |= ENDED;
 	stream->endpoint.wants &= (uint8_t)~GB__WANT_INPUT;
 	if (size < 0)
 		stream->endpoint.wants = 0;
@@ -467,7 +472,7 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 	} else {
 		if ((endpoint->wants & GB__WANT_OUTPUT) && (ready & (GB__READY_OUT | broken)))
 			output_ready(reactor, stream);
-		if (find(reactor, token) && (endpoint->wants & GB__WANT_INPUT) &&
+		if (find(reactor, token) && (ready_wanted(endpoint) & GB__READY_IN) &&
 			(ready & (GB__READY_IN | broken)))
 			input_ready(reactor, stream);
 	}

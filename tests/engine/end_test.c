@@ -90,6 +90,37 @@ ENGINE_TEST(an_end_that_races_with_a_stop_is_told_after_the_start)
 	}
 }
 
+/* The end is told once, however often input is started after it, and whatever the kernel says then. */
+ENGINE_TEST(input_started_again_after_its_end_brings_nothing)
+{
+	for (unsigned turn = 0; turn < 4; turn++) {
+		struct rig_peer *peer;
+		struct probe *probe = probe_pair(rig, &peer);
+		bool resets = turn & 1u;
+
+		peer_send(peer, 100);
+		UNTIL(rig, probe->got.size == 100);
+		if (resets)
+			peer_reset(peer);
+		else
+			peer_shutdown(peer);
+		UNTIL(rig, probe->ends);
+		if (turn & 2u)
+			rig_settle(rig);
+		probe_start(probe);
+		rig_rest(rig);
+		if (!resets)
+			peer_reset(peer);
+		rig_rest(rig);
+		probe_stop(probe);
+		probe_start(probe);
+		rig_rest(rig);
+		CHECK_INT(probe->ends, 1);
+		probe_close(probe);
+		peer_close(peer);
+	}
+}
+
 /* A stream that never began to read and was given up by its peer. */
 ENGINE_TEST(a_stream_that_never_read_can_go)
 {

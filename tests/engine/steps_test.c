@@ -170,6 +170,78 @@ STEP_TEST_BOTH(running_out_of_descriptors_is_told_once_per_try)
 	listener_close(listener);
 }
 
+/* ---- ends ---- */
+
+/* What waits to be sent is not, and not told about, although the peer makes room for it. */
+STEP_TEST_BOTH(a_receive_error_ends_the_output_that_waits)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+	unsigned outputs;
+
+	peer->read_max = 1000;
+	probe_send(probe, 600000);
+	UNTIL(rig, peer->got.size == 1000);
+	rig_settle(rig);
+	script(probe, SIM_RECV, -ETIMEDOUT);
+	CHECK_INT(peer_send_some(peer, 10), 10);
+	UNTIL(rig, probe->ends);
+	CHECK_INT(probe->end_error, -ETIMEDOUT);
+	outputs = probe->outputs;
+	peer->read_max = SIZE_MAX;
+	rig_rest(rig);
+	CHECK_INT(probe->outputs, outputs);
+	CHECK(peer->got.size < 600000);
+	CHECK_INT(probe->ends, 1);
+	probe_close(probe);
+}
+
+/* Not even to find an error: who has ended is left alone. */
+STEP_TEST_BOTH(nothing_is_received_after_the_end)
+{
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+
+	peer_shutdown(peer);
+	UNTIL(rig, probe->ends);
+	CHECK_INT(probe->end_error, 0);
+	script(probe, SIM_RECV, -ETIMEDOUT);
+	probe_start(probe);
+	rig_rest(rig);
+	CHECK_INT(sim_script_left(rig->sim, probe->stream.endpoint.fd, SIM_RECV), 1);
+	CHECK_INT(probe->ends, 1);
+	probe_send(probe, 1000); /* the other direction goes on */
+	UNTIL(rig, peer->got.size == 1000);
+	probe_close(probe);
+}
+
+/* Each stream's own, in whatever order they are asked for. */
+STEP_TEST(errors_that_come_unwanted_are_told_as_they_were, sim_proactor)
+{
+	const int errors[] = { -ETIMEDOUT, -EHOSTUNREACH, -ECONNRESET };
+	struct probe *probes[gb__countof(errors)];
+
+	for (unsigned i = 0; i < gb__countof(errors); i++) {
+		struct rig_peer *peer;
+
+		probes[i] = probe_pair(rig, &peer);
+		rig_settle(rig);
+		script(probes[i], SIM_RECV, errors[i]);
+		CHECK_INT(peer_send_some(peer, 10), 10);
+		sim_turn(rig->sim);
+		probe_stop(probes[i]);
+		rig_step(rig);
+		check_script_used(probes[i], SIM_RECV);
+		CHECK_INT(probes[i]->ends, 0);
+	}
+	for (unsigned i = gb__countof(errors); i-- > 0;) {
+		probe_start(probes[i]);
+		UNTIL(rig, probes[i]->ends);
+		CHECK_INT(probes[i]->end_error, errors[i]);
+		probe_close(probes[i]);
+	}
+}
+
 /* ---- completions ---- */
 
 /* Only MORE tells whether a multishot receive goes on; without it, it is started again. */

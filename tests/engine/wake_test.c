@@ -99,6 +99,39 @@ ENGINE_TEST(a_watch_that_never_fired_can_rest_and_go)
 	os->ops->close(os, fd);
 }
 
+/* More of them are ready, always, than one wait tells of: each has its turn before any has many. */
+ENGINE_TEST_REAL(every_ready_descriptor_has_its_turn)
+{
+	enum { MANY = 600 };
+	static struct watch *watches[MANY];
+	static int fds[MANY];
+	struct gb__os *os = rig->os;
+	unsigned least = 0;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		fds[i] = os->ops->event_create(os);
+		CHECK(fds[i] >= 0);
+		os->ops->event_signal(os, fds[i]);
+		watches[i] = watch_open(rig, fds[i]);
+		watch_for(watches[i], GB__READY_IN);
+	}
+	while (!least) {
+		unsigned most = 0;
+
+		rig_step(rig);
+		least = UINT32_MAX;
+		for (unsigned i = 0; i < MANY; i++) {
+			least = gb__min(least, watches[i]->readies);
+			most = gb__max(most, watches[i]->readies);
+		}
+		CHECK(most <= 8);
+	}
+	for (unsigned i = 0; i < MANY; i++) {
+		watch_close(watches[i]);
+		os->ops->close(os, fds[i]);
+	}
+}
+
 static void watch_goes(struct watch *watch)
 {
 	if (!watch->leaving)
