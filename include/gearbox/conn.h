@@ -10,6 +10,7 @@
 #define GEARBOX_CONN_H
 
 #include <gearbox/error.h>
+#include <gearbox/limit.h>
 #include <gearbox/types.h>
 
 GB_BEGIN
@@ -114,6 +115,23 @@ GB_API void gb_conn_resume(struct gb_conn *conn);
  * meanwhile. For handlers that compute for long.
  */
 GB_API bool gb_conn_cancelled(const struct gb_conn *conn);
+
+/**
+ * Change a limit of this connection alone; it holds from now on.
+ *
+ * Returns 0, -EINVAL (out of range, or output-low above output-high), -ENOMEM, -EWOULDBLOCK (on a pool thread).
+ */
+GB_API int gb_conn_set(struct gb_conn *conn, enum gb_limit_kind kind, uint64_t value);
+
+/**
+ * Choose whether messages go on being delivered while output is above the high watermark; `on_writable` comes all the
+ * same once it falls below the low one.
+ *
+ * Accepted connections stop (false): requests whose answers nobody takes shall not pile up. Outgoing ones read on
+ * (true): what is sent there is no answer to what arrives, and a peer that answers while it reads would wait for ever.
+ * Returns 0, -ENOMEM, -EWOULDBLOCK (on a pool thread).
+ */
+GB_API int gb_conn_read_while_high(struct gb_conn *conn, bool reads_on);
 
 /** Bytes queued and not yet taken by the kernel. */
 GB_API size_t gb_conn_output_size(const struct gb_conn *conn);

@@ -6,6 +6,7 @@
 #include <gearbox/codec.h>
 #include <gearbox/conn.h>
 #include <gearbox/error.h>
+#include <gearbox/limit.h>
 #include <gearbox/model.h>
 #include <gearbox/server.h>
 #include <gearbox/service.h>

@@ -4,6 +4,7 @@
 
 #include <gearbox/codec.h>
 #include <gearbox/conn.h>
+#include <gearbox/limit.h>
 #include <gearbox/setting.h>
 #include <gearbox/types.h>
 
@@ -43,6 +44,8 @@ struct gb_service {
 	size_t conn_state_size;            /* bytes per connection, zeroed, aligned as by malloc */
 	const struct gb_setting *settings; /* keys a user may set (--set KEY=VALUE), or NULL */
 	size_t settings_size;              /* of the struct they fill, which becomes `user` */
+	const struct gb_limit
+		*limits; /* in place of the server's options, up to one of kind GB_LIMIT_NONE; or NULL */
 
 	/** A worker begins, before its first connection: once, also with several addresses and the same `user`.
 	 *  < 0 stops the server with that error. */

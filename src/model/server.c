@@ -141,6 +141,9 @@ static int check_service(const struct gb_server *server, const struct gb_service
 			service->abi, GB_ABI);
 	if (!service->name || !service->on_message)
 		return gb_error_set(error, -EINVAL, "service: needs a name and on_message");
+	result = gb__limits_check(&server->limits, service, error);
+	if (result < 0)
+		return result;
 	result = gb__model_check_service(&server->model, service, ip_address, &reason);
 	if (result < 0)
 		return gb_error_set(error, result, "%s", reason.text);

@@ -181,6 +181,9 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 	/* Or a handler that connects whenever it lost a connection would keep it for ever. */
 	if (gb__worker_stops(worker))
 		return gb_error_set(error, -ESHUTDOWN, "cannot connect to %s: the worker ends", text);
+	result = gb__limits_check(&worker->server->limits, service, error);
+	if (result < 0)
+		return result;
 	result = gb__net_connect(&worker->net, &address, &options, service, user, ret_conn);
 	if (result < 0)
 		gb_error_set(error, result, "cannot connect to %s: %s", text, gb_strerror(result));

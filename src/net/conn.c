@@ -53,18 +53,24 @@ static void count_closed(struct gb__net *net, int reason)
 	gb__count(net->counters->stats.closed[reason], 1);
 }
 
-struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_service *service, void *user)
+struct gb_conn *gb__conn_create(
+	struct gb__net *net, int fd, const struct gb_service *service, void *user, bool outgoing)
 {
-	struct gb_conn *conn = gb__slabs_take(&net->slabs, conn_size(service));
+	struct gb__terms *terms = gb__terms_take(net, service, user, !outgoing);
+	struct gb_conn *conn;
 
-	if (!conn)
+	if (!terms)
 		return NULL;
+	conn = gb__slabs_take(&net->slabs, conn_size(service));
+	if (!conn) {
+		gb__terms_give(net, terms);
+		return NULL;
+	}
 	conn->stream.endpoint = (struct gb__endpoint){
 		.ops = service->codec ? &coded_conn_ops : &conn_ops, .fd = fd, .kind = GB__ENDPOINT_STREAM
 	};
 	conn->net = net;
-	conn->service = service;
-	conn->user = user;
+	conn->terms = terms;
 	conn->flags = GB__CONN_MUTED;
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
@@ -97,13 +103,15 @@ static void count_out(struct gb__net *net)
 /* The memory goes; the descriptor must be closed or nobody's any more. */
 static void conn_destroy(struct gb_conn *conn)
 {
+	const struct gb_service *service = conn->terms->service;
 	struct gb__net *net = conn->net;
 
 	gb__wheel_remove(&net->loop->wheel, &conn->deadline);
 	gb__conn_input_drop(conn);
 	net->tally.bytes_out -= conn->stream.output.bytes; /* modulo 2^64, as sums are */
 	gb__output_clear(&conn->stream.output, &net->engine->pool);
-	gb__slabs_give(&net->slabs, conn, conn_size(conn->service));
+	gb__terms_give(net, conn->terms);
+	gb__slabs_give(&net->slabs, conn, conn_size(service));
 	net->connections--;
 	if (net->on_gone)
 		net->on_gone(net, net->arg);
@@ -145,7 +153,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		reason = GB_CLOSE_OVER_LIMIT;
 		goto refuse;
 	}
-	conn = gb__conn_create(net, fd, service, user);
+	conn = gb__conn_create(net, fd, service, user, false);
 	if (!conn) {
 		atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
 		reason = GB_CLOSE_NO_MEMORY;
@@ -177,12 +185,12 @@ void gb__conn_open(struct gb_conn *conn)
 	conn->flags |= GB__CONN_OPENED;
 	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
 	conn->opened_ms = (uint8_t)conn->active_ms;
-	gb__conn_deadline_within(conn, conn->net->limits->idle_timeout_ms);
-	if (conn->service->on_open) {
+	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
+	if (conn->terms->service->on_open) {
 		int result;
 
 		conn->flags |= GB__CONN_DISPATCH;
-		result = conn->service->on_open(conn);
+		result = conn->terms->service->on_open(conn);
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 		if (result < 0)
 			gb__conn_close(conn, GB_CLOSE_REFUSED);
@@ -254,7 +262,7 @@ static void half_close(struct gb_conn *conn)
 	}
 	conn->state = GB__CONN_LINGERING;
 	conn->progress_ms = gb__net_now(net);
-	gb__conn_deadline_within(conn, gb__max(net->limits->linger_timeout_ms, 1));
+	gb__conn_deadline_within(conn, gb__max(conn->terms->limits->linger_timeout_ms, 1));
 }
 
 /* Have the engine deliver input, or not, as the connection's state wants it. */
@@ -303,26 +311,26 @@ static void flush(struct gb_conn *conn)
 	}
 	conn->flags |= GB__CONN_FLUSHING;
 	conn->progress_ms = gb__net_now(conn->net);
-	gb__conn_deadline_within(conn, conn->net->limits->write_timeout_ms);
+	gb__conn_deadline_within(conn, conn->terms->limits->write_timeout_ms);
 }
 
 /* Whether on_writable has become due; a task's return comes first. */
 static bool output_has_fallen(const struct gb_conn *conn)
 {
 	return (conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) && !(conn->flags & GB__CONN_TASKED) &&
-		conn->stream.output.bytes <= conn->net->limits->output_low;
+		conn->stream.output.bytes <= conn->terms->limits->output_low;
 }
 
 /* Output fell: end a pause and tell the handler once. */
 static void output_fell(struct gb_conn *conn)
 {
-	const struct gb_service *service = conn->service;
+	const struct gb_service *service = conn->terms->service;
 
 	if (!output_has_fallen(conn))
 		return;
 	if (gb__conn_keeps_partial(conn)) { /* the peer can go on with its message only now */
 		conn->input->input.since_ms = gb__net_now(conn->net);
-		gb__conn_deadline_within(conn, conn->net->limits->read_timeout_ms);
+		gb__conn_deadline_within(conn, conn->terms->limits->read_timeout_ms);
 	}
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
 	if (service->on_writable && !gb__conn_closing(conn)) {
@@ -341,13 +349,13 @@ static void tell_eof(struct gb_conn *conn)
 		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
 		return;
 	gb__conn_input_drop(conn); /* a message that will never be complete */
-	if (!conn->service->on_eof) {
+	if (!conn->terms->service->on_eof) {
 		gb__conn_close(conn, GB_CLOSE_EOF);
 		return;
 	}
 	conn->state = GB__CONN_HALF_CLOSED;
 	conn->flags |= GB__CONN_DISPATCH;
-	conn->service->on_eof(conn);
+	conn->terms->service->on_eof(conn);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }
 
@@ -476,8 +484,8 @@ static void finish(struct gb_conn *conn)
 	int fd = conn->stream.endpoint.fd;
 
 	if (conn->flags & (GB__CONN_OPENED | GB__CONN_OUTGOING)) {
-		if (conn->service->on_close)
-			conn->service->on_close(conn, conn->reason);
+		if (conn->terms->service->on_close)
+			conn->terms->service->on_close(conn, conn->reason);
 		count_closed(
 			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
 	}

@@ -42,6 +42,12 @@ enum gb__conn_flag {
 	GB__CONN_CLOSING = 1u << 15,    /* the state is draining or a later one: so that one test tells */
 };
 
+/** Flags that no message looks at. */
+enum gb__conn_further {
+	GB__CONN_FURTHER_OUTPUT_END = 1u << 0,   /* gb_conn_end_output: a FIN follows on what is queued */
+	GB__CONN_FURTHER_OUTPUT_ENDED = 1u << 1, /* that FIN is out */
+};
+
 /** Any of these stops the delivery of messages. */
 #define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH | GB__CONN_TASKED | GB__CONN_PARKED)
 /** With any of these, input does not go straight to the handler. Who gets input and has none is open. */
@@ -52,20 +58,20 @@ enum gb__conn_flag {
 struct gb_conn {
 	struct gb__stream stream; /* first: what the engine knows */
 	struct gb__net *net;
-	const struct gb_service *service;
-	uint32_t active_ms; /* when bytes last moved: the loop's clock, cut to 32 bits */
-	uint16_t flags;     /* GB__CONN_… */
-	uint8_t state;      /* enum gb__conn_state */
-	uint8_t reason;     /* enum gb_close_reason, once closing */
+	struct gb__terms *terms; /* service, user, limits */
+	uint32_t active_ms;      /* when bytes last moved: the loop's clock, cut to 32 bits */
+	uint16_t flags;          /* GB__CONN_… */
+	uint8_t state;           /* enum gb__conn_state */
+	uint8_t reason;          /* enum gb_close_reason, once closing */
 
 	/* the rest, for what is out of the ordinary */
-	void *user;
 	struct gb__chunk *input;        /* bytes that no message has consumed, with GB__CONN_KEPT */
 	struct gb__wheel_node deadline; /* the earliest, or earlier: see deadline.c */
 	uint32_t turn_next;             /* on the list of the turn: slot + 1 */
 	int16_t error;                  /* errno behind the reason */
 	uint8_t idle_turns;             /* while draining: turns in which it was idle */
 	uint8_t opened_ms;              /* active_ms of when it was opened, cut further */
+	uint16_t further;               /* GB__CONN_FURTHER_… */
 } __attribute__((aligned(16)));
 
 /** When output last moved, the FIN was sent, or the connect began. */
@@ -73,7 +79,7 @@ struct gb_conn {
 
 static_assert(
 	sizeof(struct gb_conn) == 112, "places lie side by side: with its user's data it spans two lines");
-static_assert(offsetof(struct gb_conn, user) == 64, "the hot part is one cache line long");
+static_assert(offsetof(struct gb_conn, input) == 64, "the hot part is one cache line long");
 
 static inline struct gb_conn *gb__conn_of(struct gb__stream *stream)
 {
@@ -102,9 +108,17 @@ static inline bool gb__conn_closing(const struct gb_conn *conn)
 	return conn->state >= GB__CONN_DRAINING;
 }
 
+/** After bytes were queued: whether reading has to stop, or the handler is owed a word once there is room. */
+static inline void gb__conn_output_rose(struct gb_conn *conn)
+{
+	if (gb__unlikely(conn->stream.output.bytes > conn->terms->limits->output_high))
+		conn->flags |= conn->terms->reads_on ? GB__CONN_REFUSED_TRY : GB__CONN_HIGH;
+}
+
 /* conn.c */
 /** A zeroed connection for `fd`, not attached yet, or NULL. It has a place among all that are open already. */
-struct gb_conn *gb__conn_create(struct gb__net *net, int fd, const struct gb_service *service, void *user);
+struct gb_conn *gb__conn_create(
+	struct gb__net *net, int fd, const struct gb_service *service, void *user, bool outgoing);
 /** Undo gb__conn_create before anything was attached or told. Closes the descriptor. */
 void gb__conn_discard(struct gb_conn *conn);
 /** It is established: deliver from now on and tell the handler. */

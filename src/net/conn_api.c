@@ -16,21 +16,16 @@
 /* After bytes were queued: limits, and whoever is not in a callback of this connection needs a turn. */
 static inline int queued(struct gb_conn *conn, int result, size_t size)
 {
-	const struct gb__limits *limits = conn->net->limits;
-	size_t bytes = conn->stream.output.bytes;
-
 	if (gb__unlikely(result < 0)) {
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return result;
 	}
 	conn->net->tally.bytes_out += size;
-	if (gb__unlikely(bytes > limits->output_high)) {
-		conn->flags |= GB__CONN_HIGH;
-		if (bytes > limits->output_bytes_max) {
-			conn->flags |= GB__CONN_RESET; /* the peer gets no orderly end of half an answer */
-			gb__conn_end(conn, GB_CLOSE_OUTPUT_LIMIT, 0);
-			return -GB_ELIMIT;
-		}
+	gb__conn_output_rose(conn);
+	if (gb__unlikely(conn->stream.output.bytes > conn->terms->limits->output_bytes_max)) {
+		conn->flags |= GB__CONN_RESET; /* the peer gets no orderly end of half an answer */
+		gb__conn_end(conn, GB_CLOSE_OUTPUT_LIMIT, 0);
+		return -GB_ELIMIT;
 	}
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_queue(conn);
@@ -47,7 +42,7 @@ static int collected(struct gb_conn *facade, int result)
 {
 	struct gb__task *task = gb__task_of(facade);
 
-	if (result == 0 && facade->stream.output.bytes <= facade->net->limits->output_bytes_max)
+	if (result == 0 && facade->stream.output.bytes <= facade->terms->limits->output_bytes_max)
 		return 0;
 	task->failed = result < 0 ? GB_CLOSE_NO_MEMORY : GB_CLOSE_OUTPUT_LIMIT;
 	facade->flags |= GB__CONN_RESET;
@@ -148,8 +143,8 @@ int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
 	if (ended(conn))
 		return -EPIPE;
 	/* Up to the low watermark anything is taken, so that after on_writable there is room for any piece. */
-	if (gb_conn_output_size(conn) > conn->net->limits->output_low &&
-		gb_conn_output_size(conn) + size > conn->net->limits->output_high) {
+	if (gb_conn_output_size(conn) > conn->terms->limits->output_low &&
+		gb_conn_output_size(conn) + size > conn->terms->limits->output_high) {
 		conn->flags |= GB__CONN_REFUSED_TRY;
 		if (!gb__conn_is_task(conn) && !(conn->flags & GB__CONN_DISPATCH))
 			gb__conn_queue(conn);
@@ -276,7 +271,7 @@ size_t gb_conn_output_size(const struct gb_conn *conn)
 
 void *gb_conn_user(const struct gb_conn *conn)
 {
-	return conn->user;
+	return conn->terms->user;
 }
 
 struct gb_worker *gb_conn_worker(const struct gb_conn *conn)
@@ -318,7 +313,7 @@ void *gb_conn_state(struct gb_conn *conn)
 	/* The handler has the state for itself while the task runs. */
 	if (gb__unlikely(gb__conn_is_task(conn)))
 		conn = gb__task_of(conn)->conn;
-	return (unsigned char *)(conn + 1) + gb__codec_state_size(conn->service);
+	return (unsigned char *)(conn + 1) + gb__codec_state_size(conn->terms->service);
 }
 
 struct gb_handle gb_conn_handle(const struct gb_conn *conn)

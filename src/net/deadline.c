@@ -34,7 +34,7 @@ static void consider(struct earliest *earliest, uint64_t timeout_ms, uint32_t el
 
 static struct earliest deadline_of(const struct gb_conn *conn)
 {
-	const struct gb__limits *limits = conn->net->limits;
+	const struct gb__limits *limits = conn->terms->limits;
 	struct earliest earliest = { UINT64_MAX, 0 };
 	uint32_t progress = elapsed(conn->net, conn->progress_ms);
 

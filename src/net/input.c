@@ -26,7 +26,7 @@ static inline void hand(struct gb_conn *conn, struct gb_bytes message)
 {
 	conn->net->tally.messages++;
 	if (gb__likely(!conn->net->submit))
-		conn->service->on_message(conn, message);
+		conn->terms->on_message(conn, message);
 	else
 		gb__task_submit(conn, message);
 }
@@ -43,10 +43,12 @@ static inline bool crowded(struct gb_conn *conn)
 static inline int decode(struct gb__net *net, struct gb_conn *conn, const unsigned char *data, size_t size,
 	struct gb_frame *ret)
 {
-	const struct gb_service *service = conn->service;
+	const struct gb__terms *terms = conn->terms;
+	const struct gb_service *service = terms->service;
 
 	return service->codec->decode(service->codec_options, gb__conn_codec_state(conn),
-		(struct gb_bytes){ data, size }, net->limits->message_bytes_max, &net->message.scanned, ret);
+		(struct gb_bytes){ data, size }, terms->limits->message_bytes_max, &net->message.scanned,
+		ret);
 }
 
 /* No whole message is left. Returns the bytes of it that are dropped: all, or none. */
@@ -76,7 +78,7 @@ struct decoded {
 static size_t deliver_frames(
 	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
 {
-	uint64_t budget = conn->net->limits->turn_messages;
+	uint64_t budget = conn->terms->limits->turn_messages;
 	size_t used = 0;
 
 	while (used < size) {
@@ -111,7 +113,7 @@ static size_t deliver_frames(
 static inline size_t deliver(
 	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
 {
-	if (conn->service->codec)
+	if (conn->terms->service->codec)
 		return deliver_frames(conn, data, size, first);
 	if (gb__unlikely(!conn->net->plain) && crowded(conn))
 		return gb__conn_closing(conn) ? size : 0;
@@ -183,7 +185,7 @@ static void after_delivery(struct gb_conn *conn, const unsigned char *rest, size
 		if (keep(conn, rest, size) < 0)
 			gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		else if (conn->flags & GB__CONN_PARTIAL)
-			gb__conn_deadline_within(conn, conn->net->limits->read_timeout_ms);
+			gb__conn_deadline_within(conn, conn->terms->limits->read_timeout_ms);
 	}
 }
 
@@ -202,7 +204,7 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 		gb__conn_input_drop(conn);
 	} else if (conn->flags & GB__CONN_PARTIAL) {
 		shrink(conn);
-		gb__conn_deadline_within(conn, conn->net->limits->read_timeout_ms);
+		gb__conn_deadline_within(conn, conn->terms->limits->read_timeout_ms);
 	}
 }
 
@@ -261,6 +263,7 @@ static void burst_sent(struct gb_conn *conn, ssize_t sent)
 		net->tally.bytes_out += (size_t)sent;
 	} else {
 		net->tally.bytes_out += size;
+		gb__conn_output_rose(conn);
 	}
 }
 
@@ -346,7 +349,7 @@ static inline __attribute__((always_inline)) void input_direct(
 	burst->conn = conn;
 	conn->flags |= GB__CONN_DISPATCH;
 	net->tally.messages++;
-	conn->service->on_message(conn, message);
+	conn->terms->on_message(conn, message);
 	/* While the burst is there, as it is when it has bytes, nothing is queued and it holds all that was sent. */
 	if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || !net->sends_at_once ||
 		gb__unlikely(burst->size == 0 && burst->conn != conn)) {

@@ -82,6 +82,7 @@ void gb__net_finish(struct gb__net *net)
 	gb__assert(net->tasks == 0);
 	publish(net); /* of what was in flight when the last turn ended */
 	gb__free(net->parked);
+	gb__terms_finish(net);
 	gb__slabs_finish(&net->slabs);
 }
 

@@ -8,6 +8,7 @@
 #include "loop/loop.h"
 #include "net/burst.h"
 #include "net/slab.h"
+#include "net/terms.h"
 
 #include <gearbox/server.h>
 
@@ -15,20 +16,6 @@
 #define GB__DRAIN_TURNS 3u
 /** And how long, from its beginning, those who have come and said nothing yet may still do so. */
 #define GB__DRAIN_GRACE_MS 100u
-
-/** Limits of connections; read-only while the server runs. 0 switches a timeout off. */
-struct gb__limits {
-	uint64_t connections_max;   /* open at once, over all workers */
-	uint64_t message_bytes_max; /* of a codec's message */
-	uint64_t idle_timeout_ms;   /* nothing moved */
-	uint64_t read_timeout_ms;   /* from a message's first byte to its last */
-	uint64_t write_timeout_ms;  /* the peer takes nothing */
-	uint64_t linger_timeout_ms; /* after our FIN, for the peer's */
-	uint64_t connect_timeout_ms;
-	uint64_t output_high, output_low; /* watermarks, bytes */
-	uint64_t output_bytes_max;
-	uint64_t turn_messages; /* of one connection before the others have their turn */
-};
 
 struct gb__task;
 
@@ -55,7 +42,8 @@ struct gb__tally {
 struct gb__net {
 	struct gb__loop *loop;
 	struct gb__engine *engine;
-	const struct gb__limits *limits;
+	const struct gb__limits *limits; /* of the server; a connection's own are in its terms */
+	struct gb__terms *terms;         /* that are kept */
 	struct gb__counters *counters;
 	struct gb__tally tally;
 	bool plain;         /* handlers run inline, and it does not drain: as nearly always */

@@ -96,8 +96,7 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 			.slot = conn->stream.endpoint.slot,
 			.generation = conn->stream.endpoint.generation },
 		.net = net,
-		.service = conn->service,
-		.user = conn->user,
+		.terms = conn->terms,
 		.state = GB__CONN_TASK,
 	};
 	task->conn = conn;
@@ -128,7 +127,7 @@ void gb__task_run(struct gb__task *task)
 	struct gb__chunk *message = task->message;
 
 	if (!atomic_load_explicit(&task->cancelled, memory_order_relaxed))
-		task->facade.service->on_message(&task->facade,
+		task->facade.terms->on_message(&task->facade,
 			(struct gb_bytes){ message->data + message->begin, message->end - message->begin });
 	/* The loop does not end while a connection of its has a task: this cannot be refused. */
 	gb__assert(gb__loop_post(loop, &task->done) == 0);
@@ -187,7 +186,7 @@ static void tasks_back(struct gb__post *post, bool alive)
 	gb__pool_return(&net->engine->pool, &task->chunks);
 	gb__chunk_destroy(&net->engine->pool, task->message);
 	conn->active_ms = gb__net_now(net);
-	gb__conn_deadline_within(conn, net->limits->idle_timeout_ms);
+	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
 	conn->flags &= (uint16_t)~GB__CONN_TASKED;
 	carry_out(task, conn);
 	gb__slabs_give(&net->slabs, task, sizeof(*task));

@@ -1,0 +1,184 @@
+#include "net/terms.h"
+
+#include "base/assert.h"
+#include "base/macros.h"
+#include "net/task.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#define WEEK_MS (7ull * 24 * 3600 * 1000) /* stamps of connections have 32 bits of milliseconds */
+#define AT(field) offsetof(struct gb__limits, field)
+
+static const struct {
+	size_t offset;
+	uint64_t min, max;
+} rows[GB_LIMIT_COUNT] = {
+	[GB_LIMIT_IDLE_TIMEOUT] = { AT(idle_timeout_ms), 0, WEEK_MS },
+	[GB_LIMIT_READ_TIMEOUT] = { AT(read_timeout_ms), 0, WEEK_MS },
+	[GB_LIMIT_WRITE_TIMEOUT] = { AT(write_timeout_ms), 0, WEEK_MS },
+	[GB_LIMIT_LINGER_TIMEOUT] = { AT(linger_timeout_ms), 0, WEEK_MS },
+	[GB_LIMIT_CONNECT_TIMEOUT] = { AT(connect_timeout_ms), 0, WEEK_MS },
+	[GB_LIMIT_MESSAGE] = { AT(message_bytes_max), 1, 1u << 30 },
+	[GB_LIMIT_OUTPUT_HIGH] = { AT(output_high), 1, 1u << 30 },
+	[GB_LIMIT_OUTPUT_LOW] = { AT(output_low), 0, 1u << 30 },
+	[GB_LIMIT_OUTPUT_MAX] = { AT(output_bytes_max), 1, 1ull << 31 },
+};
+
+int gb__limits_set(struct gb__limits *limits, enum gb_limit_kind kind, uint64_t value)
+{
+	struct gb__limits changed = *limits;
+
+	if (kind <= GB_LIMIT_NONE || kind >= GB_LIMIT_COUNT || value < rows[kind].min ||
+		value > rows[kind].max)
+		return -EINVAL;
+	*(uint64_t *)((char *)&changed + rows[kind].offset) = value;
+	if ((kind == GB_LIMIT_OUTPUT_LOW || kind == GB_LIMIT_OUTPUT_HIGH) &&
+		changed.output_low > changed.output_high)
+		return -EINVAL;
+	*limits = changed;
+	return 0;
+}
+
+int gb__limits_check(
+	const struct gb__limits *limits, const struct gb_service *service, struct gb_error *error)
+{
+	static const char *const options[GB_LIMIT_COUNT] = {
+#define OPTION(name, option, text) [name] = option,
+		GB_LIMITS(OPTION)
+#undef OPTION
+	};
+	struct gb__limits changed = *limits;
+
+	for (const struct gb_limit *limit = service->limits; limit && limit->kind != GB_LIMIT_NONE; limit++) {
+		if (gb__limits_set(&changed, limit->kind, limit->value) == 0)
+			continue;
+		if (limit->kind < GB_LIMIT_NONE || limit->kind >= GB_LIMIT_COUNT)
+			return gb_error_set(error, -EINVAL, "%s: limits has a kind %d, which is none",
+				service->name, (int)limit->kind);
+		return gb_error_set(error, -EINVAL,
+			"%s: limits: %s cannot be %" PRIu64 ": out of range, or output-low above output-high",
+			service->name, options[limit->kind], limit->value);
+	}
+	return 0;
+}
+
+static struct gb__terms *terms_create(struct gb__net *net, const struct gb_service *service, void *user)
+{
+	struct gb__terms *terms = gb__slabs_take(&net->slabs, sizeof(*terms));
+
+	if (!terms)
+		return NULL;
+	terms->on_message = service->on_message;
+	terms->service = service;
+	terms->user = user;
+	terms->limits = net->limits;
+	if (service->limits) {
+		terms->own = *net->limits;
+		terms->limits = &terms->own;
+		/* gb_server_listen and gb_connect have looked at each. */
+		for (const struct gb_limit *limit = service->limits; limit->kind != GB_LIMIT_NONE; limit++)
+			gb__assert(gb__limits_set(&terms->own, limit->kind, limit->value) == 0);
+	}
+	return terms;
+}
+
+struct gb__terms *gb__terms_take(struct gb__net *net, const struct gb_service *service, void *user, bool keep)
+{
+	struct gb__terms *terms = keep ? net->terms : NULL;
+
+	while (terms && (terms->service != service || terms->user != user))
+		terms = terms->next;
+	if (!terms) {
+		terms = terms_create(net, service, user);
+		if (!terms)
+			return NULL;
+		if (keep) {
+			terms->kept = true;
+			terms->next = net->terms;
+			net->terms = terms;
+		} else {
+			/* What we send on a connection of our own making is no answer to what it brings. */
+			terms->one = terms->reads_on = true;
+		}
+	}
+	terms->holders++;
+	return terms;
+}
+
+void gb__terms_give(struct gb__net *net, struct gb__terms *terms)
+{
+	gb__assert(terms->holders > 0);
+	if (--terms->holders == 0 && !terms->kept)
+		gb__slabs_give(&net->slabs, terms, sizeof(*terms));
+}
+
+void gb__terms_finish(struct gb__net *net)
+{
+	for (struct gb__terms *terms = net->terms; terms; terms = terms->next)
+		gb__assert(terms->holders == 0);
+	net->terms = NULL; /* the memory goes with the slabs */
+}
+
+/* Terms that no other connection has. */
+static struct gb__terms *terms_own(struct gb_conn *conn)
+{
+	struct gb__terms *terms = conn->terms, *own;
+
+	if (terms->one)
+		return terms;
+	own = gb__slabs_take(&conn->net->slabs, sizeof(*own));
+	if (!own)
+		return NULL;
+	*own = *terms;
+	own->own = *terms->limits;
+	own->limits = &own->own;
+	own->holders = 1;
+	own->kept = false;
+	own->one = true;
+	gb__terms_give(conn->net, terms);
+	conn->terms = own;
+	return own;
+}
+
+/* The wheel must look no later than any deadline of the new limits. */
+static void deadlines_sooner(struct gb_conn *conn, enum gb_limit_kind kind, uint64_t value)
+{
+	if (kind <= GB_LIMIT_CONNECT_TIMEOUT)
+		gb__conn_deadline_within(conn, value);
+}
+
+int gb_conn_set(struct gb_conn *conn, enum gb_limit_kind kind, uint64_t value)
+{
+	struct gb__limits limits = *conn->terms->limits;
+	struct gb__terms *terms;
+	int result = gb__limits_set(&limits, kind, value);
+
+	if (result < 0 || gb__conn_is_task(conn))
+		return result < 0 ? result : -EWOULDBLOCK;
+	terms = terms_own(conn);
+	if (!terms)
+		return -ENOMEM;
+	terms->own = limits;
+	deadlines_sooner(conn, kind, value);
+	return 0;
+}
+
+int gb_conn_read_while_high(struct gb_conn *conn, bool reads_on)
+{
+	struct gb__terms *terms;
+
+	if (gb__conn_is_task(conn))
+		return -EWOULDBLOCK;
+	if (conn->terms->reads_on == reads_on)
+		return 0;
+	terms = terms_own(conn);
+	if (!terms)
+		return -ENOMEM;
+	terms->reads_on = reads_on;
+	if (reads_on && (conn->flags & GB__CONN_HIGH)) {
+		conn->flags = (uint16_t)((conn->flags & ~GB__CONN_HIGH) | GB__CONN_REFUSED_TRY);
+		gb__conn_queue(conn);
+	}
+	return 0;
+}

@@ -1,0 +1,56 @@
+/**
+ * The terms that a connection is served on: its service, what the service was given, and limits.
+ *
+ * Connections of one listening address share theirs; one that sets a limit of its own gets a copy. So a
+ * connection holds one pointer, and a limit costs nothing where none differs.
+ */
+#ifndef NET_TERMS_H
+#define NET_TERMS_H
+
+#include <gearbox/error.h>
+#include <gearbox/limit.h>
+#include <gearbox/service.h>
+
+/** 0 switches a timeout off. */
+struct gb__limits {
+	uint64_t connections_max;   /* open at once, over all workers */
+	uint64_t message_bytes_max; /* of a codec's message */
+	uint64_t idle_timeout_ms;   /* nothing moved */
+	uint64_t read_timeout_ms;   /* from a message's first byte to its last */
+	uint64_t write_timeout_ms;  /* the peer takes nothing */
+	uint64_t linger_timeout_ms; /* after our FIN, for the peer's */
+	uint64_t connect_timeout_ms;
+	uint64_t output_high, output_low; /* watermarks, bytes */
+	uint64_t output_bytes_max;
+	uint64_t turn_messages; /* of one connection before the others have their turn */
+};
+
+struct gb__terms {
+	void (*on_message)(struct gb_conn *conn, struct gb_bytes message); /* the service's, at hand */
+	const struct gb_service *service;
+	const struct gb__limits *limits; /* the net's, or `own` */
+	void *user;
+	uint32_t holders; /* connections */
+	bool kept;        /* on the net's list, for those that come later: stays until the net ends */
+	bool one;         /* of one connection alone */
+	bool reads_on;    /* high output stops neither reading nor parsing */
+	struct gb__terms *next;
+	struct gb__limits own;
+};
+
+struct gb__net;
+
+/** Hold the terms of a service and `user`: with `keep` those of all accepted connections, else an outgoing one's own.
+ *  NULL without memory. */
+struct gb__terms *gb__terms_take(
+	struct gb__net *net, const struct gb_service *service, void *user, bool keep);
+void gb__terms_give(struct gb__net *net, struct gb__terms *terms);
+/** Nobody holds any. */
+void gb__terms_finish(struct gb__net *net);
+/** Whether the limits of a service can be set beside the server's. Returns 0 or -EINVAL with the reason. */
+int gb__limits_check(
+	const struct gb__limits *limits, const struct gb_service *service, struct gb_error *error);
+/** Change a limit. Returns 0 or -EINVAL (out of range, or a low watermark above the high one). */
+int gb__limits_set(struct gb__limits *limits, enum gb_limit_kind kind, uint64_t value);
+
+#endif
