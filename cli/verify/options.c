@@ -38,7 +38,7 @@ static const struct gb_setting flags[] = {
 };
 static const struct gb_setting repeated[] = {
 	{ "only", GB_SETTING_TEXT, 0, .argument = "SPEC",
-		.summary = "this model instead of all combinations; may be repeated" },
+		.summary = "this model instead of all combinations; may be repeated", .repeated = true },
 	{ NULL },
 };
 static const struct gb_args_table tables[] = { { "Flags:", repeated }, { NULL, flags }, { NULL, NULL } };

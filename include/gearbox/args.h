@@ -33,11 +33,11 @@ struct gb_args {
  * The next flag or word.
  *
  * A flag takes its value after `=` or from the next element. A switch may stand alone, which means
- * "yes", and takes the next element only when that is "yes" or "no". After "--" all are words; "-h"
- * is "--help" where a table has a key "help".
+ * "yes", and takes the next element only when that is a word that gb_parse_switch takes. After "--" all are words;
+ * "-h" is "--help" where a table has a key "help". A flag stands once, unless its row says `repeated`.
  *
  * Returns 1 with `*ret_flag` the row (NULL for a word) and `*ret_value` the text; 0 at the end;
- * -GB_EUSAGE (unknown flag: names the nearest known one; value missing).
+ * -GB_EUSAGE (unknown flag: names the nearest known one; value missing; given twice).
  */
 GB_API int gb_args_next(struct gb_args *args, const struct gb_setting **ret_flag, const char **ret_value,
 	struct gb_error *error);

@@ -53,7 +53,7 @@ GB_API int gb_server_attach(
 /** The real address of the n-th gb_server_listen, port 0 replaced. Returns NULL beyond the last. */
 GB_API const char *gb_server_address(const struct gb_server *server, size_t n);
 
-/** The model as a full spec, `engine=auto` replaced by what was chosen. */
+/** The model as a full spec, `engine=auto` and `workers=N` replaced by what was chosen. */
 GB_API const char *gb_server_model(const struct gb_server *server);
 
 /** Have `on_ready` called by gb_server_run, on its thread, once every worker that the model begins with runs. */

@@ -26,6 +26,9 @@ enum {
 	GB_TRAIT_UNORDERED = 1u << 3, /* replies carry ids and may overtake one another */
 	GB_TRAIT_MOVABLE_IDLE =
 		1u << 4, /* an idle connection may go to another worker with its state bytes */
+	GB_TRAIT_STATE_APART = 1u
+		<< 5, /* worker state in which connections need not meet: a cache, links, counters. No warning where
+			    a worker has one connection at a time */
 };
 
 /**

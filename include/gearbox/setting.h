@@ -12,7 +12,7 @@
 GB_BEGIN
 
 enum gb_setting_type {
-	GB_SETTING_SWITCH,   /* bool: yes|no */
+	GB_SETTING_SWITCH,   /* bool: yes|no, or as gb_parse_switch has it */
 	GB_SETTING_COUNT,    /* uint64_t: a whole number */
 	GB_SETTING_SIZE,     /* uint64_t, bytes: a number with optional KiB, MiB, GiB */
 	GB_SETTING_DURATION, /* uint64_t, milliseconds: a number with ms, s, m or h; "0" and "off" disable */
@@ -30,6 +30,7 @@ struct gb_setting {
 	const char *choices;       /* for GB_SETTING_CHOICE: "epoll|poll|select" */
 	const char *argument;      /* what help shows after the key: "TIME", "N" */
 	const char *summary;       /* one sentence without full stop */
+	bool repeated;             /* on a command line or in a file it may stand several times */
 };
 
 /**
@@ -58,6 +59,9 @@ GB_API int gb_settings_get(
 
 /** The row of a key, or NULL. */
 GB_API const struct gb_setting *gb_settings_find(const struct gb_setting *table, const char *key);
+
+/** Parse "yes", "on", "true" or "1", or their opposites "no", "off", "false" and "0". Returns 0 or -GB_EUSAGE. */
+GB_API int gb_parse_switch(const char *text, bool *ret);
 
 /** Parse "250ms", "30s", "5m", "2h", "0" or "off" into milliseconds. Returns 0 or -GB_EUSAGE. */
 GB_API int gb_parse_duration(const char *text, uint64_t *ret_ms);

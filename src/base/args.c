@@ -66,7 +66,7 @@ static bool next_is_value(const struct gb_args *args, const struct gb_setting *r
 		return false;
 	next = args->argv[args->at];
 	if (row->type == GB_SETTING_SWITCH)
-		return strcmp(next, "yes") == 0 || strcmp(next, "no") == 0;
+		return gb_parse_switch(next, &(bool){ false }) == 0;
 	return strncmp(next, "--", 2) != 0;
 }
 
@@ -83,6 +83,21 @@ static int take_value(
 	}
 	return gb_error_set(
 		error, -GB_EUSAGE, "--%s needs a value: write --%s %s", row->key, row->key, argument_of(row));
+}
+
+/* Whether a flag stands before the one just read. Values that stand apart never begin with two dashes. */
+static bool stood_before(const struct gb_args *args, const char *key)
+{
+	size_t size = strlen(key);
+
+	for (int i = 0; i < args->at - 1; i++) {
+		const char *typed = args->argv[i];
+
+		if (strncmp(typed, "--", 2) == 0 && strncmp(typed + 2, key, size) == 0 &&
+			(typed[2 + size] == '\0' || typed[2 + size] == '='))
+			return true;
+	}
+	return false;
 }
 
 int gb_args_next(struct gb_args *args, const struct gb_setting **ret_flag, const char **ret_value,
@@ -117,6 +132,8 @@ int gb_args_next(struct gb_args *args, const struct gb_setting **ret_flag, const
 		row = find(args->tables, key);
 	if (!row)
 		return refuse_flag(args->tables, typed, key, error);
+	if (!row->repeated && strcmp(row->key, "help") != 0 && stood_before(args, row->key))
+		return gb_error_set(error, -GB_EUSAGE, "--%s is given twice: write it once", row->key);
 	if (equals)
 		value = equals + 1;
 	else

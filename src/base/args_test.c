@@ -15,7 +15,7 @@ static const struct gb_setting plain[] = {
 	{ "json", GB_SETTING_SWITCH, offsetof(struct object, json), .summary = "print JSON" },
 	{ "size", GB_SETTING_SIZE, offsetof(struct object, size), .fallback = "64", .argument = "SIZE",
 		.summary = "bytes of one message" },
-	{ "name", GB_SETTING_TEXT, offsetof(struct object, name), .summary = "who" },
+	{ "name", GB_SETTING_TEXT, offsetof(struct object, name), .summary = "who", .repeated = true },
 	{ NULL },
 };
 static const struct gb_setting further[] = {
@@ -88,14 +88,35 @@ TEST(values_come_after_equals_or_as_the_next_element)
 
 TEST(switches_stand_alone_or_take_yes_and_no)
 {
-	struct gb_args args = ARGS("--json", "word", "--json", "no", "--json=yes", "--json");
+	static const struct {
+		const char *typed[2], *value;
+	} rows[] = { { { "--json", "word" }, "yes" }, { { "--json", "no" }, "no" },
+		{ { "--json=yes", "word" }, "yes" }, { { "--json", "on" }, "on" }, { { "--json", "0" }, "0" },
+		{ { "--json=off", "word" }, "off" }, { { "--json", "false" }, "false" } };
 
-	check_next(&args, "json", "yes");
-	check_next(&args, NULL, "word");
-	check_next(&args, "json", "no");
-	check_next(&args, "json", "yes");
-	check_next(&args, "json", "yes");
-	check_end(&args);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct gb_args args = ARGS(rows[i].typed[0], rows[i].typed[1]);
+
+		check_next(&args, "json", rows[i].value);
+		if (strcmp(rows[i].typed[1], "word") == 0)
+			check_next(&args, NULL, "word");
+		check_end(&args);
+	}
+}
+
+TEST(a_flag_stands_once_unless_it_may_be_repeated)
+{
+	struct gb_args apart = ARGS("--size", "1", "--size", "2"), same = ARGS("--json", "--json=no"),
+		       word = ARGS("--size", "1", "--", "--size"), near = ARGS("--siz=1");
+
+	check_next(&apart, "size", "1");
+	check_refused(&apart, "--size is given twice: write it once");
+	check_next(&same, "json", "yes");
+	check_refused(&same, "--json is given twice");
+	check_next(&word, "size", "1");
+	check_next(&word, NULL, "--size");
+	check_end(&word);
+	check_refused(&near, "unknown flag --siz");
 }
 
 TEST(two_dashes_end_the_flags)

@@ -53,6 +53,20 @@ int gb__format_units(uint64_t value, const struct gb__unit *units, char *text, s
 	return snprintf(text, size, "%" PRIu64 "%s", value / units->factor, units->suffix);
 }
 
+int gb_parse_switch(const char *text, bool *ret)
+{
+	static const char *const words[][2] = { { "no", "yes" }, { "off", "on" }, { "false", "true" },
+		{ "0", "1" } };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		for (int yes = 0; yes < 2; yes++)
+			if (strcmp(text, words[i][yes]) == 0) {
+				*ret = yes;
+				return 0;
+			}
+	return -GB_EUSAGE;
+}
+
 int gb_parse_duration(const char *text, uint64_t *ret_ms)
 {
 	return gb__parse_duration(text, ret_ms) < 0 ? -GB_EUSAGE : 0;

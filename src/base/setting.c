@@ -62,11 +62,11 @@ static int refuse_key(const struct gb_setting *table, const char *key, struct gb
 	for (const struct gb_setting *row = table; row->key; row++)
 		gb__nearest_offer(&nearest, row->key);
 	if (nearest.word)
-		return gb_error_set(error, -GB_EUSAGE, "unknown option " QUOTED ": did you mean \"%s\"?",
+		return gb_error_set(error, -GB_EUSAGE, "unknown setting " QUOTED ": did you mean \"%s\"?",
 			QUOTE(key), nearest.word);
 	if (!table->key)
 		return gb_error_set(
-			error, -GB_EUSAGE, "unknown option " QUOTED ": there are none", QUOTE(key));
+			error, -GB_EUSAGE, "unknown setting " QUOTED ": there are none", QUOTE(key));
 	list[0] = '\0';
 	for (const struct gb_setting *row = table; row->key; row++) {
 		/* Room for ", ..." stays, so that a list that was cut says so. */
@@ -77,7 +77,7 @@ static int refuse_key(const struct gb_setting *table, const char *key, struct gb
 		used += (size_t)snprintf(
 			list + used, sizeof(list) - used, "%s%s", used ? ", " : "", row->key);
 	}
-	return gb_error_set(error, -GB_EUSAGE, "unknown option " QUOTED ": known are %s", QUOTE(key), list);
+	return gb_error_set(error, -GB_EUSAGE, "unknown setting " QUOTED ": known are %s", QUOTE(key), list);
 }
 
 /* `wanted` continues "write …". */
@@ -129,11 +129,8 @@ static int set_number(const struct gb_setting *row, void *object, const char *va
 
 static int set_switch(const struct gb_setting *row, void *object, const char *value, struct gb_error *error)
 {
-	bool yes = strcmp(value, "yes") == 0;
-
-	if (!yes && strcmp(value, "no") != 0)
+	if (gb_parse_switch(value, field(row, object)) < 0)
 		return refuse_value(row, value, "not a switch", "yes or no", error);
-	*(bool *)field(row, object) = yes;
 	return 0;
 }
 

@@ -85,6 +85,15 @@ TEST(values_are_taken)
 	start();
 	check_set("nodelay", "no");
 	CHECK(!options.nodelay);
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const words[][2] = { { "yes", "no" }, { "on", "off" }, { "true", "false" },
+			{ "1", "0" } };
+
+		check_set("nodelay", words[i][0]);
+		CHECK(options.nodelay);
+		check_set("nodelay", words[i][1]);
+		CHECK(!options.nodelay);
+	}
 	check_set("backlog", "65535");
 	CHECK_INT(options.backlog, 65535);
 	check_set("max-message", "1GiB");
@@ -120,9 +129,9 @@ TEST(texts_are_copied_and_replaced)
 TEST(unknown_key_names_the_nearest)
 {
 	start();
-	check_refused("idle-timout", "3s", "unknown option \"idle-timout\": did you mean \"idle-timeout\"?");
-	check_refused("idle", "3s", "unknown option \"idle\": did you mean \"idle-timeout\"?");
-	check_refused("Nodelay", "yes", "unknown option \"Nodelay\": did you mean \"nodelay\"?");
+	check_refused("idle-timout", "3s", "unknown setting \"idle-timout\": did you mean \"idle-timeout\"?");
+	check_refused("idle", "3s", "unknown setting \"idle\": did you mean \"idle-timeout\"?");
+	check_refused("Nodelay", "yes", "unknown setting \"Nodelay\": did you mean \"nodelay\"?");
 	gb_settings_finish(table, &options);
 }
 
@@ -133,10 +142,10 @@ TEST(unknown_key_without_a_near_one_lists_all)
 
 	start();
 	check_refused("zebra", "1",
-		"unknown option \"zebra\": known are nodelay, backlog, max-message, idle-timeout, linger, user, "
+		"unknown setting \"zebra\": known are nodelay, backlog, max-message, idle-timeout, linger, user, "
 		"greeting, engine");
 	CHECK_INT(gb_settings_set(none, &options, "x", "1", &error), -GB_EUSAGE);
-	CHECK_STR(error.text, "unknown option \"x\": there are none");
+	CHECK_STR(error.text, "unknown setting \"x\": there are none");
 	gb_settings_finish(table, &options);
 }
 

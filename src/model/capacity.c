@@ -1,5 +1,6 @@
 #include "model/capacity.h"
 
+#include "base/log.h"
 #include "base/macros.h"
 #include "os/cpu.h"
 #include "os/limit.h"
@@ -7,7 +8,9 @@
 #include <inttypes.h>
 
 #define DESCRIPTORS_RESERVED 64u /* for the program: files, libraries, the listening sockets */
-#define DESCRIPTORS_PER_LOOP 2u  /* a demultiplexer or ring, and a wake-up */
+#define DESCRIPTORS_SCARCE 512u  /* a process that may have fewer reserves an eighth, */
+#define DESCRIPTORS_LEAST 6u /* at least these beside those that are open: listening sockets and wake-ups */
+#define DESCRIPTORS_PER_LOOP 2u /* a demultiplexer or ring, and a wake-up */
 #define DESCRIPTORS_SLACK \
 	32u                /* of the reserved, for those who come when all workers are full: to refuse them */
 #define TASKS_RESERVED 64u /* processes and threads of others */
@@ -23,13 +26,21 @@ static uint64_t seats_for(uint64_t connections)
 	return connections + connections / 8 + 16;
 }
 
-/* Descriptors that a process with workers needs before it has any connection. */
-static uint64_t descriptors_needed(const struct gb__model *model, uint64_t workers)
+/* Few descriptors are no reason not to serve: then less is kept apart. */
+static uint64_t descriptors_reserved(uint64_t descriptors)
+{
+	if (descriptors >= DESCRIPTORS_SCARCE)
+		return DESCRIPTORS_RESERVED;
+	return gb__max(descriptors / 8, gb__descriptors_open() + DESCRIPTORS_LEAST);
+}
+
+/* Of the `descriptors` of a process with workers, those that it needs before it has any connection. */
+static uint64_t descriptors_needed(const struct gb__model *model, uint64_t workers, uint64_t descriptors)
 {
 	uint64_t loops = per_connection(model) || model->unit == GB__UNIT_PROCESS ? 1 : workers + 1;
 
 	/* A listening socket or a channel for each. */
-	return DESCRIPTORS_RESERVED + loops * DESCRIPTORS_PER_LOOP +
+	return descriptors_reserved(descriptors) + loops * DESCRIPTORS_PER_LOOP +
 		(model->accept == GB__ACCEPT_REUSEPORT ? workers : 0);
 }
 
@@ -68,7 +79,7 @@ static int check_workers(
 	const struct gb__model *model, uint64_t workers, uint64_t descriptors, struct gb_error *error)
 {
 	uint64_t tasks = workers, allowed = tasks_allowed(model), possible = tasks_possible(allowed);
-	uint64_t needed = descriptors_needed(model, workers);
+	uint64_t needed = descriptors_needed(model, workers, descriptors);
 
 	if (model->compute == GB__COMPUTE_THREADS) {
 		uint64_t pool = model->compute_workers ? model->compute_workers : gb__cpus_allotted();
@@ -83,8 +94,9 @@ static int check_workers(
 	if (needed >= descriptors)
 		return gb_error_set(error, -GB_ELIMIT,
 			"%" PRIu64 " worker%s %" PRIu64 " descriptors, a process may have %" PRIu64
-			": take fewer, or raise the hard limit (ulimit -Hn, LimitNOFILE=)",
-			workers, workers == 1 ? " needs" : "s need", needed, descriptors);
+			": %sraise the hard limit (ulimit -Hn, LimitNOFILE=)",
+			workers, workers == 1 ? " needs" : "s need", needed, descriptors,
+			workers == 1 ? "" : "take fewer workers, or ");
 	return 0;
 }
 
@@ -92,7 +104,7 @@ static int settle_connections(struct gb_server *server, uint64_t descriptors, st
 {
 	const struct gb__model *model = &server->model;
 	struct gb__limits *limits = &server->limits;
-	uint64_t needed = descriptors_needed(model, server->seats_count);
+	uint64_t needed = descriptors_needed(model, server->seats_count, descriptors);
 	uint64_t left = descriptors > needed ? descriptors - needed : 1;
 	uint64_t possible = by_descriptors(model, server->seats_count, left);
 	uint64_t allowed = tasks_allowed(model);
@@ -109,8 +121,15 @@ static int settle_connections(struct gb_server *server, uint64_t descriptors, st
 			"max-connections %" PRIu64 ": %" PRIu64 " descriptors per process allow %" PRIu64
 			" under this model; lower it, or raise the hard limit (ulimit -Hn, LimitNOFILE=)",
 			limits->connections_max, descriptors, possible);
-	if (!limits->connections_max)
+	if (!limits->connections_max) {
 		limits->connections_max = gb__min(possible, tasks);
+		if (descriptors < DESCRIPTORS_SCARCE)
+			gb__log(GB__LOG_WARNING,
+				"at most %" PRIu64 " connection%s: a process may have no more than %" PRIu64
+				" descriptors (ulimit -Hn, LimitNOFILE=)",
+				limits->connections_max, limits->connections_max == 1 ? "" : "s",
+				descriptors);
+	}
 	server->worker_connections_max =
 		model->unit == GB__UNIT_PROCESS ? left + DESCRIPTORS_SLACK : UINT64_MAX;
 	return 0;

@@ -18,8 +18,11 @@ int gb_model_check(
 	const char *spec, const struct gb_service *service, bool ip_address, struct gb_error *error)
 {
 	struct gb__model model;
-	int result = gb__model_parse(spec, &model, error);
+	int result;
 
+	if (!spec)
+		return gb_error_set(error, -EINVAL, "gb_model_check: the spec is NULL");
+	result = gb__model_parse(spec, &model, error);
 	if (result == 0)
 		result = gb__model_check(&model, error);
 	if (result == 0 && service)

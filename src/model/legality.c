@@ -301,10 +301,11 @@ int gb__model_check_service(const struct gb__model *model, const struct gb_servi
 			"%s may block: under engine=%s with compute=inline one handler that waits stops all "
 			"connections of its worker",
 			service->name, gb__model_engine_name(model->engine));
-	if (service->state == GB_STATE_WORKER && !event_engine(model))
+	if (service->state == GB_STATE_WORKER && !event_engine(model) &&
+		!(service->traits & GB_TRAIT_STATE_APART))
 		return gb_error_set(error, 1,
 			"%s shares state among the connections of a worker: under engine=blocking there is one at a "
-			"time, so that no two meet",
+			"time, so that no two meet; if they need not, say so with GB_TRAIT_STATE_APART",
 			service->name);
 	return 0;
 }

@@ -214,6 +214,8 @@ TEST(state_of_a_worker_that_serves_one_connection_at_a_time_brings_a_warning)
 {
 	static const struct gb_service room = { GB_SERVICE_INIT, .name = "room", .state = GB_STATE_WORKER };
 	static const struct gb_service alone = { GB_SERVICE_INIT, .name = "alone" };
+	static const struct gb_service cache = { GB_SERVICE_INIT, .name = "cache", .state = GB_STATE_WORKER,
+		.traits = GB_TRAIT_STATE_APART };
 	static const char *const blocking[] = { "thread-pool", "prefork", "fork", "iterative" };
 	struct gb__model model;
 	struct gb_error error = { 0 };
@@ -223,6 +225,7 @@ TEST(state_of_a_worker_that_serves_one_connection_at_a_time_brings_a_warning)
 		CHECK_INT(gb__model_check_service(&model, &room, true, &error), 1);
 		CHECK(strstr(error.text, "room shares state"));
 		CHECK_INT(gb__model_check_service(&model, &alone, true, &error), 0);
+		CHECK_INT(gb__model_check_service(&model, &cache, true, &error), 0);
 	}
 	model = parsed("multi-reactor");
 	CHECK_INT(gb__model_check_service(&model, &room, true, &error), 0);

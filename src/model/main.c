@@ -4,8 +4,9 @@
  */
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "model/config.h"
 #include "model/options.h"
-#include "model/spec.h"
+#include "model/server.h"
 #include "model/summary.h"
 #include "os/process.h"
 #include "os/signal.h"
@@ -32,18 +33,25 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 
 static const struct gb_setting own_flags[] = {
-	{ "listen", GB_SETTING_TEXT, 0, .argument = "ADDRESS",
+	{ "listen", GB_SETTING_TEXT, 0, .argument = "ADDRESS", .repeated = true,
 		.summary = "serve on HOST:PORT (port 0: a free one) or unix:PATH; may be repeated" },
-	{ "set", GB_SETTING_TEXT, 0, .argument = "KEY=VALUE",
+	{ "set", GB_SETTING_TEXT, 0, .argument = "KEY=VALUE", .repeated = true,
 		.summary = "a setting of the service; may be repeated" },
-	{ "config", GB_SETTING_TEXT, 0, .argument = "FILE",
-		.summary = "read options from a file of \"key value\" lines; flags override it" },
 	{ "summary", GB_SETTING_SWITCH, 0, .summary = "print counters as JSON when it ends" },
+	{ NULL },
+};
+static const struct gb_setting line_flags[] = {
+	{ "config", GB_SETTING_TEXT, 0, .argument = "FILE",
+		.summary = "read flags from a file of \"key value\" lines, e.g. \"listen 127.0.0.1:7000\"; "
+			   "the command line overrides it" },
 	{ "help", GB_SETTING_SWITCH, 0, .summary = "print this help" },
 	{ NULL },
 };
-static const struct gb_args_table flag_tables[] = { { "What to serve:", own_flags },
+static const struct gb_args_table flag_tables[] = { { "What to serve:", own_flags }, { NULL, line_flags },
 	{ "How to serve it:", gb_option_settings }, { NULL, NULL } };
+/* What a file may say. */
+static const struct gb_args_table file_tables[] = { { NULL, own_flags }, { NULL, gb_option_settings },
+	{ NULL, NULL } };
 
 struct program {
 	int argc;
@@ -51,9 +59,11 @@ struct program {
 	const char *invocation;    /* for the usage line: "gearbox serve echo" */
 	char name[NAME_MAX_BYTES]; /* for messages: "gearbox" */
 	const struct gb_service *service;
-	void *user;             /* what the service's settings fill */
-	const char **addresses; /* borrowed from argv; room for argc */
+	void *user; /* what the service's settings fill */
+	char **addresses;
 	size_t address_count;
+	bool addresses_of_file; /* which those of the command line replace */
+	uint64_t set;           /* settings given in this walk, a bit for each of the first 64 */
 	struct gb_options *options;
 	struct gb_server *server;
 	bool summary; /* wanted */
@@ -143,16 +153,80 @@ static void print_help(const struct program *program)
 
 static int set_service_setting(struct program *program, const char *pair, struct gb_error *error)
 {
-	const struct gb_service *service = program->service;
+	const struct gb_setting *table = program->service->settings, *row;
 	const char *equals = strchr(pair, '=');
 	char key[SETTING_KEY_MAX];
+	uint64_t bit;
 
 	if (!equals || equals == pair || (size_t)(equals - pair) >= sizeof(key))
-		return gb_error_set(error, -GB_EUSAGE, "--set %s is not KEY=VALUE", pair);
-	if (!service->settings || !service->settings->key)
-		return gb_error_set(error, -GB_EUSAGE, "--set %s: %s has no settings", pair, service->name);
+		return gb_error_set(error, -GB_EUSAGE, "set %s: write KEY=VALUE", pair);
+	if (!table || !table->key)
+		return gb_error_set(
+			error, -GB_EUSAGE, "set %s: %s has no settings", pair, program->service->name);
 	snprintf(key, sizeof(key), "%.*s", (int)(equals - pair), pair);
-	return gb_settings_set(service->settings, program->user, key, equals + 1, error);
+	row = gb_settings_find(table, key);
+	bit = row && row - table < 64 ? 1ull << (row - table) : 0;
+	if (program->set & bit && !row->repeated)
+		return gb_error_set(error, -GB_EUSAGE, "set %s is given twice: write it once", key);
+	program->set |= bit;
+	return gb_settings_set(table, program->user, key, equals + 1, error);
+}
+
+static void forget_addresses(struct program *program)
+{
+	while (program->address_count > 0)
+		gb__free(program->addresses[--program->address_count]);
+	gb__free(program->addresses);
+	program->addresses = NULL;
+}
+
+static int add_address(struct program *program, const char *address, struct gb_error *error)
+{
+	size_t size = (program->address_count + 1) * sizeof(*program->addresses);
+	char **grown = gb__realloc(program->addresses, size);
+
+	if (grown) {
+		program->addresses = grown;
+		grown[program->address_count] = gb__strdup(address);
+		if (grown[program->address_count]) {
+			program->address_count++;
+			return 0;
+		}
+	}
+	return gb_error_set(error, -ENOMEM, "no memory for another address");
+}
+
+/* A flag of serve, or the same from a file. */
+static int take(void *arg, const struct gb_setting *row, const char *value, struct gb_error *error)
+{
+	struct program *program = arg;
+
+	if (strcmp(row->key, "listen") == 0)
+		return add_address(program, value, error);
+	if (strcmp(row->key, "set") == 0)
+		return set_service_setting(program, value, error);
+	if (strcmp(row->key, "summary") == 0)
+		return gb_settings_set(row, &program->summary, row->key, value, error);
+	return gb_options_set(program->options, row->key, value, error);
+}
+
+/* The same from the command line, which has the last word. */
+static int take_flag(
+	struct program *program, const struct gb_setting *row, const char *value, struct gb_error *error)
+{
+	if (strcmp(row->key, "listen") == 0 && program->addresses_of_file) {
+		forget_addresses(program);
+		program->addresses_of_file = false;
+	}
+	return take(program, row, value, error);
+}
+
+static int read_file(struct program *program, const char *path, struct gb_error *error)
+{
+	int rc = gb__config_read(path, file_tables, take, program, error);
+
+	program->addresses_of_file = true;
+	return rc;
 }
 
 /* A word that is none of ours, at args->at - 1; `before` is the flag before it, if there is one. */
@@ -160,7 +234,7 @@ static int refuse_word(const struct gb_args *args, const struct gb_setting *befo
 {
 	const char *word = args->argv[args->at - 1];
 
-	/* A switch takes only the words yes and no. */
+	/* A switch takes only words that say so. */
 	if (before && before->type == GB_SETTING_SWITCH &&
 		strcmp(args->argv[args->at - 2] + 2, before->key) == 0)
 		return gb_error_set(error, -GB_EUSAGE, "--%s takes yes or no, not \"%s\"", before->key, word);
@@ -178,6 +252,7 @@ static int walk(struct program *program, enum pass pass, struct gb_error *error)
 	const char *value;
 	int rc;
 
+	program->set = 0;
 	while ((rc = gb_args_next(&args, &flag, &value, error)) > 0) {
 		if (!flag)
 			return refuse_word(&args, before, error);
@@ -188,17 +263,9 @@ static int walk(struct program *program, enum pass pass, struct gb_error *error)
 				return 1;
 		} else if (strcmp(flag->key, "config") == 0) {
 			if (pass == PASS_FILES)
-				rc = gb_options_load(program->options, value, error);
-		} else if (pass != PASS_FLAGS) {
-			continue;
-		} else if (strcmp(flag->key, "listen") == 0) {
-			program->addresses[program->address_count++] = value;
-		} else if (strcmp(flag->key, "set") == 0) {
-			rc = set_service_setting(program, value, error);
-		} else if (strcmp(flag->key, "summary") == 0) {
-			program->summary = strcmp(value, "yes") == 0;
-		} else {
-			rc = gb_options_set(program->options, flag->key, value, error);
+				rc = read_file(program, value, error);
+		} else if (pass == PASS_FLAGS) {
+			rc = take_flag(program, flag, value, error);
 		}
 		if (rc < 0)
 			return rc;
@@ -211,10 +278,9 @@ static int prepare(struct program *program, struct gb_error *error)
 	const struct gb_service *service = program->service;
 	int rc = gb_options_create(&program->options);
 
-	program->addresses = gb__alloc((size_t)program->argc * sizeof(*program->addresses));
 	if (service->settings_size > 0)
 		program->user = gb__alloc_zero(service->settings_size);
-	if (rc == 0 && (!program->addresses || (service->settings_size > 0 && !program->user)))
+	if (rc == 0 && service->settings_size > 0 && !program->user)
 		rc = -ENOMEM;
 	if (rc == 0 && program->user && service->settings)
 		rc = gb_settings_init(service->settings, program->user, service->settings_size);
@@ -228,19 +294,21 @@ static void finish(struct program *program)
 	if (program->user && program->service->settings)
 		gb_settings_finish(program->service->settings, program->user);
 	gb__free(program->user);
-	gb__free(program->addresses);
+	forget_addresses(program);
 }
 
-/* The model as a person would type it: the preset's name where it is one. */
+/* The model as a person would type it: the preset's name where it is one, and how many workers N is. */
 static void name_model(const struct gb_server *server, char *text, size_t size)
 {
-	const char *spec = gb_server_model(server);
-	struct gb__model model;
+	const struct gb__model *model = &server->model;
+	int used = gb__model_name(model, text, size);
 
-	if (gb__model_parse(spec, &model, NULL) == 0)
-		gb__model_name(&model, text, size);
+	if (model->workers != GB__WORKERS_DEFAULT)
+		return;
+	if (strchr(text, '='))
+		snprintf(text, size, "%s", gb_server_model(server));
 	else
-		snprintf(text, size, "%s", spec);
+		snprintf(text + used, size - (size_t)used, ",workers=%u", server->seats_count);
 }
 
 /* One line in one write: scripts wait for it. */
@@ -307,8 +375,10 @@ static int serve(struct program *program, struct gb_error *error)
 static int run(struct program *program)
 {
 	struct gb_error error = { 0 };
-	int rc = walk(program, PASS_HELP, &error);
+	int rc = gb__service_check(program->service, &error);
 
+	if (rc == 0)
+		rc = walk(program, PASS_HELP, &error);
 	if (rc > 0) {
 		print_help(program);
 		return EXIT_DONE;

@@ -2,21 +2,20 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "model/config.h"
 #include "model/legality.h"
 
 #include <gearbox/setting.h>
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define WEEK_MS (7ull * 24 * 3600 * 1000) /* stamps of connections have 32 bits of milliseconds */
 #define AT(field) offsetof(struct gb_options, field)
 
 const struct gb_setting gb_option_settings[] = {
-	{ "model", GB_SETTING_TEXT, AT(model_text), "reactor", 0, 0, NULL, "SPEC",
-		"the concurrency model: a preset with ,key=value overrides, or axes (see gearbox models)" },
+	{ "model", GB_SETTING_TEXT, AT(model_text), GB__MODEL_DEFAULT, 0, 0, NULL, "SPEC",
+		"the concurrency model: a preset with ,key=value overrides, or overrides of the default alone" },
 	{ "max-connections", GB_SETTING_COUNT, AT(limits.connections_max), "0", 0, UINT32_MAX, NULL, "N",
 		"refuse connections beyond this many; 0: what descriptors allow" },
 	{ "max-message", GB_SETTING_SIZE, AT(limits.message_bytes_max), "1MiB", 1, 1u << 30, NULL, "SIZE",
@@ -58,6 +57,8 @@ const struct gb_setting gb_option_settings[] = {
 	{ NULL },
 };
 
+static const struct gb_args_table option_tables[] = { { NULL, gb_option_settings }, { NULL, NULL } };
+
 int gb_options_create(struct gb_options **ret)
 {
 	struct gb_options *options = gb__alloc(sizeof(*options));
@@ -88,10 +89,16 @@ void gb_options_destroy(struct gb_options *options)
 
 int gb_options_set(struct gb_options *options, const char *key, const char *value, struct gb_error *error)
 {
-	struct gb__model model = options->model;
-	struct gb__cpus affinity = options->affinity;
+	struct gb__model model;
+	struct gb__cpus affinity;
 	int result = 0;
 
+	if (!options || !key || !value)
+		return gb_error_set(error, -EINVAL, "gb_options_set: options, key or value are NULL");
+	if (!gb_settings_find(gb_option_settings, key))
+		return gb__config_refuse(option_tables, key, error);
+	model = options->model;
+	affinity = options->affinity;
 	if (strcmp(key, "model") == 0) {
 		result = gb__model_parse(value, &model, error);
 		if (result == 0)
@@ -108,51 +115,16 @@ int gb_options_set(struct gb_options *options, const char *key, const char *valu
 	return result;
 }
 
-/* Cut off blanks at both ends. */
-static char *trim(char *text)
+static int take_pair(void *arg, const struct gb_setting *row, const char *value, struct gb_error *error)
 {
-	size_t length;
-
-	text += strspn(text, " \t\r\n");
-	length = strlen(text);
-	while (length > 0 && strchr(" \t\r\n", text[length - 1]))
-		text[--length] = '\0';
-	return text;
+	return gb_options_set(arg, row->key, value, error);
 }
 
 int gb_options_load(struct gb_options *options, const char *path, struct gb_error *error)
 {
-	FILE *file = fopen(path, "re");
-	char *line = NULL;
-	size_t size = 0;
-	int result = 0;
-
-	if (!file) {
-		result = -errno;
-		return gb_error_set(error, result, "%s: %s", path, gb_strerror(result));
-	}
-	for (unsigned number = 1; result == 0 && getline(&line, &size, file) >= 0; number++) {
-		struct gb_error inner = { 0 };
-		char *key, *value;
-
-		line[strcspn(line, "#")] = '\0';
-		key = trim(line);
-		if (!*key)
-			continue;
-		value = key + strcspn(key, " \t=");
-		if (*value) {
-			*value++ = '\0';
-			value += strspn(value, " \t=");
-		}
-		result = gb_options_set(options, key, trim(value), &inner);
-		if (result < 0)
-			gb_error_set(error, result, "%s:%u: %s", path, number, inner.text);
-	}
-	if (result == 0 && ferror(file))
-		result = gb_error_set(error, -EIO, "%s: cannot be read to its end", path);
-	free(line);
-	fclose(file);
-	return result;
+	if (!options || !path)
+		return gb_error_set(error, -EINVAL, "gb_options_load: options or path are NULL");
+	return gb__config_read(path, option_tables, take_pair, options, error);
 }
 
 int gb__options_copy(const struct gb_options *from, struct gb_options **ret)

@@ -256,15 +256,18 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 
 int gb_server_run(struct gb_server *server, struct gb_error *error)
 {
-	unsigned roles = chief_roles(&server->model);
 	struct gb__cpus before;
+	unsigned roles;
 	int result;
 
+	if (!server)
+		return gb_error_set(error, -EINVAL, "gb_server_run: the server is NULL");
 	if (server->bindings_count == 0)
 		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
 	if (server->unlistened)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");
+	roles = chief_roles(&server->model);
 	gb__cpus_get(&before);
 	result = serve(server, roles, error);
 	/* The thread is the caller's, and has its CPUs back if we took them. */

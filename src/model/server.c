@@ -50,6 +50,7 @@ static int resolve_engine(struct gb_server *server, struct gb_error *error)
 int gb_server_create(const struct gb_options *options, struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_server *server = gb__alloc_zero(sizeof(*server));
+	struct gb__model counted;
 	size_t records;
 	int result;
 
@@ -70,7 +71,10 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 		result = gb__capacity_resolve(server, error);
 	if (result < 0)
 		goto fail;
-	gb__model_format(&server->model, server->model_text, sizeof(server->model_text));
+	counted = server->model;
+	if (counted.workers == GB__WORKERS_DEFAULT)
+		counted.workers = server->seats_count;
+	gb__model_format(&counted, server->model_text, sizeof(server->model_text));
 	records = (size_t)server->seats_count + 1; /* the last is the chief's */
 	server->shared = gb__shared_create(records);
 	if (!server->shared) {
@@ -129,19 +133,37 @@ void gb_server_destroy(struct gb_server *server)
 	gb__free(server);
 }
 
+int gb__service_check(const struct gb_service *service, struct gb_error *error)
+{
+	if (!service)
+		return gb_error_set(error, -EINVAL, "the service is NULL");
+	/* Without the first two fields no other can be trusted, the name included. */
+	if (service->abi == 0 && service->struct_size == 0)
+		return gb_error_set(error, -EINVAL,
+			"a service without GB_SERVICE_INIT: write it first in the initializer, as in "
+			"struct gb_service echo = { GB_SERVICE_INIT, .name = \"echo\", ... }");
+	if (service->abi != GB_ABI || service->struct_size != sizeof(*service))
+		return gb_error_set(error, -EINVAL,
+			"a service made for another version of gearbox (ABI %u of %u bytes, this is %u of %zu): "
+			"compile it again",
+			service->abi, service->struct_size, GB_ABI, sizeof(*service));
+	if (!service->name || !*service->name)
+		return gb_error_set(
+			error, -EINVAL, "a service without a name: set .name, a word for messages");
+	if (!service->on_message)
+		return gb_error_set(error, -EINVAL,
+			"service %s: .on_message is NULL: nobody gets its messages", service->name);
+	return 0;
+}
+
 static int check_service(const struct gb_server *server, const struct gb_service *service, bool ip_address,
 	struct gb_error *error)
 {
 	struct gb_error reason = { 0 };
-	int result;
+	int result = gb__service_check(service, error);
 
-	if (service->abi != GB_ABI || service->struct_size != sizeof(*service))
-		return gb_error_set(error, -EINVAL,
-			"service: made for another version of gearbox (ABI %u, this is %u): compile it again",
-			service->abi, GB_ABI);
-	if (!service->name || !service->on_message)
-		return gb_error_set(error, -EINVAL, "service: needs a name and on_message");
-	result = gb__limits_check(&server->limits, service, error);
+	if (result == 0)
+		result = gb__limits_check(&server->limits, service, error);
 	if (result < 0)
 		return result;
 	result = gb__model_check_service(&server->model, service, ip_address, &reason);
@@ -201,8 +223,12 @@ int gb_server_listen(struct gb_server *server, const char *text, const struct gb
 {
 	struct gb__binding binding = { .service = service, .user = user };
 	struct gb__address address;
-	int result = gb__address_parse(text, true, &address, error);
+	int result;
 
+	if (!server || !text)
+		return gb_error_set(error, -EINVAL, "gb_server_listen: %s is NULL",
+			server ? "the address" : "the server");
+	result = gb__address_parse(text, true, &address, error);
 	if (result == 0)
 		result = check_service(server, service, gb__address_is_ip(&address), error);
 	if (result < 0)
@@ -225,8 +251,11 @@ int gb_server_attach(
 	struct gb_server *server, const struct gb_service *service, void *user, struct gb_error *error)
 {
 	const struct gb__binding binding = { .service = service, .user = user };
-	int result = check_service(server, service, false, error);
+	int result;
 
+	if (!server)
+		return gb_error_set(error, -EINVAL, "gb_server_attach: the server is NULL");
+	result = check_service(server, service, false, error);
 	if (result < 0)
 		return result;
 	if (server->model.workers == GB__WORKERS_PER_CONNECTION)

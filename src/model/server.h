@@ -24,9 +24,9 @@ struct gb__binding {
 
 struct gb_server {
 	struct gb_options *options;
-	struct gb__model model; /* engine resolved */
-	char model_text[GB__MODEL_SPEC_MAX];
-	struct gb__limits limits; /* connections_max resolved */
+	struct gb__model model;              /* engine resolved */
+	char model_text[GB__MODEL_SPEC_MAX]; /* with the number of workers */
+	struct gb__limits limits;            /* connections_max resolved */
 	/** Of one worker process: beyond it others accept, as long as `limits` allow. No bound for threads. */
 	uint64_t worker_connections_max;
 	unsigned
@@ -44,6 +44,9 @@ struct gb_server {
 	struct gb__crew *crew;       /* while running, in the first process: the other workers */
 	struct gb__compute *compute; /* while running with compute=threads: this process's pool */
 };
+
+/** Whether a service is filled in as it must be, whatever the model. Returns 0 or -EINVAL with what is missing. */
+int gb__service_check(const struct gb_service *service, struct gb_error *error);
 
 /** Close this process's listening sockets; whoever made them removes the names of Unix ones. Repeatable. */
 void gb__server_unlisten(struct gb_server *server);

@@ -218,22 +218,41 @@ static int next_item(const char **at, char *item, struct gb_error *error)
 	return 0;
 }
 
-/* The defaults stated in the header, for axes that nothing has said. */
+/* What some keys imply, as the header says, of axes that nothing has said. */
 static void fill_axes(struct gb__model *model)
 {
 	bool per_connection = model->workers == GB__WORKERS_PER_CONNECTION;
 
-	if (!(model->given & 1u << GB__KEY_ACCEPT))
-		model->accept = per_connection || model->place != GB__PLACE_AUTO ? GB__ACCEPT_ACCEPTOR
-										 : GB__ACCEPT_SHARED;
+	if (!(model->given & 1u << GB__KEY_ACCEPT) && (per_connection || model->place != GB__PLACE_AUTO))
+		model->accept = GB__ACCEPT_ACCEPTOR;
+	if (!(model->given & 1u << GB__KEY_ENGINE) && per_connection)
+		model->engine = GB__ENGINE_BLOCKING;
 	if (!(model->given & 1u << GB__KEY_COMPUTE) && model->given & 1u << GB__KEY_COMPUTE_WORKERS)
 		model->compute = GB__COMPUTE_THREADS;
 }
 
+/* The model of a preset, of which nothing counts as typed. */
+static struct gb__model preset_model(const struct gb_preset *preset)
+{
+	struct gb__model model = { 0 };
+	const char *at = preset->axes;
+	char item[ITEM_MAX];
+	int rc = 0;
+
+	while (rc == 0 && at) {
+		rc = next_item(&at, item, NULL);
+		if (rc == 0)
+			rc = parse_item(item, &model, NULL);
+	}
+	gb__assert(rc == 0);
+	model.given = 0;
+	return model;
+}
+
 int gb__model_parse(const char *spec, struct gb__model *ret, struct gb_error *error)
 {
-	const struct gb_preset *preset = NULL;
-	struct gb__model model = { 0 };
+	const struct gb_preset *preset = gb__preset_find(GB__MODEL_DEFAULT);
+	struct gb__model model = preset_model(preset);
 	const char *at = spec;
 	char item[ITEM_MAX];
 	int rc;
@@ -248,10 +267,9 @@ int gb__model_parse(const char *spec, struct gb__model *ret, struct gb_error *er
 		preset = gb__preset_find(item);
 		if (!preset)
 			return refuse_preset(item, error);
-		rc = gb__model_parse(preset->axes, &model, error);
-		gb__assert(rc == 0);
-		model.given = 0;
+		model = preset_model(preset);
 	} else {
+		preset = NULL;
 		rc = parse_item(item, &model, error);
 	}
 	while (rc == 0 && at) {

@@ -44,7 +44,8 @@ enum gb__model_place {
 #define GB__WORKERS_DEFAULT 0u /* written "N": the CPUs allotted */
 #define GB__WORKERS_PER_CONNECTION UINT_MAX
 
-#define GB__MODEL_SPEC_MAX 256 /* bytes that hold any spec as gb__model_format writes it */
+#define GB__MODEL_DEFAULT "reactor" /* the preset that is taken, and completed, where nothing else is said */
+#define GB__MODEL_SPEC_MAX 256      /* bytes that hold any spec as gb__model_format writes it */
 
 /** The keys of a spec, in the order in which a full spec has them. */
 enum gb__model_key {
@@ -79,10 +80,9 @@ struct gb__model {
 /**
  * Read a preset's name or alias with `,key=value` overrides, or `key=value,...` alone.
  *
- * Axes that neither says: accept=acceptor where workers=per-connection or a `place` is given, else
- * shared; unit=thread; workers=N; engine=blocking where workers=per-connection, else auto;
- * compute=threads where compute-workers is given, else inline. With workers=per-connection engine=auto
- * is blocking, which alone works there.
+ * What key=value alone does not say is as in the default model, except that workers=per-connection and `place`
+ * imply accept=acceptor, workers=per-connection implies engine=blocking, and compute-workers compute=threads.
+ * With workers=per-connection engine=auto is blocking, which alone works there.
  *
  * Whether the model can work is not looked at: see legality.h. Returns 0 or -GB_EUSAGE.
  */

@@ -119,20 +119,25 @@ TEST(axes_alone_make_a_model)
 	CHECK_INT(model.compute, GB__COMPUTE_INLINE);
 }
 
-TEST(axes_not_said_are_filled_in)
+TEST(axes_not_said_are_those_of_the_default_model)
 {
-	check_format("engine=epoll", "accept=shared,unit=thread,workers=N,engine=epoll,compute=inline");
-	check_format("unit=process", "accept=shared,unit=process,workers=N,engine=auto,compute=inline");
+	check_format("workers=3", "accept=shared,unit=thread,workers=3,engine=epoll,compute=inline");
+	check_format("engine=poll", "accept=shared,unit=thread,workers=1,engine=poll,compute=inline");
+	check_format("unit=process", "accept=shared,unit=process,workers=1,engine=epoll,compute=inline");
+	check_format("accept=acceptor,workers=N",
+		"accept=acceptor,unit=thread,workers=N,engine=epoll,compute=inline");
 	check_format("workers=per-connection",
 		"accept=acceptor,unit=thread,workers=per-connection,engine=blocking,compute=inline");
 	check_format("workers=per-connection,engine=auto",
 		"accept=acceptor,unit=thread,workers=per-connection,engine=blocking,compute=inline");
 	check_format(
-		"place=hash", "accept=acceptor,unit=thread,workers=N,engine=auto,compute=inline,place=hash");
+		"place=hash", "accept=acceptor,unit=thread,workers=1,engine=epoll,compute=inline,place=hash");
 	check_format("workers=2,compute-workers=3",
-		"accept=shared,unit=thread,workers=2,engine=auto,compute=threads,compute-workers=3");
+		"accept=shared,unit=thread,workers=2,engine=epoll,compute=threads,compute-workers=3");
 	check_format("compute-workers=auto,workers=1",
-		"accept=shared,unit=thread,workers=1,engine=auto,compute=threads");
+		"accept=shared,unit=thread,workers=1,engine=epoll,compute=threads");
+	check_format("workers=per-connection,compute=threads",
+		"accept=acceptor,unit=thread,workers=per-connection,engine=blocking,compute=threads");
 }
 
 TEST(format_round_trips_every_key)

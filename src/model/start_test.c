@@ -85,6 +85,72 @@ TEST(a_service_that_cannot_start_for_one_connection_costs_that_one)
 	driver_each_preset(its_client_is_closed);
 }
 
+static void check_service_refused(const struct gb_service *service, const char *part)
+{
+	struct gb_server *server;
+	struct gb_error error = { 0 };
+
+	CHECK_INT(gb_server_create(NULL, &server, &error), 0);
+	CHECK_INT(gb_server_listen(server, "127.0.0.1:0", service, NULL, &error), -EINVAL);
+	CHECK(strstr(error.text, part));
+	error = (struct gb_error){ 0 };
+	CHECK_INT(gb_server_attach(server, service, NULL, &error), -EINVAL);
+	CHECK(strstr(error.text, part));
+	gb_server_destroy(server);
+}
+
+TEST(a_service_that_is_not_filled_in_is_refused_by_what_is_missing)
+{
+	static const struct gb_service forgotten = { .name = "forgotten", .on_message = on_message };
+	static const struct gb_service old = {
+		.struct_size = sizeof(old), .abi = GB_ABI - 1, .name = "old", .on_message = on_message
+	};
+	static const struct gb_service nameless = { GB_SERVICE_INIT, .on_message = on_message };
+	static const struct gb_service deaf = { GB_SERVICE_INIT, .name = "deaf" };
+
+	check_service_refused(NULL, "the service is NULL");
+	check_service_refused(&forgotten, "GB_SERVICE_INIT");
+	check_service_refused(&old, "compile it again");
+	check_service_refused(&nameless, "without a name");
+	check_service_refused(&deaf, "service deaf: .on_message");
+}
+
+TEST(what_is_null_is_an_error)
+{
+	struct gb_options *options;
+	struct gb_server *server;
+	struct gb_error error = { 0 };
+	char text[64];
+
+	CHECK_INT(gb_server_create(NULL, &server, &error), 0);
+	CHECK_INT(gb_server_listen(server, NULL, &driver_echo, NULL, &error), -EINVAL);
+	CHECK(strstr(error.text, "address is NULL"));
+	CHECK_INT(gb_server_listen(NULL, "127.0.0.1:0", &driver_echo, NULL, &error), -EINVAL);
+	CHECK_INT(gb_server_attach(NULL, &driver_echo, NULL, &error), -EINVAL);
+	CHECK_INT(gb_server_run(NULL, &error), -EINVAL);
+	gb_server_destroy(server);
+	CHECK_INT(gb_options_create(&options), 0);
+	CHECK_INT(gb_options_set(options, NULL, "1", &error), -EINVAL);
+	CHECK_INT(gb_options_set(options, "model", NULL, &error), -EINVAL);
+	CHECK_INT(gb_options_load(options, NULL, &error), -EINVAL);
+	gb_options_destroy(options);
+	CHECK_INT(gb_resolve(NULL, text, sizeof(text), &error), -EINVAL);
+	CHECK_INT(gb_model_check(NULL, NULL, true, &error), -EINVAL);
+}
+
+TEST(an_unknown_option_names_what_was_meant)
+{
+	struct gb_options *options;
+	struct gb_error error = { 0 };
+
+	CHECK_INT(gb_options_create(&options), 0);
+	CHECK_INT(gb_options_set(options, "idle-timout", "1s", &error), -GB_EUSAGE);
+	CHECK(strstr(error.text, "did you mean \"idle-timeout\""));
+	CHECK_INT(gb_options_set(options, "listen", "127.0.0.1:0", &error), -GB_EUSAGE);
+	CHECK(strstr(error.text, "gb_server_listen"));
+	gb_options_destroy(options);
+}
+
 TEST(a_server_runs_once)
 {
 	struct gb_server *server = driver_server("reactor", &driver_echo, NULL);

@@ -173,9 +173,14 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 {
 	struct gb__socket_options options = gb__options_socket(worker->server->options);
 	struct gb__address address;
-	int result = gb__address_parse(text, false, &address, error);
+	int result;
 
 	gb__assert(gb__loop_here(&worker->loop));
+	if (!text)
+		return gb_error_set(error, -EINVAL, "gb_connect: the address is NULL");
+	result = gb__address_parse(text, false, &address, error);
+	if (result == 0)
+		result = gb__service_check(service, error);
 	if (result < 0)
 		return result;
 	/* Or a handler that connects whenever it lost a connection would keep it for ever. */
@@ -193,8 +198,11 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 int gb_resolve(const char *text, char *ret_text, size_t size, struct gb_error *error)
 {
 	struct gb__address address;
-	int result = gb__address_parse(text, true, &address, error);
+	int result;
 
+	if (!text)
+		return gb_error_set(error, -EINVAL, "gb_resolve: the address is NULL");
+	result = gb__address_parse(text, true, &address, error);
 	if (result < 0)
 		return result;
 	result = gb__address_format(&address, ret_text, size);

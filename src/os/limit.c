@@ -3,6 +3,7 @@
 #include "base/macros.h"
 #include "os/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,6 +33,20 @@ uint64_t gb__descriptors_max(void)
 	struct rlimit limit;
 
 	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : 1024;
+}
+
+uint64_t gb__descriptors_open(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	uint64_t count = 0;
+	const struct dirent *entry;
+
+	if (!folder)
+		return 3; /* the standard ones */
+	while ((entry = readdir(folder)))
+		count += entry->d_name[0] != '.';
+	closedir(folder);
+	return count - 1; /* the folder's own */
 }
 
 const char *gb__limit_hint(int error, char *text, size_t size)

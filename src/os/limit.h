@@ -9,6 +9,8 @@
 uint64_t gb__descriptors_raise(void);
 /** The hard limit of descriptors. */
 uint64_t gb__descriptors_max(void);
+/** How many descriptors this process has open. */
+uint64_t gb__descriptors_open(void);
 /** What to say behind an error's text: of -EMFILE both limits and where they come from, of others nothing. */
 const char *gb__limit_hint(int error, char *text, size_t size);
 /** How many processes and threads there may be: the least of RLIMIT_NPROC (where it is enforced), the kernel's

@@ -24,7 +24,7 @@ def auto_falls_back_to_epoll_and_says_so():
     for spec, fallback in (("reactor,engine=auto", "reactor"), ("multi-reactor,engine=auto", "multi-reactor"),
                            ("prefork-reactor,engine=auto", "prefork-reactor")):
         with Server("--model", spec, before_exec=refuse_io_uring) as server:
-            check_equal(server.model, fallback, f"the model that {spec} becomes")
+            check_equal(server.model.partition(",workers=")[0], fallback, f"the model that {spec} becomes")
             answered(server)
 
 

@@ -40,6 +40,7 @@ def visits(server):
 def the_sums_are_those_of_the_clients(model):
     found = summary(model.arguments, visits)
     size = CLIENTS * len(MESSAGE)
+    check("workers=N" not in found["model"], f"the number of workers: {found['model']}")
     check_equal(found["accepted"], CLIENTS, "accepted")
     check_equal(found["connections"], 0, "open at the end")
     check_equal((found["bytes_in"], found["bytes_out"]), (size, size), "bytes")

@@ -4,11 +4,12 @@
 import ctypes
 import json
 import os
+import re
 import resource
 import socket
 import tempfile
 
-from lib import add_case, case, check, check_equal, check_refusal, main, run
+from lib import Server, add_case, case, check, check_equal, check_refusal, main, run
 
 HERE = ("--listen", "127.0.0.1:0")
 
@@ -32,6 +33,24 @@ USAGE = [
     ("bad_count", ("serve", "echo", *HERE, "--max-connections", "many"), 2, ("max-connections", "many")),
     ("negative_count", ("serve", "echo", *HERE, "--max-connections", "-1"), 2, ("max-connections", "-1")),
     ("bad_switch", ("serve", "echo", *HERE, "--nodelay", "maybe"), 2, ("nodelay", "maybe")),
+    ("switch_neither_on_nor_off", ("serve", "echo", *HERE, "--nodelay=offf"), 2, ("nodelay", "offf", "yes or no")),
+    ("flag_given_twice", ("serve", "echo", *HERE, "--model", "fork", "--model", "thread"), 2,
+     ("--model is given twice",)),
+    ("switch_given_twice", ("serve", "echo", *HERE, "--nodelay", "--nodelay=no"), 2, ("--nodelay is given twice",)),
+    ("config_given_twice", ("serve", "echo", *HERE, "--config", "/dev/null", "--config=/dev/null"), 2,
+     ("--config is given twice",)),
+    ("setting_given_twice", ("serve", "work", *HERE, "--set", "max-block=1s", "--set", "max-block=2s"), 2,
+     ("max-block is given twice",)),
+    ("load_flag_given_twice", ("load", "127.0.0.1:1", "--size", "1", "--size=2"), 2, ("--size is given twice",)),
+    ("models_flag_given_twice", ("models", "--json", "--json"), 2, ("--json is given twice",)),
+    ("verify_flag_given_twice", ("verify", "echo", "--jobs", "1", "--jobs", "2"), 2, ("--jobs is given twice",)),
+    ("doctor_flag_given_twice", ("doctor", "--json", "--json"), 2, ("--json is given twice",)),
+    ("unknown_setting", ("serve", "work", *HERE, "--set", "max-bock=1"), 2,
+     ("unknown setting \"max-bock\"", "did you mean \"max-block\"")),
+    ("unknown_setting_with_nothing_near", ("serve", "work", *HERE, "--set", "nope=1"), 2,
+     ("unknown setting \"nope\"", "max-compute, max-block")),
+    ("setting_of_a_service_without", ("serve", "discard", *HERE, "--set", "nope=1"), 2, ("discard has no settings",)),
+    ("setting_without_a_value", ("serve", "work", *HERE, "--set", "nope"), 2, ("KEY=VALUE",)),
     ("bad_affinity", ("serve", "echo", *HERE, "--affinity", "all"), 2, ("affinity", "all", "0-3")),
     ("affinity_to_no_cpu", ("serve", "echo", *HERE, "--affinity", "4095"), 2, ("affinity", "4095")),
     ("busy_poll_with_a_unit", ("serve", "echo", *HERE, "--busy-poll", "50us"), 2, ("busy-poll", "50us")),
@@ -114,13 +133,6 @@ def limit_beyond_descriptors():
 
 
 @case
-def one_worker_needs_descriptors():
-    done = run("serve", "echo", *HERE, "--model", "reactor",
-               before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60)))
-    check_refusal(done, (1, 2), "1 worker needs", "a process may have 60", "ulimit -Hn")
-
-
-@case
 def workers_beyond_processes():
     def few_processes():
         resource.setrlimit(resource.RLIMIT_NPROC, (30, 30))
@@ -138,6 +150,68 @@ def config_names_file_and_line():
         with open(path, "w", encoding="ascii") as file:
             file.write("# a comment\nidle-timeout = 5s\nmax-message soon\n")
         check_refusal(run("serve", "echo", *HERE, "--config", path), 2, "gearbox.conf:3", "soon")
+
+
+# name, the file's text, words that the line must have
+CONFIGS = [
+    ("a_key_twice", "model fork\nmodel thread\n", ("gearbox.conf:2", "model is given twice")),
+    ("a_section", "[server]\n", ("gearbox.conf:1", "no sections", "key value")),
+    ("a_misspelt_key", "lisen 127.0.0.1:0\n", ("gearbox.conf:1", "did you mean \"listen\"")),
+    ("a_flag_with_dashes", "--idle-timeout 3s\n", ("did you mean \"idle-timeout\"",)),
+    ("a_key_with_nothing_near", "zebra 1\n", ("unknown option \"zebra\"", "--help")),
+    ("a_wrong_address", "listen 127.0.0.1:http-ish\n", ("http-ish",)),
+    ("a_wrong_setting", "set nope=1\n", ("gearbox.conf:1", "unknown setting")),
+]
+
+
+def config_refused(text, words):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "gearbox.conf")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        check_refusal(run("serve", "echo", "--config", path), 2, *words)
+
+
+for row_name, row_text, row_words in CONFIGS:
+    add_case(f"config_with_{row_name}", config_refused, row_text, row_words)
+
+
+@case
+def config_says_all_that_flags_say_and_flags_override_it():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "gearbox.conf")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"listen = unix:{folder}/file\nlisten unix:{folder}/other\nmodel = prethread,workers=3\n"
+                       "set max-block=1s # of work\nnodelay off\n")
+        with Server("--config", path, service="work", listen=()) as server:
+            check_equal(server.addresses, [f"unix:{folder}/file", f"unix:{folder}/other"], "addresses of the file")
+        with Server("--config", path, "--set", "max-block=2s", "--model", "thread", service="work") as server:
+            check(len(server.addresses) == 1 and server.host == "127.0.0.1", f"of the line: {server.addresses}")
+            check_equal(server.model, "thread", "the model")
+
+
+@case
+def switches_take_every_usual_word():
+    for word in ("yes", "no", "on", "off", "true", "false", "1", "0"):
+        for arguments in (("--nodelay", word), (f"--nodelay={word}",)):
+            with Server(*arguments):
+                pass
+
+
+@case
+def a_model_of_few_words_is_the_default_with_these():
+    for words, shown in (("workers=3", "workers=3,engine=epoll"), ("unit=process", "workers=1,engine=epoll"),
+                         ("engine=poll", "workers=1,engine=poll")):
+        with Server("--model", words) as server:
+            check(shown in server.model, f"{words} is {server.model}")
+
+
+@case
+def the_ready_line_says_how_many_workers():
+    for model in ("prethread", "accept=acceptor,workers=N"):
+        with Server("--model", model) as server:
+            found = re.search(r"workers=(\w+)", server.model)
+            check(found and int(found[1]) > 0, f"{model}: {server.ready_line!r}")
 
 
 @case
