@@ -122,3 +122,116 @@ TEST(a_warm_pool_allocates_nothing)
 	CHECK_INT(gb__alloc_count() - before, 0);
 	gb__pool_finish(&pool);
 }
+
+static struct gb__chunk *chunk_of(const char *text)
+{
+	struct gb__chunk *chunk = gb__chunk_create(&pool, strlen(text));
+
+	CHECK(chunk);
+	CHECK_INT(gb__chunk_fill(chunk, text, strlen(text)), strlen(text));
+	return chunk;
+}
+
+static void check_queue(const struct gb__output *output, const char *expected)
+{
+	unsigned char seen[256];
+
+	CHECK_INT(output->bytes, strlen(expected));
+	CHECK_INT(queue_read(output, seen, sizeof(seen)), strlen(expected));
+	CHECK(memcmp(seen, expected, strlen(expected)) == 0);
+}
+
+TEST(what_is_spliced_follows_what_waits)
+{
+	struct gb__output output = { 0 }, from = { 0 };
+
+	gb__pool_init(&pool);
+	gb__output_splice(&output, &from);
+	CHECK(gb__output_empty(&output));
+	gb__output_append_chunk(&from, chunk_of("a"));
+	gb__output_append_chunk(&from, chunk_of("b"));
+	gb__output_splice(&output, &from);
+	CHECK(gb__output_empty(&from));
+	CHECK_INT(from.bytes, 0);
+	check_queue(&output, "ab");
+	gb__output_splice(&output, &from);
+	check_queue(&output, "ab");
+	gb__output_append_chunk(&from, chunk_of("c"));
+	gb__output_append_chunk(&from, chunk_of("d"));
+	gb__output_splice(&output, &from);
+	gb__output_append_chunk(&output, chunk_of("e"));
+	check_queue(&output, "abcde");
+	CHECK_INT(gb__output_front(&output).iov_len, 1);
+	CHECK(*(char *)gb__output_front(&output).iov_base == 'a');
+	gb__output_consume(&output, &pool, 1);
+	CHECK(*(char *)gb__output_front(&output).iov_base == 'b');
+	gb__output_clear(&output, &pool);
+	CHECK_INT(output.bytes, 0);
+	CHECK_INT(pool.in_use, 0);
+	gb__pool_finish(&pool);
+}
+
+TEST(no_more_parts_are_told_than_there_is_room_for)
+{
+	struct gb__output output = { 0 };
+	struct iovec parts[4];
+
+	gb__pool_init(&pool);
+	CHECK_INT(gb__output_vector(&output, parts, 4), 0);
+	for (int i = 0; i < 3; i++)
+		gb__output_append_chunk(&output, chunk_of("xy"));
+	CHECK_INT(gb__output_vector(&output, parts, 2), 2);
+	CHECK_INT(gb__output_vector(&output, parts, 3), 3);
+	CHECK_INT(gb__output_vector(&output, parts, 4), 3);
+	gb__output_consume(&output, &pool, 1);
+	CHECK_INT(gb__output_front(&output).iov_len, 1);
+	gb__output_consume(&output, &pool, 0);
+	CHECK_INT(output.bytes, 5);
+	gb__output_consume(&output, &pool, 1);
+	CHECK_INT(gb__output_vector(&output, parts, 4), 2);
+	CHECK_INT(pool.in_use, 2); /* what is used up is given back at once */
+	gb__output_consume(&output, &pool, 4);
+	CHECK(gb__output_empty(&output));
+	gb__pool_finish(&pool);
+}
+
+TEST(small_shared_buffers_are_copied_and_large_ones_are_not)
+{
+	static char text[1024];
+
+	for (size_t size = 1023; size <= 1024; size++) {
+		struct gb__output output = { 0 };
+		struct gb_buffer *buffer;
+		size_t ignored;
+
+		gb__pool_init(&pool);
+		CHECK_INT(gb_buffer_create(text, size, &buffer), 0);
+		CHECK_INT(gb__output_append_shared(&output, &pool, buffer), 0);
+		CHECK_INT(output.bytes, size);
+		CHECK((gb__output_front(&output).iov_base == gb__buffer_bytes(buffer, &ignored)) ==
+			(size == 1024));
+		gb_buffer_unref(buffer);
+		gb__output_clear(&output, &pool);
+		gb__alloc_fail_at(1);
+		gb__pool_finish(&pool);
+		CHECK_INT(gb_buffer_create(text, size, &buffer), -ENOMEM);
+		gb__alloc_fail_at(0);
+	}
+}
+
+TEST(a_reference_without_memory_adds_nothing)
+{
+	static char text[5000];
+	struct gb__output output = { 0 };
+	struct gb_buffer *buffer;
+
+	gb__pool_init(&pool);
+	CHECK_INT(gb_buffer_create(text, sizeof(text), &buffer), 0);
+	gb__alloc_fail_at(1);
+	CHECK_INT(gb__output_append_shared(&output, &pool, buffer), -ENOMEM);
+	gb__alloc_fail_at(0);
+	CHECK(gb__output_empty(&output));
+	CHECK_INT(output.bytes, 0);
+	gb_buffer_unref(buffer);
+	gb__pool_finish(&pool);
+}

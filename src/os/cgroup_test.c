@@ -1,56 +1,26 @@
 /* Folders of control groups, from files that a container, a machine of old and one of today would have. */
 #include "os/cgroup.h"
 
-#include "harness.h"
+#include "os/root_test_driver.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char root[] = "/tmp/gearbox-cgroup-XXXXXX";
 static char seen[1024];
-
-static void write_file(const char *name, const char *text)
-{
-	char path[256];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s%s", root, name);
-	file = fopen(path, "w");
-	CHECK(file);
-	CHECK(fputs(text, file) >= 0);
-	CHECK(fclose(file) == 0);
-}
 
 static void note(const char *folder, void *arg)
 {
 	CHECK(arg == seen);
-	CHECK(strncmp(folder, root, strlen(root)) == 0);
-	snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%s ", folder + strlen(root));
+	CHECK(strncmp(folder, driver_root, strlen(driver_root)) == 0);
+	snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%s ", folder + strlen(driver_root));
 }
 
 static void check_folders(
 	const char *cgroups, const char *mounts, const char *controller, const char *expected)
 {
-	char path[256];
-
-	CHECK(mkdtemp(root));
-	snprintf(path, sizeof(path), "%s/proc", root);
-	CHECK_INT(mkdir(path, 0700), 0);
-	snprintf(path, sizeof(path), "%s/proc/self", root);
-	CHECK_INT(mkdir(path, 0700), 0);
-	write_file("/proc/self/cgroup", cgroups);
-	write_file("/proc/self/mountinfo", mounts);
-	gb__cgroup_visit(root, controller, note, seen);
+	driver_root_make();
+	driver_root_file("/proc/self/cgroup", cgroups);
+	driver_root_file("/proc/self/mountinfo", mounts);
+	gb__cgroup_visit(driver_root, controller, note, seen);
 	CHECK_STR(seen, expected);
-	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
-	CHECK_INT(unlink(path), 0);
-	snprintf(path, sizeof(path), "%s/proc/self/mountinfo", root);
-	CHECK_INT(unlink(path), 0);
-	snprintf(path, sizeof(path), "%s/proc/self", root);
-	CHECK_INT(rmdir(path), 0);
-	snprintf(path, sizeof(path), "%s/proc", root);
-	CHECK_INT(rmdir(path), 0);
-	CHECK_INT(rmdir(root), 0);
+	driver_root_remove();
 }
 
 TEST(version_two_from_the_group_up)
@@ -86,4 +56,34 @@ TEST(a_mount_that_begins_at_the_group)
 TEST(nothing_where_nothing_is_mounted)
 {
 	check_folders("0::/\n", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n", "cpu", "");
+}
+
+TEST(another_groups_controller_is_none_of_ours)
+{
+	check_folders("3:memory:/c\n0::/x\n",
+		"34 30 0:31 / /cg/memory rw shared:9 - cgroup cgroup rw,memory\n"
+		"35 30 0:32 / /cg/cpuset rw shared:9 - cgroup cgroup rw,cpuset\n",
+		"cpu", "");
+}
+
+TEST(a_group_outside_of_the_mount_is_taken_below_it)
+{
+	check_folders("0::/../other\n", "30 22 0:26 /docker/1234 /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
+		"cpu", "/sys/fs/cgroup/../other /sys/fs/cgroup/.. /sys/fs/cgroup ");
+}
+
+TEST(lines_that_are_none_are_passed_over)
+{
+	check_folders("nonsense\n0:no\n0::/a\n",
+		"nonsense\n30 22 0:26 / /x rw\n - \n"
+		"30 22 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n",
+		"cpu", "/sys/fs/cgroup/a /sys/fs/cgroup ");
+}
+
+TEST(nothing_where_there_is_no_proc)
+{
+	driver_root_make();
+	gb__cgroup_visit(driver_root, "cpu", note, seen);
+	CHECK_STR(seen, "");
+	driver_root_remove();
 }

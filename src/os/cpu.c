@@ -33,7 +33,7 @@ static int read_numbers(const char *folder, const char *name, long long *ret_fir
 	return count;
 }
 
-/* Lowers the number to the quota of one group, in CPUs rounded up. */
+/* Lowers the number to the quota of one group, in CPUs rounded up: what is left of the last one is to be used, too. */
 static void tighten(const char *folder, void *arg)
 {
 	unsigned *least = arg;
@@ -48,15 +48,18 @@ static void tighten(const char *folder, void *arg)
 		*least = (unsigned)((quota + period - 1) / period);
 }
 
+unsigned gb__cpus_within_quota(const char *root, unsigned cpus)
+{
+	gb__cgroup_visit(root, "cpu", tighten, &cpus);
+	return cpus;
+}
+
 unsigned gb__cpus_allotted(void)
 {
 	struct gb__cpus allowed;
-	unsigned cpus;
 
 	gb__cpus_get(&allowed);
-	cpus = gb__max(gb__cpus_count(&allowed), 1u);
-	gb__cgroup_visit("", "cpu", tighten, &cpus);
-	return cpus;
+	return gb__cpus_within_quota("", gb__max(gb__cpus_count(&allowed), 1u));
 }
 
 void gb__cpus_get(struct gb__cpus *ret)

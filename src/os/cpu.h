@@ -12,6 +12,8 @@
 
 /** CPUs by affinity (sched_getaffinity(2)) and cgroup quota (version 1 or 2), rounded up; at least 1. */
 unsigned gb__cpus_allotted(void);
+/** `cpus`, or the cgroup's quota if that is less, rounded up. `root` as for gb__cgroup_visit. */
+unsigned gb__cpus_within_quota(const char *root, unsigned cpus);
 
 /** A set of CPUs by their numbers, as sched_setaffinity(2) takes it. */
 struct gb__cpus {

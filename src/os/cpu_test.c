@@ -1,7 +1,7 @@
-/* Lists of CPUs, and threads that run where they were told to. */
+/* Lists of CPUs, quotas, and threads that run where they were told to. */
 #include "os/cpu.h"
 
-#include "harness.h"
+#include "os/root_test_driver.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -96,4 +96,114 @@ TEST(a_cpu_that_is_not_there_is_named_with_those_that_are)
 
 	CHECK_INT(gb__cpus_parse("4095", &chosen, &error), -GB_EUSAGE);
 	CHECK(strstr(error.text, "CPU 4095 is none of those that this process may use: "));
+}
+
+#define CPUS 64 /* of a machine with many */
+
+static void check_two(const char *quota, unsigned expected)
+{
+	driver_root_make();
+	driver_root_file("/proc/self/cgroup", "0::/slice/service\n");
+	driver_root_file("/proc/self/mountinfo", "30 22 0:26 / /cg rw - cgroup2 cgroup2 rw\n");
+	driver_root_file("/cg/slice/service/cpu.max", quota);
+	CHECK_INT(gb__cpus_within_quota(driver_root, CPUS), expected);
+	driver_root_remove();
+}
+
+TEST(a_quota_of_version_two_is_rounded_up)
+{
+	check_two("150000 100000\n", 2);
+	check_two("100000 100000\n", 1);
+	check_two("100001 100000\n", 2);
+	check_two("1000 100000\n", 1);
+	check_two("6300000 100000\n", 63);
+}
+
+TEST(no_quota_or_a_larger_one_leaves_the_number)
+{
+	check_two("max 100000\n", CPUS);
+	check_two("6400000 100000\n", CPUS);
+	check_two("9000000 100000\n", CPUS);
+	check_two("", CPUS);
+	check_two("150000\n", CPUS);
+	check_two("0 100000\n", CPUS);
+	check_two("150000 0\n", CPUS);
+}
+
+static void check_one(const char *quota, const char *period, unsigned expected)
+{
+	driver_root_make();
+	driver_root_file("/proc/self/cgroup", "4:cpu,cpuacct:/a\n");
+	driver_root_file("/proc/self/mountinfo", "31 30 0:28 / /cg rw - cgroup cgroup rw,cpu\n");
+	driver_root_file("/cg/a/cpu.cfs_quota_us", quota);
+	if (period)
+		driver_root_file("/cg/a/cpu.cfs_period_us", period);
+	CHECK_INT(gb__cpus_within_quota(driver_root, CPUS), expected);
+	driver_root_remove();
+}
+
+TEST(a_quota_of_version_one_is_rounded_up)
+{
+	check_one("250000\n", "100000\n", 3);
+	check_one("200000\n", "100000\n", 2);
+	check_one("-1\n", "100000\n", CPUS);
+	check_one("250000\n", NULL, CPUS);
+}
+
+TEST(the_tightest_of_all_groups_above_counts)
+{
+	driver_root_make();
+	driver_root_file("/proc/self/cgroup", "0::/slice/service\n");
+	driver_root_file("/proc/self/mountinfo", "30 22 0:26 / /cg rw - cgroup2 cgroup2 rw\n");
+	driver_root_file("/cg/slice/service/cpu.max", "400000 100000\n");
+	driver_root_file("/cg/slice/cpu.max", "300000 100000\n");
+	driver_root_file("/cg/cpu.max", "max 100000\n");
+	CHECK_INT(gb__cpus_within_quota(driver_root, CPUS), 3);
+	driver_root_remove();
+}
+
+TEST(at_least_one_is_allotted_and_at_most_what_the_thread_may_use)
+{
+	struct gb__cpus before;
+
+	gb__cpus_get(&before);
+	CHECK(gb__cpus_allotted() >= 1);
+	CHECK(gb__cpus_allotted() <= gb__cpus_count(&before));
+	CHECK_INT(gb__cpus_use_one(&before, 0), 0);
+	CHECK_INT(gb__cpus_allotted(), 1);
+}
+
+/* A set with a gap and two ranges, where the machine has them; the text that names those allowed tells. */
+TEST(those_allowed_are_told_as_people_write_them)
+{
+	struct gb__cpus chosen, one = { 0 };
+	struct gb_error error;
+	unsigned first = 0, count;
+	char expected[64];
+
+	gb__cpus_get(&chosen);
+	count = gb__cpus_count(&chosen);
+	while (!has(&chosen, first))
+		first++;
+	if (count >= 2 && has(&chosen, first + 1)) {
+		one.words[first / GB__CPUS_WORD] |= 1ul << first % GB__CPUS_WORD;
+		one.words[(first + 1) / GB__CPUS_WORD] |= 1ul << (first + 1) % GB__CPUS_WORD;
+		CHECK_INT(gb__cpus_use(&one), 0);
+		snprintf(expected, sizeof(expected), "use: %u-%u", first, first + 1);
+		CHECK_INT(gb__cpus_parse("4095", &chosen, &error), -GB_EUSAGE);
+		CHECK_STR(strstr(error.text, "use: "), expected);
+	}
+	if (count >= 3 && has(&chosen, first + 2)) {
+		one.words[(first + 1) / GB__CPUS_WORD] &= ~(1ul << (first + 1) % GB__CPUS_WORD);
+		one.words[(first + 2) / GB__CPUS_WORD] |= 1ul << (first + 2) % GB__CPUS_WORD;
+		CHECK_INT(gb__cpus_use(&one), 0);
+		snprintf(expected, sizeof(expected), "use: %u,%u", first, first + 2);
+		CHECK_INT(gb__cpus_parse("4095", &chosen, &error), -GB_EUSAGE);
+		CHECK_STR(strstr(error.text, "use: "), expected);
+	}
+	CHECK_INT(gb__cpus_parse("auto", &chosen, NULL), 0);
+	CHECK_INT(gb__cpus_use_one(&chosen, 0), 0);
+	snprintf(expected, sizeof(expected), "use: %u", first);
+	CHECK_INT(gb__cpus_parse("4095", &chosen, &error), -GB_EUSAGE);
+	CHECK_STR(strstr(error.text, "use: "), expected);
 }

@@ -63,11 +63,14 @@ const char *gb__limit_hint(int error, char *text, size_t size)
 }
 
 /* The number in a file, or UINT64_MAX where there is none ("max"). */
-static uint64_t read_number(const char *path)
+static uint64_t read_number(const char *folder, const char *name)
 {
-	FILE *file = fopen(path, "re");
+	char path[2048];
+	FILE *file;
 	uint64_t number = UINT64_MAX;
 
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "re");
 	if (!file)
 		return number;
 	if (fscanf(file, "%" SCNu64, &number) != 1)
@@ -78,31 +81,38 @@ static uint64_t read_number(const char *path)
 
 static void tighten(const char *folder, void *arg)
 {
-	uint64_t *least = arg, pids;
-	char path[2048];
+	uint64_t *least = arg, pids = read_number(folder, "pids.max");
 
-	snprintf(path, sizeof(path), "%s/pids.max", folder);
-	pids = read_number(path);
 	*least = gb__min(*least, pids);
 }
 
-uint64_t gb__tasks_max(void)
+uint64_t gb__tasks_max_at(const char *root)
 {
-	uint64_t least = read_number("/proc/sys/kernel/threads-max");
-	uint64_t pids = read_number("/proc/sys/kernel/pid_max");
+	uint64_t least = read_number(root, "proc/sys/kernel/threads-max");
+	uint64_t pids = read_number(root, "proc/sys/kernel/pid_max");
 	struct rlimit limit;
 
 	least = gb__min(least, pids);
 	/* Root is exempt (setrlimit(2)); RLIM_INFINITY is the largest number. */
 	if (geteuid() != 0 && getrlimit(RLIMIT_NPROC, &limit) == 0)
 		least = gb__min(least, limit.rlim_cur);
-	gb__cgroup_visit("", "pids", tighten, &least);
+	gb__cgroup_visit(root, "pids", tighten, &least);
 	return least;
+}
+
+uint64_t gb__tasks_max(void)
+{
+	return gb__tasks_max_at("");
+}
+
+uint64_t gb__stacks_max_at(const char *root)
+{
+	uint64_t maps = read_number(root, "proc/sys/vm/max_map_count");
+
+	return maps >= MAPS_OF_OTHERS + MAPS_PER_THREAD ? (maps - MAPS_OF_OTHERS) / MAPS_PER_THREAD : 1;
 }
 
 uint64_t gb__stacks_max(void)
 {
-	uint64_t maps = read_number("/proc/sys/vm/max_map_count");
-
-	return maps > MAPS_OF_OTHERS ? (maps - MAPS_OF_OTHERS) / MAPS_PER_THREAD : 1;
+	return gb__stacks_max_at("");
 }

@@ -18,5 +18,8 @@ const char *gb__limit_hint(int error, char *text, size_t size);
 uint64_t gb__tasks_max(void);
 /** How many threads the memory maps of a process have room for (vm.max_map_count). */
 uint64_t gb__stacks_max(void);
+/** The same, where `root` stands before every path that is read, as for gb__cgroup_visit. */
+uint64_t gb__tasks_max_at(const char *root);
+uint64_t gb__stacks_max_at(const char *root);
 
 #endif

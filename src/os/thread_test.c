@@ -1,0 +1,85 @@
+#include "os/thread.h"
+
+#include "harness.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+struct seen {
+	sigset_t blocked;
+	size_t stack;
+};
+
+static void *look(void *arg)
+{
+	struct seen *seen = arg;
+	pthread_attr_t attributes;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &seen->blocked);
+	CHECK_INT(pthread_getattr_np(pthread_self(), &attributes), 0);
+	CHECK_INT(pthread_attr_getstacksize(&attributes, &seen->stack), 0);
+	pthread_attr_destroy(&attributes);
+	return arg;
+}
+
+TEST(a_thread_blocks_all_signals_and_who_starts_it_none_more_than_before)
+{
+	struct seen seen;
+	sigset_t before;
+	pthread_t thread;
+	void *returned;
+
+	CHECK_INT(gb__thread_start(&thread, 0, look, &seen), 0);
+	CHECK_INT(pthread_join(thread, &returned), 0);
+	CHECK(returned == &seen);
+	CHECK_INT(sigismember(&seen.blocked, SIGTERM), 1);
+	CHECK_INT(sigismember(&seen.blocked, SIGINT), 1);
+	CHECK_INT(sigismember(&seen.blocked, SIGCHLD), 1);
+	CHECK_INT(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
+	CHECK_INT(sigismember(&before, SIGTERM), 0);
+	CHECK_INT(sigismember(&before, SIGCHLD), 0);
+}
+
+TEST(a_stack_is_as_large_as_was_asked_for)
+{
+	struct seen seen;
+	pthread_t thread;
+
+	CHECK_INT(gb__thread_start(&thread, 3u << 20, look, &seen), 0);
+	CHECK_INT(pthread_join(thread, NULL), 0);
+	CHECK(seen.stack >= 3u << 20 && seen.stack < 4u << 20);
+	CHECK_INT(gb__thread_start(&thread, 1, look, &seen), -EINVAL);
+}
+
+TEST(courtesy_is_the_batch_policy_and_can_be_taken_back)
+{
+	CHECK_INT(sched_getscheduler(0), SCHED_OTHER);
+	CHECK(!gb__thread_courteous(false));
+	CHECK(gb__thread_courteous(true));
+	CHECK_INT(sched_getscheduler(0), SCHED_BATCH);
+	CHECK(!gb__thread_courteous(true));
+	CHECK(gb__thread_courteous(false));
+	CHECK_INT(sched_getscheduler(0), SCHED_OTHER);
+}
+
+TEST(another_policy_than_the_normal_one_is_left_alone)
+{
+	CHECK_INT(sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){ 0 }), 0);
+	CHECK(!gb__thread_courteous(true));
+	CHECK(!gb__thread_courteous(false));
+	CHECK_INT(sched_getscheduler(0), SCHED_IDLE);
+}
+
+TEST(a_rest_is_at_least_as_long_as_was_said)
+{
+	struct timespec before, after;
+
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	gb__thread_rest(1020);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	CHECK((after.tv_sec - before.tv_sec) * 1000000000ll + after.tv_nsec - before.tv_nsec >= 1020000000ll);
+	/* No bound from above here but the harness's own: it is not a thousand times as long. */
+}
