@@ -1,0 +1,213 @@
+/* The pool with tasks of its own: who runs them, in which order, and how it ends. */
+#include "pool/compute.h"
+
+#include "harness.h"
+#include "net/task.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#define TASKS 200u
+#define THREADS 4u
+
+static struct gb__loop loop;
+static struct gb__net net = { .loop = &loop };
+static struct gb__chunk message;
+static struct gb__task tasks[TASKS];
+static unsigned back;
+
+/* The handler: what it is told is which task. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static unsigned order[TASKS], ran, inside, inside_most;
+static bool held;         /* nobody leaves */
+static unsigned leave_at; /* ... before so many are inside */
+
+static void handle(struct gb_conn *conn, struct gb_bytes bytes)
+{
+	pthread_mutex_lock(&lock);
+	order[ran++] = (unsigned)(gb__task_of(conn) - tasks);
+	inside++;
+	inside_most = inside > inside_most ? inside : inside_most;
+	pthread_cond_broadcast(&changed);
+	while (held || inside_most < leave_at)
+		pthread_cond_wait(&changed, &lock);
+	inside--;
+	pthread_mutex_unlock(&lock);
+}
+
+static struct gb__terms terms = { .on_message = handle };
+
+static void come_back(struct gb__post *post, bool alive)
+{
+	CHECK(alive);
+	back++;
+}
+
+static void loop_make(void)
+{
+	struct gb__engine *engine;
+	struct gb_error error;
+
+	if (gb__engine_create("poll", (struct gb__engine_options){ .os = &gb__os_linux }, &engine, &error) <
+		0)
+		test_fail(__FILE__, __LINE__, "%s", error.text);
+	gb__loop_init(&loop, engine);
+}
+
+static void submit(struct gb__compute *compute, unsigned n)
+{
+	tasks[n] = (struct gb__task){
+		.facade = { .net = &net, .terms = &terms, .state = GB__CONN_TASK },
+		.message = &message,
+		.done = { .run = come_back },
+	};
+	gb__compute_submit(compute, &tasks[n]);
+}
+
+static struct gb__compute *pool(unsigned threads)
+{
+	struct gb__compute *compute;
+	struct gb_error error;
+
+	if (gb__compute_create(threads, 0, &compute, &error) < 0)
+		test_fail(__FILE__, __LINE__, "%s", error.text);
+	return compute;
+}
+
+static void await_back(unsigned count)
+{
+	while (back < count)
+		CHECK(gb__loop_turn(&loop, -1) >= 0);
+}
+
+TEST(one_thread_runs_tasks_in_the_order_they_came)
+{
+	struct gb__compute *compute = pool(1);
+
+	loop_make();
+	held = true; /* the first holds the thread until all wait */
+	for (unsigned n = 0; n < TASKS; n++)
+		submit(compute, n);
+	pthread_mutex_lock(&lock);
+	held = false;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+	await_back(TASKS);
+	CHECK_INT(ran, TASKS);
+	CHECK_INT(inside_most, 1);
+	for (unsigned n = 0; n < TASKS; n++)
+		CHECK_INT(order[n], n);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+TEST(as_many_tasks_run_at_once_as_there_are_threads)
+{
+	struct gb__compute *compute = pool(THREADS);
+
+	loop_make();
+	leave_at = THREADS;
+	for (unsigned n = 0; n < TASKS; n++)
+		submit(compute, n);
+	await_back(TASKS);
+	CHECK_INT(ran, TASKS);
+	CHECK_INT(inside_most, THREADS);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+TEST(an_idle_thread_takes_a_task_while_another_is_inside_a_long_one)
+{
+	struct gb__compute *compute = pool(2);
+
+	loop_make();
+	held = true;
+	submit(compute, 0);
+	pthread_mutex_lock(&lock);
+	while (inside < 1)
+		pthread_cond_wait(&changed, &lock);
+	pthread_mutex_unlock(&lock);
+	submit(compute, 1); /* the queue was empty again: this one has to wake somebody, too */
+	pthread_mutex_lock(&lock);
+	while (inside < 2)
+		pthread_cond_wait(&changed, &lock);
+	held = false;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+	await_back(2);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+TEST(a_pool_that_was_idle_serves_again_and_again)
+{
+	struct gb__compute *compute = pool(2);
+
+	loop_make();
+	for (unsigned n = 0; n < TASKS; n++) {
+		submit(compute, n);
+		await_back(n + 1);
+	}
+	CHECK_INT(ran, TASKS);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+TEST(a_cancelled_task_comes_back_without_its_handler)
+{
+	struct gb__compute *compute = pool(1);
+
+	loop_make();
+	held = true;
+	submit(compute, 0);
+	submit(compute, 1);
+	atomic_store(&tasks[1].cancelled, true);
+	pthread_mutex_lock(&lock);
+	held = false;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+	await_back(2);
+	CHECK_INT(ran, 1);
+	CHECK_INT(order[0], 0);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+static int threads_now(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[128];
+	int threads = 0;
+
+	CHECK(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "Threads: %d", &threads);
+	fclose(file);
+	return threads;
+}
+
+TEST(a_pool_without_work_ends_and_leaves_no_thread)
+{
+	const int before = threads_now();
+
+	for (unsigned threads = 0; threads <= THREADS; threads++) {
+		struct gb__compute *compute = pool(threads);
+
+		CHECK_INT(threads_now(), before + (int)threads);
+		gb__compute_destroy(compute);
+		while (threads_now() > before) /* the kernel's list is a moment behind a join */
+			;
+	}
+	gb__compute_destroy(NULL);
+}
+
+TEST(a_thread_that_cannot_start_is_named_and_nothing_remains)
+{
+	struct gb__compute *compute = NULL;
+	struct gb_error error;
+
+	CHECK_INT(gb__compute_create(3, 1, &compute, &error), -EINVAL); /* a stack of one byte */
+	CHECK(!compute);
+	CHECK(strstr(error.text, "cannot start thread 0 of the compute pool"));
+}
