@@ -129,6 +129,28 @@ static ssize_t os_send(struct gb__os *os, int fd, const void *data, size_t size)
 	return os_sendv(os, fd, &part, 1);
 }
 
+static int os_error(struct gb__os *os, int fd)
+{
+	struct sim_socket *socket = get_kind(os, fd, SIM_STREAM, "error");
+	int error = socket->error;
+
+	socket->error = 0;
+	return -error;
+}
+
+static unsigned os_ready(struct gb__os *os, int fd, unsigned ready)
+{
+	return sim_socket_ready(get_kind(os, fd, SIM_STREAM, "ready")) &
+		(ready | GB__READY_ERROR | GB__READY_HANGUP);
+}
+
+static size_t os_unsent(struct gb__os *os, int fd)
+{
+	const struct sim_socket *socket = get_kind(os, fd, SIM_STREAM, "unsent");
+
+	return socket->dead ? 0 : socket->tx.size;
+}
+
 static int os_shutdown(struct gb__os *os, int fd, int how)
 {
 	struct sim_socket *socket = get_kind(os, fd, SIM_STREAM, "shutdown");
@@ -199,6 +221,9 @@ const struct gb__os_ops sim_os_ops = {
 	.recv = os_recv,
 	.send = os_send,
 	.sendv = os_sendv,
+	.error = os_error,
+	.ready = os_ready,
+	.unsent = os_unsent,
 	.shutdown = os_shutdown,
 	.reset_on_close = os_reset_on_close,
 	.close = os_close,

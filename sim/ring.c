@@ -415,6 +415,14 @@ static bool is_behind(const struct gb__ring *ring, const struct completion *comp
 	return false;
 }
 
+static bool completes(const struct gb__ring *ring, uint64_t token, uint64_t mask)
+{
+	for (struct gb__list *node = ring->completions.next; node != &ring->completions; node = node->next)
+		if (!((gb__container_of(node, struct completion, link)->what.token ^ token) & mask))
+			return true;
+	return false;
+}
+
 static void take(struct gb__ring *ring, struct completion *completion, struct gb__completion *ret)
 {
 	struct operation *operation = completion->operation;
@@ -493,6 +501,7 @@ const struct gb__ring_ops sim_ring = {
 	.poll = prepare_poll,
 	.cancel = prepare_cancel,
 	.close = prepare_close,
+	.completes = completes,
 	.wait = wait_completions,
 	.wake = wake,
 	.waiting = waiting,

@@ -11,7 +11,8 @@ GB_BEGIN
 	X(GB_LIMIT_IDLE_TIMEOUT, "idle-timeout", "nothing moved") \
 	X(GB_LIMIT_READ_TIMEOUT, "read-timeout", "from a message's first byte to its last") \
 	X(GB_LIMIT_WRITE_TIMEOUT, "write-timeout", "the peer takes nothing") \
-	X(GB_LIMIT_LINGER_TIMEOUT, "linger-timeout", "after our FIN, for the peer's") \
+	X(GB_LIMIT_LINGER_TIMEOUT, "linger-timeout", "after our FIN, for the peer's, while nothing moves") \
+	X(GB_LIMIT_LINGER_MAX, "linger-max", "after our FIN, for the peer's, in all") \
 	X(GB_LIMIT_CONNECT_TIMEOUT, "connect-timeout", \
 		"of an outgoing connection; of a service, not of a connection") \
 	X(GB_LIMIT_MESSAGE, "max-message", "of a codec's message; at least 1") \

@@ -167,6 +167,9 @@ struct gb__engine_ops {
 		socklen_t size);
 	/** Close a descriptor that is not attached, at the latest with the next wait; NULL: the kernel's table does. */
 	void (*close)(struct gb__engine *engine, int fd);
+	/** Whether the kernel has done something for it that `wait` has not told yet; NULL: it never has, since it is
+	 *  the engine that does things. */
+	bool (*done_untold)(struct gb__engine *engine, const struct gb__stream *stream);
 	/** WATCH: report these GB__READY_… bits from now on; 0 rests. */
 	int (*watch)(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
 
@@ -256,6 +259,18 @@ static inline void gb__engine_close(struct gb__engine *engine, int fd)
 		engine->ops->close(engine, fd);
 	else
 		engine->os->ops->close(engine->os, fd);
+}
+
+/**
+ * Which of these GB__READY_… bits, or an error or a hang-up, are true of a stream although no wait may have told
+ * so yet: after a long turn, or among more events than one wait tells. A system call: for what is about to end.
+ */
+static inline unsigned gb__engine_ready(
+	struct gb__engine *engine, const struct gb__stream *stream, unsigned ready)
+{
+	if (engine->ops->done_untold && engine->ops->done_untold(engine, stream))
+		return ready;
+	return engine->os->ops->ready(engine->os, stream->endpoint.fd, ready);
 }
 
 /** To be called by every `wait` between the return of the kernel and the first callback. */

@@ -521,6 +521,7 @@ const struct gb__engine_ops gb__engine_proactor = {
 	.flush = proactor_flush,
 	.borrow = proactor_borrow,
 	.connect = proactor_connect,
+	.done_untold = gb__proactor_done_untold,
 	.close = proactor_close,
 	.watch = proactor_watch,
 	.wait = proactor_wait,

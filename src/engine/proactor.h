@@ -172,6 +172,8 @@ static inline uint32_t gb__proactor_slot(uint64_t token)
 	return (uint32_t)(token >> 40);
 }
 void gb__proactor_complete(struct proactor *proactor, const struct gb__completion *completion);
+/** `done_untold` of the engine. */
+bool gb__proactor_done_untold(struct gb__engine *engine, const struct gb__stream *stream);
 /** The end of input: told, held until input is wanted, or dropped when leaving. */
 void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int error);
 

@@ -284,6 +284,15 @@ static void cancel_completed(struct proactor *proactor, struct gb__endpoint *end
 		conclude(proactor, endpoint->slot, endpoint->generation);
 }
 
+bool gb__proactor_done_untold(struct gb__engine *engine, const struct gb__stream *stream)
+{
+	const struct proactor *proactor = (const struct proactor *)engine;
+	const struct gb__endpoint *endpoint = &stream->endpoint;
+
+	return proactor->ops->completes(
+		proactor->ring, (uint64_t)endpoint->slot << 40 | endpoint->generation, ~(0xffull << 32));
+}
+
 void gb__proactor_complete(struct proactor *proactor, const struct gb__completion *completion)
 {
 	enum operation operation = (enum operation)(completion->token >> 32 & 0xff);

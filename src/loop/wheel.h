@@ -20,7 +20,6 @@
 struct gb__wheel_node {
 	struct gb__list link; /* an empty list: not on the wheel */
 	uint32_t due;         /* tick, cut to 32 bits */
-	uint32_t owners;      /* free for whoever embeds it */
 };
 
 struct gb__wheel {

@@ -237,12 +237,18 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 	if (gb__conn_closing(conn))
 		return;
 	if (conn->state == GB__CONN_CONNECTING) {
-		gb__conn_end(conn, reason, 0);
-		return;
+		if (gb__output_empty(&conn->stream.output)) {
+			gb__conn_end(conn, reason, 0);
+			return;
+		}
+		/* It is to arrive: `on_connected` goes on. */
+	} else {
+		conn->state = GB__CONN_DRAINING;
 	}
-	conn->state = GB__CONN_DRAINING;
 	conn->flags |= GB__CONN_CLOSING;
 	conn->reason = (uint8_t)reason;
+	if (conn->flags & GB__CONN_FLUSHING)
+		gb__conn_deadline_within(conn, gb__conn_stall_ms(conn));
 	if (conn->flags & GB__CONN_TASKED)
 		gb__task_cancel(conn);
 	/* Inside a callback the bytes being looked at may lie in this chunk: whoever called drops it. */
@@ -261,7 +267,8 @@ static void half_close(struct gb_conn *conn)
 		return;
 	}
 	conn->state = GB__CONN_LINGERING;
-	conn->progress_ms = gb__net_now(net);
+	conn->progress_ms = conn->active_ms = gb__net_now(net);
+	conn->unsent = 0;
 	gb__conn_deadline_within(conn, gb__max(conn->terms->limits->linger_timeout_ms, 1));
 }
 
@@ -275,6 +282,7 @@ static void input_gate(struct gb_conn *conn)
 	case GB__CONN_OPEN:
 		want = !(conn->flags & (GB__CONN_STOPPED | GB__CONN_EOF)) && !gb__conn_backlog(conn);
 		break;
+	case GB__CONN_DRAINING: /* a peer that sends before it reads must not wait for us */
 	case GB__CONN_LINGERING:
 		want = !(conn->flags & GB__CONN_EOF);
 		break;
@@ -293,6 +301,7 @@ static void input_gate(struct gb_conn *conn)
 		}
 	} else {
 		net->engine->ops->input_stop(net->engine, &conn->stream.endpoint);
+		gb__conn_listen_for_reset(conn);
 	}
 }
 
@@ -311,7 +320,7 @@ static void flush(struct gb_conn *conn)
 	}
 	conn->flags |= GB__CONN_FLUSHING;
 	conn->progress_ms = gb__net_now(conn->net);
-	gb__conn_deadline_within(conn, conn->terms->limits->write_timeout_ms);
+	gb__conn_deadline_within(conn, gb__conn_stall_ms(conn));
 }
 
 /* Whether on_writable has become due; a task's return comes first. */
@@ -328,11 +337,8 @@ static void output_fell(struct gb_conn *conn)
 
 	if (!output_has_fallen(conn))
 		return;
-	if (gb__conn_keeps_partial(conn)) { /* the peer can go on with its message only now */
-		conn->input->input.since_ms = gb__net_now(conn->net);
-		gb__conn_deadline_within(conn, conn->terms->limits->read_timeout_ms);
-	}
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
+	gb__conn_read_anew(conn); /* the peer can go on with its message only now */
 	if (service->on_writable && !gb__conn_closing(conn)) {
 		conn->flags |= GB__CONN_DISPATCH;
 		service->on_writable(conn);
@@ -436,6 +442,7 @@ static void on_end(struct gb__stream *stream, int error)
 		return;
 	}
 	conn->flags |= GB__CONN_EOF;
+	gb__conn_listen_for_reset(conn);
 	if (conn->state == GB__CONN_LINGERING)
 		gb__conn_end(conn, conn->reason, 0);
 	else
@@ -473,7 +480,10 @@ static void on_connected(struct gb__stream *stream, int error)
 		return;
 	}
 	conn->flags &= (uint16_t)~GB__CONN_MUTED;
-	gb__conn_open(conn);
+	if (gb__conn_closing(conn))
+		conn->state = GB__CONN_DRAINING; /* nobody is told that it opened */
+	else
+		gb__conn_open(conn);
 	gb__conn_settle(conn);
 }
 

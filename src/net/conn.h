@@ -16,7 +16,7 @@ enum gb__conn_state {
 	GB__CONN_CONNECTING,  /* outgoing, not established */
 	GB__CONN_OPEN,        /* messages go both ways */
 	GB__CONN_HALF_CLOSED, /* the peer's FIN was told to the handler */
-	GB__CONN_DRAINING,    /* closing: output left, no more input wanted */
+	GB__CONN_DRAINING,    /* closing: output left, input is discarded */
 	GB__CONN_LINGERING,   /* our FIN is out, input is discarded until the peer's */
 	GB__CONN_ENDED,       /* to be detached, told and freed by the next turn */
 	GB__CONN_DETACHING,   /* the engine still has operations in flight */
@@ -39,13 +39,16 @@ enum gb__conn_flag {
 	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
 	GB__CONN_TASKED = 1u << 13,     /* a message of it is in the compute pool: nothing else is called */
 	GB__CONN_PARKED = 1u << 14,     /* waits for room in the compute pool */
-	GB__CONN_CLOSING = 1u << 15,    /* the state is draining or a later one: so that one test tells */
+	/* The state is draining or a later one, so that one test tells; or it connects, to send what is queued and
+	 * be closed then; or it is a facade. */
+	GB__CONN_CLOSING = 1u << 15,
 };
 
-/** Flags that no message looks at. */
+/** Flags that hardly a message looks at. */
 enum gb__conn_further {
 	GB__CONN_FURTHER_OUTPUT_END = 1u << 0,   /* gb_conn_end_output: a FIN follows on what is queued */
 	GB__CONN_FURTHER_OUTPUT_ENDED = 1u << 1, /* that FIN is out */
+	GB__CONN_FURTHER_LATE = 1u << 2, /* the message's time began anew once: we were late, not the peer */
 };
 
 /** Any of these stops the delivery of messages. */
@@ -62,20 +65,22 @@ struct gb_conn {
 	uint32_t active_ms;      /* when bytes last moved: the loop's clock, cut to 32 bits */
 	uint16_t flags;          /* GB__CONN_… */
 	uint8_t state;           /* enum gb__conn_state */
-	uint8_t reason;          /* enum gb_close_reason, once closing */
+	uint8_t further;         /* GB__CONN_FURTHER_… */
 
 	/* the rest, for what is out of the ordinary */
 	struct gb__chunk *input;        /* bytes that no message has consumed, with GB__CONN_KEPT */
 	struct gb__wheel_node deadline; /* the earliest, or earlier: see deadline.c */
 	uint32_t turn_next;             /* on the list of the turn: slot + 1 */
+	uint32_t progress_ms;           /* when output last moved, the FIN was sent, or the connect began */
 	int16_t error;                  /* errno behind the reason */
-	uint8_t idle_turns;             /* while draining: turns in which it was idle */
-	uint8_t opened_ms;              /* active_ms of when it was opened, cut further */
-	uint16_t further;               /* GB__CONN_FURTHER_… */
+	union {
+		uint16_t holds;  /* until it closes: gb_conn_hold */
+		uint16_t unsent; /* while it lingers: bytes in the kernel when last asked, cut to 16 bits */
+	};
+	uint8_t reason;     /* enum gb_close_reason, once closing */
+	uint8_t idle_turns; /* while draining: turns in which it was idle */
+	uint8_t opened_ms;  /* active_ms of when it was opened, cut further */
 } __attribute__((aligned(16)));
-
-/** When output last moved, the FIN was sent, or the connect began. */
-#define progress_ms deadline.owners
 
 static_assert(
 	sizeof(struct gb_conn) == 112, "places lie side by side: with its user's data it spans two lines");
@@ -105,7 +110,7 @@ static inline bool gb__conn_keeps_partial(const struct gb_conn *conn)
 
 static inline bool gb__conn_closing(const struct gb_conn *conn)
 {
-	return conn->state >= GB__CONN_DRAINING;
+	return conn->flags & GB__CONN_CLOSING;
 }
 
 /** After bytes were queued: whether reading has to stop, or the handler is owed a word once there is room. */
@@ -170,6 +175,12 @@ void gb__conn_input_drop(struct gb_conn *conn);
 /* deadline.c */
 /** See to it that the wheel looks at this connection within `timeout_ms` (0: no such timeout). */
 void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms);
+/** How long output may make no progress: the write timeout; another bound while it closes and there is none; 0: none. */
+uint64_t gb__conn_stall_ms(const struct gb_conn *conn);
+/** Reading goes on: the message under way has its time from now. */
+void gb__conn_read_anew(struct gb_conn *conn);
+/** It is no longer read from: notice a reset all the same, within a second. */
+void gb__conn_listen_for_reset(struct gb_conn *conn);
 /** A wheel node expired: act if a timeout did, else wait for the next one. */
 void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg);
 

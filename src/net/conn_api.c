@@ -249,6 +249,7 @@ void gb_conn_resume(struct gb_conn *conn)
 	if (!(conn->flags & GB__CONN_PAUSED))
 		return;
 	conn->flags &= (uint16_t)~GB__CONN_PAUSED;
+	gb__conn_read_anew(conn);
 	gb__conn_queue(conn);
 }
 

@@ -5,11 +5,21 @@
  * active_ms. When the node comes up the deadlines are computed from what the connection then is; if none
  * has passed the node goes back for the earliest. A state that brings an earlier deadline (a partial
  * message, output that waits, a FIN) pulls the node forward.
+ *
+ * A deadline is judged by the clock, and a turn may be late: after a handler that took long, after a SIGSTOP, or
+ * with more events than one wait tells. So nobody is ended for what the kernel has already: that is asked first.
+ *
+ * Every state has a bound. Open ones: the idle timeout (0: the user wants none), the write timeout while output
+ * waits; connecting: the connect timeout (0: the kernel's); draining: the write timeout, else the idle timeout, else
+ * STALL_MS without progress; lingering: the linger timeout since anything moved, linger-max in all.
  */
 #include "base/macros.h"
 #include "net/conn.h"
 
 #include <errno.h>
+
+#define STALL_MS 30000u     /* while it closes output may stand still so long where no option says */
+#define RESET_LOOK_MS 1000u /* who is not read from is asked that often whether it is still there */
 
 /* All stamps are 32 bits of milliseconds; the options limit timeouts to a week. */
 static uint32_t elapsed(const struct gb__net *net, uint32_t since)
@@ -32,6 +42,15 @@ static void consider(struct earliest *earliest, uint64_t timeout_ms, uint32_t el
 		*earliest = (struct earliest){ left_ms, reason };
 }
 
+uint64_t gb__conn_stall_ms(const struct gb_conn *conn)
+{
+	const struct gb__limits *limits = conn->terms->limits;
+
+	if (limits->write_timeout_ms || !gb__conn_closing(conn))
+		return limits->write_timeout_ms;
+	return limits->idle_timeout_ms ? limits->idle_timeout_ms : STALL_MS;
+}
+
 static struct earliest deadline_of(const struct gb_conn *conn)
 {
 	const struct gb__limits *limits = conn->terms->limits;
@@ -43,22 +62,24 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 		consider(&earliest, limits->connect_timeout_ms, progress, GB_CLOSE_CONNECT_FAILED);
 		break;
 	case GB__CONN_LINGERING:
-		consider(&earliest, gb__max(limits->linger_timeout_ms, 1), progress, conn->reason);
+		consider(&earliest, gb__max(limits->linger_timeout_ms, 1),
+			elapsed(conn->net, conn->active_ms), conn->reason);
+		consider(&earliest, gb__max(limits->linger_max_ms, 1), progress, conn->reason);
 		break;
 	case GB__CONN_OPEN:
 	case GB__CONN_HALF_CLOSED:
 		/* While a task runs the handler is at work. */
-		if (!(conn->flags & GB__CONN_TASKED))
+		if (!(conn->flags & GB__CONN_TASKED) && !conn->holds)
 			consider(&earliest, limits->idle_timeout_ms, elapsed(conn->net, conn->active_ms),
 				GB_CLOSE_IDLE);
-		/* While output keeps us from reading, a message cannot be late. */
-		if (gb__conn_keeps_partial(conn) && !(conn->flags & GB__CONN_HIGH))
+		/* While it is us who do not read, a message cannot be late. */
+		if (gb__conn_keeps_partial(conn) && !(conn->flags & GB__CONN_STOPPED))
 			consider(&earliest, limits->read_timeout_ms,
 				elapsed(conn->net, conn->input->input.since_ms), GB_CLOSE_READ_TIMEOUT);
 		__attribute__((fallthrough));
 	case GB__CONN_DRAINING:
 		if (conn->flags & GB__CONN_FLUSHING)
-			consider(&earliest, limits->write_timeout_ms, progress, GB_CLOSE_WRITE_TIMEOUT);
+			consider(&earliest, gb__conn_stall_ms(conn), progress, GB_CLOSE_WRITE_TIMEOUT);
 	}
 	return earliest;
 }
@@ -78,29 +99,109 @@ void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms)
 	gb__wheel_add(wheel, &conn->deadline, due_ms);
 }
 
-void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg)
+void gb__conn_read_anew(struct gb_conn *conn)
 {
-	struct gb_conn *conn = gb__container_of(node, struct gb_conn, deadline);
-	struct earliest earliest = deadline_of(conn);
+	if (!gb__conn_keeps_partial(conn))
+		return;
+	conn->input->input.since_ms = gb__net_now(conn->net);
+	gb__conn_deadline_within(conn, conn->terms->limits->read_timeout_ms);
+}
 
-	if (conn->net->draining && conn->state < GB__CONN_ENDED)
-		gb__conn_queue(conn); /* its grace may be over */
-	if (earliest.left_ms == UINT64_MAX)
-		return;
-	if (earliest.left_ms > 0) {
-		gb__conn_deadline_within(conn, earliest.left_ms);
-		return;
+/* Whether what the deadline waits for has happened in the kernel, and we are late to see it. */
+static bool has_come(const struct gb_conn *conn)
+{
+	unsigned wanted = 0;
+
+	if (!(conn->flags & GB__CONN_MUTED))
+		wanted |= GB__READY_IN;
+	if ((conn->flags & GB__CONN_FLUSHING) || conn->state == GB__CONN_CONNECTING)
+		wanted |= GB__READY_OUT;
+	return wanted && (gb__engine_ready(conn->net->engine, &conn->stream, wanted) & wanted);
+}
+
+/* A message of which bytes are there has its time once more, but once only: who sends them one by one gains no more. */
+static bool message_goes_on(struct gb_conn *conn)
+{
+	uint32_t *since_ms = &conn->input->input.since_ms;
+
+	if (!has_come(conn))
+		return false;
+	if (!(conn->further & GB__CONN_FURTHER_LATE)) {
+		conn->further |= GB__CONN_FURTHER_LATE;
+		*since_ms = gb__net_now(conn->net);
+		return true;
 	}
+	return conn->active_ms - *since_ms < conn->terms->limits->read_timeout_ms;
+}
+
+/* Our FIN is out: bytes on their way in either direction extend the time for the peer's. */
+static bool lingers_on(struct gb_conn *conn)
+{
+	struct gb__os *os = conn->net->loop->os;
+	uint16_t unsent;
+
+	if (elapsed(conn->net, conn->progress_ms) >= conn->terms->limits->linger_max_ms)
+		return false;
+	unsent = (uint16_t)os->ops->unsent(os, conn->stream.endpoint.fd);
+	if (unsent == conn->unsent && !has_come(conn))
+		return false;
+	conn->unsent = unsent;
+	conn->active_ms = gb__net_now(conn->net);
+	return true;
+}
+
+/* Whether a deadline that is due ends nothing: what it waits for moves. */
+static bool goes_on(struct gb_conn *conn, int reason)
+{
+	if (conn->state == GB__CONN_LINGERING)
+		return lingers_on(conn);
+	if (reason == GB_CLOSE_READ_TIMEOUT)
+		return message_goes_on(conn);
+	return has_come(conn);
+}
+
+/* Nothing that is asked of the engine for it would tell of a reset. */
+static bool is_deaf(const struct gb_conn *conn)
+{
+	return (conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED) &&
+		(conn->flags & (GB__CONN_MUTED | GB__CONN_FLUSHING)) == GB__CONN_MUTED;
+}
+
+void gb__conn_listen_for_reset(struct gb_conn *conn)
+{
+	if (is_deaf(conn))
+		gb__conn_deadline_within(conn, RESET_LOOK_MS);
+}
+
+/* Returns whether it was reset. */
+static bool look_for_reset(struct gb_conn *conn)
+{
+	struct gb__os *os = conn->net->loop->os;
+	int fd = conn->stream.endpoint.fd, error;
+
+	if (!(os->ops->ready(os, fd, 0) & GB__READY_ERROR))
+		return false;
+	error = os->ops->error(os, fd);
+	if (error == 0)
+		return false;
+	gb__conn_end(conn, gb__conn_reason_of(error), -error);
+	return true;
+}
+
+static void expired(struct gb_conn *conn, int reason)
+{
 	switch (conn->state) {
 	case GB__CONN_OPEN:
 	case GB__CONN_HALF_CLOSED:
-		if (earliest.reason != GB_CLOSE_WRITE_TIMEOUT) {
-			gb__conn_close(conn, earliest.reason);
+		if (reason != GB_CLOSE_WRITE_TIMEOUT) {
+			struct earliest next;
+
+			gb__conn_close(conn, reason);
 			gb__conn_queue(conn);
 			/* What output still waits keeps its own deadline, though the node is off the wheel. */
-			earliest = deadline_of(conn);
-			if (earliest.left_ms != UINT64_MAX)
-				gb__conn_deadline_within(conn, gb__max(earliest.left_ms, 1));
+			next = deadline_of(conn);
+			if (next.left_ms != UINT64_MAX)
+				gb__conn_deadline_within(conn, gb__max(next.left_ms, 1));
 			return;
 		}
 		__attribute__((fallthrough));
@@ -109,7 +210,29 @@ void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg)
 			GB__CONN_RESET; /* what is queued cannot be delivered: do not pretend an orderly end */
 		__attribute__((fallthrough));
 	default:
-		gb__conn_end(
-			conn, earliest.reason, earliest.reason == GB_CLOSE_CONNECT_FAILED ? ETIMEDOUT : 0);
+		gb__conn_end(conn, reason, reason == GB_CLOSE_CONNECT_FAILED ? ETIMEDOUT : 0);
 	}
+}
+
+void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg)
+{
+	struct gb_conn *conn = gb__container_of(node, struct gb_conn, deadline);
+	struct earliest earliest = deadline_of(conn);
+	bool deaf = is_deaf(conn);
+
+	if (conn->net->draining && conn->state < GB__CONN_ENDED)
+		gb__conn_queue(conn); /* its grace may be over */
+	if (deaf && look_for_reset(conn))
+		return;
+	if (earliest.left_ms == 0) {
+		if (!goes_on(conn, earliest.reason)) {
+			expired(conn, earliest.reason);
+			return;
+		}
+		earliest.left_ms = 1; /* it is seen by then, or asked about again */
+	}
+	if (deaf)
+		earliest.left_ms = gb__min(earliest.left_ms, RESET_LOOK_MS);
+	if (earliest.left_ms != UINT64_MAX)
+		gb__conn_deadline_within(conn, earliest.left_ms);
 }

@@ -59,8 +59,10 @@ static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, siz
 			conn, found == -GB_ETOOLARGE ? GB_CLOSE_MESSAGE_TOO_LARGE : GB_CLOSE_BAD_FRAME);
 		return size;
 	}
-	if (used > 0 || !(conn->flags & GB__CONN_PARTIAL))
+	if (used > 0 || !(conn->flags & GB__CONN_PARTIAL)) {
 		conn->net->message.since_ms = gb__net_now(conn->net);
+		conn->further &= (uint8_t)~GB__CONN_FURTHER_LATE;
+	}
 	conn->flags |= GB__CONN_PARTIAL;
 	return used;
 }

@@ -97,6 +97,7 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 			.generation = conn->stream.endpoint.generation },
 		.net = net,
 		.terms = conn->terms,
+		.flags = GB__CONN_CLOSING, /* so that one test tells it from an open one */
 		.state = GB__CONN_TASK,
 	};
 	task->conn = conn;
@@ -188,6 +189,7 @@ static void tasks_back(struct gb__post *post, bool alive)
 	conn->active_ms = gb__net_now(net);
 	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
 	conn->flags &= (uint16_t)~GB__CONN_TASKED;
+	gb__conn_read_anew(conn);
 	carry_out(task, conn);
 	gb__slabs_give(&net->slabs, task, sizeof(*task));
 	gb__conn_queue(conn);

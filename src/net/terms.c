@@ -18,6 +18,7 @@ static const struct {
 	[GB_LIMIT_READ_TIMEOUT] = { AT(read_timeout_ms), 0, WEEK_MS },
 	[GB_LIMIT_WRITE_TIMEOUT] = { AT(write_timeout_ms), 0, WEEK_MS },
 	[GB_LIMIT_LINGER_TIMEOUT] = { AT(linger_timeout_ms), 0, WEEK_MS },
+	[GB_LIMIT_LINGER_MAX] = { AT(linger_max_ms), 0, WEEK_MS },
 	[GB_LIMIT_CONNECT_TIMEOUT] = { AT(connect_timeout_ms), 0, WEEK_MS },
 	[GB_LIMIT_MESSAGE] = { AT(message_bytes_max), 1, 1u << 30 },
 	[GB_LIMIT_OUTPUT_HIGH] = { AT(output_high), 1, 1u << 30 },

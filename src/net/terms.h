@@ -19,6 +19,7 @@ struct gb__limits {
 	uint64_t read_timeout_ms;   /* from a message's first byte to its last */
 	uint64_t write_timeout_ms;  /* the peer takes nothing */
 	uint64_t linger_timeout_ms; /* after our FIN, for the peer's */
+	uint64_t linger_max_ms;     /* after our FIN, in all */
 	uint64_t connect_timeout_ms;
 	uint64_t output_high, output_low; /* watermarks, bytes */
 	uint64_t output_bytes_max;

@@ -30,7 +30,8 @@ struct gb__os_ops {
 	int (*socket)(struct gb__os *os, int family);
 	/** 0, -EINPROGRESS (writable when decided) or an error. */
 	int (*connect)(struct gb__os *os, int fd, const struct sockaddr *address, socklen_t size);
-	/** The result of a connect that was in progress; 0 also takes O_NONBLOCK off. */
+	/** The result of a connect that was in progress; 0 also takes O_NONBLOCK off. One that met itself, as a free
+	 *  local port does that is dialled (RFC 9293, simultaneous open), is refused. */
 	int (*connect_result)(struct gb__os *os, int fd);
 	/** gb__os_recv, gb__os_send and gb__os_now_ms; NULL: they are the real kernel's. */
 	ssize_t (*recv)(struct gb__os *os, int fd, void *data, size_t size);
@@ -38,6 +39,12 @@ struct gb__os_ops {
 	uint64_t (*now_ms)(struct gb__os *os);
 	/** As gb__os_send. */
 	ssize_t (*sendv)(struct gb__os *os, int fd, const struct iovec *parts, unsigned count);
+	/** Take the pending error (SO_ERROR): 0 or a negative errno. */
+	int (*error)(struct gb__os *os, int fd);
+	/** Which of these GB__READY_… bits (as poll(2) has them), or an error or a hang-up, are true of it now. */
+	unsigned (*ready)(struct gb__os *os, int fd, unsigned ready);
+	/** Bytes that were sent and that the peer has not acknowledged; 0 also where that is not known. */
+	size_t (*unsent)(struct gb__os *os, int fd);
 	/** SHUT_RD, SHUT_WR, SHUT_RDWR. */
 	int (*shutdown)(struct gb__os *os, int fd, int how);
 	/** Make the coming close send a reset (SO_LINGER 0). */

@@ -4,7 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,16 +40,34 @@ static int os_connect(struct gb__os *os, int fd, const struct sockaddr *address,
 	return result(connect(fd, address, size));
 }
 
-static int os_connect_result(struct gb__os *os, int fd)
+static int os_error(struct gb__os *os, int fd)
 {
-	int error = 0, flags;
+	int error = 0;
 	socklen_t size = sizeof(error);
 
 	(void)os;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-		return -errno;
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+}
+
+static bool met_itself(int fd)
+{
+	struct sockaddr_storage local = { 0 }, peer = { 0 };
+	socklen_t local_size = sizeof(local), peer_size = sizeof(peer);
+
+	return getsockname(fd, (struct sockaddr *)&local, &local_size) == 0 &&
+		(local.ss_family == AF_INET || local.ss_family == AF_INET6) &&
+		getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0 && local_size == peer_size &&
+		memcmp(&local, &peer, local_size) == 0;
+}
+
+static int os_connect_result(struct gb__os *os, int fd)
+{
+	int error = os_error(os, fd), flags;
+
 	if (error)
-		return -error;
+		return error;
+	if (met_itself(fd))
+		return -ECONNREFUSED;
 	flags = fcntl(fd, F_GETFL);
 	return result(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));
 }
@@ -56,6 +78,22 @@ static ssize_t os_sendv(struct gb__os *os, int fd, const struct iovec *parts, un
 
 	(void)os;
 	return result_size(sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+static unsigned os_ready(struct gb__os *os, int fd, unsigned ready)
+{
+	struct pollfd one = { .fd = fd, .events = (short)ready };
+
+	(void)os;
+	return poll(&one, 1, 0) > 0 ? (unsigned short)one.revents : 0;
+}
+
+static size_t os_unsent(struct gb__os *os, int fd)
+{
+	int bytes = 0;
+
+	(void)os;
+	return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 static int os_shutdown(struct gb__os *os, int fd, int how)
@@ -122,6 +160,9 @@ static const struct gb__os_ops linux_ops = {
 	.connect = os_connect,
 	.connect_result = os_connect_result,
 	.sendv = os_sendv,
+	.error = os_error,
+	.ready = os_ready,
+	.unsent = os_unsent,
 	.shutdown = os_shutdown,
 	.reset_on_close = os_reset_on_close,
 	.close = os_close,

@@ -13,6 +13,7 @@ static const struct gb__limits default_limits = {
 	.read_timeout_ms = 0,
 	.write_timeout_ms = 0,
 	.linger_timeout_ms = 2000,
+	.linger_max_ms = 30000,
 	.connect_timeout_ms = 5000,
 	.output_high = 64u << 10,
 	.output_low = 16u << 10,

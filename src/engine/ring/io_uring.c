@@ -318,6 +318,18 @@ static int ring_wait(struct gb__ring *ring, struct gb__completion *ret, unsigned
 	return reap(ring, ret, max);
 }
 
+static bool ring_completes(const struct gb__ring *ring, uint64_t token, uint64_t mask)
+{
+	const struct io_uring_cq *queue = &ring->uring.cq;
+	unsigned head = *queue->khead, tail = io_uring_smp_load_acquire(queue->ktail);
+
+	for (; head != tail; head++)
+		if (!((queue->cqes[head & queue->ring_mask].user_data ^ token) & mask))
+			return true;
+	/* What the queue had no room for is the kernel's until the next wait. */
+	return IO_URING_READ_ONCE(*ring->uring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
+}
+
 static unsigned ring_features(const struct gb__ring *ring)
 {
 	return ring->features;
@@ -364,6 +376,7 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.close = ring_close,
 	.wait = ring_wait,
 	.wake = ring_wake,
+	.completes = ring_completes,
 	.waiting = ring_waiting,
 	.bulk_start = gb__uring_bulk,
 	.buffer = ring_buffer,

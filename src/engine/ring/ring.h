@@ -94,6 +94,9 @@ struct gb__ring_ops {
 	 *  negative errno (not now: the ring has not begun, memory). Thread: any; signal handlers as well. */
 	int (*wake)(struct gb__ring *ring, uint64_t token);
 
+	/** Whether a completion that was not taken yet has this token, as far as `mask` goes. */
+	bool (*completes)(const struct gb__ring *ring, uint64_t token, uint64_t mask);
+
 	/** How many operations were prepared that the kernel has not taken yet: more than 0 behind a wait only when it
 	 *  could not. */
 	unsigned (*waiting)(const struct gb__ring *ring);
