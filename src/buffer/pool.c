@@ -110,11 +110,11 @@ void gb__chunk_destroy(struct gb__pool *pool, struct gb__chunk *chunk)
 {
 	if (!chunk)
 		return;
-	pool->in_use--;
 	if (chunk->size_class == GB__POOL_BORROWED) {
 		pool->give_back(pool, chunk);
 		return;
 	}
+	pool->in_use--;
 	if (gb__unlikely(chunk->shared != NULL)) {
 		gb_buffer_unref(chunk->shared);
 		chunk->shared = NULL;

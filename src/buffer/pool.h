@@ -43,7 +43,7 @@ struct gb__chunk {
 struct gb__pool {
 	struct gb__chunk *free[GB__POOL_CLASSES];
 	size_t cached; /* bytes in `free` */
-	size_t in_use; /* chunks handed out */
+	size_t in_use; /* chunks handed out, borrowed ones apart */
 	/** Takes back a borrowed chunk that nobody needs any more. */
 	void (*give_back)(struct gb__pool *pool, struct gb__chunk *chunk);
 };

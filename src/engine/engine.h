@@ -97,9 +97,21 @@ struct gb__endpoint {
 		};
 		struct gb__endpoint_state {
 			uint8_t kind, wants, armed, bits;
-		} state; /* all of it, to be compared at once */
+		} state;       /* all of it, to be compared at once */
+		uint32_t word; /* the same: see gb__state_word */
 	};
 };
+
+/** A state as `word` of an endpoint has it, so that several parts are looked at or changed at once. */
+static inline uint32_t gb__state_word(struct gb__endpoint_state state)
+{
+	union {
+		struct gb__endpoint_state state;
+		uint32_t word;
+	} both = { .state = state };
+
+	return both.word;
+}
 
 struct gb__stream {
 	struct gb__endpoint endpoint;
@@ -162,6 +174,13 @@ struct gb__engine_ops {
 	 * operation is NULL where they always must.
 	 */
 	struct gb__chunk *(*borrow)(struct gb__engine *engine, const void *data, size_t size);
+	/**
+	 * From inside on_input, with nothing queued: send delivered bytes from where they lie. Returns true: they are
+	 * the output now and on their way, as after `borrow` and `flush`, and on_output follows; false: not this way.
+	 * NULL where sends are performed at once.
+	 */
+	bool (*send_delivered)(
+		struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size);
 	/** Begin an outgoing connection on an unconnected socket; on_connected follows. */
 	int (*connect)(struct gb__engine *engine, struct gb__stream *stream, const struct sockaddr *address,
 		socklen_t size);

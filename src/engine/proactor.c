@@ -174,13 +174,10 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
 	gb__engine_woke(engine);
 	proactor->small.credits = proactor->large.credits = 0;
-	for (int i = 0; i < count; i++) {
-		gb__engine_fetch(
-			engine, gb__proactor_slot(proactor->completions[i + GB__ENGINE_AHEAD].token));
-		gb__proactor_complete(proactor, &proactor->completions[i]);
+	if (gb__likely(count > 0)) {
+		gb__proactor_complete(proactor, (unsigned)count);
+		engine->stats.events += (unsigned)count;
 	}
-	if (count > 0)
-		engine->stats.events += (uint64_t)count;
 	/* Every buffer is back that no completion still to be taken holds: none does when these were all. */
 	if (count < (int)GB__PROACTOR_COMPLETIONS) {
 		proactor->small.credits = proactor->small.count - proactor->small.borrowed;
@@ -371,9 +368,8 @@ bool gb__proactor_bulk_start(struct proactor *proactor)
 }
 
 /* Half of the buffers stay for receiving, however slowly what is borrowed leaves. */
-static struct gb__chunk *proactor_borrow(struct gb__engine *engine, const void *data, size_t size)
+static inline struct gb__chunk *borrow(struct proactor *proactor, const void *data, size_t size)
 {
-	struct proactor *proactor = (struct proactor *)engine;
 	struct buffers *buffers;
 	struct gb__chunk *chunk;
 
@@ -389,21 +385,37 @@ static struct gb__chunk *proactor_borrow(struct gb__engine *engine, const void *
 	chunk->end = (uint32_t)size;
 	proactor->delivering = NOT_DELIVERING; /* whose buffer it is now */
 	buffers->borrowed++;
-	engine->pool.in_use++;
 	return chunk;
+}
+
+static struct gb__chunk *proactor_borrow(struct gb__engine *engine, const void *data, size_t size)
+{
+	return borrow((struct proactor *)engine, data, size);
+}
+
+static bool proactor_send_delivered(
+	struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+	const struct gb__endpoint_state in_the_way = { .armed = ARMED_OUT | ARMED_CANCEL_OUT,
+		.bits = VIA_POLL_OUT | BROKEN | DETACHING };
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	struct gb__chunk *chunk;
+
+	if (gb__unlikely(endpoint->word & gb__state_word(in_the_way)))
+		return false;
+	chunk = borrow(proactor, data, size);
+	if (gb__unlikely(!chunk))
+		return false;
+	chunk->next = stream->output.tail = chunk;
+	stream->output.bytes = size;
+	gb__proactor_send_alone(proactor, stream, data, (uint32_t)size);
+	return true;
 }
 
 static void give_back(struct gb__pool *pool, struct gb__chunk *chunk)
 {
-	struct proactor *proactor = (struct proactor *)gb__container_of(pool, struct gb__engine, pool);
-	unsigned id = (unsigned)(chunk - proactor->chunks);
-	struct buffers *buffers = gb__proactor_buffers_of(proactor, id);
-
-	gb__assert(chunk->data); /* once */
-	chunk->data = NULL;
-	buffers->borrowed--;
-	buffers->credits++;
-	proactor->ops->buffer_return(proactor->ring, id);
+	gb__proactor_give_back((struct proactor *)gb__container_of(pool, struct gb__engine, pool), chunk);
 }
 
 static void proactor_destroy(struct gb__engine *engine)
@@ -420,7 +432,7 @@ static void proactor_destroy(struct gb__engine *engine)
 		gb__proactor_leave(proactor, &proactor->wakeup);
 	}
 	if (own) {
-		gb__assert(engine->attached == 0);
+		gb__assert(engine->attached == 0 && proactor->small.borrowed + proactor->large.borrowed == 0);
 		/* A ring that ends forgets what it has not passed on yet, and descriptors are to be closed. */
 		for (unsigned i = 0;
 			proactor->ring && proactor->ops->waiting(proactor->ring) && i < SUBMITS_MAX; i++)
@@ -520,6 +532,7 @@ const struct gb__engine_ops gb__engine_proactor = {
 	.input_stop = proactor_input_stop,
 	.flush = proactor_flush,
 	.borrow = proactor_borrow,
+	.send_delivered = proactor_send_delivered,
 	.connect = proactor_connect,
 	.done_untold = gb__proactor_done_untold,
 	.close = proactor_close,

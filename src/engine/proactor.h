@@ -15,6 +15,7 @@
 #ifndef ENGINE_PROACTOR_H
 #define ENGINE_PROACTOR_H
 
+#include "base/assert.h"
 #include "base/list.h"
 #include "base/macros.h"
 #include "engine/engine.h"
@@ -149,12 +150,28 @@ static inline struct buffers *gb__proactor_buffers_for(
 	return endpoint->wants & BULK ? &proactor->large : &proactor->small;
 }
 
+/** A borrowed chunk is not needed any more: its buffer goes back to the ring. */
+static inline void gb__proactor_give_back(struct proactor *proactor, struct gb__chunk *chunk)
+{
+	unsigned id = (unsigned)(chunk - proactor->chunks);
+	struct buffers *buffers = gb__proactor_buffers_of(proactor, id);
+
+	gb__assert(chunk->data); /* once */
+	chunk->data = NULL;
+	buffers->borrowed--;
+	buffers->credits++;
+	proactor->ops->buffer_return(proactor->ring, id);
+}
+
 /* proactor_start.c */
 
 /** Start what is wanted, cancel what is not; what the ring does not take now is put in line. */
 void gb__proactor_settle(struct proactor *proactor, struct gb__endpoint *endpoint);
 void gb__proactor_settle_input(struct proactor *proactor, struct gb__endpoint *endpoint);
 void gb__proactor_settle_output(struct proactor *proactor, struct gb__stream *stream);
+/** Begin to send the only part of a stream's output, of which nothing is in flight. */
+void gb__proactor_send_alone(
+	struct proactor *proactor, struct gb__stream *stream, const void *data, uint32_t size);
 void gb__proactor_settle_watch(struct proactor *proactor, struct gb__endpoint *watch);
 struct vector *gb__proactor_vector_take(struct proactor *proactor);
 void gb__proactor_vector_give(struct proactor *proactor, struct vector *vector);
@@ -171,9 +188,10 @@ static inline uint32_t gb__proactor_slot(uint64_t token)
 {
 	return (uint32_t)(token >> 40);
 }
-void gb__proactor_complete(struct proactor *proactor, const struct gb__completion *completion);
 /** `done_untold` of the engine. */
 bool gb__proactor_done_untold(struct gb__engine *engine, const struct gb__stream *stream);
+/** Handle the first `count` of `completions`. */
+void gb__proactor_complete(struct proactor *proactor, unsigned count);
 /** The end of input: told, held until input is wanted, or dropped when leaving. */
 void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int error);
 

@@ -182,7 +182,28 @@ static void accept_completed(
 		conclude(proactor, slot, generation);
 }
 
-static void send_completed(struct proactor *proactor, struct gb__stream *stream, int result)
+/* The buffer that the bytes came in, lent and sent whole, as nearly all are. Returns false when it is anything else. */
+static inline bool delivered_sent(struct proactor *proactor, struct gb__stream *stream, int result)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+	struct gb__output *output = &stream->output;
+	struct gb__chunk *chunk = output->tail;
+
+	if (gb__unlikely(chunk->next != chunk) || gb__unlikely(chunk->size_class != GB__POOL_BORROWED) ||
+		gb__unlikely((size_t)result != output->bytes) || /* which is not 0 */
+		gb__unlikely(endpoint->bits & (DETACHING | BROKEN)))
+		return false;
+	endpoint->word &=
+		~gb__state_word((struct gb__endpoint_state){ .wants = GB__WANT_OUTPUT, .armed = ARMED_OUT });
+	output->tail = NULL;
+	output->bytes = 0;
+	gb__proactor_give_back(proactor, chunk);
+	endpoint->ops->on_output(stream, 0);
+	return true;
+}
+
+static __attribute__((noinline)) void send_completed(
+	struct proactor *proactor, struct gb__stream *stream, int result)
 {
 	struct gb__endpoint *endpoint = &stream->endpoint;
 	uint32_t slot = endpoint->slot, generation = endpoint->generation;
@@ -293,9 +314,27 @@ bool gb__proactor_done_untold(struct gb__engine *engine, const struct gb__stream
 		proactor->ring, (uint64_t)endpoint->slot << 40 | endpoint->generation, ~(0xffull << 32));
 }
 
-void gb__proactor_complete(struct proactor *proactor, const struct gb__completion *completion)
+/* Unless somebody has borrowed it meanwhile. */
+static inline void delivered(struct proactor *proactor)
 {
-	enum operation operation = (enum operation)(completion->token >> 32 & 0xff);
+	unsigned id = proactor->delivering;
+
+	if (gb__likely(id == NOT_DELIVERING))
+		return;
+	proactor->delivering = NOT_DELIVERING;
+	gb__proactor_buffers_of(proactor, id)->credits++;
+	proactor->ops->buffer_return(proactor->ring, id);
+}
+
+static enum operation operation_of(const struct gb__completion *completion)
+{
+	return (enum operation)(completion->token >> 32 & 0xff);
+}
+
+static __attribute__((noinline)) void complete(
+	struct proactor *proactor, const struct gb__completion *completion)
+{
+	enum operation operation = operation_of(completion);
 	struct gb__endpoint *endpoint = gb__engine_find(
 		&proactor->engine, gb__proactor_slot(completion->token), (uint32_t)completion->token);
 
@@ -342,10 +381,47 @@ void gb__proactor_complete(struct proactor *proactor, const struct gb__completio
 		/* Whatever else close(2) says, the descriptor is gone; this one it never had. */
 		gb__assert(operation != OP_CLOSE || completion->result != -EBADF);
 	}
-	/* Unless somebody has borrowed it meanwhile. */
-	if (proactor->delivering != NOT_DELIVERING) {
-		proactor->ops->buffer_return(proactor->ring, proactor->delivering);
-		gb__proactor_buffers_of(proactor, proactor->delivering)->credits++;
-		proactor->delivering = NOT_DELIVERING;
+	delivered(proactor);
+}
+
+/* Bytes of a receive that goes on and did not fill its buffer, as nearly all come. */
+static inline bool brings_bytes(const struct proactor *proactor, const struct gb__completion *completion)
+{
+	const unsigned expected = GB__COMPLETION_BUFFER | GB__COMPLETION_MORE;
+
+	return (completion->flags & 0xffffu & ~(unsigned)GB__COMPLETION_NONEMPTY) == expected &&
+		completion->result > 0 && completion->result < proactor->bulk_from;
+}
+
+/* `complete` for what nearly every message consists of; returns false for all else. */
+static inline bool complete_usual(struct proactor *proactor, const struct gb__completion *completion)
+{
+	struct gb__endpoint *endpoint = gb__engine_find(
+		&proactor->engine, gb__proactor_slot(completion->token), (uint32_t)completion->token);
+	struct gb__stream *stream = (struct gb__stream *)endpoint;
+	enum operation operation = operation_of(completion);
+	unsigned char *data;
+
+	if (gb__unlikely(!endpoint))
+		return false;
+	if (operation == OP_SEND)
+		return delivered_sent(proactor, stream, completion->result);
+	if (gb__unlikely(operation != OP_RECV) || gb__unlikely(!brings_bytes(proactor, completion)))
+		return false;
+	proactor->delivering = gb__completion_buffer(completion);
+	data = proactor->ops->buffer(proactor->ring, proactor->delivering);
+	endpoint->ops->on_input(stream, data, (size_t)completion->result);
+	delivered(proactor);
+	return true;
+}
+
+void gb__proactor_complete(struct proactor *proactor, unsigned count)
+{
+	const struct gb__completion *completion = proactor->completions;
+
+	for (const struct gb__completion *end = completion + count; completion < end; completion++) {
+		gb__engine_fetch(&proactor->engine, gb__proactor_slot(completion[GB__ENGINE_AHEAD].token));
+		if (gb__unlikely(!complete_usual(proactor, completion)))
+			complete(proactor, completion);
 	}
 }

@@ -105,6 +105,21 @@ static void begun(struct proactor *proactor, struct gb__endpoint *endpoint, unsi
 		gb__proactor_retry(proactor, endpoint);
 }
 
+void gb__proactor_send_alone(
+	struct proactor *proactor, struct gb__stream *stream, const void *data, uint32_t size)
+{
+	struct gb__endpoint *endpoint = &stream->endpoint;
+
+	proactor->engine.stats.sends++;
+	endpoint->word |=
+		gb__state_word((struct gb__endpoint_state){ .wants = GB__WANT_OUTPUT, .armed = ARMED_OUT });
+	if (gb__likely(proactor->ops->send(
+			       proactor->ring, endpoint->fd, data, size, token_of(endpoint, OP_SEND)) == 0))
+		return;
+	endpoint->armed &= (uint8_t)~ARMED_OUT;
+	gb__proactor_retry(proactor, endpoint);
+}
+
 static void input_cancel(struct proactor *proactor, struct gb__endpoint *endpoint)
 {
 	enum operation operation = OP_RECV;

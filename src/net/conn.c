@@ -318,9 +318,7 @@ static void flush(struct gb_conn *conn)
 		gb__conn_end(conn, gb__conn_reason_of(result), -result);
 		return;
 	}
-	conn->flags |= GB__CONN_FLUSHING;
-	conn->progress_ms = gb__net_now(conn->net);
-	gb__conn_deadline_within(conn, gb__conn_stall_ms(conn));
+	gb__conn_flushing(conn, gb__conn_stall_ms(conn));
 }
 
 /* Whether on_writable has become due; a task's return comes first. */
@@ -461,9 +459,7 @@ static void on_output(struct gb__stream *stream, int error)
 	conn->active_ms = conn->progress_ms = gb__net_now(conn->net);
 	if (gb__output_empty(&stream->output))
 		conn->flags &= (uint16_t)~GB__CONN_FLUSHING;
-	if (conn->state >= GB__CONN_ENDED)
-		return;
-	gb__conn_settle(conn);
+	gb__conn_settle(conn); /* of who has ended there is nothing to settle */
 }
 
 static void on_connected(struct gb__stream *stream, int error)

@@ -181,6 +181,22 @@ uint64_t gb__conn_stall_ms(const struct gb_conn *conn);
 void gb__conn_read_anew(struct gb_conn *conn);
 /** It is no longer read from: notice a reset all the same, within a second. */
 void gb__conn_listen_for_reset(struct gb_conn *conn);
+/** Whether the node comes up at this time, or before; `deadline_within` has nothing to do then. */
+static inline bool gb__conn_due_by(const struct gb_conn *conn, uint64_t due_ms)
+{
+	return gb__wheel_pending(&conn->deadline) &&
+		(int32_t)(conn->deadline.due - (uint32_t)(due_ms / GB__WHEEL_TICK_MS)) <= 1;
+}
+/** The engine has output under way and will say on_output. It may make no progress for `timeout_ms`. */
+static inline void gb__conn_flushing(struct gb_conn *conn, uint64_t timeout_ms)
+{
+	uint64_t now_ms = conn->net->engine->now_ms;
+
+	conn->flags |= GB__CONN_FLUSHING;
+	conn->progress_ms = (uint32_t)now_ms;
+	if (gb__unlikely(!gb__conn_due_by(conn, now_ms + timeout_ms)))
+		gb__conn_deadline_within(conn, timeout_ms);
+}
 /** A wheel node expired: act if a timeout did, else wait for the next one. */
 void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg);
 

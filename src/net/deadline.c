@@ -91,11 +91,9 @@ void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms)
 
 	if (!timeout_ms)
 		return;
-	if (gb__wheel_pending(&conn->deadline)) {
-		if ((int32_t)(conn->deadline.due - (uint32_t)(due_ms / GB__WHEEL_TICK_MS)) <= 1)
-			return;
-		gb__wheel_remove(wheel, &conn->deadline);
-	}
+	if (gb__conn_due_by(conn, due_ms))
+		return;
+	gb__wheel_remove(wheel, &conn->deadline);
 	gb__wheel_add(wheel, &conn->deadline, due_ms);
 }
 

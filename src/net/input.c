@@ -339,6 +339,24 @@ static __attribute__((noinline)) void direct_sent(struct gb_conn *conn, ssize_t 
 	direct_rest(conn);
 }
 
+/* The burst leaves with an engine that does not send at once: as by gb__conn_spill and `flush`. */
+static inline __attribute__((always_inline)) void direct_begin(struct gb__net *net, struct gb_conn *conn)
+{
+	struct gb__engine *engine = net->engine;
+	struct gb__burst *burst = &net->burst;
+
+	if (gb__unlikely(burst->size > conn->terms->limits->output_high) ||
+		gb__unlikely(!engine->ops->send_delivered(engine, &conn->stream, burst->data, burst->size))) {
+		direct_rest(conn);
+		return;
+	}
+	net->tally.bytes_out += burst->size;
+	burst->conn = NULL;
+	burst->size = 0;
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	gb__conn_flushing(conn, conn->terms->limits->write_timeout_ms);
+}
+
 /*
  * Nearly all input is one whole message for a handler that runs here and answers, on a connection of which
  * nothing waits. That is done in place; whatever is different goes the long way, which comes to the same.
@@ -347,27 +365,33 @@ static inline __attribute__((always_inline)) void input_direct(
 	struct gb__net *net, struct gb_conn *conn, struct gb_bytes message)
 {
 	struct gb__burst *burst = &net->burst;
+	ssize_t sent;
 
 	burst->conn = conn;
 	conn->flags |= GB__CONN_DISPATCH;
 	net->tally.messages++;
 	conn->terms->on_message(conn, message);
 	/* While the burst is there, as it is when it has bytes, nothing is queued and it holds all that was sent. */
-	if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || !net->sends_at_once ||
+	if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) ||
 		gb__unlikely(burst->size == 0 && burst->conn != conn)) {
 		direct_rest(conn);
 		return;
 	}
-	burst->conn = NULL;
 	if (gb__likely(burst->size > 0)) {
-		ssize_t sent = gb__engine_try_send(net->engine, &conn->stream, burst->data, burst->size);
-
+		if (!net->sends_at_once) {
+			direct_begin(net, conn);
+			return;
+		}
+		burst->conn = NULL;
+		sent = gb__engine_try_send(net->engine, &conn->stream, burst->data, burst->size);
 		if (gb__unlikely(sent != (ssize_t)burst->size)) {
 			direct_sent(conn, sent);
 			return;
 		}
 		net->tally.bytes_out += (size_t)sent;
 		burst->size = 0;
+	} else {
+		burst->conn = NULL;
 	}
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }

@@ -94,14 +94,32 @@ static unsigned publish(struct gb__ring *ring)
 	return queue->sqe_tail - *queue->khead;
 }
 
+/* As io_uring_get_sqe, for entries of 64 bytes and a queue that no thread of the kernel's reads. */
+static inline struct io_uring_sqe *entry_next(struct gb__ring *ring)
+{
+	struct io_uring_sq *queue = &ring->uring.sq;
+	unsigned tail = queue->sqe_tail;
+
+	if (gb__unlikely(tail - IO_URING_READ_ONCE(*queue->khead) >= queue->ring_entries))
+		return NULL;
+	queue->sqe_tail = tail + 1;
+	return &queue->sqes[tail & queue->ring_mask];
+}
+
+/* The queue is full: the kernel takes what is in it. NULL: it does not. */
+static __attribute__((noinline)) struct io_uring_sqe *entry_forced(struct gb__ring *ring)
+{
+	if (enter(ring, publish(ring), 0, 0) < 0)
+		return NULL; /* whatever it is, `wait` meets it again */
+	return entry_next(ring);
+}
+
 static struct io_uring_sqe *prepare(struct gb__ring *ring, uint64_t token)
 {
-	struct io_uring_sqe *entry = io_uring_get_sqe(&ring->uring);
+	struct io_uring_sqe *entry = entry_next(ring);
 
 	if (gb__unlikely(!entry)) {
-		if (enter(ring, publish(ring), 0, 0) < 0)
-			return NULL; /* whatever it is, `wait` meets it again */
-		entry = io_uring_get_sqe(&ring->uring);
+		entry = entry_forced(ring);
 		if (!entry)
 			return NULL;
 	}
@@ -153,13 +171,36 @@ static int ring_recv_bulk(struct gb__ring *ring, int fd, uint64_t token)
 	return recv_into(ring, fd, GB__URING_GROUP_BULK, IORING_RECVSEND_POLL_FIRST, token);
 }
 
+/* As io_uring_prep_send, which writes the fields one by one. */
+static inline void send_fill(
+	struct io_uring_sqe *entry, int fd, const void *data, uint32_t size, uint64_t token)
+{
+	*entry = (struct io_uring_sqe){ .opcode = IORING_OP_SEND,
+		.fd = fd,
+		.addr = (uintptr_t)data,
+		.len = size,
+		.msg_flags = MSG_NOSIGNAL,
+		.user_data = token };
+}
+
+static __attribute__((noinline)) int send_forced(
+	struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token)
+{
+	struct io_uring_sqe *entry = entry_forced(ring);
+
+	if (!entry)
+		return -EBUSY;
+	send_fill(entry, fd, data, size, token);
+	return 0;
+}
+
 static int ring_send(struct gb__ring *ring, int fd, const void *data, uint32_t size, uint64_t token)
 {
-	struct io_uring_sqe *entry = prepare(ring, token);
+	struct io_uring_sqe *entry = entry_next(ring);
 
 	if (gb__unlikely(!entry))
-		return -EBUSY;
-	io_uring_prep_send(entry, fd, data, size, MSG_NOSIGNAL);
+		return send_forced(ring, fd, data, size, token);
+	send_fill(entry, fd, data, size, token);
 	return 0;
 }
 
@@ -248,15 +289,18 @@ static unsigned char *ring_buffer(struct gb__ring *ring, unsigned id)
 
 static inline void offer(struct gb__uring_buffers *buffers, unsigned place, unsigned id)
 {
-	io_uring_buf_ring_add(buffers->offers, bytes_at(buffers, place), buffers->size, (unsigned short)id,
-		io_uring_buf_ring_mask(buffers->count), (int)buffers->offers_new++);
+	struct io_uring_buf *offered = &buffers->offers->bufs[buffers->offers_tail++ & (buffers->count - 1)];
+
+	/* As io_uring_buf_ring_add, which asks the ring itself for its tail. Field by field: in the first of them the
+	 * tail lies behind these. */
+	offered->addr = (uintptr_t)bytes_at(buffers, place);
+	offered->len = buffers->size;
+	offered->bid = (uint16_t)id;
 }
 
 /* The kernel sees it with the next wait. */
 static void ring_buffer_return(struct gb__ring *ring, unsigned id)
 {
-	gb__assert(ring->taken > 0);
-	ring->taken--;
 	if (gb__likely(id < ring->buffers.count))
 		offer(&ring->buffers, id, id);
 	else
@@ -276,23 +320,23 @@ static inline void offer_buffers(struct gb__uring_buffers *buffers, unsigned id_
 {
 	for (; gb__unlikely(buffers->circulating < buffers->target); buffers->circulating++)
 		offer(buffers, buffers->circulating, id_first + buffers->circulating);
-	if (buffers->offers_new) {
-		io_uring_buf_ring_advance(buffers->offers, (int)buffers->offers_new);
-		buffers->offers_new = 0;
+	if (buffers->offers_told != buffers->offers_tail) {
+		buffers->offers_told = buffers->offers_tail;
+		io_uring_smp_store_release(&buffers->offers->tail, (uint16_t)buffers->offers_tail);
 	}
 }
 
 static int reap(struct gb__ring *ring, struct gb__completion *ret, unsigned max)
 {
 	struct io_uring_cq *queue = &ring->uring.cq;
-	unsigned head = *queue->khead;
+	unsigned head = *queue->khead, place = head & queue->ring_mask, to_end;
 	unsigned count = io_uring_smp_load_acquire(queue->ktail) - head;
 
 	count = gb__min(count, max);
-	for (unsigned i = 0; i < count; i++) {
-		memcpy(&ret[i], &queue->cqes[(head + i) & queue->ring_mask], sizeof(*ret));
-		ring->taken += ret[i].flags & GB__COMPLETION_BUFFER;
-	}
+	to_end = gb__min(queue->ring_entries - place, count);
+	memcpy(ret, &queue->cqes[place], to_end * sizeof(*ret));
+	if (gb__unlikely(to_end < count))
+		memcpy(ret + to_end, queue->cqes, (count - to_end) * sizeof(*ret));
 	io_uring_smp_store_release(queue->khead, head + count);
 	return (int)count;
 }

@@ -24,7 +24,8 @@ struct gb__uring_buffers {
 	size_t stride;
 	unsigned count, size;
 	unsigned circulating, target; /* in use; how many should be */
-	unsigned offers_new;          /* on offer with the next wait */
+	unsigned offers_tail,
+		offers_told; /* of `offers`, without end: what is between goes with the next wait */
 };
 
 struct gb__ring {
@@ -37,7 +38,6 @@ struct gb__ring {
 	struct gb__uring_buffers buffers; /* small ones */
 	struct gb__uring_buffers bulk; /* large ones, from gb__uring_bulk on; their numbers follow on those */
 	unsigned headroom;
-	unsigned taken; /* buffers that came with bytes and were not given back */
 };
 
 /** Have a completion with this token and result 0 appear on a ring. Thread: any. Returns 0 or a negative errno. */
