@@ -7,6 +7,7 @@
 #endif
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define gb__likely(x) __builtin_expect(!!(x), 1)
 #define gb__unlikely(x) __builtin_expect(!!(x), 0)
@@ -15,5 +16,19 @@
 #define gb__container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 #define gb__min(a, b) ((a) < (b) ? (a) : (b))
 #define gb__max(a, b) ((a) > (b) ? (a) : (b))
+
+/** The sum, respectively the product, or the largest number: a time that lies beyond all times never comes. */
+static inline uint64_t gb__add_capped(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+static inline uint64_t gb__multiply_capped(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/macros.h"
 
 #include <errno.h>
 
@@ -50,28 +51,52 @@ static void sift(struct gb__timers *timers, size_t at, struct gb__timer_entry en
 	put(timers, at, entry);
 }
 
+static int room_make(struct gb__timers *timers, size_t wanted)
+{
+	size_t size = gb__max(gb__max(wanted, timers->size * 2), 16u);
+	struct gb__timer_entry *heap;
+
+	if (wanted <= timers->size)
+		return 0;
+	heap = gb__realloc(timers->heap, size * sizeof(*heap));
+	if (!heap)
+		return -ENOMEM;
+	timers->heap = heap;
+	timers->size = size;
+	return 0;
+}
+
+/* There is room. */
+static void start(struct gb__timers *timers, struct gb_timer *timer)
+{
+	struct gb__timer_entry entry = { timer->deadline_ns, timers->started++, timer };
+	size_t at = timer->heap_index ? timer->heap_index - 1 : timers->count++;
+
+	gb__assert(timers->count <= timers->size);
+	sift(timers, at, entry);
+}
+
+/* All that may run besides the reserved ones leave room for these, so that `size` is never too small for them. */
 int gb__timers_start(struct gb__timers *timers, struct gb_timer *timer)
 {
-	struct gb__timer_entry entry = { timer->deadline_ns, timers->started, timer };
-
-	if (timer->heap_index) {
-		timers->started++;
-		sift(timers, timer->heap_index - 1, entry);
-		return 0;
-	}
-	if (timers->count == timers->size) {
-		size_t size = timers->size ? timers->size * 2 : 16;
-		struct gb__timer_entry *heap = gb__realloc(timers->heap, size * sizeof(*heap));
-
-		if (!heap)
-			return -ENOMEM;
-		timers->heap = heap;
-		timers->size = size;
-	}
-	timers->started++;
-	timers->count++;
-	sift(timers, timers->count - 1, entry);
+	if (!timer->heap_index && room_make(timers, timers->count + 1 + timers->reserved) < 0)
+		return -ENOMEM;
+	start(timers, timer);
 	return 0;
+}
+
+int gb__timers_reserve(struct gb__timers *timers, size_t count)
+{
+	int result = room_make(timers, timers->count + timers->reserved + count);
+
+	if (result == 0)
+		timers->reserved += count;
+	return result;
+}
+
+void gb__timers_start_reserved(struct gb__timers *timers, struct gb_timer *timer)
+{
+	start(timers, timer);
 }
 
 void gb__timers_stop(struct gb__timers *timers, struct gb_timer *timer)

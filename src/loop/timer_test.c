@@ -1,5 +1,8 @@
 #include "loop/timer.h"
 
+#include "base/alloc.h"
+#include "base/macros.h"
+
 #include "harness.h"
 
 #define TIMERS 500
@@ -88,4 +91,45 @@ TEST(a_timer_that_restarts_itself_at_once_does_not_hold_the_loop)
 	CHECK_INT(gb__timers_run(&timers, 10), 1);
 	CHECK_INT(expired, 2);
 	gb__timers_finish(&timers);
+}
+
+static void count(struct gb_timer *timer, void *arg)
+{
+	expired++;
+}
+
+/* Whoever reserved a place gets it, whatever others started meanwhile and however little memory there is. */
+TEST(a_reserved_timer_starts_without_memory)
+{
+	static struct gb_timer users[100];
+	struct gb_timer own[3] = { { .on_expire = count }, { .on_expire = count }, { .on_expire = count } };
+	unsigned started = 0;
+
+	gb__timers_init(&timers);
+	CHECK_INT(gb__timers_reserve(&timers, 3), 0);
+	gb__timers_start_reserved(&timers, &own[0]);
+	while (started < 100) {
+		gb__alloc_fail_at(1);
+		users[started].on_expire = count;
+		if (gb__timers_start(&timers, &users[started]) < 0)
+			break;
+		started++;
+	}
+	CHECK(started > 0 && started < 100);
+	gb__alloc_fail_at(1);
+	gb__timers_start_reserved(&timers, &own[1]);
+	gb__timers_start_reserved(&timers, &own[2]);
+	gb__timers_start_reserved(&timers, &own[2]); /* again */
+	gb__alloc_fail_at(0);
+	gb__timers_run(&timers, 1);
+	CHECK_INT(expired, started + 3);
+	gb__timers_finish(&timers);
+}
+
+TEST(a_time_beyond_all_times_is_the_last_one)
+{
+	CHECK(gb__add_capped(UINT64_MAX - 1, 2) == UINT64_MAX);
+	CHECK(gb__add_capped(1, 2) == 3);
+	CHECK(gb__multiply_capped(UINT64_MAX, 1000000) == UINT64_MAX);
+	CHECK(gb__multiply_capped(7, 6) == 42);
 }

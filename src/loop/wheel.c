@@ -39,7 +39,7 @@ static uint64_t node_due(const struct gb__wheel *wheel, const struct gb__wheel_n
 
 void gb__wheel_add(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_t due_ms)
 {
-	uint64_t due = (due_ms + GB__WHEEL_TICK_MS - 1) / GB__WHEEL_TICK_MS;
+	uint64_t due = due_ms / GB__WHEEL_TICK_MS + (due_ms % GB__WHEEL_TICK_MS != 0);
 
 	gb__assert(!gb__wheel_pending(node));
 	due = gb__max(due, wheel->now + 1);

@@ -12,9 +12,9 @@ static void retry(struct gb_timer *timer, void *arg)
 	((struct gb_worker *)arg)->accept_lock.barred = false;
 }
 
-static bool retry_later(struct gb_worker *worker)
+static void retry_later(struct gb_worker *worker)
 {
-	return gb_timer_start(worker, &worker->accept_lock.retry, RETRY_MS, retry, worker) == 0;
+	gb__worker_timer(worker, &worker->accept_lock.retry, RETRY_MS, retry, worker);
 }
 
 void gb__accept_lock_enter(struct gb_worker *worker)
@@ -44,7 +44,8 @@ void gb__accept_lock_leave(struct gb_worker *worker)
 		return;
 	if (gb__worker_exhausted(worker)) {
 		gb__accept_lock_release(worker);
-		lock->barred = retry_later(worker);
+		retry_later(worker);
+		lock->barred = true;
 	} else if (worker->record->counters.stats.accepted != lock->accepted) {
 		gb__accept_lock_release(worker);
 	}

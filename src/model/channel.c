@@ -173,7 +173,7 @@ static void retry(struct gb_timer *timer, void *arg)
 
 	pass_waiting(crew);
 	if (crew->channels.waiting_count > 0)
-		gb_timer_start(crew->chief, timer, RETRY_MS, retry, crew);
+		gb__worker_timer(crew->chief, timer, RETRY_MS, retry, crew);
 	else
 		gb__worker_accept_start(crew->chief);
 }
@@ -188,7 +188,7 @@ static void channel_flush(struct gb__crew *crew)
 	if (channels->waiting_count == 0)
 		return;
 	gb__worker_accept_stop(crew->chief);
-	gb_timer_start(crew->chief, &channels->retry, RETRY_MS, retry, crew);
+	gb__worker_timer(crew->chief, &channels->retry, RETRY_MS, retry, crew);
 }
 
 /* What comes in one turn is passed at its end, in one message for each worker: a message costs more than what is in

@@ -139,7 +139,7 @@ void gb__seat_ended(struct gb__seat *seat, const char *crash)
 		gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly: %s; starting it again in %u ms",
 			seat->id, crash, (unsigned)delay_ms);
 	}
-	gb_timer_start(crew->chief, &seat->restart, delay_ms, restart, seat);
+	gb__worker_timer(crew->chief, &seat->restart, delay_ms, restart, seat);
 }
 
 static void give_new_worker(struct gb__crew *crew, struct gb__handed handed)
@@ -281,6 +281,8 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 		pthread_mutex_init(&crew->seats[i].lock, NULL);
 		crew->free = i;
 	}
+	if (!per_connection(crew) && gb__timers_reserve(&chief->loop.timers, crew->seats_count) < 0)
+		return -ENOMEM;
 	crew->random = chief->loop.os->ops->now_ns(chief->loop.os) | 1;
 	crew->handover = gb__handover_of(model);
 	atomic_store(&server->shared->giving, crew->handover != NULL);

@@ -60,7 +60,7 @@ static void stop_now(struct run *run)
 	if (!run->crew)
 		return;
 	gb__crew_command(run->crew, GB__COMMAND_STOP);
-	gb_timer_start(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
+	gb__worker_timer(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
 }
 
 static void deadline_over(struct gb_timer *timer, void *arg)
@@ -73,7 +73,7 @@ static void drain(struct run *run)
 	struct gb_server *server = run->chief.server;
 
 	gb__worker_command(&run->chief, GB__COMMAND_DRAIN);
-	gb_timer_start(&run->chief, &run->deadline, server->options->drain_timeout_ms, deadline_over, run);
+	gb__worker_timer(&run->chief, &run->deadline, server->options->drain_timeout_ms, deadline_over, run);
 	if (!run->crew)
 		return;
 	gb__crew_command(run->crew, GB__COMMAND_DRAIN);
@@ -192,7 +192,7 @@ static int run_crew(struct run *run, struct gb_error *error)
 	result = gb__crew_create(server, &run->chief, &run->crew, error);
 	if (result < 0 && run->crew) {
 		gb__crew_command(run->crew, GB__COMMAND_STOP);
-		gb_timer_start(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
+		gb__worker_timer(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
 		crew_await(run);
 	}
 	return result;

@@ -17,6 +17,8 @@
 	10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
 
 #define WAIT_FAILED_REST_MS 10u
+/* Besides one for each listening socket: to accept again, to pass again, the end of a drain and its reports. */
+#define TIMERS 4u
 
 /* The kernel lacks memory, as a rule. What only a fault of ours explains ends the process. */
 static void wait_failed(struct gb_worker *worker, int error)
@@ -330,6 +332,13 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 		gb__offload_join(worker);
 	worker->net.on_gone = on_gone;
 	worker->net.arg = worker;
+	if (!(roles & GB__WORKER_ONCE)) {
+		result = gb__timers_reserve(&worker->loop.timers, server->bindings_count + TIMERS);
+		if (result < 0) {
+			gb_error_set(error, result, "no memory for worker %u", id);
+			goto fail;
+		}
+	}
 	if (roles & GB__WORKER_ACCEPTS) {
 		result = listeners_init(worker);
 		if (result < 0) {

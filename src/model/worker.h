@@ -99,6 +99,9 @@ static inline bool gb__worker_stops(const struct gb_worker *worker)
 {
 	return worker->obeyed == GB__COMMAND_STOP;
 }
+/** gb_timer_start for the library's own timers, which memory was set aside for (gb__timers_reserve). */
+void gb__worker_timer(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg);
 /** Let go of the listening sockets, and of the right to accept. */
 void gb__worker_accept_finish(struct gb_worker *worker);
 

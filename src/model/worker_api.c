@@ -1,5 +1,6 @@
 /* What handlers, and other threads, may ask of a worker: data, timers, tasks, handles, outgoing connections. */
 #include "base/assert.h"
+#include "base/macros.h"
 #include "model/worker.h"
 
 #include "base/alloc.h"
@@ -84,11 +85,26 @@ int gb_timer_start_at(struct gb_worker *worker, struct gb_timer *timer, uint64_t
 	return gb__timers_start(&worker->loop.timers, timer);
 }
 
+/* Longer than the clock goes: it never comes. */
+static uint64_t clock_after(const struct gb_worker *worker, uint64_t delay_ms)
+{
+	return gb__add_capped(gb_worker_clock_ns(worker), gb__multiply_capped(delay_ms, 1000000u));
+}
+
 int gb_timer_start(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
 	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
 {
-	return gb_timer_start_at(
-		worker, timer, gb_worker_clock_ns(worker) + delay_ms * 1000000u, on_expire, arg);
+	return gb_timer_start_at(worker, timer, clock_after(worker, delay_ms), on_expire, arg);
+}
+
+void gb__worker_timer(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
+{
+	timer->worker = worker;
+	timer->on_expire = on_expire;
+	timer->arg = arg;
+	timer->deadline_ns = clock_after(worker, delay_ms);
+	gb__timers_start_reserved(&worker->loop.timers, timer);
 }
 
 void gb_timer_stop(struct gb_timer *timer)

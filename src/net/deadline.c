@@ -87,7 +87,7 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms)
 {
 	struct gb__wheel *wheel = &conn->net->loop->wheel;
-	uint64_t due_ms = gb__loop_now_ms(conn->net->loop) + timeout_ms;
+	uint64_t due_ms = gb__add_capped(gb__loop_now_ms(conn->net->loop), timeout_ms);
 
 	if (!timeout_ms)
 		return;

@@ -33,9 +33,8 @@ static void rest(struct gb__listener *listener, int error)
 	listener->rest.deadline_ns = loop->os->ops->now_ns(loop->os) + REST_MS * 1000000ull;
 	listener->rest.on_expire = rest_over;
 	listener->rest.arg = listener;
-	/* Without memory even for the timer, spinning is the lesser evil. */
-	if (gb__timers_start(&loop->timers, &listener->rest) < 0)
-		loop->engine->ops->input_start(loop->engine, &listener->endpoint);
+	gb__timers_start_reserved(
+		&loop->timers, &listener->rest); /* the worker's: a place for each listener */
 }
 
 static void on_accept(struct gb__endpoint *endpoint, int fd)
