@@ -7,6 +7,7 @@
 #include <gearbox/conn.h>
 #include <gearbox/error.h>
 #include <gearbox/limit.h>
+#include <gearbox/log.h>
 #include <gearbox/model.h>
 #include <gearbox/server.h>
 #include <gearbox/service.h>

@@ -67,6 +67,8 @@ GB_API void gb_server_on_ready(
  * when a drain begins, so that later clients are refused at once. Under the option `affinity` each worker's thread is
  * bound to its CPU from before on_start, which threads that are started there inherit; the calling thread, where it
  * serves, has its CPUs back at the end.
+ * The other threads have the calling one's signal mask: handlers of the program's signals may run on them. Process
+ * models catch SIGCHLD meanwhile, and SIGTERM in worker processes, where what else the program catches has no effect.
  * Returns 0 after a drain, or a negative code with the reason in `error`.
  */
 GB_API int gb_server_run(struct gb_server *server, struct gb_error *error);

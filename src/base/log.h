@@ -1,19 +1,52 @@
 /**
- * One line per event on standard error, or wherever the program sends it.
+ * One line per event on standard error, or wherever the program sends it (gb_log_set).
  *
- * Control characters in the text are escaped: one record stays one line.
+ * Control characters in the text are escaped: one record stays one line. Nobody waits for who reads them: a line that
+ * finds no room is lost, and the next one that finds some is preceded by how many were.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <gearbox/log.h>
+
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-enum gb__log_level { GB__LOG_ERROR, GB__LOG_WARNING, GB__LOG_INFO, GB__LOG_DEBUG };
+enum gb__log_level {
+	GB__LOG_ERROR = GB_LOG_ERROR,
+	GB__LOG_WARNING = GB_LOG_WARNING,
+	GB__LOG_NOTICE = GB_LOG_NOTICE,
+	GB__LOG_INFO = GB_LOG_INFO,
+	GB__LOG_DEBUG = GB_LOG_DEBUG,
+};
+#define GB__LOG_LEVELS "error|warning|notice|info|debug"
+
+/** How lines on standard error look: for people, as JSON, or with the priority that journald takes off again
+ *  (sd-daemon(3)). */
+enum gb__log_format { GB__LOG_TEXT, GB__LOG_JSON, GB__LOG_JOURNAL };
+#define GB__LOG_FORMATS "text|json|journal"
 
 void gb__log(enum gb__log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/** Lines above this level are dropped; GB__LOG_WARNING at first. Thread: any. */
+/** The same with fields that a machine may look at: GB__LOG_JSON shows them beside the text, which says it all. */
+struct gb__log_field {
+	const char *key, *value;
+};
+void gb__log_with(enum gb__log_level level, const struct gb__log_field *fields, size_t count,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+/** Lines above this level are dropped; GB__LOG_NOTICE at first. Thread: any. */
 void gb__log_set_level(enum gb__log_level level);
+/** Whether a line of this level would be seen. Thread: any. */
+bool gb__log_wanted(enum gb__log_level level);
+/** GB__LOG_TEXT at first. Thread: any. */
+void gb__log_set_format(enum gb__log_format format);
+enum gb__log_format gb__log_format(void);
+/** What begins a line, "gearbox" at first: the program's name. Copies. Before there are other threads. */
+void gb__log_set_name(const char *name);
+/** A whole line that is no record, newline included, and never waited for. Thread: any. */
+void gb__log_line(const char *line, size_t size);
+/** Tell how many lines were lost, if any and if that can be told now. Thread: any. */
+void gb__log_settle(void);
 
 /** Lets one line through per second and tells how many were held back meanwhile. One per kind of message. Thread: any. */
 struct gb__log_limit {

@@ -4,10 +4,12 @@
  */
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "model/config.h"
 #include "model/options.h"
 #include "model/server.h"
 #include "model/summary.h"
+#include "os/limit.h"
 #include "os/process.h"
 #include "os/signal.h"
 
@@ -103,9 +105,10 @@ static int install_signals(struct gb_error *error)
 
 	if (installed)
 		return 0;
-	signal(SIGPIPE, SIG_IGN);
+	gb__signal_quiet(SIGPIPE);
 	rc = gb__signal_subscribe(SIGTERM, on_stop_signal, NULL);
-	if (rc >= 0)
+	/* A shell has what it starts in the background ignore the signals of its terminal. */
+	if (rc >= 0 && !gb__signal_ignored(SIGINT))
 		rc = gb__signal_subscribe(SIGINT, on_stop_signal, NULL);
 	if (rc >= 0)
 		rc = gb__signal_subscribe(SIGALRM, on_stuck, NULL);
@@ -117,7 +120,10 @@ static int install_signals(struct gb_error *error)
 
 static int fail(const struct program *program, int exit_code, const struct gb_error *error)
 {
-	fprintf(stderr, "%s: %s\n", program->name, error->text);
+	char line[sizeof(program->name) + sizeof(error->text) + 4];
+
+	snprintf(line, sizeof(line), "%s: %s\n", program->name, error->text);
+	gb__log_line(line, strlen(line));
 	return exit_code;
 }
 
@@ -331,7 +337,7 @@ static void announce(struct gb_server *server, void *arg)
 			line + used, size - used, "%s%s", i ? ", " : "", gb_server_address(server, i));
 	used += (size_t)snprintf(line + used, size - used, " (model %s, pid %ld)\n", model, (long)getpid());
 	gb__assert(used < size);
-	fputs(line, stderr);
+	gb__log_line(line, used);
 	gb__free(line);
 }
 
@@ -365,6 +371,7 @@ static int serve(struct program *program, struct gb_error *error)
 	if (rc == 0)
 		rc = gb_server_run(program->server, error);
 	atomic_store(&served, NULL);
+	gb__signal_await();
 	if (atomic_load(&stop_signals) > 0)
 		alarm(0);
 	if (rc == 0 && program->summary)
@@ -411,7 +418,11 @@ int gb_main(int argc, char **argv, const struct gb_service *service)
 	}
 	snprintf(program.name, sizeof(program.name), "%.*s", (int)strcspn(program.invocation, " "),
 		program.invocation);
+	gb__log_set_name(program.name);
+	/* Else the first file it opens, or the first client, takes their place. An error is told by the server. */
+	gb__descriptors_standard();
 	exit_code = run(&program);
 	finish(&program);
+	gb__log_settle();
 	return exit_code;
 }

@@ -18,43 +18,41 @@
 #include <string.h>
 #include <sys/wait.h>
 
+/* This process's, while it can be commanded. */
+static _Atomic(struct gb_worker *) serving;
+static _Atomic bool terminated; /* perhaps before there was one */
+
+static void command(struct gb_worker *worker)
+{
+	unsigned told = atomic_load(&worker->server->shared->command);
+
+	gb__worker_command(worker, gb__max(told, GB__COMMAND_DRAIN));
+}
+
 /* From the chief, or from a person who wants this one worker to end. */
 static void on_terminate(void *arg)
 {
-	struct gb_worker *worker = arg;
-	unsigned command = atomic_load(&worker->server->shared->command);
+	struct gb_worker *worker;
 
-	gb__worker_command(worker, gb__max(command, GB__COMMAND_DRAIN));
+	atomic_store(&terminated, true);
+	worker = atomic_load(&serving);
+	if (worker)
+		command(worker);
 }
 
-/* Until there is a worker to take them, and once there is none any more, signals wait. */
-static void block_signals(sigset_t *ret_before)
+static void serve(struct gb_worker *worker, struct gb__handed handed)
 {
-	sigset_t blocked;
-
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGTERM);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &blocked, ret_before);
-}
-
-static void serve(struct gb_worker *worker, struct gb__handed handed, const sigset_t *signals)
-{
-	unsigned command;
-
 	worker->server->chief = worker;
 	atomic_store(&worker->record->away, false);
-	gb__signal_subscribe(SIGTERM, on_terminate, worker);
-	sigprocmask(SIG_SETMASK, signals, NULL);
+	atomic_store(&serving, worker);
 	/* A command may have been given before this process was there to be told. */
-	command = atomic_load(&worker->server->shared->command);
-	if (command != GB__COMMAND_RUN)
-		gb__worker_command(worker, command);
+	if (atomic_load(&terminated) || atomic_load(&worker->server->shared->command) != GB__COMMAND_RUN)
+		command(worker);
 	if (handed.fd >= 0)
 		gb__worker_adopt(worker, handed);
 	gb__worker_run(worker);
-	block_signals(NULL);
+	atomic_store(&serving, NULL);
+	gb__signal_await();
 	gb__worker_end(worker);
 }
 
@@ -63,8 +61,7 @@ static uint64_t coarse_ms(void)
 	return gb__os_now_ms(&gb__os_linux);
 }
 
-_Noreturn static void child_main(
-	struct gb__seat *seat, struct gb__handed handed, int report_fd, const sigset_t *signals)
+_Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed, int report_fd)
 {
 	struct gb_server *server = seat->crew->server;
 	struct gb_worker *worker = gb__alloc_zero(sizeof(*worker));
@@ -72,8 +69,9 @@ _Noreturn static void child_main(
 	uint64_t held;
 	int result;
 
-	gb__signal_reset();
-	signal(SIGINT, SIG_IGN); /* a terminal sends it to us as well; the parent decides */
+	gb__signal_quiet(SIGINT); /* a terminal sends it to us as well; the parent decides */
+	gb__signal_subscribe(SIGTERM, on_terminate, NULL);
+	gb__signal_release();
 	gb__loop_abandon(&server->chief->loop);
 	/* Of the listening sockets it keeps those that it accepts on itself. */
 	for (size_t i = 0; i < server->bindings_count; i++)
@@ -93,7 +91,7 @@ _Noreturn static void child_main(
 	else if (result < 0 && gb__log_allowed(&server->shared->failures, coarse_ms(), &held))
 		gb__log(GB__LOG_ERROR, "%s", error.text);
 	if (result == 0) {
-		serve(worker, handed, signals);
+		serve(worker, handed);
 		gb__offload_stop(server);
 		atomic_store(&server->shared->records[seat->id].ended, true);
 	} else if (handed.fd >= 0) {
@@ -123,7 +121,6 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, bool a
 {
 	int pipe_fds[2] = { -1, -1 }, result;
 	char hint[128];
-	sigset_t before;
 	uint32_t *first;
 	pid_t pid;
 
@@ -133,14 +130,14 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, bool a
 			return gb_error_set(error, result, "cannot start a process: %s%s",
 				gb_strerror(result), gb__limit_hint(result, hint, sizeof(hint)));
 	}
-	block_signals(&before);
+	gb__signal_hold();
 	pid = gb__process_fork();
 	if (pid == 0) {
 		if (pipe_fds[0] >= 0)
 			gb__socket_close(pipe_fds[0]);
-		child_main(seat, handed, pipe_fds[1], &before);
+		child_main(seat, handed, pipe_fds[1]);
 	}
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	gb__signal_release();
 	if (pipe_fds[1] >= 0)
 		gb__socket_close(pipe_fds[1]);
 	if (pid < 0) {

@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "model/capacity.h"
 #include "model/legality.h"
+#include "os/limit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,6 +59,13 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 		return gb_error_set(error, -ENOMEM, "no memory for a server");
 	server->wake_fd = -1;
 	server->pid = getpid();
+	result = gb__descriptors_standard();
+	if (result < 0) {
+		gb_error_set(error, result,
+			"standard input, output or error is closed, and /dev/null cannot be opened instead: %s",
+			gb_strerror(result));
+		goto fail;
+	}
 	result = options ? gb__options_copy(options, &server->options) : gb_options_create(&server->options);
 	if (result < 0) {
 		gb_error_set(error, result, "no memory for a server");

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -26,6 +27,23 @@ uint64_t gb__descriptors_raise(void)
 			return raised.rlim_cur;
 	}
 	return limit.rlim_cur;
+}
+
+int gb__descriptors_standard(void)
+{
+	int fd = 0;
+
+	while (fd <= STDERR_FILENO && fcntl(fd, F_GETFD) >= 0)
+		fd++;
+	if (fd > STDERR_FILENO)
+		return 0;
+	/* open(2) takes the lowest that is free. */
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? -errno : 0;
 }
 
 uint64_t gb__descriptors_max(void)

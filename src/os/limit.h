@@ -22,4 +22,10 @@ uint64_t gb__stacks_max(void);
 uint64_t gb__tasks_max_at(const char *root);
 uint64_t gb__stacks_max_at(const char *root);
 
+/**
+ * Open /dev/null as those of the descriptors 0 to 2 that are closed, before a socket takes their place and is written to
+ * by whoever prints. Others inherit it, as they would the real ones. Returns 0 or a negative errno.
+ */
+int gb__descriptors_standard(void);
+
 #endif

@@ -47,7 +47,7 @@ struct gb__os_ops {
 	size_t (*unsent)(struct gb__os *os, int fd);
 	/** SHUT_RD, SHUT_WR, SHUT_RDWR. */
 	int (*shutdown)(struct gb__os *os, int fd, int how);
-	/** Make the coming close send a reset (SO_LINGER 0). */
+	/** Send a reset, at once even where others hold copies of the descriptor. Only close may follow. */
 	int (*reset_on_close)(struct gb__os *os, int fd);
 	/** Never retried: on Linux the descriptor is gone even after EINTR (close(2)). */
 	int (*close)(struct gb__os *os, int fd);

@@ -104,10 +104,16 @@ static int os_shutdown(struct gb__os *os, int fd, int how)
 
 static int os_reset_on_close(struct gb__os *os, int fd)
 {
-	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
 
 	(void)os;
-	return result(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	/* Copies of the descriptor, such as a handler's child has, put off what its close would send. TCP sends the
+	 * reset with the end of the association (tcp_disconnect in the kernel), others at least tell of the end. */
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0 &&
+		connect(fd, &none, sizeof(none)) == 0)
+		return 0;
+	return result(shutdown(fd, SHUT_RDWR));
 }
 
 static int os_close(struct gb__os *os, int fd)

@@ -1,5 +1,7 @@
 #include "os/process.h"
 
+#include "base/stderr.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -34,9 +36,7 @@ _Noreturn void gb__process_end(int code)
 
 _Noreturn void gb__process_die(const char *text, int code)
 {
-	ssize_t written = write(STDERR_FILENO, text, strlen(text));
-
-	(void)written; /* there is nobody left to tell */
+	gb__stderr_write(text, strlen(text));
 	_exit(code);
 }
 

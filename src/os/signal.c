@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,18 +18,107 @@ static struct {
 	void (*handler)(void *arg);
 	void *arg;
 } subscribers[SUBSCRIBERS_MAX];
+static _Atomic unsigned delivering; /* handlers that run */
 
+/* Of the program: what is put back. */
+static bool installed[NSIG]; /* ours is, in place of `before` */
 static struct sigaction before[NSIG];
+static sigset_t unblocked; /* by us, although it had them blocked */
+
+static bool holding;
+static sigset_t held_before; /* the mask to go back to */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void deliver(int signal)
 {
 	int kept = errno;
 
+	atomic_fetch_add(&delivering, 1);
 	for (int i = 0; i < SUBSCRIBERS_MAX; i++)
 		if (atomic_load(&subscribers[i].signal) == signal)
 			subscribers[i].handler(subscribers[i].arg);
+	atomic_fetch_sub(&delivering, 1);
 	errno = kept;
+}
+
+/* A worker process: the signals of its parent are not for it. */
+static void become_worker(void)
+{
+	for (int i = 1; i < NSIG; i++)
+		if (sigismember(&unblocked, i) > 0)
+			sigaddset(&held_before, i);
+	sigemptyset(&unblocked);
+}
+
+/* Somebody's own child: nothing of ours may act in it. */
+static void become_stranger(void)
+{
+	for (int i = 1; i < NSIG; i++)
+		if (installed[i]) {
+			sigaction(i, &before[i], NULL);
+			installed[i] = false;
+		}
+	pthread_sigmask(SIG_BLOCK, &unblocked, NULL);
+	sigemptyset(&unblocked);
+}
+
+static void forked(void)
+{
+	for (int i = 0; i < SUBSCRIBERS_MAX; i++)
+		atomic_store(&subscribers[i].signal, 0);
+	atomic_store(&delivering, 0);
+	if (holding)
+		become_worker();
+	else
+		become_stranger();
+}
+
+static void prepare(void)
+{
+	sigemptyset(&unblocked);
+	pthread_atfork(NULL, NULL, forked);
+}
+
+static void install(int signal)
+{
+	struct sigaction action = { .sa_handler = deliver, .sa_flags = SA_RESTART | SA_NOCLDSTOP };
+
+	sigemptyset(&action.sa_mask);
+	if (!installed[signal])
+		sigaction(signal, &action, &before[signal]);
+	installed[signal] = true;
+}
+
+static void unblock(int signal)
+{
+	sigset_t one, mask;
+
+	sigemptyset(&one);
+	sigaddset(&one, signal);
+	pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	if (sigismember(holding ? &held_before : &mask, signal) <= 0)
+		return;
+	sigaddset(&unblocked, signal);
+	if (holding)
+		sigdelset(&held_before, signal);
+	else
+		pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+}
+
+/* Nobody is subscribed any more: as the program had it. */
+static void uninstall(int signal)
+{
+	sigset_t one;
+
+	sigaction(signal, &before[signal], NULL);
+	installed[signal] = false;
+	if (sigismember(&unblocked, signal) <= 0)
+		return;
+	sigemptyset(&one);
+	sigaddset(&one, signal);
+	sigdelset(&unblocked, signal);
+	pthread_sigmask(SIG_BLOCK, &one, NULL);
 }
 
 static bool subscribed(int signal)
@@ -41,25 +131,21 @@ static bool subscribed(int signal)
 
 int gb__signal_subscribe(int signal, void (*handler)(void *arg), void *arg)
 {
-	struct sigaction action = { .sa_handler = deliver, .sa_flags = SA_RESTART | SA_NOCLDSTOP };
 	int ticket = 0;
 
 	gb__tsan_settle();
+	pthread_once(&once, prepare);
 	pthread_mutex_lock(&lock);
 	while (ticket < SUBSCRIBERS_MAX && atomic_load(&subscribers[ticket].signal))
 		ticket++;
 	if (ticket == SUBSCRIBERS_MAX) {
 		ticket = -ENOSPC;
 	} else {
-		bool first = !subscribed(signal);
-
 		subscribers[ticket].handler = handler;
 		subscribers[ticket].arg = arg;
 		atomic_store(&subscribers[ticket].signal, signal);
-		if (first) {
-			sigemptyset(&action.sa_mask);
-			sigaction(signal, &action, &before[signal]);
-		}
+		install(signal);
+		unblock(signal);
 	}
 	pthread_mutex_unlock(&lock);
 	return ticket;
@@ -74,16 +160,48 @@ void gb__signal_unsubscribe(int ticket)
 	pthread_mutex_lock(&lock);
 	signal = atomic_exchange(&subscribers[ticket].signal, 0);
 	if (signal && !subscribed(signal))
-		sigaction(signal, &before[signal], NULL);
+		uninstall(signal);
+	pthread_mutex_unlock(&lock);
+	gb__signal_await();
+}
+
+void gb__signal_await(void)
+{
+	while (atomic_load(&delivering))
+		sched_yield();
+}
+
+bool gb__signal_ignored(int signal)
+{
+	struct sigaction now;
+
+	return sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+void gb__signal_quiet(int signal)
+{
+	pthread_once(&once, prepare);
+	pthread_mutex_lock(&lock);
+	if (!installed[signal] && !gb__signal_ignored(signal))
+		install(signal);
 	pthread_mutex_unlock(&lock);
 }
 
-void gb__signal_reset(void)
+void gb__signal_hold(void)
 {
-	for (int i = 0; i < SUBSCRIBERS_MAX; i++) {
-		int signal_number = atomic_exchange(&subscribers[i].signal, 0);
+	sigset_t held;
 
-		if (signal_number)
-			signal(signal_number, SIG_DFL);
-	}
+	pthread_once(&once, prepare);
+	sigemptyset(&held);
+	sigaddset(&held, SIGTERM);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGCHLD);
+	pthread_sigmask(SIG_BLOCK, &held, &held_before);
+	holding = true;
+}
+
+void gb__signal_release(void)
+{
+	holding = false;
+	pthread_sigmask(SIG_SETMASK, &held_before, NULL);
 }

@@ -4,7 +4,11 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define BIND_RETRY_MS 5
+#define BIND_PATIENCE_MS 500u
 
 static void set(int fd, int level, int name, int value)
 {
@@ -67,6 +71,28 @@ static int explain(int code, const struct gb__address *address, struct gb_error 
 	}
 }
 
+static int bind_once(int fd, const struct gb__address *address)
+{
+	return bind(fd, &address->any, address->size) < 0 ? -errno : 0;
+}
+
+/*
+ * The ring of a server that was killed keeps its sockets until the kernel has taken it down, which a process that is
+ * started in its place may come before.
+ */
+static int bind_patiently(int fd, const struct gb__address *address)
+{
+	const struct timespec pause = { .tv_nsec = BIND_RETRY_MS * 1000000 };
+	int code = bind_once(fd, address);
+
+	for (unsigned waited_ms = 0; code == -EADDRINUSE && waited_ms < BIND_PATIENCE_MS;
+		waited_ms += BIND_RETRY_MS) {
+		nanosleep(&pause, NULL);
+		code = bind_once(fd, address);
+	}
+	return code;
+}
+
 int gb__socket_listen(
 	const struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error)
 {
@@ -82,8 +108,10 @@ int gb__socket_listen(
 	} else {
 		remove_stale(address);
 	}
-	if (bind(fd, &address->any, address->size) < 0 || listen(fd, (int)options->backlog) < 0) {
+	code = gb__address_is_ip(address) ? bind_patiently(fd, address) : bind_once(fd, address);
+	if (code == 0 && listen(fd, (int)options->backlog) < 0)
 		code = -errno;
+	if (code < 0) {
 		close(fd);
 		return explain(code, address, error);
 	}

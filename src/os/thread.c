@@ -1,26 +1,20 @@
 #include "os/thread.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg)
 {
-	sigset_t all, before;
 	pthread_attr_t attributes;
 	int result = 0;
 
 	pthread_attr_init(&attributes);
 	if (stack)
 		result = pthread_attr_setstacksize(&attributes, stack);
-	if (result == 0) {
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (result == 0)
 		result = pthread_create(ret, &attributes, run, arg);
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
-	}
 	pthread_attr_destroy(&attributes);
 	return -result;
 }

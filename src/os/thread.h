@@ -1,4 +1,4 @@
-/** Threads that leave signals to the thread that runs the server. */
+/** Threads. */
 #ifndef OS_THREAD_H
 #define OS_THREAD_H
 
@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/** As pthread_create, all signals blocked in it; `stack` bytes, 0: the system's default. Returns 0 or a negative errno. */
+/** As pthread_create; `stack` bytes, 0: the system's default. Returns 0 or a negative errno. */
 int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg);
 /**
  * Have the calling thread, when something wakes it, wait for a CPU instead of taking it from who runs there
