@@ -33,6 +33,7 @@ GB_BEGIN
 	X(GB_CLOSE_RESET, "reset", "the peer reset the connection") \
 	X(GB_CLOSE_CONNECT_FAILED, "connect_failed", "an outgoing connection was not established") \
 	X(GB_CLOSE_NO_MEMORY, "no_memory", "memory for this connection could not be had") \
+	X(GB_CLOSE_RELAY, "relay", "the connection that it was joined with ended") \
 	X(GB_CLOSE_KERNEL_ERROR, "kernel_error", "another error of the socket") \
 	X(GB_CLOSE_CRASHED, "crashed", "its worker process ended unexpectedly; on_close was not called")
 
@@ -98,6 +99,30 @@ GB_API void gb_conn_close(struct gb_conn *conn);
  * For what the handler finds wrong: GB_CLOSE_BAD_FRAME, GB_CLOSE_MESSAGE_TOO_LARGE, GB_CLOSE_REFUSED, ….
  */
 GB_API void gb_conn_fail(struct gb_conn *conn, int reason);
+
+/**
+ * End the output alone: a FIN follows on what is queued, and messages go on coming.
+ *
+ * Whatever is sent afterwards is refused with -EPIPE. Once the peer has ended as well, and `on_eof`, if there is one,
+ * has returned, the connection closes with GB_CLOSE_EOF. Source: TCP's half-close (RFC 9293, 3.6), shutdown(2).
+ * Returns 0, also when it was called before; -EPIPE (closing), -ENOMEM (closing now).
+ */
+GB_API int gb_conn_end_output(struct gb_conn *conn);
+
+/**
+ * Join two connections of one worker: from now on what arrives on either is sent on the other, with back-pressure by
+ * their watermarks, and an end of input becomes an end of output.
+ *
+ * What has arrived and was not delivered goes first. Of their services only `on_open` (when one is still connecting)
+ * and `on_close` are called from here on; codecs are out of use. When one ends, so does the other, with
+ * GB_CLOSE_RELAY: in order if the first did, else by a reset, so that what is cut does not look whole. When both have
+ * ended their output the reason of both is GB_CLOSE_EOF.
+ *
+ * Thread: the worker's; not from on_message on a pool thread. Returns 0, -EINVAL (the same connection, or of two
+ * workers), -EPIPE (one is closing, or its output has ended), -EBUSY (joined already, or a message of it is in the
+ * compute pool), -EWOULDBLOCK (on a pool thread), -ENOMEM.
+ */
+GB_API int gb_relay(struct gb_conn *a, struct gb_conn *b);
 
 /** End the connection at once with a reset; queued output is lost. `on_close` follows later. */
 GB_API void gb_conn_abort(struct gb_conn *conn);

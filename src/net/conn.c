@@ -23,7 +23,7 @@ static void on_output(struct gb__stream *stream, int error);
 static void on_connected(struct gb__stream *stream, int error);
 static void on_detached(struct gb__endpoint *endpoint);
 
-static const struct gb__endpoint_ops conn_ops = {
+const struct gb__endpoint_ops gb__conn_plain_ops = {
 	.on_input = gb__conn_on_input,
 	.on_end = on_end,
 	.on_output = on_output,
@@ -66,9 +66,10 @@ struct gb_conn *gb__conn_create(
 		gb__terms_give(net, terms);
 		return NULL;
 	}
-	conn->stream.endpoint = (struct gb__endpoint){
-		.ops = service->codec ? &coded_conn_ops : &conn_ops, .fd = fd, .kind = GB__ENDPOINT_STREAM
-	};
+	conn->stream.endpoint =
+		(struct gb__endpoint){ .ops = service->codec ? &coded_conn_ops : &gb__conn_plain_ops,
+			.fd = fd,
+			.kind = GB__ENDPOINT_STREAM };
 	conn->net = net;
 	conn->terms = terms;
 	conn->flags = GB__CONN_MUTED;
@@ -182,7 +183,7 @@ refuse:
 void gb__conn_open(struct gb_conn *conn)
 {
 	conn->state = GB__CONN_OPEN;
-	conn->flags |= GB__CONN_OPENED;
+	conn->further |= GB__CONN_FURTHER_OPENED;
 	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
 	conn->opened_ms = (uint8_t)conn->active_ms;
 	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
@@ -223,6 +224,8 @@ void gb__conn_end(struct gb_conn *conn, int reason, int error)
 {
 	if (conn->state >= GB__CONN_ENDED)
 		return;
+	if (gb__unlikely(conn->terms->peer))
+		gb__relay_cut(conn, reason == GB_CLOSE_EOF ? GB__RELAY_OVER : GB__RELAY_CUT);
 	if (conn->state != GB__CONN_LINGERING) {
 		conn->reason = (uint8_t)reason;
 		conn->error = (int16_t)error;
@@ -236,6 +239,8 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 {
 	if (gb__conn_closing(conn))
 		return;
+	if (gb__unlikely(conn->terms->peer))
+		gb__relay_cut(conn, GB__RELAY_IN_ORDER);
 	if (conn->state == GB__CONN_CONNECTING) {
 		if (gb__output_empty(&conn->stream.output)) {
 			gb__conn_end(conn, reason, 0);
@@ -254,6 +259,35 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 	/* Inside a callback the bytes being looked at may lie in this chunk: whoever called drops it. */
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_input_drop(conn);
+}
+
+void gb__conn_close_for_error(struct gb_conn *conn, int reason)
+{
+	uint16_t inside = conn->flags & GB__CONN_DISPATCH;
+
+	if (conn->terms->service->on_error && !gb__conn_closing(conn) && !conn->terms->relayed &&
+		!(conn->flags & GB__CONN_TASKED)) {
+		conn->flags |= GB__CONN_DISPATCH;
+		conn->terms->service->on_error(conn, reason);
+		conn->flags = (uint16_t)((conn->flags & ~GB__CONN_DISPATCH) | inside);
+		if (conn->state == GB__CONN_DRAINING)
+			conn->reason = (uint8_t)reason; /* that it closed as well tells less */
+	}
+	gb__conn_close(conn, reason);
+}
+
+/* What was queued is gone, and gb_conn_end_output asked for a FIN behind it. */
+static void end_output(struct gb_conn *conn)
+{
+	struct gb__os *os = conn->net->loop->os;
+
+	if (conn->further & GB__CONN_FURTHER_OUTPUT_ENDED)
+		return;
+	if (os->ops->shutdown(os, conn->stream.endpoint.fd, SHUT_WR) < 0) {
+		gb__conn_end(conn, GB_CLOSE_RESET, 0);
+		return;
+	}
+	conn->further |= GB__CONN_FURTHER_OUTPUT_ENDED;
 }
 
 /* All output is gone: say so to the peer and wait for its FIN, or end when that has come. */
@@ -335,9 +369,11 @@ static void output_fell(struct gb_conn *conn)
 
 	if (!output_has_fallen(conn))
 		return;
+	if (conn->terms->peer)
+		gb__relay_output_fell(conn);
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
 	gb__conn_read_anew(conn); /* the peer can go on with its message only now */
-	if (service->on_writable && !gb__conn_closing(conn)) {
+	if (service->on_writable && !gb__conn_closing(conn) && !conn->terms->relayed) {
 		conn->flags |= GB__CONN_DISPATCH;
 		service->on_writable(conn);
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
@@ -353,11 +389,15 @@ static void tell_eof(struct gb_conn *conn)
 		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
 		return;
 	gb__conn_input_drop(conn); /* a message that will never be complete */
-	if (!conn->terms->service->on_eof) {
+	if (!conn->terms->service->on_eof && !conn->terms->relayed) {
 		gb__conn_close(conn, GB_CLOSE_EOF);
 		return;
 	}
 	conn->state = GB__CONN_HALF_CLOSED;
+	if (conn->terms->relayed) {
+		gb_conn_end_output(conn->terms->peer);
+		return;
+	}
 	conn->flags |= GB__CONN_DISPATCH;
 	conn->terms->service->on_eof(conn);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
@@ -365,6 +405,10 @@ static void tell_eof(struct gb_conn *conn)
 
 static bool idle(const struct gb_conn *conn)
 {
+	const struct gb_conn *peer = conn->terms->peer;
+
+	if (peer && !gb__output_empty(&peer->stream.output))
+		return false;
 	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING | GB__CONN_TASKED | GB__CONN_PARKED)) &&
 		gb__output_empty(&conn->stream.output);
 }
@@ -409,6 +453,12 @@ static void settle_slow(struct gb_conn *conn)
 		flush_queued(conn); /* what the handlers above sent */
 	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))
 		half_close(conn);
+	if ((conn->flags & GB__CONN_OUTPUT_END) && gb__output_empty(&conn->stream.output) &&
+		(conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED)) {
+		end_output(conn);
+		if (conn->state == GB__CONN_HALF_CLOSED && !(conn->flags & GB__CONN_TASKED))
+			gb__conn_end(conn, GB_CLOSE_EOF, 0); /* both have said all */
+	}
 	if (output_has_fallen(conn))
 		gb__conn_queue(
 			conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
@@ -489,7 +539,7 @@ static void finish(struct gb_conn *conn)
 	struct gb__engine *engine = conn->net->engine;
 	int fd = conn->stream.endpoint.fd;
 
-	if (conn->flags & (GB__CONN_OPENED | GB__CONN_OUTGOING)) {
+	if ((conn->further & GB__CONN_FURTHER_OPENED) || (conn->flags & GB__CONN_OUTGOING)) {
 		if (conn->terms->service->on_close)
 			conn->terms->service->on_close(conn, conn->reason);
 		count_closed(
@@ -511,6 +561,8 @@ static void on_detached(struct gb__endpoint *endpoint)
 
 void gb__conn_go_on(struct gb_conn *conn)
 {
+	if (gb__unlikely(conn->further & GB__CONN_FURTHER_JOINED))
+		gb__relay_begin(conn);
 	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED) && conn->state == GB__CONN_OPEN)
 		gb__conn_deliver_kept(conn);
 	gb__conn_settle(conn);

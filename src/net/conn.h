@@ -35,10 +35,11 @@ enum gb__conn_flag {
 	GB__CONN_FLUSHING = 1u << 8,    /* the engine has output under way and will say on_output */
 	GB__CONN_EOF = 1u << 9,         /* the peer's FIN arrived */
 	GB__CONN_RESET = 1u << 10,      /* close with a reset */
-	GB__CONN_OPENED = 1u << 11,     /* on_open was called, so on_close is owed */
-	GB__CONN_OUTGOING = 1u << 12,   /* made by gb_connect */
-	GB__CONN_TASKED = 1u << 13,     /* a message of it is in the compute pool: nothing else is called */
-	GB__CONN_PARKED = 1u << 14,     /* waits for room in the compute pool */
+	GB__CONN_OUTPUT_END =
+		1u << 11, /* gb_conn_end_output: a FIN follows on what is queued, nothing more is */
+	GB__CONN_OUTGOING = 1u << 12, /* made by gb_connect */
+	GB__CONN_TASKED = 1u << 13,   /* a message of it is in the compute pool: nothing else is called */
+	GB__CONN_PARKED = 1u << 14,   /* waits for room in the compute pool */
 	/* The state is draining or a later one, so that one test tells; or it connects, to send what is queued and
 	 * be closed then; or it is a facade. */
 	GB__CONN_CLOSING = 1u << 15,
@@ -46,15 +47,17 @@ enum gb__conn_flag {
 
 /** Flags that hardly a message looks at. */
 enum gb__conn_further {
-	GB__CONN_FURTHER_OUTPUT_END = 1u << 0,   /* gb_conn_end_output: a FIN follows on what is queued */
-	GB__CONN_FURTHER_OUTPUT_ENDED = 1u << 1, /* that FIN is out */
-	GB__CONN_FURTHER_LATE = 1u << 2, /* the message's time began anew once: we were late, not the peer */
+	GB__CONN_FURTHER_OPENED = 1u << 0,       /* on_open was called, so on_close is owed */
+	GB__CONN_FURTHER_OUTPUT_ENDED = 1u << 1, /* the FIN of GB__CONN_OUTPUT_END is out */
+	GB__CONN_FURTHER_JOINED = 1u << 2,       /* gb_relay paused it until the next turn */
+	GB__CONN_FURTHER_LATE = 1u << 3, /* the message's time began anew once: we were late, not the peer */
 };
 
 /** Any of these stops the delivery of messages. */
 #define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH | GB__CONN_TASKED | GB__CONN_PARKED)
 /** With any of these, input does not go straight to the handler. Who gets input and has none is open. */
-#define GB__CONN_SLOW_INPUT (GB__CONN_STOPPED | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_CLOSING)
+#define GB__CONN_SLOW_INPUT \
+	(GB__CONN_STOPPED | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_CLOSING | GB__CONN_OUTPUT_END)
 /** With any of these, the end of a dispatch has more to do than to flush. Who has none is open. */
 #define GB__CONN_SLOW_SETTLE (GB__CONN_SLOW_INPUT | GB__CONN_REFUSED_TRY | GB__CONN_MUTED)
 
@@ -121,6 +124,8 @@ static inline void gb__conn_output_rose(struct gb_conn *conn)
 }
 
 /* conn.c */
+/** What engines call of a connection without a codec. */
+extern const struct gb__endpoint_ops gb__conn_plain_ops;
 /** A zeroed connection for `fd`, not attached yet, or NULL. It has a place among all that are open already. */
 struct gb_conn *gb__conn_create(
 	struct gb__net *net, int fd, const struct gb_service *service, void *user, bool outgoing);
@@ -130,6 +135,8 @@ void gb__conn_discard(struct gb_conn *conn);
 void gb__conn_open(struct gb_conn *conn);
 /** Flush, half-close, linger, end with `reason`; does nothing when it is closing already. */
 void gb__conn_close(struct gb_conn *conn, int reason);
+/** What the codec found, or a timeout of the peer: tell on_error, which may send a last answer, and close. */
+void gb__conn_close_for_error(struct gb_conn *conn, int reason);
 /** End now; the rest happens in the next turn. A reason given earlier by gb__conn_close stays if it was
  *  carried out as far as the FIN. */
 void gb__conn_end(struct gb_conn *conn, int reason, int error);
@@ -171,6 +178,19 @@ void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, siz
 /** Deliver from what is kept, as far as the handler lets it. */
 void gb__conn_deliver_kept(struct gb_conn *conn);
 void gb__conn_input_drop(struct gb_conn *conn);
+
+/* relay.c */
+enum gb__relay_end {
+	GB__RELAY_OVER,     /* all was said on both sides */
+	GB__RELAY_IN_ORDER, /* it closes, and what it had received was passed on */
+	GB__RELAY_CUT,
+};
+/** It ends: so does the connection that it is joined with, but for what is over by itself. */
+void gb__relay_cut(struct gb_conn *conn, enum gb__relay_end end);
+/** Its output has fallen: the other side is read again. */
+void gb__relay_output_fell(struct gb_conn *conn);
+/** gb_relay is over, the turn has come: deliver from now on. */
+void gb__relay_begin(struct gb_conn *conn);
 
 /* deadline.c */
 /** See to it that the wheel looks at this connection within `timeout_ms` (0: no such timeout). */

@@ -58,6 +58,8 @@ static bool task_ended(const struct gb__task *task)
 /* Whether nothing can be sent any more. */
 static inline bool ended(struct gb_conn *conn)
 {
+	if (gb__unlikely(conn->flags & GB__CONN_OUTPUT_END))
+		return true;
 	if (gb__likely(!gb__conn_closing(conn)))
 		return false;
 	return !gb__conn_is_task(conn) || task_ended(gb__task_of(conn));
@@ -223,6 +225,23 @@ void gb_conn_abort(struct gb_conn *conn)
 		return;
 	conn->flags |= GB__CONN_RESET;
 	gb__conn_end(conn, GB_CLOSE_LOCAL, 0);
+}
+
+int gb_conn_end_output(struct gb_conn *conn)
+{
+	int result;
+
+	if (ended(conn))
+		return conn->flags & GB__CONN_OUTPUT_END ? 0 : -EPIPE;
+	if (!gb__conn_is_task(conn)) {
+		result = gb__conn_spill(conn);
+		if (result < 0)
+			return result;
+		if (!(conn->flags & GB__CONN_DISPATCH))
+			gb__conn_queue(conn);
+	}
+	conn->flags |= GB__CONN_OUTPUT_END;
+	return 0;
 }
 
 void gb_conn_pause(struct gb_conn *conn)

@@ -29,6 +29,15 @@ static uint32_t elapsed(const struct gb__net *net, uint32_t since)
 	return passed > 0 ? (uint32_t)passed : 0;
 }
 
+/* Of two that are joined neither is idle while the other moves. */
+static uint32_t idle_for(const struct gb_conn *conn)
+{
+	const struct gb_conn *peer = conn->terms->peer;
+	uint32_t own = elapsed(conn->net, conn->active_ms);
+
+	return peer ? gb__min(own, elapsed(peer->net, peer->active_ms)) : own;
+}
+
 struct earliest {
 	uint64_t left_ms;
 	int reason;
@@ -70,8 +79,7 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 	case GB__CONN_HALF_CLOSED:
 		/* While a task runs the handler is at work. */
 		if (!(conn->flags & GB__CONN_TASKED) && !conn->holds)
-			consider(&earliest, limits->idle_timeout_ms, elapsed(conn->net, conn->active_ms),
-				GB_CLOSE_IDLE);
+			consider(&earliest, limits->idle_timeout_ms, idle_for(conn), GB_CLOSE_IDLE);
 		/* While it is us who do not read, a message cannot be late. */
 		if (gb__conn_keeps_partial(conn) && !(conn->flags & GB__CONN_STOPPED))
 			consider(&earliest, limits->read_timeout_ms,
@@ -194,7 +202,7 @@ static void expired(struct gb_conn *conn, int reason)
 		if (reason != GB_CLOSE_WRITE_TIMEOUT) {
 			struct earliest next;
 
-			gb__conn_close(conn, reason);
+			gb__conn_close_for_error(conn, reason);
 			gb__conn_queue(conn);
 			/* What output still waits keeps its own deadline, though the node is off the wheel. */
 			next = deadline_of(conn);

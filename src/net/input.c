@@ -25,7 +25,7 @@ void gb__conn_input_drop(struct gb_conn *conn)
 static inline void hand(struct gb_conn *conn, struct gb_bytes message)
 {
 	conn->net->tally.messages++;
-	if (gb__likely(!conn->net->submit))
+	if (gb__likely(!conn->net->submit) || conn->terms->peer)
 		conn->terms->on_message(conn, message);
 	else
 		gb__task_submit(conn, message);
@@ -34,7 +34,7 @@ static inline void hand(struct gb_conn *conn, struct gb_bytes message)
 /* Whether the pool has no room: the connection then waits in line. */
 static inline bool crowded(struct gb_conn *conn)
 {
-	if (gb__likely(!conn->net->submit) || conn->net->tasks < conn->net->tasks_max)
+	if (gb__likely(!conn->net->submit) || conn->net->tasks < conn->net->tasks_max || conn->terms->peer)
 		return false;
 	gb__task_park(conn);
 	return true;
@@ -55,7 +55,7 @@ static inline int decode(struct gb__net *net, struct gb_conn *conn, const unsign
 static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, size_t size)
 {
 	if (found < 0) {
-		gb__conn_close(
+		gb__conn_close_for_error(
 			conn, found == -GB_ETOOLARGE ? GB_CLOSE_MESSAGE_TOO_LARGE : GB_CLOSE_BAD_FRAME);
 		return size;
 	}
@@ -115,7 +115,7 @@ static size_t deliver_frames(
 static inline size_t deliver(
 	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
 {
-	if (conn->terms->service->codec)
+	if (conn->terms->codec)
 		return deliver_frames(conn, data, size, first);
 	if (gb__unlikely(!conn->net->plain) && crowded(conn))
 		return gb__conn_closing(conn) ? size : 0;

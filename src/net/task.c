@@ -159,7 +159,7 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 	}
 	conn->net->task_sent = facade->stream.output.bytes;
 	gb__conn_take_output(conn, &facade->stream.output);
-	conn->flags |= facade->flags & (GB__CONN_REFUSED_TRY | GB__CONN_RESET);
+	conn->flags |= facade->flags & (GB__CONN_REFUSED_TRY | GB__CONN_RESET | GB__CONN_OUTPUT_END);
 	if (task->paused)
 		conn->flags = (uint16_t)(task->paused > 0 ? conn->flags | GB__CONN_PAUSED
 							  : conn->flags & ~GB__CONN_PAUSED);

@@ -71,6 +71,7 @@ static struct gb__terms *terms_create(struct gb__net *net, const struct gb_servi
 	if (!terms)
 		return NULL;
 	terms->on_message = service->on_message;
+	terms->codec = service->codec;
 	terms->service = service;
 	terms->user = user;
 	terms->limits = net->limits;
@@ -109,7 +110,7 @@ struct gb__terms *gb__terms_take(struct gb__net *net, const struct gb_service *s
 
 void gb__terms_give(struct gb__net *net, struct gb__terms *terms)
 {
-	gb__assert(terms->holders > 0);
+	gb__assert(terms->holders > 0 && !terms->peer);
 	if (--terms->holders == 0 && !terms->kept)
 		gb__slabs_give(&net->slabs, terms, sizeof(*terms));
 }
@@ -121,8 +122,7 @@ void gb__terms_finish(struct gb__net *net)
 	net->terms = NULL; /* the memory goes with the slabs */
 }
 
-/* Terms that no other connection has. */
-static struct gb__terms *terms_own(struct gb_conn *conn)
+struct gb__terms *gb__terms_own(struct gb_conn *conn)
 {
 	struct gb__terms *terms = conn->terms, *own;
 
@@ -157,7 +157,7 @@ int gb_conn_set(struct gb_conn *conn, enum gb_limit_kind kind, uint64_t value)
 
 	if (result < 0 || gb__conn_is_task(conn))
 		return result < 0 ? result : -EWOULDBLOCK;
-	terms = terms_own(conn);
+	terms = gb__terms_own(conn);
 	if (!terms)
 		return -ENOMEM;
 	terms->own = limits;
@@ -173,7 +173,7 @@ int gb_conn_read_while_high(struct gb_conn *conn, bool reads_on)
 		return -EWOULDBLOCK;
 	if (conn->terms->reads_on == reads_on)
 		return 0;
-	terms = terms_own(conn);
+	terms = gb__terms_own(conn);
 	if (!terms)
 		return -ENOMEM;
 	terms->reads_on = reads_on;

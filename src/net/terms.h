@@ -28,13 +28,16 @@ struct gb__limits {
 
 struct gb__terms {
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message); /* the service's, at hand */
+	const struct gb_codec_ops *codec; /* the service's; NULL as well where it is relayed */
 	const struct gb_service *service;
 	const struct gb__limits *limits; /* the net's, or `own` */
 	void *user;
-	uint32_t holders; /* connections */
-	bool kept;        /* on the net's list, for those that come later: stays until the net ends */
-	bool one;         /* of one connection alone */
-	bool reads_on;    /* high output stops neither reading nor parsing */
+	uint32_t holders;     /* connections */
+	bool kept;            /* on the net's list, for those that come later: stays until the net ends */
+	bool one;             /* of one connection alone */
+	bool reads_on;        /* high output stops neither reading nor parsing */
+	bool relayed;         /* by gb_relay, now or before: no more for the handler than the end */
+	struct gb_conn *peer; /* relayed to; or NULL */
 	struct gb__terms *next;
 	struct gb__limits own;
 };
@@ -48,6 +51,8 @@ struct gb__terms *gb__terms_take(
 void gb__terms_give(struct gb__net *net, struct gb__terms *terms);
 /** Nobody holds any. */
 void gb__terms_finish(struct gb__net *net);
+/** Terms that no other connection has. NULL without memory. */
+struct gb__terms *gb__terms_own(struct gb_conn *conn);
 /** Whether the limits of a service can be set beside the server's. Returns 0 or -EINVAL with the reason. */
 int gb__limits_check(
 	const struct gb__limits *limits, const struct gb_service *service, struct gb_error *error);

@@ -115,6 +115,7 @@ static void check_delivered(struct rig *rig, const struct gb_service *service, b
 
 	rig_calm(rig);
 	peer->read_max = 0;
+	sim_client_set_window(peer->client, 1000);
 	sim_client_send(peer->client, "a\nb\nc\n", 6);
 	for (unsigned i = 0; i < 50; i++)
 		rig_step(rig, NULL);
