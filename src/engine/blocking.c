@@ -1,28 +1,170 @@
 /*
- * The blocking engine: its worker sleeps for one connection at a time.
- *
- * It sleeps on the descriptor, a wake-up and a deadline together (poll(2) over that short set), so that
- * timeouts, posted tasks, drain and shift interrupt it; a bare blocking recv could only be interrupted
- * by signals, which race with its beginning. What makes it blocking is the promise ONE_STREAM: while a
+ * The blocking engine: its worker sleeps for one connection at a time, which is the promise ONE_STREAM: while a
  * connection is served, nothing else is accepted.
+ *
+ * While nothing is wanted but one stream's input, as nearly always, it blocks in a receive: two system calls a
+ * message, as who writes it by hand. What else ends a wait ends that one: `wake` by a signal without a race
+ * (os/receive.h), and a deadline by its bound, RECEIVE_MS, after which it polls once. Deadlines that are nearer, room
+ * for output, a second stream, a watch, a program that needs the signal, a machine for which there is no receiver:
+ * there it polls, which is the reactor over a short set.
  */
+#include "base/macros.h"
 #include "engine/poller/poller.h"
 #include "engine/reactor.h"
+#include "os/receive.h"
+
+#include <errno.h>
+
+#define EVENTS_MAX 16u
+#define INPUT_FIRST 2048u /* what one client says at a time, mostly; who is sent more has room for more */
+#define RECEIVE_MS 1000u
+#define RECEIVE_NS 1010000000 /* the kernel counts in ticks of up to 10 ms */
+
+struct blocking {
+	struct reactor reactor;
+	struct gb__receiver own, *receiver; /* NULL: it polls only */
+	bool joined;                        /* the receiver's thread is known */
+	bool blocked;                       /* for gb__receiver_leave */
+	bool polls;                         /* the next wait: something else may be ready */
+	uint32_t bounded;                   /* generation of the stream whose receives have been bounded */
+};
 
 static int create(const struct gb__engine_options *options, struct gb__engine **ret, struct gb_error *error)
 {
+	static const struct gb__reactor_kind kind = {
+		.ops = &gb__engine_blocking,
+		.size = sizeof(struct blocking),
+		.events_max = EVENTS_MAX,
+		.input_size = INPUT_FIRST,
+	};
 	struct gb__engine_options own = *options;
+	struct blocking *blocking;
+	int result;
 
 	if (!own.poller)
 		own.poller = own.accept_exclusive ? &gb__poller_epoll : &gb__poller_poll;
-	return gb__reactor_create(&own, &gb__engine_blocking, ret, error);
+	result = gb__reactor_create(&own, &kind, ret, error);
+	if (result < 0)
+		return result;
+	blocking = (struct blocking *)*ret;
+	if (!options->os->simulated && gb__receivers_there())
+		blocking->receiver = options->receiver ? options->receiver : &blocking->own;
+	return 0;
+}
+
+static void destroy(struct gb__engine *engine)
+{
+	struct blocking *blocking = (struct blocking *)engine;
+
+	if (blocking->joined)
+		gb__receiver_leave(blocking->receiver, blocking->blocked);
+	gb__reactor_destroy(engine);
+}
+
+/* The one stream whose input is all that is wanted, or NULL. */
+static struct gb__stream *only_stream(const struct blocking *blocking)
+{
+	const struct gb__engine *engine = &blocking->reactor.engine;
+	struct gb__endpoint *found = NULL;
+
+	for (uint32_t slot = 0; slot < engine->slots_used; slot++) {
+		struct gb__endpoint *endpoint = engine->slots[slot];
+
+		if ((uintptr_t)endpoint & 1u || endpoint == &blocking->reactor.wakeup)
+			continue;
+		if (endpoint->kind == GB__ENDPOINT_STREAM) {
+			if (found || endpoint->wants != GB__WANT_INPUT || endpoint->bits)
+				return NULL;
+			found = endpoint;
+		} else if (endpoint->kind == GB__ENDPOINT_WATCH) {
+			if (endpoint->bits && !(endpoint->bits & GB__READY_WAKES))
+				return NULL;
+		} else if (endpoint->wants) {
+			return NULL;
+		}
+	}
+	return (struct gb__stream *)found;
+}
+
+/* Where it turns out that it cannot receive, it polls from now on. */
+static __attribute__((noinline)) bool bound(struct blocking *blocking, const struct gb__stream *stream)
+{
+	if (!blocking->joined)
+		blocking->joined = gb__receiver_join(blocking->receiver, &blocking->blocked);
+	if (!blocking->joined || gb__receive_bound(stream->endpoint.fd, RECEIVE_MS) < 0)
+		return false;
+	blocking->bounded = stream->endpoint.generation;
+	return true;
+}
+
+static int poll_wait(struct blocking *blocking, int64_t timeout_ns)
+{
+	struct gb__engine *engine = &blocking->reactor.engine;
+	int result;
+
+	blocking->polls = false;
+	if (!blocking->receiver)
+		return gb__reactor_wait(engine, timeout_ns);
+	if (!gb__receiver_polls(blocking->receiver))
+		return gb__reactor_wait(engine, 0);
+	result = gb__reactor_wait(engine, timeout_ns);
+	gb__receiver_polled(blocking->receiver);
+	return result;
+}
+
+static int receive_wait(struct blocking *blocking, struct gb__stream *stream)
+{
+	struct gb__engine *engine = &blocking->reactor.engine;
+	ssize_t size = gb__receiver_receive(blocking->receiver, stream->endpoint.fd, blocking->reactor.input,
+		blocking->reactor.input_size);
+
+	if (gb__unlikely(size == -ECANCELED))
+		return gb__reactor_wait(engine, 0);
+	gb__engine_woke(engine);
+	blocking->polls = size == -EINTR || size == -EAGAIN;
+	if (gb__unlikely(size == -EINTR) && !gb__receivers_there()) {
+		gb__receiver_leave(blocking->receiver, blocking->blocked);
+		blocking->joined = false;
+		blocking->bounded = 0;
+	}
+	engine->stats.events += size >= 0;
+	gb__reactor_received(&blocking->reactor, stream, size);
+	return size >= 0;
+}
+
+static int wait(struct gb__engine *engine, int64_t timeout_ns)
+{
+	struct blocking *blocking = (struct blocking *)engine;
+	struct gb__stream *stream;
+
+	if (gb__unlikely(blocking->reactor.received == INPUT_FIRST)) {
+		blocking->reactor.received = 0;
+		if (blocking->reactor.input_size == INPUT_FIRST)
+			(void)gb__reactor_input_room(&blocking->reactor, GB__INPUT_MAX);
+	}
+	if (gb__unlikely(!blocking->receiver) || gb__unlikely(blocking->polls) ||
+		gb__unlikely((uint64_t)timeout_ns < RECEIVE_NS)) /* -1: for ever */
+		return poll_wait(blocking, timeout_ns);
+	stream = only_stream(blocking);
+	if (!stream ||
+		(gb__unlikely(blocking->bounded != stream->endpoint.generation) && !bound(blocking, stream)))
+		return poll_wait(blocking, timeout_ns);
+	return receive_wait(blocking, stream);
+}
+
+static void wake(struct gb__engine *engine)
+{
+	struct blocking *blocking = (struct blocking *)engine;
+
+	if (!blocking->receiver || gb__receiver_call(blocking->receiver))
+		gb__reactor_wake(engine);
 }
 
 const struct gb__engine_ops gb__engine_blocking = {
 	.name = "blocking",
 	.caps = GB__ENGINE_ONE_STREAM | GB__ENGINE_SENDS_AT_ONCE,
 	.create = create,
-	.destroy = gb__reactor_destroy,
+	.destroy = destroy,
 	.attach = gb__reactor_attach,
 	.detach = gb__reactor_detach,
 	.input_start = gb__reactor_input_start,
@@ -30,6 +172,6 @@ const struct gb__engine_ops gb__engine_blocking = {
 	.flush = gb__reactor_flush,
 	.connect = gb__reactor_connect,
 	.watch = gb__reactor_watch,
-	.wait = gb__reactor_wait,
-	.wake = gb__reactor_wake,
+	.wait = wait,
+	.wake = wake,
 };

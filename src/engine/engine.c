@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SLOTS_FIRST 64u
+#define SLOTS_FIRST 8u
 #define SLOTS_NONE UINT32_MAX
 
 static _Atomic uint32_t engines_made;

@@ -41,6 +41,7 @@ struct gb__endpoint;
 struct gb__stream;
 struct gb__poller_ops;
 struct gb__ring_ops;
+struct gb__receiver;
 
 /** Writable bytes in front of what on_input delivers: a short partial message is moved there. */
 #define GB__INPUT_HEADROOM 512u
@@ -64,6 +65,9 @@ enum {
 
 /** Same numbers as poll(2) and epoll(7). */
 enum { GB__READY_IN = 1u, GB__READY_OUT = 4u, GB__READY_ERROR = 8u, GB__READY_HANGUP = 16u };
+
+/** Among the bits that are watched for: who makes it ready also wakes the engine, or calls its receiver, afterwards. */
+#define GB__READY_WAKES (1u << 5)
 
 struct gb__endpoint_ops {
 	/** STREAM: bytes arrived, at least one; valid during the call, HEADROOM writable bytes before. */
@@ -124,7 +128,8 @@ struct gb__engine_options {
 	const struct gb__ring_ops *ring;     /* proactor: which ring */
 	unsigned accept_batch;               /* descriptors taken from a listener per turn; 0: a default */
 	bool accept_shared;                  /* others accept on the same listening sockets */
-	bool accept_exclusive; /* of several waiters on a listening socket only one is to wake */
+	bool accept_exclusive;         /* of several waiters on a listening socket only one is to wake */
+	struct gb__receiver *receiver; /* blocking: who else calls, too (os/receive.h); or NULL */
 	bool copied;      /* who passes us streams' descriptors is slower to close its own than we may be */
 	unsigned buffers; /* proactor: receive buffers, a power of two; 0: a default */
 	unsigned buffer_size;                    /* proactor: of each, headroom apart; 0: a default */
@@ -189,7 +194,7 @@ struct gb__engine_ops {
 	/** Whether the kernel has done something for it that `wait` has not told yet; NULL: it never has, since it is
 	 *  the engine that does things. */
 	bool (*done_untold)(struct gb__engine *engine, const struct gb__stream *stream);
-	/** WATCH: report these GB__READY_… bits from now on; 0 rests. */
+	/** WATCH: report these GB__READY_… bits from now on, perhaps with GB__READY_WAKES; 0 rests. */
 	int (*watch)(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
 
 	/** Dispatch what happened, waiting up to `timeout_ns` (-1: for ever, 0: not) for something. */

@@ -29,26 +29,6 @@
 #define SEND_PARTS_MAX 16u
 #define ACCEPT_BATCH 16u
 
-/* In endpoint.bits; a watch keeps its mask there, below them. */
-enum {
-	ENDED = 1u << 6, /* nothing more is received, however often input is started */
-	CONNECTING = 1u << 7,
-};
-
-struct reactor {
-	struct gb__engine engine;
-	const struct gb__poller_ops *ops;
-	struct gb__poller *poller;
-	struct gb__endpoint wakeup;
-	unsigned accept_batch;
-	bool accept_exclusive;
-	bool forgets;        /* the poller, what is closed; nobody seems to hold copies */
-	uint64_t left_waits; /* stats.waits when somebody left last */
-	int failed;          /* a negative errno: of what this wait had to do besides */
-	struct gb__poll_event events[EVENTS_MAX + GB__ENGINE_AHEAD] __attribute__((aligned(64)));
-	unsigned char buffer[GB__INPUT_HEADROOM + GB__INPUT_MAX] __attribute__((aligned(64)));
-};
-
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
 	struct reactor *reactor = gb__container_of(watch, struct reactor, wakeup);
@@ -60,22 +40,56 @@ static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 
 static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
 
-int gb__reactor_create(const struct gb__engine_options *options, const struct gb__engine_ops *ops,
+int gb__reactor_input_room(struct reactor *reactor, size_t size)
+{
+	unsigned char *memory = gb__alloc_lines(GB__INPUT_HEADROOM + size);
+
+	if (!memory)
+		return -ENOMEM;
+	if (reactor->input)
+		gb__free(reactor->input - GB__INPUT_HEADROOM);
+	reactor->input = memory + GB__INPUT_HEADROOM;
+	reactor->input_size = size;
+	return 0;
+}
+
+/* With the events behind it. */
+static struct reactor *memory_take(const struct gb__reactor_kind *kind)
+{
+	const size_t events = (kind->events_max + GB__ENGINE_AHEAD) * sizeof(struct gb__poll_event);
+	struct reactor *reactor = gb__alloc_lines(kind->size + events);
+
+	if (!reactor)
+		return NULL;
+	memset(reactor, 0, kind->size + events); /* gb__engine_fetch reads ahead in the events */
+	reactor->events = (struct gb__poll_event *)((char *)reactor + kind->size);
+	reactor->events_max = kind->events_max;
+	if (gb__reactor_input_room(reactor, kind->input_size) < 0) {
+		gb__free(reactor);
+		return NULL;
+	}
+	return reactor;
+}
+
+static void memory_give(struct reactor *reactor)
+{
+	gb__free(reactor->input - GB__INPUT_HEADROOM);
+	gb__free(reactor);
+}
+
+int gb__reactor_create(const struct gb__engine_options *options, const struct gb__reactor_kind *kind,
 	struct gb__engine **ret, struct gb_error *error)
 {
-	struct reactor *reactor = gb__alloc_lines(sizeof(*reactor));
+	struct reactor *reactor = memory_take(kind);
 	int result;
 
 	if (!reactor)
 		return gb_error_set(error, -ENOMEM, "no memory for an event loop");
-	gb__engine_init(&reactor->engine, ops, options->os);
+	gb__engine_init(&reactor->engine, kind->ops, options->os);
 	reactor->engine.name = options->poller->name;
 	reactor->ops = options->poller;
-	memset(reactor->events, 0, sizeof(reactor->events)); /* gb__engine_fetch reads ahead in it */
 	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
 	reactor->forgets = (options->poller->caps & GB__POLLER_FORGETS) && !options->copied;
-	reactor->left_waits = 0;
-	reactor->failed = 0;
 	reactor->accept_exclusive =
 		options->accept_exclusive && (options->poller->caps & GB__POLLER_EXCLUSIVE);
 	reactor->wakeup = (struct gb__endpoint){ .ops = &wakeup_ops, .fd = -1, .kind = GB__ENDPOINT_WATCH };
@@ -111,7 +125,7 @@ fail_poller:
 	reactor->ops->destroy(reactor->poller);
 fail:
 	gb__engine_finish(&reactor->engine);
-	gb__free(reactor);
+	memory_give(reactor);
 	return result;
 }
 
@@ -125,7 +139,7 @@ void gb__reactor_destroy(struct gb__engine *engine)
 	reactor->ops->destroy(reactor->poller);
 	engine->os->ops->close(engine->os, reactor->wakeup.fd);
 	gb__engine_finish(engine);
-	gb__free(reactor);
+	memory_give(reactor);
 }
 
 static unsigned ready_wanted(const struct gb__endpoint *endpoint)
@@ -133,10 +147,10 @@ static unsigned ready_wanted(const struct gb__endpoint *endpoint)
 	unsigned ready = 0;
 
 	if (endpoint->kind == GB__ENDPOINT_WATCH)
-		return endpoint->bits;
-	if (endpoint->bits & CONNECTING)
+		return endpoint->bits & (GB__READY_IN | GB__READY_OUT);
+	if (endpoint->bits & GB__REACTOR_CONNECTING)
 		return GB__READY_OUT;
-	if ((endpoint->wants & GB__WANT_INPUT) && !(endpoint->bits & ENDED))
+	if ((endpoint->wants & GB__WANT_INPUT) && !(endpoint->bits & GB__REACTOR_ENDED))
 		ready |= GB__READY_IN;
 	if (endpoint->wants & GB__WANT_OUTPUT)
 		ready |= GB__READY_OUT;
@@ -353,16 +367,16 @@ int gb__reactor_connect(
 	 * Unix socket's full backlog, which no readiness announces. */
 	if (result < 0 && result != -EINPROGRESS)
 		return result;
-	stream->endpoint.bits |= CONNECTING;
+	stream->endpoint.bits |= GB__REACTOR_CONNECTING;
 	result = arm((struct reactor *)engine, &stream->endpoint);
 	if (result < 0)
-		stream->endpoint.bits &= (uint8_t)~CONNECTING;
+		stream->endpoint.bits &= (uint8_t)~GB__REACTOR_CONNECTING;
 	return result;
 }
 
 int gb__reactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready)
 {
-	endpoint->bits = (uint8_t)(ready & (GB__READY_IN | GB__READY_OUT));
+	endpoint->bits = (uint8_t)(ready & (GB__READY_IN | GB__READY_OUT | GB__READY_WAKES));
 	return arm((struct reactor *)engine, endpoint);
 }
 
@@ -415,7 +429,7 @@ static void connect_ready(struct reactor *reactor, struct gb__stream *stream)
 	struct gb__os *os = reactor->engine.os;
 	int result = os->ops->connect_result(os, stream->endpoint.fd);
 
-	stream->endpoint.bits &= (uint8_t)~CONNECTING;
+	stream->endpoint.bits &= (uint8_t)~GB__REACTOR_CONNECTING;
 	stream->endpoint.ops->on_connected(stream, result);
 }
 
@@ -432,14 +446,13 @@ static void output_ready(struct reactor *reactor, struct gb__stream *stream)
 		stream->endpoint.ops->on_output(stream, 0);
 }
 
-/* A receive that brought no bytes. */
-static void received_nothing(struct reactor *reactor, struct gb__stream *stream, ssize_t size)
+void gb__reactor_received_nothing(struct reactor *reactor, struct gb__stream *stream, ssize_t size)
 {
 	if (size == -EAGAIN || size == -EINTR) {
 		reactor->engine.stats.again++;
 		return;
 	}
-	stream->endpoint.bits |= ENDED;
+	stream->endpoint.bits |= GB__REACTOR_ENDED;
 	stream->endpoint.wants &= (uint8_t)~GB__WANT_INPUT;
 	if (size < 0)
 		stream->endpoint.wants = 0;
@@ -449,14 +462,9 @@ static void received_nothing(struct reactor *reactor, struct gb__stream *stream,
 static inline void input_ready(struct reactor *reactor, struct gb__stream *stream)
 {
 	struct gb__os *os = reactor->engine.os;
-	unsigned char *data = reactor->buffer + GB__INPUT_HEADROOM;
-	ssize_t size = gb__os_recv(os, stream->endpoint.fd, data, GB__INPUT_MAX);
+	ssize_t size = gb__os_recv(os, stream->endpoint.fd, reactor->input, reactor->input_size);
 
-	reactor->engine.stats.receives++;
-	if (gb__likely(size > 0))
-		stream->endpoint.ops->on_input(stream, data, (size_t)size);
-	else
-		received_nothing(reactor, stream, size);
+	gb__reactor_received(reactor, stream, size);
 }
 
 static void stream_ready(struct reactor *reactor, struct gb__stream *stream, unsigned ready)
@@ -467,7 +475,7 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 	unsigned wanted = ready_wanted(endpoint);
 
 	/* A callback may detach the endpoint and free it: what is still there is found by its name. */
-	if (gb__unlikely(endpoint->bits & CONNECTING)) {
+	if (gb__unlikely(endpoint->bits & GB__REACTOR_CONNECTING)) {
 		connect_ready(reactor, stream);
 	} else {
 		if ((endpoint->wants & GB__WANT_OUTPUT) && (ready & (GB__READY_OUT | broken)))
@@ -517,7 +525,7 @@ static inline bool only_listens(const struct gb__endpoint *endpoint)
 int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 {
 	struct reactor *reactor = (struct reactor *)engine;
-	int count = reactor->ops->wait(reactor->poller, reactor->events, EVENTS_MAX, timeout_ns);
+	int count = reactor->ops->wait(reactor->poller, reactor->events, reactor->events_max, timeout_ns);
 	const struct gb__poll_event *event = reactor->events;
 
 	gb__engine_woke(engine);
@@ -548,7 +556,14 @@ void gb__reactor_wake(struct gb__engine *engine)
 
 static int create(const struct gb__engine_options *options, struct gb__engine **ret, struct gb_error *error)
 {
-	return gb__reactor_create(options, &gb__engine_reactor, ret, error);
+	static const struct gb__reactor_kind kind = {
+		.ops = &gb__engine_reactor,
+		.size = sizeof(struct reactor),
+		.events_max = EVENTS_MAX,
+		.input_size = GB__INPUT_MAX,
+	};
+
+	return gb__reactor_create(options, &kind, ret, error);
 }
 
 const struct gb__engine_ops gb__engine_reactor = {

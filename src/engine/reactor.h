@@ -1,10 +1,43 @@
-/** The reactor's operations, shared with the blocking engine, which differs only in how many it serves. */
+/** The reactor's operations, shared with the blocking engine, which waits in another way while it serves one. */
 #ifndef ENGINE_REACTOR_H
 #define ENGINE_REACTOR_H
 
 #include "engine/engine.h"
+#include "engine/poller/poller.h"
 
-int gb__reactor_create(const struct gb__engine_options *options, const struct gb__engine_ops *ops,
+/* In endpoint.bits; a watch keeps its mask there, below them. */
+enum {
+	GB__REACTOR_ENDED = 1u << 6, /* nothing more is received, however often input is started */
+	GB__REACTOR_CONNECTING = 1u << 7,
+};
+
+/** Embedded first in an engine of this kind; its memory is the reactor's to take and to give back. */
+struct reactor {
+	struct gb__engine engine;
+	const struct gb__poller_ops *ops;
+	struct gb__poller *poller;
+	struct gb__poll_event *events; /* of a wait, behind the engine */
+	unsigned char *input;          /* where streams receive, GB__INPUT_HEADROOM bytes before it */
+	size_t input_size;
+	ssize_t received; /* as the last receive answered */
+	struct gb__endpoint wakeup;
+	unsigned events_max;
+	unsigned accept_batch;
+	bool accept_exclusive;
+	bool forgets;        /* the poller, what is closed; nobody seems to hold copies */
+	uint64_t left_waits; /* stats.waits when somebody left last */
+	int failed;          /* a negative errno: of what this wait had to do besides */
+};
+
+/** What it is to be. */
+struct gb__reactor_kind {
+	const struct gb__engine_ops *ops;
+	size_t size; /* of the engine, a reactor first in it; zeroed. A multiple of 8 */
+	unsigned events_max;
+	size_t input_size; /* at most GB__INPUT_MAX */
+};
+
+int gb__reactor_create(const struct gb__engine_options *options, const struct gb__reactor_kind *kind,
 	struct gb__engine **ret, struct gb_error *error);
 void gb__reactor_destroy(struct gb__engine *engine);
 int gb__reactor_attach(struct gb__engine *engine, struct gb__endpoint *endpoint);
@@ -17,5 +50,20 @@ int gb__reactor_connect(
 int gb__reactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
 int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns);
 void gb__reactor_wake(struct gb__engine *engine);
+
+/** Other memory for input, between two receives: what lay in the old one is gone. Returns 0 or -ENOMEM. */
+int gb__reactor_input_room(struct reactor *reactor, size_t size);
+void gb__reactor_received_nothing(struct reactor *reactor, struct gb__stream *stream, ssize_t size);
+
+/** A receive into `input` answered `size`. */
+static inline void gb__reactor_received(struct reactor *reactor, struct gb__stream *stream, ssize_t size)
+{
+	reactor->engine.stats.receives++;
+	reactor->received = size;
+	if (gb__likely(size > 0))
+		stream->endpoint.ops->on_input(stream, reactor->input, (size_t)size);
+	else
+		gb__reactor_received_nothing(reactor, stream, size);
+}
 
 #endif

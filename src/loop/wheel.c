@@ -3,6 +3,8 @@
 #include "base/assert.h"
 #include "base/macros.h"
 
+#include <string.h>
+
 #define BITS 6u
 #define MASK (GB__WHEEL_SLOTS - 1)
 #define HORIZON ((1ull << (BITS * GB__WHEEL_LEVELS)) - 1)
@@ -11,22 +13,26 @@ static_assert(1u << BITS == GB__WHEEL_SLOTS, "a level is BITS of the tick");
 
 void gb__wheel_init(struct gb__wheel *wheel, uint64_t now_ms)
 {
-	*wheel = (struct gb__wheel){ .now = now_ms / GB__WHEEL_TICK_MS };
-	for (unsigned level = 0; level < GB__WHEEL_LEVELS; level++)
-		for (unsigned slot = 0; slot < GB__WHEEL_SLOTS; slot++)
-			gb__list_init(&wheel->slots[level][slot]);
+	wheel->now = now_ms / GB__WHEEL_TICK_MS;
+	wheel->count = 0;
+	wheel->next = 0;
+	memset(wheel->full, 0, sizeof(wheel->full)); /* a slot is not touched before something is put there */
 }
 
 /* The level is the one in which the tick first differs from now; the slot is the tick's digit there. */
 static void place(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_t due)
 {
 	uint64_t differs = due ^ wheel->now;
+	struct gb__list *list;
 	unsigned level = 0, slot;
 
 	while (level + 1 < GB__WHEEL_LEVELS && differs >> (BITS * (level + 1)))
 		level++;
 	slot = (unsigned)(due >> (BITS * level)) & MASK;
-	gb__list_append(&wheel->slots[level][slot], &node->link);
+	list = &wheel->slots[level][slot];
+	if (!(wheel->full[level] & 1ull << slot))
+		gb__list_init(list);
+	gb__list_append(list, &node->link);
 	wheel->full[level] |= 1ull << slot;
 	wheel->next = 0;
 }
@@ -84,8 +90,10 @@ static void slot_take(struct gb__wheel *wheel, unsigned level, struct gb__list *
 	unsigned slot = (unsigned)(wheel->now >> (BITS * level)) & MASK;
 	struct gb__list *list = &wheel->slots[level][slot];
 
-	wheel->full[level] &= ~(1ull << slot);
 	gb__list_init(ret);
+	if (!(wheel->full[level] & 1ull << slot))
+		return;
+	wheel->full[level] &= ~(1ull << slot);
 	if (gb__list_empty(list))
 		return;
 	*ret = *list;

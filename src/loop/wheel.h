@@ -25,7 +25,7 @@ struct gb__wheel_node {
 struct gb__wheel {
 	uint64_t now;                    /* ticks that have passed */
 	size_t count;                    /* nodes */
-	uint64_t full[GB__WHEEL_LEVELS]; /* a bit per slot that may hold nodes */
+	uint64_t full[GB__WHEEL_LEVELS]; /* a bit per slot that may hold nodes; others are not initialized */
 	uint64_t next;                   /* the tick at which a slot comes up; 0: to be looked for */
 	struct gb__list slots[GB__WHEEL_LEVELS][GB__WHEEL_SLOTS];
 };

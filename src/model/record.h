@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "net/net.h"
+#include "os/receive.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,6 +25,7 @@ struct gb__record {
 struct gb__shared {
 	_Atomic unsigned stop;          /* how often gb_server_stop was called, in any process */
 	_Atomic unsigned command;       /* enum gb__command: what all workers are told */
+	struct gb__receiver receiver;   /* of the chief that serves alone and blocks; any process calls */
 	_Atomic bool giving;            /* there is an acceptor that still gives connections to workers */
 	_Atomic uint64_t connections;   /* open in all workers */
 	pthread_mutex_t accept_lock;    /* wake=lock: process-shared, robust */

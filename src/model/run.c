@@ -130,7 +130,7 @@ static void give(struct gb_worker *chief, struct gb__handed handed)
 		gb__crew_give(crew, handed);
 }
 
-static int wakeup_watch(struct run *run, struct gb_error *error)
+static int wakeup_watch(struct run *run, bool alone, struct gb_error *error)
 {
 	struct gb__engine *engine = run->chief.loop.engine;
 	int result;
@@ -142,7 +142,9 @@ static int wakeup_watch(struct run *run, struct gb_error *error)
 	result = engine->ops->attach(engine, &run->wakeup);
 	if (result == 0) {
 		run->wakeup_gone = false;
-		result = engine->ops->watch(engine, &run->wakeup, GB__READY_IN);
+		/* Children of a crew's chief end without a call. */
+		result = engine->ops->watch(
+			engine, &run->wakeup, alone ? GB__READY_IN | GB__READY_WAKES : GB__READY_IN);
 	}
 	return result < 0 ? gb_error_set(error, result, "cannot watch for signals: %s", gb_strerror(result))
 			  : 0;
@@ -221,7 +223,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	}
 	run.chief.on_turn = chief_turn;
 	server->chief = &run.chief;
-	result = wakeup_watch(&run, error);
+	result = wakeup_watch(&run, alone, error);
 	if (result == 0 && !alone) {
 		run.chief.on_accepted = give;
 		run.chief.attentive = true; /* workers that are threads end without a word */
@@ -269,7 +271,11 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 			"the server has run and its listening sockets are closed: make another one");
 	roles = chief_roles(&server->model);
 	gb__cpus_get(&before);
+	if (server->model.engine == GB__ENGINE_BLOCKING)
+		gb__receivers_begin();
 	result = serve(server, roles, error);
+	if (server->model.engine == GB__ENGINE_BLOCKING)
+		gb__receivers_end();
 	/* The thread is the caller's, and has its CPUs back if we took them. */
 	if ((roles & GB__WORKER_SERVES) && gb__cpus_count(&server->options->affinity))
 		gb__cpus_use(&before);

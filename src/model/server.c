@@ -297,6 +297,7 @@ void gb_server_stop(struct gb_server *server)
 {
 	atomic_fetch_add(&server->shared->stop, 1);
 	gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
+	gb__receiver_call(&server->shared->receiver);
 }
 
 void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)

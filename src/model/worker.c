@@ -306,6 +306,10 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	struct gb__engine *engine;
 	int result;
 
+	/* Of its own thread: gb_server_stop calls it. */
+	if ((roles & GB__WORKER_ACCEPTS) && (roles & GB__WORKER_SERVES) && model->unit == GB__UNIT_THREAD &&
+		model->workers == 1)
+		options.receiver = &server->shared->receiver;
 	/* All but the loop, whose memory late posters may look at. */
 	memset((char *)worker + offsetof(struct gb_worker, server), 0,
 		sizeof(*worker) - offsetof(struct gb_worker, server));

@@ -26,7 +26,7 @@ struct gb__burst {
 	unsigned char *input;      /* what is being delivered */
 	size_t input_size;         /* 0: longer than what may collect */
 	size_t size_max;           /* at most so much collects */
-	unsigned char copied[GB__BURST_SIZE];
+	unsigned char *copied; /* GB__BURST_SIZE bytes; NULL until somebody sends what is not in the input */
 };
 
 /** The first bytes of it, which lie in the input. Returns false when they are not. */
@@ -52,6 +52,9 @@ static inline bool gb__burst_extend(struct gb__burst *burst, const void *data, s
 	return true;
 }
 
+/** Have room to copy to. Returns false without memory. */
+bool gb__burst_room(struct gb__burst *burst);
+
 /** Add to it. Returns false when it does not fit: whoever collects must spill it then. */
 static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size_t size)
 {
@@ -60,11 +63,15 @@ static inline bool gb__burst_add(struct gb__burst *burst, const void *data, size
 	if (gb__unlikely(size > burst->size_max - burst->size))
 		return false;
 	if (burst->size == 0) {
+		if (gb__unlikely(!burst->copied) && !gb__burst_room(burst))
+			return false;
 		burst->data = burst->copied;
 	} else if (burst->data != burst->copied) {
 		if (gb__burst_extend(burst, data, size))
 			return true; /* the next message's echo follows on the last one's */
 		if (burst->size > GB__BURST_SIZE)
+			return false;
+		if (gb__unlikely(!burst->copied) && !gb__burst_room(burst))
 			return false;
 		memcpy(burst->copied, burst->data, burst->size);
 		burst->data = burst->copied;

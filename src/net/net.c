@@ -76,12 +76,20 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 	loop->arg = net;
 }
 
+/* Many workers never need it: a process or a thread per connection that echoes, for one. */
+bool gb__burst_room(struct gb__burst *burst)
+{
+	burst->copied = gb__alloc(GB__BURST_SIZE);
+	return burst->copied;
+}
+
 void gb__net_finish(struct gb__net *net)
 {
 	gb__assert(net->connections == 0);
 	gb__assert(net->tasks == 0);
 	publish(net); /* of what was in flight when the last turn ended */
 	gb__free(net->parked);
+	gb__free(net->burst.copied);
 	gb__terms_finish(net);
 	gb__slabs_finish(&net->slabs);
 }

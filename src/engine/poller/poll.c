@@ -13,10 +13,12 @@ static_assert(POLLIN == GB__READY_IN && POLLOUT == GB__READY_OUT && POLLERR == G
 		POLLHUP == GB__READY_HANGUP,
 	"same numbers");
 
+#define FEW 8u /* descriptors that are looked for */
+
 struct gb__poller {
 	struct pollfd *set;
 	uint64_t *tokens; /* beside `set` */
-	uint32_t *index;  /* by descriptor: index in `set` plus 1; 0: not there */
+	uint32_t *index;  /* by descriptor: index in `set` plus 1; 0: not there. NULL: there are few */
 	unsigned count, size, index_size;
 	unsigned next; /* where the next wait begins to report, so that none is passed over for ever */
 };
@@ -40,20 +42,52 @@ static void poll_destroy(struct gb__poller *poller)
 	gb__free(poller);
 }
 
+/* Index in `set` plus 1, or 0. */
+static uint32_t find(const struct gb__poller *poller, int fd)
+{
+	if (poller->index)
+		return (unsigned)fd < poller->index_size ? poller->index[fd] : 0;
+	for (unsigned at = poller->count; at > 0; at--)
+		if (poller->set[at - 1].fd == fd)
+			return at;
+	return 0;
+}
+
+static void index_set(struct gb__poller *poller, int fd, uint32_t at)
+{
+	if (poller->index)
+		poller->index[fd] = at;
+}
+
+/*
+ * A set of a few descriptors, as a blocking worker's, has no table of them: that is as long as the highest number in
+ * the process, which with a thread for each connection is the number of connections.
+ */
+static int table_make(struct gb__poller *poller, unsigned fd)
+{
+	unsigned highest = fd, size;
+	uint32_t *table;
+
+	if (poller->index ? fd < poller->index_size : poller->count < FEW)
+		return 0;
+	for (unsigned i = 0; i < poller->count; i++)
+		highest = gb__max(highest, (unsigned)poller->set[i].fd);
+	size = gb__max(64u, gb__max(highest + 1, poller->index_size * 2));
+	table = gb__realloc(poller->index, size * sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	memset(table + poller->index_size, 0, (size - poller->index_size) * sizeof(*table));
+	for (unsigned i = 0; i < poller->count && !poller->index; i++)
+		table[poller->set[i].fd] = i + 1;
+	poller->index = table;
+	poller->index_size = size;
+	return 0;
+}
+
 static int room_make(struct gb__poller *poller, unsigned fd)
 {
-	if (fd >= poller->index_size) {
-		unsigned size = gb__max(64u, gb__max(fd + 1, poller->index_size * 2));
-		uint32_t *index = gb__realloc(poller->index, size * sizeof(*index));
-
-		if (!index)
-			return -ENOMEM;
-		memset(index + poller->index_size, 0, (size - poller->index_size) * sizeof(*index));
-		poller->index = index;
-		poller->index_size = size;
-	}
 	if (poller->count == poller->size) {
-		unsigned size = gb__max(64u, poller->size * 2);
+		unsigned size = poller->size ? gb__max(64u, poller->size * 2) : FEW;
 		struct pollfd *set = gb__realloc(poller->set, size * sizeof(*set));
 		uint64_t *tokens;
 
@@ -66,7 +100,7 @@ static int room_make(struct gb__poller *poller, unsigned fd)
 		poller->tokens = tokens;
 		poller->size = size;
 	}
-	return 0;
+	return table_make(poller, fd);
 }
 
 static int poll_add(struct gb__poller *poller, int fd, unsigned ready, uint64_t token)
@@ -75,16 +109,16 @@ static int poll_add(struct gb__poller *poller, int fd, unsigned ready, uint64_t 
 
 	if (result < 0)
 		return result;
-	gb__assert(poller->index[fd] == 0);
+	gb__assert(find(poller, fd) == 0);
 	poller->set[poller->count] = (struct pollfd){ .fd = fd, .events = (short)ready };
 	poller->tokens[poller->count] = token;
-	poller->index[fd] = ++poller->count;
+	index_set(poller, fd, ++poller->count);
 	return 0;
 }
 
 static int poll_modify(struct gb__poller *poller, int fd, unsigned ready, uint64_t token)
 {
-	uint32_t at = poller->index[fd];
+	uint32_t at = find(poller, fd);
 
 	gb__assert(at > 0);
 	poller->set[at - 1].events = (short)ready;
@@ -95,14 +129,14 @@ static int poll_modify(struct gb__poller *poller, int fd, unsigned ready, uint64
 /* The last one takes the place of the one that goes. */
 static int poll_remove(struct gb__poller *poller, int fd)
 {
-	uint32_t at = poller->index[fd];
+	uint32_t at = find(poller, fd);
 
 	gb__assert(at > 0);
 	poller->count--;
 	poller->set[at - 1] = poller->set[poller->count];
 	poller->tokens[at - 1] = poller->tokens[poller->count];
-	poller->index[poller->set[at - 1].fd] = at;
-	poller->index[fd] = 0;
+	index_set(poller, poller->set[at - 1].fd, at);
+	index_set(poller, fd, 0);
 	return 0;
 }
 
