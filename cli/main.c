@@ -1,4 +1,4 @@
-/* `gearbox`: finds the command and runs it. To add one: a file with its function, and a row here. */
+/* Finds the command and runs it. To add one: a file with its function, and a row here. */
 #include "command.h"
 
 #include <stdarg.h>
@@ -6,25 +6,31 @@
 #include <string.h>
 
 #define HELP_COLUMN 12u
+#define WORDS_MAX 64 /* of a command line that help is asked for */
 
 static int command_help(int argc, char **argv);
+static int command_version(int argc, char **argv);
 
 static const struct command commands[] = {
-	{ "serve", "SERVICE --listen ADDRESS [--model SPEC] [FLAG ...]", "serve a built-in service",
-		command_serve },
-	{ "load", "ADDRESS [FLAG ...]", "generate load and check every reply", command_load },
-	{ "models", "[NAME | --combinations] [--json]",
-		"list the models: what they are, when to use them and when not", command_models },
-	{ "doctor", "[--connections N] [--costs] [--json]",
-		"what this machine allows, what to change, and what operations cost on it", command_doctor },
-	{ "verify", "SERVICE|all [FLAG ...]",
+	{ "serve", "SERVICE --listen ADDRESS [--model SPEC] [FLAG ...]",
+		"[serve] --listen ADDRESS [--model SPEC] [FLAG ...]", "serve a service", gb__command_serve },
+	{ "load", "ADDRESS [FLAG ...]", NULL, "generate load and check every reply", gb__command_load },
+	{ "models", "[NAME | --combinations] [--json]", NULL,
+		"list the models: what they are, when to use them and when not", gb__command_models },
+	{ "doctor", "[--connections N] [--costs] [--json]", NULL,
+		"what this machine allows, what to change, and what operations cost on it",
+		gb__command_doctor },
+	{ "verify", "SERVICE|all [FLAG ...]", "[FLAG ...]",
 		"hold the same conversations under every combination of the axes: all must agree",
-		command_verify },
-	{ "help", "[COMMAND]", "print help, on a command or on all of them", command_help },
+		gb__command_verify },
+	{ "help", "[COMMAND ...]", NULL, "print help, on a command or on all of them", command_help },
+	{ "version", "", NULL, "print the version", command_version },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
 
-int command_fail(int exit_code, const char *format, ...)
+struct gb__program gb__program = { .name = "gearbox" };
+
+int gb__command_fail(int exit_code, const char *format, ...)
 {
 	char text[sizeof(((struct gb_error *)0)->text)];
 	struct gb_error error;
@@ -34,8 +40,16 @@ int command_fail(int exit_code, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	gb_error_set(&error, 0, "%s", text); /* escapes: one failure stays one line */
-	fprintf(stderr, "gearbox: %s\n", error.text);
+	fprintf(stderr, "%s: %s\n", gb__program.name, error.text);
 	return exit_code;
+}
+
+const struct gb_service *gb__program_service(const char *name)
+{
+	for (const struct gb_service *const *service = gb__program.services; *service; service++)
+		if (strcmp((*service)->name, name) == 0)
+			return *service;
+	return NULL;
 }
 
 static const struct command *find(const char *name)
@@ -55,15 +69,24 @@ static int refuse(const char *name)
 		names[i] = commands[i].name;
 	nearest = gb_args_nearest(name, names);
 	if (nearest)
-		return command_fail(
+		return gb__command_fail(
 			EXIT_WRONG_USAGE, "unknown command \"%s\": did you mean \"%s\"?", name, nearest);
-	return command_fail(
-		EXIT_WRONG_USAGE, "unknown command \"%s\": \"gearbox help\" lists the commands", name);
+	if (strpbrk(name, ":/")) /* looks like an address */
+		return gb__command_fail(EXIT_WRONG_USAGE,
+			"unknown command \"%s\": addresses are given as --listen ADDRESS", name);
+	return gb__command_fail(EXIT_WRONG_USAGE, "unknown command \"%s\": \"%s help\" lists the commands",
+		name, gb__program.name);
 }
 
 static void print_commands(void)
 {
-	puts("gearbox: one handler, every server model\n\nCommands:");
+	const struct gb_service *service = gb__program.services[0];
+
+	if (gb__program.one)
+		printf("%s: %s\n\nCommands:\n", gb__program.name,
+			service->summary ? service->summary : service->name);
+	else
+		printf("%s: one handler, every server model\n\nCommands:\n", gb__program.name);
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		char left[32];
 
@@ -71,20 +94,28 @@ static void print_commands(void)
 		gb_args_row(stdout, left, HELP_COLUMN, commands[i].summary);
 	}
 	puts("\nUsage:");
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		printf("  gearbox %s %s\n", commands[i].name, commands[i].usage);
-	puts("\n\"gearbox COMMAND --help\" lists a command's flags. Exit codes: 0 success, 1 failure at run time,\n"
-	     "2 wrong usage.");
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		const struct command *command = &commands[i];
+
+		if (gb__program.one && command->usage_one && command->run == gb__command_serve)
+			printf("  %s %s\n", gb__program.name, command->usage_one);
+		else
+			printf("  %s %s %s\n", gb__program.name, command->name,
+				gb__program.one && command->usage_one ? command->usage_one : command->usage);
+	}
+	printf("\n\"%s help COMMAND\" lists a command's flags. Exit codes: 0 success, 1 failure at run time,\n"
+	       "2 wrong usage.\n",
+		gb__program.name);
 }
 
+/* `help COMMAND WORD …` is `COMMAND WORD … --help`. */
 static int command_help(int argc, char **argv)
 {
 	const struct command *command;
 	char help[] = "--help";
-	char *arguments[] = { argv[0], help, NULL };
+	char *arguments[WORDS_MAX];
+	int count = argc - 1;
 
-	if (argc > 2)
-		return command_fail(EXIT_WRONG_USAGE, "unexpected \"%s\": help takes one command", argv[2]);
 	if (argc < 2 || argv[1][0] == '-') {
 		print_commands();
 		return EXIT_DONE;
@@ -92,33 +123,89 @@ static int command_help(int argc, char **argv)
 	command = find(argv[1]);
 	if (!command)
 		return refuse(argv[1]);
-	arguments[0] = argv[1];
-	return command->run(2, arguments);
+	if (command->run == command_help || command->run == command_version) {
+		print_commands();
+		return EXIT_DONE;
+	}
+	if (count + 2 > WORDS_MAX)
+		return gb__command_fail(EXIT_WRONG_USAGE, "help: at most %d words", WORDS_MAX - 2);
+	memcpy(arguments, argv + 1, (size_t)count * sizeof(*arguments));
+	arguments[count] = help;
+	arguments[count + 1] = NULL;
+	return command->run(count + 1, arguments);
+}
+
+static int command_version(int argc, char **argv)
+{
+	if (argc > 1 && argv[1][0] != '-')
+		return gb__command_fail(EXIT_WRONG_USAGE, "version: unexpected \"%s\"", argv[1]);
+	if (strcmp(gb__program.name, "gearbox") == 0)
+		puts("gearbox " GB_VERSION);
+	else
+		printf("%s (gearbox " GB_VERSION ")\n", gb__program.name);
+	return EXIT_DONE;
 }
 
 static int dispatch(int argc, char **argv)
 {
 	const struct command *command;
-	const char *name;
+	const char *name = argc > 1 ? argv[1] : NULL;
 
-	if (argc < 2)
-		return command_fail(EXIT_WRONG_USAGE, "no command: \"gearbox help\" lists them");
-	name = argv[1];
-	if (strcmp(name, "--version") == 0) {
-		puts("gearbox " GB_VERSION);
-		return EXIT_DONE;
-	}
-	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-		name = "help";
+	if (name && strcmp(name, "--version") == 0)
+		return command_version(1, argv);
+	/* Flags alone serve the one service there is. */
+	if (gb__program.one && (!name || name[0] == '-'))
+		return gb__command_serve(argc, argv);
+	if (name && (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0))
+		return command_help(1, argv);
+	if (!name)
+		return gb__command_fail(
+			EXIT_WRONG_USAGE, "no command: \"%s help\" lists them", gb__program.name);
 	command = find(name);
 	return command ? command->run(argc - 1, argv + 1) : refuse(name);
 }
 
-int main(int argc, char **argv)
+static void take_name(const char *path)
 {
-	int exit_code = dispatch(argc, argv);
+	const char *slash = path ? strrchr(path, '/') : NULL, *base = slash ? slash + 1 : path;
 
+	if (base && *base)
+		snprintf(gb__program.name, sizeof(gb__program.name), "%.*s", (int)strcspn(base, " "), base);
+}
+
+/* Whether every service has what a command line needs of it: a name. The rest is looked at when it is served. */
+static bool named(const struct gb_service *const *services)
+{
+	for (; *services; services++)
+		if ((*services)->struct_size != sizeof(**services) || !(*services)->name)
+			return false;
+	return true;
+}
+
+int gb__program_run(const struct gb__program *program, int argc, char **argv)
+{
+	int exit_code;
+
+	gb__program = *program;
+	snprintf(gb__program.name, sizeof(gb__program.name), "gearbox");
+	take_name(argc > 0 ? argv[0] : NULL);
+	/* What is wrong with a service, serving it says best. */
+	if (!program->services || !program->services[0] || !named(program->services))
+		return gb_serve_main(argc, argv, program->services ? program->services[0] : NULL);
+	exit_code = dispatch(argc, argv);
 	if (fflush(stdout) != 0 || ferror(stdout))
-		return command_fail(EXIT_FAILED, "cannot write to standard output");
+		return gb__command_fail(EXIT_FAILED, "cannot write to standard output");
 	return exit_code;
+}
+
+int gb_main(int argc, char **argv, const struct gb_service *service)
+{
+	const struct gb_service *const services[] = { service, NULL };
+
+	return gb__program_run(&(struct gb__program){ .services = services, .one = true }, argc, argv);
+}
+
+int gb_main_services(int argc, char **argv, const struct gb_service *const *services)
+{
+	return gb__program_run(&(struct gb__program){ .services = services }, argc, argv);
 }

@@ -26,9 +26,10 @@ static void print_help(void)
 {
 	const struct gb_args_table tables[] = { { "Flags:", flags_table }, { NULL, NULL } };
 
-	puts("Usage: gearbox models [NAME] [--json]\n"
-	     "       gearbox models --combinations [--json]\n\n"
-	     "Lists the models by name, or the one named: their axes, a sentence, when to use them and when not.\n");
+	printf("Usage: %s models [NAME] [--json]\n"
+	       "       %s models --combinations [--json]\n\n"
+	       "Lists the models by name, or the one named: their axes, a sentence, when to use them and when not.\n\n",
+		gb__program.name, gb__program.name);
 	gb_args_help(stdout, tables);
 }
 
@@ -171,12 +172,13 @@ static int refuse_name(const char *name)
 	}
 	nearest = gb_args_nearest(name, words);
 	if (nearest)
-		return command_fail(
+		return gb__command_fail(
 			EXIT_WRONG_USAGE, "models: no \"%s\": did you mean \"%s\"?", name, nearest);
-	return command_fail(EXIT_WRONG_USAGE, "models: no \"%s\"; `gearbox models` lists them", name);
+	return gb__command_fail(
+		EXIT_WRONG_USAGE, "models: no \"%s\"; `%s models` lists them", name, gb__program.name);
 }
 
-int command_models(int argc, char **argv)
+int gb__command_models(int argc, char **argv)
 {
 	const struct gb_preset *one = NULL;
 	struct models_flags flags;
@@ -185,16 +187,16 @@ int command_models(int argc, char **argv)
 	int rc = gb_settings_init(flags_table, &flags, sizeof(flags));
 
 	if (rc < 0)
-		return command_fail(EXIT_FAILED, "%s", gb_strerror(rc));
+		return gb__command_fail(EXIT_FAILED, "%s", gb_strerror(rc));
 	rc = gb_args_parse(argc - 1, argv + 1, flags_table, &flags, &name, 1, &error);
 	if (rc < 0)
-		return command_fail(EXIT_WRONG_USAGE, "models: %s", error.text);
+		return gb__command_fail(EXIT_WRONG_USAGE, "models: %s", error.text);
 	if (flags.help) {
 		print_help();
 		return EXIT_DONE;
 	}
 	if (name && flags.combinations)
-		return command_fail(
+		return gb__command_fail(
 			EXIT_WRONG_USAGE, "models: --combinations are those of no name: leave one out");
 	if (name && !(one = find(name)))
 		return refuse_name(name);

@@ -1,7 +1,5 @@
-/* `gearbox serve`: finds the built-in service; gb_main does the rest, as it does for anybody's program. */
+/* `serve`: finds the service; gb_serve_main does the rest. */
 #include "command.h"
-
-#include "services.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,13 +7,13 @@
 #define HELP_COLUMN 14u
 #define SERVICES_MAX 64
 
-static void list_names(const char **names, size_t max)
+static void list_names(const char *ret_names[SERVICES_MAX])
 {
 	size_t count = 0;
 
-	for (; gb_services[count] && count + 1 < max; count++)
-		names[count] = gb_services[count]->name;
-	names[count] = NULL;
+	for (; gb__program.services[count] && count + 1 < SERVICES_MAX; count++)
+		ret_names[count] = gb__program.services[count]->name;
+	ret_names[count] = NULL;
 }
 
 static int refuse(const char *name)
@@ -24,10 +22,10 @@ static int refuse(const char *name)
 	char list[256] = "";
 	size_t used = 0;
 
-	list_names(names, SERVICES_MAX);
+	list_names(names);
 	nearest = name ? gb_args_nearest(name, names) : NULL;
 	if (nearest)
-		return command_fail(
+		return gb__command_fail(
 			EXIT_WRONG_USAGE, "unknown service \"%s\": did you mean \"%s\"?", name, nearest);
 	for (size_t i = 0; names[i] && used < sizeof(list); i++)
 		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
@@ -36,37 +34,55 @@ static int refuse(const char *name)
 					       : " or ",
 			names[i]);
 	if (name)
-		return command_fail(EXIT_WRONG_USAGE, "unknown service \"%s\": write %s", name, list);
-	return command_fail(EXIT_WRONG_USAGE, "serve needs a service, before any flag: write %s", list);
+		return gb__command_fail(EXIT_WRONG_USAGE, "unknown service \"%s\": write %s", name, list);
+	return gb__command_fail(EXIT_WRONG_USAGE, "serve needs a service, before any flag: write %s", list);
 }
 
 static void print_help(void)
 {
-	puts("Usage: gearbox serve SERVICE --listen ADDRESS [FLAG ...]\n\nServices:");
-	for (const struct gb_service *const *service = gb_services; *service; service++) {
+	printf("Usage: %s serve SERVICE --listen ADDRESS [FLAG ...]\n\nServices:\n", gb__program.name);
+	for (const struct gb_service *const *service = gb__program.services; *service; service++) {
 		char left[64];
 
 		snprintf(left, sizeof(left), "  %s", (*service)->name);
-		gb_args_row(stdout, left, HELP_COLUMN, (*service)->summary);
+		gb_args_row(stdout, left, HELP_COLUMN, (*service)->summary ? (*service)->summary : "");
 	}
-	puts("\n\"gearbox serve SERVICE --help\" lists the flags and the service's settings.");
+	printf("\n\"%s help serve SERVICE\" lists the flags and the service's settings.\n", gb__program.name);
 }
 
-int command_serve(int argc, char **argv)
+/* Flags alone are those of serve, so that its help is the first that anybody sees. */
+static int serve_one(int argc, char **argv)
+{
+	bool help = false;
+	int exit_code;
+
+	for (int i = 1; i < argc; i++)
+		help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+	argv[0] = gb__program.name;
+	exit_code = gb_serve_main(argc, argv, gb__program.services[0]);
+	if (help && exit_code == EXIT_DONE)
+		printf("\n\"%s help\" lists the other commands: to verify, to load, and more.\n",
+			gb__program.name);
+	return exit_code;
+}
+
+int gb__command_serve(int argc, char **argv)
 {
 	const struct gb_service *service;
-	char name[96];
+	char name[PROGRAM_NAME_MAX + 96];
 
+	if (gb__program.one)
+		return serve_one(argc, argv);
 	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		print_help();
 		return EXIT_DONE;
 	}
 	if (argc < 2 || argv[1][0] == '-')
 		return refuse(NULL);
-	service = gb_service_find(argv[1]);
+	service = gb__program_service(argv[1]);
 	if (!service)
 		return refuse(argv[1]);
-	snprintf(name, sizeof(name), "gearbox serve %s", service->name);
+	snprintf(name, sizeof(name), "%s serve %s", gb__program.name, service->name);
 	argv[1] = name;
-	return gb_main(argc - 1, argv + 1, service);
+	return gb_serve_main(argc - 1, argv + 1, service);
 }

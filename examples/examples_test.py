@@ -106,6 +106,44 @@ def readme_lists_every_preset():
 
 
 @case
+def a_program_of_ones_own_has_the_commands():
+    done = example("hello", "verify", "--only", "reactor", "--only", "thread", "--only", "prefork", "--message", "you",
+                   "--quiet")
+    check_equal((done.returncode, done.stdout, done.stderr), (0, "hello: 3 combinations, 0 differences\n", ""),
+                "hello verify")
+    check_equal(example("hello", "models").stdout, run("models").stdout, "hello models")
+    for words in (("version",), ("--version",)):
+        check(re.fullmatch(r"hello \(gearbox [0-9.]+\)\n", example("hello", *words).stdout), f"hello {words}")
+    told = example("hello", "help").stdout
+    check(all(f"  {word} " in told for word in ("serve", "load", "models", "doctor", "verify")), f"help: {told}")
+    check_equal(example("hello", "help", "serve").stdout, example("hello", "--help").stdout, "help serve")
+    check("hello load ADDRESS" in example("hello", "help", "load").stdout, "help load")
+    with Program("hello", "serve", "--listen", "127.0.0.1:0") as server:
+        client, lines = server.connect()
+        client.sendall(b"you\n")
+        check_equal(lines.readline(), b"hello, you\n", "the answer")
+        client.close()
+
+
+@case
+def a_program_of_ones_own_says_what_is_wrong():
+    for words, part in (((), "--listen"), (("verfy",), "did you mean \"verify\""), (("zebra",), "\"hello help\""),
+                        (("127.0.0.1:7000",), "--listen ADDRESS"), (("verify", "hello"), "only flags"),
+                        (("load",), "no address"), (("--lisen", "x"), "did you mean --listen"),
+                        (("models", "reactr"), "reactor")):
+        done = example("hello", *words)
+        check(done.returncode == 2 and done.stderr.startswith("hello: ") and part in done.stderr
+              and done.stderr.count("\n") == 1, f"hello {words}: {done.returncode}, {done.stderr!r}")
+
+
+@case
+def verify_notices_an_answer_that_depends_on_the_model():
+    """chat answers nobody alone; ticker tells the time, which no verification can hear twice."""
+    done = example("chat", "verify", "--only", "reactor", "--quiet", "--conversation", "paced")
+    check_equal(done.returncode, 0, f"chat alone is mute ({done.stdout!r}, {done.stderr!r})")
+
+
+@case
 def hello_greets_under_every_model():
     for model in models():
         with Program("hello", "--listen", "127.0.0.1:0", "--model", model) as server:

@@ -33,19 +33,19 @@ static uint64_t cpu_ns(const struct stopwatch *watch)
 }
 
 /* The wall clock is read innermost: reading the others is not part of it. */
-void stopwatch_resume(struct stopwatch *watch)
+void gb__stopwatch_resume(struct stopwatch *watch)
 {
 	watch->cpu_begin_ns = cpu_ns(watch);
 	watch->wall_begin_ns = clock_ns(CLOCK_MONOTONIC);
 }
 
-void stopwatch_pause(struct stopwatch *watch)
+void gb__stopwatch_pause(struct stopwatch *watch)
 {
 	watch->wall_ns += clock_ns(CLOCK_MONOTONIC) - watch->wall_begin_ns;
 	watch->cpu_ns += cpu_ns(watch) - watch->cpu_begin_ns;
 }
 
-int bench_pin(const struct bench *bench, unsigned which)
+int gb__bench_pin(const struct bench *bench, unsigned which)
 {
 	cpu_set_t *set = CPU_ALLOC(CPUS_MAX);
 	int code = 0;

@@ -19,8 +19,8 @@ struct stopwatch {
 	bool with_children; /* count those that ended and were waited for */
 };
 
-void stopwatch_resume(struct stopwatch *watch);
-void stopwatch_pause(struct stopwatch *watch);
+void gb__stopwatch_resume(struct stopwatch *watch);
+void gb__stopwatch_pause(struct stopwatch *watch);
 
 /** One measurement under way. */
 struct bench {
@@ -43,13 +43,13 @@ struct cost {
 };
 
 /** Keep the calling thread on one of the bench's CPUs. Returns 0 or a negative errno. */
-int bench_pin(const struct bench *bench, unsigned which);
+int gb__bench_pin(const struct bench *bench, unsigned which);
 
 /* The tables, each ending with a row without key. */
-extern const struct cost costs_basic[];   /* system call, clock, mutex, futex */
-extern const struct cost costs_switch[];  /* two that take turns: switches, wake-ups, round trips */
-extern const struct cost costs_spawn[];   /* threads and processes made and ended */
-extern const struct cost costs_ready[];   /* epoll, poll, io_uring */
-extern const struct cost costs_sockets[]; /* passing descriptors, accepting */
+extern const struct cost gb__costs_basic[];   /* system call, clock, mutex, futex */
+extern const struct cost gb__costs_switch[];  /* two that take turns: switches, wake-ups, round trips */
+extern const struct cost gb__costs_spawn[];   /* threads and processes made and ended */
+extern const struct cost gb__costs_ready[];   /* epoll, poll, io_uring */
+extern const struct cost gb__costs_sockets[]; /* passing descriptors, accepting */
 
 #endif

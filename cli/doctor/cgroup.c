@@ -86,7 +86,7 @@ static bool mount_of(const char *mounts, const char *controller, struct mount *r
 	return false;
 }
 
-int cgroup_folder(const char *cgroups, const char *mounts, const char *controller, char *ret_path,
+int gb__cgroup_folder(const char *cgroups, const char *mounts, const char *controller, char *ret_path,
 	size_t size, size_t *ret_mount)
 {
 	struct mount mount;
@@ -115,11 +115,11 @@ static uint64_t read_limit(const char *root, const char *folder, const char *fil
 	uint64_t value;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, file);
-	if (facts_file(root, path, text, sizeof(text)) < 0)
+	if (gb__facts_file(root, path, text, sizeof(text)) < 0)
 		return FACT_UNKNOWN;
 	if (text[0] == '-')
 		return FACT_UNLIMITED;
-	value = facts_word(text, 0);
+	value = gb__facts_word(text, 0);
 	return value >= UNLIMITED_FROM && value != FACT_UNKNOWN ? FACT_UNLIMITED : value;
 }
 
@@ -130,9 +130,9 @@ static uint64_t read_quota(const char *root, const char *folder)
 	uint64_t quota, period;
 
 	snprintf(path, sizeof(path), "%s/cpu.max", folder);
-	if (facts_file(root, path, text, sizeof(text)) == 0) {
-		quota = facts_word(text, 0);
-		period = facts_word(text, 1);
+	if (gb__facts_file(root, path, text, sizeof(text)) == 0) {
+		quota = gb__facts_word(text, 0);
+		period = gb__facts_word(text, 1);
 	} else {
 		quota = read_limit(root, folder, "cpu.cfs_quota_us");
 		period = read_limit(root, folder, "cpu.cfs_period_us");
@@ -174,7 +174,7 @@ static void walk_up(const char *root, char *path, size_t mount, const struct lim
 	}
 }
 
-void cgroup_read(const char *root, struct facts *facts)
+void gb__cgroup_read(const char *root, struct facts *facts)
 {
 	char cgroups[TEXT_MAX], mounts[TEXT_MAX], path[PATH_MAX_BYTES];
 	size_t mount;
@@ -193,13 +193,13 @@ void cgroup_read(const char *root, struct facts *facts)
 			{ "pids.max", "pids.current", &facts->cgroup_pids_max, &facts->cgroup_pids_now } },
 	};
 
-	if (facts_file(root, "/proc/self/cgroup", cgroups, sizeof(cgroups)) < 0 ||
-		facts_file(root, "/proc/self/mountinfo", mounts, sizeof(mounts)) < 0)
+	if (gb__facts_file(root, "/proc/self/cgroup", cgroups, sizeof(cgroups)) < 0 ||
+		gb__facts_file(root, "/proc/self/mountinfo", mounts, sizeof(mounts)) < 0)
 		return;
 	for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
-		if (cgroup_folder(cgroups, mounts, limits[i].controller, path, sizeof(path), &mount) == 0)
+		if (gb__cgroup_folder(cgroups, mounts, limits[i].controller, path, sizeof(path), &mount) == 0)
 			walk_up(root, path, mount, &limits[i].one);
-		if (cgroup_folder(cgroups, mounts, "", path, sizeof(path), &mount) == 0)
+		if (gb__cgroup_folder(cgroups, mounts, "", path, sizeof(path), &mount) == 0)
 			walk_up(root, path, mount, &limits[i].two);
 	}
 }

@@ -9,7 +9,7 @@
  *
  * Of the process's own group and all groups above it that can be seen, the tightest counts.
  */
-void cgroup_read(const char *root, struct facts *facts);
+void gb__cgroup_read(const char *root, struct facts *facts);
 
 /**
  * The folder of a controller's group, from the texts of /proc/self/cgroup and /proc/self/mountinfo.
@@ -17,7 +17,7 @@ void cgroup_read(const char *root, struct facts *facts);
  * `controller` is "memory", "cpu", "pids" for version 1, "" for version 2. `ret_mount` is set to the length
  * of the part that is the mount point, where walking up ends. Returns 0 or -ENOENT.
  */
-int cgroup_folder(const char *cgroups, const char *mounts, const char *controller, char *ret_path,
+int gb__cgroup_folder(const char *cgroups, const char *mounts, const char *controller, char *ret_path,
 	size_t size, size_t *ret_mount);
 
 #endif

@@ -1,4 +1,5 @@
 /* Rounds, medians, and the order of the rows. */
+#include "command.h"
 #include "doctor/costs_list.h"
 
 #include <errno.h>
@@ -15,8 +16,8 @@
 #define COUNT_MAX (1u << 24)
 #define CPUS_MAX 4096
 
-static const struct cost *const tables[] = { costs_basic, costs_switch, costs_spawn, costs_ready,
-	costs_sockets };
+static const struct cost *const tables[] = { gb__costs_basic, gb__costs_switch, gb__costs_spawn,
+	gb__costs_ready, gb__costs_sockets };
 #define TABLES (sizeof(tables) / sizeof(*tables))
 
 static int round_of(struct bench *bench, const struct cost *cost, unsigned count)
@@ -24,9 +25,9 @@ static int round_of(struct bench *bench, const struct cost *cost, unsigned count
 	int code;
 
 	bench->watch.wall_ns = bench->watch.cpu_ns = 0;
-	stopwatch_resume(&bench->watch);
+	gb__stopwatch_resume(&bench->watch);
 	code = cost->run(bench, count);
-	stopwatch_pause(&bench->watch);
+	gb__stopwatch_pause(&bench->watch);
 	return code;
 }
 
@@ -65,8 +66,8 @@ static int measure_prepared(struct bench *bench, const struct cost *cost, struct
 		rounds++;
 	}
 	result->rounds = rounds;
-	result->wall_ns = spread_of(wall, rounds);
-	result->cpu_ns = spread_of(cpu, rounds);
+	result->wall_ns = gb__spread_of(wall, rounds);
+	result->cpu_ns = gb__spread_of(cpu, rounds);
 	return 0;
 }
 
@@ -111,7 +112,8 @@ static void choose_cpus(const cpu_set_t *set, unsigned *ret)
 static void show_progress(const struct costs *costs, size_t count, const char *label)
 {
 	if (label)
-		fprintf(stderr, "\r\033[Kgearbox: doctor: %zu of %zu: %s", costs->count + 1, count, label);
+		fprintf(stderr, "\r\033[K%s: doctor: %zu of %zu: %s", gb__program.name, costs->count + 1,
+			count, label);
 	else
 		fprintf(stderr, "\r\033[K");
 	fflush(stderr);
@@ -127,7 +129,7 @@ static size_t count_rows(void)
 	return count;
 }
 
-int costs_measure(bool uring, struct costs **ret)
+int gb__costs_measure(bool uring, struct costs **ret)
 {
 	const bool on_terminal = isatty(STDERR_FILENO);
 	size_t count = count_rows();
@@ -162,7 +164,7 @@ int costs_measure(bool uring, struct costs **ret)
 	return 0;
 }
 
-void costs_destroy(struct costs *costs)
+void gb__costs_destroy(struct costs *costs)
 {
 	free(costs);
 }

@@ -11,12 +11,12 @@ struct costs;
  *
  * `uring`: whether io_uring works here. What cannot be measured says so in its row. Returns 0 or -ENOMEM.
  */
-int costs_measure(bool uring, struct costs **ret);
-void costs_destroy(struct costs *costs);
+int gb__costs_measure(bool uring, struct costs **ret);
+void gb__costs_destroy(struct costs *costs);
 
-void costs_text(FILE *stream, const struct costs *costs);
+void gb__costs_text(FILE *stream, const struct costs *costs);
 
 /** "costs" into the object that is open. */
-void costs_json(struct json *json, const struct costs *costs);
+void gb__costs_json(struct json *json, const struct costs *costs);
 
 #endif

@@ -121,7 +121,7 @@ static void *take_turns(void *argument)
 {
 	struct turns *turns = argument;
 
-	bench_pin(turns->bench, 1);
+	gb__bench_pin(turns->bench, 1);
 	while (wait_while(turns, TURN_HERE) != TURN_OVER)
 		hand_over(turns, TURN_HERE);
 	return NULL;
@@ -142,7 +142,7 @@ static int prepare_futex(struct bench *bench, unsigned kind)
 		return code;
 	}
 	bench->state = turns;
-	return bench_pin(bench, 0);
+	return gb__bench_pin(bench, 0);
 }
 
 static int run_futex(struct bench *bench, unsigned count)
@@ -167,7 +167,7 @@ static void finish_futex(struct bench *bench)
 	free(turns);
 }
 
-const struct cost costs_basic[] = {
+const struct cost gb__costs_basic[] = {
 	{ "syscall", "system call (getppid)", .run = run_syscall },
 	{ "clock", "reading the clock (clock_gettime)", .run = run_clock },
 	{ "mutex", "mutex, nobody waits: lock and unlock", .prepare = prepare_mutex, .run = run_mutex,

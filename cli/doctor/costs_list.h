@@ -1,4 +1,4 @@
-/** What costs_measure found: between measuring and telling. */
+/** What gb__costs_measure found: between measuring and telling. */
 #ifndef CLI_DOCTOR_COSTS_LIST_H
 #define CLI_DOCTOR_COSTS_LIST_H
 

@@ -146,7 +146,7 @@ static void finish_ring(struct bench *bench)
 
 #define WATCHING .prepare = prepare_watched, .finish = finish_watched
 
-const struct cost costs_ready[] = {
+const struct cost gb__costs_ready[] = {
 	{ "epoll-ctl", "epoll_ctl: remove and add, among 1,000", .run = run_epoll_ctl, WATCHING },
 	{ "epoll-wait", "epoll_wait: one ready of 1,000", .run = run_epoll_wait, WATCHING },
 	{ "poll", "poll: one ready of 1,000", .run = run_poll, WATCHING },

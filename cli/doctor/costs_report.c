@@ -20,14 +20,14 @@ static void print_row(FILE *stream, const struct cost_result *result)
 		return;
 	}
 	fprintf(stream, "  %-52s %10s %10s %10s", result->cost->label,
-		format_ns(result->wall_ns.median, median), format_ns(result->wall_ns.low, low),
-		format_ns(result->wall_ns.high, high));
+		gb__format_ns(result->wall_ns.median, median), gb__format_ns(result->wall_ns.low, low),
+		gb__format_ns(result->wall_ns.high, high));
 	if (differs(result))
-		fprintf(stream, " %10s", format_ns(result->cpu_ns.median, cpu));
+		fprintf(stream, " %10s", gb__format_ns(result->cpu_ns.median, cpu));
 	fputc('\n', stream);
 }
 
-void costs_text(FILE *stream, const struct costs *costs)
+void gb__costs_text(FILE *stream, const struct costs *costs)
 {
 	fprintf(stream, "\ncosts, in nanoseconds of an operation: median and quartiles of short rounds\n");
 	if (costs->cpus[0] != costs->cpus[1])
@@ -46,31 +46,31 @@ void costs_text(FILE *stream, const struct costs *costs)
 
 static void json_spread(struct json *json, const char *key, const struct spread *spread)
 {
-	json_open(json, key, '{');
-	json_decimal(json, "q1", spread->low);
-	json_decimal(json, "median", spread->median);
-	json_decimal(json, "q3", spread->high);
-	json_close(json, '}');
+	gb__json_open(json, key, '{');
+	gb__json_decimal(json, "q1", spread->low);
+	gb__json_decimal(json, "median", spread->median);
+	gb__json_decimal(json, "q3", spread->high);
+	gb__json_close(json, '}');
 }
 
-void costs_json(struct json *json, const struct costs *costs)
+void gb__costs_json(struct json *json, const struct costs *costs)
 {
-	json_decimal(json, "load_average", costs->load);
-	json_open(json, "costs", '[');
+	gb__json_decimal(json, "load_average", costs->load);
+	gb__json_open(json, "costs", '[');
 	for (size_t i = 0; i < costs->count; i++) {
 		const struct cost_result *result = &costs->results[i];
 
-		json_open(json, NULL, '{');
-		json_text(json, "key", result->cost->key);
-		json_text(json, "label", result->cost->label);
-		json_text(json, "missing", result->missing);
+		gb__json_open(json, NULL, '{');
+		gb__json_text(json, "key", result->cost->key);
+		gb__json_text(json, "label", result->cost->label);
+		gb__json_text(json, "missing", result->missing);
 		if (!result->missing) {
 			json_spread(json, "wall_ns", &result->wall_ns);
 			json_spread(json, "cpu_ns", &result->cpu_ns);
-			json_number(json, "rounds", result->rounds);
-			json_number(json, "operations_per_round", result->operations);
+			gb__json_number(json, "rounds", result->rounds);
+			gb__json_number(json, "operations_per_round", result->operations);
 		}
-		json_close(json, '}');
+		gb__json_close(json, '}');
 	}
-	json_close(json, ']');
+	gb__json_close(json, ']');
 }

@@ -112,7 +112,7 @@ static int prepare_door(struct bench *bench, unsigned kind)
 	if (!door)
 		return -ENOMEM;
 	door->whole = kind;
-	door->listener = loopback_listen((int)CHUNK, &door->address);
+	door->listener = gb__loopback_listen((int)CHUNK, &door->address);
 	if (door->listener < 0) {
 		code = door->listener;
 		free(door);
@@ -130,16 +130,16 @@ static int run_chunk(struct bench *bench, unsigned count)
 	unsigned made = 0;
 
 	if (!door->whole)
-		stopwatch_pause(&bench->watch);
+		gb__stopwatch_pause(&bench->watch);
 	while (made < count && code == 0) {
-		clients[made] = loopback_connect(&door->address);
+		clients[made] = gb__loopback_connect(&door->address);
 		if (clients[made] < 0)
 			code = clients[made];
 		else
 			made++;
 	}
 	if (!door->whole)
-		stopwatch_resume(&bench->watch);
+		gb__stopwatch_resume(&bench->watch);
 	for (unsigned i = 0; i < made && code == 0; i++) {
 		int accepted = accept4(door->listener, NULL, NULL, SOCK_CLOEXEC);
 
@@ -149,11 +149,11 @@ static int run_chunk(struct bench *bench, unsigned count)
 			close(accepted);
 	}
 	if (!door->whole)
-		stopwatch_pause(&bench->watch);
+		gb__stopwatch_pause(&bench->watch);
 	for (unsigned i = 0; i < made; i++)
 		close(clients[i]);
 	if (!door->whole)
-		stopwatch_resume(&bench->watch);
+		gb__stopwatch_resume(&bench->watch);
 	return code;
 }
 
@@ -180,7 +180,7 @@ static void finish_door(struct bench *bench)
 	free(door);
 }
 
-const struct cost costs_sockets[] = {
+const struct cost gb__costs_sockets[] = {
 	{ "pass-descriptor", "descriptor by SCM_RIGHTS: send, receive, close", .prepare = prepare_passing,
 		.run = run_passing, .finish = finish_passing },
 	{ "accept", "loopback connection: accept and close", .kind = false, .prepare = prepare_door,

@@ -67,7 +67,7 @@ static void finish_touched(struct bench *bench)
 		munmap(bench->state, TOUCHED_BYTES);
 }
 
-const struct cost costs_spawn[] = {
+const struct cost gb__costs_spawn[] = {
 	{ "thread", "thread: create and join", .run = run_thread },
 	{ "process", "process: fork, exit, wait", .with_children = true, .run = run_fork },
 	{ "process-10mib", "process: the same with 10 MiB touched", .with_children = true,

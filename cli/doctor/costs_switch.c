@@ -71,7 +71,7 @@ static void *answer(void *argument)
 	const struct turns *turns = argument;
 	uint64_t token;
 
-	bench_pin(turns->bench, turns->kind & OTHER_IS_ELSEWHERE ? 1 : 0);
+	gb__bench_pin(turns->bench, turns->kind & OTHER_IS_ELSEWHERE ? 1 : 0);
 	while (await(turns->there[0], turns->size, &token) && token == TOKEN_TURN &&
 		pass(turns->there[1], token, turns->size))
 		;
@@ -139,7 +139,7 @@ static int open_eventfds(struct turns *turns)
 
 static int open_loopback(struct turns *turns)
 {
-	int pair[2], on = 1, code = loopback_pair(pair);
+	int pair[2], on = 1, code = gb__loopback_pair(pair);
 
 	if (code < 0)
 		return code;
@@ -178,7 +178,7 @@ static int prepare(struct bench *bench, unsigned kind)
 	turns->here[0] = turns->here[1] = turns->there[0] = turns->there[1] = -1;
 	code = open_ways(turns);
 	if (code == 0)
-		code = bench_pin(bench, 0);
+		code = gb__bench_pin(bench, 0);
 	if (code == 0)
 		code = start_other(bench, turns);
 	return code;
@@ -236,7 +236,7 @@ static void finish(struct bench *bench)
 				    .run = run, .finish = finish \
 	}
 
-const struct cost costs_switch[] = {
+const struct cost gb__costs_switch[] = {
 	ROW("switch-process", "switch between processes (pipe, one CPU)", BY_PIPE | OTHER_IS_PROCESS, 2),
 	ROW("switch-thread", "switch between threads (pipe, one CPU)", BY_PIPE, 2),
 	ROW("wake-pipe", "wake a thread by pipe, two CPUs", BY_PIPE | OTHER_IS_ELSEWHERE, 2),

@@ -8,14 +8,14 @@
 #define DESCRIPTORS_APART 64u     /* standard streams, files, listening sockets */
 #define DESCRIPTORS_PER_WORKER 4u /* a demultiplexer or ring, a wake-up, and some in reserve */
 
-const char *verdict_text(enum verdict verdict)
+const char *gb__verdict_text(enum verdict verdict)
 {
 	static const char *const texts[] = { "ok", "limits", "cannot" };
 
 	return texts[verdict];
 }
 
-struct finding *diagnosis_add(struct diagnosis *diagnosis, const char *group, const char *key,
+struct finding *gb__diagnosis_add(struct diagnosis *diagnosis, const char *group, const char *key,
 	const char *label, const char *format, ...)
 {
 	struct finding *finding = &diagnosis->findings[diagnosis->finding_count];
@@ -30,7 +30,7 @@ struct finding *diagnosis_add(struct diagnosis *diagnosis, const char *group, co
 	return finding;
 }
 
-void finding_judge(struct finding *finding, enum verdict verdict, const char *format, ...)
+void gb__finding_judge(struct finding *finding, enum verdict verdict, const char *format, ...)
 {
 	va_list arguments;
 
@@ -42,7 +42,7 @@ void finding_judge(struct finding *finding, enum verdict verdict, const char *fo
 	va_end(arguments);
 }
 
-struct change *diagnosis_change(struct diagnosis *diagnosis, uint64_t connections,
+struct change *gb__diagnosis_change(struct diagnosis *diagnosis, uint64_t connections,
 	const struct finding *finding, const char *only_for, const char *why)
 {
 	struct change *change = &diagnosis->changes[diagnosis->change_count];
@@ -54,7 +54,7 @@ struct change *diagnosis_change(struct diagnosis *diagnosis, uint64_t connection
 	return change;
 }
 
-void change_text(struct change *change, const char *format, ...)
+void gb__change_text(struct change *change, const char *format, ...)
 {
 	va_list arguments;
 
@@ -63,12 +63,13 @@ void change_text(struct change *change, const char *format, ...)
 	va_end(arguments);
 }
 
-uint64_t diagnosis_descriptors(const struct facts *facts, uint64_t connections)
+uint64_t gb__diagnosis_descriptors(const struct facts *facts, uint64_t connections)
 {
-	return connections + DESCRIPTORS_APART + (facts_cpus_allotted(facts) + 1) * DESCRIPTORS_PER_WORKER;
+	return connections + DESCRIPTORS_APART +
+		(gb__facts_cpus_allotted(facts) + 1) * DESCRIPTORS_PER_WORKER;
 }
 
-uint64_t diagnosis_memory_left(const struct facts *facts)
+uint64_t gb__diagnosis_memory_left(const struct facts *facts)
 {
 	uint64_t left = facts->memory_available_bytes, max = facts->cgroup_memory_max_bytes;
 	uint64_t used = facts->cgroup_memory_now_bytes < FACT_UNLIMITED ? facts->cgroup_memory_now_bytes : 0;
@@ -78,9 +79,9 @@ uint64_t diagnosis_memory_left(const struct facts *facts)
 	return left;
 }
 
-bool diagnosis_threads_fit(const struct facts *facts, uint64_t connections)
+bool gb__diagnosis_threads_fit(const struct facts *facts, uint64_t connections)
 {
-	uint64_t left = diagnosis_memory_left(facts), each;
+	uint64_t left = gb__diagnosis_memory_left(facts), each;
 
 	if (facts->thread_bytes >= FACT_UNLIMITED || left >= FACT_UNLIMITED)
 		return true;
@@ -88,19 +89,19 @@ bool diagnosis_threads_fit(const struct facts *facts, uint64_t connections)
 	return connections <= left / (each ? each : 1);
 }
 
-void diagnose(const struct facts *facts, const struct uring_probe *uring, const uint64_t *targets,
+void gb__diagnose(const struct facts *facts, const struct gb__uring_probe *uring, const uint64_t *targets,
 	size_t target_count, struct diagnosis *ret)
 {
 	assert(target_count <= DIAGNOSIS_TARGETS_MAX);
 	memset(ret, 0, sizeof(*ret));
 	memcpy(ret->targets, targets, target_count * sizeof(*targets));
 	ret->target_count = target_count;
-	judge_machine(facts, ret);
-	judge_limits(facts, "descriptors", ret);
-	judge_uring(facts, uring, ret);
-	judge_limits(facts, "accepting", ret);
-	judge_network(facts, ret);
-	judge_memory(facts, ret);
-	judge_threads(facts, ret);
-	judge_limits(facts, "threads", ret);
+	gb__judge_machine(facts, ret);
+	gb__judge_limits(facts, "descriptors", ret);
+	gb__judge_uring(facts, uring, ret);
+	gb__judge_limits(facts, "accepting", ret);
+	gb__judge_network(facts, ret);
+	gb__judge_memory(facts, ret);
+	gb__judge_threads(facts, ret);
+	gb__judge_limits(facts, "threads", ret);
 }

@@ -23,7 +23,7 @@ enum verdict {
 };
 
 /** "ok", "limits", "cannot". */
-const char *verdict_text(enum verdict verdict);
+const char *gb__verdict_text(enum verdict verdict);
 
 /** One row of the table. */
 struct finding {
@@ -52,38 +52,39 @@ struct diagnosis {
 };
 
 /** Judge for these numbers of connections, ascending and at most DIAGNOSIS_TARGETS_MAX of them. */
-void diagnose(const struct facts *facts, const struct uring_probe *uring, const uint64_t *targets,
+void gb__diagnose(const struct facts *facts, const struct gb__uring_probe *uring, const uint64_t *targets,
 	size_t target_count, struct diagnosis *ret);
 
 /** Descriptors that a server takes for so many connections. */
-uint64_t diagnosis_descriptors(const struct facts *facts, uint64_t connections);
+uint64_t gb__diagnosis_descriptors(const struct facts *facts, uint64_t connections);
 
 /** Whether memory would do for a thread per connection; unknown facts count as enough. */
-bool diagnosis_threads_fit(const struct facts *facts, uint64_t connections);
+bool gb__diagnosis_threads_fit(const struct facts *facts, uint64_t connections);
 
 /** Bytes that may still be taken: what is available, and what the cgroup leaves. */
-uint64_t diagnosis_memory_left(const struct facts *facts);
+uint64_t gb__diagnosis_memory_left(const struct facts *facts);
 
 /* For the judges below, in order of the table. */
 
 /** Add a row, with its value. */
-struct finding *diagnosis_add(struct diagnosis *diagnosis, const char *group, const char *key,
+struct finding *gb__diagnosis_add(struct diagnosis *diagnosis, const char *group, const char *key,
 	const char *label, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /** Set verdict and note of a row; a verdict only gets worse, and the note belongs to the worst. */
-void finding_judge(struct finding *finding, enum verdict verdict, const char *format, ...)
+void gb__finding_judge(struct finding *finding, enum verdict verdict, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /** Add a change with its reason. */
-struct change *diagnosis_change(struct diagnosis *diagnosis, uint64_t connections,
+struct change *gb__diagnosis_change(struct diagnosis *diagnosis, uint64_t connections,
 	const struct finding *finding, const char *only_for, const char *why);
-void change_text(struct change *change, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void gb__change_text(struct change *change, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-void judge_machine(const struct facts *facts, struct diagnosis *diagnosis);
-void judge_limits(const struct facts *facts, const char *group, struct diagnosis *diagnosis);
-void judge_uring(const struct facts *facts, const struct uring_probe *uring, struct diagnosis *diagnosis);
-void judge_network(const struct facts *facts, struct diagnosis *diagnosis);
-void judge_memory(const struct facts *facts, struct diagnosis *diagnosis);
-void judge_threads(const struct facts *facts, struct diagnosis *diagnosis);
+void gb__judge_machine(const struct facts *facts, struct diagnosis *diagnosis);
+void gb__judge_limits(const struct facts *facts, const char *group, struct diagnosis *diagnosis);
+void gb__judge_uring(
+	const struct facts *facts, const struct gb__uring_probe *uring, struct diagnosis *diagnosis);
+void gb__judge_network(const struct facts *facts, struct diagnosis *diagnosis);
+void gb__judge_memory(const struct facts *facts, struct diagnosis *diagnosis);
+void gb__judge_threads(const struct facts *facts, struct diagnosis *diagnosis);
 
 #endif

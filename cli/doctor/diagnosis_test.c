@@ -66,14 +66,14 @@ static struct facts large_machine(void)
 	};
 }
 
-static void judge_with(const struct facts *facts, const struct uring_probe *uring, uint64_t connections)
+static void judge_with(const struct facts *facts, const struct gb__uring_probe *uring, uint64_t connections)
 {
-	diagnose(facts, uring, &connections, 1, &diagnosis);
+	gb__diagnose(facts, uring, &connections, 1, &diagnosis);
 }
 
 static void judge(const struct facts *facts, uint64_t connections)
 {
-	const struct uring_probe works = { .features = ~0u };
+	const struct gb__uring_probe works = { .features = ~0u };
 
 	judge_with(facts, &works, connections);
 }
@@ -88,7 +88,7 @@ static const struct finding *row(const char *key)
 
 static void check_verdict(const char *key, enum verdict expected)
 {
-	CHECK_STR(verdict_text(row(key)->verdict), verdict_text(expected));
+	CHECK_STR(gb__verdict_text(row(key)->verdict), gb__verdict_text(expected));
 }
 
 /* The only changes are these of this row. */
@@ -118,7 +118,7 @@ TEST(unknown_facts_are_in_nobodys_way)
 {
 	struct facts facts = large_machine();
 
-	for (const struct fact_name *name = fact_names; name->name; name++)
+	for (const struct fact_name *name = gb__fact_names; name->name; name++)
 		memset((char *)&facts + name->offset, 0xff, sizeof(uint64_t));
 	judge(&facts, MILLION);
 	CHECK_INT(diagnosis.change_count, 0);
@@ -223,11 +223,11 @@ TEST(memory_that_is_not_there_cannot_be_set)
 	facts = large_machine();
 	facts.cgroup_memory_max_bytes = 2 * GIB;
 	facts.cgroup_memory_now_bytes = GIB;
-	CHECK_INT(diagnosis_memory_left(&facts), GIB);
+	CHECK_INT(gb__diagnosis_memory_left(&facts), GIB);
 	judge(&facts, MILLION);
 	check_verdict("connection", VERDICT_LIMITS);
 	facts.cgroup_memory_now_bytes = 3 * GIB;
-	CHECK_INT(diagnosis_memory_left(&facts), 0);
+	CHECK_INT(gb__diagnosis_memory_left(&facts), 0);
 }
 
 TEST(data_under_way_needs_a_page_each)
@@ -272,7 +272,7 @@ TEST(fewer_cpus_than_the_machine_has_are_told)
 }
 
 static void check_refusal(
-	const struct uring_probe *probe, const struct facts *facts, const char *note, bool curable)
+	const struct gb__uring_probe *probe, const struct facts *facts, const char *note, bool curable)
 {
 	judge_with(facts, probe, 100);
 	check_verdict("io_uring", VERDICT_CANNOT);
@@ -284,9 +284,9 @@ static void check_refusal(
 TEST(a_refusal_of_rings_names_who_refuses)
 {
 	struct facts facts = large_machine();
-	const struct uring_probe not_permitted = { .code = -EPERM }, not_there = { .code = -ENOSYS },
-				 old = { .code = -EINVAL }, no_memory = { .code = -ENOMEM },
-				 killed = { .code = -EINTR, .signal_number = SIGSYS };
+	const struct gb__uring_probe not_permitted = { .code = -EPERM }, not_there = { .code = -ENOSYS },
+				     old = { .code = -EINVAL }, no_memory = { .code = -ENOMEM },
+				     killed = { .code = -EINTR, .signal_number = SIGSYS };
 
 	check_refusal(&old, &facts, "too old", false);
 	check_refusal(&no_memory, &facts, "locked", true);
@@ -307,7 +307,7 @@ TEST(a_refusal_of_rings_names_who_refuses)
 TEST(a_missing_feature_of_rings_is_a_row_of_its_own)
 {
 	struct facts facts = large_machine();
-	const struct uring_probe some = { .features = URING_MULTISHOT_RECV | URING_PROVIDED_BUFFERS };
+	const struct gb__uring_probe some = { .features = URING_MULTISHOT_RECV | URING_PROVIDED_BUFFERS };
 
 	judge_with(&facts, &some, 100);
 	check_verdict("io_uring", VERDICT_OK);
@@ -320,16 +320,16 @@ TEST(a_missing_feature_of_rings_is_a_row_of_its_own)
 TEST(the_first_target_that_lacks_something_is_in_the_note)
 {
 	struct facts facts = large_machine();
-	const struct uring_probe works = { .features = ~0u };
+	const struct gb__uring_probe works = { .features = ~0u };
 	const uint64_t targets[] = { 10000, MILLION };
 
 	facts.nofile_hard = 20000;
 	facts.port_low = FACT_UNKNOWN;
-	diagnose(&facts, &works, targets, 2, &diagnosis);
+	gb__diagnose(&facts, &works, targets, 2, &diagnosis);
 	CHECK_STR(row("nofile-hard")->note, "1,000,000 connections need 1,000,132");
 	CHECK_INT(diagnosis.change_count, 1);
 	facts.nofile_hard = 200;
-	diagnose(&facts, &works, targets, 2, &diagnosis);
+	gb__diagnose(&facts, &works, targets, 2, &diagnosis);
 	CHECK_STR(row("nofile-hard")->note, "10,000 connections need 10,132");
 	CHECK_INT(diagnosis.change_count, 2);
 }

@@ -32,10 +32,11 @@ static void print_help(void)
 {
 	const struct gb_args_table tables[] = { { "Flags:", flags_table }, { NULL, NULL } };
 
-	puts("Usage: gearbox doctor [--connections N] [--costs] [--json]\n\n"
-	     "Says what this machine allows and what to change for so many connections. Each row has a verdict:\n"
-	     "ok, limits (too little for a target, or costs what the note says), cannot (does not work here).\n"
-	     "It changes nothing, and opens connections to itself over loopback only.\n");
+	printf("Usage: %s doctor [--connections N] [--costs] [--json]\n\n"
+	       "Says what this machine allows and what to change for so many connections. Each row has a verdict:\n"
+	       "ok, limits (too little for a target, or costs what the note says), cannot (does not work here).\n"
+	       "It changes nothing, and opens connections to itself over loopback only.\n\n",
+		gb__program.name);
 	gb_args_help(stdout, tables);
 	puts("\nExit codes: 0 whatever it found, 1 when it could not look, 2 wrong usage.");
 }
@@ -56,58 +57,58 @@ static void print_json(
 {
 	struct json json = { .stream = stdout };
 
-	json_open(&json, NULL, '{');
-	diagnosis_json(&json, facts, diagnosis);
+	gb__json_open(&json, NULL, '{');
+	gb__diagnosis_json(&json, facts, diagnosis);
 	if (costs)
-		costs_json(&json, costs);
-	json_close(&json, '}');
+		gb__costs_json(&json, costs);
+	gb__json_close(&json, '}');
 }
 
 static int examine(const struct doctor_flags *flags)
 {
 	static struct diagnosis diagnosis; /* one command, one diagnosis; too large for a small stack */
 	struct facts facts;
-	struct uring_probe uring = { 0 };
+	struct gb__uring_probe uring = { 0 };
 	struct costs *costs = NULL;
 	int rc;
 
-	facts_read("", &facts);
-	facts_ask(&facts);
-	rc = uring_probe(&uring);
+	gb__facts_read("", &facts);
+	gb__facts_ask(&facts);
+	rc = gb__uring_probe(&uring);
 	if (rc < 0)
-		return command_fail(EXIT_FAILED, "doctor: cannot try io_uring in a process of its own: %s",
-			gb_strerror(rc));
+		return gb__command_fail(EXIT_FAILED,
+			"doctor: cannot try io_uring in a process of its own: %s", gb_strerror(rc));
 	raise_descriptors();
-	memory_measure(&facts);
-	diagnose(&facts, &uring, flags->connections ? &flags->connections : targets_usual,
+	gb__memory_measure(&facts);
+	gb__diagnose(&facts, &uring, flags->connections ? &flags->connections : targets_usual,
 		flags->connections ? 1 : TARGETS_USUAL, &diagnosis);
 	if (flags->costs) {
-		rc = costs_measure(uring.code == 0, &costs);
+		rc = gb__costs_measure(uring.code == 0, &costs);
 		if (rc < 0)
-			return command_fail(EXIT_FAILED, "doctor: %s", gb_strerror(rc));
+			return gb__command_fail(EXIT_FAILED, "doctor: %s", gb_strerror(rc));
 	}
 	if (flags->json) {
 		print_json(&facts, &diagnosis, costs);
 	} else {
-		diagnosis_text(stdout, &facts, &diagnosis);
+		gb__diagnosis_text(stdout, &facts, &diagnosis);
 		if (costs)
-			costs_text(stdout, costs);
+			gb__costs_text(stdout, costs);
 	}
-	costs_destroy(costs);
+	gb__costs_destroy(costs);
 	return EXIT_DONE;
 }
 
-int command_doctor(int argc, char **argv)
+int gb__command_doctor(int argc, char **argv)
 {
 	struct doctor_flags flags;
 	struct gb_error error;
 	int rc = gb_settings_init(flags_table, &flags, sizeof(flags));
 
 	if (rc < 0)
-		return command_fail(EXIT_FAILED, "%s", gb_strerror(rc));
+		return gb__command_fail(EXIT_FAILED, "%s", gb_strerror(rc));
 	rc = gb_args_parse(argc - 1, argv + 1, flags_table, &flags, NULL, 0, &error);
 	if (rc < 0)
-		return command_fail(EXIT_WRONG_USAGE, "doctor: %s", error.text);
+		return gb__command_fail(EXIT_WRONG_USAGE, "doctor: %s", error.text);
 	if (flags.help) {
 		print_help();
 		return EXIT_DONE;

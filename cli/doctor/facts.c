@@ -22,7 +22,7 @@ static const struct {
 #undef FACTS_SOURCE
 };
 
-const struct fact_name fact_names[] = {
+const struct fact_name gb__fact_names[] = {
 #define FACTS_NAME(name, path, column) { #name, offsetof(struct facts, name) },
 	FACTS(FACTS_NAME)
 #undef FACTS_NAME
@@ -34,7 +34,7 @@ static void put(struct facts *facts, size_t offset, uint64_t value)
 	memcpy((char *)facts + offset, &value, sizeof(value));
 }
 
-uint64_t fact_at(const struct facts *facts, size_t offset)
+uint64_t gb__fact_at(const struct facts *facts, size_t offset)
 {
 	uint64_t value;
 
@@ -42,7 +42,7 @@ uint64_t fact_at(const struct facts *facts, size_t offset)
 	return value;
 }
 
-int facts_file(const char *root, const char *path, char *text, size_t size)
+int gb__facts_file(const char *root, const char *path, char *text, size_t size)
 {
 	char full[1024];
 	size_t used = 0;
@@ -69,7 +69,7 @@ int facts_file(const char *root, const char *path, char *text, size_t size)
 	return 0;
 }
 
-uint64_t facts_word(const char *text, unsigned column)
+uint64_t gb__facts_word(const char *text, unsigned column)
 {
 	size_t size;
 	char *end;
@@ -92,20 +92,20 @@ uint64_t facts_word(const char *text, unsigned column)
 	return errno == ERANGE || value > FACT_UNLIMITED ? FACT_UNLIMITED : value;
 }
 
-uint64_t facts_line(const char *text, const char *key)
+uint64_t gb__facts_line(const char *text, const char *key)
 {
 	size_t size = strlen(key);
 
 	while (text && *text) {
 		if (strncmp(text, key, size) == 0 && text[size] == ':')
-			return facts_word(text + size + 1, 0);
+			return gb__facts_word(text + size + 1, 0);
 		text = strchr(text, '\n');
 		text = text ? text + 1 : NULL;
 	}
 	return FACT_UNKNOWN;
 }
 
-uint64_t facts_ports_reserved(const char *list, uint64_t low, uint64_t high)
+uint64_t gb__facts_ports_reserved(const char *list, uint64_t low, uint64_t high)
 {
 	uint64_t count = 0;
 
@@ -129,7 +129,7 @@ uint64_t facts_ports_reserved(const char *list, uint64_t low, uint64_t high)
 /* A line of kibibytes in bytes. */
 static uint64_t kib_line(const char *text, const char *key)
 {
-	uint64_t value = facts_line(text, key);
+	uint64_t value = gb__facts_line(text, key);
 
 	return value < FACT_UNLIMITED / 1024 ? value * 1024 : value;
 }
@@ -139,7 +139,7 @@ static uint64_t threads_now(const char *loadavg)
 {
 	const char *slash = strchr(loadavg, '/');
 
-	return slash ? facts_word(slash + 1, 0) : FACT_UNKNOWN;
+	return slash ? gb__facts_word(slash + 1, 0) : FACT_UNKNOWN;
 }
 
 /* "TCP: inuse 5 orphan 0 tw 0 alloc 9 mem 3" of /proc/net/sockstat: 3 pages hold data. */
@@ -150,7 +150,7 @@ static uint64_t tcp_mem_now(const char *sockstat)
 	if (!line)
 		return FACT_UNKNOWN;
 	mem = strstr(line, " mem ");
-	return mem ? facts_word(mem + 5, 0) : FACT_UNKNOWN;
+	return mem ? gb__facts_word(mem + 5, 0) : FACT_UNKNOWN;
 }
 
 static uint64_t may_exceed_limits(const char *status)
@@ -162,35 +162,35 @@ static uint64_t may_exceed_limits(const char *status)
 	return strtoull(line + strlen("CapEff:"), NULL, 16) >> CAP_SYS_RESOURCE_BIT & 1;
 }
 
-void facts_read(const char *root, struct facts *ret)
+void gb__facts_read(const char *root, struct facts *ret)
 {
 	char text[TEXT_MAX];
 
 	ret->kernel[0] = ret->architecture[0] = '\0';
 	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++) {
 		put(ret, sources[i].offset, FACT_UNKNOWN);
-		if (sources[i].path && facts_file(root, sources[i].path, text, sizeof(text)) == 0)
-			put(ret, sources[i].offset, facts_word(text, sources[i].column));
+		if (sources[i].path && gb__facts_file(root, sources[i].path, text, sizeof(text)) == 0)
+			put(ret, sources[i].offset, gb__facts_word(text, sources[i].column));
 	}
 	if (ret->port_low < FACT_UNLIMITED && ret->port_high < FACT_UNLIMITED &&
-		facts_file(root, FACTS_SYS_NET "ip_local_reserved_ports", text, sizeof(text)) == 0)
-		ret->ports_reserved = facts_ports_reserved(text, ret->port_low, ret->port_high);
-	if (facts_file(root, "/proc/meminfo", text, sizeof(text)) == 0) {
+		gb__facts_file(root, FACTS_SYS_NET "ip_local_reserved_ports", text, sizeof(text)) == 0)
+		ret->ports_reserved = gb__facts_ports_reserved(text, ret->port_low, ret->port_high);
+	if (gb__facts_file(root, "/proc/meminfo", text, sizeof(text)) == 0) {
 		ret->memory_bytes = kib_line(text, "MemTotal");
 		ret->memory_available_bytes = kib_line(text, "MemAvailable");
 	}
-	if (facts_file(root, "/proc/loadavg", text, sizeof(text)) == 0)
+	if (gb__facts_file(root, "/proc/loadavg", text, sizeof(text)) == 0)
 		ret->threads_now = threads_now(text);
-	if (facts_file(root, "/proc/net/sockstat", text, sizeof(text)) == 0)
+	if (gb__facts_file(root, "/proc/net/sockstat", text, sizeof(text)) == 0)
 		ret->tcp_mem_now = tcp_mem_now(text);
-	if (facts_file(root, "/proc/self/status", text, sizeof(text)) == 0) {
-		ret->seccomp = facts_line(text, "Seccomp");
+	if (gb__facts_file(root, "/proc/self/status", text, sizeof(text)) == 0) {
+		ret->seccomp = gb__facts_line(text, "Seccomp");
 		ret->privileged = may_exceed_limits(text);
 	}
-	cgroup_read(root, ret);
+	gb__cgroup_read(root, ret);
 }
 
-uint64_t facts_cpus_allotted(const struct facts *facts)
+uint64_t gb__facts_cpus_allotted(const struct facts *facts)
 {
 	uint64_t cpus = FACT_UNLIMITED;
 

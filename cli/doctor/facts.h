@@ -15,7 +15,7 @@
 
 #define FACTS_SYS_NET "/proc/sys/net/ipv4/"
 
-/* name, the file it is read from (NULL: by facts_ask, the cgroup or a measurement), which word of it */
+/* name, the file it is read from (NULL: by gb__facts_ask, the cgroup or a measurement), which word of it */
 #define FACTS(X) \
 	X(page_bytes, NULL, 0) \
 	X(privileged, NULL, 0) /* 1: holds CAP_SYS_RESOURCE, limits can be raised and do not bind */ \
@@ -77,30 +77,30 @@ struct fact_name {
 	const char *name;
 	size_t offset;
 };
-extern const struct fact_name fact_names[];
+extern const struct fact_name gb__fact_names[];
 
 /** The number at an offset of the struct. */
-uint64_t fact_at(const struct facts *facts, size_t offset);
+uint64_t gb__fact_at(const struct facts *facts, size_t offset);
 
 /** Every number becomes FACT_UNKNOWN, then what files below `root` ("" for this machine) say is filled in. */
-void facts_read(const char *root, struct facts *ret);
+void gb__facts_read(const char *root, struct facts *ret);
 
 /** Fill in what is asked by system calls: limits of this process, CPUs, uname. */
-void facts_ask(struct facts *facts);
+void gb__facts_ask(struct facts *facts);
 
 /** CPUs that this process may use: online, by affinity, by quota rounded up; at least 1. */
-uint64_t facts_cpus_allotted(const struct facts *facts);
+uint64_t gb__facts_cpus_allotted(const struct facts *facts);
 
 /** Read a file below `root` into `text`, always terminated, cut at `size`. Returns 0 or a negative errno. */
-int facts_file(const char *root, const char *path, char *text, size_t size);
+int gb__facts_file(const char *root, const char *path, char *text, size_t size);
 
 /** A word of `text` as a number; "max" and "unlimited" are FACT_UNLIMITED, all else is FACT_UNKNOWN. */
-uint64_t facts_word(const char *text, unsigned column);
+uint64_t gb__facts_word(const char *text, unsigned column);
 
 /** The number in the line "KEY: 123 kB" of `text`, in the line's own unit. */
-uint64_t facts_line(const char *text, const char *key);
+uint64_t gb__facts_line(const char *text, const char *key);
 
 /** How many ports between low and high, both inclusive, a list such as "80,8000-8010" reserves. */
-uint64_t facts_ports_reserved(const char *list, uint64_t low, uint64_t high);
+uint64_t gb__facts_ports_reserved(const char *list, uint64_t low, uint64_t high);
 
 #endif

@@ -39,7 +39,7 @@ static uint64_t ask_affinity(void)
 	return cpus;
 }
 
-void facts_ask(struct facts *facts)
+void gb__facts_ask(struct facts *facts)
 {
 	struct utsname name;
 

@@ -45,34 +45,34 @@ static void put(const char *path, const char *text)
 
 TEST(words_are_numbers_or_no_limit_or_unknown)
 {
-	CHECK_INT(facts_word("4096\t131072\t6291456\n", 0), 4096);
-	CHECK_INT(facts_word("4096\t131072\t6291456\n", 2), 6291456);
-	CHECK(facts_word("4096\t131072\t6291456\n", 3) == FACT_UNKNOWN);
-	CHECK(facts_word("max 100000\n", 0) == FACT_UNLIMITED);
-	CHECK_INT(facts_word("max 100000\n", 1), 100000);
-	CHECK(facts_word("unlimited", 0) == FACT_UNLIMITED);
-	CHECK(facts_word("99999999999999999999999", 0) == FACT_UNLIMITED);
-	CHECK(facts_word("", 0) == FACT_UNKNOWN);
-	CHECK(facts_word("-1", 0) == FACT_UNKNOWN);
-	CHECK(facts_word("12x", 0) == FACT_UNKNOWN);
+	CHECK_INT(gb__facts_word("4096\t131072\t6291456\n", 0), 4096);
+	CHECK_INT(gb__facts_word("4096\t131072\t6291456\n", 2), 6291456);
+	CHECK(gb__facts_word("4096\t131072\t6291456\n", 3) == FACT_UNKNOWN);
+	CHECK(gb__facts_word("max 100000\n", 0) == FACT_UNLIMITED);
+	CHECK_INT(gb__facts_word("max 100000\n", 1), 100000);
+	CHECK(gb__facts_word("unlimited", 0) == FACT_UNLIMITED);
+	CHECK(gb__facts_word("99999999999999999999999", 0) == FACT_UNLIMITED);
+	CHECK(gb__facts_word("", 0) == FACT_UNKNOWN);
+	CHECK(gb__facts_word("-1", 0) == FACT_UNKNOWN);
+	CHECK(gb__facts_word("12x", 0) == FACT_UNKNOWN);
 }
 
 TEST(lines_are_found_by_their_whole_key)
 {
 	static const char text[] = "MemTotal:  100 kB\nSlabOther: 1 kB\nSlab:  42 kB\n";
 
-	CHECK_INT(facts_line(text, "Slab"), 42);
-	CHECK_INT(facts_line(text, "MemTotal"), 100);
-	CHECK(facts_line(text, "Mem") == FACT_UNKNOWN);
-	CHECK(facts_line("", "Slab") == FACT_UNKNOWN);
+	CHECK_INT(gb__facts_line(text, "Slab"), 42);
+	CHECK_INT(gb__facts_line(text, "MemTotal"), 100);
+	CHECK(gb__facts_line(text, "Mem") == FACT_UNKNOWN);
+	CHECK(gb__facts_line("", "Slab") == FACT_UNKNOWN);
 }
 
 TEST(reserved_ports_count_within_the_range_only)
 {
-	CHECK_INT(facts_ports_reserved("", 32768, 60999), 0);
-	CHECK_INT(facts_ports_reserved("8080\n", 32768, 60999), 0);
-	CHECK_INT(facts_ports_reserved("8080,40000-40009,50000\n", 32768, 60999), 11);
-	CHECK_INT(facts_ports_reserved("32000-32769,60999-65000", 32768, 60999), 3);
+	CHECK_INT(gb__facts_ports_reserved("", 32768, 60999), 0);
+	CHECK_INT(gb__facts_ports_reserved("8080\n", 32768, 60999), 0);
+	CHECK_INT(gb__facts_ports_reserved("8080,40000-40009,50000\n", 32768, 60999), 11);
+	CHECK_INT(gb__facts_ports_reserved("32000-32769,60999-65000", 32768, 60999), 3);
 }
 
 TEST(a_machine_without_files_is_unknown)
@@ -80,10 +80,10 @@ TEST(a_machine_without_files_is_unknown)
 	struct facts facts;
 
 	make_root();
-	facts_read(root, &facts);
-	for (const struct fact_name *name = fact_names; name->name; name++)
-		CHECK(fact_at(&facts, name->offset) == FACT_UNKNOWN);
-	CHECK_INT(facts_cpus_allotted(&facts), 1);
+	gb__facts_read(root, &facts);
+	for (const struct fact_name *name = gb__fact_names; name->name; name++)
+		CHECK(gb__fact_at(&facts, name->offset) == FACT_UNKNOWN);
+	CHECK_INT(gb__facts_cpus_allotted(&facts), 1);
 	remove_root();
 }
 
@@ -104,7 +104,7 @@ TEST(numbers_come_from_their_files)
 		"sockets: used 9\nTCP: inuse 5 orphan 0 tw 1 alloc 6 mem 77\nUDP: inuse 1 mem 3\n");
 	put("/proc/self/status", "Name:\tx\nCapEff:\t0000000001000000\nSeccomp:\t2\nSeccomp_filters:\t1\n");
 	put("/sys/class/net/lo/mtu", "65536\n");
-	facts_read(root, &facts);
+	gb__facts_read(root, &facts);
 	CHECK_INT(facts.nr_open, 1048576);
 	CHECK_INT(facts.files_open, 2304);
 	CHECK_INT(facts.port_low, 1024);
@@ -128,13 +128,13 @@ TEST(cpus_allotted_are_the_fewest_of_all_that_say)
 {
 	struct facts facts = { .cpus_online = 8, .cpus_affine = 6, .cpu_quota_milli = FACT_UNKNOWN };
 
-	CHECK_INT(facts_cpus_allotted(&facts), 6);
+	CHECK_INT(gb__facts_cpus_allotted(&facts), 6);
 	facts.cpu_quota_milli = FACT_UNLIMITED;
-	CHECK_INT(facts_cpus_allotted(&facts), 6);
+	CHECK_INT(gb__facts_cpus_allotted(&facts), 6);
 	facts.cpu_quota_milli = 1500;
-	CHECK_INT(facts_cpus_allotted(&facts), 2);
+	CHECK_INT(gb__facts_cpus_allotted(&facts), 2);
 	facts.cpu_quota_milli = 1;
-	CHECK_INT(facts_cpus_allotted(&facts), 1);
+	CHECK_INT(gb__facts_cpus_allotted(&facts), 1);
 }
 
 static void check_folder(
@@ -143,7 +143,7 @@ static void check_folder(
 	char path[256] = "none";
 	size_t mount = 0;
 
-	cgroup_folder(cgroups, mounts, controller, path, sizeof(path), &mount);
+	gb__cgroup_folder(cgroups, mounts, controller, path, sizeof(path), &mount);
 	CHECK_STR(path, expected);
 	CHECK(strcmp(expected, "none") == 0 || mount <= strlen(path));
 }
@@ -192,7 +192,7 @@ TEST(the_tightest_group_on_the_way_up_counts)
 	put("/sys/fs/cgroup/a/b/pids.current", "7\n");
 	put("/sys/fs/cgroup/a/pids.max", "200\n");
 	put("/sys/fs/cgroup/a/pids.current", "20\n");
-	facts_read(root, &facts);
+	gb__facts_read(root, &facts);
 	CHECK_INT(facts.cpu_quota_milli, 1500);
 	CHECK_INT(facts.cgroup_memory_max_bytes, 1073741824);
 	CHECK_INT(facts.cgroup_memory_now_bytes, 4096);
@@ -211,12 +211,12 @@ TEST(version_one_writes_no_limit_in_its_own_ways)
 	put("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "9223372036854771712\n");
 	put("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "-1\n");
 	put("/sys/fs/cgroup/cpu/x/cpu.cfs_period_us", "100000\n");
-	facts_read(root, &facts);
+	gb__facts_read(root, &facts);
 	CHECK(facts.cgroup_memory_max_bytes == FACT_UNLIMITED);
 	CHECK(facts.cpu_quota_milli == FACT_UNLIMITED);
 	CHECK(facts.cgroup_pids_max == FACT_UNKNOWN);
 	put("/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us", "50000\n");
-	facts_read(root, &facts);
+	gb__facts_read(root, &facts);
 	CHECK_INT(facts.cpu_quota_milli, 500);
 	remove_root();
 }

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-const char *format_count(uint64_t value, char text[FORMAT_MAX])
+const char *gb__format_count(uint64_t value, char text[FORMAT_MAX])
 {
 	char digits[FORMAT_MAX];
 	size_t size, out = 0;
@@ -22,7 +22,7 @@ const char *format_count(uint64_t value, char text[FORMAT_MAX])
 	return text;
 }
 
-const char *format_bytes(uint64_t value, char text[FORMAT_MAX])
+const char *gb__format_bytes(uint64_t value, char text[FORMAT_MAX])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
 	double scaled = (double)value;
@@ -30,7 +30,7 @@ const char *format_bytes(uint64_t value, char text[FORMAT_MAX])
 	size_t unit = 0;
 
 	if (value >= FACT_UNLIMITED)
-		return format_count(value, text);
+		return gb__format_count(value, text);
 	while (scaled >= 1024 && unit + 1 < sizeof(units) / sizeof(*units)) {
 		scaled /= 1024;
 		unit++;
@@ -44,10 +44,10 @@ const char *format_bytes(uint64_t value, char text[FORMAT_MAX])
 	return text;
 }
 
-const char *format_ns(double value, char text[FORMAT_MAX])
+const char *gb__format_ns(double value, char text[FORMAT_MAX])
 {
 	if (value >= 99.95)
-		return format_count((uint64_t)(value + 0.5), text);
+		return gb__format_count((uint64_t)(value + 0.5), text);
 	snprintf(text, FORMAT_MAX, "%.1f", value);
 	return text;
 }

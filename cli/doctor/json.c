@@ -45,7 +45,7 @@ static void begin(struct json *json, const char *key)
 	}
 }
 
-void json_open(struct json *json, const char *key, char bracket)
+void gb__json_open(struct json *json, const char *key, char bracket)
 {
 	begin(json, key);
 	fputc(bracket, json->stream);
@@ -53,7 +53,7 @@ void json_open(struct json *json, const char *key, char bracket)
 	json->begun = false;
 }
 
-void json_close(struct json *json, char bracket)
+void gb__json_close(struct json *json, char bracket)
 {
 	bool empty = !json->begun;
 
@@ -67,7 +67,7 @@ void json_close(struct json *json, char bracket)
 		fputc('\n', json->stream);
 }
 
-void json_text(struct json *json, const char *key, const char *text)
+void gb__json_text(struct json *json, const char *key, const char *text)
 {
 	begin(json, key);
 	if (text)
@@ -76,7 +76,7 @@ void json_text(struct json *json, const char *key, const char *text)
 		fputs("null", json->stream);
 }
 
-void json_number(struct json *json, const char *key, uint64_t value)
+void gb__json_number(struct json *json, const char *key, uint64_t value)
 {
 	begin(json, key);
 	if (value == FACT_UNKNOWN)
@@ -87,13 +87,13 @@ void json_number(struct json *json, const char *key, uint64_t value)
 		fprintf(json->stream, "%llu", (unsigned long long)value);
 }
 
-void json_decimal(struct json *json, const char *key, double value)
+void gb__json_decimal(struct json *json, const char *key, double value)
 {
 	begin(json, key);
 	fprintf(json->stream, "%.1f", value);
 }
 
-void json_bool(struct json *json, const char *key, bool value)
+void gb__json_bool(struct json *json, const char *key, bool value)
 {
 	begin(json, key);
 	fputs(value ? "true" : "false", json->stream);

@@ -16,20 +16,20 @@ struct json {
 /* `key` is NULL within a list and for the outermost value. */
 
 /** Open an object ('{') or a list ('['). */
-void json_open(struct json *json, const char *key, char bracket);
+void gb__json_open(struct json *json, const char *key, char bracket);
 
 /** Close it ('}' or ']'); after the outermost one a newline follows. */
-void json_close(struct json *json, char bracket);
+void gb__json_close(struct json *json, char bracket);
 
 /** A string; NULL is null. */
-void json_text(struct json *json, const char *key, const char *text);
+void gb__json_text(struct json *json, const char *key, const char *text);
 
 /** A number; FACT_UNKNOWN is null, FACT_UNLIMITED the string "unlimited". */
-void json_number(struct json *json, const char *key, uint64_t value);
+void gb__json_number(struct json *json, const char *key, uint64_t value);
 
 /** A number with one digit after the point. */
-void json_decimal(struct json *json, const char *key, double value);
+void gb__json_decimal(struct json *json, const char *key, double value);
 
-void json_bool(struct json *json, const char *key, bool value);
+void gb__json_bool(struct json *json, const char *key, bool value);
 
 #endif

@@ -29,7 +29,7 @@ static uint64_t add(uint64_t left, uint64_t right)
 
 static uint64_t need_open(const struct facts *facts, uint64_t connections)
 {
-	return add(diagnosis_descriptors(facts, connections), facts->files_open);
+	return add(gb__diagnosis_descriptors(facts, connections), facts->files_open);
 }
 
 /* All connections come back within ten seconds, and accepting pauses for half a second meanwhile. */
@@ -59,7 +59,7 @@ static uint64_t need_tracked(const struct facts *facts, uint64_t connections)
 
 static uint64_t need_tasks(const struct facts *facts, uint64_t connections)
 {
-	return diagnosis_threads_fit(facts, connections) ? connections + TASKS_APART : 0;
+	return gb__diagnosis_threads_fit(facts, connections) ? connections + TASKS_APART : 0;
 }
 
 static uint64_t need_threads(const struct facts *facts, uint64_t connections)
@@ -78,8 +78,9 @@ static uint64_t need_pids(const struct facts *facts, uint64_t connections)
 
 static uint64_t need_mappings(const struct facts *facts, uint64_t connections)
 {
-	return diagnosis_threads_fit(facts, connections) ? connections * MAPPINGS_PER_THREAD + MAPPINGS_APART
-							 : 0;
+	return gb__diagnosis_threads_fit(facts, connections)
+		? connections * MAPPINGS_PER_THREAD + MAPPINGS_APART
+		: 0;
 }
 
 /* RLIMIT_NPROC does not bind who holds CAP_SYS_RESOURCE (getrlimit(2)). */
@@ -98,11 +99,11 @@ static uint64_t need_group_tasks(const struct facts *facts, uint64_t connections
 #define HAVE(name) offsetof(struct facts, name)
 
 static const struct limit limits[] = {
-	{ "descriptors", "nofile-hard", "hard limit (ulimit -Hn)", HAVE(nofile_hard), diagnosis_descriptors,
-		NULL, "ulimit -n ",
+	{ "descriptors", "nofile-hard", "hard limit (ulimit -Hn)", HAVE(nofile_hard),
+		gb__diagnosis_descriptors, NULL, "ulimit -n ",
 		"one descriptor each; as root in the shell that starts the server, or LimitNOFILE= of the unit" },
 	{ "descriptors", "fs.nr_open", "highest hard limit (fs.nr_open)", HAVE(nr_open),
-		diagnosis_descriptors, NULL,
+		gb__diagnosis_descriptors, NULL,
 		"sysctl -w fs.nr_open=", "no process may have more descriptors; before the hard limit" },
 	{ "descriptors", "fs.file-max", "whole machine (fs.file-max)", HAVE(file_max), need_open, NULL,
 		"sysctl -w fs.file-max=", "all processes together, with those open now" },
@@ -130,21 +131,22 @@ static const struct limit limits[] = {
 
 static void judge(const struct facts *facts, const struct limit *limit, struct diagnosis *diagnosis)
 {
-	uint64_t have = fact_at(facts, limit->have);
+	uint64_t have = gb__fact_at(facts, limit->have);
 	char text[FORMAT_MAX], needed[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(
-		diagnosis, limit->group, limit->key, limit->label, "%s", format_count(have, text));
+	struct finding *finding = gb__diagnosis_add(
+		diagnosis, limit->group, limit->key, limit->label, "%s", gb__format_count(have, text));
 
 	for (size_t i = 0; i < diagnosis->target_count; i++) {
 		uint64_t connections = diagnosis->targets[i], need = limit->need(facts, connections);
 
 		if (have >= need)
 			continue;
-		format_count(need, needed);
-		finding_judge(finding, VERDICT_LIMITS, "%s connections need %s%s%s%s",
-			format_count(connections, text), needed, limit->only_for ? " (for " : "",
+		gb__format_count(need, needed);
+		gb__finding_judge(finding, VERDICT_LIMITS, "%s connections need %s%s%s%s",
+			gb__format_count(connections, text), needed, limit->only_for ? " (for " : "",
 			limit->only_for ? limit->only_for : "", limit->only_for ? ")" : "");
-		change_text(diagnosis_change(diagnosis, connections, finding, limit->only_for, limit->why),
+		gb__change_text(
+			gb__diagnosis_change(diagnosis, connections, finding, limit->only_for, limit->why),
 			"%s%llu", limit->change, (unsigned long long)need);
 	}
 }
@@ -152,14 +154,14 @@ static void judge(const struct facts *facts, const struct limit *limit, struct d
 static void judge_soft_descriptors(const struct facts *facts, struct diagnosis *diagnosis)
 {
 	char text[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(diagnosis, "descriptors", "nofile-soft",
-		"soft limit (ulimit -n)", "%s", format_count(facts->nofile_soft, text));
+	struct finding *finding = gb__diagnosis_add(diagnosis, "descriptors", "nofile-soft",
+		"soft limit (ulimit -n)", "%s", gb__format_count(facts->nofile_soft, text));
 
 	if (facts->nofile_soft < facts->nofile_hard)
-		finding_judge(finding, VERDICT_OK, "serve raises it to the hard limit by itself");
+		gb__finding_judge(finding, VERDICT_OK, "serve raises it to the hard limit by itself");
 }
 
-void judge_limits(const struct facts *facts, const char *group, struct diagnosis *diagnosis)
+void gb__judge_limits(const struct facts *facts, const char *group, struct diagnosis *diagnosis)
 {
 	if (strcmp(group, "descriptors") == 0)
 		judge_soft_descriptors(facts, diagnosis);

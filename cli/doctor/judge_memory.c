@@ -9,7 +9,7 @@ static struct finding *add_bytes(
 {
 	char text[FORMAT_MAX];
 
-	return diagnosis_add(diagnosis, GROUP, key, label, "%s", format_bytes(bytes, text));
+	return gb__diagnosis_add(diagnosis, GROUP, key, label, "%s", gb__format_bytes(bytes, text));
 }
 
 static void judge_cgroup(const struct facts *facts, struct diagnosis *diagnosis)
@@ -20,19 +20,20 @@ static void judge_cgroup(const struct facts *facts, struct diagnosis *diagnosis)
 
 	if (facts->cgroup_memory_max_bytes >= FACT_UNLIMITED)
 		return;
-	finding_judge(finding, VERDICT_OK, "%s used now", format_bytes(facts->cgroup_memory_now_bytes, text));
+	gb__finding_judge(
+		finding, VERDICT_OK, "%s used now", gb__format_bytes(facts->cgroup_memory_now_bytes, text));
 }
 
 /* The kernel's part only: what a server keeps itself depends on its service. */
 static void judge_connections(const struct facts *facts, struct diagnosis *diagnosis)
 {
-	uint64_t left = diagnosis_memory_left(facts);
+	uint64_t left = gb__diagnosis_memory_left(facts);
 	char have[FORMAT_MAX], need[FORMAT_MAX], count[FORMAT_MAX];
 	struct finding *finding =
 		add_bytes(diagnosis, "connection", "idle connection, in the kernel", facts->connection_bytes);
 
 	if (facts->connection_bytes >= FACT_UNLIMITED) {
-		finding_judge(finding, VERDICT_OK, "could not be measured here");
+		gb__finding_judge(finding, VERDICT_OK, "could not be measured here");
 		return;
 	}
 	for (size_t i = 0; i < diagnosis->target_count; i++) {
@@ -40,14 +41,14 @@ static void judge_connections(const struct facts *facts, struct diagnosis *diagn
 		bool grouped = facts->cgroup_memory_max_bytes < FACT_UNLIMITED &&
 			facts->memory_available_bytes >= bytes;
 
-		format_bytes(bytes, need);
+		gb__format_bytes(bytes, need);
 		if (bytes <= left)
 			continue;
-		finding_judge(finding, grouped ? VERDICT_LIMITS : VERDICT_CANNOT,
-			"estimate: %s connections need %s, %s are left", format_count(connections, count),
-			need, format_bytes(left, have));
-		change_text(
-			diagnosis_change(diagnosis, connections, finding, NULL,
+		gb__finding_judge(finding, grouped ? VERDICT_LIMITS : VERDICT_CANNOT,
+			"estimate: %s connections need %s, %s are left", gb__format_count(connections, count),
+			need, gb__format_bytes(left, have));
+		gb__change_text(
+			gb__diagnosis_change(diagnosis, connections, finding, NULL,
 				"idle connections in the kernel, the server's own memory and data not counted"),
 			grouped ? "give the cgroup %s more memory (MemoryMax= of the unit)" : "%s of memory",
 			need);
@@ -55,8 +56,9 @@ static void judge_connections(const struct facts *facts, struct diagnosis *diagn
 	if (finding->verdict == VERDICT_OK && diagnosis->target_count > 0) {
 		uint64_t most = diagnosis->targets[diagnosis->target_count - 1];
 
-		finding_judge(finding, VERDICT_OK, "estimate: %s for %s; data and server on top",
-			format_bytes(most * facts->connection_bytes, need), format_count(most, count));
+		gb__finding_judge(finding, VERDICT_OK, "estimate: %s for %s; data and server on top",
+			gb__format_bytes(most * facts->connection_bytes, need),
+			gb__format_count(most, count));
 	}
 }
 
@@ -75,22 +77,23 @@ static void judge_under_way(const struct facts *facts, struct diagnosis *diagnos
 
 		if (max >= need)
 			continue;
-		finding_judge(finding, VERDICT_LIMITS, "a page for each of %s is more",
-			format_count(connections, text));
-		change_text(diagnosis_change(diagnosis, connections, finding, NULL,
-				    "in pages; above it data is dropped, above the second buffers shrink"),
+		gb__finding_judge(finding, VERDICT_LIMITS, "a page for each of %s is more",
+			gb__format_count(connections, text));
+		gb__change_text(
+			gb__diagnosis_change(diagnosis, connections, finding, NULL,
+				"in pages; above it data is dropped, above the second buffers shrink"),
 			"sysctl -w net.ipv4.tcp_mem=\"%llu %llu %llu\"", (unsigned long long)need / 2,
 			(unsigned long long)need / 3 * 2, (unsigned long long)need);
 	}
 }
 
-void judge_memory(const struct facts *facts, struct diagnosis *diagnosis)
+void gb__judge_memory(const struct facts *facts, struct diagnosis *diagnosis)
 {
 	char total[FORMAT_MAX], available[FORMAT_MAX];
 
-	diagnosis_add(diagnosis, GROUP, "memory", "left", "%s of %s",
-		format_bytes(facts->memory_available_bytes, available),
-		format_bytes(facts->memory_bytes, total));
+	gb__diagnosis_add(diagnosis, GROUP, "memory", "left", "%s of %s",
+		gb__format_bytes(facts->memory_available_bytes, available),
+		gb__format_bytes(facts->memory_bytes, total));
 	judge_cgroup(facts, diagnosis);
 	judge_connections(facts, diagnosis);
 	judge_under_way(facts, diagnosis);

@@ -10,32 +10,33 @@
 static void judge_cookies(const struct facts *facts, struct diagnosis *diagnosis)
 {
 	char text[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(diagnosis, "accepting", "net.ipv4.tcp_syncookies",
-		"SYN cookies (tcp_syncookies)", "%s", format_count(facts->syncookies, text));
+	struct finding *finding = gb__diagnosis_add(diagnosis, "accepting", "net.ipv4.tcp_syncookies",
+		"SYN cookies (tcp_syncookies)", "%s", gb__format_count(facts->syncookies, text));
 
 	if (facts->syncookies != 0)
 		return;
-	finding_judge(finding, VERDICT_LIMITS, "a flood of handshakes keeps others out");
-	change_text(
-		diagnosis_change(diagnosis, 0, finding, NULL, "answers when the queue of handshakes is full"),
+	gb__finding_judge(finding, VERDICT_LIMITS, "a flood of handshakes keeps others out");
+	gb__change_text(gb__diagnosis_change(
+				diagnosis, 0, finding, NULL, "answers when the queue of handshakes is full"),
 		"sysctl -w net.ipv4.tcp_syncookies=1");
 }
 
 static void judge_migration(const struct facts *facts, struct diagnosis *diagnosis)
 {
 	char text[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(diagnosis, "accepting", "net.ipv4.tcp_migrate_req",
+	struct finding *finding = gb__diagnosis_add(diagnosis, "accepting", "net.ipv4.tcp_migrate_req",
 		"queues move (tcp_migrate_req)", "%s",
-		facts->migrate_req == FACT_UNKNOWN ? "not there" : format_count(facts->migrate_req, text));
+		facts->migrate_req == FACT_UNKNOWN ? "not there"
+						   : gb__format_count(facts->migrate_req, text));
 
 	if (facts->migrate_req == FACT_UNKNOWN) {
-		finding_judge(finding, VERDICT_CANNOT,
+		gb__finding_judge(finding, VERDICT_CANNOT,
 			"what waits on a closing socket of a reuseport group is lost; since Linux 5.14");
 	} else if (facts->migrate_req == 0) {
-		finding_judge(finding, VERDICT_LIMITS,
+		gb__finding_judge(finding, VERDICT_LIMITS,
 			"what waits on a closing socket of a reuseport group is lost");
-		change_text(
-			diagnosis_change(diagnosis, 0, finding, "accept=reuseport",
+		gb__change_text(
+			gb__diagnosis_change(diagnosis, 0, finding, "accept=reuseport",
 				"what waits moves to another socket of the group; before the server starts"),
 			"sysctl -w net.ipv4.tcp_migrate_req=1");
 	}
@@ -49,31 +50,33 @@ static void judge_ports(const struct facts *facts, struct diagnosis *diagnosis)
 	struct finding *finding;
 
 	if (facts->port_low >= FACT_UNLIMITED || facts->port_high < facts->port_low) {
-		diagnosis_add(diagnosis, "ports", "net.ipv4.ip_local_port_range", "local ports", "unknown");
+		gb__diagnosis_add(
+			diagnosis, "ports", "net.ipv4.ip_local_port_range", "local ports", "unknown");
 		return;
 	}
 	ports = facts->port_high - facts->port_low + 1 - reserved;
-	finding = diagnosis_add(diagnosis, "ports", "net.ipv4.ip_local_port_range", "local ports",
+	finding = gb__diagnosis_add(diagnosis, "ports", "net.ipv4.ip_local_port_range", "local ports",
 		"%llu to %llu", (unsigned long long)facts->port_low, (unsigned long long)facts->port_high);
-	finding_judge(finding, VERDICT_OK, "%s outgoing per pair of addresses", format_count(ports, text));
+	gb__finding_judge(
+		finding, VERDICT_OK, "%s outgoing per pair of addresses", gb__format_count(ports, text));
 	for (size_t i = 0; i < diagnosis->target_count; i++) {
 		uint64_t connections = diagnosis->targets[i];
 		struct change *change;
 
 		if (ports >= connections)
 			continue;
-		finding_judge(finding, VERDICT_LIMITS, "%s outgoing per pair of addresses",
-			format_count(ports, text));
+		gb__finding_judge(finding, VERDICT_LIMITS, "%s outgoing per pair of addresses",
+			gb__format_count(ports, text));
 		if (ports < most - reserved) {
-			change = diagnosis_change(diagnosis, connections, finding, "outgoing connections",
+			change = gb__diagnosis_change(diagnosis, connections, finding, "outgoing connections",
 				"load generators and proxies; keep listening ports out with ip_local_reserved_ports");
-			change_text(change, "sysctl -w net.ipv4.ip_local_port_range=\"%u %u\"", PORT_FIRST,
-				PORT_LAST);
+			gb__change_text(change, "sysctl -w net.ipv4.ip_local_port_range=\"%u %u\"",
+				PORT_FIRST, PORT_LAST);
 		}
 		if (connections > most - reserved) {
-			change = diagnosis_change(diagnosis, connections, finding, "outgoing connections",
+			change = gb__diagnosis_change(diagnosis, connections, finding, "outgoing connections",
 				"each pair of a source and a destination address has a range of its own");
-			change_text(change, "connect from or to %llu addresses",
+			gb__change_text(change, "connect from or to %llu addresses",
 				(unsigned long long)((connections + most - reserved - 1) /
 					(most - reserved)));
 		}
@@ -84,17 +87,17 @@ static void judge_buffer(
 	struct diagnosis *diagnosis, const char *key, const char *label, uint64_t normal, uint64_t max)
 {
 	char first[FORMAT_MAX], second[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(diagnosis, "buffers", key, label, "%s to %s",
-		format_bytes(normal, first), format_bytes(max, second));
+	struct finding *finding = gb__diagnosis_add(diagnosis, "buffers", key, label, "%s to %s",
+		gb__format_bytes(normal, first), gb__format_bytes(max, second));
 
 	if (max >= FACT_UNLIMITED)
 		return;
-	finding_judge(finding, max < BUFFER_GOOD ? VERDICT_LIMITS : VERDICT_OK,
+	gb__finding_judge(finding, max < BUFFER_GOOD ? VERDICT_LIMITS : VERDICT_OK,
 		"at most %.0f Mbit/s over a round trip of %u ms", (double)max * 8 / ROUND_TRIP_MS / 1000,
 		ROUND_TRIP_MS);
 	if (max < BUFFER_GOOD)
-		change_text(diagnosis_change(diagnosis, 0, finding, "long distances",
-				    "the third number; buffers grow to it only where it helps"),
+		gb__change_text(gb__diagnosis_change(diagnosis, 0, finding, "long distances",
+					"the third number; buffers grow to it only where it helps"),
 			"sysctl -w %s=\"4096 %llu %llu\"", key,
 			(unsigned long long)(normal < FACT_UNLIMITED ? normal : 16384),
 			(unsigned long long)BUFFER_GOOD * 4);
@@ -105,12 +108,12 @@ static void judge_buffer_bound(
 {
 	char text[FORMAT_MAX];
 	struct finding *finding =
-		diagnosis_add(diagnosis, "buffers", key, label, "%s", format_bytes(max, text));
+		gb__diagnosis_add(diagnosis, "buffers", key, label, "%s", gb__format_bytes(max, text));
 
-	finding_judge(finding, VERDICT_OK, "%s is cut to this", flag);
+	gb__finding_judge(finding, VERDICT_OK, "%s is cut to this", flag);
 }
 
-void judge_network(const struct facts *facts, struct diagnosis *diagnosis)
+void gb__judge_network(const struct facts *facts, struct diagnosis *diagnosis)
 {
 	judge_cookies(facts, diagnosis);
 	judge_migration(facts, diagnosis);

@@ -30,7 +30,7 @@ static const struct {
 };
 
 /* What a refusal means. Sets the note and, where a setting helps, adds the change. */
-static void explain(const struct facts *facts, const struct uring_probe *uring, struct finding *finding,
+static void explain(const struct facts *facts, const struct gb__uring_probe *uring, struct finding *finding,
 	struct diagnosis *diagnosis)
 {
 	static const char why[] = "io_uring is refused; without it engine=auto takes epoll";
@@ -38,67 +38,70 @@ static void explain(const struct facts *facts, const struct uring_probe *uring, 
 	bool filtered = facts->seccomp == 2;
 
 	if (uring->signal_number == SIGSYS) {
-		finding_judge(finding, VERDICT_CANNOT, "a seccomp filter kills whoever asks for it");
+		gb__finding_judge(finding, VERDICT_CANNOT, "a seccomp filter kills whoever asks for it");
 		change = "SystemCallFilter=io_uring_setup io_uring_enter io_uring_register, in the unit";
 	} else if (uring->code == -EINTR) {
-		finding_judge(
+		gb__finding_judge(
 			finding, VERDICT_CANNOT, "the attempt was ended by signal %d", uring->signal_number);
 	} else if (facts->uring_disabled == 2 || (facts->uring_disabled == 1 && uring->code == -EPERM)) {
-		finding_judge(finding, VERDICT_CANNOT,
+		gb__finding_judge(finding, VERDICT_CANNOT,
 			facts->uring_disabled == 2 ? "switched off for everybody (kernel.io_uring_disabled=2)"
 						   : "kept to privileged processes and one group "
 						     "(kernel.io_uring_disabled=1, kernel.io_uring_group)");
 		change = "sysctl -w kernel.io_uring_disabled=0";
 	} else if (uring->code == -ENOSYS && !filtered && facts->uring_disabled == FACT_UNKNOWN) {
-		finding_judge(finding, VERDICT_CANNOT,
+		gb__finding_judge(finding, VERDICT_CANNOT,
 			"not in this kernel: " KERNEL_FIRST ", with CONFIG_IO_URING");
 	} else if (uring->code == -ENOSYS || uring->code == -EPERM || uring->code == -EACCES) {
-		finding_judge(finding, VERDICT_CANNOT, "%s hides it: %s",
+		gb__finding_judge(finding, VERDICT_CANNOT, "%s hides it: %s",
 			filtered ? "a seccomp filter" : "a security policy", strerror(-uring->code));
 		change =
 			"allow io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile";
 	} else if (uring->code == -EINVAL || uring->code == -EOPNOTSUPP) {
-		finding_judge(finding, VERDICT_CANNOT, "too old: " KERNEL_FIRST);
+		gb__finding_judge(finding, VERDICT_CANNOT, "too old: " KERNEL_FIRST);
 	} else if (uring->code == -ENOMEM) {
-		finding_judge(finding, VERDICT_CANNOT, "no memory that may be locked, or none in the cgroup");
+		gb__finding_judge(
+			finding, VERDICT_CANNOT, "no memory that may be locked, or none in the cgroup");
 		change = "ulimit -l unlimited";
 	} else {
-		finding_judge(finding, VERDICT_CANNOT, "%s", strerror(-uring->code));
+		gb__finding_judge(finding, VERDICT_CANNOT, "%s", strerror(-uring->code));
 	}
 	if (change)
-		change_text(diagnosis_change(diagnosis, 0, finding, "engine=io_uring", why), "%s", change);
+		gb__change_text(
+			gb__diagnosis_change(diagnosis, 0, finding, "engine=io_uring", why), "%s", change);
 }
 
 static void judge_features(unsigned have, struct diagnosis *diagnosis)
 {
 	for (size_t i = 0; i < sizeof(features) / sizeof(*features); i++) {
 		bool works = have & features[i].bit;
-		struct finding *finding = diagnosis_add(diagnosis, GROUP, features[i].key, features[i].label,
-			"%s", works ? "works" : "missing");
+		struct finding *finding = gb__diagnosis_add(diagnosis, GROUP, features[i].key,
+			features[i].label, "%s", works ? "works" : "missing");
 
 		if (!works)
-			finding_judge(finding, VERDICT_CANNOT, "%s", features[i].without);
+			gb__finding_judge(finding, VERDICT_CANNOT, "%s", features[i].without);
 		else if (features[i].bit == URING_MULTISHOT_RECV && !(have & URING_MULTISHOT_END))
-			finding_judge(finding, VERDICT_LIMITS,
+			gb__finding_judge(finding, VERDICT_LIMITS,
 				"loses the end of a stream that comes with the last bytes, so it is not used");
 	}
 }
 
-void judge_uring(const struct facts *facts, const struct uring_probe *uring, struct diagnosis *diagnosis)
+void gb__judge_uring(
+	const struct facts *facts, const struct gb__uring_probe *uring, struct diagnosis *diagnosis)
 {
 	char text[FORMAT_MAX];
-	struct finding *finding = diagnosis_add(
+	struct finding *finding = gb__diagnosis_add(
 		diagnosis, GROUP, "io_uring", "rings", "%s", uring->code == 0 ? "work" : "refused");
 
 	if (uring->code < 0)
 		explain(facts, uring, finding, diagnosis);
-	diagnosis_add(diagnosis, GROUP, "kernel.io_uring_disabled", "kernel.io_uring_disabled", "%s",
+	gb__diagnosis_add(diagnosis, GROUP, "kernel.io_uring_disabled", "kernel.io_uring_disabled", "%s",
 		facts->uring_disabled == FACT_UNKNOWN ? "not there"
-						      : format_count(facts->uring_disabled, text));
-	finding = diagnosis_add(diagnosis, GROUP, "memlock", "locked memory (ulimit -l)", "%s",
-		format_bytes(facts->memlock_bytes, text));
+						      : gb__format_count(facts->uring_disabled, text));
+	finding = gb__diagnosis_add(diagnosis, GROUP, "memlock", "locked memory (ulimit -l)", "%s",
+		gb__format_bytes(facts->memlock_bytes, text));
 	if (facts->memlock_bytes < FACT_UNLIMITED && facts->privileged != 1)
-		finding_judge(finding, VERDICT_OK, "bounds zero-copy sends under way");
+		gb__finding_judge(finding, VERDICT_OK, "bounds zero-copy sends under way");
 	if (uring->code == 0)
 		judge_features(uring->features, diagnosis);
 }

@@ -12,7 +12,7 @@ static int fail(int fd)
 	return code;
 }
 
-int loopback_listen(int backlog, struct sockaddr_in *ret)
+int gb__loopback_listen(int backlog, struct sockaddr_in *ret)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
@@ -27,7 +27,7 @@ int loopback_listen(int backlog, struct sockaddr_in *ret)
 	return fd;
 }
 
-int loopback_connect(const struct sockaddr_in *address)
+int gb__loopback_connect(const struct sockaddr_in *address)
 {
 	const struct linger reset = { .l_onoff = 1 };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -40,14 +40,14 @@ int loopback_connect(const struct sockaddr_in *address)
 	return fd;
 }
 
-int loopback_pair(int ret[2])
+int gb__loopback_pair(int ret[2])
 {
 	struct sockaddr_in address;
-	int client, accepted, listener = loopback_listen(1, &address);
+	int client, accepted, listener = gb__loopback_listen(1, &address);
 
 	if (listener < 0)
 		return listener;
-	client = loopback_connect(&address);
+	client = gb__loopback_connect(&address);
 	if (client < 0) {
 		close(listener);
 		return client;

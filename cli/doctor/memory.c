@@ -25,7 +25,7 @@ static int compare(const void *left, const void *right)
 	return (*a > *b) - (*a < *b);
 }
 
-uint64_t memory_median(uint64_t *numbers, size_t count)
+uint64_t gb__memory_median(uint64_t *numbers, size_t count)
 {
 	if (count == 0)
 		return FACT_UNKNOWN;
@@ -39,9 +39,9 @@ static bool read_bytes(const char *path, const char *key, uint64_t *ret)
 	char text[8192];
 	uint64_t value;
 
-	if (facts_file("", path, text, sizeof(text)) < 0)
+	if (gb__facts_file("", path, text, sizeof(text)) < 0)
 		return false;
-	value = facts_line(text, key);
+	value = gb__facts_line(text, key);
 	if (value >= FACT_UNLIMITED)
 		return false;
 	*ret = value * 1024;
@@ -59,14 +59,14 @@ static bool field_open(struct field *field)
 {
 	field->count = 0;
 	field->set = epoll_create1(EPOLL_CLOEXEC);
-	field->listener = loopback_listen(16, &field->address);
+	field->listener = gb__loopback_listen(16, &field->address);
 	return field->set >= 0 && field->listener >= 0;
 }
 
 static bool field_add(struct field *field)
 {
 	struct epoll_event event = { .events = EPOLLIN };
-	int client = loopback_connect(&field->address), accepted;
+	int client = gb__loopback_connect(&field->address), accepted;
 
 	if (client < 0)
 		return false;
@@ -125,7 +125,7 @@ static uint64_t measure_connections(uint64_t descriptors)
 	free(field);
 	if (batches <= BATCHES_FIRST)
 		return FACT_UNKNOWN;
-	before = memory_median(grown + BATCHES_FIRST, batches - BATCHES_FIRST);
+	before = gb__memory_median(grown + BATCHES_FIRST, batches - BATCHES_FIRST);
 	return before ? before : FACT_UNKNOWN;
 }
 
@@ -220,11 +220,11 @@ static uint64_t measure_threads(void)
 	if (batches == 0)
 		return FACT_UNKNOWN;
 	for (size_t i = 0; i < PARTS; i++)
-		sum += memory_median(grown[i], batches);
+		sum += gb__memory_median(grown[i], batches);
 	return sum ? sum : FACT_UNKNOWN;
 }
 
-void memory_measure(struct facts *facts)
+void gb__memory_measure(struct facts *facts)
 {
 	facts->connection_bytes = measure_connections(facts->nofile_hard);
 	facts->thread_bytes = measure_threads();

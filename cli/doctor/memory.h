@@ -15,9 +15,9 @@
  * process. Other processes disturb both: the median of several batches counts. Takes some milliseconds, needs
  * two descriptors a connection, and leaves nothing behind (connections end with a reset).
  */
-void memory_measure(struct facts *facts);
+void gb__memory_measure(struct facts *facts);
 
 /** The middle one of `count` numbers, which are put in order; FACT_UNKNOWN when there are none. */
-uint64_t memory_median(uint64_t *numbers, size_t count);
+uint64_t gb__memory_median(uint64_t *numbers, size_t count);
 
 #endif

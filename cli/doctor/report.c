@@ -20,7 +20,7 @@ static void print_table(FILE *stream, const struct diagnosis *diagnosis)
 			group = finding->group;
 			fprintf(stream, "%s%s\n", i > 0 ? "\n" : "", group);
 		}
-		snprintf(left, sizeof(left), "  %-6s  %-31s  %s", verdict_text(finding->verdict),
+		snprintf(left, sizeof(left), "  %-6s  %-31s  %s", gb__verdict_text(finding->verdict),
 			finding->label, finding->value);
 		if (finding->note[0])
 			gb_args_row(stream, left, NOTE_COLUMN, finding->note);
@@ -63,18 +63,18 @@ static void print_target(
 {
 	char count[FORMAT_MAX], bytes[FORMAT_MAX];
 
-	fprintf(stream, "\nfor %s connection%s:", format_count(connections, count),
+	fprintf(stream, "\nfor %s connection%s:", gb__format_count(connections, count),
 		connections == 1 ? "" : "s");
 	if (count_changes(diagnosis, connections) == 0)
 		fprintf(stream, " nothing to change");
 	if (facts->connection_bytes < FACT_UNLIMITED)
 		fprintf(stream, " (idle, they take about %s in the kernel)",
-			format_bytes(connections * facts->connection_bytes, bytes));
+			gb__format_bytes(connections * facts->connection_bytes, bytes));
 	fputc('\n', stream);
 	print_changes(stream, diagnosis, connections);
 }
 
-void diagnosis_text(FILE *stream, const struct facts *facts, const struct diagnosis *diagnosis)
+void gb__diagnosis_text(FILE *stream, const struct facts *facts, const struct diagnosis *diagnosis)
 {
 	print_table(stream, diagnosis);
 	if (count_changes(diagnosis, 0) > 0) {
@@ -96,64 +96,64 @@ static void json_changes(struct json *json, const struct diagnosis *diagnosis, u
 
 		if (change->connections != connections)
 			continue;
-		json_open(json, NULL, '{');
-		json_text(json, "row", change->key);
-		json_text(json, "change", change->text);
-		json_text(json, "why", change->why);
-		json_text(json, "only_for", change->only_for);
-		json_close(json, '}');
+		gb__json_open(json, NULL, '{');
+		gb__json_text(json, "row", change->key);
+		gb__json_text(json, "change", change->text);
+		gb__json_text(json, "why", change->why);
+		gb__json_text(json, "only_for", change->only_for);
+		gb__json_close(json, '}');
 	}
 }
 
 static void json_findings(struct json *json, const struct diagnosis *diagnosis)
 {
-	json_open(json, "rows", '[');
+	gb__json_open(json, "rows", '[');
 	for (size_t i = 0; i < diagnosis->finding_count; i++) {
 		const struct finding *finding = &diagnosis->findings[i];
 
-		json_open(json, NULL, '{');
-		json_text(json, "group", finding->group);
-		json_text(json, "key", finding->key);
-		json_text(json, "label", finding->label);
-		json_text(json, "value", finding->value);
-		json_text(json, "verdict", verdict_text(finding->verdict));
-		json_text(json, "note", finding->note[0] ? finding->note : NULL);
-		json_close(json, '}');
+		gb__json_open(json, NULL, '{');
+		gb__json_text(json, "group", finding->group);
+		gb__json_text(json, "key", finding->key);
+		gb__json_text(json, "label", finding->label);
+		gb__json_text(json, "value", finding->value);
+		gb__json_text(json, "verdict", gb__verdict_text(finding->verdict));
+		gb__json_text(json, "note", finding->note[0] ? finding->note : NULL);
+		gb__json_close(json, '}');
 	}
-	json_close(json, ']');
+	gb__json_close(json, ']');
 }
 
 static void json_facts(struct json *json, const struct facts *facts)
 {
-	json_open(json, "facts", '{');
-	json_text(json, "kernel", facts->kernel);
-	json_text(json, "architecture", facts->architecture);
-	json_number(json, "cpus_allotted", facts_cpus_allotted(facts));
-	for (const struct fact_name *name = fact_names; name->name; name++)
-		json_number(json, name->name, fact_at(facts, name->offset));
-	json_close(json, '}');
+	gb__json_open(json, "facts", '{');
+	gb__json_text(json, "kernel", facts->kernel);
+	gb__json_text(json, "architecture", facts->architecture);
+	gb__json_number(json, "cpus_allotted", gb__facts_cpus_allotted(facts));
+	for (const struct fact_name *name = gb__fact_names; name->name; name++)
+		gb__json_number(json, name->name, gb__fact_at(facts, name->offset));
+	gb__json_close(json, '}');
 }
 
-void diagnosis_json(struct json *json, const struct facts *facts, const struct diagnosis *diagnosis)
+void gb__diagnosis_json(struct json *json, const struct facts *facts, const struct diagnosis *diagnosis)
 {
 	json_findings(json, diagnosis);
-	json_open(json, "general", '[');
+	gb__json_open(json, "general", '[');
 	json_changes(json, diagnosis, 0);
-	json_close(json, ']');
-	json_open(json, "targets", '[');
+	gb__json_close(json, ']');
+	gb__json_open(json, "targets", '[');
 	for (size_t i = 0; i < diagnosis->target_count; i++) {
 		uint64_t connections = diagnosis->targets[i];
 
-		json_open(json, NULL, '{');
-		json_number(json, "connections", connections);
-		json_number(json, "kernel_bytes_estimate",
+		gb__json_open(json, NULL, '{');
+		gb__json_number(json, "connections", connections);
+		gb__json_number(json, "kernel_bytes_estimate",
 			facts->connection_bytes < FACT_UNLIMITED ? connections * facts->connection_bytes
 								 : FACT_UNKNOWN);
-		json_open(json, "changes", '[');
+		gb__json_open(json, "changes", '[');
 		json_changes(json, diagnosis, connections);
-		json_close(json, ']');
-		json_close(json, '}');
+		gb__json_close(json, ']');
+		gb__json_close(json, '}');
 	}
-	json_close(json, ']');
+	gb__json_close(json, ']');
 	json_facts(json, facts);
 }

@@ -5,9 +5,9 @@
 #include "doctor/diagnosis.h"
 #include "doctor/json.h"
 
-void diagnosis_text(FILE *stream, const struct facts *facts, const struct diagnosis *diagnosis);
+void gb__diagnosis_text(FILE *stream, const struct facts *facts, const struct diagnosis *diagnosis);
 
 /** "rows", "general", "targets", "facts" into the object that is open. */
-void diagnosis_json(struct json *json, const struct facts *facts, const struct diagnosis *diagnosis);
+void gb__diagnosis_json(struct json *json, const struct facts *facts, const struct diagnosis *diagnosis);
 
 #endif

@@ -19,7 +19,7 @@ static double at_fraction(const double *values, size_t count, double fraction)
 	return values[below] + (place - (double)below) * (values[below + 1] - values[below]);
 }
 
-struct spread spread_of(double *values, size_t count)
+struct spread gb__spread_of(double *values, size_t count)
 {
 	qsort(values, count, sizeof(*values), compare);
 	return (struct spread){ at_fraction(values, count, 0.25), at_fraction(values, count, 0.5),

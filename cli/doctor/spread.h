@@ -9,6 +9,6 @@ struct spread {
 };
 
 /** Put `values` in order and tell their quartiles, interpolated; `count` is at least 1. */
-struct spread spread_of(double *values, size_t count);
+struct spread gb__spread_of(double *values, size_t count);
 
 #endif

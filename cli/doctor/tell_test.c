@@ -9,47 +9,47 @@ TEST(counts_have_separators)
 {
 	char text[FORMAT_MAX];
 
-	CHECK_STR(format_count(0, text), "0");
-	CHECK_STR(format_count(999, text), "999");
-	CHECK_STR(format_count(1000, text), "1,000");
-	CHECK_STR(format_count(1048576, text), "1,048,576");
-	CHECK_STR(format_count(FACT_UNLIMITED - 1, text), "18,446,744,073,709,551,613");
-	CHECK_STR(format_count(FACT_UNLIMITED, text), "unlimited");
-	CHECK_STR(format_count(FACT_UNKNOWN, text), "unknown");
+	CHECK_STR(gb__format_count(0, text), "0");
+	CHECK_STR(gb__format_count(999, text), "999");
+	CHECK_STR(gb__format_count(1000, text), "1,000");
+	CHECK_STR(gb__format_count(1048576, text), "1,048,576");
+	CHECK_STR(gb__format_count(FACT_UNLIMITED - 1, text), "18,446,744,073,709,551,613");
+	CHECK_STR(gb__format_count(FACT_UNLIMITED, text), "unlimited");
+	CHECK_STR(gb__format_count(FACT_UNKNOWN, text), "unknown");
 }
 
 TEST(bytes_have_units_and_a_digit_where_it_says_something)
 {
 	char text[FORMAT_MAX];
 
-	CHECK_STR(format_bytes(512, text), "512 B");
-	CHECK_STR(format_bytes(1024, text), "1 KiB");
-	CHECK_STR(format_bytes(5000, text), "4.9 KiB");
-	CHECK_STR(format_bytes(8 << 20, text), "8 MiB");
-	CHECK_STR(format_bytes(UINT64_C(25276026880), text), "23.5 GiB");
-	CHECK_STR(format_bytes(UINT64_C(24658116567), text), "23 GiB");
-	CHECK_STR(format_bytes(FACT_UNKNOWN, text), "unknown");
+	CHECK_STR(gb__format_bytes(512, text), "512 B");
+	CHECK_STR(gb__format_bytes(1024, text), "1 KiB");
+	CHECK_STR(gb__format_bytes(5000, text), "4.9 KiB");
+	CHECK_STR(gb__format_bytes(8 << 20, text), "8 MiB");
+	CHECK_STR(gb__format_bytes(UINT64_C(25276026880), text), "23.5 GiB");
+	CHECK_STR(gb__format_bytes(UINT64_C(24658116567), text), "23 GiB");
+	CHECK_STR(gb__format_bytes(FACT_UNKNOWN, text), "unknown");
 }
 
 TEST(nanoseconds_have_a_digit_only_when_few)
 {
 	char text[FORMAT_MAX];
 
-	CHECK_STR(format_ns(0.04, text), "0.0");
-	CHECK_STR(format_ns(85.26, text), "85.3");
-	CHECK_STR(format_ns(99.96, text), "100");
-	CHECK_STR(format_ns(1234567.4, text), "1,234,567");
+	CHECK_STR(gb__format_ns(0.04, text), "0.0");
+	CHECK_STR(gb__format_ns(85.26, text), "85.3");
+	CHECK_STR(gb__format_ns(99.96, text), "100");
+	CHECK_STR(gb__format_ns(1234567.4, text), "1,234,567");
 }
 
 TEST(quartiles_are_interpolated)
 {
 	double one[] = { 7 }, two[] = { 4, 2 }, five[] = { 50, 10, 40, 20, 30 };
-	struct spread spread = spread_of(one, 1);
+	struct spread spread = gb__spread_of(one, 1);
 
 	CHECK(spread.low == 7 && spread.median == 7 && spread.high == 7);
-	spread = spread_of(two, 2);
+	spread = gb__spread_of(two, 2);
 	CHECK(spread.low == 2.5 && spread.median == 3 && spread.high == 3.5);
-	spread = spread_of(five, 5);
+	spread = gb__spread_of(five, 5);
 	CHECK(spread.low == 20 && spread.median == 30 && spread.high == 40);
 }
 
@@ -60,21 +60,21 @@ TEST(json_nests_and_escapes)
 	struct json json = { .stream = open_memstream(&text, &size) };
 
 	CHECK(json.stream != NULL);
-	json_open(&json, NULL, '{');
-	json_text(&json, "a", "\"\\\n");
-	json_open(&json, "empty", '[');
-	json_close(&json, ']');
-	json_open(&json, "list", '[');
-	json_open(&json, NULL, '{');
-	json_number(&json, "n", 5);
-	json_number(&json, "unknown", FACT_UNKNOWN);
-	json_number(&json, "most", FACT_UNLIMITED);
-	json_close(&json, '}');
-	json_bool(&json, NULL, true);
-	json_close(&json, ']');
-	json_decimal(&json, "d", 1.25);
-	json_text(&json, "none", NULL);
-	json_close(&json, '}');
+	gb__json_open(&json, NULL, '{');
+	gb__json_text(&json, "a", "\"\\\n");
+	gb__json_open(&json, "empty", '[');
+	gb__json_close(&json, ']');
+	gb__json_open(&json, "list", '[');
+	gb__json_open(&json, NULL, '{');
+	gb__json_number(&json, "n", 5);
+	gb__json_number(&json, "unknown", FACT_UNKNOWN);
+	gb__json_number(&json, "most", FACT_UNLIMITED);
+	gb__json_close(&json, '}');
+	gb__json_bool(&json, NULL, true);
+	gb__json_close(&json, ']');
+	gb__json_decimal(&json, "d", 1.25);
+	gb__json_text(&json, "none", NULL);
+	gb__json_close(&json, '}');
 	fclose(json.stream);
 	CHECK_STR(text,
 		"{\n  \"a\": \"\\\"\\\\\\u000a\",\n  \"empty\": [],\n  \"list\": [\n"

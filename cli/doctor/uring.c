@@ -157,7 +157,7 @@ static void try_send_zerocopy(struct io_uring *ring, unsigned *features)
 	struct io_uring_cqe result;
 	int pair[2];
 
-	if (loopback_pair(pair) < 0)
+	if (gb__loopback_pair(pair) < 0)
 		return;
 	operation = io_uring_get_sqe(ring);
 	io_uring_prep_send_zc(operation, pair[0], bytes, sizeof(bytes), MSG_NOSIGNAL, 0);
@@ -186,7 +186,7 @@ static void try_message(struct io_uring *ring, unsigned *features)
 	io_uring_free_probe(known);
 }
 
-static void probe(struct uring_probe *ret)
+static void probe(struct gb__uring_probe *ret)
 {
 	struct io_uring ring;
 
@@ -206,7 +206,7 @@ static void probe(struct uring_probe *ret)
 
 static _Noreturn void run_child(int out)
 {
-	struct uring_probe result = { 0 };
+	struct gb__uring_probe result = { 0 };
 
 	prctl(PR_SET_DUMPABLE, 0); /* no core file of one that was killed */
 	signal(SIGALRM, SIG_DFL);
@@ -215,9 +215,9 @@ static _Noreturn void run_child(int out)
 	_exit(write(out, &result, sizeof(result)) == (ssize_t)sizeof(result) ? 0 : 1);
 }
 
-int uring_probe(struct uring_probe *ret)
+int gb__uring_probe(struct gb__uring_probe *ret)
 {
-	struct uring_probe result = { 0 };
+	struct gb__uring_probe result = { 0 };
 	int ends[2], status = 0, code;
 	ssize_t got;
 	pid_t child;
@@ -244,7 +244,7 @@ int uring_probe(struct uring_probe *ret)
 		*ret = result;
 		return 0;
 	}
-	*ret = (struct uring_probe){ .code = -EINTR,
+	*ret = (struct gb__uring_probe){ .code = -EINTR,
 		.signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0 };
 	return 0;
 }

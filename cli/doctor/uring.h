@@ -14,7 +14,7 @@ enum uring_feature {
 	URING_MSG_RING = 1 << 7,
 };
 
-struct uring_probe {
+struct gb__uring_probe {
 	int code;          /* of making a ring: 0, a negative errno; -EINTR when a signal ended the attempt */
 	int signal_number; /* that ended it: SIGSYS comes from a seccomp filter */
 	unsigned features; /* enum uring_feature */
@@ -25,6 +25,6 @@ struct uring_probe {
  *
  * Returns 0, or a negative errno when it could not even be tried.
  */
-int uring_probe(struct uring_probe *ret);
+int gb__uring_probe(struct gb__uring_probe *ret);
 
 #endif

@@ -50,7 +50,7 @@ static struct session *session_of(struct gb_conn *conn)
 static void give_up(struct generator *generator)
 {
 	generator->given_up = true;
-	schedule_end(&generator->schedule);
+	gb__schedule_end(&generator->schedule);
 	for (uint64_t i = 0; i < generator->begun; i++) {
 		struct session *session = &generator->sessions[i];
 
@@ -76,7 +76,7 @@ static void end_when_over(struct generator *generator)
 static void connect_failed(struct generator *generator, const char *why)
 {
 	generator->totals.connect_failed++;
-	totals_note(generator->totals.connect_text, why);
+	gb__totals_note(generator->totals.connect_text, why);
 	if (!generator->sending)
 		give_up(generator);
 }
@@ -115,11 +115,11 @@ static void await(struct generator *generator, struct session *session, struct s
 static void send_due(struct generator *generator, struct session *session, uint64_t now_ns)
 {
 	struct schedule *schedule = &generator->schedule;
-	struct schedule_batch batch = schedule_take(schedule, &session->share, session->awaited, now_ns);
+	struct schedule_batch batch = gb__schedule_take(schedule, &session->share, session->awaited, now_ns);
 
 	while (batch.count > 0) {
 		await(generator, session, batch);
-		batch = schedule_take(schedule, &session->share, session->awaited, now_ns);
+		batch = gb__schedule_take(schedule, &session->share, session->awaited, now_ns);
 	}
 	send_owed(generator, session);
 	if (session->awaited == 0) {
@@ -132,7 +132,7 @@ static void begin_sending(struct generator *generator, uint64_t now_ns)
 {
 	generator->sending = true;
 	generator->totals.begin_ns = generator->totals.end_ns = now_ns;
-	schedule_begin(&generator->schedule, now_ns);
+	gb__schedule_begin(&generator->schedule, now_ns);
 }
 
 /* Begin the next connections, as many as may be under way. */
@@ -146,8 +146,8 @@ static void connect_more(struct generator *generator)
 static void session_begin(struct generator *generator, struct session *session)
 {
 	struct gb_error error = { 0 };
-	int rc = gb_connect(
-		generator->worker, generator->address, &generator_service, generator, &session->conn, &error);
+	int rc = gb_connect(generator->worker, generator->address, &gb__generator_service, generator,
+		&session->conn, &error);
 
 	session->awaited = 0;
 	session->owed = 0;
@@ -191,7 +191,7 @@ static void record(struct generator *generator, struct session *session, uint64_
 	uint32_t depth = generator->schedule.depth;
 
 	for (uint64_t i = 0; i < replies; i++) {
-		histogram_add(&generator->totals.latency_ns, now_ns - session->due_ns[session->oldest]);
+		gb__histogram_add(&generator->totals.latency_ns, now_ns - session->due_ns[session->oldest]);
 		session->oldest = session->oldest + 1 == depth ? 0 : session->oldest + 1;
 	}
 	session->awaited -= (uint32_t)replies;
@@ -216,7 +216,7 @@ static void on_message(struct gb_conn *conn, struct gb_bytes bytes)
 		&generator->traffic, session->state, session->awaited, bytes, &error);
 	if (replies < 0) {
 		generator->totals.wrong_replies++;
-		totals_note(generator->totals.wrong_text, error.text);
+		gb__totals_note(generator->totals.wrong_text, error.text);
 		session->done = true;
 		gb_conn_abort(conn);
 		return;
@@ -249,7 +249,7 @@ static void closed_early(struct generator *generator, const struct gb_conn *conn
 		snprintf(text, sizeof(text), "%s%s%s", gb_close_reason_name(reason), error ? ": " : "",
 			error ? gb_strerror(error) : "");
 	generator->totals.closed_early++;
-	totals_note(generator->totals.closed_text, text);
+	gb__totals_note(generator->totals.closed_text, text);
 	if (!generator->sending)
 		give_up(generator);
 }
@@ -272,7 +272,7 @@ static void on_close(struct gb_conn *conn, int reason)
 		else
 			connect_failed(generator, gb_strerror(gb_conn_error(conn)));
 	} else if (fulfilled && generator->options->reconnect && !generator->given_up &&
-		!schedule_ended(&generator->schedule, gb_worker_clock_ns(generator->worker))) {
+		!gb__schedule_ended(&generator->schedule, gb_worker_clock_ns(generator->worker))) {
 		session_begin(generator, session);
 	}
 	connect_more(generator);
@@ -301,7 +301,7 @@ static void on_tick(struct gb_timer *timer, void *arg)
 	}
 	if (*generator->signal && !generator->totals.interrupted) {
 		generator->totals.interrupted = true;
-		schedule_end(&generator->schedule);
+		gb__schedule_end(&generator->schedule);
 		if (!generator->sending)
 			give_up(generator);
 	} else if (timeout_ms && !generator->given_up &&
@@ -339,7 +339,7 @@ static void on_stop(struct gb_worker *worker, void *user)
 	generator->worker = NULL;
 }
 
-const struct gb_service generator_service = {
+const struct gb_service gb__generator_service = {
 	GB_SERVICE_INIT,
 	.name = "load",
 	.summary = "sends requests and checks the replies",
@@ -358,7 +358,7 @@ static uint64_t or_no_bound(uint64_t bound)
 	return bound ? bound : SCHEDULE_NO_BOUND;
 }
 
-int generator_init(struct generator *generator, const struct load_options *options)
+int gb__generator_init(struct generator *generator, const struct load_options *options)
 {
 	size_t state_size = (options->protocol->state_size + 7) / 8 * 8;
 	int rc;
@@ -371,13 +371,13 @@ int generator_init(struct generator *generator, const struct load_options *optio
 		.left = or_no_bound(options->messages),
 		.lasting_ns = options->duration_ms ? options->duration_ms * 1000000 : SCHEDULE_NO_BOUND,
 	};
-	totals_init(&generator->totals);
+	gb__totals_init(&generator->totals);
 	rc = options->protocol->prepare((size_t)options->size, &generator->traffic);
 	generator->sessions = calloc((size_t)options->connections, sizeof(*generator->sessions));
 	generator->due_ns = calloc((size_t)(options->connections * options->depth), sizeof(uint64_t));
 	generator->states = calloc((size_t)options->connections, state_size);
 	if (rc < 0 || !generator->sessions || !generator->due_ns || !generator->states) {
-		generator_finish(generator);
+		gb__generator_finish(generator);
 		return -ENOMEM;
 	}
 	for (uint64_t i = 0; i < options->connections; i++) {
@@ -387,9 +387,9 @@ int generator_init(struct generator *generator, const struct load_options *optio
 	return 0;
 }
 
-void generator_finish(struct generator *generator)
+void gb__generator_finish(struct generator *generator)
 {
-	traffic_finish(&generator->traffic);
+	gb__traffic_finish(&generator->traffic);
 	free(generator->sessions);
 	free(generator->due_ns);
 	free(generator->states);

@@ -44,14 +44,14 @@ struct generator {
 };
 
 /** The service that runs a generator, which is its `user`: for gb_server_attach. */
-extern const struct gb_service generator_service;
+extern const struct gb_service gb__generator_service;
 
 /**
  * Set up for `options`; fill `address`, `signal` and `on_tick` afterwards, the rest is its own.
  *
  * Borrows `options`. Returns 0 or -ENOMEM.
  */
-int generator_init(struct generator *generator, const struct load_options *options);
-void generator_finish(struct generator *generator);
+int gb__generator_init(struct generator *generator, const struct load_options *options);
+void gb__generator_finish(struct generator *generator);
 
 #endif

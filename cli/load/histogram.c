@@ -29,13 +29,13 @@ static uint64_t bucket_top(unsigned bucket)
 	return first + ((UINT64_C(1) << shift) - 1);
 }
 
-void histogram_init(struct histogram *histogram)
+void gb__histogram_init(struct histogram *histogram)
 {
 	memset(histogram, 0, sizeof(*histogram));
 	histogram->min = UINT64_MAX;
 }
 
-void histogram_add(struct histogram *histogram, uint64_t value)
+void gb__histogram_add(struct histogram *histogram, uint64_t value)
 {
 	histogram->count++;
 	histogram->sum += value;
@@ -46,7 +46,7 @@ void histogram_add(struct histogram *histogram, uint64_t value)
 	histogram->buckets[bucket_of(value)]++;
 }
 
-void histogram_merge(struct histogram *histogram, const struct histogram *other)
+void gb__histogram_merge(struct histogram *histogram, const struct histogram *other)
 {
 	histogram->count += other->count;
 	histogram->sum += other->sum;
@@ -58,7 +58,7 @@ void histogram_merge(struct histogram *histogram, const struct histogram *other)
 		histogram->buckets[i] += other->buckets[i];
 }
 
-uint64_t histogram_quantile(const struct histogram *histogram, unsigned ten_thousandths)
+uint64_t gb__histogram_quantile(const struct histogram *histogram, unsigned ten_thousandths)
 {
 	uint64_t whole = histogram->count / 10000 * ten_thousandths;
 	uint64_t rank = whole + (histogram->count % 10000 * ten_thousandths + 9999) / 10000, seen = 0;
@@ -76,7 +76,7 @@ uint64_t histogram_quantile(const struct histogram *histogram, unsigned ten_thou
 	return histogram->max;
 }
 
-uint64_t histogram_mean(const struct histogram *histogram)
+uint64_t gb__histogram_mean(const struct histogram *histogram)
 {
 	return histogram->count ? histogram->sum / histogram->count : 0;
 }

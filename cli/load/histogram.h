@@ -16,7 +16,7 @@ enum {
 	HISTOGRAM_BUCKETS = (64 - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUB,
 };
 
-/** Begins with histogram_init; holds no other memory. */
+/** Begins with gb__histogram_init; holds no other memory. */
 struct histogram {
 	uint64_t count; /* values added */
 	uint64_t sum;   /* of them; wraps after 584 years of nanoseconds */
@@ -24,17 +24,17 @@ struct histogram {
 	uint64_t buckets[HISTOGRAM_BUCKETS];
 };
 
-void histogram_init(struct histogram *histogram);
+void gb__histogram_init(struct histogram *histogram);
 /** Add one value, any of 64 bits. */
-void histogram_add(struct histogram *histogram, uint64_t value);
+void gb__histogram_add(struct histogram *histogram, uint64_t value);
 /** Add everything that is in `other`. */
-void histogram_merge(struct histogram *histogram, const struct histogram *other);
+void gb__histogram_merge(struct histogram *histogram, const struct histogram *other);
 /**
  * The smallest value that at least `ten_thousandths` / 10000 of all values do not exceed, rounded up by
  * less than 1/64 and never above the maximum: 5000 is the median, 9990 the 99.9th percentile. 0 when empty.
  */
-uint64_t histogram_quantile(const struct histogram *histogram, unsigned ten_thousandths);
+uint64_t gb__histogram_quantile(const struct histogram *histogram, unsigned ten_thousandths);
 /** The mean, rounded down. 0 when empty. */
-uint64_t histogram_mean(const struct histogram *histogram);
+uint64_t gb__histogram_mean(const struct histogram *histogram);
 
 #endif

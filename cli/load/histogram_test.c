@@ -8,10 +8,10 @@ static void check_error(uint64_t value)
 {
 	uint64_t read;
 
-	histogram_init(&a);
-	histogram_add(&a, value);
-	histogram_add(&a, UINT64_MAX); /* so that the maximum does not cut */
-	read = histogram_quantile(&a, 5000);
+	gb__histogram_init(&a);
+	gb__histogram_add(&a, value);
+	gb__histogram_add(&a, UINT64_MAX); /* so that the maximum does not cut */
+	read = gb__histogram_quantile(&a, 5000);
 	CHECK(read >= value);
 	CHECK((read - value) <= value / 64);
 	if (value < 128)
@@ -20,9 +20,9 @@ static void check_error(uint64_t value)
 
 TEST(an_empty_histogram_has_zeros)
 {
-	histogram_init(&a);
-	CHECK_INT(histogram_quantile(&a, 5000), 0);
-	CHECK_INT(histogram_mean(&a), 0);
+	gb__histogram_init(&a);
+	CHECK_INT(gb__histogram_quantile(&a, 5000), 0);
+	CHECK_INT(gb__histogram_mean(&a), 0);
 	CHECK_INT(a.max, 0);
 }
 
@@ -44,49 +44,49 @@ TEST(every_value_reads_back_within_a_64th)
 
 TEST(quantiles_count_ranks_and_never_exceed_the_maximum)
 {
-	histogram_init(&a);
+	gb__histogram_init(&a);
 	for (uint64_t value = 1; value <= 100; value++)
-		histogram_add(&a, value);
-	CHECK_INT(histogram_quantile(&a, 5000), 50);
-	CHECK_INT(histogram_quantile(&a, 9000), 90);
-	CHECK_INT(histogram_quantile(&a, 9900), 99);
-	CHECK_INT(histogram_quantile(&a, 9990), 100);
-	CHECK_INT(histogram_quantile(&a, 10000), 100);
-	CHECK_INT(histogram_quantile(&a, 1), 1);
-	CHECK_INT(histogram_quantile(&a, 0), 1);
+		gb__histogram_add(&a, value);
+	CHECK_INT(gb__histogram_quantile(&a, 5000), 50);
+	CHECK_INT(gb__histogram_quantile(&a, 9000), 90);
+	CHECK_INT(gb__histogram_quantile(&a, 9900), 99);
+	CHECK_INT(gb__histogram_quantile(&a, 9990), 100);
+	CHECK_INT(gb__histogram_quantile(&a, 10000), 100);
+	CHECK_INT(gb__histogram_quantile(&a, 1), 1);
+	CHECK_INT(gb__histogram_quantile(&a, 0), 1);
 	CHECK_INT(a.min, 1);
 	CHECK_INT(a.max, 100);
-	CHECK_INT(histogram_mean(&a), 50);
-	histogram_add(&a, 1000001);
-	CHECK_INT(histogram_quantile(&a, 10000), 1000001);
+	CHECK_INT(gb__histogram_mean(&a), 50);
+	gb__histogram_add(&a, 1000001);
+	CHECK_INT(gb__histogram_quantile(&a, 10000), 1000001);
 }
 
 TEST(many_values_keep_their_quantiles)
 {
-	histogram_init(&a);
+	gb__histogram_init(&a);
 	for (unsigned i = 0; i < 30000; i++)
-		histogram_add(&a, i < 29997 ? 100 : 5000);
-	CHECK_INT(histogram_quantile(&a, 9990), 100);
-	CHECK_INT(histogram_quantile(&a, 9999), 100);
-	CHECK(histogram_quantile(&a, 10000) == 5000);
+		gb__histogram_add(&a, i < 29997 ? 100 : 5000);
+	CHECK_INT(gb__histogram_quantile(&a, 9990), 100);
+	CHECK_INT(gb__histogram_quantile(&a, 9999), 100);
+	CHECK(gb__histogram_quantile(&a, 10000) == 5000);
 }
 
 TEST(merging_equals_adding_to_one)
 {
 	uint64_t state = test_seed();
 
-	histogram_init(&a);
-	histogram_init(&b);
-	histogram_init(&both);
+	gb__histogram_init(&a);
+	gb__histogram_init(&b);
+	gb__histogram_init(&both);
 	for (unsigned i = 0; i < 20000; i++) {
 		uint64_t value = test_random(&state) >> test_random(&state) % 60;
 
-		histogram_add(i % 3 ? &a : &b, value);
-		histogram_add(&both, value);
+		gb__histogram_add(i % 3 ? &a : &b, value);
+		gb__histogram_add(&both, value);
 	}
-	histogram_merge(&a, &b);
+	gb__histogram_merge(&a, &b);
 	CHECK(memcmp(&a, &both, sizeof(a)) == 0);
-	histogram_init(&b);
-	histogram_merge(&a, &b);
+	gb__histogram_init(&b);
+	gb__histogram_merge(&a, &b);
 	CHECK(memcmp(&a, &both, sizeof(a)) == 0);
 }

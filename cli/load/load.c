@@ -98,14 +98,14 @@ static int run(struct generator *generator, struct gb_error *error)
 
 	if (rc < 0)
 		return rc;
-	rc = gb_server_attach(server, &generator_service, generator, error);
+	rc = gb_server_attach(server, &gb__generator_service, generator, error);
 	if (rc == 0) {
 		atomic_store(&running, server);
 		install_signals();
 		rc = gb_server_run(server, error);
 		atomic_store(&running, NULL);
 	}
-	progress_clear();
+	gb__progress_clear();
 	gb_server_destroy(server);
 	return rc;
 }
@@ -115,14 +115,14 @@ static int tell(const struct generator *generator)
 	char errors[2 * TOTALS_TEXT_MAX];
 
 	if (generator->options->json)
-		load_report_json(stdout, generator);
+		gb__load_report_json(stdout, generator);
 	else if (generator->sending)
-		load_report_text(stdout, generator);
-	if (totals_right(&generator->totals))
+		gb__load_report_text(stdout, generator);
+	if (gb__totals_right(&generator->totals))
 		return EXIT_DONE;
-	report_errors(generator, errors, sizeof(errors));
+	gb__report_errors(generator, errors, sizeof(errors));
 	fflush(stdout);
-	return command_fail(EXIT_FAILED, "load: %s: %s", generator->options->address, errors);
+	return gb__command_fail(EXIT_FAILED, "load: %s: %s", generator->options->address, errors);
 }
 
 static int load(const struct load_options *options, struct gb_error *error, int *ret_exit_code)
@@ -135,7 +135,7 @@ static int load(const struct load_options *options, struct gb_error *error, int 
 		rc = gb_resolve(options->address, address, sizeof(address), error);
 	if (rc < 0)
 		return rc;
-	rc = generator_init(&generator, options);
+	rc = gb__generator_init(&generator, options);
 	if (rc < 0)
 		return gb_error_set(error, rc, "%llu connections of depth %llu: %s",
 			(unsigned long long)options->connections, (unsigned long long)options->depth,
@@ -143,28 +143,29 @@ static int load(const struct load_options *options, struct gb_error *error, int 
 	generator.address = address;
 	generator.signal = &signals;
 	if (!options->quiet && (options->progress || isatty(STDERR_FILENO)))
-		generator.on_tick = progress_show;
+		generator.on_tick = gb__progress_show;
 	rc = run(&generator, error);
 	if (rc == 0)
 		*ret_exit_code = tell(&generator);
-	generator_finish(&generator);
+	gb__generator_finish(&generator);
 	return rc;
 }
 
-int command_load(int argc, char **argv)
+int gb__command_load(int argc, char **argv)
 {
 	struct load_options options;
 	struct gb_error error = { 0 };
-	int exit_code = EXIT_DONE, rc = load_options_parse(argc - 1, argv + 1, &options, &error);
+	int exit_code = EXIT_DONE, rc = gb__load_options_parse(argc - 1, argv + 1, &options, &error);
 
 	if (rc == 0 && options.help) {
-		load_options_help();
+		gb__load_options_help();
 		return EXIT_DONE;
 	}
 	if (rc == 0)
 		rc = load(&options, &error, &exit_code);
 	if (rc < 0)
-		return command_fail(rc == -GB_EUSAGE || rc == -GB_EILLEGAL ? EXIT_WRONG_USAGE : EXIT_FAILED,
-			"load: %s", error.text);
+		return gb__command_fail(
+			rc == -GB_EUSAGE || rc == -GB_EILLEGAL ? EXIT_WRONG_USAGE : EXIT_FAILED, "load: %s",
+			error.text);
 	return exit_code;
 }

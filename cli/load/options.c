@@ -1,5 +1,7 @@
 #include "load/options.h"
 
+#include "command.h"
+
 #include <gearbox/args.h>
 
 #include <stdio.h>
@@ -45,12 +47,13 @@ static const struct gb_setting flags[] = {
 	{ NULL },
 };
 
-void load_options_help(void)
+void gb__load_options_help(void)
 {
 	const struct gb_args_table tables[] = { { "Flags:", flags }, { NULL, NULL } };
 
-	puts("Usage: gearbox load ADDRESS [FLAG ...]\n\n"
-	     "Sends messages to HOST:PORT or unix:PATH and checks every byte that comes back.\n");
+	printf("Usage: %s load ADDRESS [FLAG ...]\n\n"
+	       "Sends messages to HOST:PORT or unix:PATH and checks every byte that comes back.\n\n",
+		gb__program.name);
 	gb_args_help(stdout, tables);
 	puts("\nExit codes: 0 when every message was answered rightly, 1 when not, 2 wrong usage.");
 }
@@ -63,7 +66,7 @@ static int check(struct load_options *options, struct gb_error *error)
 	return 0;
 }
 
-int load_options_parse(int argc, char **argv, struct load_options *ret, struct gb_error *error)
+int gb__load_options_parse(int argc, char **argv, struct load_options *ret, struct gb_error *error)
 {
 	bool bounded;
 	int rc = gb_settings_init(flags, ret, sizeof(*ret));
@@ -79,7 +82,7 @@ int load_options_parse(int argc, char **argv, struct load_options *ret, struct g
 	bounded = ret->messages || (ret->messages_per_connection && !ret->reconnect);
 	if (!ret->duration_ms && !bounded)
 		ret->duration_ms = DURATION_DEFAULT_MS;
-	ret->protocol = protocols[ret->protocol_index];
+	ret->protocol = gb__load_protocols[ret->protocol_index];
 	gb_settings_get(flags, ret, "engine", ret->engine, sizeof(ret->engine));
 	return check(ret, error);
 }

@@ -28,9 +28,9 @@ struct load_options {
  *
  * Returns 0, -GB_EUSAGE with the reason, -ENOMEM.
  */
-int load_options_parse(int argc, char **argv, struct load_options *ret, struct gb_error *error);
+int gb__load_options_parse(int argc, char **argv, struct load_options *ret, struct gb_error *error);
 
 /** Print the flags on standard output. */
-void load_options_help(void);
+void gb__load_options_help(void);
 
 #endif

@@ -1,5 +1,7 @@
 #include "load/progress.h"
 
+#include "command.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
@@ -8,7 +10,7 @@
 static uint64_t shown_ns; /* one command, one line */
 static bool on_terminal;
 
-void progress_show(const struct generator *generator, uint64_t now_ns)
+void gb__progress_show(const struct generator *generator, uint64_t now_ns)
 {
 	const struct totals *totals = &generator->totals;
 	char line[LINE_MAX_BYTES];
@@ -28,11 +30,11 @@ void progress_show(const struct generator *generator, uint64_t now_ns)
 			(unsigned long long)totals->messages,
 			seconds > 0 ? (double)totals->messages / seconds : 0);
 	}
-	fprintf(stderr, on_terminal ? "\r\033[Kgearbox: load: %s" : "gearbox: load: %s\n", line);
+	fprintf(stderr, on_terminal ? "\r\033[K%s: load: %s" : "%s: load: %s\n", gb__program.name, line);
 	fflush(stderr);
 }
 
-void progress_clear(void)
+void gb__progress_clear(void)
 {
 	if (shown_ns && on_terminal)
 		fputs("\r\033[K", stderr);

@@ -5,8 +5,8 @@
 #include "load/generator.h"
 
 /** For generator.on_tick. On a terminal the line stays in its place, elsewhere there is one a second. */
-void progress_show(const struct generator *generator, uint64_t now_ns);
+void gb__progress_show(const struct generator *generator, uint64_t now_ns);
 /** Take the line away again, if there is one. */
-void progress_clear(void);
+void gb__progress_clear(void);
 
 #endif

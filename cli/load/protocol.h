@@ -25,7 +25,7 @@ struct protocol {
 	const char *name;  /* as --protocol takes it */
 	size_t state_size; /* per connection, aligned as a uint64_t */
 
-	/** Make the requests, of `request_size` bytes each. Returns 0 or -ENOMEM. Undone by traffic_finish. */
+	/** Make the requests, of `request_size` bytes each. Returns 0 or -ENOMEM. Undone by gb__traffic_finish. */
 	int (*prepare)(size_t request_size, struct traffic *ret);
 	/** Connection `number` begins. Returns the place in the stream where its first request lies. */
 	size_t (*begin)(const struct traffic *traffic, uint64_t number, void *state);
@@ -38,14 +38,15 @@ struct protocol {
 		struct gb_error *error);
 };
 
-extern const struct protocol protocol_echo; /* RFC 862: the bytes come back */
-extern const struct protocol protocol_line; /* each line comes back as "[Thu Apr 20 12:00:00 2017] line" */
+extern const struct protocol gb__protocol_echo; /* RFC 862: the bytes come back */
+extern const struct protocol
+	gb__protocol_line; /* each line comes back as "[Thu Apr 20 12:00:00 2017] line" */
 
 /** All of them, in the order of PROTOCOL_CHOICES; ends with NULL. */
-extern const struct protocol *const protocols[];
+extern const struct protocol *const gb__load_protocols[];
 #define PROTOCOL_CHOICES "echo|line"
 
-void traffic_finish(struct traffic *traffic);
+void gb__traffic_finish(struct traffic *traffic);
 
 /** How many of `wanted` bytes lie in one piece from place `at` on: at least one. */
 static inline size_t traffic_piece(const struct traffic *traffic, size_t at, size_t wanted)
@@ -62,12 +63,12 @@ static inline size_t traffic_after(const struct traffic *traffic, size_t at, siz
 }
 
 /** For `check`: report that byte `offset` of a connection's replies is not as expected. */
-int64_t protocol_wrong_byte(
+int64_t gb__protocol_wrong_byte(
 	uint64_t offset, unsigned char expected, unsigned char got, struct gb_error *error);
 /** For `check`: report bytes from `offset` on that no request asked for. */
-int64_t protocol_surplus(uint64_t offset, struct gb_error *error);
+int64_t gb__protocol_surplus(uint64_t offset, struct gb_error *error);
 /** Compare bytes at `offset` of a connection's replies. Returns 0, or -GB_EBADFRAME with the first that differs. */
-int64_t protocol_compare(const unsigned char *expected, const unsigned char *got, size_t size,
+int64_t gb__protocol_compare(const unsigned char *expected, const unsigned char *got, size_t size,
 	uint64_t offset, struct gb_error *error);
 
 #endif

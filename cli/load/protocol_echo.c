@@ -52,7 +52,7 @@ static int64_t echo_check(const struct traffic *traffic, void *state, uint64_t a
 
 	while (checked < size) {
 		size_t piece = traffic_piece(traffic, echo->at, size - checked);
-		int64_t rc = protocol_compare(
+		int64_t rc = gb__protocol_compare(
 			traffic->data + echo->at, bytes.data + checked, piece, echo->offset, error);
 
 		if (rc < 0)
@@ -62,13 +62,13 @@ static int64_t echo_check(const struct traffic *traffic, void *state, uint64_t a
 		checked += piece;
 	}
 	if (size < bytes.size)
-		return protocol_surplus(echo->offset, error);
+		return gb__protocol_surplus(echo->offset, error);
 	arrived = echo->of_reply + size;
 	echo->of_reply = arrived % traffic->reply_size;
 	return (int64_t)(arrived / traffic->reply_size);
 }
 
-const struct protocol protocol_echo = {
+const struct protocol gb__protocol_echo = {
 	.name = "echo",
 	.state_size = sizeof(struct echo_state),
 	.prepare = echo_prepare,

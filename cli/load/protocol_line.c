@@ -103,8 +103,8 @@ static int64_t check_text(const struct traffic *traffic, const struct line_state
 {
 	size_t of_line = line->of_reply - STAMP_SIZE, left = traffic->request_size - of_line;
 	size_t size = bytes.size < left ? bytes.size : left;
-	int64_t rc =
-		protocol_compare(traffic->data + line->at + of_line, bytes.data, size, line->offset, error);
+	int64_t rc = gb__protocol_compare(
+		traffic->data + line->at + of_line, bytes.data, size, line->offset, error);
 
 	return rc < 0 ? rc : (int64_t)size;
 }
@@ -119,7 +119,7 @@ static int64_t line_check(const struct traffic *traffic, void *state, uint64_t a
 		int64_t taken;
 
 		if (replies == awaited)
-			return protocol_surplus(line->offset, error);
+			return gb__protocol_surplus(line->offset, error);
 		if (line->of_reply < STAMP_SIZE)
 			taken = check_stamp(line, bytes, error);
 		else
@@ -139,7 +139,7 @@ static int64_t line_check(const struct traffic *traffic, void *state, uint64_t a
 	return (int64_t)replies;
 }
 
-const struct protocol protocol_line = {
+const struct protocol gb__protocol_line = {
 	.name = "line",
 	.state_size = sizeof(struct line_state),
 	.prepare = line_prepare,

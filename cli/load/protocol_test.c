@@ -36,7 +36,7 @@ static void set_up(struct talk *talk, const struct protocol *protocol, size_t re
 	for (size_t i = 0; i < REPLIES; i++) {
 		size_t left = request_size;
 
-		if (protocol == &protocol_line) {
+		if (protocol == &gb__protocol_line) {
 			memcpy(talk->replies + talk->size, "[Thu Apr 20 12:00:00 2017] ", 27);
 			talk->size += 27;
 		}
@@ -56,7 +56,7 @@ static void set_up(struct talk *talk, const struct protocol *protocol, size_t re
 
 static void tear_down(struct talk *talk)
 {
-	traffic_finish(&talk->traffic);
+	gb__traffic_finish(&talk->traffic);
 	free(talk->replies);
 }
 
@@ -77,11 +77,11 @@ static void each_protocol(void (*run)(struct talk *talk))
 {
 	static const size_t sizes[] = { 1, 2, 3, 9, 64, 1000 };
 
-	for (size_t p = 0; protocols[p]; p++)
+	for (size_t p = 0; gb__load_protocols[p]; p++)
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
 			struct talk talk;
 
-			set_up(&talk, protocols[p], sizes[s], 7);
+			set_up(&talk, gb__load_protocols[p], sizes[s], 7);
 			run(&talk);
 			tear_down(&talk);
 		}
@@ -91,9 +91,9 @@ TEST(protocols_are_named_as_the_choices_say)
 {
 	char names[64] = "";
 
-	for (size_t i = 0; protocols[i]; i++)
+	for (size_t i = 0; gb__load_protocols[i]; i++)
 		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? "|" : "",
-			protocols[i]->name);
+			gb__load_protocols[i]->name);
 	CHECK_STR(names, PROTOCOL_CHOICES);
 }
 
@@ -140,7 +140,7 @@ static void change_each_byte(struct talk *talk)
 	struct gb_error error;
 
 	for (size_t i = 0; i < talk->size; i++) {
-		bool is_text = talk->protocol == &protocol_echo || i % talk->traffic.reply_size >= 27;
+		bool is_text = talk->protocol == &gb__protocol_echo || i % talk->traffic.reply_size >= 27;
 
 		talk->replies[i] ^= 0x80;
 		begin(talk, 7);
@@ -197,7 +197,7 @@ TEST(echo_bytes_are_checked_around_the_period)
 	struct talk talk;
 
 	for (uint64_t number = 0; number < 40; number++) {
-		set_up(&talk, &protocol_echo, 30011, number);
+		set_up(&talk, &gb__protocol_echo, 30011, number);
 		begin(&talk, number);
 		CHECK_INT(hear(&talk, REPLIES, 0, talk.size, NULL), REPLIES);
 		tear_down(&talk);
@@ -208,12 +208,12 @@ TEST(line_requests_are_lines)
 {
 	struct traffic traffic;
 
-	CHECK_INT(protocol_line.prepare(64, &traffic), 0);
+	CHECK_INT(gb__protocol_line.prepare(64, &traffic), 0);
 	for (size_t i = 0; i < traffic.period; i++)
 		CHECK(i % 64 == 63 ? traffic.data[i] == '\n'
 				   : traffic.data[i] >= ' ' && traffic.data[i] < 127);
 	CHECK(memcmp(traffic.data, traffic.data + 64, 64) != 0);
-	traffic_finish(&traffic);
+	gb__traffic_finish(&traffic);
 }
 
 TEST(line_replies_need_a_time_that_exists)
@@ -242,7 +242,7 @@ TEST(line_replies_need_a_time_that_exists)
 		struct gb_error error = { 0 };
 		int64_t replies;
 
-		set_up(&talk, &protocol_line, 16, 0);
+		set_up(&talk, &gb__protocol_line, 16, 0);
 		begin(&talk, 0);
 		memcpy(talk.replies, rows[i].stamp, 27);
 		replies = hear(&talk, 1, 0, talk.traffic.reply_size, &error);

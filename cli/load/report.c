@@ -22,7 +22,7 @@ static unsigned long long number(uint64_t value)
 
 static double per_second(const struct totals *totals, uint64_t count)
 {
-	double seconds = totals_seconds(totals);
+	double seconds = gb__totals_seconds(totals);
 
 	return seconds > 0 ? (double)count / seconds : 0;
 }
@@ -61,10 +61,10 @@ static const char *plural(uint64_t count)
 	return count == 1 ? "" : "s";
 }
 
-void report_errors(const struct generator *generator, char *text, size_t size)
+void gb__report_errors(const struct generator *generator, char *text, size_t size)
 {
 	const struct totals *totals = &generator->totals;
-	uint64_t unanswered = totals_unanswered(totals);
+	uint64_t unanswered = gb__totals_unanswered(totals);
 
 	text[0] = '\0';
 	if (totals->connect_failed)
@@ -87,7 +87,7 @@ static void print_latency(FILE *stream, const struct histogram *latency)
 	fprintf(stream, "  latency    ");
 	for (size_t i = 0; i < QUANTILES; i++) {
 		fprintf(stream, "%s ", quantiles[i].label);
-		print_duration(stream, histogram_quantile(latency, quantiles[i].quantile));
+		print_duration(stream, gb__histogram_quantile(latency, quantiles[i].quantile));
 		fprintf(stream, ", ");
 	}
 	fprintf(stream, "max ");
@@ -95,7 +95,7 @@ static void print_latency(FILE *stream, const struct histogram *latency)
 	fputc('\n', stream);
 }
 
-void load_report_text(FILE *stream, const struct generator *generator)
+void gb__load_report_text(FILE *stream, const struct generator *generator)
 {
 	const struct load_options *options = generator->options;
 	const struct totals *totals = &generator->totals;
@@ -109,12 +109,13 @@ void load_report_text(FILE *stream, const struct generator *generator)
 		fprintf(stream, "  connected  %llu times, %.0f/s\n", number(totals->opened),
 			per_second(totals, totals->opened));
 	fprintf(stream, "  checked    %llu message%s in %.2f s%s\n", number(totals->messages),
-		plural(totals->messages), totals_seconds(totals), totals->interrupted ? ", interrupted" : "");
+		plural(totals->messages), gb__totals_seconds(totals),
+		totals->interrupted ? ", interrupted" : "");
 	fprintf(stream, "  rate       %.0f/s, %.2f MiB/s\n", per_second(totals, totals->messages),
 		per_second(totals, totals->bytes) / (1 << 20));
 	if (totals->messages > 0)
 		print_latency(stream, &totals->latency_ns);
-	report_errors(generator, errors, sizeof(errors));
+	gb__report_errors(generator, errors, sizeof(errors));
 	fprintf(stream, "  errors     %s\n", errors[0] ? errors : "none");
 }
 
@@ -134,14 +135,14 @@ static void json_string(FILE *stream, const char *text)
 	fputc('"', stream);
 }
 
-static void json_text(FILE *stream, const char *key, const char *text)
+static void gb__json_text(FILE *stream, const char *key, const char *text)
 {
 	fprintf(stream, "  \"%s\": ", key);
 	json_string(stream, text);
 	fprintf(stream, ",\n");
 }
 
-static void json_number(FILE *stream, const char *key, uint64_t value)
+static void gb__json_number(FILE *stream, const char *key, uint64_t value)
 {
 	fprintf(stream, "  \"%s\": %llu,\n", key, number(value));
 }
@@ -149,32 +150,32 @@ static void json_number(FILE *stream, const char *key, uint64_t value)
 static void json_latency(FILE *stream, const struct histogram *latency)
 {
 	fprintf(stream, "  \"latency_ns\": {\"min\": %llu, \"mean\": %llu",
-		number(latency->count ? latency->min : 0), number(histogram_mean(latency)));
+		number(latency->count ? latency->min : 0), number(gb__histogram_mean(latency)));
 	for (size_t i = 0; i < QUANTILES; i++)
 		fprintf(stream, ", \"%s\": %llu", quantiles[i].key,
-			number(histogram_quantile(latency, quantiles[i].quantile)));
+			number(gb__histogram_quantile(latency, quantiles[i].quantile)));
 	fprintf(stream, ", \"max\": %llu},\n", number(latency->max));
 }
 
-void load_report_json(FILE *stream, const struct generator *generator)
+void gb__load_report_json(FILE *stream, const struct generator *generator)
 {
 	const struct load_options *options = generator->options;
 	const struct totals *totals = &generator->totals;
 	char errors[2 * TOTALS_TEXT_MAX];
 
-	report_errors(generator, errors, sizeof(errors));
+	gb__report_errors(generator, errors, sizeof(errors));
 	fprintf(stream, "{\n");
-	json_text(stream, "address", options->address);
-	json_text(stream, "protocol", options->protocol->name);
-	json_text(stream, "engine", generator->engine);
-	json_number(stream, "connections", options->connections);
-	json_number(stream, "size", options->size);
-	json_number(stream, "depth", options->depth);
-	json_number(stream, "opened", totals->opened);
-	json_number(stream, "sent", totals->sent);
-	json_number(stream, "messages", totals->messages);
-	json_number(stream, "bytes", totals->bytes);
-	fprintf(stream, "  \"seconds\": %.6f,\n", totals_seconds(totals));
+	gb__json_text(stream, "address", options->address);
+	gb__json_text(stream, "protocol", options->protocol->name);
+	gb__json_text(stream, "engine", generator->engine);
+	gb__json_number(stream, "connections", options->connections);
+	gb__json_number(stream, "size", options->size);
+	gb__json_number(stream, "depth", options->depth);
+	gb__json_number(stream, "opened", totals->opened);
+	gb__json_number(stream, "sent", totals->sent);
+	gb__json_number(stream, "messages", totals->messages);
+	gb__json_number(stream, "bytes", totals->bytes);
+	fprintf(stream, "  \"seconds\": %.6f,\n", gb__totals_seconds(totals));
 	fprintf(stream, "  \"messages_per_second\": %.3f,\n", per_second(totals, totals->messages));
 	fprintf(stream, "  \"bytes_per_second\": %.3f,\n", per_second(totals, totals->bytes));
 	fprintf(stream, "  \"connections_per_second\": %.3f,\n", per_second(totals, totals->opened));
@@ -183,8 +184,8 @@ void load_report_json(FILE *stream, const struct generator *generator)
 		"  \"errors\": {\"connect_failed\": %llu, \"closed_early\": %llu, \"wrong_replies\": %llu, "
 		"\"unanswered\": %llu},\n",
 		number(totals->connect_failed), number(totals->closed_early), number(totals->wrong_replies),
-		number(totals_unanswered(totals)));
-	json_text(stream, "error", errors);
+		number(gb__totals_unanswered(totals)));
+	gb__json_text(stream, "error", errors);
 	fprintf(stream, "  \"interrupted\": %s,\n  \"ok\": %s\n}\n", totals->interrupted ? "true" : "false",
-		totals_right(totals) ? "true" : "false");
+		gb__totals_right(totals) ? "true" : "false");
 }

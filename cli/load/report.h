@@ -7,16 +7,16 @@
 #include <stdio.h>
 
 /** Print the result as a few lines. */
-void load_report_text(FILE *stream, const struct generator *generator);
+void gb__load_report_text(FILE *stream, const struct generator *generator);
 
 /**
  * Print the result as one JSON object. Keys stay: scripts rely on them.
  *
  * Latencies are nanoseconds, `seconds` the measured time, `ok` whether the exit code is 0.
  */
-void load_report_json(FILE *stream, const struct generator *generator);
+void gb__load_report_json(FILE *stream, const struct generator *generator);
 
 /** Write what went wrong as one sentence without full stop; empty when nothing did. */
-void report_errors(const struct generator *generator, char *text, size_t size);
+void gb__report_errors(const struct generator *generator, char *text, size_t size);
 
 #endif

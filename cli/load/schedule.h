@@ -19,7 +19,7 @@ struct schedule {
 	uint64_t share;      /* requests of each connection, or SCHEDULE_NO_BOUND */
 	uint64_t left;       /* requests not handed out yet, or SCHEDULE_NO_BOUND */
 	uint64_t lasting_ns; /* how long requests are handed out, or SCHEDULE_NO_BOUND */
-	uint64_t end_ns;     /* none are from then on; set by schedule_begin */
+	uint64_t end_ns;     /* none are from then on; set by gb__schedule_begin */
 };
 
 /** Requests to send now. */
@@ -29,11 +29,11 @@ struct schedule_batch {
 };
 
 /** The load begins. Nothing is handed out before. */
-void schedule_begin(struct schedule *schedule, uint64_t now_ns);
+void gb__schedule_begin(struct schedule *schedule, uint64_t now_ns);
 /** It ends early: nothing is handed out any more. */
-void schedule_end(struct schedule *schedule);
+void gb__schedule_end(struct schedule *schedule);
 /** Whether nothing will be handed out any more, to nobody. */
-bool schedule_ended(const struct schedule *schedule, uint64_t now_ns);
+bool gb__schedule_ended(const struct schedule *schedule, uint64_t now_ns);
 
 /**
  * What a connection is to send now; to be asked when it opens and after each reply, until `count` is 0.
@@ -41,7 +41,7 @@ bool schedule_ended(const struct schedule *schedule, uint64_t now_ns);
  * `*share` is what is left of its share (at first `schedule->share`), `awaited` its unanswered requests.
  * When the count is 0 and nothing is awaited, the connection has done its part.
  */
-struct schedule_batch schedule_take(
+struct schedule_batch gb__schedule_take(
 	struct schedule *schedule, uint64_t *share, uint32_t awaited, uint64_t now_ns);
 
 #endif

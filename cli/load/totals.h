@@ -28,14 +28,14 @@ struct totals {
 	bool interrupted; /* ended by a signal */
 };
 
-void totals_init(struct totals *totals);
+void gb__totals_init(struct totals *totals);
 /** Keep `what` in one of the texts, if it is the first. */
-void totals_note(char *text, const char *what);
+void gb__totals_note(char *text, const char *what);
 /** Requests that were not answered rightly. */
-uint64_t totals_unanswered(const struct totals *totals);
+uint64_t gb__totals_unanswered(const struct totals *totals);
 /** Whether every request was answered rightly on connections that held. */
-bool totals_right(const struct totals *totals);
+bool gb__totals_right(const struct totals *totals);
 /** The measured time. */
-double totals_seconds(const struct totals *totals);
+double gb__totals_seconds(const struct totals *totals);
 
 #endif

@@ -4,41 +4,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-void *verify_grow(void *array, size_t count, size_t element_size)
+void *gb__verify_grow(void *array, size_t count, size_t element_size)
 {
 	void *grown = reallocarray(array, count ? count : 1, element_size);
 
 	if (!grown) {
-		fputs("gearbox: verify: no memory\n", stderr);
+		fputs("verify: no memory\n", stderr);
 		exit(1);
 	}
 	return grown;
 }
 
-unsigned char *verify_bytes_reserve(struct verify_bytes *bytes, size_t size)
+unsigned char *gb__verify_bytes_reserve(struct verify_bytes *bytes, size_t size)
 {
 	if (bytes->room - bytes->size < size) {
 		bytes->room = bytes->size + size + bytes->room;
-		bytes->data = verify_grow(bytes->data, bytes->room, 1);
+		bytes->data = gb__verify_grow(bytes->data, bytes->room, 1);
 	}
 	return bytes->data + bytes->size;
 }
 
-void verify_bytes_append(struct verify_bytes *bytes, const void *data, size_t size)
+void gb__verify_bytes_append(struct verify_bytes *bytes, const void *data, size_t size)
 {
 	if (size == 0)
 		return;
-	memcpy(verify_bytes_reserve(bytes, size), data, size);
+	memcpy(gb__verify_bytes_reserve(bytes, size), data, size);
 	bytes->size += size;
 }
 
-void verify_bytes_finish(struct verify_bytes *bytes)
+void gb__verify_bytes_finish(struct verify_bytes *bytes)
 {
 	free(bytes->data);
 	*bytes = (struct verify_bytes){ 0 };
 }
 
-uint64_t verify_random(uint64_t *state)
+uint64_t gb__verify_random(uint64_t *state)
 {
 	uint64_t z = *state += 0x9e3779b97f4a7c15u;
 

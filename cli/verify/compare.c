@@ -48,10 +48,10 @@ static bool bytes_differ(
 	return true;
 }
 
-bool verify_compare(
+bool gb__verify_compare(
 	const struct verify_talk *talk, const struct verify_transcript *transcript, char *text, size_t size)
 {
-	unsigned endings = verify_talk_endings(talk);
+	unsigned endings = gb__verify_talk_endings(talk);
 	char wanted[128], got[128];
 
 	if (!transcript->played)
@@ -85,7 +85,7 @@ bool verify_compare(
 	return true;
 }
 
-bool verify_compare_stats(
+bool gb__verify_compare_stats(
 	const struct gb_stats *counted, const struct gb_stats *noted, char *text, size_t size)
 {
 	for (int reason = 0; reason < GB_CLOSE_REASON_COUNT; reason++)

@@ -3,53 +3,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct verify_conversation verify_conversations[] = {
-	{ "fragmented", "messages cut at every byte, or anywhere", VERIFY_PATIENT, verify_answers,
-		verify_write_fragmented },
-	{ "pipelined", "many requests at once, answered in order", VERIFY_PATIENT, verify_answers,
-		verify_write_pipelined },
+const struct verify_conversation gb__verify_conversations[] = {
+	{ "fragmented", "messages cut at every byte, or anywhere", VERIFY_PATIENT, gb__verify_answers,
+		gb__verify_write_fragmented },
+	{ "pipelined", "many requests at once, answered in order", VERIFY_PATIENT, gb__verify_answers,
+		gb__verify_write_pipelined },
 	{ "half-closed", "the client's FIN comes right behind its last request", VERIFY_PATIENT,
-		verify_answers, verify_write_half_closed },
-	{ "paced", "each request waits for the answer to the last", VERIFY_PATIENT, verify_replies,
-		verify_write_paced },
+		gb__verify_answers, gb__verify_write_half_closed },
+	{ "paced", "each request waits for the answer to the last", VERIFY_PATIENT, gb__verify_replies,
+		gb__verify_write_paced },
 	{ "slow", "bytes that drip in, and a client that reads little at a time", VERIFY_PATIENT,
-		verify_answers, verify_write_slow },
-	{ "large", "1 MiB, the client reads while it writes", VERIFY_PATIENT, verify_answers,
-		verify_write_large },
+		gb__verify_answers, gb__verify_write_slow },
+	{ "large", "1 MiB, the client reads while it writes", VERIFY_PATIENT, gb__verify_answers,
+		gb__verify_write_large },
 	{ "stalled", "the client reads nothing until it cannot write any more", VERIFY_PATIENT,
-		verify_replies, verify_write_stalled },
-	{ "many", "60 connections at once", VERIFY_PATIENT, NULL, verify_write_many },
+		gb__verify_replies, gb__verify_write_stalled },
+	{ "many", "60 connections at once", VERIFY_PATIENT, NULL, gb__verify_write_many },
 	{ "faulty", "messages that are too large or wrong, with good ones before and more bytes behind",
-		VERIFY_PATIENT, verify_has_faults, verify_write_faulty },
-	{ "once", "the server closes first, the client sends on", VERIFY_PATIENT, verify_answers_once,
-		verify_write_once },
+		VERIFY_PATIENT, gb__verify_has_faults, gb__verify_write_faulty },
+	{ "once", "the server closes first, the client sends on", VERIFY_PATIENT, gb__verify_answers_once,
+		gb__verify_write_once },
 	{ "interrupted", "clients that close or reset, idle, amid a message, or with answers on the way",
-		VERIFY_PATIENT, verify_answers, verify_write_interrupted },
+		VERIFY_PATIENT, gb__verify_answers, gb__verify_write_interrupted },
 	{ "spoken", "the server speaks and closes; the client is silent, chatty, half-closed or slow",
-		VERIFY_PATIENT, verify_speaks, verify_write_spoken },
-	{ "spoken-on", "the server speaks until the client half-closes", VERIFY_PATIENT, verify_speaks_on,
-		verify_write_spoken_on },
+		VERIFY_PATIENT, gb__verify_speaks, gb__verify_write_spoken },
+	{ "spoken-on", "the server speaks until the client half-closes", VERIFY_PATIENT, gb__verify_speaks_on,
+		gb__verify_write_spoken_on },
 	{ "spoken-interrupted", "clients that close or reset while the server speaks", VERIFY_PATIENT,
-		verify_speaks, verify_write_spoken_interrupted },
+		gb__verify_speaks, gb__verify_write_spoken_interrupted },
 	{ "queued", "40 clients that wait for their turn, where a model serves fewer", VERIFY_PATIENT, NULL,
-		verify_write_queued },
+		gb__verify_write_queued },
 	{ "drained", "the server is stopped: in the backlog, with answers on the way, and idle", VERIFY_LAST,
-		NULL, verify_write_drained },
-	{ "idle", "nothing moves for the idle timeout", VERIFY_DROWSY, verify_answers, verify_write_idle },
+		NULL, gb__verify_write_drained },
+	{ "idle", "nothing moves for the idle timeout", VERIFY_DROWSY, gb__verify_answers,
+		gb__verify_write_idle },
 	{ "unfinished", "a message that is not complete within the read timeout", VERIFY_IMPATIENT,
-		verify_frames, verify_write_unfinished },
-	{ "unread", "a client that takes nothing for the write timeout", VERIFY_IMPATIENT, verify_fills,
-		verify_write_unread },
-	{ "abandoned", "the same, where the idle timeout comes first", VERIFY_DROWSY, verify_fills,
-		verify_write_abandoned },
+		gb__verify_frames, gb__verify_write_unfinished },
+	{ "unread", "a client that takes nothing for the write timeout", VERIFY_IMPATIENT, gb__verify_fills,
+		gb__verify_write_unread },
+	{ "abandoned", "the same, where the idle timeout comes first", VERIFY_DROWSY, gb__verify_fills,
+		gb__verify_write_abandoned },
 	{ NULL },
 };
 
-void verify_plan_write(struct verify_plan *plan, const struct verify_protocol *protocol,
+void gb__verify_plan_write(struct verify_plan *plan, const struct verify_protocol *protocol,
 	enum verify_stage stage, const char *only)
 {
 	*plan = (struct verify_plan){ .protocol = protocol };
-	for (const struct verify_conversation *row = verify_conversations; row->name; row++) {
+	for (const struct verify_conversation *row = gb__verify_conversations; row->name; row++) {
 		if (row->stage != stage || (row->suits && !row->suits(protocol)) ||
 			(only && strcmp(only, row->name) != 0))
 			continue;
@@ -59,10 +60,10 @@ void verify_plan_write(struct verify_plan *plan, const struct verify_protocol *p
 	}
 }
 
-void verify_plan_finish(struct verify_plan *plan)
+void gb__verify_plan_finish(struct verify_plan *plan)
 {
 	for (size_t i = 0; i < plan->talks_count; i++) {
-		verify_talk_finish(plan->talks[i]);
+		gb__verify_talk_finish(plan->talks[i]);
 		free(plan->talks[i]);
 	}
 	free(plan->talks);
@@ -78,21 +79,23 @@ static uint64_t seed_of(const struct verify_plan *plan)
 	return hash + plan->numbers;
 }
 
-struct verify_talk *verify_plan_talk(struct verify_plan *plan)
+struct verify_talk *gb__verify_plan_talk(struct verify_plan *plan)
 {
-	struct verify_talk *talk = verify_grow(NULL, 1, sizeof(*talk));
+	struct verify_talk *talk = gb__verify_grow(NULL, 1, sizeof(*talk));
 
 	if (plan->talks_count == plan->talks_room) {
 		plan->talks_room = plan->talks_room * 2 + 64;
-		plan->talks = verify_grow(plan->talks, plan->talks_room, sizeof(struct verify_talk *));
+		plan->talks = gb__verify_grow(plan->talks, plan->talks_room, sizeof(struct verify_talk *));
 	}
 	plan->talks[plan->talks_count++] = talk;
 	*talk = (struct verify_talk){
 		.protocol = plan->protocol,
 		.conversation = plan->conversation,
 		.number = ++plan->numbers,
-		.reasons = 1u << GB_CLOSE_EOF,
+		.reasons = plan->protocol->eof_reasons ? plan->protocol->eof_reasons : 1u << GB_CLOSE_EOF,
 		.random = seed_of(plan),
 	};
+	if (plan->protocol->begin)
+		plan->protocol->begin(talk);
 	return talk;
 }

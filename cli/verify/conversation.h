@@ -33,45 +33,45 @@ struct verify_conversation {
 	void (*write)(struct verify_plan *plan);
 };
 
-extern const struct verify_conversation verify_conversations[]; /* ends with a NULL name */
+extern const struct verify_conversation gb__verify_conversations[]; /* ends with a NULL name */
 
 /** All talks of a stage; `only`: of the conversation of that name, unless NULL. */
-void verify_plan_write(struct verify_plan *plan, const struct verify_protocol *protocol,
+void gb__verify_plan_write(struct verify_plan *plan, const struct verify_protocol *protocol,
 	enum verify_stage stage, const char *only);
-void verify_plan_finish(struct verify_plan *plan);
+void gb__verify_plan_finish(struct verify_plan *plan);
 
 /** Another talk of the conversation being written; it ends with an eof unless that is changed. */
-struct verify_talk *verify_plan_talk(struct verify_plan *plan);
+struct verify_talk *gb__verify_plan_talk(struct verify_plan *plan);
 
 /* talks_*.c: who suits, and what they write */
-bool verify_answers(const struct verify_protocol *protocol);
-bool verify_replies(const struct verify_protocol *protocol);
-bool verify_has_faults(const struct verify_protocol *protocol);
-bool verify_answers_once(const struct verify_protocol *protocol);
-bool verify_speaks(const struct verify_protocol *protocol);
-bool verify_speaks_on(const struct verify_protocol *protocol);
-bool verify_frames(const struct verify_protocol *protocol);
-bool verify_fills(const struct verify_protocol *protocol);
+bool gb__verify_answers(const struct verify_protocol *protocol);
+bool gb__verify_replies(const struct verify_protocol *protocol);
+bool gb__verify_has_faults(const struct verify_protocol *protocol);
+bool gb__verify_answers_once(const struct verify_protocol *protocol);
+bool gb__verify_speaks(const struct verify_protocol *protocol);
+bool gb__verify_speaks_on(const struct verify_protocol *protocol);
+bool gb__verify_frames(const struct verify_protocol *protocol);
+bool gb__verify_fills(const struct verify_protocol *protocol);
 
-void verify_write_fragmented(struct verify_plan *plan);
-void verify_write_pipelined(struct verify_plan *plan);
-void verify_write_half_closed(struct verify_plan *plan);
-void verify_write_paced(struct verify_plan *plan);
-void verify_write_slow(struct verify_plan *plan);
-void verify_write_large(struct verify_plan *plan);
-void verify_write_stalled(struct verify_plan *plan);
-void verify_write_many(struct verify_plan *plan);
-void verify_write_queued(struct verify_plan *plan);
-void verify_write_faulty(struct verify_plan *plan);
-void verify_write_once(struct verify_plan *plan);
-void verify_write_interrupted(struct verify_plan *plan);
-void verify_write_spoken(struct verify_plan *plan);
-void verify_write_spoken_on(struct verify_plan *plan);
-void verify_write_spoken_interrupted(struct verify_plan *plan);
-void verify_write_drained(struct verify_plan *plan);
-void verify_write_idle(struct verify_plan *plan);
-void verify_write_unfinished(struct verify_plan *plan);
-void verify_write_unread(struct verify_plan *plan);
-void verify_write_abandoned(struct verify_plan *plan);
+void gb__verify_write_fragmented(struct verify_plan *plan);
+void gb__verify_write_pipelined(struct verify_plan *plan);
+void gb__verify_write_half_closed(struct verify_plan *plan);
+void gb__verify_write_paced(struct verify_plan *plan);
+void gb__verify_write_slow(struct verify_plan *plan);
+void gb__verify_write_large(struct verify_plan *plan);
+void gb__verify_write_stalled(struct verify_plan *plan);
+void gb__verify_write_many(struct verify_plan *plan);
+void gb__verify_write_queued(struct verify_plan *plan);
+void gb__verify_write_faulty(struct verify_plan *plan);
+void gb__verify_write_once(struct verify_plan *plan);
+void gb__verify_write_interrupted(struct verify_plan *plan);
+void gb__verify_write_spoken(struct verify_plan *plan);
+void gb__verify_write_spoken_on(struct verify_plan *plan);
+void gb__verify_write_spoken_interrupted(struct verify_plan *plan);
+void gb__verify_write_drained(struct verify_plan *plan);
+void gb__verify_write_idle(struct verify_plan *plan);
+void gb__verify_write_unfinished(struct verify_plan *plan);
+void gb__verify_write_unread(struct verify_plan *plan);
+void gb__verify_write_abandoned(struct verify_plan *plan);
 
 #endif

@@ -137,7 +137,7 @@ static void gone(struct playing *playing)
 
 		if (player->over || player->transcript->closed > 0)
 			continue;
-		verify_player_give_up(player, "the server is gone and gave no close reason", 0);
+		gb__verify_player_give_up(player, "the server is gone and gave no close reason", 0);
 		playing->drive->hung = true;
 	}
 	if (!playing->stopping)
@@ -151,7 +151,7 @@ static void check_patience(struct playing *playing, struct verify_player *player
 	if (player->over || playing->now_ms - player->moved_ms < drive->patience_ms)
 		return;
 	snprintf(player->transcript->trouble, sizeof(player->transcript->trouble),
-		"hangs: waits %s with %zu bytes sent and %zu of %zu come", verify_player_wait(player),
+		"hangs: waits %s with %zu bytes sent and %zu of %zu come", gb__verify_player_wait(player),
 		player->sent, player->transcript->got.size, player->talk->wanted.size);
 	drive->hung = true;
 }
@@ -161,7 +161,7 @@ static void begin(struct playing *playing, size_t at)
 	const struct verify_drive *drive = playing->drive;
 	const struct verify_talk *talk = drive->talks[at];
 
-	verify_player_begin(&playing->players[at], talk, &drive->transcripts[at],
+	gb__verify_player_begin(&playing->players[at], talk, &drive->transcripts[at],
 		FIRST_CLIENT + drive->first + (uint32_t)at, drive->subject->ports[talk->address]);
 	playing->active++;
 }
@@ -203,10 +203,10 @@ static void try_stop(struct playing *playing)
 		if (!drive->talks[i]->late && !playing->players[i].met && !playing->players[i].over)
 			return;
 	playing->stopping = true;
-	verify_subject_halt(drive->subject, true);
+	gb__verify_subject_halt(drive->subject, true);
 	begin_all(playing);
-	verify_subject_stop(drive->subject);
-	verify_subject_halt(drive->subject, false);
+	gb__verify_subject_stop(drive->subject);
+	gb__verify_subject_halt(drive->subject, false);
 }
 
 /* Behind a stop nobody is served who has to wait: room is for some who are late, then for others. */
@@ -240,12 +240,12 @@ static int gather(struct playing *playing, size_t *ret_count)
 
 		if (player->over || player->fd < 0)
 			continue;
-		own = verify_player_wait_ms(player, timeout);
+		own = gb__verify_player_wait_ms(player, timeout);
 		if (own < timeout)
 			timeout = own;
 		/* Behind the server's FIN only room to send is of interest. */
 		playing->polls[count] = (struct pollfd){ .fd = player->fin && !player->full ? -1 : player->fd,
-			.events = verify_player_interest(player) };
+			.events = gb__verify_player_interest(player) };
 		playing->polled[count++] = i;
 	}
 	*ret_count = count;
@@ -255,7 +255,7 @@ static int gather(struct playing *playing, size_t *ret_count)
 static void play_on(struct playing *playing, size_t count)
 {
 	for (size_t i = 1; i < count; i++)
-		verify_player_go_on(
+		gb__verify_player_go_on(
 			&playing->players[playing->polled[i]], playing->polls[i].revents, playing->now_ms);
 	for (size_t i = 0; i < playing->begun; i++) {
 		struct verify_player *player = &playing->players[i];
@@ -275,17 +275,17 @@ static void play_on(struct playing *playing, size_t count)
 	}
 }
 
-void verify_drive_run(struct verify_drive *drive)
+void gb__verify_drive_run(struct verify_drive *drive)
 {
-	struct playing *playing = verify_grow(NULL, 1, sizeof(*playing));
+	struct playing *playing = gb__verify_grow(NULL, 1, sizeof(*playing));
 	size_t room = drive->count + 1;
 
 	*playing = (struct playing){ .drive = drive,
-		.players = verify_grow(NULL, room, sizeof(struct verify_player)),
-		.polls = verify_grow(NULL, room, sizeof(struct pollfd)),
-		.polled = verify_grow(NULL, room, sizeof(size_t)),
-		.now_ms = verify_clock_ms() };
-	drive->transcripts = verify_grow(NULL, room, sizeof(*drive->transcripts));
+		.players = gb__verify_grow(NULL, room, sizeof(struct verify_player)),
+		.polls = gb__verify_grow(NULL, room, sizeof(struct pollfd)),
+		.polled = gb__verify_grow(NULL, room, sizeof(size_t)),
+		.now_ms = gb__verify_clock_ms() };
+	drive->transcripts = gb__verify_grow(NULL, room, sizeof(*drive->transcripts));
 	memset(playing->players, 0, room * sizeof(*playing->players));
 	memset(drive->transcripts, 0, room * sizeof(*drive->transcripts));
 	if (drive->stop)
@@ -301,7 +301,7 @@ void verify_drive_run(struct verify_drive *drive)
 		timeout = gather(playing, &count);
 		if (poll(playing->polls, count, timeout) < 0)
 			continue;
-		playing->now_ms = verify_clock_ms();
+		playing->now_ms = gb__verify_clock_ms();
 		read_notes(playing);
 		play_on(playing, count);
 		if (playing->polls[0].revents & POLLHUP)
@@ -316,9 +316,9 @@ void verify_drive_run(struct verify_drive *drive)
 	free(playing);
 }
 
-void verify_drive_finish(struct verify_drive *drive)
+void gb__verify_drive_finish(struct verify_drive *drive)
 {
 	for (size_t i = 0; drive->transcripts && i < drive->count; i++)
-		verify_bytes_finish(&drive->transcripts[i].got);
+		gb__verify_bytes_finish(&drive->transcripts[i].got);
 	free(drive->transcripts);
 }

@@ -23,8 +23,8 @@ struct verify_drive {
 	bool hung;                             /* a talk did not get on: the rest was not played */
 };
 
-/** Play them all. Call verify_drive_finish after it. */
-void verify_drive_run(struct verify_drive *drive);
-void verify_drive_finish(struct verify_drive *drive);
+/** Play them all. Call gb__verify_drive_finish after it. */
+void gb__verify_drive_run(struct verify_drive *drive);
+void gb__verify_drive_finish(struct verify_drive *drive);
 
 #endif

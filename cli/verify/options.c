@@ -1,8 +1,7 @@
 #include "verify/options.h"
 
+#include "command.h"
 #include "verify/conversation.h"
-
-#include "services.h"
 
 #include <gearbox/args.h>
 
@@ -39,18 +38,32 @@ static const struct gb_setting flags[] = {
 static const struct gb_setting repeated[] = {
 	{ "only", GB_SETTING_TEXT, 0, .argument = "SPEC",
 		.summary = "this model instead of all combinations; may be repeated", .repeated = true },
+	{ "set", GB_SETTING_TEXT, 0, .argument = "KEY=VALUE", .repeated = true,
+		.summary = "a setting of the service; may be repeated" },
+	{ "message", GB_SETTING_TEXT, 0, .argument = "TEXT", .repeated = true,
+		.summary =
+			"what clients say, framed for the service's codec; \\r, \\n, \\t, \\0 and \\xHH are "
+			"bytes; may be repeated" },
+	{ "messages", GB_SETTING_TEXT, 0, .argument = "FILE",
+		.summary = "the same from a file, a message a line" },
 	{ NULL },
 };
 static const struct gb_args_table tables[] = { { "Flags:", repeated }, { NULL, flags }, { NULL, NULL } };
 
-void verify_options_help(void)
+void gb__verify_options_help(void)
 {
-	puts("Usage: gearbox verify SERVICE|all [FLAG ...]\n\n"
-	     "Holds the same conversations with a service under every legal combination of accept, unit, workers,\n"
-	     "engine and compute. Per connection all must agree in the bytes that come back, the way it ends (FIN\n"
-	     "or reset) and the close reason that the server gives.\n");
+	printf("Usage: %s verify %s[FLAG ...]\n\n"
+	       "Holds the same conversations with a service under every legal combination of accept, unit, workers,\n"
+	       "engine and compute. Per connection all must agree in the bytes that come back, the way it ends (FIN\n"
+	       "or reset) and the close reason that the server gives. %s\n\n",
+		gb__program.name, gb__program.one ? "" : "SERVICE|all ",
+		gb__program.protocols
+			? "What must come back is known from the\nprotocol; with messages of one's own, from what "
+			  "the service answers under one model."
+			: "What must come back is what the\nservice answers under one model: its answers must depend "
+			  "on nothing but the messages of a connection.");
 	gb_args_help(stdout, tables);
-	puts("\nExit codes: 0 without a difference, 1 with one, 2 wrong usage.");
+	puts("\nExit codes: 0 without a difference, 1 with one or interrupted, 2 wrong usage.");
 }
 
 static int refuse_name(const char *what, const char *name, const char *const *names, struct gb_error *error)
@@ -67,22 +80,35 @@ static int refuse_name(const char *what, const char *name, const char *const *na
 	return gb_error_set(error, -GB_EUSAGE, "unknown %s \"%s\": known are %s", what, name, list);
 }
 
+static int refuse_none(struct gb_error *error)
+{
+	char list[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; gb__program.services[i] && used < sizeof(list); i++)
+		used += (size_t)snprintf(
+			list + used, sizeof(list) - used, "%s, ", gb__program.services[i]->name);
+	return gb_error_set(error, -GB_EUSAGE, "no service to verify: write %sor all", list);
+}
+
 static int set_service(struct verify_options *options, const char *name, struct gb_error *error)
 {
 	const char *names[NAMES_MAX] = { "all" };
 
+	if (gb__program.one)
+		return gb_error_set(error, -GB_EUSAGE, "unexpected \"%s\": only flags are taken", name);
 	if (options->services)
 		return gb_error_set(error, -GB_EUSAGE, "unexpected \"%s\": write one service, or all", name);
 	if (strcmp(name, "all") == 0) {
-		options->services = gb_services;
+		options->services = gb__program.services;
 		return 0;
 	}
-	options->one[0] = gb_service_find(name);
+	options->one[0] = gb__program_service(name);
 	options->services = options->one;
-	if (options->one[0] && verify_protocol_find(name))
+	if (options->one[0])
 		return 0;
-	for (size_t i = 0; verify_protocols[i] && i + 2 < NAMES_MAX; i++)
-		names[i + 1] = verify_protocols[i]->service;
+	for (size_t i = 0; gb__program.services[i] && i + 2 < NAMES_MAX; i++)
+		names[i + 1] = gb__program.services[i]->name;
 	return refuse_name("service", name, names, error);
 }
 
@@ -93,7 +119,7 @@ static int check_conversation(const struct verify_options *options, struct gb_er
 
 	if (!options->conversation)
 		return 0;
-	for (const struct verify_conversation *row = verify_conversations; row->name; row++) {
+	for (const struct verify_conversation *row = gb__verify_conversations; row->name; row++) {
 		if (strcmp(row->name, options->conversation) == 0)
 			return 0;
 		if (count + 1 < NAMES_MAX)
@@ -102,16 +128,27 @@ static int check_conversation(const struct verify_options *options, struct gb_er
 	return refuse_name("conversation", options->conversation, names, error);
 }
 
+static int add(const char **list, size_t *count, const char *key, const char *value, struct gb_error *error)
+{
+	if (*count == VERIFY_ONLY_MAX)
+		return gb_error_set(
+			error, -GB_EUSAGE, "--%s: at most %d, or leave it out", key, VERIFY_ONLY_MAX);
+	list[(*count)++] = value;
+	return 0;
+}
+
 static int set_flag(struct verify_options *options, const struct gb_setting *flag, const char *value,
 	struct gb_error *error)
 {
-	if (flag != repeated)
-		return gb_settings_set(flags, options, flag->key, value, error);
-	if (options->only_count == VERIFY_ONLY_MAX)
-		return gb_error_set(
-			error, -GB_EUSAGE, "--only: at most %d models, or leave it out", VERIFY_ONLY_MAX);
-	options->only[options->only_count++] = value;
-	return 0;
+	if (strcmp(flag->key, "only") == 0)
+		return add(options->only, &options->only_count, flag->key, value, error);
+	if (strcmp(flag->key, "set") == 0)
+		return add(options->sets, &options->sets_count, flag->key, value, error);
+	if (strcmp(flag->key, "message") == 0)
+		return gb__messages_add(&options->messages, value, error);
+	if (strcmp(flag->key, "messages") == 0)
+		return gb__messages_load(&options->messages, value, error);
+	return gb_settings_set(flags, options, flag->key, value, error);
 }
 
 static int parse(int argc, char **argv, struct verify_options *options, struct gb_error *error)
@@ -128,13 +165,14 @@ static int parse(int argc, char **argv, struct verify_options *options, struct g
 	}
 	if (result < 0 || options->help)
 		return result;
+	if (gb__program.one)
+		options->services = gb__program.services;
 	if (!options->services)
-		return gb_error_set(
-			error, -GB_EUSAGE, "no service to verify: write its name, e.g. echo, or all");
+		return refuse_none(error);
 	return check_conversation(options, error);
 }
 
-int verify_options_parse(int argc, char **argv, struct verify_options *ret, struct gb_error *error)
+int gb__verify_options_parse(int argc, char **argv, struct verify_options *ret, struct gb_error *error)
 {
 	int result = gb_settings_init(flags, ret, sizeof(*ret));
 
@@ -144,11 +182,12 @@ int verify_options_parse(int argc, char **argv, struct verify_options *ret, stru
 	if (ret->jobs == 0)
 		ret->jobs = JOBS_PER_CPU * (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (result < 0)
-		verify_options_finish(ret);
+		gb__verify_options_finish(ret);
 	return result;
 }
 
-void verify_options_finish(struct verify_options *options)
+void gb__verify_options_finish(struct verify_options *options)
 {
 	gb_settings_finish(flags, options);
+	gb__messages_finish(&options->messages);
 }

@@ -2,6 +2,8 @@
 #ifndef CLI_VERIFY_OPTIONS_H
 #define CLI_VERIFY_OPTIONS_H
 
+#include "messages.h"
+
 #include <gearbox/error.h>
 #include <gearbox/service.h>
 
@@ -12,15 +14,18 @@ struct verify_options {
 	const struct gb_service *one[2];          /* what `services` points at, unless that is all */
 	const char *only[VERIFY_ONLY_MAX];        /* specs, borrowed from argv */
 	size_t only_count;
-	char *conversation; /* NULL: all */
-	uint64_t jobs;      /* models at the same time */
+	const char *sets[VERIFY_ONLY_MAX]; /* settings, borrowed from argv */
+	size_t sets_count;
+	struct messages messages; /* of the user's own; none: the protocol's, or usual ones */
+	char *conversation;       /* NULL: all */
+	uint64_t jobs;            /* models at the same time */
 	uint64_t patience_ms;
 	bool full, fail_fast, list, json, quiet, help;
 };
 
-/** Returns 0, -GB_EUSAGE or -ENOMEM. Call verify_options_finish after 0. */
-int verify_options_parse(int argc, char **argv, struct verify_options *ret, struct gb_error *error);
-void verify_options_finish(struct verify_options *options);
-void verify_options_help(void);
+/** Returns 0, -GB_EUSAGE or -ENOMEM. Call gb__verify_options_finish after 0. */
+int gb__verify_options_parse(int argc, char **argv, struct verify_options *ret, struct gb_error *error);
+void gb__verify_options_finish(struct verify_options *options);
+void gb__verify_options_help(void);
 
 #endif

@@ -15,7 +15,7 @@
 #define CONNECT_MS 1000 /* for the kernel alone to establish a connection */
 #define EXCESS 65536u   /* bytes beyond those wanted, after which nobody reads on */
 
-uint64_t verify_clock_ms(void)
+uint64_t gb__verify_clock_ms(void)
 {
 	struct timespec now;
 
@@ -32,7 +32,7 @@ static void hang_up(struct verify_player *player, enum verify_ending ending)
 		player->transcript->ending = ending;
 }
 
-void verify_player_give_up(struct verify_player *player, const char *what, int error)
+void gb__verify_player_give_up(struct verify_player *player, const char *what, int error)
 {
 	snprintf(player->transcript->trouble, sizeof(player->transcript->trouble), "%s%s%s", what,
 		error ? ": " : "", error ? gb_strerror(error) : "");
@@ -45,7 +45,7 @@ static void broke(struct verify_player *player, const char *what, int error)
 	if (error == ECONNRESET || error == EPIPE)
 		hang_up(player, VERIFY_BY_RESET);
 	else
-		verify_player_give_up(player, what, error);
+		gb__verify_player_give_up(player, what, error);
 }
 
 static int open_client(const struct verify_player *player, uint32_t address)
@@ -155,9 +155,9 @@ static void listen_to(struct verify_player *player)
 		}
 		player->moved_ms = player->now_ms;
 		player->fin = size == 0;
-		verify_bytes_append(got, buffer, (size_t)size);
+		gb__verify_bytes_append(got, buffer, (size_t)size);
 		if (got->size > player->talk->wanted.size + EXCESS)
-			verify_player_give_up(player, "the server sends on and on", 0);
+			gb__verify_player_give_up(player, "the server sends on and on", 0);
 		if ((size_t)size < sizeof(buffer))
 			return;
 	}
@@ -183,7 +183,7 @@ static bool hold_is_over(const struct verify_player *player, short events)
 	return player->hold_ms && player->now_ms - player->moved_ms >= player->hold_ms;
 }
 
-void verify_player_go_on(struct verify_player *player, short events, uint64_t now_ms)
+void gb__verify_player_go_on(struct verify_player *player, short events, uint64_t now_ms)
 {
 	const struct verify_talk *talk = player->talk;
 
@@ -208,7 +208,7 @@ void verify_player_go_on(struct verify_player *player, short events, uint64_t no
 		hang_up(player, VERIFY_BY_FIN);
 }
 
-void verify_player_begin(struct verify_player *player, const struct verify_talk *talk,
+void gb__verify_player_begin(struct verify_player *player, const struct verify_talk *talk,
 	struct verify_transcript *transcript, in_addr_t own, uint16_t port)
 {
 	const struct sockaddr_in server = {
@@ -218,27 +218,27 @@ void verify_player_begin(struct verify_player *player, const struct verify_talk 
 
 	*player = (struct verify_player){ .talk = talk, .transcript = transcript };
 	transcript->played = true;
-	player->now_ms = player->moved_ms = player->step_ms = verify_clock_ms();
+	player->now_ms = player->moved_ms = player->step_ms = gb__verify_clock_ms();
 	player->fd = fd = open_client(player, own);
 	if (fd < 0) {
-		verify_player_give_up(player, "no client socket", -fd);
+		gb__verify_player_give_up(player, "no client socket", -fd);
 		return;
 	}
 	if (connect(fd, (const struct sockaddr *)&server, sizeof(server)) == 0) {
-		verify_player_go_on(player, 0, player->now_ms);
+		gb__verify_player_go_on(player, 0, player->now_ms);
 	} else if (errno == EINPROGRESS) {
 		struct pollfd established = { .fd = fd, .events = POLLOUT };
 
 		player->connecting = true;
 		/* Its server is halted: the kernel does it alone, at once. */
 		if (talk->late && poll(&established, 1, CONNECT_MS) == 1)
-			verify_player_go_on(player, POLLOUT, verify_clock_ms());
+			gb__verify_player_go_on(player, POLLOUT, gb__verify_clock_ms());
 	} else {
 		broke(player, "cannot connect", errno);
 	}
 }
 
-short verify_player_interest(const struct verify_player *player)
+short gb__verify_player_interest(const struct verify_player *player)
 {
 	short events = 0;
 
@@ -249,7 +249,7 @@ short verify_player_interest(const struct verify_player *player)
 	return events;
 }
 
-int verify_player_wait_ms(const struct verify_player *player, int most)
+int gb__verify_player_wait_ms(const struct verify_player *player, int most)
 {
 	uint64_t until_ms = player->now_ms + (unsigned)most;
 
@@ -268,7 +268,7 @@ int verify_player_wait_ms(const struct verify_player *player, int most)
 	return until_ms > player->now_ms ? (int)(until_ms - player->now_ms) : 0;
 }
 
-const char *verify_player_wait(const struct verify_player *player)
+const char *gb__verify_player_wait(const struct verify_player *player)
 {
 	if (player->fd < 0)
 		return "for the server's close reason";

@@ -34,21 +34,21 @@ struct verify_player {
 	bool over;       /* both sides have ended */
 };
 
-uint64_t verify_clock_ms(void);
+uint64_t gb__verify_clock_ms(void);
 
 /** Connect from `own` to the port on 127.0.0.1 and go on as far as that is possible. */
-void verify_player_begin(struct verify_player *player, const struct verify_talk *talk,
+void gb__verify_player_begin(struct verify_player *player, const struct verify_talk *talk,
 	struct verify_transcript *transcript, in_addr_t own, uint16_t port);
 /** Go on: `events` are those of poll(2). */
-void verify_player_go_on(struct verify_player *player, short events, uint64_t now_ms);
+void gb__verify_player_go_on(struct verify_player *player, short events, uint64_t now_ms);
 /** The talk cannot go on. `error`: an errno, or 0. */
-void verify_player_give_up(struct verify_player *player, const char *what, int error);
+void gb__verify_player_give_up(struct verify_player *player, const char *what, int error);
 
 /** The events it waits for. */
-short verify_player_interest(const struct verify_player *player);
+short gb__verify_player_interest(const struct verify_player *player);
 /** How many milliseconds it may wait for them; `most` when no step is bound to the time. */
-int verify_player_wait_ms(const struct verify_player *player, int most);
+int gb__verify_player_wait_ms(const struct verify_player *player, int most);
 /** "to send" and the like: what it waits for. */
-const char *verify_player_wait(const struct verify_player *player);
+const char *gb__verify_player_wait(const struct verify_player *player);
 
 #endif

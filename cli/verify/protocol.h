@@ -1,7 +1,7 @@
 /**
  * What clients of a service say and must hear, written down apart from the service itself.
  *
- * To have a service verified: a struct here, a row in protocol.c.
+ * Those of the built-in services are in gearbox/; others are learned (learned.h).
  */
 #ifndef CLI_VERIFY_PROTOCOL_H
 #define CLI_VERIFY_PROTOCOL_H
@@ -25,12 +25,18 @@ struct verify_protocol {
 	const char *service;
 	const char *settings[VERIFY_ADDRESSES]; /* "key=value" that each address differs by, or NULL */
 
+	/** A talk begins: append to `wanted` what comes unasked. NULL: nothing does. */
+	void (*begin)(struct verify_talk *talk);
 	/** Append a request of about `size` bytes to `sent` and its answer to `wanted`. NULL: a service that
 	 *  speaks first and ignores what it hears. */
 	void (*exchange)(struct verify_talk *talk, size_t size);
-	bool mute;   /* answers nothing to an exchange */
-	bool framed; /* an exchange is a message: one that is incomplete is never answered */
-	bool once;   /* the second address answers the first bytes that it gets, then closes */
+	/** Append a request that is never complete to `sent`. NULL: an exchange without its last bytes is one. */
+	void (*incomplete)(struct verify_talk *talk, size_t size);
+	bool mute;            /* answers nothing to an exchange */
+	bool framed;          /* requests have an end: one that is incomplete is never answered */
+	bool coded;           /* has a codec, so that the read timeout applies */
+	uint32_t eof_reasons; /* that the server may give for a client that ends in order: bits; 0: EOF */
+	bool once;            /* the second address answers the first bytes that it gets, then closes */
 	/** The same, whose answer takes `ms` milliseconds. NULL: no answer does. */
 	void (*work)(struct verify_talk *talk, unsigned ms);
 	const struct verify_fault *faults; /* ends with a NULL name; NULL: nothing is wrong */
@@ -41,13 +47,12 @@ struct verify_protocol {
 	bool endless; /* the second address speaks on until the client ends */
 };
 
-extern const struct verify_protocol verify_echo, verify_discard, verify_time_echo, verify_work;
-extern const struct verify_protocol verify_chargen, verify_daytime, verify_time;
-
-/** All of them, by service; ends with NULL. */
-extern const struct verify_protocol *const verify_protocols[];
-
-/** That of a service, or NULL. */
-const struct verify_protocol *verify_protocol_find(const char *service);
+/** A service under test, and what its clients say. */
+struct verify_target {
+	const struct gb_service *service;
+	const struct verify_protocol *protocol;
+	const char *const *sets; /* "key=value" for every address, before the protocol's own */
+	size_t sets_count;
+};
 
 #endif

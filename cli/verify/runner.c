@@ -60,7 +60,7 @@ static bool play(struct runner *runner, const struct verify_subject *subject, en
 	uint32_t first, struct verify_drive *drive)
 {
 	const struct verify_plan *plan = &runner->program->plans[stage];
-	size_t capacity = verify_spec_capacity(subject->model);
+	size_t capacity = gb__verify_spec_capacity(subject->model);
 
 	*drive = (struct verify_drive){ .subject = subject,
 		.talks = plan->talks,
@@ -69,7 +69,7 @@ static bool play(struct runner *runner, const struct verify_subject *subject, en
 		.first = first,
 		.stop = stage == VERIFY_LAST,
 		.patience_ms = runner->program->patience_ms };
-	verify_drive_run(drive);
+	gb__verify_drive_run(drive);
 	return !drive->hung;
 }
 
@@ -78,7 +78,7 @@ static void judge(struct runner *runner, const struct verify_drive *drive)
 	char text[400];
 
 	for (size_t i = 0; i < drive->count; i++)
-		if (verify_compare(drive->talks[i], &drive->transcripts[i], text, sizeof(text)))
+		if (gb__verify_compare(drive->talks[i], &drive->transcripts[i], text, sizeof(text)))
 			differ(runner, drive->talks[i]->conversation, drive->talks[i]->number, "%s", text);
 	if (drive->strays > 0)
 		differ(runner, "server", 0,
@@ -97,12 +97,12 @@ static void add_noted(struct gb_stats *sum, const struct gb_stats *noted)
 /* The first line of a log that is more than a warning, or NULL: a sanitizer's report, say. */
 static const char *beyond_warnings(const char *log)
 {
-	static const char warning[] = "gearbox: warning: ";
-
 	while (*log) {
-		if (strncmp(log, warning, sizeof(warning) - 1) != 0)
+		size_t size = strcspn(log, "|");
+
+		if (!memmem(log, size, ": warning: ", strlen(": warning: ")))
 			return log;
-		log += strcspn(log, "|");
+		log += size;
 		log += *log == '|';
 	}
 	return NULL;
@@ -115,12 +115,12 @@ static void judge_end(
 	struct verify_outcome outcome;
 	char text[200], log[2000];
 
-	verify_subject_end(subject, &outcome);
+	gb__verify_subject_end(subject, &outcome);
 	if (*outcome.trouble)
 		differ(runner, "server", 0, "at its end: %s", outcome.trouble);
-	else if (!hung && verify_compare_stats(&outcome.stats, noted, text, sizeof(text)))
+	else if (!hung && gb__verify_compare_stats(&outcome.stats, noted, text, sizeof(text)))
 		differ(runner, "server", 0, "%s", text);
-	verify_subject_log(subject, log, sizeof(log));
+	gb__verify_subject_log(subject, log, sizeof(log));
 	if (beyond_warnings(log))
 		differ(runner, "server", 0, "it said: %s", beyond_warnings(log));
 	if (runner->differences > TOLD_MAX) {
@@ -143,8 +143,8 @@ static void give_up(
 	struct verify_outcome outcome;
 	char log[2];
 
-	verify_subject_end(subject, &outcome);
-	verify_subject_log(subject, log, sizeof(log));
+	gb__verify_subject_end(subject, &outcome);
+	gb__verify_subject_log(subject, log, sizeof(log));
 	if (refused_by_machine(code))
 		tell_text(runner, VERIFY_SKIPPED, 0, error->text);
 	else if (code == -GB_EUSAGE || code == -GB_EILLEGAL)
@@ -164,7 +164,7 @@ static void run_server(struct runner *runner, const enum verify_stage *stages, s
 	uint32_t first = 0;
 	bool usable = true, stopped = false;
 	int result =
-		verify_subject_start(&subject, runner->spec, runner->program->protocol, stages[0], &error);
+		gb__verify_subject_start(&subject, runner->spec, &runner->program->target, stages[0], &error);
 
 	runner->differences = 0;
 	if (result < 0) {
@@ -177,20 +177,20 @@ static void run_server(struct runner *runner, const enum verify_stage *stages, s
 		stopped = stages[i] == VERIFY_LAST && drives[i].count > 0;
 	}
 	if (!stopped)
-		verify_subject_stop(&subject);
+		gb__verify_subject_stop(&subject);
 	if (!usable)
-		verify_subject_stop(&subject); /* at once: what hangs would not drain */
+		gb__verify_subject_stop(&subject); /* at once: what hangs would not drain */
 	for (size_t i = 0; i < count; i++) {
 		judge(runner, &drives[i]);
 		add_noted(&noted, &drives[i].noted);
 	}
 	judge_end(runner, &subject, &noted, !usable);
 	for (size_t i = 0; i < count; i++)
-		verify_drive_finish(&drives[i]);
+		gb__verify_drive_finish(&drives[i]);
 	runner->over |= !usable;
 }
 
-void verify_runner_run(const struct verify_program *program, const char *spec, int fd)
+void gb__verify_runner_run(const struct verify_program *program, const char *spec, int fd)
 {
 	static const struct {
 		enum verify_stage stages[2];

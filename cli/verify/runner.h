@@ -23,13 +23,13 @@ struct verify_news {
 
 /** What is played against every model. */
 struct verify_program {
-	const struct verify_protocol *protocol;
+	struct verify_target target;
 	struct verify_plan plans[VERIFY_STAGES];
 	unsigned patience_ms; /* without any progress */
 	bool fail_fast;       /* leave a model at its first difference */
 };
 
 /** Run it all under a model and write news to `fd`. The process must have no threads. */
-void verify_runner_run(const struct verify_program *program, const char *spec, int fd);
+void gb__verify_runner_run(const struct verify_program *program, const char *spec, int fd);
 
 #endif

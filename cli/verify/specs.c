@@ -45,7 +45,7 @@ struct coverage {
 	unsigned chances[KEYS][VALUES][KEYS][VALUES]; /* combinations not yet done that could have it */
 };
 
-void verify_spec_value(const char *spec, const char *key, char *ret, size_t size)
+void gb__verify_spec_value(const char *spec, const char *key, char *ret, size_t size)
 {
 	size_t length = strlen(key);
 
@@ -87,7 +87,7 @@ static struct choice read_spec(const char *spec)
 	for (unsigned key = 0; key < AXES; key++) {
 		char value[32];
 
-		verify_spec_value(spec, domains[key].key, value, sizeof(value));
+		gb__verify_spec_value(spec, domains[key].key, value, sizeof(value));
 		for (unsigned i = 1; domains[key].values[i]; i++)
 			if (strcmp(domains[key].values[i], value) == 0)
 				choice.value[key] = (unsigned char)i;
@@ -136,7 +136,7 @@ static void cover(struct coverage *coverage, const struct choice *choice)
 static void count_chances(
 	struct coverage *coverage, const struct gb_service *service, struct choice choice, int change)
 {
-	struct coverage *possible = verify_grow(NULL, 1, sizeof(*possible));
+	struct coverage *possible = gb__verify_grow(NULL, 1, sizeof(*possible));
 
 	memset(possible, 0, sizeof(*possible));
 	do {
@@ -156,12 +156,12 @@ static void add_text(struct verify_specs *specs, const char *text, size_t combin
 {
 	size_t size = strlen(text) + 1;
 
-	specs->list = verify_grow(specs->list, specs->count + 1, sizeof(*specs->list));
+	specs->list = gb__verify_grow(specs->list, specs->count + 1, sizeof(*specs->list));
 	specs->list[specs->count++] =
-		(struct verify_spec){ memcpy(verify_grow(NULL, size, 1), text, size), combination };
+		(struct verify_spec){ memcpy(gb__verify_grow(NULL, size, 1), text, size), combination };
 }
 
-void verify_specs_add(struct verify_specs *specs, const char *text)
+void gb__verify_specs_add(struct verify_specs *specs, const char *text)
 {
 	add_text(specs, text, specs->combinations++);
 }
@@ -196,7 +196,7 @@ static double best_keys(
 static void list_pairwise(
 	struct verify_specs *specs, const struct gb_service *service, const struct choice *combinations)
 {
-	struct coverage *coverage = verify_grow(NULL, 1, sizeof(*coverage));
+	struct coverage *coverage = gb__verify_grow(NULL, 1, sizeof(*coverage));
 
 	memset(coverage, 0, sizeof(*coverage));
 	for (size_t i = 0; i < specs->combinations; i++)
@@ -234,7 +234,7 @@ static void list_full(
 	}
 }
 
-void verify_specs_list(const struct gb_service *service, bool full, struct verify_specs *ret)
+void gb__verify_specs_list(const struct gb_service *service, bool full, struct verify_specs *ret)
 {
 	struct choice *combinations = NULL;
 	char spec[SPEC_MAX];
@@ -245,27 +245,27 @@ void verify_specs_list(const struct gb_service *service, bool full, struct verif
 
 		if (!admitted(&choice, service))
 			continue;
-		combinations = verify_grow(combinations, ret->combinations + 1, sizeof(*combinations));
+		combinations = gb__verify_grow(combinations, ret->combinations + 1, sizeof(*combinations));
 		combinations[ret->combinations++] = choice;
 	}
 	(full ? list_full : list_pairwise)(ret, service, combinations);
 	free(combinations);
 }
 
-void verify_specs_finish(struct verify_specs *specs)
+void gb__verify_specs_finish(struct verify_specs *specs)
 {
 	for (size_t i = 0; i < specs->count; i++)
 		free(specs->list[i].text);
 	free(specs->list);
 }
 
-size_t verify_spec_capacity(const char *spec)
+size_t gb__verify_spec_capacity(const char *spec)
 {
 	char engine[32], workers[32], accept[32];
 
-	verify_spec_value(spec, "engine", engine, sizeof(engine));
-	verify_spec_value(spec, "workers", workers, sizeof(workers));
-	verify_spec_value(spec, "accept", accept, sizeof(accept));
+	gb__verify_spec_value(spec, "engine", engine, sizeof(engine));
+	gb__verify_spec_value(spec, "workers", workers, sizeof(workers));
+	gb__verify_spec_value(spec, "accept", accept, sizeof(accept));
 	if (strcmp(engine, "blocking") != 0 || strcmp(workers, "per-connection") == 0)
 		return SIZE_MAX;
 	/* Where the kernel spreads, two may fall to one worker while another is idle; how many N are, the

@@ -25,15 +25,15 @@ struct verify_specs {
 	size_t combinations;
 };
 
-void verify_specs_list(const struct gb_service *service, bool full, struct verify_specs *ret);
+void gb__verify_specs_list(const struct gb_service *service, bool full, struct verify_specs *ret);
 /** One that somebody asked for: a combination of its own. */
-void verify_specs_add(struct verify_specs *specs, const char *text);
-void verify_specs_finish(struct verify_specs *specs);
+void gb__verify_specs_add(struct verify_specs *specs, const char *text);
+void gb__verify_specs_finish(struct verify_specs *specs);
 
 /** Connections that a model serves at the same time, which its full spec tells; SIZE_MAX: any number. */
-size_t verify_spec_capacity(const char *spec);
+size_t gb__verify_spec_capacity(const char *spec);
 
 /** Copies the value of a key to `ret`, "" when the spec has none. */
-void verify_spec_value(const char *spec, const char *key, char *ret, size_t size);
+void gb__verify_spec_value(const char *spec, const char *key, char *ret, size_t size);
 
 #endif

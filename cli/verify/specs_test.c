@@ -1,11 +1,11 @@
 /* Which models are verified. */
 #include "verify/specs.h"
 
-#include "services.h"
-
 #include <gearbox/gearbox.h>
 
 #include "harness.h"
+
+static const struct gb_service plain = { GB_SERVICE_INIT, .name = "plain" };
 
 static const char *const keys[] = { "accept", "unit", "workers", "engine", "compute", "wake", "place",
 	"accept-batch", "stack", "compute-workers" };
@@ -18,8 +18,8 @@ static bool meet(const struct verify_specs *specs, const char *key, const char *
 	for (size_t i = 0; i < specs->count; i++) {
 		char a[32], b[32];
 
-		verify_spec_value(specs->list[i].text, key, a, sizeof(a));
-		verify_spec_value(specs->list[i].text, other_key, b, sizeof(b));
+		gb__verify_spec_value(specs->list[i].text, key, a, sizeof(a));
+		gb__verify_spec_value(specs->list[i].text, other_key, b, sizeof(b));
 		if (strcmp(a, value) == 0 && strcmp(b, other_value) == 0)
 			return true;
 	}
@@ -36,13 +36,13 @@ TEST(quick_has_each_combination)
 {
 	struct verify_specs specs;
 
-	verify_specs_list(&gb_service_echo, false, &specs);
+	gb__verify_specs_list(&plain, false, &specs);
 	CHECK_INT(specs.combinations, COMBINATIONS);
 	CHECK(specs.count >= COMBINATIONS && specs.count < COMBINATIONS + 20);
 	for (size_t i = 0; i < specs.count; i++) {
 		size_t length = axes_length(specs.list[i].text);
 
-		CHECK(gb_model_check(specs.list[i].text, &gb_service_echo, true, NULL) >= 0);
+		CHECK(gb_model_check(specs.list[i].text, &plain, true, NULL) >= 0);
 		if (i < COMBINATIONS)
 			CHECK_INT(specs.list[i].combination, i);
 		for (size_t j = 0; j < i; j++) {
@@ -52,7 +52,7 @@ TEST(quick_has_each_combination)
 			CHECK(same == (specs.list[i].combination == specs.list[j].combination));
 		}
 	}
-	verify_specs_finish(&specs);
+	gb__verify_specs_finish(&specs);
 }
 
 TEST(quick_has_any_two_values_that_full_has)
@@ -60,24 +60,24 @@ TEST(quick_has_any_two_values_that_full_has)
 	struct verify_specs quick, full;
 	size_t missing = 0;
 
-	verify_specs_list(&gb_service_echo, false, &quick);
-	verify_specs_list(&gb_service_echo, true, &full);
+	gb__verify_specs_list(&plain, false, &quick);
+	gb__verify_specs_list(&plain, true, &full);
 	CHECK(full.count > quick.count);
 	for (size_t i = 0; i < full.count; i++)
 		for (unsigned a = 0; a < KEYS; a++)
 			for (unsigned b = 0; b < a; b++) {
 				char value[32], other[32];
 
-				verify_spec_value(full.list[i].text, keys[a], value, sizeof(value));
-				verify_spec_value(full.list[i].text, keys[b], other, sizeof(other));
+				gb__verify_spec_value(full.list[i].text, keys[a], value, sizeof(value));
+				gb__verify_spec_value(full.list[i].text, keys[b], other, sizeof(other));
 				if (!meet(&quick, keys[a], value, keys[b], other)) {
 					printf("%s=%s %s=%s\n", keys[a], value, keys[b], other);
 					missing++;
 				}
 			}
 	CHECK_INT(missing, 0);
-	verify_specs_finish(&quick);
-	verify_specs_finish(&full);
+	gb__verify_specs_finish(&quick);
+	gb__verify_specs_finish(&full);
 }
 
 TEST(services_with_state_in_one_address_space_get_no_processes)
@@ -86,41 +86,43 @@ TEST(services_with_state_in_one_address_space_get_no_processes)
 	struct verify_specs specs;
 	size_t threads = 0;
 
-	verify_specs_list(&chat, false, &specs);
+	gb__verify_specs_list(&chat, false, &specs);
 	CHECK(specs.count > 0 && specs.count < COMBINATIONS);
 	for (size_t i = 0; i < specs.count; i++) {
 		char unit[32], workers[32];
 
-		verify_spec_value(specs.list[i].text, "unit", unit, sizeof(unit));
-		verify_spec_value(specs.list[i].text, "workers", workers, sizeof(workers));
+		gb__verify_spec_value(specs.list[i].text, "unit", unit, sizeof(unit));
+		gb__verify_spec_value(specs.list[i].text, "workers", workers, sizeof(workers));
 		CHECK(strcmp(unit, "thread") == 0 || strcmp(workers, "1") == 0);
 		threads += strcmp(unit, "thread") == 0;
 	}
 	CHECK(threads > 0 && threads < specs.count);
-	verify_specs_finish(&specs);
+	gb__verify_specs_finish(&specs);
 }
 
 TEST(values_are_found_by_the_whole_key)
 {
 	char value[32];
 
-	verify_spec_value("accept=shared,accept-batch=64,workers=3", "accept-batch", value, sizeof(value));
+	gb__verify_spec_value(
+		"accept=shared,accept-batch=64,workers=3", "accept-batch", value, sizeof(value));
 	CHECK_STR(value, "64");
-	verify_spec_value("accept-batch=64,accept=shared", "accept", value, sizeof(value));
+	gb__verify_spec_value("accept-batch=64,accept=shared", "accept", value, sizeof(value));
 	CHECK_STR(value, "shared");
-	verify_spec_value("accept=shared,workers=3", "work", value, sizeof(value));
+	gb__verify_spec_value("accept=shared,workers=3", "work", value, sizeof(value));
 	CHECK_STR(value, "");
-	verify_spec_value("accept=shared,workers=3", "workers", value, sizeof(value));
+	gb__verify_spec_value("accept=shared,workers=3", "workers", value, sizeof(value));
 	CHECK_STR(value, "3");
 }
 
 TEST(blocking_workers_serve_one_connection_each)
 {
-	CHECK_INT(verify_spec_capacity("accept=shared,unit=thread,workers=1,engine=blocking,compute=inline"),
+	CHECK_INT(gb__verify_spec_capacity(
+			  "accept=shared,unit=thread,workers=1,engine=blocking,compute=inline"),
 		1);
-	CHECK_INT(verify_spec_capacity("accept=acceptor,unit=process,workers=3,engine=blocking"), 3);
-	CHECK_INT(verify_spec_capacity("accept=reuseport,unit=process,workers=3,engine=blocking"), 1);
-	CHECK(verify_spec_capacity("accept=acceptor,unit=process,workers=per-connection,engine=blocking") ==
-		SIZE_MAX);
-	CHECK(verify_spec_capacity("accept=shared,unit=thread,workers=1,engine=epoll") == SIZE_MAX);
+	CHECK_INT(gb__verify_spec_capacity("accept=acceptor,unit=process,workers=3,engine=blocking"), 3);
+	CHECK_INT(gb__verify_spec_capacity("accept=reuseport,unit=process,workers=3,engine=blocking"), 1);
+	CHECK(gb__verify_spec_capacity(
+		      "accept=acceptor,unit=process,workers=per-connection,engine=blocking") == SIZE_MAX);
+	CHECK(gb__verify_spec_capacity("accept=shared,unit=thread,workers=1,engine=epoll") == SIZE_MAX);
 }

@@ -20,13 +20,13 @@
 /* Returns 0, -ETIME or -ECHILD (its end of the pipe is closed). */
 static int hear(int fd, struct verify_report *told)
 {
-	uint64_t deadline_ms = verify_clock_ms() + PATIENCE_MS;
+	uint64_t deadline_ms = gb__verify_clock_ms() + PATIENCE_MS;
 	ssize_t got;
 	int ready;
 
 	for (;;) {
 		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-		uint64_t at_ms = verify_clock_ms();
+		uint64_t at_ms = gb__verify_clock_ms();
 
 		ready = poll(&poll_fd, 1, at_ms < deadline_ms ? (int)(deadline_ms - at_ms) : 0);
 		if (ready == 0)
@@ -65,7 +65,7 @@ static int pipes_open(struct verify_subject_pipes *pipes)
 	return result;
 }
 
-static pid_t fork_child(const char *spec, const struct verify_protocol *protocol, enum verify_stage stage,
+static pid_t fork_child(const char *spec, const struct verify_target *target, enum verify_stage stage,
 	const struct verify_subject_pipes *pipes)
 {
 	pid_t parent = getpid(), pid = fork();
@@ -74,7 +74,7 @@ static pid_t fork_child(const char *spec, const struct verify_protocol *protocol
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		setpgid(0, 0);
 		if (getppid() == parent)
-			verify_subject_serve(spec, protocol, stage, pipes);
+			gb__verify_subject_serve(spec, target, stage, pipes);
 		_exit(1);
 	}
 	if (pid > 0)
@@ -82,8 +82,8 @@ static pid_t fork_child(const char *spec, const struct verify_protocol *protocol
 	return pid < 0 ? -errno : pid;
 }
 
-int verify_subject_start(struct verify_subject *subject, const char *spec,
-	const struct verify_protocol *protocol, enum verify_stage stage, struct gb_error *error)
+int gb__verify_subject_start(struct verify_subject *subject, const char *spec,
+	const struct verify_target *target, enum verify_stage stage, struct gb_error *error)
 {
 	struct verify_subject_pipes pipes;
 	struct verify_report told;
@@ -91,7 +91,7 @@ int verify_subject_start(struct verify_subject *subject, const char *spec,
 
 	*subject = (struct verify_subject){ .pid = -1, .told = -1, .notes = -1, .log = -1 };
 	if (result == 0) {
-		result = fork_child(spec, protocol, stage, &pipes);
+		result = fork_child(spec, target, stage, &pipes);
 		if (result < 0)
 			pipes_close(&pipes);
 	}
@@ -116,17 +116,17 @@ int verify_subject_start(struct verify_subject *subject, const char *spec,
 	return 0;
 }
 
-void verify_subject_stop(const struct verify_subject *subject)
+void gb__verify_subject_stop(const struct verify_subject *subject)
 {
 	kill(subject->pid, SIGTERM);
 }
 
-void verify_subject_halt(const struct verify_subject *subject, bool halt)
+void gb__verify_subject_halt(const struct verify_subject *subject, bool halt)
 {
 	kill(-subject->pid, halt ? SIGSTOP : SIGCONT);
 }
 
-void verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret)
+void gb__verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret)
 {
 	struct verify_report told;
 	int result, status;
@@ -156,7 +156,7 @@ void verify_subject_end(struct verify_subject *subject, struct verify_outcome *r
 	subject->pid = -1;
 }
 
-void verify_subject_log(struct verify_subject *subject, char *text, size_t size)
+void gb__verify_subject_log(struct verify_subject *subject, char *text, size_t size)
 {
 	ssize_t got = pread(subject->log, text, size - 1, 0);
 

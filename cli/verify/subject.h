@@ -31,15 +31,15 @@ struct verify_subject {
  * Returns 0, or the code of what went wrong: -ENOTSUP, -EPERM, -ENOSYS… where the machine refuses the engine,
  * -GB_EILLEGAL, -ETIME, -ECHILD (it died).
  */
-int verify_subject_start(struct verify_subject *subject, const char *spec,
-	const struct verify_protocol *protocol, enum verify_stage stage, struct gb_error *error);
+int gb__verify_subject_start(struct verify_subject *subject, const char *spec,
+	const struct verify_target *target, enum verify_stage stage, struct gb_error *error);
 /** Ask it to end in order. */
-void verify_subject_stop(const struct verify_subject *subject);
+void gb__verify_subject_stop(const struct verify_subject *subject);
 /** Halt all of its processes, respectively have them go on: what comes meanwhile waits in the kernel. */
-void verify_subject_halt(const struct verify_subject *subject, bool halt);
+void gb__verify_subject_halt(const struct verify_subject *subject, bool halt);
 /** Wait for its end, or kill it with all below it. Closes everything but the log. */
-void verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret);
+void gb__verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret);
 /** The first lines of its standard error, a '|' between them; closes the log. */
-void verify_subject_log(struct verify_subject *subject, char *text, size_t size);
+void gb__verify_subject_log(struct verify_subject *subject, char *text, size_t size);
 
 #endif

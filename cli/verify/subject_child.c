@@ -7,8 +7,6 @@
 
 #include "verify/wrap.h"
 
-#include "services.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -115,29 +113,43 @@ static int make_server(
 	return result;
 }
 
-/* The settings struct of an address, or NULL for a service without. */
-static int make_user(
-	const struct gb_service *service, const char *setting, void **ret, struct gb_error *error)
+static int set_pair(const struct gb_service *service, void *user, const char *pair, struct gb_error *error)
 {
+	const char *equals = strchr(pair, '=');
 	char key[64];
-	void *user;
-	int result;
 
-	*ret = NULL;
-	if (service->settings_size == 0)
-		return 0;
-	user = verify_grow(NULL, service->settings_size, 1);
-	result = gb_settings_init(service->settings, user, service->settings_size);
-	if (result == 0 && setting) {
-		snprintf(key, sizeof(key), "%.*s", (int)strcspn(setting, "="), setting);
-		result = gb_settings_set(service->settings, user, key, strchr(setting, '=') + 1, error);
+	if (!equals)
+		return gb_error_set(error, -GB_EUSAGE, "set %s: write KEY=VALUE", pair);
+	if (!user || !service->settings)
+		return gb_error_set(error, -GB_EUSAGE, "set %s: %s has no settings", pair, service->name);
+	snprintf(key, sizeof(key), "%.*s", (int)(equals - pair), pair);
+	return gb_settings_set(service->settings, user, key, equals + 1, error);
+}
+
+/* The settings struct of an address, or NULL for a service without. */
+static int make_user(const struct verify_target *target, unsigned address, void **ret, struct gb_error *error)
+{
+	const struct gb_service *service = target->service;
+	const char *setting = target->protocol->settings[address];
+	void *user = NULL;
+	int result = 0;
+
+	if (service->settings_size > 0) {
+		user = gb__verify_grow(NULL, service->settings_size, 1);
+		memset(user, 0, service->settings_size);
+		if (service->settings)
+			result = gb_settings_init(service->settings, user, service->settings_size);
 	}
+	for (size_t i = 0; i < target->sets_count && result == 0; i++)
+		result = set_pair(service, user, target->sets[i], error);
+	if (setting && result == 0)
+		result = set_pair(service, user, setting, error);
 	*ret = user;
 	return result;
 }
 
 struct child {
-	const struct verify_protocol *protocol;
+	const struct verify_target *target;
 	struct gb_service service;
 	void *users[VERIFY_ADDRESSES];
 	struct verify_report *told;
@@ -157,12 +169,11 @@ static void on_ready(struct gb_server *server, void *arg)
 
 static int serve(struct child *child, struct gb_server *server)
 {
-	const struct gb_service *service = gb_service_find(child->protocol->service);
 	struct verify_report *told = child->told;
 	int result = 0;
 
-	for (size_t i = 0; i < VERIFY_ADDRESSES && result == 0; i++) {
-		result = make_user(service, child->protocol->settings[i], &child->users[i], &told->error);
+	for (unsigned i = 0; i < VERIFY_ADDRESSES && result == 0; i++) {
+		result = make_user(child->target, i, &child->users[i], &told->error);
 		if (result == 0)
 			result = gb_server_listen(
 				server, "127.0.0.1:0", &child->service, child->users[i], &told->error);
@@ -217,11 +228,11 @@ static void look_for_leftovers(unsigned descriptors, struct verify_outcome *outc
 		snprintf(outcome->trouble, sizeof(outcome->trouble), "threads left over: %u", threads);
 }
 
-_Noreturn void verify_subject_serve(const char *spec, const struct verify_protocol *protocol,
+_Noreturn void gb__verify_subject_serve(const char *spec, const struct verify_target *target,
 	enum verify_stage stage, const struct verify_subject_pipes *pipes)
 {
-	struct child child = { .protocol = protocol,
-		.told = verify_grow(NULL, 1, sizeof(struct verify_report)) };
+	struct child child = { .target = target,
+		.told = gb__verify_grow(NULL, 1, sizeof(struct verify_report)) };
 	struct gb_server *server = NULL;
 	unsigned descriptors;
 
@@ -235,7 +246,7 @@ _Noreturn void verify_subject_serve(const char *spec, const struct verify_protoc
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGINT, SIG_IGN); /* of a terminal: who started us decides */
 	descriptors = entries("/proc/self/fd", 1);
-	verify_wrap(gb_service_find(protocol->service), pipes->notes[1], &child.service);
+	gb__verify_wrap(target->service, pipes->notes[1], &child.service);
 	child.told->error.code = make_server(spec, stage, &server, &child.told->error);
 	if (server) {
 		child.told->error.code = serve(&child, server);

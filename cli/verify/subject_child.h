@@ -19,7 +19,7 @@ struct verify_subject_pipes {
 };
 
 /** Make the server, run it until SIGTERM, tell what became of it, exit. */
-_Noreturn void verify_subject_serve(const char *spec, const struct verify_protocol *protocol,
+_Noreturn void gb__verify_subject_serve(const char *spec, const struct verify_target *target,
 	enum verify_stage stage, const struct verify_subject_pipes *pipes);
 
 #endif

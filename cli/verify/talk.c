@@ -4,38 +4,51 @@
 
 #include <stdlib.h>
 
-void verify_talk_finish(struct verify_talk *talk)
+void gb__verify_talk_finish(struct verify_talk *talk)
 {
-	verify_bytes_finish(&talk->sent);
-	verify_bytes_finish(&talk->wanted);
+	gb__verify_bytes_finish(&talk->sent);
+	gb__verify_bytes_finish(&talk->wanted);
 	free(talk->steps);
 }
 
-size_t verify_talk_random(struct verify_talk *talk, size_t bound)
+size_t gb__verify_talk_random(struct verify_talk *talk, size_t bound)
 {
-	return (size_t)(verify_random(&talk->random) % bound);
+	return (size_t)(gb__verify_random(&talk->random) % bound);
 }
 
-void verify_talk_exchange(struct verify_talk *talk, size_t size)
+void gb__verify_talk_exchange(struct verify_talk *talk, size_t size)
 {
 	talk->protocol->exchange(talk, size);
 	talk->exchanges++;
 }
 
-void verify_talk_noise(struct verify_talk *talk, size_t size)
+void gb__verify_talk_incomplete(struct verify_talk *talk, size_t size, size_t missing)
 {
-	unsigned char *data = verify_bytes_reserve(&talk->sent, size);
+	size_t answered = talk->wanted.size;
+
+	if (talk->protocol->incomplete) {
+		talk->protocol->incomplete(talk, size);
+		return;
+	}
+	gb__verify_talk_exchange(talk, size);
+	talk->sent.size -= missing;
+	talk->wanted.size = answered;
+}
+
+void gb__verify_talk_noise(struct verify_talk *talk, size_t size)
+{
+	unsigned char *data = gb__verify_bytes_reserve(&talk->sent, size);
 
 	for (size_t i = 0; i < size; i++)
-		data[i] = (unsigned char)verify_random(&talk->random);
+		data[i] = (unsigned char)gb__verify_random(&talk->random);
 	talk->sent.size += size;
 }
 
-void verify_talk_step(struct verify_talk *talk, enum verify_step_kind kind, size_t amount)
+void gb__verify_talk_step(struct verify_talk *talk, enum verify_step_kind kind, size_t amount)
 {
 	if (talk->steps_count == talk->steps_room) {
 		talk->steps_room = talk->steps_room * 2 + 8;
-		talk->steps = verify_grow(talk->steps, talk->steps_room, sizeof(*talk->steps));
+		talk->steps = gb__verify_grow(talk->steps, talk->steps_room, sizeof(*talk->steps));
 	}
 	talk->steps[talk->steps_count++] = (struct verify_step){ kind, amount };
 }
@@ -52,12 +65,12 @@ static size_t sent_so_far(const struct verify_talk *talk)
 static void send_up_to(struct verify_talk *talk, size_t end, unsigned pause_ms)
 {
 	if (end > sent_so_far(talk))
-		verify_talk_step(talk, VERIFY_SEND, end);
+		gb__verify_talk_step(talk, VERIFY_SEND, end);
 	if (pause_ms > 0)
-		verify_talk_step(talk, VERIFY_PAUSE, pause_ms);
+		gb__verify_talk_step(talk, VERIFY_PAUSE, pause_ms);
 }
 
-void verify_talk_send(struct verify_talk *talk)
+void gb__verify_talk_send(struct verify_talk *talk)
 {
 	send_up_to(talk, talk->sent.size, 0);
 }
@@ -69,13 +82,13 @@ static int compare_sizes(const void *a, const void *b)
 	return *left < *right ? -1 : *left > *right;
 }
 
-void verify_talk_send_cut(struct verify_talk *talk, unsigned pieces, unsigned pause_ms)
+void gb__verify_talk_send_cut(struct verify_talk *talk, unsigned pieces, unsigned pause_ms)
 {
 	size_t begin = sent_so_far(talk), size = talk->sent.size - begin;
-	size_t *cuts = verify_grow(NULL, pieces, sizeof(*cuts));
+	size_t *cuts = gb__verify_grow(NULL, pieces, sizeof(*cuts));
 
 	for (unsigned i = 0; i + 1 < pieces; i++)
-		cuts[i] = begin + verify_talk_random(talk, size + 1);
+		cuts[i] = begin + gb__verify_talk_random(talk, size + 1);
 	cuts[pieces - 1] = talk->sent.size;
 	qsort(cuts, pieces, sizeof(*cuts), compare_sizes);
 	for (unsigned i = 0; i < pieces; i++)
@@ -83,24 +96,24 @@ void verify_talk_send_cut(struct verify_talk *talk, unsigned pieces, unsigned pa
 	free(cuts);
 }
 
-void verify_talk_send_bytes(struct verify_talk *talk, unsigned pause_ms)
+void gb__verify_talk_send_bytes(struct verify_talk *talk, unsigned pause_ms)
 {
 	for (size_t at = sent_so_far(talk); at < talk->sent.size; at++)
 		send_up_to(talk, at + 1, pause_ms);
 }
 
-void verify_talk_send_halves(struct verify_talk *talk, size_t at, unsigned pause_ms)
+void gb__verify_talk_send_halves(struct verify_talk *talk, size_t at, unsigned pause_ms)
 {
 	send_up_to(talk, at, pause_ms);
 	send_up_to(talk, talk->sent.size, 0);
 }
 
-void verify_talk_await(struct verify_talk *talk)
+void gb__verify_talk_await(struct verify_talk *talk)
 {
-	verify_talk_step(talk, VERIFY_AWAIT, talk->wanted.size);
+	gb__verify_talk_step(talk, VERIFY_AWAIT, talk->wanted.size);
 }
 
-unsigned verify_talk_endings(const struct verify_talk *talk)
+unsigned gb__verify_talk_endings(const struct verify_talk *talk)
 {
 	if (talk->endings)
 		return talk->endings;

@@ -54,32 +54,35 @@ struct verify_talk {
 	int receive_buffer; /* SO_RCVBUF; 0: the kernel's choice */
 	uint64_t random;    /* the seed's state */
 	uint32_t exchanges; /* so far: for protocols that number them */
+	size_t messages;    /* so far: where an exchange may hold several */
 	size_t steps_room;
 };
 
-void verify_talk_finish(struct verify_talk *talk);
+void gb__verify_talk_finish(struct verify_talk *talk);
 
 /** One request of about `size` bytes and its answer, to be sent by a later step. */
-void verify_talk_exchange(struct verify_talk *talk, size_t size);
+void gb__verify_talk_exchange(struct verify_talk *talk, size_t size);
+/** A request of about `size` bytes that never gets its last `missing` ones, of a framed protocol. */
+void gb__verify_talk_incomplete(struct verify_talk *talk, size_t size, size_t missing);
 /** So many bytes that no answer belongs to. */
-void verify_talk_noise(struct verify_talk *talk, size_t size);
+void gb__verify_talk_noise(struct verify_talk *talk, size_t size);
 /** Any number below `bound`. */
-size_t verify_talk_random(struct verify_talk *talk, size_t bound);
+size_t gb__verify_talk_random(struct verify_talk *talk, size_t bound);
 
 /** Send what was added since the last send, in one piece. */
-void verify_talk_send(struct verify_talk *talk);
+void gb__verify_talk_send(struct verify_talk *talk);
 /** The same in `pieces`, cut anywhere, with a pause behind each (0: none). */
-void verify_talk_send_cut(struct verify_talk *talk, unsigned pieces, unsigned pause_ms);
+void gb__verify_talk_send_cut(struct verify_talk *talk, unsigned pieces, unsigned pause_ms);
 /** The same byte by byte. */
-void verify_talk_send_bytes(struct verify_talk *talk, unsigned pause_ms);
+void gb__verify_talk_send_bytes(struct verify_talk *talk, unsigned pause_ms);
 /** The same in two pieces, the second from `at` on. */
-void verify_talk_send_halves(struct verify_talk *talk, size_t at, unsigned pause_ms);
+void gb__verify_talk_send_halves(struct verify_talk *talk, size_t at, unsigned pause_ms);
 /** Wait for all that is wanted so far. */
-void verify_talk_await(struct verify_talk *talk);
+void gb__verify_talk_await(struct verify_talk *talk);
 /** Any other step. */
-void verify_talk_step(struct verify_talk *talk, enum verify_step_kind kind, size_t amount);
+void gb__verify_talk_step(struct verify_talk *talk, enum verify_step_kind kind, size_t amount);
 
 /** How the client must see the connection end. */
-unsigned verify_talk_endings(const struct verify_talk *talk);
+unsigned gb__verify_talk_endings(const struct verify_talk *talk);
 
 #endif

@@ -4,67 +4,63 @@
 #define UNREAD (600u << 10) /* more than all buffers hold */
 #define FRAME 8192u
 
-bool verify_fills(const struct verify_protocol *protocol)
+bool gb__verify_fills(const struct verify_protocol *protocol)
 {
 	return protocol->exchange ? !protocol->mute : protocol->endless;
 }
 
-void verify_write_idle(struct verify_plan *plan)
+void gb__verify_write_idle(struct verify_plan *plan)
 {
-	struct verify_talk *talk = verify_plan_talk(plan);
+	struct verify_talk *talk = gb__verify_plan_talk(plan);
 
 	talk->reasons = 1u << GB_CLOSE_IDLE;
 
-	talk = verify_plan_talk(
+	talk = gb__verify_plan_talk(
 		plan); /* behind an answer; a client that is held up itself may come too late */
 	talk->reasons = 1u << GB_CLOSE_IDLE;
 	talk->prefix = true;
-	verify_talk_exchange(talk, 100);
-	verify_talk_send(talk);
-	verify_talk_await(talk);
-	verify_talk_step(talk, VERIFY_LINGER, 0); /* the server does not wait for ever */
+	gb__verify_talk_exchange(talk, 100);
+	gb__verify_talk_send(talk);
+	gb__verify_talk_await(talk);
+	gb__verify_talk_step(talk, VERIFY_LINGER, 0); /* the server does not wait for ever */
 
 	if (plan->protocol->work) {
-		talk = verify_plan_talk(plan); /* behind one that took longer than the timeout */
+		talk = gb__verify_plan_talk(plan); /* behind one that took longer than the timeout */
 		talk->reasons = 1u << GB_CLOSE_IDLE;
 		talk->prefix = true;
 		plan->protocol->work(talk, 2 * VERIFY_IDLE_MS);
-		verify_talk_send(talk);
+		gb__verify_talk_send(talk);
 	}
 }
 
-void verify_write_unfinished(struct verify_plan *plan)
+void gb__verify_write_unfinished(struct verify_plan *plan)
 {
 	static const size_t sizes[] = { 100, 3000 };
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		struct verify_talk *talk = verify_plan_talk(plan);
-		size_t answered;
+		struct verify_talk *talk = gb__verify_plan_talk(plan);
 
 		talk->reasons = 1u << GB_CLOSE_READ_TIMEOUT;
-		verify_talk_exchange(talk, 10);
-		answered = talk->wanted.size;
-		verify_talk_exchange(talk, sizes[i]);
-		talk->sent.size -= 2;
-		talk->wanted.size = answered;
-		verify_talk_send(talk);
+		gb__verify_talk_exchange(talk, 10);
+		gb__verify_talk_incomplete(talk, sizes[i], 2);
+		gb__verify_talk_send(talk);
 	}
 }
 
 /* A client that reads nothing while more is to come than all buffers hold. */
 static struct verify_talk *write_unread(struct verify_plan *plan)
 {
-	struct verify_talk *talk = verify_plan_talk(plan);
+	struct verify_talk *talk = gb__verify_plan_talk(plan);
 
 	talk->reasons = 1u << GB_CLOSE_WRITE_TIMEOUT;
 	talk->endings = 1u << VERIFY_BY_RESET;
 	talk->prefix = true;
 	talk->receive_buffer = 65536;
-	verify_talk_step(talk, VERIFY_HOLD, 0);
+	gb__verify_talk_step(talk, VERIFY_HOLD, 0);
 	if (talk->protocol->exchange) {
-		while (talk->sent.size < UNREAD)
-			verify_talk_exchange(talk, FRAME);
-		verify_talk_send(talk);
+		while (talk->sent.size < UNREAD || talk->wanted.size < UNREAD)
+			gb__verify_talk_exchange(talk, FRAME);
+		gb__verify_talk_send(talk);
 	} else {
 		talk->address = 1;
 		talk->protocol->speech(talk, UNREAD);
@@ -79,15 +75,15 @@ static void allow(struct verify_talk *talk, enum gb_close_reason reason)
 	talk->endings |= 1u << VERIFY_BY_FIN;
 }
 
-void verify_write_unread(struct verify_plan *plan)
+void gb__verify_write_unread(struct verify_plan *plan)
 {
 	struct verify_talk *talk = write_unread(plan);
 
-	if (plan->protocol->framed)
+	if (plan->protocol->framed || plan->protocol->coded)
 		allow(talk, GB_CLOSE_READ_TIMEOUT);
 }
 
-void verify_write_abandoned(struct verify_plan *plan)
+void gb__verify_write_abandoned(struct verify_plan *plan)
 {
 	allow(write_unread(plan), GB_CLOSE_IDLE);
 }

@@ -19,7 +19,8 @@ struct verify_result {
 	const char *service;
 	const struct verify_specs *specs;
 	bool json;
-	bool quiet; /* no progress */
+	bool quiet;       /* no progress */
+	bool interrupted; /* before all models were done */
 
 	size_t done; /* models, refused ones included */
 	size_t differences;
@@ -28,13 +29,13 @@ struct verify_result {
 };
 
 /** Take a piece of news in; text output prints a difference at once. */
-void verify_tell_news(
+void gb__verify_tell_news(
 	struct verify_result *result, const struct verify_spec *spec, const struct verify_news *news);
 /** What is being done, on a terminal. */
-void verify_tell_progress(const struct verify_result *result, const struct verify_spec *spec);
+void gb__verify_tell_progress(const struct verify_result *result, const struct verify_spec *spec);
 /** The end of one service, into `json` unless that is NULL. Frees what was kept. */
-void verify_tell_end(struct verify_result *result, struct json *json);
+void gb__verify_tell_end(struct verify_result *result, struct json *json);
 /** The conversations that a service admits. */
-void verify_tell_list(const struct verify_protocol *protocol);
+void gb__verify_tell_list(const struct verify_protocol *protocol);
 
 #endif

@@ -4,6 +4,7 @@
  * so that it can fork at any time.
  */
 #include "command.h"
+#include "verify/learned.h"
 #include "verify/options.h"
 #include "verify/specs.h"
 #include "verify/tell.h"
@@ -21,6 +22,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* The first one ends in order, with what was found so far; the second one at once. */
+static void install_interrupt(void)
+{
+	const struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
 struct job {
 	pid_t pid;
 	int fd; /* news; -1: free */
@@ -36,6 +54,7 @@ struct verification {
 	struct job *jobs;
 	struct pollfd *polls;
 	size_t next, running;
+	sigset_t signals;      /* as they are while it waits */
 	bool stop;             /* no further model */
 	struct gb_error wrong; /* a model that cannot be verified at all */
 };
@@ -50,11 +69,14 @@ static int job_start(struct verification *v, struct job *job, const struct verif
 	*job = (struct job){ .pid = fork(), .fd = fds[0], .spec = spec };
 	if (job->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGINT, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+		sigprocmask(SIG_SETMASK, &v->signals, NULL);
 		if (getppid() == parent) {
 			for (uint64_t i = 0; i < v->options->jobs; i++)
 				if (v->jobs[i].fd >= 0)
 					close(v->jobs[i].fd);
-			verify_runner_run(&v->program, spec->text, fds[1]);
+			gb__verify_runner_run(&v->program, spec->text, fds[1]);
 		}
 		_exit(0);
 	}
@@ -83,7 +105,7 @@ static void take_news(struct verification *v, struct job *job, const struct veri
 	case VERIFY_SKIPPED:
 	case VERIFY_REMARK:
 	case VERIFY_DIFFERENCE:
-		verify_tell_news(&v->result, job->spec, news);
+		gb__verify_tell_news(&v->result, job->spec, news);
 		if (news->kind == VERIFY_DIFFERENCE && v->options->fail_fast)
 			v->stop = true;
 	}
@@ -99,6 +121,8 @@ static void job_end(struct verification *v, struct job *job)
 	close(job->fd);
 	job->fd = -1;
 	v->running--;
+	if (interrupted && !job->done)
+		return; /* ended by it */
 	if (!job->done) {
 		snprintf(news.text, sizeof(news.text), "its own process ended with status 0x%x", status);
 		take_news(v, job, &news);
@@ -122,11 +146,11 @@ static int start_jobs(struct verification *v)
 	for (uint64_t i = 0; i < v->options->jobs; i++) {
 		int result;
 
-		if (v->stop || v->next == v->specs.count)
+		if (v->stop || interrupted || v->next == v->specs.count)
 			break;
 		if (v->jobs[i].fd >= 0)
 			continue;
-		verify_tell_progress(&v->result, &v->specs.list[v->next]);
+		gb__verify_tell_progress(&v->result, &v->specs.list[v->next]);
 		result = job_start(v, &v->jobs[i], &v->specs.list[v->next]);
 		if (result < 0)
 			return result;
@@ -135,14 +159,24 @@ static int start_jobs(struct verification *v)
 	return 0;
 }
 
+/* Their servers die with them. */
+static void kill_jobs(struct verification *v)
+{
+	for (uint64_t i = 0; i < v->options->jobs; i++)
+		if (v->jobs[i].fd >= 0)
+			kill(v->jobs[i].pid, SIGKILL);
+}
+
 static int run_jobs(struct verification *v)
 {
 	int result = start_jobs(v);
 
 	while (v->running > 0) {
+		if (interrupted)
+			kill_jobs(v);
 		for (uint64_t i = 0; i < v->options->jobs; i++)
 			v->polls[i] = (struct pollfd){ .fd = v->jobs[i].fd, .events = POLLIN };
-		if (poll(v->polls, (nfds_t)v->options->jobs, -1) < 0)
+		if (ppoll(v->polls, (nfds_t)v->options->jobs, NULL, &v->signals) < 0)
 			continue;
 		for (uint64_t i = 0; i < v->options->jobs; i++)
 			if (v->polls[i].revents)
@@ -153,68 +187,122 @@ static int run_jobs(struct verification *v)
 	return result;
 }
 
+/* The same, with signals that interrupt taken only while it waits. */
+static int run_all(struct verification *v)
+{
+	sigset_t blocked;
+	int result;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGINT);
+	sigaddset(&blocked, SIGTERM);
+	sigprocmask(SIG_BLOCK, &blocked, &v->signals);
+	result = run_jobs(v);
+	sigprocmask(SIG_SETMASK, &v->signals, NULL);
+	v->result.interrupted = interrupted;
+	return result;
+}
+
 static void list_specs(struct verification *v, const struct gb_service *service)
 {
 	if (v->options->only_count == 0) {
-		verify_specs_list(service, v->options->full, &v->specs);
+		gb__verify_specs_list(service, v->options->full, &v->specs);
 		return;
 	}
 	for (size_t i = 0; i < v->options->only_count; i++)
-		verify_specs_add(&v->specs, v->options->only[i]);
+		gb__verify_specs_add(&v->specs, v->options->only[i]);
+}
+
+/* What clients say: as somebody has written down, unless the user gives messages; else what is learned. */
+static int find_protocol(const struct verify_options *options, struct verify_target *target,
+	struct verify_protocol **ret_learned, struct gb_error *error)
+{
+	const struct verify_protocol *const *row = gb__program.protocols;
+	int result;
+
+	*ret_learned = NULL;
+	for (; row && *row && options->messages.count == 0; row++)
+		if (strcmp((*row)->service, target->service->name) == 0) {
+			target->protocol = *row;
+			return 0;
+		}
+	result = gb__learned_create(
+		target, &options->messages, (unsigned)options->patience_ms, ret_learned, error);
+	target->protocol = *ret_learned;
+	return result;
+}
+
+/* Write the talks, list the models, run them, tell. */
+static int verify_talks(struct verification *v, struct json *json, struct gb_error *error)
+{
+	const struct verify_options *options = v->options;
+	int result;
+
+	for (unsigned stage = 0; stage < VERIFY_STAGES; stage++)
+		gb__verify_plan_write(
+			&v->program.plans[stage], v->program.target.protocol, stage, options->conversation);
+	list_specs(v, v->program.target.service);
+	v->result.specs = &v->specs;
+	v->jobs = gb__verify_grow(NULL, options->jobs, sizeof(*v->jobs));
+	v->polls = gb__verify_grow(NULL, options->jobs, sizeof(*v->polls));
+	for (uint64_t i = 0; i < options->jobs; i++)
+		v->jobs[i].fd = -1;
+	fflush(stdout); /* what is not written yet must not be written by children as well */
+	result = run_all(v);
+	if (result < 0) {
+		gb_error_set(error, result, "cannot start a process: %s", gb_strerror(result));
+	} else if (v->wrong.code < 0) {
+		*error = v->wrong;
+		result = v->wrong.code;
+	}
+	if (result == 0)
+		gb__verify_tell_end(&v->result, json);
+	for (unsigned stage = 0; stage < VERIFY_STAGES; stage++)
+		gb__verify_plan_finish(&v->program.plans[stage]);
+	gb__verify_specs_finish(&v->specs);
+	free(v->jobs);
+	free(v->polls);
+	return result;
 }
 
 static int verify_service(const struct verify_options *options, const struct gb_service *service,
 	struct json *json, bool *ret_differs, struct gb_error *error)
 {
 	struct verification v = { .options = options,
-		.program = { .protocol = verify_protocol_find(service->name),
+		.program = { .target = { .service = service,
+				     .sets = options->sets,
+				     .sets_count = options->sets_count },
 			.patience_ms = (unsigned)options->patience_ms,
 			.fail_fast = options->fail_fast },
 		.result = { .service = service->name, .json = json, .quiet = options->quiet } };
-	size_t talks = 0;
-	int result;
+	struct verify_protocol *learned;
+	int result = find_protocol(options, &v.program.target, &learned, error);
 
-	for (unsigned stage = 0; stage < VERIFY_STAGES; stage++) {
-		verify_plan_write(&v.program.plans[stage], v.program.protocol, stage, options->conversation);
-		talks += v.program.plans[stage].talks_count;
-	}
-	list_specs(&v, service);
-	v.result.specs = &v.specs;
-	v.jobs = verify_grow(NULL, options->jobs, sizeof(*v.jobs));
-	v.polls = verify_grow(NULL, options->jobs, sizeof(*v.polls));
-	for (uint64_t i = 0; i < options->jobs; i++)
-		v.jobs[i].fd = -1;
-	fflush(stdout); /* what is not written yet must not be written by children as well */
-	result = run_jobs(&v);
-	if (result < 0) {
-		gb_error_set(error, result, "cannot start a process: %s", gb_strerror(result));
-	} else if (v.wrong.code < 0) {
-		*error = v.wrong;
-		result = v.wrong.code;
-	}
-	if (result == 0)
-		verify_tell_end(&v.result, json);
+	if (result < 0)
+		return result;
+	if (options->list)
+		gb__verify_tell_list(v.program.target.protocol);
+	else
+		result = verify_talks(&v, json, error);
 	*ret_differs |= v.result.differences > 0;
-	for (unsigned stage = 0; stage < VERIFY_STAGES; stage++)
-		verify_plan_finish(&v.program.plans[stage]);
-	verify_specs_finish(&v.specs);
-	free(v.jobs);
-	free(v.polls);
+	gb__learned_destroy(learned);
 	return result;
 }
 
 static int verify_all(const struct verify_options *options, bool *ret_differs, struct gb_error *error)
 {
 	struct json json = { .stream = stdout };
+	bool as_json = options->json && !options->list;
 	int result = 0;
 
-	if (options->json)
-		json_open(&json, NULL, '[');
-	for (size_t i = 0; options->services[i] && result == 0; i++)
+	install_interrupt();
+	if (as_json)
+		gb__json_open(&json, NULL, '[');
+	for (size_t i = 0; options->services[i] && result == 0 && !interrupted; i++)
 		result = verify_service(
-			options, options->services[i], options->json ? &json : NULL, ret_differs, error);
-	if (options->json)
-		json_close(&json, ']');
+			options, options->services[i], as_json ? &json : NULL, ret_differs, error);
+	if (as_json)
+		gb__json_close(&json, ']');
 	return result;
 }
 
@@ -229,26 +317,25 @@ static void claim_descriptors(void)
 	}
 }
 
-int command_verify(int argc, char **argv)
+int gb__command_verify(int argc, char **argv)
 {
 	struct verify_options options;
 	struct gb_error error = { 0 };
 	bool differs = false;
-	int result = verify_options_parse(argc - 1, argv + 1, &options, &error);
+	int result = gb__verify_options_parse(argc - 1, argv + 1, &options, &error);
 
 	if (result == 0 && options.help) {
-		verify_options_help();
-	} else if (result == 0 && options.list) {
-		for (size_t i = 0; options.services[i]; i++)
-			verify_tell_list(verify_protocol_find(options.services[i]->name));
+		gb__verify_options_help();
 	} else if (result == 0) {
 		claim_descriptors();
 		result = verify_all(&options, &differs, &error);
 	}
 	if (result < 0)
-		return command_fail(
+		return gb__command_fail(
 			result == -GB_EUSAGE || result == -GB_EILLEGAL ? EXIT_WRONG_USAGE : EXIT_FAILED,
 			"verify: %s", error.text);
-	verify_options_finish(&options);
+	gb__verify_options_finish(&options);
+	if (interrupted)
+		return gb__command_fail(EXIT_FAILED, "verify: interrupted: this is what was found so far");
 	return differs ? EXIT_FAILED : EXIT_DONE;
 }

@@ -113,7 +113,7 @@ static void on_close(struct gb_conn *conn, int reason)
 	leave(observed);
 }
 
-void verify_wrap(const struct gb_service *service, int fd, struct gb_service *ret)
+void gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service *ret)
 {
 	wrapped.service = service;
 	wrapped.fd = fd;

@@ -8,6 +8,7 @@
 #include <gearbox/error.h>
 #include <gearbox/limit.h>
 #include <gearbox/log.h>
+#include <gearbox/main.h>
 #include <gearbox/model.h>
 #include <gearbox/server.h>
 #include <gearbox/service.h>

@@ -103,17 +103,6 @@ GB_API size_t gb_server_workers(const struct gb_server *server);
 /** Take one's counters; beyond the last place they are 0. Thread: as gb_server_stats. */
 GB_API void gb_server_worker_stats(const struct gb_server *server, size_t n, struct gb_worker_stats *ret);
 
-/**
- * A whole program around one service: flags of `gearbox serve`, signals, ready line, exit code.
- *
- * SIGTERM and SIGINT drain, a second one ends at once; SIGALRM ends the program some seconds after the drain
- * deadline, or after the second signal, when a handler does not return.
- *
- * The base name in `argv[0]`, up to a space, begins every line on standard error; help shows all of it.
- * Returns what main should: 0, 1 (failed at run time) or 2 (wrong usage).
- */
-GB_API int gb_main(int argc, char **argv, const struct gb_service *service);
-
 GB_END
 
 #endif

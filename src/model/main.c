@@ -1,5 +1,5 @@
 /*
- * A whole program around one service. The command line is walked three times: for --help, which must work
+ * `serve`, as a program around one service. The command line is walked three times: for --help, which must work
  * beside anything else; for --config, so that flags override files wherever they stand; then for the flags.
  */
 #include "base/alloc.h"
@@ -14,6 +14,7 @@
 #include "os/signal.h"
 
 #include <gearbox/args.h>
+#include <gearbox/main.h>
 #include <gearbox/server.h>
 
 #include <errno.h>
@@ -404,7 +405,7 @@ static int run(struct program *program)
 	return rc < 0 ? fail(program, exit_code_of(rc), &error) : EXIT_DONE;
 }
 
-int gb_main(int argc, char **argv, const struct gb_service *service)
+int gb_serve_main(int argc, char **argv, const struct gb_service *service)
 {
 	struct program program = { .service = service, .invocation = "gearbox" };
 	const char *slash;

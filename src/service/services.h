@@ -8,7 +8,7 @@
 
 #include <gearbox/gearbox.h>
 
-/** The `user` of those with settings is the struct that these fill, never NULL; gb_main sees to it. */
+/** The `user` of those with settings is the struct that these fill, never NULL; gb_serve_main sees to it. */
 extern const struct gb_service gb_service_chargen;
 extern const struct gb_service gb_service_daytime;
 extern const struct gb_service gb_service_discard;

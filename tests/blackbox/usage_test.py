@@ -235,10 +235,28 @@ def models_tells_of_one():
 
 @case
 def help_is_no_error():
-    for arguments in (("help",), ("--help",), ("serve", "--help"), ("load", "--help"), ("models", "--help")):
+    for arguments in (("help",), ("--help",), ("-h",), ("serve", "--help"), ("load", "--help"), ("models", "--help"),
+                      ("help", "serve"), ("help", "serve", "echo"), ("help", "load"), ("help", "models", "reactor"),
+                      ("help", "verify"), ("help", "doctor"), ("help", "help"), ("help", "version"),
+                      ("--version",), ("version",)):
         done = run(*arguments)
         check_equal(done.returncode, 0, f"exit code of {arguments} ({done.stderr!r})")
         check(done.stdout and not done.stderr, f"{arguments}: help belongs on standard output")
+
+
+@case
+def help_of_words_is_that_of_the_command():
+    for words in (("serve",), ("serve", "work"), ("verify", "echo"), ("models",)):
+        check_equal(run("help", *words).stdout, run(*words, "--help").stdout, f"help {words}")
+    check("max-block" in run("help", "serve", "work").stdout, "help serve work tells of its settings")
+    check_refusal(run("help", "serve", "ecko"), 2, "did you mean \"echo\"")
+    check_refusal(run("help", "serv"), 2, "did you mean \"serve\"")
+
+
+@case
+def the_version_is_told():
+    for words in (("--version",), ("version",)):
+        check(re.fullmatch(r"gearbox \d+\.\d+\.\d+\n", run(*words).stdout), f"{words}")
 
 
 if __name__ == "__main__":

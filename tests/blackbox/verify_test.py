@@ -109,20 +109,65 @@ def wrong_usage_is_refused():
         check_refusal(run("verify", *arguments), 2, "verify", *words)
 
 
+def check_ended(pids):
+    """None of them is there any more, in time."""
+    deadline = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z" for pid in pids):
+        check(time.monotonic() < deadline, f"left over: {pids}")
+        time.sleep(0.01)
+
+
 @case
-def nothing_is_left_over_whatever_ends_it():
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-        process = subprocess.Popen([GEARBOX, "verify", "echo", "--quiet"], stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def nothing_is_left_over_when_it_is_killed():
+    with subprocess.Popen([GEARBOX, "verify", "echo", "--quiet"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         below = wait_until(lambda: descendants(process.pid)[4:], "servers run")
-        check(below, "servers run")
+        process.kill()
+        check_equal(process.wait(60), -signal.SIGKILL, "exit code")
+        check_ended(below)
+
+
+def interrupted(number, *arguments):
+    """What a verification says that a signal ends while servers run."""
+    with subprocess.Popen([GEARBOX, "verify", "echo", *arguments], stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        below = wait_until(lambda: descendants(process.pid)[4:], "servers run")
         os.kill(process.pid, number)
-        check_equal(process.wait(60), -number, "exit code")
-        deadline = time.monotonic() + 10
-        while any(os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z"
-                  for pid in below):
-            check(time.monotonic() < deadline, f"left over: {below}")
-            time.sleep(0.01)
+        stdout, stderr = process.communicate(timeout=60)
+        check_equal(process.returncode, 1, f"exit code ({stdout!r}, {stderr!r})")
+        check_ended(below)
+    check(stderr.startswith("gearbox: verify: interrupted") and stderr.count("\n") == 1, f"standard error: {stderr!r}")
+    return stdout
+
+
+@case
+def interrupted_it_tells_what_it_found_so_far():
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stdout = interrupted(number)
+        check(re.fullmatch(r"echo: interrupted after \d+ of \d+ models, 0 differences\n", stdout), f"{stdout!r}")
+    row = json.loads(interrupted(signal.SIGINT, "--json"))[0]
+    check_equal((row["interrupted"], row["differences"]), (True, 0), "interrupted, differences")
+
+
+@case
+def with_messages_of_ones_own_the_answers_under_all_models_are_compared():
+    for arguments in (("time-echo", "--set", "clock=1492689600", "--message", "one", "--message", "two\\r\\n"),
+                      ("echo", "--message", "\\x00\\xff"), ("discard", "--message", "gone"),
+                      ("work", "--message", "\\0\\0\\0\\x01\\0\\0\\0\\0\\0\\0\\0\\0payload")):
+        done = verify(*arguments, *only("reactor", "thread", "proactor" if not SMALL else "prefork"))
+        lines = done.stdout.splitlines()
+        check_equal(done.returncode, 0, f"{arguments}: exit code ({lines[:10]})")
+        check(re.match(r"^\S+: \d combinations, 0 differences$", lines[-1]), f"{lines}")
+
+
+@case
+def messages_that_cannot_be_repeated_are_refused_with_the_reason():
+    for arguments, words in ((("echo", "--set", "once=yes", "--message", "a"), ("message 1", "ends the connection")),
+                             (("work", "--message", "short"), ("message 1", "ends the connection (bad_frame)")),
+                             (("echo", "--message", "\\q"), ("behind a backslash",)),
+                             (("echo", "--messages", "/nonexistent/x"), ("/nonexistent/x",)),
+                             (("echo", "--message", "a", "--set", "nope=1"), ("nope",))):
+        check_refusal(run("verify", *arguments, "--only", "reactor"), (1, 2), "verify", *words)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 /* Requests behind their length that say how long to compute and to block; the reply has id and payload. */
-#include "verify/protocol.h"
+#include "gearbox/protocols.h"
 
 #define HEADER 12u /* of a request: id, microseconds to compute, microseconds to block */
 
@@ -8,7 +8,7 @@ static void append_number(struct verify_bytes *bytes, uint32_t number)
 	const unsigned char data[] = { (unsigned char)(number >> 24), (unsigned char)(number >> 16),
 		(unsigned char)(number >> 8), (unsigned char)number };
 
-	verify_bytes_append(bytes, data, sizeof(data));
+	gb__verify_bytes_append(bytes, data, sizeof(data));
 }
 
 static void append_request(struct verify_talk *talk, size_t payload, uint32_t compute_us, uint32_t block_us)
@@ -17,7 +17,7 @@ static void append_request(struct verify_talk *talk, size_t payload, uint32_t co
 	append_number(&talk->sent, talk->exchanges);
 	append_number(&talk->sent, compute_us);
 	append_number(&talk->sent, block_us);
-	verify_talk_noise(talk, payload);
+	gb__verify_talk_noise(talk, payload);
 }
 
 static void exchange(struct verify_talk *talk, size_t payload, uint32_t compute_us, uint32_t block_us)
@@ -25,7 +25,7 @@ static void exchange(struct verify_talk *talk, size_t payload, uint32_t compute_
 	append_request(talk, payload, compute_us, block_us);
 	append_number(&talk->wanted, (uint32_t)(4 + payload));
 	append_number(&talk->wanted, talk->exchanges);
-	verify_bytes_append(&talk->wanted, talk->sent.data + talk->sent.size - payload, payload);
+	gb__verify_bytes_append(&talk->wanted, talk->sent.data + talk->sent.size - payload, payload);
 }
 
 /* Every fourth takes a while, and every eighth, so that replies would overtake one another if they could. */
@@ -59,7 +59,7 @@ static void short_request(struct verify_talk *talk)
 	append_number(&talk->sent, HEADER - 1);
 	append_number(&talk->sent, talk->exchanges);
 	append_number(&talk->sent, 0);
-	verify_bytes_append(&talk->sent, "\0\0\0", 3);
+	gb__verify_bytes_append(&talk->sent, "\0\0\0", 3);
 }
 
 static void too_much_work(struct verify_talk *talk)
@@ -81,7 +81,7 @@ static const struct verify_fault faults[] = {
 	{ NULL },
 };
 
-const struct verify_protocol verify_work = {
+const struct verify_protocol gb__verify_work = {
 	.service = "work",
 	.settings = { "max-compute=2s", "max-block=2s" },
 	.exchange = work_exchange,

@@ -20,8 +20,8 @@ static struct outcome right(void)
 			.played = true },
 	};
 
-	verify_bytes_append(&outcome.talk.wanted, "hello", 5);
-	verify_bytes_append(&outcome.transcript.got, "hello", 5);
+	gb__verify_bytes_append(&outcome.talk.wanted, "hello", 5);
+	gb__verify_bytes_append(&outcome.transcript.got, "hello", 5);
 	return outcome;
 }
 
@@ -29,22 +29,22 @@ static void check_differs(struct outcome *outcome, const char *wanted)
 {
 	char text[256] = "";
 
-	if (!verify_compare(&outcome->talk, &outcome->transcript, text, sizeof(text)))
+	if (!gb__verify_compare(&outcome->talk, &outcome->transcript, text, sizeof(text)))
 		test_fail(__FILE__, __LINE__, "no difference, expected \"%s\"", wanted);
 	if (!strstr(text, wanted))
 		test_fail(__FILE__, __LINE__, "\"%s\" lacks \"%s\"", text, wanted);
-	verify_talk_finish(&outcome->talk);
-	verify_bytes_finish(&outcome->transcript.got);
+	gb__verify_talk_finish(&outcome->talk);
+	gb__verify_bytes_finish(&outcome->transcript.got);
 }
 
 static void check_same(struct outcome *outcome)
 {
 	char text[256] = "";
 
-	if (verify_compare(&outcome->talk, &outcome->transcript, text, sizeof(text)))
+	if (gb__verify_compare(&outcome->talk, &outcome->transcript, text, sizeof(text)))
 		test_fail(__FILE__, __LINE__, "%s", text);
-	verify_talk_finish(&outcome->talk);
-	verify_bytes_finish(&outcome->transcript.got);
+	gb__verify_talk_finish(&outcome->talk);
+	gb__verify_bytes_finish(&outcome->transcript.got);
 }
 
 TEST(what_is_right_does_not_differ)
@@ -89,7 +89,7 @@ TEST(further_bytes_are)
 	struct outcome outcome = right();
 
 	outcome.talk.prefix = true;
-	verify_bytes_append(&outcome.transcript.got, "!", 1);
+	gb__verify_bytes_append(&outcome.transcript.got, "!", 1);
 	check_differs(&outcome, "byte 5 is 0x21, expected no more than 5 bytes");
 }
 
@@ -103,7 +103,7 @@ TEST(another_ending_is)
 	outcome.talk.endings = 1u << VERIFY_BY_RESET;
 	check_differs(&outcome, "ends with a FIN, expected a reset");
 	outcome = right();
-	verify_talk_step(&outcome.talk, VERIFY_LEAVE, 0);
+	gb__verify_talk_step(&outcome.talk, VERIFY_LEAVE, 0);
 	outcome.transcript.ending = VERIFY_BY_CLIENT;
 	check_same(&outcome);
 }
@@ -149,18 +149,18 @@ TEST(counters_must_say_what_was_noted)
 	char text[256];
 
 	counted.closed[GB_CLOSE_EOF] = noted.closed[GB_CLOSE_EOF] = 2;
-	CHECK(!verify_compare_stats(&counted, &noted, text, sizeof(text)));
+	CHECK(!gb__verify_compare_stats(&counted, &noted, text, sizeof(text)));
 	counted.connections = 1;
-	CHECK(verify_compare_stats(&counted, &noted, text, sizeof(text)));
+	CHECK(gb__verify_compare_stats(&counted, &noted, text, sizeof(text)));
 	CHECK_STR(text, "counted 1 connections open at its end");
 	counted.accepted = 4;
-	CHECK(verify_compare_stats(&counted, &noted, text, sizeof(text)));
+	CHECK(gb__verify_compare_stats(&counted, &noted, text, sizeof(text)));
 	CHECK_STR(text, "counted 4 accepted connections, noted 3");
 	noted.closed[GB_CLOSE_IDLE] = 1;
-	CHECK(verify_compare_stats(&counted, &noted, text, sizeof(text)));
+	CHECK(gb__verify_compare_stats(&counted, &noted, text, sizeof(text)));
 	CHECK_STR(text, "counted 0 connections closed by idle, noted 1");
 	noted.closed[GB_CLOSE_IDLE] = 0;
 	counted.closed[GB_CLOSE_CRASHED] = 1; /* nobody can have noted it */
-	CHECK(verify_compare_stats(&counted, &noted, text, sizeof(text)));
+	CHECK(gb__verify_compare_stats(&counted, &noted, text, sizeof(text)));
 	CHECK_STR(text, "counted 1 connections closed by crashed, noted 0");
 }

@@ -1,5 +1,5 @@
 /* Lines that come back behind a frozen time. */
-#include "verify/protocol.h"
+#include "gearbox/protocols.h"
 
 #include <string.h>
 
@@ -8,11 +8,11 @@ static const char *const stamps[VERIFY_ADDRESSES] = { "[Thu Apr 20 12:00:00 2017
 
 static void append_line(struct verify_talk *talk, size_t size)
 {
-	unsigned char *line = verify_bytes_reserve(&talk->sent, size);
+	unsigned char *line = gb__verify_bytes_reserve(&talk->sent, size);
 
 	/* Any byte but a line feed; a carriage return not at the end, where it would belong to that. */
 	for (size_t i = 0; i < size; i++) {
-		line[i] = (unsigned char)verify_random(&talk->random);
+		line[i] = (unsigned char)gb__verify_random(&talk->random);
 		if (line[i] == '\n' || (line[i] == '\r' && i + 1 == size))
 			line[i] = 'x';
 	}
@@ -26,19 +26,19 @@ static void time_echo_exchange(struct verify_talk *talk, size_t size)
 	if (size > VERIFY_MESSAGE_MAX)
 		size = VERIFY_MESSAGE_MAX;
 	append_line(talk, size);
-	verify_bytes_append(&talk->wanted, stamp, strlen(stamp));
-	verify_bytes_append(&talk->wanted, talk->sent.data + talk->sent.size - size, size);
-	verify_bytes_append(&talk->wanted, "\n", 1);
+	gb__verify_bytes_append(&talk->wanted, stamp, strlen(stamp));
+	gb__verify_bytes_append(&talk->wanted, talk->sent.data + talk->sent.size - size, size);
+	gb__verify_bytes_append(&talk->wanted, "\n", 1);
 	if (talk->exchanges % 3 == 1)
-		verify_bytes_append(&talk->sent, "\r\n", 2);
+		gb__verify_bytes_append(&talk->sent, "\r\n", 2);
 	else
-		verify_bytes_append(&talk->sent, "\n", 1);
+		gb__verify_bytes_append(&talk->sent, "\n", 1);
 }
 
 static void too_long(struct verify_talk *talk)
 {
 	append_line(talk, VERIFY_MESSAGE_MAX + 1);
-	verify_bytes_append(&talk->sent, "\n", 1);
+	gb__verify_bytes_append(&talk->sent, "\n", 1);
 }
 
 static void without_end(struct verify_talk *talk)
@@ -52,7 +52,7 @@ static const struct verify_fault faults[] = {
 	{ NULL },
 };
 
-const struct verify_protocol verify_time_echo = {
+const struct verify_protocol gb__verify_time_echo = {
 	.service = "time-echo",
 	.settings = { "clock=1492689600", "clock=1234567890" },
 	.exchange = time_echo_exchange,

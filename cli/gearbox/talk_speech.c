@@ -1,5 +1,5 @@
 /* Services that speak first: RFC 864 (chargen), RFC 867 (daytime) and RFC 868 (time), their clocks frozen. */
-#include "verify/protocol.h"
+#include "gearbox/protocols.h"
 
 #include <string.h>
 
@@ -20,14 +20,14 @@ static bool chargen_speech(struct verify_talk *talk, size_t size)
 
 		if (column >= 72)
 			byte = column == 72 ? '\r' : '\n';
-		verify_bytes_append(&talk->wanted, &byte, 1);
+		gb__verify_bytes_append(&talk->wanted, &byte, 1);
 	}
 	return all;
 }
 
 static bool say(struct verify_talk *talk, const char *text, size_t length, size_t size)
 {
-	verify_bytes_append(&talk->wanted, text, size < length ? size : length);
+	gb__verify_bytes_append(&talk->wanted, text, size < length ? size : length);
 	return size >= length;
 }
 
@@ -49,20 +49,20 @@ static bool time_speech(struct verify_talk *talk, size_t size)
 	return say(talk, numbers[talk->address], sizeof(numbers[0]), size);
 }
 
-const struct verify_protocol verify_chargen = {
+const struct verify_protocol gb__verify_chargen = {
 	.service = "chargen",
 	.settings = { CHARGEN_SETTING, "bytes=0" },
 	.speech = chargen_speech,
 	.endless = true,
 };
 
-const struct verify_protocol verify_daytime = {
+const struct verify_protocol gb__verify_daytime = {
 	.service = "daytime",
 	.settings = { "clock=1492689600", "clock=1234567890" },
 	.speech = daytime_speech,
 };
 
-const struct verify_protocol verify_time = {
+const struct verify_protocol gb__verify_time = {
 	.service = "time",
 	.settings = { "clock=315532800", "clock=2085978497" },
 	.speech = time_speech,

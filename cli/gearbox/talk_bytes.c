@@ -1,0 +1,21 @@
+/* Services without messages: RFC 862 (echo) and RFC 863 (discard). */
+#include "gearbox/protocols.h"
+
+static void echo_exchange(struct verify_talk *talk, size_t size)
+{
+	gb__verify_talk_noise(talk, size);
+	gb__verify_bytes_append(&talk->wanted, talk->sent.data + talk->sent.size - size, size);
+}
+
+const struct verify_protocol gb__verify_echo = {
+	.service = "echo",
+	.settings = { NULL, "once=yes" },
+	.exchange = echo_exchange,
+	.once = true,
+};
+
+const struct verify_protocol gb__verify_discard = {
+	.service = "discard",
+	.exchange = gb__verify_talk_noise,
+	.mute = true,
+};
