@@ -8,7 +8,7 @@ import socket
 import tempfile
 
 from client import answered
-from lib import CASE_SECONDS_MAX, Server, SMALL, case_for_each, check, check_equal, main, run
+from lib import CASE_SECONDS_MAX, HOST, Server, SMALL, case_for_each, check, check_equal, main, run
 from models import MODELS, PRESETS
 
 CONNECTIONS = 1000 if SMALL else 10000
@@ -48,7 +48,7 @@ def nothing_after_the_end(model):
     shared = shared_memory()
     with tempfile.TemporaryDirectory() as folder:
         unix = [f"unix:{folder}/gearbox.sock"] if model.axes["accept"] != "reuseport" else []
-        with Server(*model.arguments, listen=["127.0.0.1:0", *unix],
+        with Server(*model.arguments, listen=[f"{HOST}:0", *unix],
                     before_exec=lambda: os.chdir(folder)) as server:
             clients = [server.connect() for _ in range(3)]
             answered_port = server.port
@@ -58,7 +58,7 @@ def nothing_after_the_end(model):
         check_equal(os.listdir(folder), [], "what is left in its folder")
     check_equal(shared_memory() - shared, set(), "shared memory left over")
     with socket.socket() as probe:
-        check(probe.connect_ex(("127.0.0.1", answered_port)) != 0, "somebody still listens")
+        check(probe.connect_ex((HOST, answered_port)) != 0, "somebody still listens")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ import traceback
 GEARBOX = os.path.abspath(os.environ.get(
     "GEARBOX", os.path.join(os.path.dirname(__file__), "..", "..", "build", "gearbox")))
 
+# The address of this program's servers. Another's client that comes late to a port of 127.0.0.1 would reach whoever has
+# the port now, and a port that is free here may be taken there.
+HOST = f"127.{64 + (os.getpid() >> 16) % 128}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+
 # A bound on what should happen at once, wide enough for a sanitizer on a busy machine.
 PATIENCE_S = int(os.environ.get("BLACKBOX_PATIENCE", "60"))
 LEFTOVER_S = 10  # until workers must have followed their parent
@@ -161,38 +165,44 @@ def cpu_seconds(pids):
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
+def _endpoint(text):
+    """(address, port) of one of /proc/net/tcp, which shows an address as a number of the machine's."""
+    address, _, port = text.partition(":")
+    return socket.inet_ntoa(int(address, 16).to_bytes(4, sys.byteorder)), int(port, 16)
+
+
 def _tcp_table():
-    """Rows of (local port, remote port, state, receive queue, inode) of the IPv4 sockets here; listening ones first."""
+    """Rows of (local, remote, state, receive queue, inode) of the IPv4 sockets here; listening ones first."""
     with open("/proc/net/tcp", encoding="ascii") as file:
         next(file)
         for line in file:
             fields = line.split()
-            yield int(fields[1][-4:], 16), int(fields[2][-4:], 16), int(fields[3], 16), \
-                int(fields[4].partition(":")[2], 16), fields[9]
+            yield fields[1], fields[2], int(fields[3], 16), int(fields[4].partition(":")[2], 16), fields[9]
 
 
 def _listening():
-    """{port: clients that wait there to be accepted}"""
+    """{(address, port): clients that wait there to be accepted}"""
     found = {}
     for local, _, _, waiting, _ in itertools.takewhile(lambda row: row[2] == _TCP_LISTEN, _tcp_table()):
-        found[local] = found.get(local, 0) + waiting
+        found[_endpoint(local)] = found.get(_endpoint(local), 0) + waiting
     return found
 
 
-def listens(port):
-    """Whether anybody listens on this port; unlike trying it, asking leaves no trace."""
-    return port in _listening()
+def listens(port, host=HOST):
+    """Whether anybody listens there; unlike trying it, asking leaves no trace."""
+    return (host, port) in _listening()
 
 
-def backlog(port):
+def backlog(port, host=HOST):
     """How many clients wait there to be accepted."""
-    return _listening().get(port, 0)
+    return _listening().get((host, port), 0)
 
 
 def holders(client, pids):
     """Which of the processes hold the other end of a client's TCP connection."""
-    here, there = client.getsockname()[1], client.getpeername()[1]
-    inode = next(inode for local, remote, _, _, inode in _tcp_table() if (local, remote) == (there, here))
+    here, there = client.getsockname(), client.getpeername()
+    inode = next(inode for local, remote, _, _, inode in _tcp_table()
+                 if (_endpoint(local), _endpoint(remote)) == (there, here))
     return [pid for pid in pids if holds(pid, f"socket:[{inode}]")]
 
 
@@ -277,7 +287,7 @@ def _difference(now, before):
 class Server:
     """`gearbox serve` with its ready line read. As a context it ends in order: SIGTERM, exit code 0."""
 
-    def __init__(self, *arguments, service="echo", listen=("127.0.0.1:0",), before_exec=None, prefix=()):
+    def __init__(self, *arguments, service="echo", listen=(f"{HOST}:0",), before_exec=None, prefix=()):
         addresses = [word for address in listen for word in ("--listen", address)]
         environment = {**os.environ, "TZ": "UTC0"}
         if prefix:  # a tracer: the leak sanitizer cannot work under another one
