@@ -68,11 +68,11 @@ def loadgen_sees_an_end_of_a_short_connection():
 
 @test
 def loadgen_sees_that_nobody_listens():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    for arguments in ([], ["--once", "--messages", "10"]):
-        done, _ = loadgen(port, *arguments)
-        assert done.returncode == 1 and done.stderr, done
+    with socket.socket() as bound:  # bound, so that nobody else takes the port, but not listening
+        bound.bind(("127.0.0.1", 0))
+        for arguments in ([], ["--once", "--messages", "10"]):
+            done, _ = loadgen(bound.getsockname()[1], *arguments)
+            assert done.returncode == 1 and done.stderr, done
 
 
 @test

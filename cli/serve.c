@@ -69,7 +69,7 @@ static int serve_one(int argc, char **argv)
 int gb__command_serve(int argc, char **argv)
 {
 	const struct gb_service *service;
-	char name[PROGRAM_NAME_MAX + 96];
+	static char name[PROGRAM_NAME_MAX + 96]; /* as long as the arguments, which it joins */
 
 	if (gb__program.one)
 		return serve_one(argc, argv);

@@ -33,7 +33,7 @@ static void tell_text(struct runner *runner, enum verify_news_kind kind, unsigne
 {
 	struct verify_news news = { .kind = kind, .conversation = "server", .count = count };
 
-	snprintf(news.text, sizeof(news.text), "%s", text);
+	snprintf(news.text, sizeof(news.text), "%.*s", (int)sizeof(news.text) - 1, text);
 	tell(runner, &news);
 }
 
