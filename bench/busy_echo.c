@@ -17,6 +17,7 @@ static void on_message(struct gb_conn *conn, struct gb_bytes bytes)
 
 static const struct gb_service busy_echo = {
 	GB_SERVICE_INIT,
+	.state = GB_STATE_NONE,
 	.name = "busy-echo",
 	.summary = "computes, then sends back what it received",
 	.on_message = on_message,

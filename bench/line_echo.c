@@ -13,6 +13,7 @@ static void on_line(struct gb_conn *conn, struct gb_bytes line)
 
 static const struct gb_service line_echo = {
 	GB_SERVICE_INIT,
+	.state = GB_STATE_NONE,
 	.name = "line-echo",
 	.summary = "sends back each line",
 	.codec = &gb_codec_line,

@@ -42,7 +42,8 @@ static void on_close(struct gb_conn *conn, int reason)
 }
 
 static const struct gb_service client_service = { GB_SERVICE_INIT, .name = "client", .codec = &gb_codec_line,
-	.on_start = on_start, .on_open = on_open, .on_message = on_message, .on_close = on_close };
+	.state = GB_STATE_NONE, .on_start = on_start, .on_open = on_open, .on_message = on_message,
+	.on_close = on_close };
 
 int main(int argc, char **argv)
 {

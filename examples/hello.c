@@ -13,6 +13,7 @@ static const struct gb_service hello = {
 	.name = "hello",
 	.summary = "greets whoever sends a name",
 	.codec = &gb_codec_line,
+	.state = GB_STATE_NONE,
 	.on_message = greet,
 };
 

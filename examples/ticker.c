@@ -33,7 +33,8 @@ static void on_close(struct gb_conn *conn, int reason)
 }
 
 static const struct gb_service ticker = { GB_SERVICE_INIT, .name = "ticker", .on_open = on_open,
-	.on_message = on_message, .on_close = on_close, .conn_state_size = sizeof(struct gb_timer) };
+	.state = GB_STATE_NONE, .on_message = on_message, .on_close = on_close,
+	.conn_state_size = sizeof(struct gb_timer) };
 
 static void on_signal(int number)
 {

@@ -11,6 +11,10 @@ struct gb_frame {
 	size_t consumed; /* bytes to drop from the front, terminator and header included */
 	size_t offset;   /* of the message in the input */
 	size_t size;     /* of the message; may be 0 */
+	/* What the codec has parsed of it, for the handler (gb_conn_frame), so that nothing is parsed twice. The codecs of
+	 * the library leave both as they are. */
+	uint64_t key;       /* a number: a type, a command, an id */
+	const void *parsed; /* in the codec's `state`, or in the message */
 };
 
 /**

@@ -9,6 +9,7 @@
 #ifndef GEARBOX_CONN_H
 #define GEARBOX_CONN_H
 
+#include <gearbox/codec.h>
 #include <gearbox/error.h>
 #include <gearbox/limit.h>
 #include <gearbox/types.h>
@@ -163,6 +164,12 @@ GB_API size_t gb_conn_output_size(const struct gb_conn *conn);
 
 /** The zeroed `conn_state_size` bytes of this connection; they live until `on_close` has returned. */
 GB_API void *gb_conn_state(struct gb_conn *conn);
+
+/**
+ * How the codec of the service framed the message that is being handled, `key` and `parsed` included; for on_message, on
+ * whichever thread it runs. `offset` counts from where the frame began.
+ */
+GB_API const struct gb_frame *gb_conn_frame(const struct gb_conn *conn);
 
 /** The `user` pointer given to gb_server_listen, gb_server_attach or gb_connect. */
 GB_API void *gb_conn_user(const struct gb_conn *conn);

@@ -6,6 +6,15 @@
 
 _Noreturn void gb__assert_failed(const char *expression, const char *file, int line, const char *function);
 
+_Noreturn void gb__rule_broken(unsigned rule, const char *text, const char *function);
+
+/** A rule of docs/lifetimes.md that a program has to keep; `text` says how it was not. */
+#define gb__rule(rule, expression, text) \
+	do { \
+		if (gb__unlikely(!(expression))) \
+			gb__rule_broken(rule, text, __func__); \
+	} while (0)
+
 #define gb__assert(expression) \
 	do { \
 		if (gb__unlikely(!(expression))) \

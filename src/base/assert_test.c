@@ -22,6 +22,24 @@ TEST(failed_assertion_tells_where_and_aborts)
 	CHECK(strstr(text, ": fail: assertion failed: gears == 1\n") != NULL);
 }
 
+static void break_rule(void)
+{
+	gb__rule(15, 1 > 2, "it is used on another thread");
+}
+
+TEST(broken_rule_names_function_fault_and_rule_and_aborts)
+{
+	char text[8192];
+	int status = capture(break_rule, text, sizeof(text));
+
+	CHECK(WIFSIGNALED(status));
+	CHECK_INT(WTERMSIG(status), SIGABRT);
+	CHECK(strncmp(text,
+		      "gearbox: break_rule: it is used on another thread (rule 15 of docs/lifetimes.md)\n",
+		      strlen("gearbox: break_rule: it is used on another thread (rule 15 of docs/lifetimes.md)\n")) ==
+		0);
+}
+
 TEST(failed_assertion_prints_a_backtrace)
 {
 	char text[8192];

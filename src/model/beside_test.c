@@ -17,7 +17,8 @@ static void greet(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, gb_conn_user(conn), strlen(gb_conn_user(conn)));
 }
 
-static const struct gb_service greeting = { GB_SERVICE_INIT, .name = "greeting", .on_message = greet };
+static const struct gb_service greeting = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "greeting",
+	.on_message = greet };
 
 static void check_answer(const struct gb_server *server, size_t n, const char *expected)
 {
@@ -97,8 +98,8 @@ static int stop_after_crash(struct gb_conn *conn)
 
 static void leaves_other_children_alone(const char *model)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "crash-once", .on_message = greet,
-		.on_open = stop_after_crash };
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE,
+		.name = "crash-once", .on_message = greet, .on_open = stop_after_crash };
 	struct gb_server *server;
 	struct gb_error error;
 	_Atomic unsigned *opened;
@@ -135,7 +136,8 @@ static void no_message(struct gb_conn *conn, struct gb_bytes message)
 {
 }
 
-static const struct gb_service quiet = { GB_SERVICE_INIT, .name = "quiet", .on_message = no_message };
+static const struct gb_service quiet = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "quiet",
+	.on_message = no_message };
 static struct gb_handle kept;
 
 static void stale(struct gb_conn *conn, int status, void *arg)
@@ -167,7 +169,7 @@ static void keep_or_use(struct gb_conn *conn, struct gb_bytes message)
 
 TEST(a_handle_outlives_the_engine_that_it_is_of)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "keeper",
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "keeper",
 		.on_message = keep_or_use };
 	enum { CLIENTS = 200 };
 	struct gb_server *server = driver_server_with("thread", "max-connections", "500", &service, NULL);

@@ -87,7 +87,8 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, words, sizeof(words));
 }
 
-static const struct gb_service starter = { GB_SERVICE_INIT, .name = "starter", .on_message = on_message };
+static const struct gb_service starter = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "starter",
+	.on_message = on_message };
 
 static void starts_children(const char *model)
 {
@@ -190,7 +191,7 @@ static void fork_and_abort(struct gb_conn *conn, struct gb_bytes message)
 
 static void resets_although_copied(const char *model)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "forker",
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "forker",
 		.on_message = fork_and_abort };
 	int ends[2], client;
 	struct gb_server *server;

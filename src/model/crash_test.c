@@ -15,7 +15,8 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, message.data, message.size);
 }
 
-static const struct gb_service service = { GB_SERVICE_INIT, .name = "crash", .on_message = on_message };
+static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "crash",
+	.on_message = on_message };
 
 /* A server in a child whose standard error is read from `ret_log`. */
 static pid_t host_with_log(struct gb_server *server, int *ret_log)
@@ -82,8 +83,8 @@ static void crash_at_the_end(struct gb_conn *conn, int reason)
 
 static void counts_once(const char *model)
 {
-	static const struct gb_service ends = { GB_SERVICE_INIT, .name = "ends", .on_message = on_message,
-		.on_close = crash_at_the_end };
+	static const struct gb_service ends = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "ends",
+		.on_message = on_message, .on_close = crash_at_the_end };
 	struct gb_server *server;
 	struct gb_stats stats;
 	char byte, log[1024];

@@ -155,6 +155,10 @@ static const char *service_objection(const struct subject *subject)
 		return "accept=reuseport needs an IP address: Unix sockets refuse it";
 	if (service->state == GB_STATE_ADDRESS_SPACE && m->unit == GB__UNIT_PROCESS && m->workers != 1)
 		return "its state lives in one address space, so that it needs unit=thread or one worker";
+	if (service->state == GB_STATE_UNSPECIFIED && m->compute == GB__COMPUTE_THREADS &&
+		!(service->traits & GB_TRAIT_THREAD_SAFE))
+		return "a pool runs its handlers beside one another, and it does not say what they share: set .state "
+		       "(GB_STATE_NONE if nothing), or take compute=inline";
 	if (service->state == GB_STATE_WORKER && m->compute == GB__COMPUTE_THREADS &&
 		!(service->traits & GB_TRAIT_THREAD_SAFE))
 		return "its state belongs to a worker and it does not declare itself thread-safe, so that it needs "

@@ -210,6 +210,22 @@ TEST(state_of_a_worker_needs_inline_or_thread_safety)
 	CHECK_INT(gb__model_check_service(&model, &cache, true, NULL), 0);
 }
 
+TEST(who_does_not_say_what_handlers_share_needs_inline_handlers)
+{
+	static const struct gb_service silent = { GB_SERVICE_INIT, .name = "silent" };
+	static const struct gb_service none = { GB_SERVICE_INIT, .name = "none", .state = GB_STATE_NONE };
+	static const struct gb_service safe = { GB_SERVICE_INIT, .name = "safe",
+		.traits = GB_TRAIT_THREAD_SAFE };
+	struct gb__model model = parsed("reactor-pool");
+
+	check_service_refused("reactor-pool", &silent, true, "set .state", "reactor (");
+	check_service_refused("multi-proactor-pool", &silent, true, "set .state", "multi-proactor (");
+	CHECK_INT(gb__model_check_service(&model, &none, true, NULL), 0);
+	CHECK_INT(gb__model_check_service(&model, &safe, true, NULL), 0);
+	model = parsed("multi-reactor");
+	CHECK_INT(gb__model_check_service(&model, &silent, true, NULL), 0);
+}
+
 TEST(state_of_a_worker_that_serves_one_connection_at_a_time_brings_a_warning)
 {
 	static const struct gb_service room = { GB_SERVICE_INIT, .name = "room", .state = GB_STATE_WORKER };
@@ -243,7 +259,7 @@ TEST(unix_sockets_refuse_reuseport)
 
 TEST(handlers_that_may_block_bring_a_warning_on_event_engines)
 {
-	static const struct gb_service slow = { GB_SERVICE_INIT, .name = "slow",
+	static const struct gb_service slow = { GB_SERVICE_INIT, .name = "slow", .state = GB_STATE_NONE,
 		.traits = GB_TRAIT_MAY_BLOCK };
 	struct gb__model model = parsed("reactor");
 	struct gb_error error = { 0 };

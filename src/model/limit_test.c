@@ -82,7 +82,8 @@ static void crash(struct gb_conn *conn, struct gb_bytes message)
 
 static void crashes_free_places(const char *model)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "crash", .on_message = crash };
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "crash",
+		.on_message = crash };
 	struct gb_server *server;
 	struct gb_stats stats;
 	char text[1];

@@ -98,8 +98,8 @@ static void tell_queued(struct gb_conn *conn)
 	gb_conn_printf(conn, "<%zu>", gb_conn_output_size(conn));
 }
 
-static const struct gb_service probe = { GB_SERVICE_INIT, .name = "probe", .codec = &gb_codec_line,
-	.on_message = answer, .on_writable = tell_queued };
+static const struct gb_service probe = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "probe",
+	.codec = &gb_codec_line, .on_message = answer, .on_writable = tell_queued };
 
 static int ask(const struct gb_server *server, const char *question)
 {
@@ -495,7 +495,8 @@ static void tell_cpus(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_printf(conn, "%u\n", gb__cpus_count(&cpus));
 }
 
-static const struct gb_service places = { GB_SERVICE_INIT, .name = "places", .on_message = tell_cpus };
+static const struct gb_service places = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "places",
+	.on_message = tell_cpus };
 
 TEST(affinity_binds_each_worker_to_one_cpu)
 {
@@ -524,7 +525,7 @@ static int busy_poll_noted(struct gb_worker *worker, void *user)
 
 TEST(busy_poll_reaches_the_loops_that_serve)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "busy",
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "busy",
 		.on_start = busy_poll_noted, .on_message = answer };
 
 	for (unsigned i = 0; i < EVENT_KINDS; i++) {
@@ -574,8 +575,8 @@ static void outgoing_ended(struct gb_conn *conn, int reason)
 	gb_handle_post(asker, tell_end, (void *)end);
 }
 
-static const struct gb_service outgoing = { GB_SERVICE_INIT, .name = "outgoing", .on_message = answer,
-	.on_close = outgoing_ended };
+static const struct gb_service outgoing = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "outgoing",
+	.on_message = answer, .on_close = outgoing_ended };
 
 static void connect_there(struct gb_conn *conn, struct gb_bytes message)
 {

@@ -82,8 +82,8 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, &number, 1);
 }
 
-static const struct gb_service service = { GB_SERVICE_INIT, .name = "numbers", .on_start = on_start,
-	.on_open = on_open, .on_message = on_message };
+static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "numbers",
+	.on_start = on_start, .on_open = on_open, .on_message = on_message };
 
 static void halt(pid_t pid)
 {

@@ -96,9 +96,9 @@ static void shop_message(struct gb_conn *conn, struct gb_bytes message)
 	talk->inside = false;
 }
 
-static const struct gb_service shop_service = { GB_SERVICE_INIT, .name = "shop", .codec = &gb_codec_line,
-	.conn_state_size = sizeof(struct talk), .on_open = shop_open, .on_message = shop_message,
-	.on_close = shop_close };
+static const struct gb_service shop_service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "shop",
+	.codec = &gb_codec_line, .conn_state_size = sizeof(struct talk), .on_open = shop_open,
+	.on_message = shop_message, .on_close = shop_close };
 
 /* What the server must answer to line `n` that begins with `kind`. */
 static size_t answer(char *text, unsigned n, char kind, const char *shared, size_t shared_size)

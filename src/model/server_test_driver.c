@@ -22,7 +22,8 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 		gb_conn_send(conn, message.data, message.size);
 }
 
-const struct gb_service driver_echo = { GB_SERVICE_INIT, .name = "driver-echo", .on_message = on_message };
+const struct gb_service driver_echo = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "driver-echo",
+	.on_message = on_message };
 
 struct gb_server *driver_server_with(
 	const char *model, const char *key, const char *value, const struct gb_service *service, void *user)

@@ -31,8 +31,8 @@ static unsigned descriptors(void)
 
 static void says_that_it_cannot_start(const char *model)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "lame", .on_message = on_message,
-		.on_start = refuses_to_start };
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "lame",
+		.on_message = on_message, .on_start = refuses_to_start };
 	unsigned before = descriptors();
 	struct gb_server *server;
 	struct gb_error error = { 0 };
@@ -55,8 +55,8 @@ TEST(a_service_that_cannot_start_ends_the_run)
 
 static void its_client_is_closed(const char *model)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "lame", .on_message = on_message,
-		.on_start = refuses_to_start };
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "lame",
+		.on_message = on_message, .on_start = refuses_to_start };
 	struct gb_server *server;
 	struct gb_stats stats;
 	char byte;
@@ -105,8 +105,9 @@ TEST(a_service_that_is_not_filled_in_is_refused_by_what_is_missing)
 	static const struct gb_service old = {
 		.struct_size = sizeof(old), .abi = GB_ABI - 1, .name = "old", .on_message = on_message
 	};
-	static const struct gb_service nameless = { GB_SERVICE_INIT, .on_message = on_message };
-	static const struct gb_service deaf = { GB_SERVICE_INIT, .name = "deaf" };
+	static const struct gb_service nameless = { GB_SERVICE_INIT, .state = GB_STATE_NONE,
+		.on_message = on_message };
+	static const struct gb_service deaf = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "deaf" };
 
 	check_service_refused(NULL, "the service is NULL");
 	check_service_refused(&forgotten, "GB_SERVICE_INIT");

@@ -126,8 +126,8 @@ static void again_message(struct gb_conn *conn, struct gb_bytes message)
 {
 }
 
-static const struct gb_service again = { GB_SERVICE_INIT, .name = "again", .on_message = again_message,
-	.on_close = again_closed };
+static const struct gb_service again = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "again",
+	.on_message = again_message, .on_close = again_closed };
 
 static void connect_again(struct gb_worker *worker)
 {
@@ -145,7 +145,7 @@ static int again_start(struct gb_worker *worker, void *user)
 
 static void nobody_reconnects_for_ever(const char *model)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "again",
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "again",
 		.on_message = again_message, .on_start = again_start };
 	struct gb_server *server;
 

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "net/outgoing.h"
+#include "net/task.h"
 #include "os/socket.h"
 
 #include <gearbox/worker.h>
@@ -77,7 +78,7 @@ void *gb_worker_data(const struct gb_worker *worker, const void *key)
 int gb_timer_start_at(struct gb_worker *worker, struct gb_timer *timer, uint64_t deadline_ns,
 	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
 {
-	gb__assert(gb__loop_here(&worker->loop));
+	gb__rule(23, gb__loop_here(&worker->loop), "a timer is started on another thread than its worker's");
 	timer->worker = worker;
 	timer->on_expire = on_expire;
 	timer->arg = arg;
@@ -109,8 +110,11 @@ void gb__worker_timer(struct gb_worker *worker, struct gb_timer *timer, uint64_t
 
 void gb_timer_stop(struct gb_timer *timer)
 {
-	if (timer->heap_index)
-		gb__timers_stop(&timer->worker->loop.timers, timer);
+	if (!timer->heap_index)
+		return;
+	gb__rule(23, gb__loop_here(&timer->worker->loop),
+		"a timer is stopped on another thread than its worker's");
+	gb__timers_stop(&timer->worker->loop.timers, timer);
 }
 
 struct worker_task {
@@ -146,7 +150,8 @@ struct gb_conn *gb_handle_conn(struct gb_handle handle)
 {
 	const struct gb__engine *engine = handle.worker->loop.engine;
 
-	gb__assert(gb__loop_here(&handle.worker->loop));
+	gb__rule(28, gb__loop_here(&handle.worker->loop),
+		"a connection is looked up on another thread than its worker's: post to it");
 	/* It may be from the engine that was here before, which had given out more slots. */
 	if (handle.slot >= engine->slots_used)
 		return NULL;
@@ -164,6 +169,9 @@ static void handle_task_run(struct gb__post *post, bool alive)
 {
 	struct handle_task task = *(struct handle_task *)post;
 	struct gb_conn *conn = alive ? gb_handle_conn(task.handle) : NULL;
+
+	if (conn && gb__task_defer(conn, post))
+		return;
 
 	gb__free(post);
 	task.run(conn, conn ? 0 : -ESTALE, task.arg);
@@ -191,7 +199,8 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 	struct gb__address address;
 	int result;
 
-	gb__assert(gb__loop_here(&worker->loop));
+	gb__rule(31, gb__loop_here(&worker->loop),
+		"connections are made on their worker's thread: post to it");
 	if (!text)
 		return gb_error_set(error, -EINVAL, "gb_connect: the address is NULL");
 	result = gb__address_parse(text, false, &address, error);

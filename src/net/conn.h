@@ -6,6 +6,7 @@
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
+#include "base/assert.h"
 #include "base/macros.h"
 #include "net/net.h"
 
@@ -122,6 +123,11 @@ static inline void gb__conn_output_rose(struct gb_conn *conn)
 	if (gb__unlikely(conn->stream.output.bytes > conn->terms->limits->output_high))
 		conn->flags |= conn->terms->reads_on ? GB__CONN_REFUSED_TRY : GB__CONN_HIGH;
 }
+
+/** For functions that handlers call: it is theirs to use on this thread. */
+#define gb__conn_mine(conn) \
+	gb__rule(15, gb__loop_here((conn)->net->loop), \
+		"a connection is used on another thread than its worker's: post to it by a handle")
 
 /* conn.c */
 /** What engines call of a connection without a codec. */

@@ -98,6 +98,7 @@ static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void 
 		return -EPIPE;
 	if (gb__conn_is_task(conn))
 		return collected(conn, gb__output_append(&conn->stream.output, pool_of(conn), data, size));
+	gb__conn_mine(conn);
 	result = gb__conn_spill(conn);
 	if (result < 0)
 		return result;
@@ -121,6 +122,7 @@ int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer)
 	if (ended(conn))
 		return -EPIPE;
 	if (!gb__conn_is_task(conn)) {
+		gb__conn_mine(conn);
 		result = gb__conn_spill(conn);
 		if (result < 0)
 			return result;
@@ -209,6 +211,7 @@ void gb_conn_fail(struct gb_conn *conn, int reason)
 			task->failed = reason;
 		return;
 	}
+	gb__conn_mine(conn);
 	gb__conn_close(conn, reason);
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_queue(conn);
@@ -221,6 +224,7 @@ void gb_conn_abort(struct gb_conn *conn)
 		conn->flags |= GB__CONN_RESET;
 		return;
 	}
+	gb__conn_mine(conn);
 	if (conn->state >= GB__CONN_ENDED)
 		return;
 	conn->flags |= GB__CONN_RESET;
@@ -234,6 +238,7 @@ int gb_conn_end_output(struct gb_conn *conn)
 	if (ended(conn))
 		return conn->flags & GB__CONN_OUTPUT_END ? 0 : -EPIPE;
 	if (!gb__conn_is_task(conn)) {
+		gb__conn_mine(conn);
 		result = gb__conn_spill(conn);
 		if (result < 0)
 			return result;
@@ -250,6 +255,7 @@ void gb_conn_pause(struct gb_conn *conn)
 		gb__task_of(conn)->paused = 1;
 		return;
 	}
+	gb__conn_mine(conn);
 	if (gb__unlikely(conn->flags & GB__CONN_TASKED))
 		gb__task_forget_pause(conn);
 	conn->flags |= GB__CONN_PAUSED;
@@ -263,6 +269,7 @@ void gb_conn_resume(struct gb_conn *conn)
 		gb__task_of(conn)->paused = -1;
 		return;
 	}
+	gb__conn_mine(conn);
 	if (gb__unlikely(conn->flags & GB__CONN_TASKED))
 		gb__task_forget_pause(conn);
 	if (!(conn->flags & GB__CONN_PAUSED))
@@ -287,6 +294,13 @@ size_t gb_conn_output_size(const struct gb_conn *conn)
 	if (!gb__conn_is_task(conn) && conn->net->burst.conn == conn)
 		size += conn->net->burst.size;
 	return size;
+}
+
+const struct gb_frame *gb_conn_frame(const struct gb_conn *conn)
+{
+	if (gb__conn_is_task(conn))
+		return &((const struct gb__task *)conn)->frame;
+	return &conn->net->message.frame;
 }
 
 void *gb_conn_user(const struct gb_conn *conn)

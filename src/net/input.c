@@ -12,6 +12,7 @@
 #include "net/task.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 void gb__conn_input_drop(struct gb_conn *conn)
@@ -40,15 +41,15 @@ static inline bool crowded(struct gb_conn *conn)
 	return true;
 }
 
-static inline int decode(struct gb__net *net, struct gb_conn *conn, const unsigned char *data, size_t size,
-	struct gb_frame *ret)
+/* What it finds is net->message.frame. */
+static inline int decode(struct gb__net *net, struct gb_conn *conn, const unsigned char *data, size_t size)
 {
 	const struct gb__terms *terms = conn->terms;
 	const struct gb_service *service = terms->service;
 
 	return service->codec->decode(service->codec_options, gb__conn_codec_state(conn),
 		(struct gb_bytes){ data, size }, terms->limits->message_bytes_max, &net->message.scanned,
-		ret);
+		&net->message.frame);
 }
 
 /* No whole message is left. Returns the bytes of it that are dropped: all, or none. */
@@ -67,25 +68,20 @@ static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, siz
 	return used;
 }
 
-/* What the codec said already of the front of what is to be delivered. */
-struct decoded {
-	int found;
-	struct gb_frame frame;
-};
+#define NOT_ASKED INT_MAX /* the codec, about the front of what is to be delivered */
 
 /*
  * The net's `message` says what is known of the first one. Returns the bytes consumed; all of them when the
  * connection closes meanwhile.
  */
-static size_t deliver_frames(
-	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
+static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t size, int found)
 {
+	const struct gb_frame *frame = &conn->net->message.frame;
 	uint64_t budget = conn->terms->limits->turn_messages;
 	size_t used = 0;
 
 	while (used < size) {
-		struct gb_frame frame;
-		int found;
+		size_t consumed;
 
 		if (gb__unlikely(conn->flags & GB__CONN_STOPPED) || crowded(conn))
 			break;
@@ -93,18 +89,15 @@ static size_t deliver_frames(
 			gb__conn_queue(conn);
 			break;
 		}
-		if (first) { /* a codec with a state must not be asked twice */
-			found = first->found;
-			frame = first->frame;
-			first = NULL;
-		} else {
-			found = decode(conn->net, conn, data + used, size - used, &frame);
-		}
+		if (found == NOT_ASKED) /* or one with a state would be asked twice */
+			found = decode(conn->net, conn, data + used, size - used);
 		if (gb__unlikely(found <= 0))
 			return frame_incomplete(conn, found, used, size);
 		conn->net->message.scanned = 0;
-		hand(conn, (struct gb_bytes){ data + used + frame.offset, frame.size });
-		used += frame.consumed;
+		consumed = frame->consumed;
+		hand(conn, (struct gb_bytes){ data + used + frame->offset, frame->size });
+		used += consumed;
+		found = NOT_ASKED;
 		if (gb__unlikely(gb__conn_closing(conn)))
 			return size;
 	}
@@ -112,11 +105,10 @@ static size_t deliver_frames(
 	return used;
 }
 
-static inline size_t deliver(
-	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
+static inline size_t deliver(struct gb_conn *conn, unsigned char *data, size_t size, int found)
 {
 	if (conn->terms->codec)
-		return deliver_frames(conn, data, size, first);
+		return deliver_frames(conn, data, size, found);
 	if (gb__unlikely(!conn->net->plain) && crowded(conn))
 		return gb__conn_closing(conn) ? size : 0;
 	hand(conn, (struct gb_bytes){ data, size });
@@ -198,7 +190,7 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 
 	message_take(conn->net, chunk);
 	conn->flags |= GB__CONN_DISPATCH;
-	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin, NULL);
+	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin, NOT_ASKED);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	chunk->begin += (uint32_t)used;
 	message_keep(conn->net, chunk);
@@ -243,7 +235,7 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 			conn->flags |= GB__CONN_PARTIAL;
 	}
 	conn->flags |= GB__CONN_DISPATCH;
-	used = deliver(conn, data, size, NULL);
+	used = deliver(conn, data, size, NOT_ASKED);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	after_delivery(conn, data + used, size - used);
 }
@@ -293,20 +285,20 @@ static inline void burst_start(struct gb__net *net, struct gb_conn *conn, unsign
 }
 
 /* Nothing is kept and nothing stops the delivery. */
-static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
+static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, int found)
 {
 	struct gb__net *net = conn->net;
 	size_t used;
 
-	if (!first)
+	if (found == NOT_ASKED)
 		net->message.scanned = 0;
 	conn->flags |= GB__CONN_DISPATCH;
 	if (gb__output_empty(&conn->stream.output)) {
 		burst_start(net, conn, data, size);
-		used = deliver(conn, data, size, first);
+		used = deliver(conn, data, size, found);
 		burst_end(conn);
 	} else {
-		used = deliver(conn, data, size, first);
+		used = deliver(conn, data, size, found);
 	}
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	if (gb__unlikely(used < size))
@@ -314,12 +306,12 @@ static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, c
 }
 
 static __attribute__((noinline)) void input_any(
-	struct gb_conn *conn, unsigned char *data, size_t size, const struct decoded *first)
+	struct gb_conn *conn, unsigned char *data, size_t size, int found)
 {
 	if (gb__unlikely(conn->net->draining))
 		conn->idle_turns = 0;
 	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)))
-		input_fast(conn, data, size, first);
+		input_fast(conn, data, size, found);
 	else
 		input_slow(conn, data, size);
 	gb__conn_settle(conn);
@@ -410,7 +402,7 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 	conn->active_ms = gb__net_now(net);
 	net->tally.bytes_in += size;
 	if (!is_direct(net, conn)) {
-		input_any(conn, data, size, NULL);
+		input_any(conn, data, size, NOT_ASKED);
 		return;
 	}
 	net->burst.input = data;
@@ -423,22 +415,22 @@ void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, siz
 	struct gb_conn *conn = gb__conn_of(stream);
 	struct gb__net *net = conn->net;
 	struct gb__burst *burst = &net->burst;
-	struct gb_frame frame;
+	const struct gb_frame *frame = &net->message.frame;
 	int found;
 
 	conn->active_ms = gb__net_now(net);
 	net->tally.bytes_in += size;
 	if (!is_direct(net, conn)) {
-		input_any(conn, data, size, NULL);
+		input_any(conn, data, size, NOT_ASKED);
 		return;
 	}
 	/* The burst remembers them over the call: registers that outlive it would have to be saved first. */
 	burst->input = data;
 	burst->input_size = size;
 	net->message.scanned = 0;
-	found = decode(net, conn, data, size, &frame);
-	if (gb__likely(found > 0) && gb__likely(frame.consumed == burst->input_size))
-		input_direct(net, conn, (struct gb_bytes){ burst->input + frame.offset, frame.size });
+	found = decode(net, conn, data, size);
+	if (gb__likely(found > 0) && gb__likely(frame->consumed == burst->input_size))
+		input_direct(net, conn, (struct gb_bytes){ burst->input + frame->offset, frame->size });
 	else
-		input_any(conn, burst->input, burst->input_size, &(struct decoded){ found, frame });
+		input_any(conn, burst->input, burst->input_size, found);
 }

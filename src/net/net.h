@@ -10,6 +10,7 @@
 #include "net/slab.h"
 #include "net/terms.h"
 
+#include <gearbox/codec.h>
 #include <gearbox/server.h>
 
 /** While draining, turns that only take in what has arrived before what is idle is told. */
@@ -55,6 +56,7 @@ struct gb__net {
 	uint32_t turn_first, turn_last; /* connections with work left for the next turn: slot + 1, or 0 */
 	struct {
 		uint32_t scanned, since_ms;
+		struct gb_frame frame; /* of the last one that was whole */
 	} message;          /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
 	size_t connections; /* not finished yet */
 	unsigned drain_turns; /* turns until idle connections are told; 0: not draining or told */

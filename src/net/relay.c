@@ -69,6 +69,7 @@ static int check(const struct gb_conn *conn)
 {
 	if (gb__conn_is_task(conn))
 		return -EWOULDBLOCK;
+	gb__conn_mine(conn);
 	if (gb__conn_closing(conn) || (conn->flags & GB__CONN_OUTPUT_END))
 		return -EPIPE;
 	return conn->terms->peer || (conn->flags & GB__CONN_TASKED) ? -EBUSY : 0;

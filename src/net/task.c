@@ -101,6 +101,8 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 		.state = GB__CONN_TASK,
 	};
 	task->conn = conn;
+	task->frame = net->message.frame;
+	task->deferred_end = &task->deferred;
 	task->failed = -1;
 	task->done.run = tasks_back;
 	return task;
@@ -148,6 +150,20 @@ void gb__task_forget_pause(struct gb_conn *conn)
 			atomic_store(&task->paused, 0);
 }
 
+bool gb__task_defer(struct gb_conn *conn, struct gb__post *post)
+{
+	struct gb__task *task = conn->net->under_way;
+
+	if (!(conn->flags & GB__CONN_TASKED))
+		return false;
+	while (task->conn != conn)
+		task = task->under_way;
+	post->next = NULL;
+	*task->deferred_end = post;
+	task->deferred_end = &post->next;
+	return true;
+}
+
 /* Do to the connection what the handler did to the facade. */
 static void carry_out(struct gb__task *task, struct gb_conn *conn)
 {
@@ -191,6 +207,12 @@ static void tasks_back(struct gb__post *post, bool alive)
 	conn->flags &= (uint16_t)~GB__CONN_TASKED;
 	gb__conn_read_anew(conn);
 	carry_out(task, conn);
+	while (task->deferred) {
+		struct gb__post *next = task->deferred;
+
+		task->deferred = next->next;
+		next->run(next, true);
+	}
 	gb__slabs_give(&net->slabs, task, sizeof(*task));
 	gb__conn_queue(conn);
 	unpark(net);

@@ -18,6 +18,9 @@ struct gb__task {
 	struct gb_conn *conn;       /* the loop's thread alone */
 	struct gb__post done;
 	struct gb__chunk *message;
+	struct gb_frame frame; /* of the message */
+	struct gb__post *deferred,
+		**deferred_end;     /* for the connection, meanwhile: they run when it is back */
 	struct gb__pool chunks;     /* for what the handler sends */
 	_Atomic bool cancelled;     /* the connection is closing or gone */
 	bool aborted;               /* by the handler */
@@ -43,6 +46,8 @@ void gb__task_run(struct gb__task *task);
 void gb__task_cancel(struct gb_conn *conn);
 /** The loop's thread pauses or resumes the connection: what the handler noted of that so far is overtaken. */
 void gb__task_forget_pause(struct gb_conn *conn);
+/** A post for the connection waits until its handler has returned, if that runs. Returns whether it does. */
+bool gb__task_defer(struct gb_conn *conn, struct gb__post *post);
 /** The net has as many tasks as it may: this connection waits for its turn. */
 void gb__task_park(struct gb_conn *conn);
 

@@ -157,6 +157,7 @@ int gb_conn_set(struct gb_conn *conn, enum gb_limit_kind kind, uint64_t value)
 
 	if (result < 0 || gb__conn_is_task(conn))
 		return result < 0 ? result : -EWOULDBLOCK;
+	gb__conn_mine(conn);
 	terms = gb__terms_own(conn);
 	if (!terms)
 		return -ENOMEM;
@@ -171,6 +172,7 @@ int gb_conn_read_while_high(struct gb_conn *conn, bool reads_on)
 
 	if (gb__conn_is_task(conn))
 		return -EWOULDBLOCK;
+	gb__conn_mine(conn);
 	if (conn->terms->reads_on == reads_on)
 		return 0;
 	terms = gb__terms_own(conn);

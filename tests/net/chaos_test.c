@@ -205,12 +205,12 @@ static void on_close(struct gb_conn *conn, int reason)
 	count_close(conn, reason);
 }
 
-static const struct gb_service with_eof = { GB_SERVICE_INIT, .name = "chaos", .codec = &gb_codec_line,
-	.conn_state_size = sizeof(struct place *), .on_open = on_open, .on_message = on_message,
-	.on_writable = on_writable, .on_eof = on_eof, .on_close = on_close };
-static const struct gb_service without_eof = { GB_SERVICE_INIT, .name = "chaos", .codec = &gb_codec_line,
-	.conn_state_size = sizeof(struct place *), .on_open = on_open, .on_message = on_message,
-	.on_writable = on_writable, .on_close = on_close };
+static const struct gb_service with_eof = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "chaos",
+	.codec = &gb_codec_line, .conn_state_size = sizeof(struct place *), .on_open = on_open,
+	.on_message = on_message, .on_writable = on_writable, .on_eof = on_eof, .on_close = on_close };
+static const struct gb_service without_eof = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "chaos",
+	.codec = &gb_codec_line, .conn_state_size = sizeof(struct place *), .on_open = on_open,
+	.on_message = on_message, .on_writable = on_writable, .on_close = on_close };
 
 /* What arrived is a beginning of what was sent; all of it when the end was orderly. */
 static void check_arrived(const struct place *place)

@@ -31,8 +31,9 @@ static void ignore_message(struct gb_conn *conn, struct gb_bytes message)
 {
 }
 
-static const struct gb_service quiet = { GB_SERVICE_INIT, .name = "quiet", .on_open = keep_open,
-	.on_message = ignore_message, .on_writable = writable_note, .on_close = close_note };
+static const struct gb_service quiet = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "quiet",
+	.on_open = keep_open, .on_message = ignore_message, .on_writable = writable_note,
+	.on_close = close_note };
 
 static void send_pattern(struct gb_conn *conn, size_t offset, size_t size)
 {
@@ -198,8 +199,8 @@ static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, message.data, message.size);
 }
 
-static const struct gb_service echo = { GB_SERVICE_INIT, .name = "echo", .on_open = keep_open,
-	.on_message = echo_message, .on_close = close_note };
+static const struct gb_service echo = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "echo",
+	.on_open = keep_open, .on_message = echo_message, .on_close = close_note };
 
 NET_TEST(a_peer_that_does_not_read_is_not_read_from_and_then_dropped)
 {
@@ -249,8 +250,9 @@ NET_TEST(output_that_waits_when_the_idle_timeout_closes_still_has_its_deadline)
 
 NET_TEST(timeouts_of_idling_and_of_unfinished_messages_are_told_apart)
 {
-	static const struct gb_service lines = { GB_SERVICE_INIT, .name = "lines", .codec = &gb_codec_line,
-		.on_open = keep_open, .on_message = echo_message, .on_close = close_note };
+	static const struct gb_service lines = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "lines",
+		.codec = &gb_codec_line, .on_open = keep_open, .on_message = echo_message,
+		.on_close = close_note };
 	struct peer *idle, *slow;
 	unsigned steps;
 
@@ -306,8 +308,8 @@ static int refuse(struct gb_conn *conn)
 
 NET_TEST(a_refused_connection_still_gets_what_the_handler_said)
 {
-	static const struct gb_service closed_shop = { GB_SERVICE_INIT, .name = "closed", .on_open = refuse,
-		.on_message = ignore_message, .on_close = close_note };
+	static const struct gb_service closed_shop = { GB_SERVICE_INIT, .state = GB_STATE_NONE,
+		.name = "closed", .on_open = refuse, .on_message = ignore_message, .on_close = close_note };
 	struct peer *peer = rig_peer(rig, &closed_shop);
 
 	UNTIL(rig, peer, peer->at_end);
@@ -327,8 +329,9 @@ static void answer_at_eof(struct gb_conn *conn)
 
 NET_TEST(after_a_half_close_the_handler_may_still_answer)
 {
-	static const struct gb_service polite = { GB_SERVICE_INIT, .name = "polite", .on_open = keep_open,
-		.on_message = echo_message, .on_eof = answer_at_eof, .on_close = close_note };
+	static const struct gb_service polite = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "polite",
+		.on_open = keep_open, .on_message = echo_message, .on_eof = answer_at_eof,
+		.on_close = close_note };
 	struct peer *peer = rig_peer(rig, &polite);
 
 	peer_send(peer, "hello ", 6);
@@ -342,8 +345,9 @@ NET_TEST(after_a_half_close_the_handler_may_still_answer)
 
 NET_TEST(draining_answers_what_is_in_flight_and_then_ends)
 {
-	static const struct gb_service lines = { GB_SERVICE_INIT, .name = "lines", .codec = &gb_codec_line,
-		.on_open = count_open, .on_message = echo_message, .on_close = count_close };
+	static const struct gb_service lines = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "lines",
+		.codec = &gb_codec_line, .on_open = count_open, .on_message = echo_message,
+		.on_close = count_close };
 	struct peer *idle = rig_peer(rig, &lines), *busy = rig_peer(rig, &lines);
 
 	peer_send(busy, "half", 4);
@@ -370,8 +374,9 @@ NET_TEST(draining_answers_what_is_in_flight_and_then_ends)
 /* It was accepted just before, and its request is on its way. */
 NET_TEST(draining_gives_who_has_said_nothing_yet_a_moment)
 {
-	static const struct gb_service lines = { GB_SERVICE_INIT, .name = "lines", .codec = &gb_codec_line,
-		.on_open = count_open, .on_message = echo_message, .on_close = count_close };
+	static const struct gb_service lines = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "lines",
+		.codec = &gb_codec_line, .on_open = count_open, .on_message = echo_message,
+		.on_close = count_close };
 	struct peer *spoke = rig_peer(rig, &lines), *late = rig_peer(rig, &lines),
 		    *silent = rig_peer(rig, &lines);
 

@@ -67,8 +67,8 @@ static void close_wildly(struct gb_conn *conn, int reason)
 
 NET_TEST(in_on_close_nothing_has_any_effect)
 {
-	static const struct gb_service wild = { GB_SERVICE_INIT, .name = "wild", .on_open = keep_open,
-		.on_message = ignore_message, .on_close = close_wildly };
+	static const struct gb_service wild = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "wild",
+		.on_open = keep_open, .on_message = ignore_message, .on_close = close_wildly };
 	struct peer *peer = rig_peer(rig, &wild);
 
 	sim_client_shutdown(peer->client);
@@ -107,8 +107,8 @@ static void pair_closes(struct gb_conn *conn, int reason)
 
 NET_TEST(connections_that_end_together_may_close_one_another)
 {
-	static const struct gb_service tied = { GB_SERVICE_INIT, .name = "tied", .on_open = pair_opens,
-		.on_message = ignore_message, .on_close = pair_closes };
+	static const struct gb_service tied = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "tied",
+		.on_open = pair_opens, .on_message = ignore_message, .on_close = pair_closes };
 	struct peer *one, *two;
 
 	pair_open = 0;
@@ -144,9 +144,9 @@ static void close_when_writable(struct gb_conn *conn)
 
 NET_TEST(closing_in_on_writable_drops_what_was_kept_and_rests)
 {
-	static const struct gb_service flood = { GB_SERVICE_INIT, .name = "flood", .codec = &gb_codec_line,
-		.on_open = keep_open, .on_message = flood_message, .on_writable = close_when_writable,
-		.on_close = count_close };
+	static const struct gb_service flood = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "flood",
+		.codec = &gb_codec_line, .on_open = keep_open, .on_message = flood_message,
+		.on_writable = close_when_writable, .on_close = count_close };
 	struct peer *peer = roomy_peer(rig, &flood);
 
 	called = 0;
@@ -187,8 +187,9 @@ static void try_when_writable(struct gb_conn *conn)
 
 NET_TEST(on_writable_means_that_there_is_room)
 {
-	static const struct gb_service trying = { GB_SERVICE_INIT, .name = "trying", .on_open = keep_open,
-		.on_message = ignore_message, .on_writable = try_when_writable, .on_close = count_close };
+	static const struct gb_service trying = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "trying",
+		.on_open = keep_open, .on_message = ignore_message, .on_writable = try_when_writable,
+		.on_close = count_close };
 	struct peer *peer = rig_peer(rig, &trying);
 
 	called = 0;
@@ -244,9 +245,9 @@ static void count_writable(struct gb_conn *conn)
 	writable++;
 }
 
-static const struct gb_service pooled = { GB_SERVICE_INIT, .name = "pooled", .codec = &gb_codec_line,
-	.on_open = keep_open, .on_message = count_message, .on_writable = count_writable,
-	.on_close = count_close };
+static const struct gb_service pooled = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "pooled",
+	.codec = &gb_codec_line, .on_open = keep_open, .on_message = count_message,
+	.on_writable = count_writable, .on_close = count_close };
 
 NET_TEST(while_a_task_runs_on_writable_waits_without_spinning)
 {
@@ -447,8 +448,9 @@ NET_TEST(an_end_that_drops_output_is_a_reset)
 
 NET_TEST(reading_that_waits_for_output_does_not_make_a_message_late)
 {
-	static const struct gb_service flood = { GB_SERVICE_INIT, .name = "flood", .codec = &gb_codec_line,
-		.on_open = keep_open, .on_message = ignore_message, .on_close = count_close };
+	static const struct gb_service flood = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "flood",
+		.codec = &gb_codec_line, .on_open = keep_open, .on_message = ignore_message,
+		.on_close = count_close };
 	struct peer *peer;
 
 	rig->limits.read_timeout_ms = 1000;
@@ -524,7 +526,7 @@ static void pause_message(struct gb_conn *conn, struct gb_bytes message)
 
 NET_TEST(a_resume_that_comes_before_the_pausing_task_is_back_counts)
 {
-	static const struct gb_service pausing = { GB_SERVICE_INIT, .name = "pausing",
+	static const struct gb_service pausing = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "pausing",
 		.codec = &gb_codec_line, .on_open = keep_open, .on_message = pause_message,
 		.on_close = count_close };
 	struct peer *peer;

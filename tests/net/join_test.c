@@ -47,9 +47,10 @@ static void answer_and_end(struct gb_conn *conn, struct gb_bytes message)
 	CHECK_INT(gb_conn_try_send(conn, "x", 1), -EPIPE);
 }
 
-static const struct gb_service ender = { GB_SERVICE_INIT, .name = "ender", .codec = &gb_codec_line,
-	.on_open = note_open, .on_message = answer_and_end, .on_eof = note_eof, .on_close = note_close };
-static const struct gb_service brief_ender = { GB_SERVICE_INIT, .name = "brief_ender",
+static const struct gb_service ender = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "ender",
+	.codec = &gb_codec_line, .on_open = note_open, .on_message = answer_and_end, .on_eof = note_eof,
+	.on_close = note_close };
+static const struct gb_service brief_ender = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "brief_ender",
 	.codec = &gb_codec_line, .on_open = note_open, .on_message = answer_and_end, .on_close = note_close };
 
 static void check_end_output(struct rig *rig, const struct gb_service *service, unsigned told)
@@ -95,8 +96,8 @@ static void ignore(struct gb_conn *conn, struct gb_bytes message)
 {
 }
 
-static const struct gb_service late_ender = { GB_SERVICE_INIT, .name = "late_ender", .on_open = note_open,
-	.on_message = ignore, .on_eof = end_output_at_eof, .on_close = note_close };
+static const struct gb_service late_ender = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "late_ender",
+	.on_open = note_open, .on_message = ignore, .on_eof = end_output_at_eof, .on_close = note_close };
 
 NET_TEST(who_ends_output_behind_the_peers_end_is_closed_once_it_has_left)
 {
@@ -125,9 +126,9 @@ static void echo_line(struct gb_conn *conn, struct gb_bytes message)
 
 static const struct gb_limit strict_limits[] = { { GB_LIMIT_MESSAGE, 8 }, { GB_LIMIT_READ_TIMEOUT, 1000 },
 	{ GB_LIMIT_IDLE_TIMEOUT, 5000 }, { GB_LIMIT_NONE, 0 } };
-static const struct gb_service strict = { GB_SERVICE_INIT, .name = "strict", .codec = &gb_codec_line,
-	.limits = strict_limits, .on_open = note_open, .on_message = echo_line, .on_error = say_error,
-	.on_close = note_close };
+static const struct gb_service strict = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "strict",
+	.codec = &gb_codec_line, .limits = strict_limits, .on_open = note_open, .on_message = echo_line,
+	.on_error = say_error, .on_close = note_close };
 
 static void check_last_answer(struct rig *rig, struct peer *peer, const char *expected, int reason)
 {
@@ -188,9 +189,9 @@ static void never_told(struct gb_conn *conn)
 	test_fail(__FILE__, __LINE__, "told although relayed");
 }
 
-static const struct gb_service side = { GB_SERVICE_INIT, .name = "side", .codec = &gb_codec_line,
-	.on_open = note_open, .on_message = join_at_first_line, .on_writable = never_told,
-	.on_eof = never_told, .on_close = note_close };
+static const struct gb_service side = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "side",
+	.codec = &gb_codec_line, .on_open = note_open, .on_message = join_at_first_line,
+	.on_writable = never_told, .on_eof = never_told, .on_close = note_close };
 
 static void joined(struct rig *rig, struct peer *ret[2])
 {

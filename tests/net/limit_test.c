@@ -6,12 +6,12 @@ static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, message.data, message.size);
 }
 
-static const struct gb_service plain = { GB_SERVICE_INIT, .name = "plain", .on_open = count_open,
-	.on_message = echo_message, .on_close = count_close };
+static const struct gb_service plain = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "plain",
+	.on_open = count_open, .on_message = echo_message, .on_close = count_close };
 
 static const struct gb_limit hasty_limits[] = { { GB_LIMIT_IDLE_TIMEOUT, 1000 }, { GB_LIMIT_NONE, 0 } };
-static const struct gb_service hasty = { GB_SERVICE_INIT, .name = "hasty", .limits = hasty_limits,
-	.on_open = count_open, .on_message = echo_message, .on_close = count_close };
+static const struct gb_service hasty = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "hasty",
+	.limits = hasty_limits, .on_open = count_open, .on_message = echo_message, .on_close = count_close };
 
 NET_TEST(a_services_own_timeout_is_for_its_connections_alone)
 {
@@ -39,8 +39,9 @@ static int open_with_long_timeout(struct gb_conn *conn)
 	return count_open(conn);
 }
 
-static const struct gb_service patient = { GB_SERVICE_INIT, .name = "patient", .limits = hasty_limits,
-	.on_open = open_with_long_timeout, .on_message = echo_message, .on_close = count_close };
+static const struct gb_service patient = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "patient",
+	.limits = hasty_limits, .on_open = open_with_long_timeout, .on_message = echo_message,
+	.on_close = count_close };
 
 NET_TEST(a_connections_own_timeout_is_its_alone_and_may_be_longer_or_shorter)
 {
@@ -62,8 +63,9 @@ static int open_with_low_maximum(struct gb_conn *conn)
 	return count_open(conn);
 }
 
-static const struct gb_service curt = { GB_SERVICE_INIT, .name = "curt", .codec = &gb_codec_line,
-	.on_open = open_with_low_maximum, .on_message = echo_message, .on_close = count_close };
+static const struct gb_service curt = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "curt",
+	.codec = &gb_codec_line, .on_open = open_with_low_maximum, .on_message = echo_message,
+	.on_close = count_close };
 
 NET_TEST(a_connections_own_maximum_of_a_message_holds)
 {
@@ -103,10 +105,12 @@ static int open_that_reads_on(struct gb_conn *conn)
 	return open_with_low_watermark(conn);
 }
 
-static const struct gb_service stopping = { GB_SERVICE_INIT, .name = "stopping", .codec = &gb_codec_line,
-	.on_open = open_with_low_watermark, .on_message = flood_message, .on_close = count_close };
-static const struct gb_service reading_on = { GB_SERVICE_INIT, .name = "reading_on", .codec = &gb_codec_line,
-	.on_open = open_that_reads_on, .on_message = flood_message, .on_close = count_close };
+static const struct gb_service stopping = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "stopping",
+	.codec = &gb_codec_line, .on_open = open_with_low_watermark, .on_message = flood_message,
+	.on_close = count_close };
+static const struct gb_service reading_on = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "reading_on",
+	.codec = &gb_codec_line, .on_open = open_that_reads_on, .on_message = flood_message,
+	.on_close = count_close };
 
 /* How many messages are delivered to a handler whose answers nobody takes. */
 static void check_delivered(struct rig *rig, const struct gb_service *service, bool all)

@@ -8,16 +8,17 @@ static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, message.data, message.size);
 }
 
-static const struct gb_service echo = { GB_SERVICE_INIT, .name = "echo", .on_open = count_open,
-	.on_message = echo_message, .on_close = count_close };
+static const struct gb_service echo = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "echo",
+	.on_open = count_open, .on_message = echo_message, .on_close = count_close };
 
 static void bracket_message(struct gb_conn *conn, struct gb_bytes message)
 {
 	gb_conn_printf(conn, "<%.*s>\n", (int)message.size, (const char *)message.data);
 }
 
-static const struct gb_service bracket = { GB_SERVICE_INIT, .name = "bracket", .codec = &gb_codec_line,
-	.on_open = count_open, .on_message = bracket_message, .on_close = count_close };
+static const struct gb_service bracket = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "bracket",
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = bracket_message,
+	.on_close = count_close };
 
 NET_TEST(every_byte_comes_back_in_order)
 {
@@ -131,9 +132,9 @@ static int pausing_open(struct gb_conn *conn)
 	return count_open(conn);
 }
 
-static const struct gb_service pausing = { GB_SERVICE_INIT, .name = "pausing", .codec = &gb_codec_line,
-	.conn_state_size = sizeof(void *), .on_open = pausing_open, .on_message = pausing_message,
-	.on_close = count_close };
+static const struct gb_service pausing = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "pausing",
+	.codec = &gb_codec_line, .conn_state_size = sizeof(void *), .on_open = pausing_open,
+	.on_message = pausing_message, .on_close = count_close };
 
 NET_TEST(a_pause_delivers_nothing_and_loses_nothing)
 {
@@ -181,8 +182,9 @@ static void serve_counting(struct gb_conn *conn, struct gb_bytes message)
 	served[message.data[0] == 'p']++;
 }
 
-static const struct gb_service counting = { GB_SERVICE_INIT, .name = "counting", .codec = &gb_codec_line,
-	.on_open = count_open, .on_message = serve_counting, .on_close = count_close };
+static const struct gb_service counting = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "counting",
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = serve_counting,
+	.on_close = count_close };
 
 NET_TEST(a_hog_leaves_the_polite_their_turn)
 {
@@ -253,8 +255,9 @@ static int numbered_decode(const void *options, void *state, struct gb_bytes inp
 static const struct gb_codec_ops numbered_codec = {
 	.name = "numbered", .state_size = sizeof(unsigned), .decode = numbered_decode
 };
-static const struct gb_service numbered = { GB_SERVICE_INIT, .name = "numbered", .codec = &numbered_codec,
-	.on_open = count_open, .on_message = echo_message, .on_close = count_close };
+static const struct gb_service numbered = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "numbered",
+	.codec = &numbered_codec, .on_open = count_open, .on_message = echo_message,
+	.on_close = count_close };
 
 NET_TEST(a_codec_with_a_state_is_asked_once_for_each_message)
 {

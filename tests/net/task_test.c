@@ -55,9 +55,9 @@ static void bracket_message(struct gb_conn *conn, struct gb_bytes message)
 	inside++;
 }
 
-static const struct gb_service bracket = { GB_SERVICE_INIT, .name = "bracket", .codec = &gb_codec_line,
-	.conn_state_size = sizeof(unsigned), .on_open = count_open, .on_message = bracket_message,
-	.on_close = count_close };
+static const struct gb_service bracket = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "bracket",
+	.codec = &gb_codec_line, .conn_state_size = sizeof(unsigned), .on_open = count_open,
+	.on_message = bracket_message, .on_close = count_close };
 
 NET_TEST(replies_from_the_pool_keep_the_order_of_each_connection)
 {
@@ -154,7 +154,7 @@ static void closing_message(struct gb_conn *conn, struct gb_bytes message)
 
 NET_TEST(a_task_may_close_its_connection)
 {
-	static const struct gb_service closing = { GB_SERVICE_INIT, .name = "closing",
+	static const struct gb_service closing = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "closing",
 		.codec = &gb_codec_line, .on_open = count_open, .on_message = closing_message,
 		.on_close = count_close };
 	struct peer *peer;
@@ -245,8 +245,8 @@ static void long_message(struct gb_conn *conn, struct gb_bytes message)
 	gb_conn_send(conn, answer, sizeof(answer));
 }
 
-static const struct gb_service long_answers = { GB_SERVICE_INIT, .name = "long", .codec = &gb_codec_line,
-	.on_message = long_message };
+static const struct gb_service long_answers = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "long",
+	.codec = &gb_codec_line, .on_message = long_message };
 
 /* What is lent to a pool's thread is as large as what the last one sent. */
 NET_TEST(long_answers_allocate_nothing_once_warm)
