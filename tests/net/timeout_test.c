@@ -1,0 +1,287 @@
+/*
+ * Timeouts on a clock of the test's own: none fires early on who is healthy, and each counts from what its option
+ * says. That they fire at all is for close_test.c.
+ */
+#include "rig.h"
+
+#include <errno.h>
+
+#define SLACK_MS 100u /* more than the wheel may be late */
+
+static struct gb_conn *current;
+static unsigned messages;
+
+static int keep_open(struct gb_conn *conn)
+{
+	current = conn;
+	return count_open(conn);
+}
+
+static void close_note(struct gb_conn *conn, int reason)
+{
+	current = NULL;
+	count_close(conn, reason);
+}
+
+static void count_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	messages++;
+}
+
+static const struct gb_service lines = { GB_SERVICE_INIT, .name = "lines", .codec = &gb_codec_line,
+	.on_open = keep_open, .on_message = count_message, .on_close = close_note };
+
+/* Nobody is ended `ms` from now, and `reason` is why soon after. */
+static void check_ends_after(struct rig *rig, struct peer *peer, uint64_t ms, int reason)
+{
+	rig_pass(rig, ms - SLACK_MS);
+	peer_read(peer);
+	CHECK_INT(rig->closed, 0);
+	CHECK(!peer->at_end && !peer->was_reset);
+	rig_pass(rig, 2 * SLACK_MS);
+	UNTIL(rig, peer, peer->at_end || peer->was_reset);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, reason);
+}
+
+static struct peer *begin(struct rig *rig)
+{
+	struct peer *peer = rig_peer(rig, &lines);
+
+	rig_calm(rig);
+	messages = 0;
+	rig_step(rig, peer);
+	return peer;
+}
+
+static void send_pattern(size_t size)
+{
+	static unsigned char data[1u << 19];
+
+	CHECK_INT(gb_conn_send(current, data, size), 0);
+}
+
+NET_TEST(lingering_counts_from_our_fin_and_not_from_before)
+{
+	struct peer *peer = begin(rig);
+
+	rig_pass(rig, 60000);
+	gb_conn_close(current);
+	UNTIL(rig, peer, peer->at_end);
+	rig_pass(rig, rig->limits.linger_timeout_ms - SLACK_MS);
+	CHECK_INT(rig->closed, 0);
+	rig_pass(rig, 2 * SLACK_MS);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	peer_close(peer);
+}
+
+/* Only with the sockets of the calm kernel, into which that much does not fit. */
+NET_TEST(lingering_begins_when_the_last_output_has_gone)
+{
+	struct peer *peer;
+
+	if (rig->round > 0)
+		return;
+	peer = begin(rig);
+	peer->read_max = 0;
+	send_pattern(300000);
+	gb_conn_close(current);
+	for (int i = 0; i < 10;
+		i++) { /* it takes some now and then, each time after more than the linger timeout */
+		rig_pass(rig, rig->limits.linger_timeout_ms + SLACK_MS);
+		CHECK_INT(rig->closed, 0);
+		peer->read_max += 20000;
+		UNTIL(rig, peer, peer->got_size == peer->read_max);
+	}
+	peer->read_max = PEER_BYTES_MAX;
+	UNTIL(rig, peer, peer->at_end);
+	CHECK_INT(peer->got_size, 300000);
+	CHECK_INT(rig->closed, 0);
+	rig_pass(rig, rig->limits.linger_timeout_ms - SLACK_MS);
+	CHECK_INT(rig->closed, 0);
+	for (unsigned i = 0; i < 3 && rig->closed == 0; i++) /* what moved until just now extends it */
+		rig_pass(rig, rig->limits.linger_timeout_ms + SLACK_MS);
+	UNTIL(rig, peer, rig->closed == 1);
+	peer_close(peer);
+}
+
+NET_TEST(who_ends_in_time_does_not_wait_for_the_linger_timeout)
+{
+	struct peer *peer = begin(rig);
+
+	gb_conn_close(current);
+	UNTIL(rig, peer, peer->at_end);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	peer_close(peer);
+}
+
+/* A message that takes 800 ms, then in one piece its end and the beginning of the next. */
+static void next_follows(struct rig *rig, size_t size)
+{
+	static unsigned char letters[3000];
+	struct peer *peer;
+
+	memset(letters, 'x', sizeof(letters));
+	rig->limits.read_timeout_ms = 1000;
+	peer = begin(rig);
+	peer_send(peer, letters, size);
+	UNTIL(rig, peer, rig->counters.stats.bytes_in == size);
+	rig_pass(rig, 800);
+	CHECK_INT(rig->closed, 0);
+	peer_send(peer, "x\nnext", 6);
+	UNTIL(rig, peer, messages == 1);
+	rig_step(rig, peer);
+	check_ends_after(rig, peer, 1000, GB_CLOSE_READ_TIMEOUT);
+	peer_close(peer);
+}
+
+NET_TEST(the_read_deadline_of_a_message_counts_from_its_own_first_byte)
+{
+	next_follows(rig, 1);
+}
+
+NET_TEST(also_when_the_message_before_it_was_long)
+{
+	next_follows(rig, 3000);
+}
+
+NET_TEST(also_when_many_came_with_it)
+{
+	struct peer *peer;
+
+	rig->limits.read_timeout_ms = 1000;
+	peer = begin(rig);
+	rig_pass(rig, 5000);
+	peer_send(peer, "a\nb\nc\nd", 7);
+	UNTIL(rig, peer, messages == 3);
+	rig_step(rig, peer);
+	check_ends_after(rig, peer, 1000, GB_CLOSE_READ_TIMEOUT);
+	peer_close(peer);
+}
+
+NET_TEST(bytes_of_the_same_message_do_not_extend_its_read_deadline)
+{
+	struct peer *peer;
+
+	rig->limits.read_timeout_ms = 1000;
+	peer = begin(rig);
+	peer_send(peer, "a", 1);
+	UNTIL(rig, peer, rig->counters.stats.bytes_in == 1);
+	rig_pass(rig, 500);
+	peer_send(peer, "b", 1);
+	UNTIL(rig, peer, rig->counters.stats.bytes_in == 2);
+	check_ends_after(rig, peer, 500, GB_CLOSE_READ_TIMEOUT);
+	peer_close(peer);
+}
+
+NET_TEST(messages_each_in_time_may_go_on_for_ever)
+{
+	struct peer *peer;
+
+	rig->limits.read_timeout_ms = 1000;
+	peer = begin(rig);
+	for (unsigned i = 0; i < 20; i++) {
+		peer_send(peer, "ab", 2);
+		UNTIL(rig, peer, rig->counters.stats.bytes_in == 4 * i + 2);
+		rig_pass(rig, 1000 - SLACK_MS);
+		peer_send(peer, "c\n", 2);
+		UNTIL(rig, peer, messages == i + 1);
+		rig_pass(rig, 1000 - SLACK_MS); /* between messages nothing is late */
+		CHECK_INT(rig->closed, 0);
+	}
+	rig_pass(rig, 60000);
+	CHECK_INT(rig->closed, 0);
+	peer_close(peer);
+}
+
+NET_TEST(who_takes_output_slowly_is_healthy)
+{
+	struct peer *peer;
+
+	rig->limits.write_timeout_ms = 1000;
+	peer = begin(rig);
+	peer->read_max = 0;
+	send_pattern(500000);
+	send_pattern(500000);
+	for (unsigned i = 0; i < 6; i++) {
+		rig_pass(rig, 1000 - SLACK_MS);
+		CHECK_INT(rig->closed, 0);
+		peer->read_max += 100000;
+		UNTIL(rig, peer, peer->got_size == peer->read_max);
+		rig_step(rig, peer);
+	}
+	/* Then it takes nothing more: the time counts from what went last, once all that has room is under way. */
+	for (unsigned i = 0; i < 3000; i++)
+		rig_step(rig, NULL);
+	if (gb_conn_output_size(current) > 0) { /* where the sockets do not hold it all */
+		rig_pass(rig, 1000 - SLACK_MS);
+		CHECK_INT(rig->closed, 0);
+		rig_pass(rig, 2 * SLACK_MS);
+		UNTIL(rig, NULL, rig->closed == 1);
+		CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);
+	}
+	peer_close(peer);
+}
+
+NET_TEST(output_that_has_gone_has_no_write_deadline)
+{
+	struct peer *peer;
+
+	rig->limits.write_timeout_ms = 1000;
+	peer = begin(rig);
+	peer->read_max = 0;
+	send_pattern(300000);
+	rig_pass(rig, 500);
+	peer->read_max = PEER_BYTES_MAX;
+	UNTIL(rig, peer, peer->got_size == 300000);
+	rig_pass(rig, 60000);
+	CHECK_INT(rig->closed, 0);
+	peer_close(peer);
+}
+
+NET_TEST(what_we_send_keeps_a_connection_from_idling)
+{
+	struct peer *peer;
+
+	rig->limits.idle_timeout_ms = 1000;
+	peer = begin(rig);
+	for (unsigned i = 1; i <= 20; i++) {
+		rig_pass(rig, 1000 - SLACK_MS);
+		CHECK_INT(rig->closed, 0);
+		send_pattern(1);
+		UNTIL(rig, peer, peer->got_size == i);
+	}
+	check_ends_after(rig, peer, 1000, GB_CLOSE_IDLE);
+	peer_close(peer);
+}
+
+NET_TEST(idling_counts_from_the_last_byte)
+{
+	struct peer *peer;
+
+	rig->limits.idle_timeout_ms = 1000;
+	peer = begin(rig);
+	rig_pass(rig, 800);
+	peer_send(peer, "half", 4);
+	UNTIL(rig, peer, rig->counters.stats.bytes_in == 4);
+	check_ends_after(rig, peer, 1000, GB_CLOSE_IDLE);
+	peer_close(peer);
+}
+
+NET_TEST(a_timeout_of_zero_never_fires)
+{
+	struct peer *peer = begin(rig); /* the rig's are zero */
+
+	peer_send(peer, "half", 4);
+	UNTIL(rig, peer, rig->counters.stats.bytes_in == 4);
+	peer->read_max = 0;
+	send_pattern(300000);
+	rig_pass(rig, 1000);
+	rig_pass(rig, 6u * 24 * 3600 * 1000);
+	CHECK_INT(rig->closed, 0);
+	peer_close(peer);
+}
