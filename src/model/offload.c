@@ -5,11 +5,13 @@
 #include "os/cpu.h"
 #include "pool/compute.h"
 
-#define BLOCKING_FACTOR 5u   /* threads per CPU for handlers that wait: a compute share below 0.2 */
+#define BLOCKING_FACTOR 5u /* threads per CPU for handlers that wait: a compute share below 0.2 */
+#define BLOCKING_THREADS \
+	64u /* at least so many: how many wait at once nobody has said, and a waiting thread costs little */
 #define TASKS_PER_THREAD 64u /* that may wait for a thread */
 
 /* threads = C / P for C CPUs and the share P of a handler's time that it computes; unknown, so taken as 1,
- * or 0.2 where the service says that it may block. The command `gearbox serve` takes compute-workers=N. */
+ * or 0.2 and less where the service says that it may block. The command `gearbox serve` takes compute-workers=N. */
 static unsigned threads_of(const struct gb_server *server)
 {
 	unsigned threads = gb__cpus_allotted();
@@ -18,7 +20,7 @@ static unsigned threads_of(const struct gb_server *server)
 		return server->model.compute_workers;
 	for (size_t i = 0; i < server->bindings_count; i++)
 		if (server->bindings[i].service->traits & GB_TRAIT_MAY_BLOCK)
-			return BLOCKING_FACTOR * threads;
+			return gb__max(BLOCKING_FACTOR * threads, BLOCKING_THREADS);
 	return threads;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 pid_t gb__process_fork(void)
@@ -107,4 +108,12 @@ void gb__shared_unmap(void *memory, size_t size)
 {
 	if (memory)
 		munmap(memory, size);
+}
+
+uint64_t gb__process_cpu_ns(void)
+{
+	struct timespec time = { 0 };
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }

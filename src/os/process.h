@@ -3,6 +3,7 @@
 #define OS_PROCESS_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /**
@@ -38,5 +39,8 @@ int gb__report_receive(int fd, void *message, size_t size);
 /** Zeroed memory shared with later children, or NULL. */
 void *gb__shared_map(size_t size);
 void gb__shared_unmap(void *memory, size_t size);
+
+/** CPU time that all threads of this process have taken. */
+uint64_t gb__process_cpu_ns(void);
 
 #endif

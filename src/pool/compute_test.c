@@ -4,8 +4,12 @@
 #include "harness.h"
 #include "net/task.h"
 
+#include <gearbox/log.h>
+
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
 
 #define TASKS 200u
 #define THREADS 4u
@@ -170,6 +174,57 @@ TEST(a_cancelled_task_comes_back_without_its_handler)
 	await_back(2);
 	CHECK_INT(ran, 1);
 	CHECK_INT(order[0], 0);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+static _Atomic unsigned told;
+static char told_text[512];
+
+static void hear(enum gb_log_level level, const char *text, void *arg)
+{
+	if (told++ == 0)
+		snprintf(told_text, sizeof(told_text), "%s", text);
+}
+
+/* Waits, until somebody has said that this makes others wait. */
+static void handle_slowly(struct gb_conn *conn, struct gb_bytes bytes)
+{
+	const struct timespec time = { .tv_nsec = 30000000 };
+
+	if (!told)
+		nanosleep(&time, NULL);
+}
+
+TEST(a_pool_that_is_the_bottleneck_says_so_once)
+{
+	struct gb__compute *compute = pool(1);
+
+	loop_make();
+	gb_log_set(hear, NULL);
+	terms.on_message = handle_slowly;
+	for (unsigned n = 0; n < TASKS; n++)
+		submit(compute, n);
+	await_back(TASKS);
+	CHECK_INT(told, 1);
+	CHECK(strstr(told_text, "the compute pool is the bottleneck"));
+	CHECK(strstr(told_text, "compute-workers"));
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+TEST(a_pool_that_keeps_up_says_nothing)
+{
+	struct gb__compute *compute = pool(1);
+
+	loop_make();
+	gb_log_set(hear, NULL);
+	terms.on_message = handle_slowly;
+	for (unsigned n = 0; n < 50; n++) { /* longer than the bottleneck of above, one by one */
+		submit(compute, n);
+		await_back(n + 1);
+	}
+	CHECK_INT(told, 0);
 	gb__compute_destroy(compute);
 	gb__loop_finish(&loop);
 }
