@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define TICK_MS 100u
+#define SILENCE_MIN_MS 1000u /* before a server that has not answered at all is given up */
 /* Connections under way at a time: more would overflow the server's backlog, and wait a second for it. */
 #define CONNECTING_MAX 64u
 /* Bytes queued at a time, so that a long message does not fill the output before its reply is read. */
@@ -28,6 +29,7 @@ struct session {
 	uint64_t share;       /* requests left to it */
 	uint64_t owed;        /* bytes of requests not queued yet */
 	size_t at;            /* where in the traffic they lie */
+	size_t turn;          /* which request comes next */
 	uint64_t *due_ns;     /* a ring of `depth`: since when each awaited request was due */
 	uint32_t oldest;      /* in the ring */
 	uint32_t awaited;     /* requests without a reply */
@@ -107,7 +109,7 @@ static void await(struct generator *generator, struct session *session, struct s
 		place = place + 1 == depth ? 0 : place + 1;
 	}
 	session->awaited += batch.count;
-	session->owed += (uint64_t)batch.count * generator->traffic.request_size;
+	session->owed += traffic_take(&generator->traffic, &session->turn, batch.count);
 	generator->totals.sent += batch.count;
 }
 
@@ -151,6 +153,7 @@ static void session_begin(struct generator *generator, struct session *session)
 
 	session->awaited = 0;
 	session->owed = 0;
+	session->turn = 0;
 	session->open = false;
 	session->done = false;
 	if (rc < 0) {
@@ -212,6 +215,7 @@ static void on_message(struct gb_conn *conn, struct gb_bytes bytes)
 	if (session->done)
 		return;
 	generator->moved = true;
+	generator->totals.bytes_heard += bytes.size;
 	replies = generator->options->protocol->check(
 		&generator->traffic, session->state, session->awaited, bytes, &error);
 	if (replies < 0) {
@@ -221,6 +225,8 @@ static void on_message(struct gb_conn *conn, struct gb_bytes bytes)
 		gb_conn_abort(conn);
 		return;
 	}
+	if (generator->traffic.reply_size == 0)
+		generator->totals.bytes += bytes.size;
 	if (replies == 0)
 		return;
 	record(generator, session, (uint64_t)replies, now_ns);
@@ -280,13 +286,25 @@ static void on_close(struct gb_conn *conn, int reason)
 }
 
 /* Nothing is established, answered or closed any more. */
-static void stall(struct generator *generator)
+static void stall(struct generator *generator, uint64_t ms)
 {
 	generator->totals.stalled = true;
+	generator->totals.stalled_ms = ms;
 	for (uint64_t i = 0; i < generator->begun; i++)
 		if (generator->sessions[i].conn && !generator->sessions[i].open)
 			connect_failed(generator, gb_strerror(ETIMEDOUT));
 	give_up(generator);
+}
+
+/* Where nothing at all was answered, waiting for longer than the load was to last tells nothing more. */
+static uint64_t patience_ms(const struct generator *generator, uint64_t now_ns)
+{
+	const struct load_options *options = generator->options;
+	uint64_t least = options->duration_ms > SILENCE_MIN_MS ? options->duration_ms : SILENCE_MIN_MS;
+	bool silent = generator->sending && generator->totals.messages == 0 && options->duration_ms &&
+		gb__schedule_ended(&generator->schedule, now_ns);
+
+	return silent && least < options->timeout_ms ? least : options->timeout_ms;
 }
 
 static void on_tick(struct gb_timer *timer, void *arg)
@@ -305,8 +323,8 @@ static void on_tick(struct gb_timer *timer, void *arg)
 		if (!generator->sending)
 			give_up(generator);
 	} else if (timeout_ms && !generator->given_up &&
-		now_ns - generator->moved_ns > timeout_ms * 1000000) {
-		stall(generator);
+		now_ns - generator->moved_ns > patience_ms(generator, now_ns) * 1000000) {
+		stall(generator, patience_ms(generator, now_ns));
 	}
 	if (generator->on_tick)
 		generator->on_tick(generator, now_ns);
@@ -361,6 +379,10 @@ static uint64_t or_no_bound(uint64_t bound)
 int gb__generator_init(struct generator *generator, const struct load_options *options)
 {
 	size_t state_size = (options->protocol->state_size + 7) / 8 * 8;
+	const struct load_request request = { .size = (size_t)options->size,
+		.messages = &options->messages,
+		.expect = options->expected.count ? options->expected.list[0] : (struct gb_bytes){ 0 },
+		.reply_lines = options->reply_lines };
 	int rc;
 
 	memset(generator, 0, sizeof(*generator));
@@ -368,11 +390,11 @@ int gb__generator_init(struct generator *generator, const struct load_options *o
 	generator->schedule = (struct schedule){
 		.depth = (uint32_t)options->depth,
 		.share = or_no_bound(options->messages_per_connection),
-		.left = or_no_bound(options->messages),
+		.left = or_no_bound(options->message_count),
 		.lasting_ns = options->duration_ms ? options->duration_ms * 1000000 : SCHEDULE_NO_BOUND,
 	};
 	gb__totals_init(&generator->totals);
-	rc = options->protocol->prepare((size_t)options->size, &generator->traffic);
+	rc = options->protocol->prepare(&request, &generator->traffic);
 	generator->sessions = calloc((size_t)options->connections, sizeof(*generator->sessions));
 	generator->due_ns = calloc((size_t)(options->connections * options->depth), sizeof(uint64_t));
 	generator->states = calloc((size_t)options->connections, state_size);

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_APART 64u /* standard streams, the engine's, and some in reserve */
+#define DESCRIPTORS_APART 20u /* standard streams, the engine's, and some in reserve */
 #define ADDRESS_MAX 256
 
 static _Atomic(struct gb_server *) running; /* what a second signal ends at once */
@@ -70,7 +70,7 @@ static int claim_descriptors(uint64_t connections, struct gb_error *error)
 static int create_server(const struct load_options *load, struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_options *options;
-	char model[64], connect_timeout[32];
+	char model[64], connect_timeout[32], connections[32];
 	int rc = gb_options_create(&options);
 
 	if (rc < 0)
@@ -78,7 +78,10 @@ static int create_server(const struct load_options *load, struct gb_server **ret
 	snprintf(model, sizeof(model), "reactor,engine=%s", load->engine);
 	snprintf(connect_timeout, sizeof(connect_timeout), "%llums",
 		(unsigned long long)load->connect_timeout_ms);
+	snprintf(connections, sizeof(connections), "%llu", (unsigned long long)load->connections);
 	rc = gb_options_set(options, "model", model, error);
+	if (rc == 0)
+		rc = gb_options_set(options, "max-connections", connections, error);
 	if (rc == 0)
 		rc = gb_options_set(options, "connect-timeout", connect_timeout, error);
 	if (rc == 0)
@@ -159,10 +162,12 @@ int gb__command_load(int argc, char **argv)
 
 	if (rc == 0 && options.help) {
 		gb__load_options_help();
+		gb__load_options_finish(&options);
 		return EXIT_DONE;
 	}
 	if (rc == 0)
 		rc = load(&options, &error, &exit_code);
+	gb__load_options_finish(&options);
 	if (rc < 0)
 		return gb__command_fail(
 			rc == -GB_EUSAGE || rc == -GB_EILLEGAL ? EXIT_WRONG_USAGE : EXIT_FAILED, "load: %s",

@@ -5,6 +5,7 @@
 #include <gearbox/args.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #define DURATION_DEFAULT_MS 10000u
 #define WEEK_MS (7ull * 24 * 3600 * 1000) /* what timeouts of connections may be at most */
@@ -14,17 +15,18 @@ static const struct gb_setting flags[] = {
 		.min = 1, .max = 1000000, .summary = "connections at a time" },
 	{ "protocol", GB_SETTING_CHOICE, offsetof(struct load_options, protocol_index), .fallback = "echo",
 		.choices = PROTOCOL_CHOICES,
-		.summary =
-			"what the server must answer: the same bytes, or each line with the time before it "
-			"(time-echo)" },
+		.summary = "what the server must answer: the same bytes; a line to each line; or that line "
+			   "with the time before it" },
+	{ "reply-lines", GB_SETTING_COUNT, offsetof(struct load_options, reply_lines), .fallback = "1",
+		.min = 1, .max = UINT32_MAX, .summary = "with --protocol line: lines of each reply" },
 	{ "size", GB_SETTING_SIZE, offsetof(struct load_options, size), .fallback = "64", .min = 1,
-		.max = 16 << 20, .summary = "bytes of each message, a line's end included" },
+		.max = 16 << 20, .summary = "bytes of each message that is made up, a line's end included" },
 	{ "depth", GB_SETTING_COUNT, offsetof(struct load_options, depth), .fallback = "1", .min = 1,
 		.max = 65536, .summary = "messages that each connection keeps unanswered" },
 	{ "duration", GB_SETTING_DURATION, offsetof(struct load_options, duration_ms), .max = WEEK_MS,
 		.summary =
 			"how long to send (default 10s; with a number of messages, as long as they last)" },
-	{ "messages", GB_SETTING_COUNT, offsetof(struct load_options, messages), .min = 1,
+	{ "messages", GB_SETTING_COUNT, offsetof(struct load_options, message_count), .min = 1,
 		.summary = "how many to send in all" },
 	{ "messages-per-connection", GB_SETTING_COUNT, offsetof(struct load_options, messages_per_connection),
 		.min = 1, .summary = "each connection closes once so many are answered" },
@@ -47,10 +49,23 @@ static const struct gb_setting flags[] = {
 	{ NULL },
 };
 
+/* These are taken one by one. */
+static const struct gb_setting said[] = {
+	{ "message", GB_SETTING_TEXT, 0, .argument = "TEXT", .repeated = true,
+		.summary =
+			"what to send, with a line's end for --protocol line; \\r, \\n, \\t, \\0 and \\xHH are "
+			"bytes; may be repeated: sent in turn" },
+	{ "message-file", GB_SETTING_TEXT, 0, .argument = "FILE",
+		.summary = "the same from a file, a message a line" },
+	{ "expect", GB_SETTING_TEXT, 0, .argument = "TEXT",
+		.summary = "with --protocol line: what each reply must be (else lines are counted)" },
+	{ NULL },
+};
+static const struct gb_args_table tables[] = { { "Flags:", flags }, { "Messages of one's own:", said },
+	{ NULL, NULL } };
+
 void gb__load_options_help(void)
 {
-	const struct gb_args_table tables[] = { { "Flags:", flags }, { NULL, NULL } };
-
 	printf("Usage: %s load ADDRESS [FLAG ...]\n\n"
 	       "Sends messages to HOST:PORT or unix:PATH and checks every byte that comes back.\n\n",
 		gb__program.name);
@@ -58,12 +73,63 @@ void gb__load_options_help(void)
 	puts("\nExit codes: 0 when every message was answered rightly, 1 when not, 2 wrong usage.");
 }
 
-static int check(struct load_options *options, struct gb_error *error)
+static int check(const struct load_options *options, struct gb_error *error)
 {
+	const struct protocol *protocol = options->protocol;
+
 	if (options->reconnect && !options->messages_per_connection)
 		return gb_error_set(error, -GB_EUSAGE,
 			"--reconnect needs to know when a connection closes: write --messages-per-connection N");
+	if (options->messages.count > 0 && protocol == &gb__protocol_time_echo)
+		return gb_error_set(error, -GB_EUSAGE,
+			"--message goes with --protocol echo or line: time-echo makes up its own");
+	if ((options->expected.count > 0 || options->reply_lines > 1) && protocol != &gb__protocol_line)
+		return gb_error_set(error, -GB_EUSAGE, "--%s goes with --protocol line",
+			options->expected.count ? "expect" : "reply-lines");
+	if (options->expected.count > 0 && options->reply_lines > 1)
+		return gb_error_set(error, -GB_EUSAGE,
+			"--expect says all lines of a reply (with \\n between them): leave --reply-lines out");
 	return 0;
+}
+
+/* The message codec of a protocol: what own messages need at their end. */
+static int frame(struct load_options *options, struct gb_error *error)
+{
+	if (options->protocol != &gb__protocol_line)
+		return 0;
+	return gb__messages_frame(&options->messages, &gb_codec_line, NULL, error);
+}
+
+static int set_flag(struct load_options *options, const struct gb_setting *flag, const char *value,
+	struct gb_error *error)
+{
+	if (strcmp(flag->key, "message") == 0)
+		return gb__messages_add(&options->messages, value, error);
+	if (strcmp(flag->key, "message-file") == 0)
+		return gb__messages_load(&options->messages, value, error);
+	if (strcmp(flag->key, "expect") == 0)
+		return gb__messages_add(&options->expected, value, error);
+	return gb_settings_set(flags, options, flag->key, value, error);
+}
+
+static int parse(int argc, char **argv, struct load_options *ret, struct gb_error *error)
+{
+	struct gb_args args = { .argc = argc, .argv = argv, .tables = tables };
+	const struct gb_setting *flag;
+	const char *value;
+	int rc;
+
+	while ((rc = gb_args_next(&args, &flag, &value, error)) > 0) {
+		if (flag)
+			rc = set_flag(ret, flag, value, error);
+		else if (ret->address)
+			rc = gb_error_set(error, -GB_EUSAGE, "unexpected \"%s\": at most one address", value);
+		else
+			ret->address = value;
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
 }
 
 int gb__load_options_parse(int argc, char **argv, struct load_options *ret, struct gb_error *error)
@@ -73,16 +139,24 @@ int gb__load_options_parse(int argc, char **argv, struct load_options *ret, stru
 
 	if (rc < 0)
 		return gb_error_set(error, rc, "%s", gb_strerror(rc));
-	rc = gb_args_parse(argc, argv, flags, ret, &ret->address, 1, error);
+	rc = parse(argc, argv, ret, error);
 	if (rc < 0 || ret->help)
-		return rc < 0 ? rc : 0;
-	if (rc == 0)
+		return rc;
+	if (!ret->address)
 		return gb_error_set(error, -GB_EUSAGE, "no address to send to: write HOST:PORT or unix:PATH");
 	/* With --reconnect a share per connection bounds nothing. */
-	bounded = ret->messages || (ret->messages_per_connection && !ret->reconnect);
+	bounded = ret->message_count || (ret->messages_per_connection && !ret->reconnect);
 	if (!ret->duration_ms && !bounded)
 		ret->duration_ms = DURATION_DEFAULT_MS;
 	ret->protocol = gb__load_protocols[ret->protocol_index];
 	gb_settings_get(flags, ret, "engine", ret->engine, sizeof(ret->engine));
-	return check(ret, error);
+	rc = check(ret, error);
+	return rc < 0 ? rc : frame(ret, error);
+}
+
+void gb__load_options_finish(struct load_options *options)
+{
+	gb_settings_finish(flags, options);
+	gb__messages_finish(&options->messages);
+	gb__messages_finish(&options->expected);
 }

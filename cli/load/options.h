@@ -11,11 +11,14 @@
 struct load_options {
 	/* as given */
 	uint64_t connections, size, depth;
-	uint64_t duration_ms;                       /* 0: until the messages are used up */
-	uint64_t messages, messages_per_connection; /* 0: no bound */
-	uint64_t connect_timeout_ms, timeout_ms;    /* 0: none */
+	uint64_t duration_ms;                            /* 0: until the messages are used up */
+	uint64_t message_count, messages_per_connection; /* 0: no bound */
+	uint64_t connect_timeout_ms, timeout_ms;         /* 0: none */
 	bool reconnect, json, progress, quiet, help;
 	unsigned protocol_index, engine_index;
+	uint64_t reply_lines;
+	struct messages messages; /* of the user's own, framed for the protocol */
+	struct messages expected; /* none, or what each reply must be */
 
 	/* what follows from it */
 	const char *address;             /* borrowed from argv */
@@ -26,9 +29,11 @@ struct load_options {
 /**
  * Read a command line, without the command's name. With `help` set nothing else is looked at.
  *
- * Returns 0, -GB_EUSAGE with the reason, -ENOMEM.
+ * Returns 0, -GB_EUSAGE with the reason, -ENOMEM, or why a file cannot be read. Call gb__load_options_finish after it.
  */
 int gb__load_options_parse(int argc, char **argv, struct load_options *ret, struct gb_error *error);
+
+void gb__load_options_finish(struct load_options *options);
 
 /** Print the flags on standard output. */
 void gb__load_options_help(void);

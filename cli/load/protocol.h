@@ -9,24 +9,38 @@
 #ifndef LOAD_PROTOCOL_H
 #define LOAD_PROTOCOL_H
 
+#include "messages.h"
+
 #include <gearbox/error.h>
 #include <gearbox/types.h>
+
+/** What the user wants to be sent and heard. */
+struct load_request {
+	size_t size;                     /* of each message, unless there are `messages` */
+	const struct messages *messages; /* sent in turn; NULL or none: the protocol's own */
+	struct gb_bytes expect; /* what each reply must be, without its line's end; data NULL: unknown */
+	uint64_t reply_lines;   /* lines of each reply; 0 is 1 */
+};
 
 /** The requests of all connections: an endless stream of period `period`, of which each begins somewhere. */
 struct traffic {
 	unsigned char *data;
 	size_t size;         /* of `data`: at least a period, which it may exceed up to a second one */
 	size_t period;       /* byte n of the stream is data[n % period] */
-	size_t request_size; /* bytes of each request */
-	size_t reply_size;   /* bytes of each right reply */
+	size_t request_size; /* bytes of each request, unless they have `sizes` */
+	size_t reply_size;   /* bytes of each right reply; 0: not known before */
+	size_t *sizes;       /* of `count` requests that are sent in turn, or NULL */
+	size_t count;
+	struct gb_bytes expect; /* borrowed, as in struct load_request */
+	uint64_t reply_lines;
 };
 
 struct protocol {
 	const char *name;  /* as --protocol takes it */
 	size_t state_size; /* per connection, aligned as a uint64_t */
 
-	/** Make the requests, of `request_size` bytes each. Returns 0 or -ENOMEM. Undone by gb__traffic_finish. */
-	int (*prepare)(size_t request_size, struct traffic *ret);
+	/** Make the requests. Returns 0 or -ENOMEM. Undone by gb__traffic_finish. */
+	int (*prepare)(const struct load_request *request, struct traffic *ret);
 	/** Connection `number` begins. Returns the place in the stream where its first request lies. */
 	size_t (*begin)(const struct traffic *traffic, uint64_t number, void *state);
 	/**
@@ -38,15 +52,33 @@ struct protocol {
 		struct gb_error *error);
 };
 
-extern const struct protocol gb__protocol_echo; /* RFC 862: the bytes come back */
-extern const struct protocol
-	gb__protocol_line; /* each line comes back as "[Thu Apr 20 12:00:00 2017] line" */
+extern const struct protocol gb__protocol_echo;      /* RFC 862: the bytes come back */
+extern const struct protocol gb__protocol_line;      /* each line is answered by a line */
+extern const struct protocol gb__protocol_time_echo; /* it comes back as "[Thu Apr 20 12:00:00 2017] line" */
 
 /** All of them, in the order of PROTOCOL_CHOICES; ends with NULL. */
 extern const struct protocol *const gb__load_protocols[];
-#define PROTOCOL_CHOICES "echo|line"
+#define PROTOCOL_CHOICES "echo|line|time-echo"
 
+/** Lines that differ, of `request_size` bytes each with their ends. `reply_size` is left 0. Returns 0 or -ENOMEM. */
+int gb__traffic_of_lines(size_t request_size, struct traffic *ret);
+/** Messages in turn. Returns as above. */
+int gb__traffic_of_messages(const struct messages *messages, struct traffic *ret);
 void gb__traffic_finish(struct traffic *traffic);
+
+/** Bytes of the next `count` requests from `*turn` on, which moves behind them. */
+static inline size_t traffic_take(const struct traffic *traffic, size_t *turn, size_t count)
+{
+	size_t sum = 0;
+
+	if (!traffic->sizes)
+		return count * traffic->request_size;
+	for (; count > 0; count--) {
+		sum += traffic->sizes[*turn];
+		*turn = *turn + 1 == traffic->count ? 0 : *turn + 1;
+	}
+	return sum;
+}
 
 /** How many of `wanted` bytes lie in one piece from place `at` on: at least one. */
 static inline size_t traffic_piece(const struct traffic *traffic, size_t at, size_t wanted)

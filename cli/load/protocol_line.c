@@ -1,112 +1,78 @@
 /*
- * Lines that come back with the time before them: "[Thu Apr 20 12:00:00 2017] line". All requests have the
- * same size, so all replies have, and the checker knows what each byte must be without looking for ends.
+ * Lines, each of which is answered by one, or by as many as are said. What they are, the user may say; else they are
+ * counted: whoever loses or invents a line is found.
  */
 #include "load/protocol.h"
 
 #include <errno.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#define STAMP_SIZE 27u       /* "[Thu Apr 20 12:00:00 2017] " */
-#define PERIOD_WANTED 65536u /* bytes of different lines */
-#define NUMBER_DIGITS 8u     /* each line begins with its number, as far as there is room */
-#define LINES_MIN 2u         /* however long they are */
 
 struct line_state {
-	uint64_t offset;                     /* bytes checked */
-	size_t at;                           /* the place of the line that the current reply must have */
-	size_t of_reply;                     /* bytes of the current reply that have arrived */
-	unsigned char stamp[STAMP_SIZE + 1]; /* as far as it has arrived */
-	unsigned char right[STAMP_SIZE + 1]; /* the last one that was found to be right; replies share it */
+	uint64_t offset;   /* bytes checked */
+	uint64_t of_reply; /* lines of the current reply that have arrived; of an expected one, its bytes */
+	bool ending;       /* a CR behind an expected one has arrived */
 };
 
-/* `size` - 1 printable characters and a line feed. */
-static void fill_line(unsigned char *line, size_t size, size_t number)
+static int line_prepare(const struct load_request *request, struct traffic *ret)
 {
-	char digits[NUMBER_DIGITS + 1];
-	size_t room = size - 1 < NUMBER_DIGITS ? size - 1 : NUMBER_DIGITS;
+	bool own = request->messages && request->messages->count > 0;
+	int result = own ? gb__traffic_of_messages(request->messages, ret)
+			 : gb__traffic_of_lines(request->size, ret);
 
-	snprintf(digits, sizeof(digits), "%08zx", number & 0xffffffffu);
-	memcpy(line, digits + NUMBER_DIGITS - room, room);
-	for (size_t i = room; i < size - 1; i++)
-		line[i] = (unsigned char)(' ' + (number * 31 + i) % 95);
-	line[size - 1] = '\n';
-}
-
-static int line_prepare(size_t request_size, struct traffic *ret)
-{
-	size_t lines = PERIOD_WANTED / request_size;
-	unsigned char *data;
-
-	if (lines < LINES_MIN)
-		lines = LINES_MIN;
-	data = malloc(lines * request_size);
-	if (!data)
-		return -ENOMEM;
-	for (size_t i = 0; i < lines; i++)
-		fill_line(data + i * request_size, request_size, i);
-	*ret = (struct traffic){ data, lines * request_size, lines * request_size, request_size,
-		STAMP_SIZE + request_size };
+	if (result < 0)
+		return result;
+	ret->expect = request->expect;
+	ret->reply_lines = request->reply_lines ? request->reply_lines : 1;
 	return 0;
 }
 
 static size_t line_begin(const struct traffic *traffic, uint64_t number, void *state)
 {
-	struct line_state *line = state;
-	size_t lines = traffic->period / traffic->request_size;
-
-	*line = (struct line_state){ .at = (size_t)(number % lines) * traffic->request_size };
-	return line->at;
+	*(struct line_state *)state = (struct line_state){ 0 };
+	if (traffic->sizes)
+		return 0;
+	return (size_t)(number % (traffic->period / traffic->request_size)) * traffic->request_size;
 }
 
-/* Whether "[Thu Apr 20 12:00:00 2017] " names a time that exists. */
-static bool is_stamp(const unsigned char *stamp)
+/* Take bytes up to the end of a line, or all. Returns how many; `*ret_reply` tells whether a reply is complete. */
+static size_t take_line(
+	const struct traffic *traffic, struct line_state *line, struct gb_bytes bytes, bool *ret_reply)
 {
-	char text[STAMP_SIZE + 1], again[26]; /* the size that asctime_r asks for */
-	struct tm tm = { 0 };
+	const unsigned char *end = memchr(bytes.data, '\n', bytes.size);
 
-	memcpy(text, stamp, STAMP_SIZE);
-	text[STAMP_SIZE] = '\0';
-	/* Reading is lenient: what was read is written again, with the weekday that the date really has. */
-	if (!strptime(text, "[%a %b %e %H:%M:%S %Y] ", &tm))
-		return false;
-	timegm(&tm);
-	return asctime_r(&tm, again) && text[0] == '[' && memcmp(again, text + 1, 24) == 0 &&
-		strcmp(text + 25, "] ") == 0;
+	if (!end)
+		return bytes.size;
+	*ret_reply = ++line->of_reply == traffic->reply_lines;
+	if (*ret_reply)
+		line->of_reply = 0;
+	return (size_t)(end - bytes.data) + 1;
 }
 
-/* Takes bytes of the stamp. Returns how many, or -GB_EBADFRAME. */
-static int64_t check_stamp(struct line_state *line, struct gb_bytes bytes, struct gb_error *error)
+/* The same of a reply that is known: its text, then LF or CR LF. Returns how many or -GB_EBADFRAME. */
+static int64_t take_expected(const struct traffic *traffic, struct line_state *line, struct gb_bytes bytes,
+	bool *ret_reply, struct gb_error *error)
 {
-	size_t left = STAMP_SIZE - line->of_reply;
-	size_t size = bytes.size < left ? bytes.size : left;
+	const struct gb_bytes *expect = &traffic->expect;
+	size_t left = expect->size - (size_t)line->of_reply, size = bytes.size < left ? bytes.size : left;
+	int64_t rc;
 
-	memcpy(line->stamp + line->of_reply, bytes.data, size);
-	if (size < left || memcmp(line->stamp, line->right, STAMP_SIZE) == 0)
-		return (int64_t)size;
-	if (!is_stamp(line->stamp))
-		return gb_error_set(error, -GB_EBADFRAME,
-			"byte %llu of the replies begins \"%.*s\", expected a time as \"[Thu Apr 20 12:00:00 2017] \"",
-			(unsigned long long)(line->offset - line->of_reply), (int)STAMP_SIZE,
-			(const char *)line->stamp);
-	memcpy(line->right, line->stamp, STAMP_SIZE);
-	return (int64_t)size;
-}
-
-/* Takes bytes of the line itself. Returns how many, or -GB_EBADFRAME. */
-static int64_t check_text(const struct traffic *traffic, const struct line_state *line, struct gb_bytes bytes,
-	struct gb_error *error)
-{
-	size_t of_line = line->of_reply - STAMP_SIZE, left = traffic->request_size - of_line;
-	size_t size = bytes.size < left ? bytes.size : left;
-	int64_t rc = gb__protocol_compare(
-		traffic->data + line->at + of_line, bytes.data, size, line->offset, error);
-
-	return rc < 0 ? rc : (int64_t)size;
+	if (size > 0) {
+		rc = gb__protocol_compare(
+			expect->data + line->of_reply, bytes.data, size, line->offset, error);
+		line->of_reply += size;
+		return rc < 0 ? rc : (int64_t)size;
+	}
+	if (bytes.data[0] == '\r' && !line->ending) {
+		line->ending = true;
+		return 1;
+	}
+	if (bytes.data[0] != '\n')
+		return gb__protocol_wrong_byte(line->offset, '\n', bytes.data[0], error);
+	line->of_reply = 0;
+	line->ending = false;
+	*ret_reply = true;
+	return 1;
 }
 
 static int64_t line_check(const struct traffic *traffic, void *state, uint64_t awaited, struct gb_bytes bytes,
@@ -116,25 +82,21 @@ static int64_t line_check(const struct traffic *traffic, void *state, uint64_t a
 	uint64_t replies = 0;
 
 	while (bytes.size > 0) {
+		bool reply = false;
 		int64_t taken;
 
 		if (replies == awaited)
 			return gb__protocol_surplus(line->offset, error);
-		if (line->of_reply < STAMP_SIZE)
-			taken = check_stamp(line, bytes, error);
+		if (traffic->expect.data)
+			taken = take_expected(traffic, line, bytes, &reply, error);
 		else
-			taken = check_text(traffic, line, bytes, error);
+			taken = (int64_t)take_line(traffic, line, bytes, &reply);
 		if (taken < 0)
 			return taken;
 		bytes.data += taken;
 		bytes.size -= (size_t)taken;
 		line->offset += (uint64_t)taken;
-		line->of_reply += (size_t)taken;
-		if (line->of_reply == traffic->reply_size) {
-			line->of_reply = 0;
-			line->at = traffic_after(traffic, line->at, traffic->request_size);
-			replies++;
-		}
+		replies += reply;
 	}
 	return (int64_t)replies;
 }

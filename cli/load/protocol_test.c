@@ -28,7 +28,7 @@ static void set_up(struct talk *talk, const struct protocol *protocol, size_t re
 
 	*talk = (struct talk){ .protocol = protocol };
 	CHECK(protocol->state_size <= sizeof(talk->state));
-	CHECK_INT(protocol->prepare(request_size, &talk->traffic), 0);
+	CHECK_INT(protocol->prepare(&(struct load_request){ .size = request_size }, &talk->traffic), 0);
 	CHECK_INT(talk->traffic.request_size, request_size);
 	CHECK(talk->traffic.size >= talk->traffic.period && talk->traffic.size <= 2 * talk->traffic.period);
 	at = protocol->begin(&talk->traffic, number, talk->state);
@@ -36,7 +36,7 @@ static void set_up(struct talk *talk, const struct protocol *protocol, size_t re
 	for (size_t i = 0; i < REPLIES; i++) {
 		size_t left = request_size;
 
-		if (protocol == &gb__protocol_line) {
+		if (protocol == &gb__protocol_time_echo) {
 			memcpy(talk->replies + talk->size, "[Thu Apr 20 12:00:00 2017] ", 27);
 			talk->size += 27;
 		}
@@ -81,6 +81,8 @@ static void each_protocol(void (*run)(struct talk *talk))
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
 			struct talk talk;
 
+			if (gb__load_protocols[p] == &gb__protocol_line)
+				continue; /* knows where replies end, not what they are */
 			set_up(&talk, gb__load_protocols[p], sizes[s], 7);
 			run(&talk);
 			tear_down(&talk);
@@ -208,7 +210,7 @@ TEST(line_requests_are_lines)
 {
 	struct traffic traffic;
 
-	CHECK_INT(gb__protocol_line.prepare(64, &traffic), 0);
+	CHECK_INT(gb__protocol_line.prepare(&(struct load_request){ .size = 64 }, &traffic), 0);
 	for (size_t i = 0; i < traffic.period; i++)
 		CHECK(i % 64 == 63 ? traffic.data[i] == '\n'
 				   : traffic.data[i] >= ' ' && traffic.data[i] < 127);
@@ -216,7 +218,7 @@ TEST(line_requests_are_lines)
 	gb__traffic_finish(&traffic);
 }
 
-TEST(line_replies_need_a_time_that_exists)
+TEST(time_echo_replies_need_a_time_that_exists)
 {
 	static const struct {
 		const char *stamp;
@@ -242,7 +244,7 @@ TEST(line_replies_need_a_time_that_exists)
 		struct gb_error error = { 0 };
 		int64_t replies;
 
-		set_up(&talk, &gb__protocol_line, 16, 0);
+		set_up(&talk, &gb__protocol_time_echo, 16, 0);
 		begin(&talk, 0);
 		memcpy(talk.replies, rows[i].stamp, 27);
 		replies = hear(&talk, 1, 0, talk.traffic.reply_size, &error);
@@ -251,4 +253,79 @@ TEST(line_replies_need_a_time_that_exists)
 		CHECK(rows[i].right || strstr(error.text, "expected a time"));
 		tear_down(&talk);
 	}
+}
+
+/* A line protocol and one of its connections. */
+struct lines {
+	struct traffic traffic;
+	uint64_t state[STATE_WORDS];
+};
+
+static void lines_begin(struct lines *lines, const struct load_request *request)
+{
+	CHECK_INT(gb__protocol_line.prepare(request, &lines->traffic), 0);
+	gb__protocol_line.begin(&lines->traffic, 0, lines->state);
+}
+
+static int64_t lines_hear(struct lines *lines, uint64_t awaited, const char *text)
+{
+	struct gb_error error;
+
+	return gb__protocol_line.check(&lines->traffic, lines->state, awaited,
+		(struct gb_bytes){ (const unsigned char *)text, strlen(text) }, &error);
+}
+
+TEST(line_replies_are_counted)
+{
+	struct lines lines;
+
+	lines_begin(&lines, &(struct load_request){ .size = 8 });
+	CHECK_INT(lines_hear(&lines, 3, "any"), 0);
+	CHECK_INT(lines_hear(&lines, 3, "thing\nelse\r\n"), 2);
+	CHECK_INT(lines_hear(&lines, 1, "\n"), 1);
+	CHECK_INT(lines_hear(&lines, 1, "a\nb"), -GB_EBADFRAME);
+	gb__traffic_finish(&lines.traffic);
+	lines_begin(&lines, &(struct load_request){ .size = 8, .reply_lines = 2 });
+	CHECK_INT(lines_hear(&lines, 2, "$3\r\n"), 0);
+	CHECK_INT(lines_hear(&lines, 2, "foo\r\n$3\r\nbar\r\n"), 2);
+	gb__traffic_finish(&lines.traffic);
+}
+
+TEST(expected_line_replies_are_compared)
+{
+	const struct load_request request = { .size = 8, .expect = { (const unsigned char *)"hi there", 8 } };
+	static const char *const wrong[] = { "hi them\n", "hi ther\n", "hi there!\n", "hi there\r\r\n",
+		"\n" };
+	struct lines lines;
+
+	lines_begin(&lines, &request);
+	CHECK_INT(lines_hear(&lines, 3, "hi there\nhi the"), 1);
+	CHECK_INT(lines_hear(&lines, 2, "re\r"), 0);
+	CHECK_INT(lines_hear(&lines, 2, "\nhi there\n"), 2);
+	gb__traffic_finish(&lines.traffic);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		lines_begin(&lines, &request);
+		CHECK_INT(lines_hear(&lines, 3, wrong[i]), -GB_EBADFRAME);
+		gb__traffic_finish(&lines.traffic);
+	}
+}
+
+TEST(messages_of_ones_own_are_echoed_in_turn)
+{
+	const struct gb_bytes list[] = { { (const unsigned char *)"one", 3 },
+		{ (const unsigned char *)"second", 6 } };
+	const struct messages messages = { (struct gb_bytes *)list, 2 };
+	struct talk talk = { .protocol = &gb__protocol_echo };
+	size_t turn = 1;
+
+	CHECK_INT(
+		gb__protocol_echo.prepare(&(struct load_request){ .messages = &messages }, &talk.traffic), 0);
+	CHECK_INT(traffic_take(&talk.traffic, &turn, 3), 6 + 3 + 6);
+	CHECK_INT(turn, 0);
+	begin(&talk, 5);
+	talk.replies = (unsigned char *)"onesecondoneseconb";
+	CHECK_INT(hear(&talk, 4, 0, 4, NULL), 1);
+	CHECK_INT(hear(&talk, 3, 4, 8, NULL), 2);
+	CHECK_INT(hear(&talk, 1, 12, 6, NULL), -GB_EBADFRAME);
+	gb__traffic_finish(&talk.traffic);
 }

@@ -35,9 +35,30 @@ static void print_duration(FILE *stream, uint64_t ns)
 	} units[] = { { "s", 1e9 }, { "ms", 1e6 }, { "µs", 1e3 }, { "ns", 1 } };
 	size_t i = 0;
 
-	while (i + 1 < sizeof(units) / sizeof(*units) && (double)ns < units[i].ns)
+	/* 999.6 µs would be 1e+03 with three digits: from where it rounds up, the next unit has it. */
+	while (i + 1 < sizeof(units) / sizeof(*units) && (double)ns < 0.9995 * units[i].ns)
 		i++;
-	fprintf(stream, "%.3g %s", (double)ns / units[i].ns, units[i].unit);
+	fprintf(stream, (double)ns < 999.5 * units[i].ns ? "%.3g %s" : "%.0f %s", (double)ns / units[i].ns,
+		units[i].unit);
+}
+
+/* A rate with three digits at least, and no power of ten. */
+static void print_rate(FILE *stream, double rate)
+{
+	fprintf(stream, rate < 9.995 ? "%.2f" : rate < 99.95 ? "%.1f" : "%.0f", rate);
+}
+
+static void print_bytes_rate(FILE *stream, double rate)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB" };
+	size_t i = 0;
+
+	while (i + 1 < sizeof(units) / sizeof(*units) && rate >= 999.5) {
+		rate /= 1024;
+		i++;
+	}
+	print_rate(stream, rate);
+	fprintf(stream, " %s/s", units[i]);
 }
 
 /* Append ", " where something stands already, then the text. */
@@ -61,6 +82,17 @@ static const char *plural(uint64_t count)
 	return count == 1 ? "" : "s";
 }
 
+/* What it may be that nobody answered to. */
+static const char *silence_hint(const struct generator *generator)
+{
+	const struct traffic *traffic = &generator->traffic;
+
+	if (memchr(traffic->data, '\n', traffic->size) && traffic->sizes)
+		return "no reply at all: does the server speak this protocol?";
+	return "no reply at all: does the server wait for the end of a line (--protocol line), or for other messages "
+	       "(--message TEXT)?";
+}
+
 void gb__report_errors(const struct generator *generator, char *text, size_t size)
 {
 	const struct totals *totals = &generator->totals;
@@ -79,7 +111,9 @@ void gb__report_errors(const struct generator *generator, char *text, size_t siz
 	if (unanswered)
 		append(text, size, "%llu message%s unanswered", number(unanswered), plural(unanswered));
 	if (text[0] && totals->stalled)
-		append(text, size, "nothing moved for %llu ms", number(generator->options->timeout_ms));
+		append(text, size, "nothing moved for %llu ms", number(totals->stalled_ms));
+	if (unanswered && totals->bytes_heard == 0 && totals->stalled)
+		append(text, size, "%s", silence_hint(generator));
 }
 
 static void print_latency(FILE *stream, const struct histogram *latency)
@@ -95,28 +129,44 @@ static void print_latency(FILE *stream, const struct histogram *latency)
 	fputc('\n', stream);
 }
 
+static void print_rates(FILE *stream, const struct totals *totals)
+{
+	fprintf(stream, "  rate       ");
+	print_rate(stream, per_second(totals, totals->messages));
+	fprintf(stream, "/s, ");
+	print_bytes_rate(stream, per_second(totals, totals->bytes));
+	fputc('\n', stream);
+}
+
 void gb__load_report_text(FILE *stream, const struct generator *generator)
 {
 	const struct load_options *options = generator->options;
 	const struct totals *totals = &generator->totals;
-	char errors[2 * TOTALS_TEXT_MAX];
+	char what[64];
 
-	fprintf(stream, "%llu connection%s to %s, %s, %llu byte%s, depth %llu, on %s\n",
-		number(options->connections), plural(options->connections), options->address,
-		options->protocol->name, number(options->size), plural(options->size), number(options->depth),
-		generator->engine);
+	if (options->messages.count > 0)
+		snprintf(what, sizeof(what), "%zu message%s of one's own", options->messages.count,
+			plural(options->messages.count));
+	else
+		snprintf(what, sizeof(what), "%llu byte%s", number(options->size), plural(options->size));
+	fprintf(stream, "%llu connection%s to %s, %s, %s, depth %llu, on %s\n", number(options->connections),
+		plural(options->connections), options->address, options->protocol->name, what,
+		number(options->depth), generator->engine);
 	if (options->reconnect)
 		fprintf(stream, "  connected  %llu times, %.0f/s\n", number(totals->opened),
 			per_second(totals, totals->opened));
-	fprintf(stream, "  checked    %llu message%s in %.2f s%s\n", number(totals->messages),
-		plural(totals->messages), gb__totals_seconds(totals),
-		totals->interrupted ? ", interrupted" : "");
-	fprintf(stream, "  rate       %.0f/s, %.2f MiB/s\n", per_second(totals, totals->messages),
-		per_second(totals, totals->bytes) / (1 << 20));
+	fprintf(stream, "  checked    %llu message%s", number(totals->messages), plural(totals->messages));
+	if (totals->messages > 0) {
+		fprintf(stream, " in ");
+		print_duration(stream, totals->end_ns - totals->begin_ns);
+	}
+	fprintf(stream, "%s\n", totals->interrupted ? ", interrupted" : "");
+	if (totals->messages > 0)
+		print_rates(stream, totals);
 	if (totals->messages > 0)
 		print_latency(stream, &totals->latency_ns);
-	gb__report_errors(generator, errors, sizeof(errors));
-	fprintf(stream, "  errors     %s\n", errors[0] ? errors : "none");
+	if (gb__totals_right(totals)) /* else the line on standard error says what */
+		fprintf(stream, "  errors     none\n");
 }
 
 static void json_string(FILE *stream, const char *text)

@@ -9,12 +9,13 @@
 #define TOTALS_TEXT_MAX 256
 
 struct totals {
-	uint64_t opened;   /* connections that were established */
-	uint64_t sent;     /* requests */
-	uint64_t messages; /* right replies */
-	uint64_t bytes;    /* of them */
-	uint64_t begin_ns; /* the measured time: from the first request that could be sent … */
-	uint64_t end_ns;   /* … to the last reply */
+	uint64_t opened;      /* connections that were established */
+	uint64_t sent;        /* requests */
+	uint64_t messages;    /* right replies */
+	uint64_t bytes;       /* of them */
+	uint64_t bytes_heard; /* right or wrong */
+	uint64_t begin_ns;    /* the measured time: from the first request that could be sent … */
+	uint64_t end_ns;      /* … to the last reply */
 	struct histogram latency_ns;
 
 	/* errors */
@@ -24,8 +25,9 @@ struct totals {
 	char connect_text[TOTALS_TEXT_MAX], closed_text[TOTALS_TEXT_MAX],
 		wrong_text[TOTALS_TEXT_MAX]; /* what the first of each kind was */
 
-	bool stalled;     /* ended because nothing moved any more */
-	bool interrupted; /* ended by a signal */
+	bool stalled;        /* ended because nothing moved any more */
+	uint64_t stalled_ms; /* for so long */
+	bool interrupted;    /* ended by a signal */
 };
 
 void gb__totals_init(struct totals *totals);

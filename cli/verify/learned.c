@@ -191,7 +191,7 @@ static int refuse(struct school *school, size_t number, const char *what, struct
 		&school->learned->messages.list[(number - 1) % school->learned->messages.count];
 
 	return gb_error_set(error, -GB_EUSAGE,
-		"%s: message %zu, \"%.*s\", %s: give messages that can be repeated (--messages FILE)",
+		"%s: message %zu, \"%.*s\", %s: give messages that can be repeated (--message-file FILE)",
 		school->target->service->name, number, (int)(message->size < 40 ? message->size : 40),
 		(const char *)message->data, what);
 }

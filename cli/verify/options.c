@@ -44,7 +44,7 @@ static const struct gb_setting repeated[] = {
 		.summary =
 			"what clients say, framed for the service's codec; \\r, \\n, \\t, \\0 and \\xHH are "
 			"bytes; may be repeated" },
-	{ "messages", GB_SETTING_TEXT, 0, .argument = "FILE",
+	{ "message-file", GB_SETTING_TEXT, 0, .argument = "FILE",
 		.summary = "the same from a file, a message a line" },
 	{ NULL },
 };
@@ -146,7 +146,7 @@ static int set_flag(struct verify_options *options, const struct gb_setting *fla
 		return add(options->sets, &options->sets_count, flag->key, value, error);
 	if (strcmp(flag->key, "message") == 0)
 		return gb__messages_add(&options->messages, value, error);
-	if (strcmp(flag->key, "messages") == 0)
+	if (strcmp(flag->key, "message-file") == 0)
 		return gb__messages_load(&options->messages, value, error);
 	return gb_settings_set(flags, options, flag->key, value, error);
 }

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -11,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 
 from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, run
 
@@ -133,8 +135,67 @@ def every_engine_of_its_own():
 def lines_with_the_time():
     with Server(service="time-echo") as server:
         for size in (1, 2, 64, 5000):
-            result = load(server.address, "--protocol", "line", "--size", str(size), "--messages", "300")
+            result = load(server.address, "--protocol", "time-echo", "--size", str(size), "--messages", "300")
             check_equal(result["bytes"], 300 * (27 + size), "bytes")
+
+
+@case
+def lines_are_counted_or_compared():
+    with Server(service="time-echo") as server:
+        server_line = ("--protocol", "line", "--messages", "300")
+        check_equal(load(server.address, *server_line)["messages"], 300, "made up lines")
+        result = load(server.address, *server_line, "--message", "one", "--message", "two\\r\\n", "--depth", "3")
+        check_equal(result["bytes"], 300 * (27 + 4), "bytes")
+        wrong = load(server.address, *server_line, "--message", "one", "--expect", "two", code=1)
+        check("expected 0x74" in wrong["stderr"], f"{wrong['stderr']!r}")
+    with Server("--set", "clock=1492689600", service="time-echo") as server:
+        load(server.address, *server_line, "--message", "one", "--expect", "[Thu Apr 20 12:00:00 2017] one")
+        load(server.address, *server_line, "--message", "a\\nb", "--expect",
+             "[Thu Apr 20 12:00:00 2017] a\\n[Thu Apr 20 12:00:00 2017] b")
+        load(server.address, *server_line, "--message", "a\\nb", "--reply-lines", "2")
+
+
+@case
+def messages_of_ones_own_come_back():
+    with tempfile.NamedTemporaryFile("w") as file, Server() as server:
+        file.write("short\n\nthe second is longer\\x00\\xff\n")
+        file.flush()
+        result = load(server.address, "--message-file", file.name, "--message", "x", "--messages", "300", "--depth", "5",
+                      "--connections", "1")
+        check_equal(result["bytes"], 100 * (5 + 23 - 1 + 1), "bytes")
+        text = run("load", server.address, "--message", "x", "--messages", "30").stdout
+        check("1 message of one's own" in text, text)
+
+
+@case
+def a_server_that_waits_for_a_line_is_given_up_with_a_hint():
+    """As soon as the time is over, not after the timeout."""
+    with Server(service="time-echo") as server:
+        server.expected_log = "notice"
+        began = time.monotonic()
+        done = run("load", server.address, "--message", "no end", "--duration", "1s", "--connections", "3",
+                   "--timeout", "1h")
+        check_equal(done.returncode, 1, "exit code")
+        check("--protocol line" in done.stderr and "3 messages unanswered" in done.stderr, f"{done.stderr!r}")
+        check(time.monotonic() - began < PATIENCE_S, "it ends long before its timeout")
+        check("unanswered" not in done.stdout, f"errors are told once: {done.stdout!r}")
+
+
+@case
+def figures_are_written_for_people():
+    with Server() as server:
+        for size in ("1", "100KiB"):
+            text = run("load", server.address, "--messages", "10", "--connections", "1", "--size", size).stdout
+            check("e+" not in text and " 0.00 " not in text, text)
+            check(re.search(r"rate +[0-9.]+/s, [0-9.]+ ([KMG]i)?B/s", text), text)
+
+
+@case
+def few_descriptors_are_enough_for_few_connections():
+    with Server() as server:
+        done = run("load", server.address, "--connections", "5", "--messages", "50",
+                   before_exec=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+        check_equal((done.returncode, done.stderr), (0, ""), "exit code and standard error")
 
 
 @case
@@ -177,7 +238,7 @@ def finds_a_wrong_time():
         return b"[Thu Apr 20 12:00:61 2017] " + data
 
     with FaultyServer(answer) as server:
-        result = load(server.address, "--protocol", "line", "--connections", "1", code=1)
+        result = load(server.address, "--protocol", "time-echo", "--connections", "1", code=1)
     check("expected a time" in result["stderr"], f"it says what was expected: {result['stderr']!r}")
 
 
@@ -246,6 +307,10 @@ def refuses_what_makes_no_sense():
                             (("127.0.0.1:1", "127.0.0.1:2"), "127.0.0.1:2"),
                             (("127.0.0.1:1", "--size", "0"), "size"),
                             (("127.0.0.1:1", "--protocol", "ecko"), "ecko"),
+                            (("127.0.0.1:1", "--expect", "a"), "--protocol line"),
+                            (("127.0.0.1:1", "--message", "a", "--protocol", "time-echo"), "--message"),
+                            (("127.0.0.1:1", "--message", "\\q"), "behind a backslash"),
+                            (("127.0.0.1:1", "--message", ""), "empty"),
                             (("127.0.0.1",), "127.0.0.1")):
         check_refusal(run("load", *arguments), 2, word)
     check_refusal(run("load", "name.invalid:1"), 1, "name.invalid")

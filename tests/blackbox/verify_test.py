@@ -165,7 +165,7 @@ def messages_that_cannot_be_repeated_are_refused_with_the_reason():
     for arguments, words in ((("echo", "--set", "once=yes", "--message", "a"), ("message 1", "ends the connection")),
                              (("work", "--message", "short"), ("message 1", "ends the connection (bad_frame)")),
                              (("echo", "--message", "\\q"), ("behind a backslash",)),
-                             (("echo", "--messages", "/nonexistent/x"), ("/nonexistent/x",)),
+                             (("echo", "--message-file", "/nonexistent/x"), ("/nonexistent/x",)),
                              (("echo", "--message", "a", "--set", "nope=1"), ("nope",))):
         check_refusal(run("verify", *arguments, "--only", "reactor"), (1, 2), "verify", *words)
 
