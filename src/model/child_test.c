@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -221,6 +222,98 @@ static void resets_although_copied(const char *model)
 TEST(an_abort_is_a_reset_at_once_although_a_child_has_a_copy)
 {
 	driver_each_preset(resets_although_copied);
+}
+
+/* As a daemon is made: the child's child is nobody's. It tells its pid and ends. */
+static void make_orphan(struct gb_server *server, void *arg)
+{
+	const int *fds = arg;
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		if (fork() == 0) {
+			while (getppid() != atoi(getenv("CHILD_TEST_HOST")))
+				usleep(1000);
+			pid = getpid();
+			CHECK(write(fds[1], &pid, sizeof(pid)) == sizeof(pid));
+		}
+		_exit(0);
+	}
+	CHECK_INT(waitpid(pid, NULL, 0), pid);
+}
+
+static void reaps_orphans(const char *model)
+{
+	struct gb_server *server;
+	int fds[2], status;
+	char name[16];
+	pid_t host, orphan;
+
+	CHECK_INT(pipe(fds), 0);
+	server = driver_server(model, &driver_echo, NULL);
+	if (!server)
+		return;
+	host = fork();
+	CHECK(host >= 0);
+	if (host == 0) {
+		struct gb_error error;
+
+		snprintf(name, sizeof(name), "%d", (int)getpid());
+		setenv("CHILD_TEST_HOST", name, 1);
+		CHECK_INT(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+		gb_server_on_ready(server, make_orphan, fds);
+		_exit(gb_server_run(server, &error) < 0);
+	}
+	CHECK_INT(read(fds[0], &orphan, sizeof(orphan)), sizeof(orphan));
+	/* A zombie can be signalled still. */
+	while (kill(orphan, 0) == 0)
+		usleep(1000);
+	CHECK_INT(errno, ESRCH);
+	gb_server_stop(server);
+	CHECK_INT(waitpid(host, &status, 0), host);
+	CHECK_INT(status, 0);
+	close(fds[0]);
+	close(fds[1]);
+	gb_server_destroy(server);
+}
+
+TEST(orphans_that_come_to_a_server_are_reaped)
+{
+	driver_each_preset(reaps_orphans);
+}
+
+/* Nobody else's: its own waits for it, as late as it likes. */
+static void fork_and_keep(struct gb_server *server, void *arg)
+{
+	pid_t *child = arg;
+
+	*child = fork();
+	CHECK(*child >= 0);
+	if (*child == 0)
+		_exit(7);
+	gb_server_stop(server);
+}
+
+static void leaves_the_programs_own(const char *model)
+{
+	struct gb_server *server = driver_server(model, &driver_echo, NULL);
+	struct gb_error error;
+	int status;
+	pid_t child;
+
+	if (!server)
+		return;
+	gb_server_on_ready(server, fork_and_keep, &child);
+	CHECK_INT(gb_server_run(server, &error), 0);
+	CHECK_INT(waitpid(child, &status, 0), child);
+	CHECK_INT(WEXITSTATUS(status), 7);
+	gb_server_destroy(server);
+}
+
+TEST(children_of_the_program_are_left_to_it)
+{
+	driver_each_preset(leaves_the_programs_own);
 }
 
 TEST(standard_descriptors_never_become_sockets)

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/macros.h"
 #include "os/limit.h"
+#include "os/orphan.h"
 #include "os/socket.h"
 #include "os/thread.h"
 
@@ -257,6 +258,7 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 
 	crew->server = server;
 	crew->chief = chief;
+	crew->adopts = gb__orphans_come();
 	crew->unit = model->unit == GB__UNIT_PROCESS ? &gb__unit_process : &gb__unit_thread;
 	crew->worker_roles = GB__WORKER_SERVES;
 	if (model->accept != GB__ACCEPT_ACCEPTOR)

@@ -50,6 +50,7 @@ struct gb__crew {
 	struct gb__pull pull;                    /* of the handover of that name */
 	struct gb__channels channels;            /* likewise */
 	struct gb_error failure;                 /* why the server cannot go on; code 0: it can */
+	bool adopts;                             /* processes: orphans come to this one */
 	unsigned worker_roles;                   /* GB__WORKER_… of each */
 	bool courteous;                          /* the chief's thread is: gb__crew_courtesy */
 };

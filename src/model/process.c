@@ -204,22 +204,27 @@ static struct gb__seat *seat_of(struct gb__crew *crew, pid_t pid)
 	return at == UINT32_MAX ? NULL : &crew->seats[at];
 }
 
-/* Ours are looked up one by one as they end; only behind a stranger's child are all asked. */
+/*
+ * Ours are looked up one by one as they end; only behind a stranger's child are all asked. Orphans that come to this
+ * process are nobody's, since no handler runs in it: else each of them would stay, and stand before ours.
+ */
 static void process_reap(struct gb__crew *crew)
 {
 	int status;
 	pid_t pid;
 
 	while ((pid = gb__process_ended()) > 0) {
-		if (!seat_of(crew, pid)) {
+		if (!seat_of(crew, pid) && crew->adopts) {
+			gb__process_reap(pid, &status);
+		} else if (!seat_of(crew, pid)) {
 			for (unsigned i = 0; i < crew->seats_count; i++)
 				if (crew->seats[i].pid > 0 &&
 					gb__process_reap(crew->seats[i].pid, &status) > 0)
 					process_ended(crew, crew->seats[i].pid, status);
 			return;
-		}
-		if (gb__process_reap(pid, &status) > 0)
+		} else if (gb__process_reap(pid, &status) > 0) {
 			process_ended(crew, pid, status);
+		}
 	}
 }
 

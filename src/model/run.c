@@ -10,11 +10,13 @@
 #include "model/crew.h"
 #include "model/offload.h"
 
+#include "os/orphan.h"
 #include "os/signal.h"
 
 #include <errno.h>
 #include <signal.h>
 
+#define ORPHAN_MS 1000u     /* between two looks at children that nobody waits for */
 #define KILL_GRACE_MS 1000u /* for worker processes that do not end although told to */
 
 struct run {
@@ -24,7 +26,11 @@ struct run {
 	struct gb__crew *crew;    /* NULL: the chief serves alone */
 	struct gb_timer deadline; /* of the drain, then of the grace */
 	unsigned stop;            /* what was acted upon */
+	bool adopts;              /* as process 1: threads whose handlers may have children of their own */
 	int child_signal;         /* ticket */
+	_Atomic bool child_ended;
+	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
+	struct gb_timer look_after_orphans;
 };
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
@@ -44,9 +50,21 @@ static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready,
 
 static void on_child(void *arg)
 {
-	struct gb_server *server = arg;
+	struct run *run = arg;
 
-	gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
+	atomic_store(&run->child_ended, true);
+	gb__os_linux.ops->event_signal(&gb__os_linux, run->chief.server->wake_fd);
+}
+
+static void look_after_orphans(struct gb_timer *timer, void *arg)
+{
+	struct run *run = arg;
+
+	atomic_store(&run->child_ended, false);
+	if (gb__orphans_reap(&run->orphans))
+		atomic_store(&run->child_ended, true);
+	if (atomic_load(&run->child_ended))
+		gb__worker_timer(&run->chief, timer, ORPHAN_MS, look_after_orphans, run);
 }
 
 static void grace_over(struct gb_timer *timer, void *arg)
@@ -109,6 +127,8 @@ static bool chief_turn(struct gb_worker *chief)
 	if (run->crew)
 		gb__crew_flush(run->crew);
 	obey_stop(run);
+	if (run->adopts && atomic_load(&run->child_ended) && !run->look_after_orphans.heap_index)
+		gb__worker_timer(chief, &run->look_after_orphans, ORPHAN_MS, look_after_orphans, run);
 	if (run->crew) {
 		gb__crew_reap(run->crew);
 		if (gb__crew_deserted(run->crew))
@@ -180,18 +200,26 @@ static void crew_await(struct run *run)
 	}
 }
 
+/* Worker processes are; as process 1, so are those of others. */
+static int watch_children(struct run *run, struct gb_error *error)
+{
+	bool processes = run->chief.server->model.unit == GB__UNIT_PROCESS;
+
+	run->adopts = !processes && gb__orphans_come();
+	if (!processes && !run->adopts)
+		return 0;
+	run->child_ended = true; /* perhaps: before anybody watched */
+	run->child_signal = gb__signal_subscribe(SIGCHLD, on_child, run);
+	return run->child_signal < 0 ? gb_error_set(error, run->child_signal, "cannot watch for children: %s",
+					       gb_strerror(run->child_signal))
+				     : 0;
+}
+
 static int run_crew(struct run *run, struct gb_error *error)
 {
 	struct gb_server *server = run->chief.server;
-	int result;
+	int result = gb__crew_create(server, &run->chief, &run->crew, error);
 
-	if (server->model.unit == GB__UNIT_PROCESS) {
-		run->child_signal = gb__signal_subscribe(SIGCHLD, on_child, server);
-		if (run->child_signal < 0)
-			return gb_error_set(error, run->child_signal, "cannot watch for children: %s",
-				gb_strerror(run->child_signal));
-	}
-	result = gb__crew_create(server, &run->chief, &run->crew, error);
 	if (result < 0 && run->crew) {
 		gb__crew_command(run->crew, GB__COMMAND_STOP);
 		gb__worker_timer(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
@@ -224,6 +252,8 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	run.chief.on_turn = chief_turn;
 	server->chief = &run.chief;
 	result = wakeup_watch(&run, alone, error);
+	if (result == 0)
+		result = watch_children(&run, error);
 	if (result == 0 && !alone) {
 		run.chief.on_accepted = give;
 		run.chief.attentive = true; /* workers that are threads end without a word */
@@ -241,6 +271,8 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	if (result == 0 && run.crew && run.crew->failure.code < 0)
 		result = gb_error_set(error, run.crew->failure.code, "%s", run.crew->failure.text);
 	gb_timer_stop(&run.deadline);
+	gb_timer_stop(&run.look_after_orphans);
+	gb__orphans_finish(&run.orphans);
 	gb__signal_unsubscribe(run.child_signal);
 	wakeup_unwatch(&run);
 	gb__worker_end(&run.chief);

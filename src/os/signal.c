@@ -30,7 +30,20 @@ static sigset_t held_before; /* the mask to go back to */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void deliver(int signal)
+/* The ends of children are everybody's: what the program had there is called as well. */
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+	const struct sigaction *own = &before[signal];
+
+	if (signal != SIGCHLD)
+		return;
+	if (own->sa_flags & SA_SIGINFO)
+		own->sa_sigaction(signal, info, context);
+	else if (own->sa_handler != SIG_DFL && own->sa_handler != SIG_IGN)
+		own->sa_handler(signal);
+}
+
+static void deliver(int signal, siginfo_t *info, void *context)
 {
 	int kept = errno;
 
@@ -38,6 +51,7 @@ static void deliver(int signal)
 	for (int i = 0; i < SUBSCRIBERS_MAX; i++)
 		if (atomic_load(&subscribers[i].signal) == signal)
 			subscribers[i].handler(subscribers[i].arg);
+	pass_on(signal, info, context);
 	atomic_fetch_sub(&delivering, 1);
 	errno = kept;
 }
@@ -82,7 +96,8 @@ static void prepare(void)
 
 static void install(int signal)
 {
-	struct sigaction action = { .sa_handler = deliver, .sa_flags = SA_RESTART | SA_NOCLDSTOP };
+	struct sigaction action = { .sa_sigaction = deliver,
+		.sa_flags = SA_SIGINFO | SA_RESTART | SA_NOCLDSTOP };
 
 	sigemptyset(&action.sa_mask);
 	if (!installed[signal])

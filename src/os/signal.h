@@ -12,7 +12,8 @@
 
 /**
  * Call `handler(arg)` in signal context whenever `signal` arrives, on any thread, in addition to earlier subscribers.
- * It must be async-signal-safe (signal-safety(7)). The first subscriber installs the handler; what was
+ * The program's own handler of SIGCHLD is called as well, of other signals it is not.
+ * `handler` must be async-signal-safe (signal-safety(7)). The first subscriber installs the handler; what was
  * installed before is kept for the last one to put back. A signal that the calling thread blocks is unblocked there.
  *
  * Returns a ticket >= 0, or -ENOSPC.

@@ -1,0 +1,77 @@
+#include "os/orphan.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+bool gb__orphans_come(void)
+{
+	int adopts = 0;
+
+	return getpid() == 1 || (prctl(PR_GET_CHILD_SUBREAPER, &adopts) == 0 && adopts);
+}
+
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+static bool was_seen(const struct gb__orphans *orphans, size_t count, pid_t pid)
+{
+	for (size_t i = 0; i < count; i++)
+		if (orphans->seen[i] == pid)
+			return true;
+	return false;
+}
+
+static void note(struct gb__orphans *orphans, pid_t pid)
+{
+	if (orphans->count == orphans->size) {
+		size_t size = orphans->size ? 2 * orphans->size : 16;
+		pid_t *grown = gb__realloc(orphans->seen, size * sizeof(*grown));
+
+		if (!grown)
+			return; /* it is seen at a later look */
+		orphans->seen = grown;
+		orphans->size = size;
+	}
+	orphans->seen[orphans->count++] = pid;
+}
+
+bool gb__orphans_reap(struct gb__orphans *orphans)
+{
+	size_t before = orphans->count;
+	char path[64];
+	FILE *file;
+	int pid;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	file = fopen(path, "re");
+	if (!file)
+		return before > 0;
+	while (fscanf(file, "%d", &pid) == 1) {
+		if (!has_ended(pid))
+			continue;
+		if (!was_seen(orphans, before, pid))
+			note(orphans, pid);
+		else
+			waitpid(pid, NULL, WNOHANG);
+	}
+	fclose(file);
+	/* Those of the last look are done with, or somebody else has waited for them. */
+	orphans->count -= before;
+	for (size_t i = 0; i < orphans->count; i++)
+		orphans->seen[i] = orphans->seen[before + i];
+	return orphans->count > 0;
+}
+
+void gb__orphans_finish(struct gb__orphans *orphans)
+{
+	gb__free(orphans->seen);
+	*orphans = (struct gb__orphans){ 0 };
+}
