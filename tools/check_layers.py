@@ -40,6 +40,8 @@ KERNEL_HEADERS = {
 KERNEL_FOLDERS = {"os", "engine"}
 # Lines of the log are for below os, and must not wait.
 KERNEL_FILES = {("src/base/stderr.c", "poll.h")}
+# Of the C library, in a folder that is called as one of ours.
+SYSTEM_HEADERS = {"net/if.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
@@ -63,7 +65,7 @@ def internal_problem(folder, is_test, angled, name):
         return public_header_problem(name) if angled else f'write <{name}>, not "{name}"'
     first = name.split("/")[0]
     if angled:
-        if first in MAY_USE and "/" in name:
+        if first in MAY_USE and "/" in name and name not in SYSTEM_HEADERS:
             return f'write "{name}", not <{name}>'
         if name in KERNEL_HEADERS and folder not in KERNEL_FOLDERS and not is_test:
             return f"<{name}>: only {' and '.join(sorted(KERNEL_FOLDERS))} reach the kernel"

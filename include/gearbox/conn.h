@@ -180,7 +180,11 @@ GB_API struct gb_worker *gb_conn_worker(const struct gb_conn *conn);
 /** The descriptor, to look at or to set socket options on; never to close, read or write. */
 GB_API int gb_conn_descriptor(const struct gb_conn *conn);
 
-/** The peer's, respectively the own address as "127.0.0.1:7000", "[::1]:7000" or "unix:/path". Returns 0 or -errno. */
+/**
+ * The peer's, respectively the own address as "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000", "unix:/path",
+ * "unix:@name" or "unix:" (a peer without a name), fit for a log: what is not printable in a name is escaped.
+ * Returns 0 or -errno; -ENOBUFS: 448 bytes hold any.
+ */
 GB_API int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size);
 GB_API int gb_conn_local(const struct gb_conn *conn, char *text, size_t size);
 

@@ -40,6 +40,9 @@ GB_API void gb_server_destroy(struct gb_server *server);
 /**
  * Bind and listen on HOST:PORT (port 0 takes a free one) or unix:PATH; `service` answers there.
  *
+ * "*:PORT" is every address of IPv4 and IPv6, "0.0.0.0:PORT" of the one, "[::]:PORT" of the other; a link-local address
+ * names its interface: "[fe80::1%eth0]:PORT". "unix:@NAME" is Linux's abstract kind, which has no file.
+ *
  * Borrows `service` and `user` until gb_server_destroy. May resolve a name, so may block.
  * Returns 0 or a code with the reason (in use, not permitted, does not resolve, illegal with this model).
  */

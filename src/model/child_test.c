@@ -248,15 +248,15 @@ static void reaps_orphans(const char *model)
 	struct gb_server *server;
 	int fds[2], status;
 	char name[16];
-	pid_t host, orphan;
+	pid_t runs, orphan;
 
 	CHECK_INT(pipe(fds), 0);
 	server = driver_server(model, &driver_echo, NULL);
 	if (!server)
 		return;
-	host = fork();
-	CHECK(host >= 0);
-	if (host == 0) {
+	runs = fork();
+	CHECK(runs >= 0);
+	if (runs == 0) {
 		struct gb_error error;
 
 		snprintf(name, sizeof(name), "%d", (int)getpid());
@@ -271,7 +271,7 @@ static void reaps_orphans(const char *model)
 		usleep(1000);
 	CHECK_INT(errno, ESRCH);
 	gb_server_stop(server);
-	CHECK_INT(waitpid(host, &status, 0), host);
+	CHECK_INT(waitpid(runs, &status, 0), runs);
 	CHECK_INT(status, 0);
 	close(fds[0]);
 	close(fds[1]);

@@ -2,12 +2,14 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "model/config.h"
 #include "model/legality.h"
 
 #include <gearbox/setting.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WEEK_MS (7ull * 24 * 3600 * 1000) /* stamps of connections have 32 bits of milliseconds */
@@ -54,6 +56,12 @@ const struct gb_setting gb_option_settings[] = {
 		"SO_SNDBUF; 0: the kernel's choice" },
 	{ "rcvbuf", GB_SETTING_SIZE, AT(rcvbuf), "0", 0, 1u << 30, NULL, "SIZE",
 		"SO_RCVBUF; 0: the kernel's choice" },
+	{ "unix-mode", GB_SETTING_TEXT, AT(unix_mode_text), "none", 0, 0, NULL, "MODE",
+		"permissions of the files of unix:PATH, octal as 660; none: as the umask has it" },
+	{ "log-level", GB_SETTING_CHOICE, AT(log_level), "notice", 0, 0, GB__LOG_LEVELS, "LEVEL",
+		"say what is so grave or graver; a connection that was refused or dropped is a notice" },
+	{ "log-format", GB_SETTING_CHOICE, AT(log_format), "text", 0, 0, GB__LOG_FORMATS, "FORMAT",
+		"how lines on standard error look: journal puts the priority in front (sd-daemon(3))" },
 	{ "nodelay", GB_SETTING_SWITCH, AT(nodelay), "yes", 0, 0, NULL, "yes|no",
 		"TCP_NODELAY: send small segments at once" },
 	{ NULL },
@@ -89,10 +97,26 @@ void gb_options_destroy(struct gb_options *options)
 	gb__free(options);
 }
 
+static int parse_mode(const char *text, unsigned *ret, struct gb_error *error)
+{
+	char *rest;
+	unsigned long mode = strtoul(text, &rest, 8);
+
+	if (strcmp(text, "none") == 0)
+		mode = 0;
+	else if (*text < '0' || *text > '7' || *rest || mode == 0 || mode > 0777)
+		return gb_error_set(error, -GB_EUSAGE,
+			"unix-mode: \"%.20s\" is no mode: write permissions in octal, e.g. 660, or none",
+			text);
+	*ret = (unsigned)mode;
+	return 0;
+}
+
 int gb_options_set(struct gb_options *options, const char *key, const char *value, struct gb_error *error)
 {
 	struct gb__model model;
 	struct gb__cpus affinity;
+	unsigned unix_mode;
 	int result = 0;
 
 	if (!options || !key || !value)
@@ -101,18 +125,22 @@ int gb_options_set(struct gb_options *options, const char *key, const char *valu
 		return gb__config_refuse(option_tables, key, error);
 	model = options->model;
 	affinity = options->affinity;
+	unix_mode = options->unix_mode;
 	if (strcmp(key, "model") == 0) {
 		result = gb__model_parse(value, &model, error);
 		if (result == 0)
 			result = gb__model_check(&model, error);
 	} else if (strcmp(key, "affinity") == 0) {
 		result = gb__cpus_parse(value, &affinity, error);
+	} else if (strcmp(key, "unix-mode") == 0) {
+		result = parse_mode(value, &unix_mode, error);
 	}
 	if (result == 0)
 		result = gb_settings_set(gb_option_settings, options, key, value, error);
 	if (result == 0) {
 		options->model = model;
 		options->affinity = affinity;
+		options->unix_mode = unix_mode;
 	}
 	return result;
 }
@@ -138,7 +166,8 @@ int gb__options_copy(const struct gb_options *from, struct gb_options **ret)
 	*options = *from;
 	options->model_text = gb__strdup(from->model_text);
 	options->affinity_text = gb__strdup(from->affinity_text);
-	if (!options->model_text || !options->affinity_text) {
+	options->unix_mode_text = gb__strdup(from->unix_mode_text);
+	if (!options->model_text || !options->affinity_text || !options->unix_mode_text) {
 		gb_options_destroy(options);
 		return -ENOMEM;
 	}
@@ -154,5 +183,6 @@ struct gb__socket_options gb__options_socket(const struct gb_options *options)
 		.sndbuf = options->sndbuf,
 		.rcvbuf = options->rcvbuf,
 		.user_timeout_ms = options->user_timeout_ms,
+		.unix_mode = options->unix_mode,
 	};
 }

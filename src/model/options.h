@@ -21,6 +21,9 @@ struct gb_options {
 	uint64_t sndbuf, rcvbuf;
 	uint64_t user_timeout_ms;
 	bool nodelay;
+	char *unix_mode_text;
+	unsigned unix_mode;             /* unix_mode_text, parsed; 0: none */
+	unsigned log_level, log_format; /* enum gb__log_level, enum gb__log_format */
 };
 
 /** A copy that shares nothing. Returns 0 or -ENOMEM. */

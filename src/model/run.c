@@ -16,7 +16,7 @@
 #include <errno.h>
 #include <signal.h>
 
-#define ORPHAN_MS 1000u     /* between two looks at children that nobody waits for */
+#define ORPHAN_MS 500u      /* between two looks at children that nobody waits for */
 #define KILL_GRACE_MS 1000u /* for worker processes that do not end although told to */
 
 struct run {

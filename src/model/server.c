@@ -71,6 +71,8 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 		gb_error_set(error, result, "no memory for a server");
 		goto fail;
 	}
+	gb__log_set_level((enum gb__log_level)server->options->log_level);
+	gb__log_set_format((enum gb__log_format)server->options->log_format);
 	server->model = server->options->model;
 	result = gb__model_check(&server->model, error);
 	if (result == 0)
@@ -215,13 +217,6 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 		binding->fds[binding->fds_count++] = fd;
 		if (*binding->path)
 			binding->file = gb__socket_file(binding->path);
-		if (binding->fds_count == 1) {
-			int result = gb__socket_local(fd, address);
-
-			if (result < 0)
-				return gb_error_set(
-					error, result, "cannot tell the port: %s", gb_strerror(result));
-		}
 	}
 	return gb__address_format(address, binding->text, sizeof(binding->text));
 }
@@ -241,8 +236,7 @@ int gb_server_listen(struct gb_server *server, const char *text, const struct gb
 		result = check_service(server, service, gb__address_is_ip(&address), error);
 	if (result < 0)
 		return result;
-	if (!gb__address_is_ip(&address))
-		snprintf(binding.path, sizeof(binding.path), "%s", address.local.sun_path);
+	snprintf(binding.path, sizeof(binding.path), "%s", gb__address_path(&address));
 	result = sockets_open(server, &binding, &address, error);
 	if (result == 0)
 		result = binding_add(server, &binding, error);

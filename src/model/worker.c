@@ -17,8 +17,8 @@
 	10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
 
 #define WAIT_FAILED_REST_MS 10u
-/* Besides one for each listening socket: to accept again, to pass again, the end of a drain and its reports. */
-#define TIMERS 4u
+/* Besides one for each listening socket: to accept again, to pass again, the end of a drain and its reports, orphans. */
+#define TIMERS 5u
 
 /* The kernel lacks memory, as a rule. What only a fault of ours explains ends the process. */
 static void wait_failed(struct gb_worker *worker, int error)

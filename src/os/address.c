@@ -1,32 +1,59 @@
 #include "os/address.h"
 
+#include "base/escape.h"
+#include "base/macros.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define HOST_MAX 256u
+#define PATH_AT offsetof(struct sockaddr_un, sun_path)
+
+/* A file, or after '@' a name of the abstract kind (unix(7)), which begins with a zero byte and has no terminator. */
 static int parse_unix(const char *path, struct gb__address *ret, struct gb_error *error)
 {
-	size_t length = strlen(path);
+	const bool abstract = *path == '@';
+	const size_t length = strlen(path), most = sizeof(ret->local.sun_path) - !abstract;
 
+	if (length < 1u + abstract || length > most)
+		return gb_error_set(error, -GB_EUSAGE, "unix: takes %s of 1 to %zu bytes, not %zu",
+			abstract ? "a name behind @" : "a path", most - abstract, length - abstract);
 	*ret = (struct gb__address){ .local.sun_family = AF_UNIX };
-	if (length == 0 || length >= sizeof(ret->local.sun_path))
-		return gb_error_set(error, -GB_EUSAGE, "unix: takes a path of 1 to %zu bytes, not %zu",
-			sizeof(ret->local.sun_path) - 1, length);
-	memcpy(ret->local.sun_path, path, length + 1);
-	ret->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+	memcpy(ret->local.sun_path, path, length);
+	if (abstract)
+		ret->local.sun_path[0] = '\0';
+	ret->size = (socklen_t)(PATH_AT + length + !abstract);
 	return 0;
 }
 
+static int refuse_form(const char *text, struct gb_error *error)
+{
+	const char *colon = strrchr(text, ':');
+
+	/* Of two colons and more the last may belong to the address. */
+	if (*text != '[' && colon && memchr(text, ':', (size_t)(colon - text)))
+		return gb_error_set(error, -GB_EUSAGE,
+			"\"%s\" is not an address: an IPv6 address is written in brackets, as [%.*s]:%s",
+			text, (int)(colon - text), text, colon[1] ? colon + 1 : "PORT");
+	return gb_error_set(error, -GB_EUSAGE,
+		"\"%s\" is not an address: write HOST:PORT, [IPv6]:PORT, *:PORT or unix:PATH", text);
+}
+
 /* Cut "HOST:PORT" or "[HOST]:PORT"; the host goes to `ret_host`, empty for every address. */
-static int split(const char *text, char *ret_host, size_t size, uint16_t *ret_port, struct gb_error *error)
+static int split(const char *text, char *ret_host, uint16_t *ret_port, struct gb_error *error)
 {
 	const char *host = text, *end, *colon;
 	char *rest;
 	unsigned long port;
 
+	if (text[strcspn(text, " \t\r\n")])
+		return gb_error_set(error, -GB_EUSAGE, "\"%s\" is not an address: leave out the blank", text);
 	if (*text == '[') {
 		host = text + 1;
 		end = strchr(host, ']');
@@ -34,70 +61,137 @@ static int split(const char *text, char *ret_host, size_t size, uint16_t *ret_po
 	} else {
 		colon = end = strrchr(text, ':');
 	}
-	if (!end || *colon != ':' || (size_t)(end - host) >= size ||
+	if (!end || *colon != ':' || (size_t)(end - host) >= HOST_MAX ||
 		(*text != '[' && memchr(host, ':', (size_t)(end - host))))
-		return gb_error_set(error, -GB_EUSAGE,
-			"\"%s\" is not an address: write HOST:PORT, [IPv6]:PORT or unix:PATH", text);
+		return refuse_form(text, error);
 	port = strtoul(colon + 1, &rest, 10);
 	if (colon[1] < '0' || colon[1] > '9' || *rest || port > UINT16_MAX)
 		return gb_error_set(
 			error, -GB_EUSAGE, "\"%s\": the port must be a number from 0 to 65535", text);
 	memcpy(ret_host, host, (size_t)(end - host));
 	ret_host[end - host] = '\0';
-	if (strcmp(ret_host, "*") == 0)
-		ret_host[0] = '\0';
 	*ret_port = (uint16_t)port;
+	if (*text == '[' && !strchr(ret_host, ':'))
+		return gb_error_set(error, -GB_EUSAGE,
+			"\"%s\": brackets are for IPv6 addresses, and \"%s\" is none", text, ret_host);
+	return 0;
+}
+
+/* Nobody's name: it was meant as an address. */
+static int refuse_number(const char *text, const char *host, bool resolve, struct gb_error *error)
+{
+	const char *scope = strchr(host, '%');
+
+	if (strchr(host, ':') && scope && scope[1] && if_nametoindex(scope + 1) == 0)
+		return gb_error_set(error, -GB_EUSAGE, "\"%s\": there is no interface \"%s\": see `ip link`",
+			text, scope + 1);
+	if (strchr(host, ':'))
+		return gb_error_set(error, -GB_EUSAGE, "\"%s\": \"%s\" is not an IPv6 address", text, host);
+	if (!host[strspn(host, "0123456789.")])
+		return gb_error_set(error, -GB_EUSAGE,
+			"\"%s\": \"%s\" is not an IPv4 address: write four numbers from 0 to 255", text,
+			host);
+	if (!resolve)
+		return gb_error_set(error, -GB_EUSAGE, "\"%s\": the host must be numeric here", text);
 	return 0;
 }
 
 int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, struct gb_error *error)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST };
 	struct addrinfo *found;
-	char host[256], service[8];
+	char host[HOST_MAX], service[8];
 	uint16_t port = 0;
 	int result;
 
 	if (strncmp(text, "unix:", 5) == 0)
 		return parse_unix(text + 5, ret, error);
-	result = split(text, host, sizeof(host), &port, error);
+	result = split(text, host, &port, error);
 	if (result < 0)
 		return result;
-	if (!resolve)
-		hints.ai_flags |= AI_NUMERICHOST;
+	if (!*host || strcmp(host, "*") == 0) {
+		*ret = (struct gb__address){ .v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) },
+			.size = sizeof(ret->v6),
+			.every = true };
+		return 0;
+	}
 	snprintf(service, sizeof(service), "%u", port);
-	result = getaddrinfo(*host ? host : "0.0.0.0", service, &hints, &found);
-	if (result != 0) {
-		if (!resolve && result == EAI_NONAME)
-			return gb_error_set(error, -GB_EUSAGE, "\"%s\": the host must be numeric here", text);
+	result = getaddrinfo(host, service, &hints, &found);
+	if (result == EAI_NONAME) {
+		int code = refuse_number(text, host, resolve, error);
+
+		if (code < 0)
+			return code;
+		hints.ai_flags &= ~AI_NUMERICHOST;
+		result = getaddrinfo(host, service, &hints, &found);
+	}
+	if (result != 0)
 		return gb_error_set(error, -EADDRNOTAVAIL, "\"%s\" does not resolve: %s", host,
 			result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
-	}
 	*ret = (struct gb__address){ .size = found->ai_addrlen };
 	memcpy(&ret->any, found->ai_addr, found->ai_addrlen);
 	freeaddrinfo(found);
 	return 0;
 }
 
+static int format_v4(const struct in_addr *host, in_port_t port, char *text, size_t size)
+{
+	char digits[INET_ADDRSTRLEN];
+
+	inet_ntop(AF_INET, host, digits, sizeof(digits));
+	return snprintf(text, size, "%s:%u", digits, ntohs(port));
+}
+
+static int format_v6(const struct sockaddr_in6 *address, char *text, size_t size)
+{
+	char digits[INET6_ADDRSTRLEN], name[IF_NAMESIZE], scope[4 * IF_NAMESIZE + 2] = "";
+
+	if (IN6_IS_ADDR_V4MAPPED(&address->sin6_addr))
+		return format_v4((const struct in_addr *)&address->sin6_addr.s6_addr[12], address->sin6_port,
+			text, size);
+	inet_ntop(AF_INET6, &address->sin6_addr, digits, sizeof(digits));
+	if (address->sin6_scope_id) {
+		scope[0] = '%';
+		if (if_indextoname(address->sin6_scope_id, name))
+			gb__escape(name, scope + 1, sizeof(scope) - 1);
+		else
+			snprintf(scope + 1, sizeof(scope) - 1, "%u", address->sin6_scope_id);
+	}
+	return snprintf(text, size, "[%s%s]:%u", digits, scope, ntohs(address->sin6_port));
+}
+
+/* A peer chooses its name freely: it need not be terminated, nor be fit for a terminal. */
+static int format_unix(const struct gb__address *address, char *text, size_t size)
+{
+	char name[sizeof(address->local.sun_path) + 1] = "", escaped[4 * sizeof(name)];
+	size_t length = gb__max((size_t)address->size, PATH_AT) - PATH_AT;
+
+	length = gb__min(length, sizeof(address->local.sun_path));
+	memcpy(name, address->local.sun_path, length);
+	if (length > 0 && !name[0])
+		for (size_t i = 0; i < length; i++)
+			if (!name[i])
+				name[i] = '@';
+	gb__escape(name, escaped, sizeof(escaped));
+	return snprintf(text, size, "unix:%s", escaped);
+}
+
 int gb__address_format(const struct gb__address *address, char *text, size_t size)
 {
-	char host[INET6_ADDRSTRLEN];
 	int length;
 
 	switch (address->any.sa_family) {
 	case AF_INET:
-		inet_ntop(AF_INET, &address->v4.sin_addr, host, sizeof(host));
-		length = snprintf(text, size, "%s:%u", host, ntohs(address->v4.sin_port));
+		length = address->every ? snprintf(text, size, "*:%u", ntohs(address->v4.sin_port))
+					: format_v4(&address->v4.sin_addr, address->v4.sin_port, text, size);
 		break;
 	case AF_INET6:
-		inet_ntop(AF_INET6, &address->v6.sin6_addr, host, sizeof(host));
-		length = snprintf(text, size, "[%s]:%u", host, ntohs(address->v6.sin6_port));
+		length = address->every ? snprintf(text, size, "*:%u", ntohs(address->v6.sin6_port))
+					: format_v6(&address->v6, text, size);
 		break;
 	default:
-		/* The peer of a Unix socket has no name as a rule. */
-		length = snprintf(text, size, "unix:%s",
-			address->size > offsetof(struct sockaddr_un, sun_path) ? address->local.sun_path
-									       : "");
+		length = format_unix(address, text, size);
 	}
 	return length >= 0 && (size_t)length < size ? 0 : -ENOBUFS;
 }

@@ -1,4 +1,4 @@
-/** Socket addresses and their text: "127.0.0.1:7000", "[::1]:7000", "name:7000", "unix:/path". */
+/** Socket addresses and their text: "127.0.0.1:7000", "[::1]:7000", "*:7000", "name:7000", "unix:/path", "unix:@name". */
 #ifndef OS_ADDRESS_H
 #define OS_ADDRESS_H
 
@@ -17,21 +17,31 @@ struct gb__address {
 		struct sockaddr_un local;
 	};
 	socklen_t size;
+	bool every; /* of both families: IPv6's unspecified address, or IPv4's where that alone works */
 };
 
-#define GB__ADDRESS_TEXT 128u /* holds any address as text */
+#define GB__ADDRESS_TEXT 448u /* holds any address as text, each byte of a path escaped */
 
 /**
- * Parse; host names only when `resolve` (may block for seconds). An empty host or "*" is every address.
+ * Parse; host names only when `resolve` (may block for seconds). An empty host or "*" is every address of both
+ * families. An IPv6 address may have a scope: "[fe80::1%eth0]:7000".
  *
  * Returns 0, -GB_EUSAGE (not an address), -EADDRNOTAVAIL (does not resolve), with the reason.
  */
 int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, struct gb_error *error);
-/** Returns 0, or -ENOBUFS when `text` is too small. */
+/**
+ * As one line that gb__address_parse takes again, where nothing had to be escaped. An IPv4 address within IPv6 is shown
+ * as such; a Unix socket without a name is "unix:". Returns 0, or -ENOBUFS when `text` is too small.
+ */
 int gb__address_format(const struct gb__address *address, char *text, size_t size);
 static inline bool gb__address_is_ip(const struct gb__address *address)
 {
 	return address->any.sa_family != AF_UNIX;
+}
+/** The file of a Unix socket, "" where there is none: an IP address, or a name of the abstract kind. */
+static inline const char *gb__address_path(const struct gb__address *address)
+{
+	return gb__address_is_ip(address) ? "" : address->local.sun_path;
 }
 
 #endif

@@ -1,6 +1,7 @@
 #include "os/receive.h"
 
 #include "base/macros.h"
+#include "os/signal.h"
 #include "os/syscall.h"
 #include "os/thread.h"
 
@@ -84,6 +85,7 @@ bool gb__receivers_begin(void)
 	if (users++ == 0 && sigaction(SIGNAL, NULL, &before) == 0 && before.sa_handler == SIG_DFL) {
 		sigemptyset(&action.sa_mask);
 		atomic_store(&ready, sigaction(SIGNAL, &action, NULL) == 0);
+		gb__signal_lend(SIGNAL, &before);
 	}
 	possible = atomic_load(&ready);
 	pthread_mutex_unlock(&lock);
@@ -96,8 +98,10 @@ void gb__receivers_end(void)
 
 	pthread_mutex_lock(&lock);
 	if (--users == 0 && atomic_exchange(&ready, false) && sigaction(SIGNAL, NULL, &now) == 0 &&
-		now.sa_sigaction == on_signal)
+		now.sa_sigaction == on_signal) {
 		sigaction(SIGNAL, &before, NULL);
+		gb__signal_lend(SIGNAL, NULL);
+	}
 	pthread_mutex_unlock(&lock);
 }
 

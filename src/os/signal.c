@@ -180,6 +180,16 @@ void gb__signal_unsubscribe(int ticket)
 	gb__signal_await();
 }
 
+void gb__signal_lend(int signal, const struct sigaction *program)
+{
+	pthread_once(&once, prepare);
+	pthread_mutex_lock(&lock);
+	installed[signal] = program;
+	if (program)
+		before[signal] = *program;
+	pthread_mutex_unlock(&lock);
+}
+
 void gb__signal_await(void)
 {
 	while (atomic_load(&delivering))

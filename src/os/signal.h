@@ -21,6 +21,9 @@
 int gb__signal_subscribe(int signal, void (*handler)(void *arg), void *arg);
 /** Handlers that began before have returned. A negative ticket is fine. */
 void gb__signal_unsubscribe(int ticket);
+/** Others of the library have a handler there: what a stranger's child finds instead. NULL: no longer. */
+struct sigaction;
+void gb__signal_lend(int signal, const struct sigaction *program);
 /** Wait for handlers that have begun: they may still use what was taken away from them. */
 void gb__signal_await(void);
 /** Whether the program ignores it. */

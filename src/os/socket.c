@@ -1,8 +1,12 @@
 #include "os/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +48,38 @@ static void remove_stale(const struct gb__address *address)
 	close(fd);
 }
 
+/* The first folder of the path that does not exist, or is none, or ""; what is behind it is cut off. */
+static void missing_folder(char *path)
+{
+	struct stat status;
+
+	for (char *slash = path + (*path == '/'); (slash = strchr(slash, '/')) != NULL; slash++) {
+		*slash = '\0';
+		if (stat(path, &status) < 0 ? errno == ENOENT || errno == ENOTDIR : !S_ISDIR(status.st_mode))
+			return;
+		*slash = '/';
+	}
+	*path = '\0';
+}
+
+static int explain_path(int code, const char *text, const char *file, struct gb_error *error)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+
+	snprintf(path, sizeof(path), "%s", file);
+	missing_folder(path);
+	if (*path)
+		return gb_error_set(error, code, "cannot listen on %s: the folder %s %s", text, path,
+			code == -ENOENT ? "does not exist" : "is no folder");
+	return gb_error_set(error, code, "cannot listen on %s: %s", text, gb_strerror(code));
+}
+
+static bool needs_scope(const struct gb__address *address)
+{
+	return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&address->v6.sin6_addr) &&
+		!address->v6.sin6_scope_id;
+}
+
 static int explain(int code, const struct gb__address *address, struct gb_error *error)
 {
 	char text[GB__ADDRESS_TEXT];
@@ -52,9 +88,10 @@ static int explain(int code, const struct gb__address *address, struct gb_error 
 	switch (-code) {
 	case EADDRINUSE:
 		if (!gb__address_is_ip(address))
-			return gb_error_set(error, code,
-				"%s is in use: another program listens there, or the file is no socket; choose another path",
-				text);
+			return gb_error_set(error, code, "%s is in use: another program listens there%s",
+				text,
+				*gb__address_path(address) ? ", or the file is no socket; choose another path"
+							   : "; choose another name");
 		return gb_error_set(error, code,
 			"%s is in use: another program listens there; choose another port, or 0 for a free one",
 			text);
@@ -66,6 +103,15 @@ static int explain(int code, const struct gb__address *address, struct gb_error 
 			text);
 	case EADDRNOTAVAIL:
 		return gb_error_set(error, code, "%s is not an address of this machine: see `ip addr`", text);
+	case ENOENT:
+	case ENOTDIR:
+		return explain_path(code, text, gb__address_path(address), error);
+	case EINVAL:
+		if (needs_scope(address))
+			return gb_error_set(error, code,
+				"%s is of one link: name the interface, as [fe80::1%%eth0]:7000 (see `ip addr`)",
+				text);
+		/* fall through */
 	default:
 		return gb_error_set(error, code, "cannot listen on %s: %s", text, gb_strerror(code));
 	}
@@ -93,27 +139,119 @@ static int bind_patiently(int fd, const struct gb__address *address)
 	return code;
 }
 
-int gb__socket_listen(
-	const struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error)
+/*
+ * Who replaces a stale file holds the folder's lock from the look at it until it listens: of two servers that start at
+ * the same time one would otherwise take the other's file, bound and not listening yet, for stale as well. A folder that
+ * cannot be locked (some network file systems) does without. Returns the lock, or -1.
+ */
+static int lock_folder(const char *path)
+{
+	const struct timespec pause = { .tv_nsec = BIND_RETRY_MS * 1000000 };
+	char folder[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+	char *slash;
+	int fd;
+
+	snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (slash)
+		slash[slash == folder] = '\0';
+	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (unsigned waited_ms = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+		waited_ms += BIND_RETRY_MS) {
+		if (errno != EWOULDBLOCK || waited_ms >= BIND_PATIENCE_MS) {
+			close(fd);
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return fd;
+}
+
+/* The permissions are there before the first client can be: the kernel takes the socket's for the file's, less what
+ * the umask forbids, and nobody connects before listen(2). */
+static int listen_unix(int fd, const struct gb__address *address, const struct gb__socket_options *options)
+{
+	const char *path = gb__address_path(address);
+	int lock = *path ? lock_folder(path) : -1, code;
+	const bool mode = *path && options->unix_mode;
+	bool bound;
+
+	if (*path)
+		remove_stale(address);
+	if (mode)
+		fchmod(fd, (mode_t)options->unix_mode);
+	code = bind_once(fd, address);
+	bound = code == 0 && *path;
+	if (code == 0 && mode && chmod(path, (mode_t)options->unix_mode) < 0)
+		code = -errno;
+	if (code == 0 && listen(fd, (int)options->backlog) < 0)
+		code = -errno;
+	if (code < 0 && bound)
+		unlink(path);
+	if (lock >= 0)
+		close(lock);
+	return code;
+}
+
+static int listen_ip(int fd, const struct gb__address *address, const struct gb__socket_options *options)
+{
+	int code;
+
+	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (options->reuseport)
+		set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	/* "[::]" is IPv6 alone, so that "0.0.0.0" has its port beside it, whatever net.ipv6.bindv6only says. */
+	if (address->any.sa_family == AF_INET6)
+		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->every);
+	gb__socket_tune(fd, options);
+	code = bind_patiently(fd, address);
+	if (code == 0 && listen(fd, (int)options->backlog) < 0)
+		code = -errno;
+	return code;
+}
+
+static int socket_listen(const struct gb__address *address, const struct gb__socket_options *options)
 {
 	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), code;
 
 	if (fd < 0)
-		return explain(-errno, address, error);
-	if (gb__address_is_ip(address)) {
-		set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-		if (options->reuseport)
-			set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-		gb__socket_tune(fd, options);
-	} else {
-		remove_stale(address);
-	}
-	code = gb__address_is_ip(address) ? bind_patiently(fd, address) : bind_once(fd, address);
-	if (code == 0 && listen(fd, (int)options->backlog) < 0)
-		code = -errno;
+		return -errno;
+	code = gb__address_is_ip(address) ? listen_ip(fd, address, options)
+					  : listen_unix(fd, address, options);
 	if (code < 0) {
 		close(fd);
-		return explain(code, address, error);
+		return code;
+	}
+	return fd;
+}
+
+/* Where IPv6 is off every address is IPv4's. */
+static bool lacks_v6(int code, const struct gb__address *address)
+{
+	return address->every && address->any.sa_family == AF_INET6 &&
+		(code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL);
+}
+
+int gb__socket_listen(
+	struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error)
+{
+	const bool every = address->every;
+	int fd = socket_listen(address, options), code;
+
+	if (lacks_v6(fd, address)) {
+		*address = (struct gb__address){ .v4 = { .sin_family = AF_INET,
+							 .sin_port = address->v6.sin6_port },
+			.size = sizeof(address->v4),
+			.every = true };
+		fd = socket_listen(address, options);
+	}
+	if (fd < 0)
+		return explain(fd, address, error);
+	code = gb__socket_local(fd, address);
+	address->every = every;
+	if (code < 0) {
+		close(fd);
+		return gb_error_set(error, code, "cannot tell the port: %s", gb_strerror(code));
 	}
 	return fd;
 }

@@ -13,16 +13,19 @@ struct gb__socket_options {
 	uint64_t sndbuf,
 		rcvbuf; /* bytes; 0: the kernel's choice; inherited, set before listen for the window scale */
 	uint64_t user_timeout_ms; /* TCP_USER_TIMEOUT; 0: the kernel's choice; inherited */
+	unsigned unix_mode;       /* permissions of a Unix socket's file; 0: as the umask has it */
 };
 
 /**
  * Bind and listen: O_NONBLOCK, close-on-exec, SO_REUSEADDR. A stale Unix socket file is replaced, a live
- * one is in use.
+ * one is in use; of several who start at the same time one listens. A port that is in use is tried for half a second:
+ * that of a server on io_uring which was killed is free some milliseconds later.
  *
- * Returns the descriptor, or a negative errno with a text that names the address and what would help.
+ * Returns the descriptor, with `*address` as it is now (port 0 replaced), or a negative errno with a text that names
+ * the address and what would help.
  */
 int gb__socket_listen(
-	const struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error);
+	struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error);
 /** Set what an outgoing socket does not inherit. */
 void gb__socket_tune(int fd, const struct gb__socket_options *options);
 /**
