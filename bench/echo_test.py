@@ -24,6 +24,11 @@ if sys.argv[2:] == ["peers"]:
     COMMANDS = {name: command for name, command in COMMANDS.items() if shutil.which(command[0])}
 
 
+def some(number):
+    """So many messages or connections; a tenth under sanitizers, which are many times slower."""
+    return number // 10 if os.environ.get("BENCH_SMALL") == "1" else number
+
+
 def each_server(function):
     """Run with each server; afterwards it must be alive and hold no connection."""
 
@@ -66,38 +71,38 @@ def fill(client):
 
 @each_server
 def echoes_small_messages(port):
-    load_is_right(port, 20000)
+    load_is_right(port, some(20000))
 
 
 @each_server
 def echoes_pipelined_messages(port):
-    load_is_right(port, 100000, "--depth", "16", "--size", "61")
+    load_is_right(port, some(100000), "--depth", "16", "--size", "61")
 
 
 @each_server
 def echoes_messages_of_one_byte(port):
-    load_is_right(port, 5000, "--size", "1", "--depth", "3")
+    load_is_right(port, some(5000), "--size", "1", "--depth", "3")
 
 
 @each_server
 def echoes_messages_of_16_kib(port):
-    load_is_right(port, 5000, "--size", "16384")
+    load_is_right(port, some(5000), "--size", "16384")
 
 
 @each_server
 def echoes_messages_of_1_mib(port):
-    load_is_right(port, 300, "--size", "1048576", "--connections", "20")
+    load_is_right(port, some(300), "--size", "1048576", "--connections", "20")
 
 
 @each_server
 def echoes_once_a_connection(port):
-    load_is_right(port, 3000, "--once")
+    load_is_right(port, some(3000), "--once")
 
 
 @each_server
-def holds_10000_connections(port):
-    connections = min(10000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100)
-    load_is_right(port, 30000, "--connections", str(connections // 2), "--idle", str(connections // 2))
+def holds_thousands_of_connections(port):
+    connections = min(some(10000), resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100)
+    load_is_right(port, some(30000), "--connections", str(connections // 2), "--idle", str(connections // 2))
 
 
 @each_server
@@ -116,7 +121,7 @@ def serves_others_beside_peers_that_do_not_read(port):
     # As many as leave buffers to the others, with what one receive of a ring brings before it can be cancelled.
     greedy = [connect(port) for _ in range(3)]
     sent = [fill(client) for client in greedy]
-    load_is_right(port, 2000)
+    load_is_right(port, some(2000))
     for client, data in zip(greedy, sent):
         assert receive(client, len(data)) == data
         client.sendall(b"still here")
@@ -136,7 +141,7 @@ def survives_resets(port):
                     client.send(fill_a_bit)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-    load_is_right(port, 1000)
+    load_is_right(port, some(1000))
 
 
 @each_loop
@@ -150,7 +155,7 @@ def accepts_again_after_descriptors_ran_out(name, command):
             client = clients.pop(0)
             assert receive(client, 5) == b"hello"
             client.close()
-        load_is_right(server.port, 1000, "--connections", "10")
+        load_is_right(server.port, some(1000), "--connections", "10")
 
 
 @each_loop
@@ -170,7 +175,7 @@ def several_loops_share_one_port(name, command):
         for client in clients:
             client.close()
         until(lambda: sum(held()) == sum(shares) - 60, "all connections are closed")
-        load_is_right(server.port, 5000)
+        load_is_right(server.port, some(5000))
     until(lambda: not any(os.path.exists(f"/proc/{member}") for member in members), "they end with the first")
 
 
@@ -187,7 +192,7 @@ def several_loops_may_share_their_descriptors(name, command):
         for client in clients:
             client.close()
         until(lambda: [fds(member) for member in members] == [held - 60] * 3, "all connections are closed")
-        load_is_right(server.port, 5000)
+        load_is_right(server.port, some(5000))
     until(lambda: not any(os.path.exists(f"/proc/{member}") for member in members), "they end with the first")
 
 

@@ -45,7 +45,8 @@ def accept_fails_now_and_then(model, error):
 
 for served in INJECTED:
     for name in ("ECONNABORTED", "EINTR", "EPROTO", "EPERM"):
-        add_case(f"accept_fails_now_and_then_with_{name}[{served}]", accept_fails_now_and_then, served, name)
+        add_case(f"accept_fails_now_and_then_with_{name}[{served}]", accept_fails_now_and_then, served, name,
+                 waits=True)
 
 
 @case_for_each(INJECTED, waits=True)

@@ -36,7 +36,7 @@ HOST = f"127.{64 + (os.getpid() >> 16) % 128}.{os.getpid() >> 8 & 255}.{os.getpi
 
 # A bound on what should happen at once, wide enough for a sanitizer on a busy machine.
 PATIENCE_S = int(os.environ.get("BLACKBOX_PATIENCE", "60"))
-LEFTOVER_S = 10  # until workers must have followed their parent
+LEFTOVER_S = 30  # until workers must have followed their parent
 CASE_SECONDS_MAX = 240
 TOGETHER = 8  # cases that wait
 
@@ -105,6 +105,29 @@ def wait_until(condition, what, seconds=PATIENCE_S):
         time.sleep(0.005)
 
 
+def timely(seconds, attempt):
+    """Try until an attempt passes, or fails although its longest pause was shorter: a client that has to be in time
+    may have been kept from it, and then nothing is known of the server.
+
+    `attempt` gets a function to call whenever what it does has to be in time again.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        longest, last = 0, time.monotonic()
+
+        def in_time():
+            nonlocal longest, last
+            now = time.monotonic()
+            longest, last = max(longest, now - last), now
+
+        try:
+            return attempt(in_time)
+        except (Failure, OSError):
+            in_time()
+            if longest < seconds or last > deadline:
+                raise
+
+
 # Processes
 
 
@@ -126,6 +149,15 @@ def descendants(pid):
     for child in children(pid):
         found += [child, *descendants(child)]
     return found
+
+
+def ended(pid):
+    """Whether a process has ended; its exit code may still be there."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def descriptors(pid):

@@ -10,7 +10,7 @@ import time
 
 from client import answered, ending, reset, round_trip
 from lib import PATIENCE_S, Server, SMALL, case_for_each, check, check_equal, main, receive_all, receive_exactly, resident_bytes, \
-    wait_until
+    timely, wait_until
 from models import EACH_ENGINE, MODELS, PRESETS
 
 CLOCK = ("--set", "clock=1492689600")
@@ -133,11 +133,16 @@ def a_byte_at_a_time_does_not_move_the_read_deadline(model):
 @case_for_each(EACH_ENGINE, waits=True)
 def messages_in_time_move_the_read_deadline(model):
     with Server(*model.arguments, *CLOCK, "--read-timeout", "2s", service="time-echo") as server:
-        with server.connect() as client:
+        def talk(in_time):
+            client = server.connect()
             for _ in range(3):
+                in_time()
                 client.sendall(b"begun, ")
                 time.sleep(0.7)  # not waiting for anything: this client is slow, but not too slow
                 round_trip(client, b"done\n", STAMP + b"begun, done\n")
+            return client
+
+        with timely(2, talk) as client:
             time.sleep(2.1)  # no message is begun, so none is late
             round_trip(client, b"again\n", STAMP + b"again\n")
 
@@ -155,10 +160,13 @@ def idle_connections_are_closed(model):
 @case_for_each(EACH_ENGINE, waits=True)
 def slow_clients_are_not_idle(model):
     with Server(*model.arguments, "--idle-timeout", "2s") as server:
-        with server.connect() as client:
-            for _ in range(3):
-                time.sleep(0.7)  # not waiting for anything: this client is slow, but not idle
-                round_trip(client)
+        def talk(in_time):
+            with server.connect() as client:
+                for _ in range(3):
+                    in_time()
+                    time.sleep(0.7)  # not waiting for anything: this client is slow, but not idle
+                    round_trip(client)
+        timely(2, talk)
 
 
 @case_for_each(MODELS)

@@ -6,9 +6,8 @@ import os
 import re
 import signal
 import subprocess
-import time
 
-from lib import (GEARBOX, SMALL, add_case, case, check, check_equal, check_refusal, descendants, main, run,
+from lib import (GEARBOX, SMALL, add_case, case, check, check_equal, check_refusal, descendants, ended, main, run,
                  wait_until)
 from seccomp import refuse_io_uring
 
@@ -110,11 +109,8 @@ def wrong_usage_is_refused():
 
 
 def check_ended(pids):
-    """None of them is there any more, in time."""
-    deadline = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().split()[2] != "Z" for pid in pids):
-        check(time.monotonic() < deadline, f"left over: {pids}")
-        time.sleep(0.01)
+    """None of them is there any more."""
+    wait_until(lambda: all(ended(pid) for pid in pids), f"{pids} end")
 
 
 @case
