@@ -85,6 +85,13 @@ def what_failed_is_told_by_its_name():
 
 
 @case
+def warnings_are_errors_for_the_reference_compiler_alone():
+    for answers, expected in (("echo 12.2.0", "true"), ("echo 14.2.0", "false"), ("echo 1>&2 unknown; false", "false")):
+        printed = with_functions(f"cc() {{ {answers}; }}\nquietly() {{ echo $4; }}\nCC=cc configure /nonexistent/build")
+        check_equal(printed, f"-Dwerror={expected}\n", f"the option where the compiler answers {answers!r}")
+
+
+@case
 def the_ten_slowest_are_told_in_order():
     printed = with_functions('for i in {1..12}; do took+=("$i.5 build test$i"); done\ntell_results')
     check_equal(printed.splitlines(), ["dev: slowest:"] + [f"dev:   {i}.5 s  build test{i}" for i in range(12, 2, -1)],
