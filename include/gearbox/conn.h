@@ -159,6 +159,17 @@ GB_API int gb_conn_set(struct gb_conn *conn, enum gb_limit_kind kind, uint64_t v
  */
 GB_API int gb_conn_read_while_high(struct gb_conn *conn, bool reads_on);
 
+/**
+ * Keep a drain and the idle timeout from ending the connection, until it is released as often as it was held.
+ *
+ * For work that the library cannot see: a download that a timer feeds, a job whose answer comes from elsewhere. A drain
+ * waits for it within the drain timeout; what that cuts ends with a reset. Without a hold a drain takes a connection for
+ * idle whose answers come from outside its callbacks when nothing has moved on it for a second. It needs no hold while
+ * output waits, a message is incomplete or in the pool, or it is paused. On one that is closing they do nothing.
+ */
+GB_API void gb_conn_hold(struct gb_conn *conn);
+GB_API void gb_conn_release(struct gb_conn *conn);
+
 /** Bytes queued and not yet taken by the kernel. */
 GB_API size_t gb_conn_output_size(const struct gb_conn *conn);
 

@@ -68,6 +68,9 @@ struct gb_service {
 	 *  (GB_CLOSE_READ_TIMEOUT, GB_CLOSE_IDLE): the connection is closed when this returns, and what it sends is the
 	 *  last answer. On the worker's thread, also with compute=threads. NULL: it is closed without a word. */
 	void (*on_error)(struct gb_conn *conn, int reason);
+	/** The server, or this worker, begins to drain: once for each open connection. It is ended when nothing of it is
+	 *  under way (docs/lifetimes.md); whoever has more to do holds it, or ends it himself. */
+	void (*on_drain)(struct gb_conn *conn);
 	/** The end, exactly once per on_open; `reason` is an enum gb_close_reason. The memory goes after it. */
 	void (*on_close)(struct gb_conn *conn, int reason);
 };

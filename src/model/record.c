@@ -69,10 +69,25 @@ void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int
 	__atomic_store_n(&stats->connections, 0, __ATOMIC_RELAXED);
 	gb__count(stats->accepted, received);
 	gb__count(stats->closed[reason], lost + received);
+	record->counters.census = (struct gb__census){ 0 };
 	add(&record->past, &record->counters);
 	clear(&record->counters);
 	atomic_store(&record->away, false);
 	atomic_store(&record->ended, false);
+}
+
+void gb__shared_census(const struct gb__shared *shared, struct gb__census *ret)
+{
+	*ret = (struct gb__census){ 0 };
+	for (size_t i = 0; i < shared->records_count; i++) {
+		const struct gb__census *census = &shared->records[i].counters.census;
+
+		ret->connections += read_counter(&census->connections);
+		ret->output += read_counter(&census->output);
+		ret->pooled += read_counter(&census->pooled);
+		ret->message += read_counter(&census->message);
+		ret->held += read_counter(&census->held);
+	}
 }
 
 void gb__record_sum(const struct gb__record *record, struct gb__counters *ret)

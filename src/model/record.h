@@ -40,6 +40,8 @@ struct gb__shared *gb__shared_create(size_t records);
 void gb__shared_destroy(struct gb__shared *shared);
 /** A worker has ended, perhaps by a crash: its counters retire; what connections it had were closed by `reason`. */
 void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int reason);
+/** What all workers still wait for while they drain. */
+void gb__shared_census(const struct gb__shared *shared, struct gb__census *ret);
 /** All that was counted in a record, by its present worker and those before. Thread: any. */
 void gb__record_sum(const struct gb__record *record, struct gb__counters *ret);
 

@@ -14,9 +14,12 @@
 #include "os/signal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 
-#define ORPHAN_MS 500u      /* between two looks at children that nobody waits for */
+#define ORPHAN_MS 500u /* between two looks at children that nobody waits for */
+#define NS_PER_S 1000000000u
+#define REPORT_MS 3000u     /* between two lines about what a drain waits for */
 #define KILL_GRACE_MS 1000u /* for worker processes that do not end although told to */
 
 struct run {
@@ -25,6 +28,7 @@ struct run {
 	bool wakeup_gone;
 	struct gb__crew *crew;    /* NULL: the chief serves alone */
 	struct gb_timer deadline; /* of the drain, then of the grace */
+	struct gb_timer report;   /* of what the drain waits for */
 	unsigned stop;            /* what was acted upon */
 	bool adopts;              /* as process 1: threads whose handlers may have children of their own */
 	int child_signal;         /* ticket */
@@ -81,8 +85,42 @@ static void stop_now(struct run *run)
 	gb__worker_timer(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
 }
 
+/* What workers wait for, as they said last; one that is inside a handler has not seen yet that all drain. */
+static void census_log(const struct run *run, const char *what, const char *when, uint64_t seconds)
+{
+	struct gb__census census;
+	uint64_t idle;
+
+	gb__shared_census(run->chief.server->shared, &census);
+	if (census.connections == 0)
+		return;
+	idle = census.connections -
+		gb__min(census.connections, census.output + census.held + census.pooled + census.message);
+	gb__log(GB__LOG_WARNING,
+		"%s %" PRIu64 " connection(s): %" PRIu64 " with output, %" PRIu64 " held, %" PRIu64
+		" in the pool, %" PRIu64 " in a message, %" PRIu64 " quiet for less than a second%s%" PRIu64
+		" s",
+		what, census.connections, census.output, census.held, census.pooled, census.message, idle,
+		when, seconds);
+}
+
+static void report(struct gb_timer *timer, void *arg)
+{
+	struct run *run = arg;
+	uint64_t now_ns = gb_worker_clock_ns(&run->chief), end_ns = run->deadline.deadline_ns;
+
+	census_log(run, "draining: waiting for", "; still for ",
+		end_ns > now_ns ? (end_ns - now_ns + NS_PER_S - 1) / NS_PER_S : 0);
+	gb__worker_timer(&run->chief, timer, REPORT_MS, report, run);
+}
+
 static void deadline_over(struct gb_timer *timer, void *arg)
 {
+	struct run *run = arg;
+
+	census_log(
+		run, "draining: cutting", "; it took ", run->chief.server->options->drain_timeout_ms / 1000);
+	gb_timer_stop(&run->report);
 	stop_now(arg);
 }
 
@@ -92,6 +130,7 @@ static void drain(struct run *run)
 
 	gb__worker_command(&run->chief, GB__COMMAND_DRAIN);
 	gb__worker_timer(&run->chief, &run->deadline, server->options->drain_timeout_ms, deadline_over, run);
+	gb__worker_timer(&run->chief, &run->report, REPORT_MS, report, run);
 	if (!run->crew)
 		return;
 	gb__crew_command(run->crew, GB__COMMAND_DRAIN);
@@ -107,8 +146,10 @@ static void obey_stop(struct run *run)
 	if (stop > run->stop) {
 		if (run->stop == 0)
 			drain(run);
-		if (stop > 1)
+		if (stop > 1) {
+			gb_timer_stop(&run->report);
 			stop_now(run);
+		}
 		run->stop = stop;
 	}
 }
@@ -273,6 +314,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	gb_timer_stop(&run.deadline);
 	gb_timer_stop(&run.look_after_orphans);
 	gb__orphans_finish(&run.orphans);
+	gb_timer_stop(&run.report);
 	gb__signal_unsubscribe(run.child_signal);
 	wakeup_unwatch(&run);
 	gb__worker_end(&run.chief);

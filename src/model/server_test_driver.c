@@ -14,9 +14,10 @@
 
 static void on_message(struct gb_conn *conn, struct gb_bytes message)
 {
-	if (message.data[0] == '!')
+	if (message.data[0] == '!') {
 		gb_server_stop(gb_worker_server(gb_conn_worker(conn)));
-	else if (message.data[0] == '?')
+		gb_conn_close(conn); /* nobody is to wait for an answer */
+	} else if (message.data[0] == '?')
 		gb_conn_abort(conn);
 	else
 		gb_conn_send(conn, message.data, message.size);

@@ -13,6 +13,7 @@
 #include "net/conn.h"
 
 #include "base/macros.h"
+#include "net/drain.h"
 #include "net/task.h"
 
 #include <errno.h>
@@ -72,10 +73,11 @@ struct gb_conn *gb__conn_create(
 			.kind = GB__ENDPOINT_STREAM };
 	conn->net = net;
 	conn->terms = terms;
-	conn->flags = GB__CONN_MUTED;
+	conn->flags = outgoing ? GB__CONN_MUTED | GB__CONN_OUTGOING : GB__CONN_MUTED;
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
 	net->connections++;
+	net->outgoing += outgoing;
 	gb__count(net->counters->stats.connections, 1);
 	return conn;
 }
@@ -105,6 +107,7 @@ static void count_out(struct gb__net *net)
 static void conn_destroy(struct gb_conn *conn)
 {
 	const struct gb_service *service = conn->terms->service;
+	const bool outgoing = conn->flags & GB__CONN_OUTGOING;
 	struct gb__net *net = conn->net;
 
 	gb__wheel_remove(&net->loop->wheel, &conn->deadline);
@@ -114,6 +117,9 @@ static void conn_destroy(struct gb_conn *conn)
 	gb__terms_give(net, conn->terms);
 	gb__slabs_give(&net->slabs, conn, conn_size(service));
 	net->connections--;
+	net->outgoing -= outgoing;
+	if (net->draining && !outgoing && net->connections == net->outgoing)
+		gb__net_drain_outgoing(net);
 	if (net->on_gone)
 		net->on_gone(net, net->arg);
 }
@@ -403,40 +409,6 @@ static void tell_eof(struct gb_conn *conn)
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }
 
-static bool idle(const struct gb_conn *conn)
-{
-	const struct gb_conn *peer = conn->terms->peer;
-
-	if (peer && !gb__output_empty(&peer->stream.output))
-		return false;
-	return !(conn->flags & (GB__CONN_KEPT | GB__CONN_FLUSHING | GB__CONN_TASKED | GB__CONN_PARKED)) &&
-		gb__output_empty(&conn->stream.output);
-}
-
-/* Nothing has moved since it was opened (one in 256 is taken for such a one): its request may be on its way. */
-static bool silent(const struct gb_conn *conn)
-{
-	return (uint8_t)conn->active_ms == conn->opened_ms;
-}
-
-/*
- * It seems idle, but a request may wait in the kernel, unread because input was off for a reply, a pause or
- * a task: some turns with input on tell.
- */
-static void drain(struct gb_conn *conn)
-{
-	uint64_t now_ms = gb__loop_now_ms(conn->net->loop);
-
-	if (now_ms < conn->net->grace_end_ms && silent(conn)) {
-		gb__conn_deadline_within(conn, conn->net->grace_end_ms - now_ms);
-	} else if (conn->idle_turns == GB__DRAIN_TURNS) {
-		gb__conn_close(conn, GB_CLOSE_DRAIN);
-	} else if (!(conn->flags & GB__CONN_QUEUED)) {
-		conn->idle_turns++;
-		gb__conn_queue(conn);
-	}
-}
-
 static inline void flush_queued(struct gb_conn *conn)
 {
 	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING))
@@ -447,8 +419,8 @@ static void settle_slow(struct gb_conn *conn)
 {
 	output_fell(conn);
 	tell_eof(conn);
-	if (conn->net->draining && !conn->net->drain_turns && idle(conn))
-		drain(conn);
+	if (conn->net->draining && !conn->net->drain_turns)
+		gb__conn_drain(conn);
 	if (conn->state < GB__CONN_ENDED)
 		flush_queued(conn); /* what the handlers above sent */
 	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))

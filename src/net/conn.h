@@ -52,6 +52,9 @@ enum gb__conn_further {
 	GB__CONN_FURTHER_OUTPUT_ENDED = 1u << 1, /* the FIN of GB__CONN_OUTPUT_END is out */
 	GB__CONN_FURTHER_JOINED = 1u << 2,       /* gb_relay paused it until the next turn */
 	GB__CONN_FURTHER_LATE = 1u << 3, /* the message's time began anew once: we were late, not the peer */
+	/* Its answers come from elsewhere: a message was not answered at once, or it was sent to outside its callbacks. */
+	GB__CONN_FURTHER_ELSEWHERE = 1u << 4,
+	GB__CONN_FURTHER_DRAIN_TOLD = 1u << 5,
 };
 
 /** Any of these stops the delivery of messages. */
@@ -98,6 +101,14 @@ static inline struct gb_conn *gb__conn_of(struct gb__stream *stream)
 static inline uint32_t gb__net_now(const struct gb__net *net)
 {
 	return (uint32_t)net->engine->now_ms;
+}
+
+/** Stamps are 32 bits of milliseconds; the options limit timeouts to a week. */
+static inline uint32_t gb__net_elapsed(const struct gb__net *net, uint32_t since_ms)
+{
+	int32_t passed = (int32_t)(gb__net_now(net) - since_ms);
+
+	return passed > 0 ? (uint32_t)passed : 0;
 }
 
 /** Whether what is kept may hold whole messages, which waits for a turn or for the end of a pause. */
@@ -198,9 +209,15 @@ void gb__relay_output_fell(struct gb_conn *conn);
 /** gb_relay is over, the turn has come: deliver from now on. */
 void gb__relay_begin(struct gb_conn *conn);
 
+/* drain.c */
+/** Add to, respectively take from, its holds: gb_conn_hold. */
+void gb__conn_hold(struct gb_conn *conn, int change);
+
 /* deadline.c */
 /** See to it that the wheel looks at this connection within `timeout_ms` (0: no such timeout). */
 void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms);
+/** How long nothing has moved on it, nor on the one that it is joined with. */
+uint32_t gb__conn_idle_ms(const struct gb_conn *conn);
 /** How long output may make no progress: the write timeout; another bound while it closes and there is none; 0: none. */
 uint64_t gb__conn_stall_ms(const struct gb_conn *conn);
 /** Reading goes on: the message under way has its time from now. */

@@ -27,8 +27,10 @@ static inline int queued(struct gb_conn *conn, int result, size_t size)
 		gb__conn_end(conn, GB_CLOSE_OUTPUT_LIMIT, 0);
 		return -GB_ELIMIT;
 	}
-	if (!(conn->flags & GB__CONN_DISPATCH))
+	if (!(conn->flags & GB__CONN_DISPATCH)) {
+		conn->further |= GB__CONN_FURTHER_ELSEWHERE;
 		gb__conn_queue(conn);
+	}
 	return 0;
 }
 
@@ -139,7 +141,9 @@ void gb__conn_take_output(struct gb_conn *conn, struct gb__output *output)
 	if (gb__output_empty(output))
 		return;
 	gb__output_splice(&conn->stream.output, output);
+	conn->flags |= GB__CONN_DISPATCH; /* it is the answer to its message */
 	queued(conn, 0, size);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }
 
 int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)

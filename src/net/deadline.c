@@ -21,21 +21,13 @@
 #define STALL_MS 30000u     /* while it closes output may stand still so long where no option says */
 #define RESET_LOOK_MS 1000u /* who is not read from is asked that often whether it is still there */
 
-/* All stamps are 32 bits of milliseconds; the options limit timeouts to a week. */
-static uint32_t elapsed(const struct gb__net *net, uint32_t since)
-{
-	int32_t passed = (int32_t)(gb__net_now(net) - since);
-
-	return passed > 0 ? (uint32_t)passed : 0;
-}
-
 /* Of two that are joined neither is idle while the other moves. */
-static uint32_t idle_for(const struct gb_conn *conn)
+uint32_t gb__conn_idle_ms(const struct gb_conn *conn)
 {
 	const struct gb_conn *peer = conn->terms->peer;
-	uint32_t own = elapsed(conn->net, conn->active_ms);
+	uint32_t own = gb__net_elapsed(conn->net, conn->active_ms);
 
-	return peer ? gb__min(own, elapsed(peer->net, peer->active_ms)) : own;
+	return peer ? gb__min(own, gb__net_elapsed(peer->net, peer->active_ms)) : own;
 }
 
 struct earliest {
@@ -64,7 +56,7 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 {
 	const struct gb__limits *limits = conn->terms->limits;
 	struct earliest earliest = { UINT64_MAX, 0 };
-	uint32_t progress = elapsed(conn->net, conn->progress_ms);
+	uint32_t progress = gb__net_elapsed(conn->net, conn->progress_ms);
 
 	switch (conn->state) {
 	case GB__CONN_CONNECTING:
@@ -72,18 +64,19 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 		break;
 	case GB__CONN_LINGERING:
 		consider(&earliest, gb__max(limits->linger_timeout_ms, 1),
-			elapsed(conn->net, conn->active_ms), conn->reason);
+			gb__net_elapsed(conn->net, conn->active_ms), conn->reason);
 		consider(&earliest, gb__max(limits->linger_max_ms, 1), progress, conn->reason);
 		break;
 	case GB__CONN_OPEN:
 	case GB__CONN_HALF_CLOSED:
 		/* While a task runs the handler is at work. */
 		if (!(conn->flags & GB__CONN_TASKED) && !conn->holds)
-			consider(&earliest, limits->idle_timeout_ms, idle_for(conn), GB_CLOSE_IDLE);
+			consider(&earliest, limits->idle_timeout_ms, gb__conn_idle_ms(conn), GB_CLOSE_IDLE);
 		/* While it is us who do not read, a message cannot be late. */
 		if (gb__conn_keeps_partial(conn) && !(conn->flags & GB__CONN_STOPPED))
 			consider(&earliest, limits->read_timeout_ms,
-				elapsed(conn->net, conn->input->input.since_ms), GB_CLOSE_READ_TIMEOUT);
+				gb__net_elapsed(conn->net, conn->input->input.since_ms),
+				GB_CLOSE_READ_TIMEOUT);
 		__attribute__((fallthrough));
 	case GB__CONN_DRAINING:
 		if (conn->flags & GB__CONN_FLUSHING)
@@ -146,7 +139,7 @@ static bool lingers_on(struct gb_conn *conn)
 	struct gb__os *os = conn->net->loop->os;
 	uint16_t unsent;
 
-	if (elapsed(conn->net, conn->progress_ms) >= conn->terms->limits->linger_max_ms)
+	if (gb__net_elapsed(conn->net, conn->progress_ms) >= conn->terms->limits->linger_max_ms)
 		return false;
 	unsent = (uint16_t)os->ops->unsent(os, conn->stream.endpoint.fd);
 	if (unsent == conn->unsent && !has_come(conn))

@@ -183,14 +183,25 @@ static void after_delivery(struct gb_conn *conn, const unsigned char *rest, size
 	}
 }
 
+/* Messages were handed to the handler and it sent nothing: its answer, if there is to be one, comes from elsewhere. */
+static void note_unanswered(struct gb_conn *conn, uint64_t messages, size_t output)
+{
+	if (conn->net->tally.messages != messages && conn->stream.output.bytes == output &&
+		!conn->net->submit)
+		conn->further |= GB__CONN_FURTHER_ELSEWHERE;
+}
+
 void gb__conn_deliver_kept(struct gb_conn *conn)
 {
+	const uint64_t messages = conn->net->tally.messages;
+	const size_t output = conn->stream.output.bytes;
 	struct gb__chunk *chunk = conn->input;
 	size_t used;
 
 	message_take(conn->net, chunk);
 	conn->flags |= GB__CONN_DISPATCH;
 	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin, NOT_ASKED);
+	note_unanswered(conn, messages, output);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	chunk->begin += (uint32_t)used;
 	message_keep(conn->net, chunk);
@@ -205,6 +216,8 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 {
 	bool wait = (conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn);
+	const uint64_t messages = conn->net->tally.messages;
+	const size_t output = conn->stream.output.bytes;
 	size_t held, used;
 
 	if (gb__conn_closing(conn))
@@ -236,6 +249,7 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 	}
 	conn->flags |= GB__CONN_DISPATCH;
 	used = deliver(conn, data, size, NOT_ASKED);
+	note_unanswered(conn, messages, output);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	after_delivery(conn, data + used, size - used);
 }
@@ -288,6 +302,7 @@ static inline void burst_start(struct gb__net *net, struct gb_conn *conn, unsign
 static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, int found)
 {
 	struct gb__net *net = conn->net;
+	const uint64_t messages = net->tally.messages;
 	size_t used;
 
 	if (found == NOT_ASKED)
@@ -296,6 +311,8 @@ static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, i
 	if (gb__output_empty(&conn->stream.output)) {
 		burst_start(net, conn, data, size);
 		used = deliver(conn, data, size, found);
+		if (gb__unlikely(net->burst.conn == conn && net->burst.size == 0))
+			note_unanswered(conn, messages, 0);
 		burst_end(conn);
 	} else {
 		used = deliver(conn, data, size, found);
@@ -308,7 +325,7 @@ static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, i
 static __attribute__((noinline)) void input_any(
 	struct gb_conn *conn, unsigned char *data, size_t size, int found)
 {
-	if (gb__unlikely(conn->net->draining))
+	if (gb__unlikely(conn->net->draining) && !gb__conn_closing(conn))
 		conn->idle_turns = 0;
 	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)))
 		input_fast(conn, data, size, found);
@@ -384,6 +401,7 @@ static inline __attribute__((always_inline)) void input_direct(
 		burst->size = 0;
 	} else {
 		burst->conn = NULL;
+		conn->further |= GB__CONN_FURTHER_ELSEWHERE;
 	}
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }

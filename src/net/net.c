@@ -1,13 +1,13 @@
 #include "base/assert.h"
 #include "base/macros.h"
-#include "net/conn.h"
+#include "net/drain.h"
 
 #include "base/alloc.h"
 
 #include <gearbox/worker.h>
 
-/* Every connection of this engine: what is a stream is one of ours. */
-static void each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int argument), int argument)
+/* What is a stream of this engine is one of ours. */
+void gb__net_each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int argument), int argument)
 {
 	struct gb__engine *engine = net->engine;
 
@@ -47,10 +47,13 @@ static inline void publish_engine(struct gb__net *net)
 int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 {
 	bool pending = net->turn_first || net->drain_turns > 0;
-	int result = gb__loop_turn(net->loop, gb__unlikely(pending) ? 0 : timeout_ns);
+	int result;
 
+	if (gb__unlikely(net->draining))
+		timeout_ns = gb__net_drain_count(net, timeout_ns);
+	result = gb__loop_turn(net->loop, gb__unlikely(pending) ? 0 : timeout_ns);
 	if (gb__unlikely(net->drain_turns > 0) && --net->drain_turns == 0)
-		each(net, visit_queue, 0);
+		gb__net_each(net, visit_queue, 0);
 	if (gb__unlikely(net->turn_first))
 		gb__conn_turn(net);
 	publish(net);
@@ -87,6 +90,8 @@ void gb__net_finish(struct gb__net *net)
 {
 	gb__assert(net->connections == 0);
 	gb__assert(net->tasks == 0);
+	net->census = (struct gb__census){ 0 };
+	gb__net_census_publish(net);
 	publish(net); /* of what was in flight when the last turn ended */
 	gb__free(net->parked);
 	gb__free(net->burst.copied);
@@ -103,23 +108,19 @@ void gb__net_submit_to(
 	net->plain = net->direct = false;
 }
 
-void gb__net_drain(struct gb__net *net)
-{
-	if (net->draining)
-		return;
-	net->draining = true;
-	net->plain = net->direct = false;
-	net->drain_turns = GB__DRAIN_TURNS;
-	net->grace_end_ms = gb__loop_now_ms(net->loop) + GB__DRAIN_GRACE_MS;
-}
-
 static void visit_abort(struct gb_conn *conn, int reason)
 {
-	conn->flags |= GB__CONN_RESET;
+	struct gb__os *os = conn->net->loop->os;
+
+	if (conn->state != GB__CONN_LINGERING)
+		conn->flags |= GB__CONN_RESET;
+	/* The handler may not return before the process ends. */
+	if (conn->flags & GB__CONN_TASKED)
+		os->ops->reset_on_close(os, conn->stream.endpoint.fd);
 	gb__conn_end(conn, reason, 0);
 }
 
 void gb__net_abort_all(struct gb__net *net, int reason)
 {
-	each(net, visit_abort, reason);
+	gb__net_each(net, visit_abort, reason);
 }

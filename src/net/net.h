@@ -13,11 +13,6 @@
 #include <gearbox/codec.h>
 #include <gearbox/server.h>
 
-/** While draining, turns that only take in what has arrived before what is idle is told. */
-#define GB__DRAIN_TURNS 3u
-/** And how long, from its beginning, those who have come and said nothing yet may still do so. */
-#define GB__DRAIN_GRACE_MS 100u
-
 struct gb__task;
 
 /** A connection that waits for room in the pool; it may be gone by then. */
@@ -25,10 +20,16 @@ struct gb__parked {
 	uint32_t slot, generation;
 };
 
+/** What a drain still waits for; each connection counts as one of these at most. */
+struct gb__census {
+	uint64_t connections, output, pooled, message, held;
+};
+
 /** Counters of one worker, in memory that others may read; written by its thread alone. */
 struct gb__counters {
-	struct gb_stats stats;  /* messages and bytes: as of the last turn */
-	uint64_t waits, events; /* the engine's, as of the last turn */
+	struct gb_stats stats;    /* messages and bytes: as of the last turn */
+	uint64_t waits, events;   /* the engine's, as of the last turn */
+	struct gb__census census; /* while it drains, of a moment ago */
 };
 
 /** What every message changes is counted here and goes to the counters once a turn. */
@@ -59,9 +60,12 @@ struct gb__net {
 		struct gb_frame frame; /* of the last one that was whole */
 	} message;          /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
 	size_t connections; /* not finished yet */
+	size_t outgoing;    /* of them, made by gb_connect */
 	unsigned drain_turns; /* turns until idle connections are told; 0: not draining or told */
 	bool draining;
 	uint64_t grace_end_ms; /* of GB__DRAIN_GRACE_MS */
+	struct gb__census census;
+	uint64_t census_ms; /* when it was taken */
 	/** compute=threads: hands a task to the pool; NULL: handlers run inline. */
 	void (*submit)(void *arg, struct gb__task *task);
 	void *submit_arg;
@@ -87,12 +91,14 @@ int gb__net_turn(struct gb__net *net, int64_t timeout_ns);
 
 /** Own a connected descriptor: makes a connection of it, or closes it and counts why. */
 void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user);
-/** Close what is idle after taking in what has arrived, the rest once it is idle. */
+/** Close what is idle after taking in what has arrived, the rest once it is idle: see drain.h. */
 void gb__net_drain(struct gb__net *net);
 /** Hand messages to a pool instead of calling handlers inline: compute=threads. */
 void gb__net_submit_to(
 	struct gb__net *net, void (*submit)(void *arg, struct gb__task *task), void *arg, unsigned tasks_max);
-/** End every connection at once. */
+/** Every connection of it. */
+void gb__net_each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int argument), int argument);
+/** End every connection at once: with a reset, unless all was sent and our FIN is out. */
 void gb__net_abort_all(struct gb__net *net, int reason);
 
 #endif

@@ -22,7 +22,6 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 		os->ops->close(os, fd);
 		return -ENOMEM;
 	}
-	conn->flags |= GB__CONN_OUTGOING;
 	conn->state = GB__CONN_CONNECTING;
 	result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
 	if (result < 0) {

@@ -173,6 +173,9 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 		gb__output_clear(&facade->stream.output, &conn->net->engine->pool);
 		return;
 	}
+	gb__conn_hold(conn, task->holds);
+	if (gb__output_empty(&facade->stream.output))
+		conn->further |= GB__CONN_FURTHER_ELSEWHERE;
 	conn->net->task_sent = facade->stream.output.bytes;
 	gb__conn_take_output(conn, &facade->stream.output);
 	conn->flags |= facade->flags & (GB__CONN_REFUSED_TRY | GB__CONN_RESET | GB__CONN_OUTPUT_END);

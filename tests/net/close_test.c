@@ -1,4 +1,5 @@
 /* Every way a connection ends. */
+#include "net/drain.h"
 #include "rig.h"
 
 #include <errno.h>
