@@ -130,7 +130,8 @@ static bool message_goes_on(struct gb_conn *conn)
 		*since_ms = gb__net_now(conn->net);
 		return true;
 	}
-	return conn->active_ms - *since_ms < conn->terms->limits->read_timeout_ms;
+	/* Nothing was read since that time was over as well. */
+	return (int32_t)(conn->active_ms - *since_ms) < (int32_t)conn->terms->limits->read_timeout_ms;
 }
 
 /* Our FIN is out: bytes on their way in either direction extend the time for the peer's. */
