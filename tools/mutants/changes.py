@@ -120,8 +120,9 @@ def declares_array(tokens, at):
 
 
 def other_numbers(number):
-    value = int(number.rstrip("uUlL"), 0)
-    suffix = number[len(number.rstrip("uUlL")):]
+    digits = number.rstrip("uUlL")
+    octal = len(digits) > 1 and digits.isdigit() and digits[0] == "0"
+    value, suffix = int(digits, 8 if octal else 0), number[len(digits):]
     others = [value + 1] if value == 0 else [value - 1, value + 1]
     return [f"{other}{suffix}" for other in others]
 

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import signal
 import tempfile
 import time
 import tomllib
@@ -58,6 +59,8 @@ class Draw:
 
 def run(arguments):
     check_containment()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore the first
+        signal.signal(number, signal.default_int_handler)
     os.nice(max(10 - os.nice(0), 0))
     with tempfile.TemporaryDirectory(prefix="gearbox-mutants-") as temporary:
         return Run(arguments, arguments.work or temporary).run()
@@ -81,11 +84,15 @@ class Run:
         copy = Copy(self.folder, arguments.tree, arguments.jobs)
         suites = SUITES[:1] if arguments.unit else SUITES
         trial = Trial(copy, self.folder, suites, arguments.jobs, lambda text: print(text, flush=True))
-        for change in draw.all:
-            if self.tried() >= arguments.random or time.monotonic() > self.ends:
-                break
-            self.try_one(trial, change, draw.texts[change.file], equivalent)
-        return self.report()
+        try:
+            for change in draw.all:
+                if self.tried() >= arguments.random or time.monotonic() > self.ends:
+                    break
+                self.try_one(trial, change, draw.texts[change.file], equivalent)
+                self.write_report()
+        except KeyboardInterrupt:
+            print("interrupted")
+        return self.tell()
 
     def tried(self):
         return sum(self.counts.values()) - self.counts["does not compile"]
@@ -103,7 +110,12 @@ class Run:
             print(difference(change.file, text, after), flush=True)
         self.rows.append({"verdict": verdict, "by": by, "kind": change.kind, "change": identity})
 
-    def report(self):
+    def write_report(self):
+        if self.arguments.report:
+            with open(self.arguments.report, "w", encoding="utf-8") as file:
+                json.dump({"seed": self.seed, "counts": self.counts, "changes": self.rows}, file, indent=1)
+
+    def tell(self):
         counts = self.counts
         judged = counts["noticed"] + counts["survived"]
         share = counts["noticed"] / judged if judged else 0
@@ -111,9 +123,6 @@ class Run:
               f"{counts['equivalent'] + counts['same code']} equivalent ({counts['same code']} of them the same code); "
               f"{counts['does not compile']} did not compile and were drawn again")
         print(f"{100 * share:.0f} % of those that are not equivalent were noticed")
-        if self.arguments.report:
-            with open(self.arguments.report, "w", encoding="utf-8") as file:
-                json.dump({"seed": self.seed, "counts": counts, "changes": self.rows}, file, indent=1)
         if self.tried() < self.arguments.random and not self.arguments.again:
             print(f"stopped early: {self.tried()} of {self.arguments.random}")
         return 0 if judged and share >= GOAL else 1

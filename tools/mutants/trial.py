@@ -9,7 +9,7 @@ import time
 
 from tree_copy import Broken, run
 
-PATIENCE_S, PATIENCE_FACTOR = 60, 10  # what a test may take at least, and how many times as long as it does
+PATIENCE_S, PATIENCE_FACTOR = 30, 5  # what a test may take at least, and how many times as long as it does
 BASELINE_S = 600
 SUITES = ("unit", "blackbox")
 THREAD_OPTIONS = ("-Db_sanitize=thread", "-Dc_args=-fno-sanitize-recover=all -g1")
