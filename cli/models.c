@@ -42,6 +42,8 @@ static void print_one(const struct gb_preset *preset)
 	gb_args_row(stdout, "", 2, preset->summary);
 	gb_args_row(stdout, "  use", COLUMN, preset->use);
 	gb_args_row(stdout, "  avoid", COLUMN, preset->avoid);
+	if (preset->size)
+		gb_args_row(stdout, "  size", COLUMN, preset->size);
 }
 
 static void print_text(void)
@@ -106,6 +108,7 @@ static void print_one_json(const struct gb_preset *preset)
 	print_member("summary", preset->summary);
 	print_member("use", preset->use);
 	print_member("avoid", preset->avoid);
+	print_member("size", preset->size);
 	printf("}");
 }
 

@@ -15,6 +15,7 @@ struct gb_preset {
 	const char *summary; /* one sentence */
 	const char *use;     /* when to use it */
 	const char *avoid;   /* when not */
+	const char *size;    /* how many workers or threads to take; NULL: nothing to choose */
 };
 
 /**

@@ -8,6 +8,12 @@
 
 #include <string.h>
 
+#define POOL_SIZE \
+	"compute-workers=N: threads = how many wait at once, which is messages a second times the seconds that each " \
+	"waits, and one more for each CPU. Default: the CPUs, five for each where the service may block."
+#define BLOCKING_SIZE \
+	"workers=N: how many clients are connected at once, idle ones included; the rest wait for their turn."
+
 const struct gb_preset gb__presets[] = {
 	{
 		.name = "iterative",
@@ -34,6 +40,7 @@ const struct gb_preset gb__presets[] = {
 		.use = "Handlers that block or that are not thread-safe, with short connections and isolation "
 		       "between workers.",
 		.avoid = "More open connections than workers: the rest wait, idle ones included.",
+		.size = BLOCKING_SIZE,
 	},
 	{
 		.name = "process-pool",
@@ -42,6 +49,7 @@ const struct gb_preset gb__presets[] = {
 			"An acceptor passes each connection to a free process of a pool over a Unix socket.",
 		.use = "As prefork, where one process must see every connection first, to limit or to sort them.",
 		.avoid = "Short connections: passing a descriptor costs more than accepting in the worker.",
+		.size = BLOCKING_SIZE,
 	},
 	{
 		.name = "thread",
@@ -59,6 +67,7 @@ const struct gb_preset gb__presets[] = {
 			   "connection at a time.",
 		.use = "Short connections with handlers that block, and state in shared memory.",
 		.avoid = "More open connections than threads: the rest wait, idle ones included.",
+		.size = BLOCKING_SIZE,
 	},
 	{
 		.name = "thread-pool",
@@ -69,6 +78,7 @@ const struct gb_preset gb__presets[] = {
 		       "in one place.",
 		.avoid =
 			"More open connections than threads: the rest wait in the queue, idle ones included.",
+		.size = BLOCKING_SIZE,
 	},
 	{
 		.name = "reactor",
@@ -83,6 +93,7 @@ const struct gb_preset gb__presets[] = {
 		.summary = "One reactor moves the bytes; a pool of threads runs the handlers.",
 		.use = "Many connections whose handlers compute or block, while one thread is enough for the traffic.",
 		.avoid = "Short handlers: handing a message to another thread costs more than answering it.",
+		.size = POOL_SIZE,
 	},
 	{
 		.name = "multi-reactor",
@@ -99,6 +110,7 @@ const struct gb_preset gb__presets[] = {
 		.summary = "Main and sub-reactors move the bytes; a pool of threads runs the handlers.",
 		.use = "Heavy traffic and heavy handlers at once, on many CPUs.",
 		.avoid = "Few CPUs, where loops and pool only compete; short handlers.",
+		.size = POOL_SIZE,
 	},
 	{
 		.name = "prefork-reactor",
@@ -145,6 +157,7 @@ const struct gb_preset gb__presets[] = {
 		.summary = "One proactor moves the bytes; a pool of threads runs the handlers.",
 		.use = "As reactor-pool, where io_uring is to be had.",
 		.avoid = "Short handlers: handing a message to another thread costs more than answering it.",
+		.size = POOL_SIZE,
 	},
 	{
 		.name = "multi-proactor",
@@ -159,6 +172,7 @@ const struct gb_preset gb__presets[] = {
 		.summary = "Several proactors move the bytes; a pool of threads runs the handlers.",
 		.use = "As multi-reactor-pool, where io_uring is to be had.",
 		.avoid = "Few CPUs, where rings and pool only compete; short handlers.",
+		.size = POOL_SIZE,
 	},
 	{
 		.name = "multi-proactor-reuseport",

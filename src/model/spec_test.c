@@ -45,6 +45,7 @@ TEST(presets_have_unique_names_and_say_everything)
 
 	for (const struct gb_preset *a = gb__presets; a->name; a++, count++) {
 		CHECK(a->axes && a->summary && a->use && a->avoid);
+		CHECK(!strstr(a->name, "pool") || strstr(a->name, "process-pool-reactor") || a->size);
 		for (const struct gb_preset *b = gb__presets; b < a; b++) {
 			CHECK(strcmp(a->name, b->name) != 0);
 			CHECK(strcmp(a->axes, b->axes) != 0);

@@ -234,6 +234,15 @@ def models_tells_of_one():
 
 
 @case
+def models_says_how_to_size_what_has_a_size():
+    rows = {row["name"]: row for row in json.loads(run("models", "--json").stdout)["models"]}
+    check("threads = how many wait at once" in rows["reactor-pool"]["size"], "a pool of threads for handlers")
+    check("connected at once" in rows["thread-pool"]["size"], "workers that serve one client each")
+    check(rows["reactor"]["size"] is None, "a reactor has no size to choose")
+    check("how many wait at once" in " ".join(run("models", "proactor-pool").stdout.split()), "as text")
+
+
+@case
 def help_is_no_error():
     for arguments in (("help",), ("--help",), ("-h",), ("serve", "--help"), ("load", "--help"), ("models", "--help"),
                       ("help", "serve"), ("help", "serve", "echo"), ("help", "load"), ("help", "models", "reactor"),
