@@ -1,5 +1,6 @@
 /* `gearbox models`: every preset or one, or every legal combination of the axes, for people or as JSON. */
 #include "command.h"
+#include "json.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -58,73 +59,39 @@ static void print_text(void)
 	     "--model accept=shared,unit=process,workers=4,engine=select. N is the number of CPUs allotted.");
 }
 
-/* Names and sentences of the table are ASCII; only what JSON gives a meaning to is escaped. */
-static void print_string(const char *text, size_t size)
-{
-	putchar('"');
-	for (; size > 0; text++, size--) {
-		if (*text == '"' || *text == '\\')
-			putchar('\\');
-		putchar(*text);
-	}
-	putchar('"');
-}
-
-static void print_member(const char *name, const char *value)
-{
-	printf(",\n   ");
-	print_string(name, strlen(name));
-	printf(": ");
-	if (value)
-		print_string(value, strlen(value));
-	else
-		printf("null");
-}
-
 /* "accept=shared,unit=thread" as an object. */
-static void print_axes(const char *axes)
+static json_t *json_axes(const char *axes)
 {
-	printf(",\n   \"axes\": {");
+	json_t *object = json_object();
+
 	for (const char *at = axes; *at;) {
 		size_t key = strcspn(at, "="), value = strcspn(at + key + 1, ",");
+		char name[SPEC_MAX];
 
-		printf("%s", at == axes ? "" : ", ");
-		print_string(at, key);
-		printf(": ");
-		print_string(at + key + 1, value);
+		snprintf(name, sizeof(name), "%.*s", (int)key, at);
+		json_object_set_new(object, name, json_stringn(at + key + 1, value));
 		at += key + 1 + value;
 		at += *at == ',';
 	}
-	printf("}");
+	return object;
 }
 
-static void print_one_json(const struct gb_preset *preset)
+static json_t *json_preset(const struct gb_preset *preset)
 {
-	printf("\n  {\"name\": ");
-	print_string(preset->name, strlen(preset->name));
-	print_member("alias", preset->alias);
-	print_member("spec", preset->axes);
-	print_axes(preset->axes);
-	print_member("summary", preset->summary);
-	print_member("use", preset->use);
-	print_member("avoid", preset->avoid);
-	print_member("size", preset->size);
-	printf("}");
+	return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:s, s:s, s:s?}", "name", preset->name, "alias",
+		preset->alias, "spec", preset->axes, "axes", json_axes(preset->axes), "summary",
+		preset->summary, "use", preset->use, "avoid", preset->avoid, "size", preset->size);
 }
 
 /* All, or the one. */
-static void print_json(const struct gb_preset *one)
+static int print_json(const struct gb_preset *one)
 {
 	const struct gb_preset *preset = one ? one : gb_preset_next(NULL);
+	json_t *list = json_array();
 
-	printf("{\"models\": [");
-	while (preset) {
-		print_one_json(preset);
-		preset = one ? NULL : gb_preset_next(preset);
-		if (preset)
-			putchar(',');
-	}
-	puts("\n]}");
+	for (; preset; preset = one ? NULL : gb_preset_next(preset))
+		json_array_append_new(list, json_preset(preset));
+	return gb__json_print(json_pack("{s:o}", "models", list));
 }
 
 static void print_combinations(void)
@@ -137,19 +104,15 @@ static void print_combinations(void)
 	printf("%zu combinations\n", count);
 }
 
-static void print_combinations_json(void)
+static int print_combinations_json(void)
 {
+	json_t *list = json_array();
 	char spec[SPEC_MAX];
 	size_t count = 0;
 
-	printf("{\"combinations\": [");
-	for (; gb_model_combination(count, spec, sizeof(spec)) != -ENOENT; count++) {
-		printf("%s\n  {\"spec\": ", count ? "," : "");
-		print_string(spec, strlen(spec));
-		print_axes(spec);
-		printf("}");
-	}
-	printf("\n],\n\"count\": %zu}\n", count);
+	for (; gb_model_combination(count, spec, sizeof(spec)) != -ENOENT; count++)
+		json_array_append_new(list, json_pack("{s:s, s:o}", "spec", spec, "axes", json_axes(spec)));
+	return gb__json_print(json_pack("{s:o, s:I}", "combinations", list, "count", (json_int_t)count));
 }
 
 static const struct gb_preset *find(const char *name)
@@ -203,10 +166,10 @@ int gb__command_models(int argc, char **argv)
 			EXIT_WRONG_USAGE, "models: --combinations are those of no name: leave one out");
 	if (name && !(one = find(name)))
 		return refuse_name(name);
+	if (flags.json)
+		return flags.combinations ? print_combinations_json() : print_json(one);
 	if (flags.combinations)
-		(flags.json ? print_combinations_json : print_combinations)();
-	else if (flags.json)
-		print_json(one);
+		print_combinations();
 	else if (one)
 		print_one(one);
 	else

@@ -2,7 +2,10 @@
 #ifndef CLI_DOCTOR_COSTS_H
 #define CLI_DOCTOR_COSTS_H
 
-#include "doctor/json.h"
+#include "json.h"
+
+#include <stdbool.h>
+#include <stdio.h>
 
 struct costs;
 
@@ -16,7 +19,7 @@ void gb__costs_destroy(struct costs *costs);
 
 void gb__costs_text(FILE *stream, const struct costs *costs);
 
-/** "costs" into the object that is open. */
-void gb__costs_json(struct json *json, const struct costs *costs);
+/** Add "load_average" and "costs" to an object. */
+void gb__costs_json(json_t *object, const struct costs *costs);
 
 #endif

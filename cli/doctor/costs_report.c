@@ -44,33 +44,36 @@ void gb__costs_text(FILE *stream, const struct costs *costs)
 		print_row(stream, &costs->results[i]);
 }
 
-static void json_spread(struct json *json, const char *key, const struct spread *spread)
+/* A tenth is all that these figures are good for. */
+static json_t *json_tenths(double value)
 {
-	gb__json_open(json, key, '{');
-	gb__json_decimal(json, "q1", spread->low);
-	gb__json_decimal(json, "median", spread->median);
-	gb__json_decimal(json, "q3", spread->high);
-	gb__json_close(json, '}');
+	return json_real((double)(int64_t)(value * 10 + 0.5) / 10);
 }
 
-void gb__costs_json(struct json *json, const struct costs *costs)
+static json_t *json_spread(const struct spread *spread)
 {
-	gb__json_decimal(json, "load_average", costs->load);
-	gb__json_open(json, "costs", '[');
+	return json_pack("{s:o, s:o, s:o}", "q1", json_tenths(spread->low), "median",
+		json_tenths(spread->median), "q3", json_tenths(spread->high));
+}
+
+void gb__costs_json(json_t *object, const struct costs *costs)
+{
+	json_t *list = json_array();
+
+	json_object_set_new(object, "load_average", json_tenths(costs->load));
+	json_object_set_new(object, "costs", list);
 	for (size_t i = 0; i < costs->count; i++) {
 		const struct cost_result *result = &costs->results[i];
+		json_t *row = json_pack("{s:s, s:s, s:s?}", "key", result->cost->key, "label",
+			result->cost->label, "missing", result->missing);
 
-		gb__json_open(json, NULL, '{');
-		gb__json_text(json, "key", result->cost->key);
-		gb__json_text(json, "label", result->cost->label);
-		gb__json_text(json, "missing", result->missing);
 		if (!result->missing) {
-			json_spread(json, "wall_ns", &result->wall_ns);
-			json_spread(json, "cpu_ns", &result->cpu_ns);
-			gb__json_number(json, "rounds", result->rounds);
-			gb__json_number(json, "operations_per_round", result->operations);
+			json_object_set_new(row, "wall_ns", json_spread(&result->wall_ns));
+			json_object_set_new(row, "cpu_ns", json_spread(&result->cpu_ns));
+			json_object_set_new(row, "rounds", json_integer(result->rounds));
+			json_object_set_new(
+				row, "operations_per_round", json_integer((json_int_t)result->operations));
 		}
-		gb__json_close(json, '}');
+		json_array_append_new(list, row);
 	}
-	gb__json_close(json, ']');
 }

@@ -33,7 +33,8 @@ static void print_help(void)
 	const struct gb_args_table tables[] = { { "Flags:", flags_table }, { NULL, NULL } };
 
 	printf("Usage: %s doctor [--connections N] [--costs] [--json]\n\n"
-	       "Says what this machine allows and what to change for so many connections. Each row has a verdict:\n"
+	       "Says what this machine allows and what to change for so many connections: first in a few sentences, then\n"
+	       "in detail. Each row has a verdict:\n"
 	       "ok, limits (too little for a target, or costs what the note says), cannot (does not work here).\n"
 	       "It changes nothing, and opens connections to itself over loopback only.\n\n",
 		gb__program.name);
@@ -52,16 +53,13 @@ static void raise_descriptors(void)
 	}
 }
 
-static void print_json(
-	const struct facts *facts, const struct diagnosis *diagnosis, const struct costs *costs)
+static int print_json(const struct facts *facts, const struct diagnosis *diagnosis, const struct costs *costs)
 {
-	struct json json = { .stream = stdout };
+	json_t *object = gb__diagnosis_json(facts, diagnosis);
 
-	gb__json_open(&json, NULL, '{');
-	gb__diagnosis_json(&json, facts, diagnosis);
 	if (costs)
-		gb__costs_json(&json, costs);
-	gb__json_close(&json, '}');
+		gb__costs_json(object, costs);
+	return gb__json_print(object);
 }
 
 static int examine(const struct doctor_flags *flags)
@@ -88,14 +86,14 @@ static int examine(const struct doctor_flags *flags)
 			return gb__command_fail(EXIT_FAILED, "doctor: %s", gb_strerror(rc));
 	}
 	if (flags->json) {
-		print_json(&facts, &diagnosis, costs);
+		rc = print_json(&facts, &diagnosis, costs);
 	} else {
 		gb__diagnosis_text(stdout, &facts, &diagnosis);
 		if (costs)
 			gb__costs_text(stdout, costs);
 	}
 	gb__costs_destroy(costs);
-	return EXIT_DONE;
+	return flags->json ? rc : EXIT_DONE;
 }
 
 int gb__command_doctor(int argc, char **argv)

@@ -1,5 +1,6 @@
 #include "doctor/report.h"
 #include "doctor/format.h"
+#include "doctor/verdict.h"
 
 #include <gearbox/args.h>
 
@@ -76,6 +77,11 @@ static void print_target(
 
 void gb__diagnosis_text(FILE *stream, const struct facts *facts, const struct diagnosis *diagnosis)
 {
+	char verdict[VERDICT_MAX];
+
+	gb__diagnosis_verdict(diagnosis, verdict, sizeof(verdict));
+	gb_args_row(stream, "", 0, verdict);
+	fputc('\n', stream);
 	print_table(stream, diagnosis);
 	if (count_changes(diagnosis, 0) > 0) {
 		fprintf(stream, "\nfor any number of connections:\n");
@@ -89,71 +95,79 @@ void gb__diagnosis_text(FILE *stream, const struct facts *facts, const struct di
 			"keeps them.\n");
 }
 
-static void json_changes(struct json *json, const struct diagnosis *diagnosis, uint64_t connections)
+/* A number, null where it is unknown. */
+static json_t *json_fact(uint64_t value)
 {
+	if (value == FACT_UNKNOWN)
+		return json_null();
+	return value >= INT64_MAX ? json_string("unlimited") : json_integer((json_int_t)value);
+}
+
+static json_t *json_changes(const struct diagnosis *diagnosis, uint64_t connections)
+{
+	json_t *list = json_array();
+
 	for (size_t i = 0; i < diagnosis->change_count; i++) {
 		const struct change *change = &diagnosis->changes[i];
 
-		if (change->connections != connections)
-			continue;
-		gb__json_open(json, NULL, '{');
-		gb__json_text(json, "row", change->key);
-		gb__json_text(json, "change", change->text);
-		gb__json_text(json, "why", change->why);
-		gb__json_text(json, "only_for", change->only_for);
-		gb__json_close(json, '}');
+		if (change->connections == connections)
+			json_array_append_new(list,
+				json_pack("{s:s, s:o, s:o, s:s?}", "row", change->key, "change",
+					gb__json_text(change->text), "why", gb__json_text(change->why),
+					"only_for", change->only_for));
 	}
+	return list;
 }
 
-static void json_findings(struct json *json, const struct diagnosis *diagnosis)
+static json_t *json_findings(const struct diagnosis *diagnosis)
 {
-	gb__json_open(json, "rows", '[');
+	json_t *list = json_array();
+
 	for (size_t i = 0; i < diagnosis->finding_count; i++) {
 		const struct finding *finding = &diagnosis->findings[i];
 
-		gb__json_open(json, NULL, '{');
-		gb__json_text(json, "group", finding->group);
-		gb__json_text(json, "key", finding->key);
-		gb__json_text(json, "label", finding->label);
-		gb__json_text(json, "value", finding->value);
-		gb__json_text(json, "verdict", gb__verdict_text(finding->verdict));
-		gb__json_text(json, "note", finding->note[0] ? finding->note : NULL);
-		gb__json_close(json, '}');
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:s, s:o, s:s, s:o}", "group", finding->group, "key",
+				finding->key, "label", finding->label, "value", gb__json_text(finding->value),
+				"verdict", gb__verdict_text(finding->verdict), "note",
+				gb__json_text(finding->note[0] ? finding->note : NULL)));
 	}
-	gb__json_close(json, ']');
+	return list;
 }
 
-static void json_facts(struct json *json, const struct facts *facts)
+static json_t *json_targets(const struct facts *facts, const struct diagnosis *diagnosis)
 {
-	gb__json_open(json, "facts", '{');
-	gb__json_text(json, "kernel", facts->kernel);
-	gb__json_text(json, "architecture", facts->architecture);
-	gb__json_number(json, "cpus_allotted", gb__facts_cpus_allotted(facts));
-	for (const struct fact_name *name = gb__fact_names; name->name; name++)
-		gb__json_number(json, name->name, gb__fact_at(facts, name->offset));
-	gb__json_close(json, '}');
-}
+	json_t *list = json_array();
 
-void gb__diagnosis_json(struct json *json, const struct facts *facts, const struct diagnosis *diagnosis)
-{
-	json_findings(json, diagnosis);
-	gb__json_open(json, "general", '[');
-	json_changes(json, diagnosis, 0);
-	gb__json_close(json, ']');
-	gb__json_open(json, "targets", '[');
 	for (size_t i = 0; i < diagnosis->target_count; i++) {
-		uint64_t connections = diagnosis->targets[i];
+		uint64_t connections = diagnosis->targets[i], each = facts->connection_bytes;
 
-		gb__json_open(json, NULL, '{');
-		gb__json_number(json, "connections", connections);
-		gb__json_number(json, "kernel_bytes_estimate",
-			facts->connection_bytes < FACT_UNLIMITED ? connections * facts->connection_bytes
-								 : FACT_UNKNOWN);
-		gb__json_open(json, "changes", '[');
-		json_changes(json, diagnosis, connections);
-		gb__json_close(json, ']');
-		gb__json_close(json, '}');
+		json_array_append_new(list,
+			json_pack("{s:o, s:o, s:o}", "connections", json_fact(connections),
+				"kernel_bytes_estimate",
+				json_fact(each < FACT_UNLIMITED ? connections * each : FACT_UNKNOWN),
+				"changes", json_changes(diagnosis, connections)));
 	}
-	gb__json_close(json, ']');
-	json_facts(json, facts);
+	return list;
+}
+
+static json_t *json_facts(const struct facts *facts)
+{
+	json_t *object = json_pack("{s:o, s:o, s:o}", "kernel", gb__json_text(facts->kernel), "architecture",
+		gb__json_text(facts->architecture), "cpus_allotted",
+		json_fact(gb__facts_cpus_allotted(facts)));
+
+	for (const struct fact_name *name = gb__fact_names; name->name; name++)
+		json_object_set_new(object, name->name, json_fact(gb__fact_at(facts, name->offset)));
+	return object;
+}
+
+json_t *gb__diagnosis_json(const struct facts *facts, const struct diagnosis *diagnosis)
+{
+	char verdict[VERDICT_MAX];
+
+	gb__diagnosis_verdict(diagnosis, verdict, sizeof(verdict));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "verdict", gb__json_text(verdict), "rows",
+		json_findings(diagnosis), "general", json_changes(diagnosis, 0), "targets",
+		json_targets(facts, diagnosis), "facts", json_facts(facts));
 }

@@ -1,7 +1,6 @@
-/* Numbers for people, JSON for programs, quartiles. */
+/* Numbers for people, and quartiles. */
 #include "doctor/facts.h"
 #include "doctor/format.h"
-#include "doctor/json.h"
 #include "doctor/spread.h"
 #include "harness.h"
 
@@ -51,34 +50,4 @@ TEST(quartiles_are_interpolated)
 	CHECK(spread.low == 2.5 && spread.median == 3 && spread.high == 3.5);
 	spread = gb__spread_of(five, 5);
 	CHECK(spread.low == 20 && spread.median == 30 && spread.high == 40);
-}
-
-TEST(json_nests_and_escapes)
-{
-	char *text = NULL;
-	size_t size = 0;
-	struct json json = { .stream = open_memstream(&text, &size) };
-
-	CHECK(json.stream != NULL);
-	gb__json_open(&json, NULL, '{');
-	gb__json_text(&json, "a", "\"\\\n");
-	gb__json_open(&json, "empty", '[');
-	gb__json_close(&json, ']');
-	gb__json_open(&json, "list", '[');
-	gb__json_open(&json, NULL, '{');
-	gb__json_number(&json, "n", 5);
-	gb__json_number(&json, "unknown", FACT_UNKNOWN);
-	gb__json_number(&json, "most", FACT_UNLIMITED);
-	gb__json_close(&json, '}');
-	gb__json_bool(&json, NULL, true);
-	gb__json_close(&json, ']');
-	gb__json_decimal(&json, "d", 1.25);
-	gb__json_text(&json, "none", NULL);
-	gb__json_close(&json, '}');
-	fclose(json.stream);
-	CHECK_STR(text,
-		"{\n  \"a\": \"\\\"\\\\\\u000a\",\n  \"empty\": [],\n  \"list\": [\n"
-		"    {\"n\": 5, \"unknown\": null, \"most\": \"unlimited\"},\n    true\n  ],\n"
-		"  \"d\": 1.2,\n  \"none\": null\n}\n");
-	free(text);
 }

@@ -117,10 +117,12 @@ static int tell(const struct generator *generator)
 {
 	char errors[2 * TOTALS_TEXT_MAX];
 
-	if (generator->options->json)
-		gb__load_report_json(stdout, generator);
-	else if (generator->sending)
+	if (generator->options->json) {
+		if (gb__json_print(gb__load_report_json(generator)) != EXIT_DONE)
+			return EXIT_FAILED;
+	} else if (generator->sending) {
 		gb__load_report_text(stdout, generator);
+	}
 	if (gb__totals_right(&generator->totals))
 		return EXIT_DONE;
 	gb__report_errors(generator, errors, sizeof(errors));

@@ -169,73 +169,46 @@ void gb__load_report_text(FILE *stream, const struct generator *generator)
 		fprintf(stream, "  errors     none\n");
 }
 
-static void json_string(FILE *stream, const char *text)
+static json_t *json_latency(const struct histogram *latency)
 {
-	fputc('"', stream);
-	for (; *text; text++) {
-		unsigned char byte = (unsigned char)*text;
+	json_t *object = json_pack("{s:I, s:I}", "min", (json_int_t)(latency->count ? latency->min : 0),
+		"mean", (json_int_t)gb__histogram_mean(latency));
 
-		if (byte == '"' || byte == '\\')
-			fprintf(stream, "\\%c", byte);
-		else if (byte < 0x20)
-			fprintf(stream, "\\u%04x", byte);
-		else
-			fputc(byte, stream);
-	}
-	fputc('"', stream);
-}
-
-static void gb__json_text(FILE *stream, const char *key, const char *text)
-{
-	fprintf(stream, "  \"%s\": ", key);
-	json_string(stream, text);
-	fprintf(stream, ",\n");
-}
-
-static void gb__json_number(FILE *stream, const char *key, uint64_t value)
-{
-	fprintf(stream, "  \"%s\": %llu,\n", key, number(value));
-}
-
-static void json_latency(FILE *stream, const struct histogram *latency)
-{
-	fprintf(stream, "  \"latency_ns\": {\"min\": %llu, \"mean\": %llu",
-		number(latency->count ? latency->min : 0), number(gb__histogram_mean(latency)));
 	for (size_t i = 0; i < QUANTILES; i++)
-		fprintf(stream, ", \"%s\": %llu", quantiles[i].key,
-			number(gb__histogram_quantile(latency, quantiles[i].quantile)));
-	fprintf(stream, ", \"max\": %llu},\n", number(latency->max));
+		json_object_set_new(object, quantiles[i].key,
+			json_integer((json_int_t)gb__histogram_quantile(latency, quantiles[i].quantile)));
+	json_object_set_new(object, "max", json_integer((json_int_t)latency->max));
+	return object;
 }
 
-void gb__load_report_json(FILE *stream, const struct generator *generator)
+static json_t *json_errors(const struct totals *totals)
+{
+	return json_pack("{s:I, s:I, s:I, s:I}", "connect_failed", (json_int_t)totals->connect_failed,
+		"closed_early", (json_int_t)totals->closed_early, "wrong_replies",
+		(json_int_t)totals->wrong_replies, "unanswered", (json_int_t)gb__totals_unanswered(totals));
+}
+
+json_t *gb__load_report_json(const struct generator *generator)
 {
 	const struct load_options *options = generator->options;
 	const struct totals *totals = &generator->totals;
 	char errors[2 * TOTALS_TEXT_MAX];
+	json_t *object = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "address",
+		gb__json_text(options->address), "protocol", options->protocol->name, "engine",
+		generator->engine, "connections", (json_int_t)options->connections, "size",
+		(json_int_t)options->size, "depth", (json_int_t)options->depth, "opened",
+		(json_int_t)totals->opened, "sent", (json_int_t)totals->sent, "messages",
+		(json_int_t)totals->messages, "bytes", (json_int_t)totals->bytes);
 
 	gb__report_errors(generator, errors, sizeof(errors));
-	fprintf(stream, "{\n");
-	gb__json_text(stream, "address", options->address);
-	gb__json_text(stream, "protocol", options->protocol->name);
-	gb__json_text(stream, "engine", generator->engine);
-	gb__json_number(stream, "connections", options->connections);
-	gb__json_number(stream, "size", options->size);
-	gb__json_number(stream, "depth", options->depth);
-	gb__json_number(stream, "opened", totals->opened);
-	gb__json_number(stream, "sent", totals->sent);
-	gb__json_number(stream, "messages", totals->messages);
-	gb__json_number(stream, "bytes", totals->bytes);
-	fprintf(stream, "  \"seconds\": %.6f,\n", gb__totals_seconds(totals));
-	fprintf(stream, "  \"messages_per_second\": %.3f,\n", per_second(totals, totals->messages));
-	fprintf(stream, "  \"bytes_per_second\": %.3f,\n", per_second(totals, totals->bytes));
-	fprintf(stream, "  \"connections_per_second\": %.3f,\n", per_second(totals, totals->opened));
-	json_latency(stream, &totals->latency_ns);
-	fprintf(stream,
-		"  \"errors\": {\"connect_failed\": %llu, \"closed_early\": %llu, \"wrong_replies\": %llu, "
-		"\"unanswered\": %llu},\n",
-		number(totals->connect_failed), number(totals->closed_early), number(totals->wrong_replies),
-		number(gb__totals_unanswered(totals)));
-	gb__json_text(stream, "error", errors);
-	fprintf(stream, "  \"interrupted\": %s,\n  \"ok\": %s\n}\n", totals->interrupted ? "true" : "false",
-		gb__totals_right(totals) ? "true" : "false");
+	json_object_set_new(object, "seconds", json_real(gb__totals_seconds(totals)));
+	json_object_set_new(object, "messages_per_second", json_real(per_second(totals, totals->messages)));
+	json_object_set_new(object, "bytes_per_second", json_real(per_second(totals, totals->bytes)));
+	json_object_set_new(object, "connections_per_second", json_real(per_second(totals, totals->opened)));
+	json_object_set_new(object, "latency_ns", json_latency(&totals->latency_ns));
+	json_object_set_new(object, "errors", json_errors(totals));
+	json_object_set_new(object, "error", gb__json_text(errors));
+	json_object_set_new(object, "interrupted", json_boolean(totals->interrupted));
+	json_object_set_new(object, "ok", json_boolean(gb__totals_right(totals)));
+	return object;
 }

@@ -2,6 +2,7 @@
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 
+#include "json.h"
 #include "load/generator.h"
 
 #include <stdio.h>
@@ -10,11 +11,11 @@
 void gb__load_report_text(FILE *stream, const struct generator *generator);
 
 /**
- * Print the result as one JSON object. Keys stay: scripts rely on them.
+ * The result as one JSON object. Keys stay: scripts rely on them.
  *
  * Latencies are nanoseconds, `seconds` the measured time, `ok` whether the exit code is 0.
  */
-void gb__load_report_json(FILE *stream, const struct generator *generator);
+json_t *gb__load_report_json(const struct generator *generator);
 
 /** Write what went wrong as one sentence without full stop; empty when nothing did. */
 void gb__report_errors(const struct generator *generator, char *text, size_t size);

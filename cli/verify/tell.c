@@ -1,7 +1,6 @@
 #include "verify/tell.h"
 
 #include "command.h"
-#include "doctor/json.h"
 
 #include <gearbox/args.h>
 
@@ -56,41 +55,34 @@ void gb__verify_tell_news(
 	fflush(stdout);
 }
 
-static void print_json(const struct verify_result *result, size_t skipped, struct json *json)
+/* What was told of one kind. */
+static json_t *json_told(const struct verify_result *result, enum verify_news_kind kind)
 {
-	gb__json_open(json, NULL, '{');
-	gb__json_text(json, "service", result->service);
-	gb__json_number(json, "combinations", result->specs->combinations - skipped);
-	gb__json_number(json, "models", result->done);
-	gb__json_bool(json, "interrupted", result->interrupted);
-	gb__json_number(json, "differences", result->differences);
-	gb__json_open(json, "different", '[');
+	json_t *list = json_array();
+
 	for (size_t i = 0; i < result->told_count; i++) {
 		const struct verify_told *told = &result->told[i];
+		json_t *text = told->news.kind == kind ? gb__json_text(told->news.text) : NULL;
 
-		if (told->news.kind != VERIFY_DIFFERENCE)
+		if (!text)
 			continue;
-		gb__json_open(json, NULL, '{');
-		gb__json_text(json, "model", told->spec->text);
-		gb__json_text(json, "conversation", told->news.conversation);
-		gb__json_number(json, "connection", told->news.number);
-		gb__json_text(json, "difference", told->news.text);
-		gb__json_close(json, '}');
+		json_array_append_new(list,
+			kind == VERIFY_SKIPPED
+				? json_pack("{s:s, s:o}", "model", told->spec->text, "reason", text)
+				: json_pack("{s:s, s:s, s:i, s:o}", "model", told->spec->text, "conversation",
+					  told->news.conversation, "connection", (int)told->news.number,
+					  "difference", text));
 	}
-	gb__json_close(json, ']');
-	gb__json_open(json, "skipped", '[');
-	for (size_t i = 0; i < result->told_count; i++) {
-		const struct verify_told *told = &result->told[i];
+	return list;
+}
 
-		if (told->news.kind != VERIFY_SKIPPED)
-			continue;
-		gb__json_open(json, NULL, '{');
-		gb__json_text(json, "model", told->spec->text);
-		gb__json_text(json, "reason", told->news.text);
-		gb__json_close(json, '}');
-	}
-	gb__json_close(json, ']');
-	gb__json_close(json, '}');
+static json_t *json_result(const struct verify_result *result, size_t skipped)
+{
+	return json_pack("{s:s, s:I, s:I, s:b, s:I, s:o, s:o}", "service", result->service, "combinations",
+		(json_int_t)(result->specs->combinations - skipped), "models", (json_int_t)result->done,
+		"interrupted", (int)result->interrupted, "differences", (json_int_t)result->differences,
+		"different", json_told(result, VERIFY_DIFFERENCE), "skipped",
+		json_told(result, VERIFY_SKIPPED));
 }
 
 /* How many combinations the machine refused; an example of why goes to `ret_reason`. */
@@ -113,14 +105,14 @@ static size_t count_skipped(const struct verify_result *result, const char **ret
 	return count;
 }
 
-void gb__verify_tell_end(struct verify_result *result, struct json *json)
+void gb__verify_tell_end(struct verify_result *result, json_t *list)
 {
 	const char *reason = NULL;
 	size_t skipped = count_skipped(result, &reason);
 
 	clear_line(result);
-	if (json) {
-		print_json(result, skipped, json);
+	if (list) {
+		json_array_append_new(list, json_result(result, skipped));
 	} else {
 		if (result->specs->count > result->specs->combinations && !result->interrupted)
 			printf("%s: %zu models, by further keys\n", result->service, result->done);

@@ -2,12 +2,11 @@
 #ifndef CLI_VERIFY_TELL_H
 #define CLI_VERIFY_TELL_H
 
+#include "json.h"
 #include "verify/runner.h"
 #include "verify/specs.h"
 
 #include <stdbool.h>
-
-struct json;
 
 struct verify_told {
 	const struct verify_spec *spec;
@@ -33,8 +32,8 @@ void gb__verify_tell_news(
 	struct verify_result *result, const struct verify_spec *spec, const struct verify_news *news);
 /** What is being done, on a terminal. */
 void gb__verify_tell_progress(const struct verify_result *result, const struct verify_spec *spec);
-/** The end of one service, into `json` unless that is NULL. Frees what was kept. */
-void gb__verify_tell_end(struct verify_result *result, struct json *json);
+/** The end of one service, appended to `list` unless that is NULL. Frees what was kept. */
+void gb__verify_tell_end(struct verify_result *result, json_t *list);
 /** The conversations that a service admits. */
 void gb__verify_tell_list(const struct verify_protocol *protocol);
 

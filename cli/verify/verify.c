@@ -9,8 +9,6 @@
 #include "verify/specs.h"
 #include "verify/tell.h"
 
-#include "doctor/json.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -233,7 +231,7 @@ static int find_protocol(const struct verify_options *options, struct verify_tar
 }
 
 /* Write the talks, list the models, run them, tell. */
-static int verify_talks(struct verification *v, struct json *json, struct gb_error *error)
+static int verify_talks(struct verification *v, json_t *list, struct gb_error *error)
 {
 	const struct verify_options *options = v->options;
 	int result;
@@ -256,7 +254,7 @@ static int verify_talks(struct verification *v, struct json *json, struct gb_err
 		result = v->wrong.code;
 	}
 	if (result == 0)
-		gb__verify_tell_end(&v->result, json);
+		gb__verify_tell_end(&v->result, list);
 	for (unsigned stage = 0; stage < VERIFY_STAGES; stage++)
 		gb__verify_plan_finish(&v->program.plans[stage]);
 	gb__verify_specs_finish(&v->specs);
@@ -266,7 +264,7 @@ static int verify_talks(struct verification *v, struct json *json, struct gb_err
 }
 
 static int verify_service(const struct verify_options *options, const struct gb_service *service,
-	struct json *json, bool *ret_differs, struct gb_error *error)
+	json_t *list, bool *ret_differs, struct gb_error *error)
 {
 	struct verification v = { .options = options,
 		.program = { .target = { .service = service,
@@ -274,7 +272,7 @@ static int verify_service(const struct verify_options *options, const struct gb_
 				     .sets_count = options->sets_count },
 			.patience_ms = (unsigned)options->patience_ms,
 			.fail_fast = options->fail_fast },
-		.result = { .service = service->name, .json = json, .quiet = options->quiet } };
+		.result = { .service = service->name, .json = list, .quiet = options->quiet } };
 	struct verify_protocol *learned;
 	int result = find_protocol(options, &v.program.target, &learned, error);
 
@@ -283,7 +281,7 @@ static int verify_service(const struct verify_options *options, const struct gb_
 	if (options->list)
 		gb__verify_tell_list(v.program.target.protocol);
 	else
-		result = verify_talks(&v, json, error);
+		result = verify_talks(&v, list, error);
 	*ret_differs |= v.result.differences > 0;
 	gb__learned_destroy(learned);
 	return result;
@@ -291,18 +289,16 @@ static int verify_service(const struct verify_options *options, const struct gb_
 
 static int verify_all(const struct verify_options *options, bool *ret_differs, struct gb_error *error)
 {
-	struct json json = { .stream = stdout };
-	bool as_json = options->json && !options->list;
+	json_t *list = options->json && !options->list ? json_array() : NULL;
 	int result = 0;
 
 	install_interrupt();
-	if (as_json)
-		gb__json_open(&json, NULL, '[');
 	for (size_t i = 0; options->services[i] && result == 0 && !interrupted; i++)
-		result = verify_service(
-			options, options->services[i], as_json ? &json : NULL, ret_differs, error);
-	if (as_json)
-		gb__json_close(&json, ']');
+		result = verify_service(options, options->services[i], list, ret_differs, error);
+	if (list && result == 0 && gb__json_print(list) != EXIT_DONE)
+		return gb_error_set(error, -ENOMEM, "the result was not printed");
+	if (result < 0)
+		json_decref(list);
 	return result;
 }
 

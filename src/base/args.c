@@ -187,7 +187,7 @@ void gb_args_row(FILE *stream, const char *left, unsigned column, const char *te
 	size_t at = strlen(left);
 
 	fputs(left, stream);
-	if (at + 1 >= column && *text) {
+	if (at > 0 && at + 1 >= column && *text) {
 		fputc('\n', stream);
 		at = 0;
 	}

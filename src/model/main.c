@@ -344,7 +344,10 @@ static void announce(struct gb_server *server, void *arg)
 
 static int print_summary(const struct program *program, struct gb_error *error)
 {
-	gb__summary_print(stdout, program->server);
+	int rc = gb__summary_print(stdout, program->server);
+
+	if (rc < 0)
+		return gb_error_set(error, rc, "no memory for the summary");
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return 0;
 	/* It is told here: what the program does with its standard output at exit shall not tell it again. */

@@ -2,7 +2,8 @@
 
 #include "model/server.h"
 
-#include <inttypes.h>
+#include <errno.h>
+#include <jansson.h>
 #include <stdbool.h>
 
 /* The main thread is the only worker, in the last place. */
@@ -11,15 +12,14 @@ static bool serves_alone(const struct gb__model *model)
 	return model->accept != GB__ACCEPT_ACCEPTOR && model->unit == GB__UNIT_THREAD && model->workers == 1;
 }
 
-static void print_seat(FILE *stream, const struct gb_server *server, size_t place)
+static json_t *seat(const struct gb_server *server, size_t place)
 {
 	struct gb_worker_stats worker;
 
 	gb_server_worker_stats(server, place, &worker);
-	fprintf(stream,
-		"{\"accepted\": %" PRIu64 ", \"waits\": %" PRIu64 ", \"events\": %" PRIu64
-		", \"messages\": %" PRIu64 "}",
-		worker.stats.accepted, worker.waits, worker.events, worker.stats.messages);
+	return json_pack("{s:I, s:I, s:I, s:I}", "accepted", (json_int_t)worker.stats.accepted, "waits",
+		(json_int_t)worker.waits, "events", (json_int_t)worker.events, "messages",
+		(json_int_t)worker.stats.messages);
 }
 
 static uint64_t accepted_by(const struct gb_server *server, size_t place)
@@ -45,7 +45,8 @@ static size_t places_used(const struct gb_server *server)
 	return count;
 }
 
-static void print_imbalance(FILE *stream, const struct gb_server *server, size_t workers)
+/* In thousandths: more digits would say more than is known. */
+static json_t *imbalance(const struct gb_server *server, size_t workers)
 {
 	uint64_t most = 0, sum = 0;
 
@@ -55,41 +56,44 @@ static void print_imbalance(FILE *stream, const struct gb_server *server, size_t
 		sum += accepted;
 		most = most > accepted ? most : accepted;
 	}
-	if (workers > 1 && sum > 0 && server->model.workers != GB__WORKERS_PER_CONNECTION)
-		fprintf(stream, "%.3f", (double)most * (double)workers / (double)sum);
-	else
-		fprintf(stream, "null");
+	if (workers < 2 || sum == 0 || server->model.workers == GB__WORKERS_PER_CONNECTION)
+		return json_null();
+	return json_real(
+		(double)(uint64_t)((double)most * (double)workers / (double)sum * 1000 + 0.5) / 1000);
 }
 
-void gb__summary_print(FILE *stream, const struct gb_server *server)
+static json_t *closed(const struct gb_stats *stats)
+{
+	json_t *object = json_object();
+
+	for (int i = 0; i < GB_CLOSE_REASON_COUNT; i++)
+		json_object_set_new(
+			object, gb_close_reason_name(i), json_integer((json_int_t)stats->closed[i]));
+	return object;
+}
+
+int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = serves_alone(&server->model);
 	const size_t last = gb_server_workers(server) - 1, workers = alone ? 0 : places_used(server);
+	json_t *seats = json_array(), *object;
 	struct gb_stats stats;
+	int result;
 
 	gb_server_stats(server, &stats);
-	fprintf(stream,
-		"{\"model\": \"%s\", \"accepted\": %" PRIu64 ", \"connections\": %" PRIu64
-		", \"messages\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64
-		", \"closed\": {",
-		gb_server_model(server), stats.accepted, stats.connections, stats.messages, stats.bytes_in,
-		stats.bytes_out);
-	for (int i = 0; i < GB_CLOSE_REASON_COUNT; i++)
-		fprintf(stream, "%s\"%s\": %" PRIu64, i ? ", " : "", gb_close_reason_name(i),
-			stats.closed[i]);
-	fprintf(stream, "}, \"workers\": [");
-	for (size_t i = 0; i < workers; i++) {
-		fprintf(stream, "%s", i ? ", " : "");
-		print_seat(stream, server, i);
-	}
+	for (size_t i = 0; i < workers; i++)
+		json_array_append_new(seats, seat(server, i));
 	if (alone)
-		print_seat(stream, server, last);
-	fprintf(stream, "], \"main\": ");
-	if (alone)
-		fprintf(stream, "null");
-	else
-		print_seat(stream, server, last);
-	fprintf(stream, ", \"imbalance\": ");
-	print_imbalance(stream, server, workers);
-	fprintf(stream, "}\n");
+		json_array_append_new(seats, seat(server, last));
+	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "model",
+		gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
+		(json_int_t)stats.connections, "messages", (json_int_t)stats.messages, "bytes_in",
+		(json_int_t)stats.bytes_in, "bytes_out", (json_int_t)stats.bytes_out, "closed",
+		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
+		"imbalance", imbalance(server, workers));
+	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;
+	json_decref(object);
+	if (result == 0)
+		fputc('\n', stream);
+	return object ? 0 : -ENOMEM;
 }

@@ -13,7 +13,9 @@
  * process or thread per connection there are as many as connections are allowed). `main` is the main
  * thread's where that is not a worker itself; it accepts only under accept=acceptor. `imbalance` is what
  * the worker with most connections accepted over the mean, null without several workers or connections.
+ *
+ * Returns 0, whatever became of the stream, or -ENOMEM.
  */
-void gb__summary_print(FILE *stream, const struct gb_server *server);
+int gb__summary_print(FILE *stream, const struct gb_server *server);
 
 #endif

@@ -4,6 +4,7 @@
 import ctypes
 import json
 import os
+import re
 import resource
 import struct
 
@@ -148,6 +149,30 @@ def text_has_the_same_rows_and_a_list_for_each_target():
     for words in ("for 10,000 connections:", "for 1,000,000 connections:"):
         check(words in done.stdout, f"no list {words!r}")
     check("costs, in nanoseconds" not in done.stdout, "costs, though nobody asked")
+
+
+@case
+def the_verdict_comes_first():
+    """What works, what limits, what to change; the table follows."""
+    done, answer = run("doctor"), examine()
+    first = " ".join(done.stdout.partition("\n\n")[0].split())
+    figures = re.compile(r"[0-9]+")  # some are measured anew
+    check_equal(figures.sub("N", first), figures.sub("N", answer["verdict"]), "the first sentences")
+    first = answer["verdict"]
+    check(first.startswith("All models work here"), first)
+    for target in answer["targets"]:
+        count = f"{target['connections']:,} connections"
+        for change in target["changes"]:
+            check(change["only_for"] or change["change"] in first, f"{change} is not in {first!r}")
+        if not [change for change in target["changes"] if not change["only_for"]]:
+            check(f"{count} need nothing changed" in first, first)
+    check("for any number of connections" not in first.lower() or "io_uring" in first, first)
+
+
+@case
+def a_verdict_names_what_does_not_work():
+    verdict = examine("--connections", "1", before_exec=filter_of(0x00050001))["verdict"]
+    check("but those on io_uring" in verdict and "1 connection needs nothing changed" in verdict, verdict)
 
 
 @case

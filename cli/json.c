@@ -1,0 +1,37 @@
+#include "json.h"
+
+#include "command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Enough for any figure that is printed, and short for those that have few digits. */
+#define FORM (JSON_INDENT(2) | JSON_REAL_PRECISION(12))
+
+json_t *gb__json_text(const char *text)
+{
+	json_t *value = text ? json_string(text) : json_null();
+	char *copy;
+
+	if (value)
+		return value;
+	copy = strdup(text);
+	for (char *at = copy; at && *at; at++)
+		if ((unsigned char)*at >= 0x80)
+			*at = '?';
+	value = json_string(copy ? copy : "?");
+	free(copy);
+	return value;
+}
+
+int gb__json_print(json_t *value)
+{
+	int result = value ? json_dumpf(value, stdout, FORM) : -1;
+
+	json_decref(value);
+	if (result < 0)
+		return ferror(stdout) ? EXIT_DONE /* the program says so at its end */
+				      : gb__command_fail(EXIT_FAILED, "no memory to print JSON");
+	putchar('\n');
+	return EXIT_DONE;
+}
