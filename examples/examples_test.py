@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 from lib import PATIENCE_S, case, check, check_equal, main, receive_all, run
@@ -189,6 +190,69 @@ def chat_does_not_hear_itself():
 def chat_refuses_a_pool_of_handlers():
     done = example("chat", "--listen", "127.0.0.1:0", "--model", "reactor,compute=threads")
     check_equal(done.returncode, 2, f"exit code ({done.stderr!r})")
+
+
+class FarSide(threading.Thread):
+    """A server that answers while it reads: twice what it got, then its end once it has read the client's."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    @staticmethod
+    def serve(client):
+        with client:
+            while data := client.recv(1 << 16):
+                client.sendall(data + data)
+            client.shutdown(socket.SHUT_WR)
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+@case
+def forward_passes_everything_and_the_ends_under_every_model():
+    sent = bytes(range(256)) * 8192  # more than all buffers on the way
+    far = FarSide()
+    for model in models():
+        with Program("forward", "--listen", "127.0.0.1:0", "--set", f"to={far.address}", "--model", model) as server:
+            client, _ = server.connect()
+            with client:
+                def send(client=client):
+                    client.sendall(sent)
+                    client.shutdown(socket.SHUT_WR)
+                sender = threading.Thread(target=send)
+                sender.start()
+                got = receive_all(client)
+                sender.join(PATIENCE_S)
+                check_equal(len(got), 2 * len(sent), f"bytes back under {model}")
+                check(sorted(got) == sorted(sent + sent), f"other bytes under {model}")
+    far.stop()
+
+
+@case
+def forward_resets_who_it_cannot_forward_under_every_model():
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = "127.0.0.1:%d" % nobody.getsockname()[1]
+    for model in models():
+        with Program("forward", "--listen", "127.0.0.1:0", "--set", f"to={address}", "--model", model) as server:
+            try:
+                with server.connect()[0] as client:
+                    ended = client.recv(1)
+                check(False, f"{ended!r}, an end that looks whole, under {model}")
+            except ConnectionResetError:
+                pass
 
 
 @case
