@@ -69,6 +69,42 @@ TEST(its_descriptors_do_not_survive_exec)
 	ops->destroy(ring);
 }
 
+static long mapped_kib(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[128];
+	long kib = -1;
+
+	CHECK(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "VmSize: %ld", &kib);
+	fclose(file);
+	return kib;
+}
+
+static void come_and_go(const struct gb__ring_options *options)
+{
+	struct gb__ring *ring = create(options);
+
+	if (ops->features(ring) & GB__RING_BULK)
+		CHECK_INT(ops->bulk_start(ring), 0);
+	ops->destroy(ring);
+}
+
+/* Large pages are had by mapping more than is needed and giving the rest back. */
+TEST(rings_that_come_and_go_leave_nothing_mapped)
+{
+	struct gb__ring_options options = defaults();
+	long first, last;
+
+	come_and_go(&options); /* what a process has once */
+	first = mapped_kib();
+	for (int i = 0; i < 20; i++)
+		come_and_go(&options);
+	last = mapped_kib();
+	CHECK(last - first < 4096);
+}
+
 TEST(a_forked_child_lets_go_without_disturbing_the_parent)
 {
 	struct gb__ring_options options = defaults();
