@@ -83,6 +83,8 @@ static int create_server(const struct load_options *load, struct gb_server **ret
 	if (rc == 0)
 		rc = gb_options_set(options, "max-connections", connections, error);
 	if (rc == 0)
+		rc = gb_options_set(options, "log-level", "warning", error); /* its report says the rest */
+	if (rc == 0)
 		rc = gb_options_set(options, "connect-timeout", connect_timeout, error);
 	if (rc == 0)
 		rc = gb_options_set(options, "idle-timeout", "0", error);

@@ -39,6 +39,7 @@ static const struct option common[] = {
 	{ "rcvbuf", "16KiB" },
 	{ "max-connections", "1000" },
 	{ "drain-timeout", "15s" },
+	{ "log-level", "warning" }, /* transcripts say the rest */
 	{ NULL, NULL },
 };
 static const struct option patient[] = {

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -121,6 +122,23 @@ void gb__log_line(const char *line, size_t size)
 		atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
 }
 
+void gb__log_say(enum gb__log_level level, const char *text)
+{
+	char *whole = NULL;
+	struct line line;
+	int size;
+
+	if (gb__log_format() == GB__LOG_TEXT) {
+		size = asprintf(&whole, "%s: %s\n", program, text);
+		if (size >= 0)
+			gb__log_line(whole, (size_t)size);
+		free(whole);
+		return;
+	}
+	format_line(&line, level, NULL, 0, text);
+	gb__log_line(line.text, line.used);
+}
+
 static void emit(enum gb__log_level level, const struct gb__log_field *fields, size_t count,
 	const char *format, va_list arguments)
 {
@@ -187,6 +205,11 @@ enum gb__log_format gb__log_format(void)
 void gb__log_set_name(const char *name)
 {
 	gb__escape(name, program, sizeof(program));
+}
+
+const char *gb__log_name(void)
+{
+	return program;
 }
 
 void gb_log_set(void (*write)(enum gb_log_level level, const char *text, void *arg), void *arg)

@@ -43,6 +43,9 @@ void gb__log_set_format(enum gb__log_format format);
 enum gb__log_format gb__log_format(void);
 /** What begins a line, "gearbox" at first: the program's name. Copies. Before there are other threads. */
 void gb__log_set_name(const char *name);
+const char *gb__log_name(void);
+/** What the program itself has to say, whatever the level; as text behind its name alone. One line without newline. */
+void gb__log_say(enum gb__log_level level, const char *text);
 /** A whole line that is no record, newline included, and never waited for. Thread: any. */
 void gb__log_line(const char *line, size_t size);
 /** Tell how many lines were lost, if any and if that can be told now. Thread: any. */

@@ -24,17 +24,15 @@
 #define RWF_NOWAIT 0x00000008
 #endif
 
-static int result_of(ssize_t written)
+static ssize_t result_of(ssize_t written)
 {
-	if (written >= 0)
-		return 0;
-	return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	return written >= 0 ? written : -errno;
 }
 
-static int give_page(const char *line, size_t size)
+static ssize_t give_page(const char *line, size_t size)
 {
 	struct iovec part = { NULL, size };
-	int result;
+	ssize_t result;
 
 	part.iov_base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (part.iov_base == MAP_FAILED)
@@ -45,7 +43,7 @@ static int give_page(const char *line, size_t size)
 	return result;
 }
 
-static int write_if_room(const char *line, size_t size)
+static ssize_t write_if_room(const char *line, size_t size)
 {
 	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
 
@@ -55,9 +53,10 @@ static int write_if_room(const char *line, size_t size)
 }
 
 /* As /dev/fd/2 the file itself is opened, whatever its name is by now. */
-static int write_anew(const char *line, size_t size, bool is_pipe)
+static ssize_t write_anew(const char *line, size_t size, bool is_pipe)
 {
-	int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), result;
+	int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	ssize_t result;
 
 	if (fd < 0 && errno == ENXIO)
 		return -EPIPE; /* nobody has it open for reading */
@@ -68,11 +67,11 @@ static int write_anew(const char *line, size_t size, bool is_pipe)
 	return result;
 }
 
-static int write_once(const char *line, size_t size)
+static ssize_t write_once(const char *line, size_t size)
 {
 	const struct iovec part = { (void *)(size_t)line, size };
 	struct stat file;
-	int result;
+	ssize_t result;
 
 	if (fstat(STDERR_FILENO, &file) < 0)
 		return -errno;
@@ -92,20 +91,25 @@ int gb__stderr_write(const char *line, size_t size)
 {
 	const struct timespec at_once = { 0, 0 };
 	sigset_t pipe_signal, pending, before;
-	int saved_errno = errno, result;
+	int saved_errno = errno;
+	ssize_t result;
 
 	/* A program may have left SIGPIPE at its default, which ends it: this one is kept from it. */
 	sigemptyset(&pipe_signal);
 	sigaddset(&pipe_signal, SIGPIPE);
 	sigpending(&pending);
 	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
-	do
+	do {
 		result = write_once(line, size);
-	while (result == -EINTR);
+		if (result > 0) {
+			line += result;
+			size -= (size_t)result;
+		}
+	} while (result == -EINTR || (result > 0 && size > 0));
 	if (result == -EPIPE && !sigismember(&pending, SIGPIPE))
 		while (sigtimedwait(&pipe_signal, NULL, &at_once) < 0 && errno == EINTR)
 			;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = saved_errno;
-	return result;
+	return result < 0 ? (int)result : 0;
 }

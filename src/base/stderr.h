@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 /**
- * Write a line of at most PIPE_BUF bytes as a whole, or not at all: a full pipe, a stopped terminal, a full disk, a
+ * Write a line, up to PIPE_BUF bytes as a whole or not at all: a full pipe, a stopped terminal, a full disk, a
  * reader that has gone and a closed descriptor lose it. The flags of the descriptor, which others may share, stay as
  * they are, and no SIGPIPE comes of it.
  *

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/macros.h"
+#include "net/tell.h"
 #include "os/limit.h"
 #include "os/orphan.h"
 #include "os/socket.h"
@@ -48,6 +49,7 @@ void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason
 {
 	struct gb_stats *stats = &seat->crew->server->shared->records[seat->id].counters.stats;
 
+	gb__tell_refused(handed.fd, seat->crew->server->bindings[handed.binding].service, reason);
 	gb__socket_close(handed.fd);
 	gb__count(stats->accepted, 1);
 	gb__count(stats->closed[reason], 1);

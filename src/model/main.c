@@ -40,7 +40,9 @@ static const struct gb_setting own_flags[] = {
 		.summary = "serve on HOST:PORT (port 0: a free one) or unix:PATH; may be repeated" },
 	{ "set", GB_SETTING_TEXT, 0, .argument = "KEY=VALUE", .repeated = true,
 		.summary = "a setting of the service; may be repeated" },
-	{ "summary", GB_SETTING_SWITCH, 0, .summary = "print counters as JSON when it ends" },
+	{ "summary", GB_SETTING_SWITCH, 0,
+		.summary =
+			"print counters as JSON when it ends; SIGUSR1 has them printed to standard error" },
 	{ NULL },
 };
 static const struct gb_setting line_flags[] = {
@@ -98,6 +100,14 @@ static void on_stop_signal(void *arg)
 	alarm(atomic_fetch_add(&stop_signals, 1) == 0 ? drain_seconds + STUCK_SECONDS : STUCK_SECONDS);
 }
 
+static void on_asked(void *arg)
+{
+	struct gb_server *server = atomic_load(&served);
+
+	if (server)
+		gb__server_ask(server);
+}
+
 /* They stay for the rest of the program: a signal that comes after the drain must not change its exit code. */
 static int install_signals(struct gb_error *error)
 {
@@ -112,6 +122,8 @@ static int install_signals(struct gb_error *error)
 	if (rc >= 0 && !gb__signal_ignored(SIGINT))
 		rc = gb__signal_subscribe(SIGINT, on_stop_signal, NULL);
 	if (rc >= 0)
+		rc = gb__signal_subscribe(SIGUSR1, on_asked, NULL);
+	if (rc >= 0)
 		rc = gb__signal_subscribe(SIGALRM, on_stuck, NULL);
 	if (rc < 0)
 		return gb_error_set(error, rc, "cannot handle signals: %s", gb_strerror(rc));
@@ -119,12 +131,9 @@ static int install_signals(struct gb_error *error)
 	return 0;
 }
 
-static int fail(const struct program *program, int exit_code, const struct gb_error *error)
+static int fail(int exit_code, const struct gb_error *error)
 {
-	char line[sizeof(program->name) + sizeof(error->text) + 4];
-
-	snprintf(line, sizeof(line), "%s: %s\n", program->name, error->text);
-	gb__log_line(line, strlen(line));
+	gb__log_say(GB__LOG_ERROR, error->text);
 	return exit_code;
 }
 
@@ -323,7 +332,7 @@ static void announce(struct gb_server *server, void *arg)
 {
 	const struct program *program = arg;
 	char model[GB__MODEL_SPEC_MAX];
-	size_t size = 128 + sizeof(model) + strlen(program->name) + strlen(program->service->name), used;
+	size_t size = 128 + sizeof(model) + strlen(program->service->name), used;
 	char *line;
 
 	name_model(server, model, sizeof(model));
@@ -332,13 +341,13 @@ static void announce(struct gb_server *server, void *arg)
 	line = gb__alloc(size);
 	if (!line)
 		return; /* it serves all the same */
-	used = (size_t)snprintf(line, size, "%s: serving %s on ", program->name, program->service->name);
+	used = (size_t)snprintf(line, size, "serving %s on ", program->service->name);
 	for (size_t i = 0; i < program->address_count; i++)
 		used += (size_t)snprintf(
 			line + used, size - used, "%s%s", i ? ", " : "", gb_server_address(server, i));
-	used += (size_t)snprintf(line + used, size - used, " (model %s, pid %ld)\n", model, (long)getpid());
+	used += (size_t)snprintf(line + used, size - used, " (model %s, pid %ld)", model, (long)getpid());
 	gb__assert(used < size);
-	gb__log_line(line, used);
+	gb__log_say(GB__LOG_NOTICE, line);
 	gb__free(line);
 }
 
@@ -405,7 +414,7 @@ static int run(struct program *program)
 			"no address to serve on: write --listen HOST:PORT or --listen unix:PATH");
 	if (rc == 0)
 		rc = serve(program, &error);
-	return rc < 0 ? fail(program, exit_code_of(rc), &error) : EXIT_DONE;
+	return rc < 0 ? fail(exit_code_of(rc), &error) : EXIT_DONE;
 }
 
 int gb_serve_main(int argc, char **argv, const struct gb_service *service)

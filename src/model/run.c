@@ -6,9 +6,11 @@
  * Stopping: the chief commands the crew to drain, gives it what the backlog holds and lets go of the
  * listening sockets; at the deadline it commands all to stop. It ends when nobody is left.
  */
+#include "base/log.h"
 #include "base/macros.h"
 #include "model/crew.h"
 #include "model/offload.h"
+#include "model/summary.h"
 
 #include "os/orphan.h"
 #include "os/signal.h"
@@ -144,6 +146,11 @@ static void obey_stop(struct run *run)
 	unsigned stop = atomic_load(&run->chief.server->shared->stop);
 
 	if (stop > run->stop) {
+		if (stop > 1)
+			gb__log(GB__LOG_NOTICE, "told to stop at once");
+		else
+			gb__log(GB__LOG_NOTICE, "told to stop: draining for at most %" PRIu64 " ms",
+				run->chief.server->options->drain_timeout_ms);
 		if (run->stop == 0)
 			drain(run);
 		if (stop > 1) {
@@ -168,6 +175,8 @@ static bool chief_turn(struct gb_worker *chief)
 	if (run->crew)
 		gb__crew_flush(run->crew);
 	obey_stop(run);
+	if (atomic_load(&chief->server->asked) && atomic_exchange(&chief->server->asked, false))
+		gb__summary_log(chief->server);
 	if (run->adopts && atomic_load(&run->child_ended) && !run->look_after_orphans.heap_index)
 		gb__worker_timer(chief, &run->look_after_orphans, ORPHAN_MS, look_after_orphans, run);
 	if (run->crew) {

@@ -287,6 +287,12 @@ void gb_server_on_ready(
 	server->on_ready_arg = arg;
 }
 
+void gb__server_ask(struct gb_server *server)
+{
+	atomic_store(&server->asked, true);
+	gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
+}
+
 void gb_server_stop(struct gb_server *server)
 {
 	atomic_fetch_add(&server->shared->stop, 1);

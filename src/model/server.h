@@ -38,6 +38,7 @@ struct gb_server {
 	bool unlistened;           /* the listening sockets have been closed */
 	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
+	_Atomic bool asked;        /* for its counters, gb__server_ask */
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;
 	struct gb_worker *chief;     /* while running, in each process: the worker of the main thread */
@@ -48,6 +49,8 @@ struct gb_server {
 /** Whether a service is filled in as it must be, whatever the model. Returns 0 or -EINVAL with what is missing. */
 int gb__service_check(const struct gb_service *service, struct gb_error *error);
 
+/** Have it write its counters to standard error as one line of JSON. Thread: any; async-signal-safe. */
+void gb__server_ask(struct gb_server *server);
 /** Close this process's listening sockets; whoever made them removes the names of Unix ones. Repeatable. */
 void gb__server_unlisten(struct gb_server *server);
 

@@ -1,10 +1,13 @@
 #include "model/summary.h"
 
+#include "base/log.h"
 #include "model/server.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* The main thread is the only worker, in the last place. */
 static bool serves_alone(const struct gb__model *model)
@@ -96,4 +99,18 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 	if (result == 0)
 		fputc('\n', stream);
 	return object ? 0 : -ENOMEM;
+}
+
+void gb__summary_log(const struct gb_server *server)
+{
+	char *line = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&line, &size);
+
+	if (!stream)
+		return;
+	gb__summary_print(stream, server);
+	if (fclose(stream) == 0)
+		gb__log_line(line, size);
+	free(line);
 }

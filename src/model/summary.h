@@ -18,4 +18,7 @@
  */
 int gb__summary_print(FILE *stream, const struct gb_server *server);
 
+/** The same as a line on standard error. */
+void gb__summary_log(const struct gb_server *server);
+
 #endif

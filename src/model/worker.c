@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "model/offload.h"
+#include "net/tell.h"
 #include "os/socket.h"
 #include "os/thread.h"
 
@@ -75,6 +76,7 @@ void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int r
 {
 	struct gb_stats *stats = &worker->record->counters.stats;
 
+	gb__tell_refused(handed.fd, worker->server->bindings[handed.binding].service, reason);
 	if (handed.fd >= 0)
 		gb__socket_close(handed.fd);
 	gb__count(stats->accepted, 1);

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,26 +44,58 @@ static void note(struct gb__orphans *orphans, pid_t pid)
 	orphans->seen[orphans->count++] = pid;
 }
 
+/* The list of the kernel, where /proc is there and its numbers are ours. */
+static FILE *open_children(void)
+{
+	char own[16], path[64];
+	ssize_t size = readlink("/proc/self", own, sizeof(own) - 1);
+
+	if (size < 0)
+		return NULL;
+	own[size] = '\0';
+	if (atoi(own) != getpid())
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/self/task/%s/children", own);
+	return fopen(path, "re");
+}
+
+static void look_at(struct gb__orphans *orphans, size_t before, pid_t pid)
+{
+	if (!was_seen(orphans, before, pid))
+		note(orphans, pid);
+	else
+		waitpid(pid, NULL, WNOHANG);
+}
+
+/* Of those that have ended the kernel tells one alone: behind one that was seen already, the next. */
+static void look_without_list(struct gb__orphans *orphans, size_t before)
+{
+	siginfo_t info;
+	bool seen;
+
+	do {
+		info = (siginfo_t){ 0 };
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WNOTHREAD) < 0 || !info.si_pid)
+			return;
+		seen = was_seen(orphans, before, info.si_pid);
+		look_at(orphans, before, info.si_pid);
+	} while (seen);
+}
+
 bool gb__orphans_reap(struct gb__orphans *orphans)
 {
 	size_t before = orphans->count;
-	char path[64];
-	FILE *file;
+	FILE *file = open_children();
 	int pid;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	file = fopen(path, "re");
-	if (!file)
-		return before > 0;
-	while (fscanf(file, "%d", &pid) == 1) {
-		if (!has_ended(pid))
-			continue;
-		if (!was_seen(orphans, before, pid))
-			note(orphans, pid);
-		else
-			waitpid(pid, NULL, WNOHANG);
+	if (file) {
+		while (fscanf(file, "%d", &pid) == 1)
+			if (has_ended(pid))
+				look_at(orphans, before, pid);
+		fclose(file);
+	} else {
+		look_without_list(orphans, before);
 	}
-	fclose(file);
 	/* Those of the last look are done with, or somebody else has waited for them. */
 	orphans->count -= before;
 	for (size_t i = 0; i < orphans->count; i++)

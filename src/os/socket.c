@@ -290,6 +290,18 @@ int gb__socket_peer(int fd, struct gb__address *ret)
 	return getpeername(fd, &ret->any, &ret->size) < 0 ? -errno : 0;
 }
 
+int gb__socket_peer_process(int fd, pid_t *ret_pid, uid_t *ret_uid)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -errno;
+	*ret_pid = peer.pid;
+	*ret_uid = peer.uid;
+	return 0;
+}
+
 unsigned gb__socket_waiting(int fd, unsigned guess)
 {
 	struct pollfd readable = { .fd = fd, .events = POLLIN };

@@ -45,5 +45,7 @@ struct gb__socket_file gb__socket_file(const char *path);
 void gb__socket_unlink(const char *path, struct gb__socket_file file);
 int gb__socket_local(int fd, struct gb__address *ret);
 int gb__socket_peer(int fd, struct gb__address *ret);
+/** Who connected a Unix socket, as of then. Returns 0 or a negative errno. */
+int gb__socket_peer_process(int fd, pid_t *ret_pid, uid_t *ret_uid);
 
 #endif

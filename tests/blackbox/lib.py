@@ -46,7 +46,8 @@ VERBOSE = os.environ.get("BLACKBOX_VERBOSE") == "1"
 # Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
 SMALL = os.environ.get("BLACKBOX_SMALL") == "1"
 
-DRAIN_REPORT = re.compile(r"gearbox: (warning: )?draining: ")  # a slow machine may take seconds
+# Of drains, which take seconds on a slow machine, and of connections that were refused or dropped.
+NOTICE = re.compile(r"gearbox: (notice: |(warning: )?draining: )")
 READY = re.compile(r"^gearbox: serving (?P<service>\S+) on (?P<where>.+) "
                    r"\(model (?P<model>\S+), pid (?P<pid>\d+)\)$")
 
@@ -486,7 +487,7 @@ class Server:
             code = self.stop()
             check_equal(code, self.expected_code, f"exit code of the server (log {self.log})")
             unexpected = [line for line in self.log
-                          if not DRAIN_REPORT.match(line) and not (self.expected_log and re.search(self.expected_log, line))]
+                          if not NOTICE.match(line) and not (self.expected_log and re.search(self.expected_log, line))]
             check(not unexpected or self.expected_code != 0, f"unexpected on standard error: {unexpected}")
         except BaseException:
             self.kill()

@@ -1,0 +1,18 @@
+/** Lines of the log about connections that ended for a reason which somebody may want to know. */
+#ifndef NET_TELL_H
+#define NET_TELL_H
+
+#include "os/os.h"
+
+#include <gearbox/conn.h>
+#include <gearbox/service.h>
+
+/**
+ * Say that a connection was refused, or dropped, with its peer, service and reason: a notice, at most one a second for
+ * each reason; ends as they should be are told under log-level=info, each. `fd` is open still, or < 0; `error` is an
+ * errno, or 0. Thread: any.
+ */
+void gb__tell_refused(int fd, const struct gb_service *service, int reason);
+void gb__tell_closed(int fd, const struct gb_service *service, bool outgoing, int reason, int error);
+
+#endif
