@@ -74,6 +74,37 @@ NET_TEST(pipelined_lines_are_answered_one_by_one_however_they_are_split)
 	peer_close(peer);
 }
 
+/* With a header: the message does not begin where its frame does. */
+NET_TEST(frames_are_delivered_without_their_header_however_they_are_split)
+{
+	static const struct gb_length_options two = { .width = 2 };
+	static const struct gb_service frames = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "frames",
+		.codec = &gb_codec_length, .codec_options = &two, .on_open = count_open,
+		.on_message = bracket_message, .on_close = count_close };
+	struct peer *peer = rig_peer(rig, &frames);
+	static char sent[60000], expected[90000];
+	size_t size = 0, expected_size = 0;
+
+	for (unsigned i = 0; size < sizeof(sent) - 3000; i++) {
+		unsigned length = (unsigned)(test_random(&rig->random) % (i % 50 ? 40 : 2000));
+
+		sent[size++] = (char)(length >> 8);
+		sent[size++] = (char)length;
+		expected[expected_size++] = '<';
+		for (unsigned j = 0; j < length; j++)
+			sent[size++] = expected[expected_size++] = (char)('a' + (i + j) % 26);
+		memcpy(expected + expected_size, ">\n", 2);
+		expected_size += 2;
+	}
+	peer_send(peer, sent, size);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, peer->at_end && rig->closed == 1);
+	CHECK_INT(peer->got_size, expected_size);
+	CHECK(memcmp(peer->got, expected, expected_size) == 0);
+	CHECK_INT(rig->last_reason, GB_CLOSE_EOF);
+	peer_close(peer);
+}
+
 NET_TEST(an_idle_connection_holds_no_buffer)
 {
 	struct peer *peer = rig_peer(rig, &bracket);
