@@ -1,8 +1,10 @@
 #include "base/alloc.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define CACHE_LINE ((size_t)64)
 
@@ -67,6 +69,57 @@ char *gb__strdup(const char *text)
 void gb__free(void *memory)
 {
 	free(memory);
+}
+
+void gb__alloc_trim(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
+/* Leak checkers look for pointers in what the allocator gave. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TABLE_MAPPED SIZE_MAX
+#else
+#define TABLE_MAPPED ((size_t)16 << 10)
+#endif
+
+static void *table_map(const void *table, size_t size_before, size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	if (size_before)
+		memcpy(memory, table, size_before);
+	return memory;
+}
+
+void *gb__table_grow(void *table, size_t size_before, size_t size)
+{
+	void *memory;
+
+	if (size < TABLE_MAPPED)
+		return gb__realloc(table, size);
+	if (!allowed())
+		return NULL;
+	if (size_before >= TABLE_MAPPED) {
+		memory = mremap(table, size_before, size, MREMAP_MAYMOVE);
+		return memory == MAP_FAILED ? NULL : memory;
+	}
+	memory = table_map(table, size_before, size);
+	if (memory)
+		gb__free(table);
+	return memory;
+}
+
+void gb__table_free(void *table, size_t size)
+{
+	if (size < TABLE_MAPPED)
+		gb__free(table);
+	else
+		munmap(table, size);
 }
 
 uint64_t gb__alloc_count(void)

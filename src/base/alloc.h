@@ -18,6 +18,15 @@ void *gb__realloc(void *memory, size_t size) __attribute__((warn_unused_result))
 char *gb__strdup(const char *text) __attribute__((warn_unused_result));
 /** NULL is fine. */
 void gb__free(void *memory);
+/** Give back to the system what is free in all of the process's heaps. Takes a while. Thread: any. */
+void gb__alloc_trim(void);
+
+/**
+ * A table that grows, of `size` bytes: as gb__realloc, but a large one is in pages of its own, so that nothing of its
+ * former sizes stays behind it. `size_before` is 0 for NULL. Freed by gb__table_free.
+ */
+void *gb__table_grow(void *table, size_t size_before, size_t size) __attribute__((warn_unused_result));
+void gb__table_free(void *table, size_t size);
 
 /** Allocations since the program began, of this thread. */
 uint64_t gb__alloc_count(void);

@@ -63,6 +63,32 @@ TEST(realloc_keeps_content)
 	gb__free(text);
 }
 
+TEST(tables_keep_their_content_while_they_grow)
+{
+	uint32_t *table = NULL;
+	size_t size = 0;
+
+	for (size_t larger = 64; larger <= 4u << 20; larger *= 2) {
+		uint32_t *grown = gb__table_grow(table, size * sizeof(*table), larger * sizeof(*table));
+
+		CHECK(grown);
+		table = grown;
+		for (size_t i = 0; i < size; i++)
+			CHECK(table[i] == i);
+		for (size_t i = size; i < larger; i++)
+			table[i] = (uint32_t)i;
+		size = larger;
+		gb__alloc_fail_at(1);
+		CHECK(!gb__table_grow(table, size * sizeof(*table), 2 * size * sizeof(*table)));
+		gb__alloc_fail_at(0);
+	}
+	gb__alloc_trim();
+	for (size_t i = 0; i < size; i++)
+		CHECK(table[i] == i);
+	gb__table_free(table, size * sizeof(*table));
+	gb__table_free(NULL, 0);
+}
+
 TEST(chosen_allocation_fails_once)
 {
 	void *kept = gb__alloc(1), *memory;

@@ -27,6 +27,11 @@ void gb__pool_init(struct gb__pool *pool)
 void gb__pool_finish(struct gb__pool *pool)
 {
 	gb__assert(pool->in_use == 0);
+	gb__pool_trim(pool);
+}
+
+void gb__pool_trim(struct gb__pool *pool)
+{
 	for (unsigned i = 0; i < GB__POOL_CLASSES; i++) {
 		while (pool->free[i]) {
 			struct gb__chunk *chunk = pool->free[i];
@@ -129,6 +134,7 @@ void gb__chunk_destroy(struct gb__pool *pool, struct gb__chunk *chunk)
 		gb__poison(chunk->memory, chunk->capacity);
 		return;
 	}
+	pool->freed += chunk->capacity;
 	gb__free(chunk);
 }
 

@@ -42,8 +42,9 @@ struct gb__chunk {
 
 struct gb__pool {
 	struct gb__chunk *free[GB__POOL_CLASSES];
-	size_t cached; /* bytes in `free` */
-	size_t in_use; /* chunks handed out, borrowed ones apart */
+	size_t cached;  /* bytes in `free` */
+	size_t in_use;  /* chunks handed out, borrowed ones apart */
+	uint64_t freed; /* bytes given back to the allocator so far, since there were enough */
 	/** Takes back a borrowed chunk that nobody needs any more. */
 	void (*give_back)(struct gb__pool *pool, struct gb__chunk *chunk);
 };
@@ -51,6 +52,8 @@ struct gb__pool {
 void gb__pool_init(struct gb__pool *pool);
 /** Frees what is cached; every chunk must be back. */
 void gb__pool_finish(struct gb__pool *pool);
+/** Free what is cached; chunks may be in use. */
+void gb__pool_trim(struct gb__pool *pool);
 /** An empty chunk with room for at least `size` bytes (up to UINT32_MAX), or NULL. */
 struct gb__chunk *gb__chunk_create(struct gb__pool *pool, size_t size);
 /** An empty chunk that sends the bytes of `buffer`; takes a reference. Or NULL. */

@@ -59,14 +59,15 @@ void gb__engine_finish(struct gb__engine *engine)
 		gb__assert(engine->attached == 0);
 		gb__pool_finish(&engine->pool);
 	}
-	gb__free(engine->slots);
+	gb__table_free(engine->slots, engine->slots_size * sizeof(struct gb__endpoint *));
 	engine->slots = NULL;
 }
 
 static int slots_grow(struct gb__engine *engine)
 {
 	uint32_t size = engine->slots_size ? engine->slots_size * 2 : SLOTS_FIRST;
-	struct gb__endpoint **slots = gb__realloc(engine->slots, size * sizeof(*slots));
+	struct gb__endpoint **slots =
+		gb__table_grow(engine->slots, engine->slots_size * sizeof(*slots), size * sizeof(*slots));
 
 	if (!slots)
 		return -ENOMEM;

@@ -197,6 +197,12 @@ struct gb__engine_ops {
 	/** WATCH: report these GB__READY_… bits from now on, perhaps with GB__READY_WAKES; 0 rests. */
 	int (*watch)(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
 
+	/**
+	 * Give back memory that a burst has touched and nothing needs now. Outside of `wait`. Returns false when some
+	 * was in use: try again later. NULL: there is none.
+	 */
+	bool (*trim)(struct gb__engine *engine);
+
 	/** Dispatch what happened, waiting up to `timeout_ns` (-1: for ever, 0: not) for something. */
 	int (*wait)(struct gb__engine *engine, int64_t timeout_ns);
 	/** Make a present or the next wait return. Thread: any. */

@@ -210,7 +210,8 @@ static int slots_grow(struct proactor *proactor)
 
 	if (proactor->slots_size == proactor->engine.slots_size)
 		return 0;
-	next = gb__realloc(proactor->next, proactor->engine.slots_size * sizeof(*next));
+	next = gb__table_grow(proactor->next, proactor->slots_size * sizeof(*next),
+		proactor->engine.slots_size * sizeof(*next));
 	if (!next)
 		return -ENOMEM;
 	proactor->next = next;
@@ -446,11 +447,25 @@ static void proactor_destroy(struct gb__engine *engine)
 	while (proactor->vectors)
 		gb__free(gb__proactor_vector_take(proactor));
 	gb__free(proactor->buffer);
-	gb__free(proactor->next);
+	gb__table_free(proactor->next, proactor->slots_size * sizeof(*proactor->next));
 	gb__free(proactor->errors);
 	gb__free(proactor->chunks);
 	gb__engine_finish(engine);
 	gb__free(proactor);
+}
+
+/* Without borrowers and with all completions handled no receive buffer holds anything. */
+static bool proactor_trim(struct gb__engine *engine)
+{
+	struct proactor *proactor = (struct proactor *)engine;
+
+	gb__assert(!proactor->waiting && proactor->delivering == NOT_DELIVERING);
+	while (proactor->vectors)
+		gb__free(gb__proactor_vector_take(proactor));
+	if (!proactor->ops->trim)
+		return true;
+	return proactor->small.borrowed + proactor->large.borrowed == 0 &&
+		proactor->ops->trim(proactor->ring);
 }
 
 static int proactor_create(
@@ -537,6 +552,7 @@ const struct gb__engine_ops gb__engine_proactor = {
 	.done_untold = gb__proactor_done_untold,
 	.close = proactor_close,
 	.watch = proactor_watch,
+	.trim = proactor_trim,
 	.wait = proactor_wait,
 	.wake = proactor_wake,
 };

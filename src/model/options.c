@@ -46,6 +46,8 @@ const struct gb_setting gb_option_settings[] = {
 		"close a connection above so much unsent output" },
 	{ "turn-messages", GB_SETTING_COUNT, AT(limits.turn_messages), "1024", 1, UINT32_MAX, NULL, "N",
 		"messages of one connection in a row before the others have their turn" },
+	{ "trim-after", GB_SETTING_DURATION, AT(limits.trim_after_ms), "10s", 0, WEEK_MS, NULL, "TIME",
+		"give the memory of a burst back once little has happened for so long; 0: never" },
 	{ "affinity", GB_SETTING_TEXT, AT(affinity_text), "none", 0, 0, NULL, "CPUS",
 		"bind each worker to a CPU of a list as 0-3,6, in turn; auto: of all; none: where the kernel likes" },
 	{ "busy-poll", GB_SETTING_COUNT, AT(busy_poll_us), "0", 0, 1000000, NULL, "N",

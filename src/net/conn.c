@@ -77,6 +77,7 @@ struct gb_conn *gb__conn_create(
 	conn->flags = outgoing ? GB__CONN_MUTED | GB__CONN_OUTGOING : GB__CONN_MUTED;
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
+	gb__trim_later(net);
 	net->connections++;
 	net->outgoing += outgoing;
 	gb__count(net->counters->stats.connections, 1);
@@ -118,6 +119,8 @@ static void conn_destroy(struct gb_conn *conn)
 	gb__terms_give(net, conn->terms);
 	gb__slabs_give(&net->slabs, conn, conn_size(service));
 	net->connections--;
+	net->trim.gone++;
+	gb__trim_later(net);
 	net->outgoing -= outgoing;
 	if (net->draining && !outgoing && net->connections == net->outgoing)
 		gb__net_drain_outgoing(net);

@@ -61,6 +61,16 @@ int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 	return result;
 }
 
+static void on_deadline(struct gb__wheel_node *node, void *arg)
+{
+	struct gb__net *net = arg;
+
+	if (gb__unlikely(node == &net->trim.node))
+		gb__trim_look(net);
+	else
+		gb__conn_on_deadline(node, arg);
+}
+
 void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__limits *limits,
 	struct gb__counters *counters, _Atomic uint64_t *connections_total)
 {
@@ -75,7 +85,8 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 	};
 	net->burst.size_max = gb__min(limits->output_high, GB__INPUT_MAX);
 	net->direct = net->plain && net->burst.size_max == GB__INPUT_MAX;
-	loop->on_deadline = gb__conn_on_deadline;
+	gb__trim_init(net);
+	loop->on_deadline = on_deadline;
 	loop->arg = net;
 }
 
@@ -93,6 +104,7 @@ void gb__net_finish(struct gb__net *net)
 	net->census = (struct gb__census){ 0 };
 	gb__net_census_publish(net);
 	publish(net); /* of what was in flight when the last turn ended */
+	gb__wheel_remove(&net->loop->wheel, &net->trim.node);
 	gb__free(net->parked);
 	gb__free(net->burst.copied);
 	gb__terms_finish(net);

@@ -9,6 +9,7 @@
 #include "net/burst.h"
 #include "net/slab.h"
 #include "net/terms.h"
+#include "net/trim.h"
 
 #include <gearbox/codec.h>
 #include <gearbox/server.h>
@@ -54,6 +55,7 @@ struct gb__net {
 	_Atomic uint64_t *connections_total; /* over all workers, for connections_max */
 	struct gb_worker *worker;            /* what handlers see */
 	struct gb__slabs slabs;
+	struct gb__trim trim;
 	uint32_t turn_first, turn_last; /* connections with work left for the next turn: slot + 1, or 0 */
 	struct {
 		uint32_t scanned, since_ms;

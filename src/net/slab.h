@@ -1,4 +1,4 @@
-/** Memory for connections: pages of equal cells, recycled, never given back. */
+/** Memory for connections: pages of equal cells, recycled; those that hold nothing go back when asked to. */
 #ifndef NET_SLAB_H
 #define NET_SLAB_H
 
@@ -22,6 +22,8 @@ struct gb__slabs {
 /** A zeroed cell of at least `size` bytes, or NULL. */
 void *gb__slabs_take(struct gb__slabs *slabs, size_t size);
 void gb__slabs_give(struct gb__slabs *slabs, void *cell, size_t size);
+/** Free the pages of which no cell is taken. Takes time by the number of cells that are not. */
+void gb__slabs_trim(struct gb__slabs *slabs);
 void gb__slabs_finish(struct gb__slabs *slabs);
 
 #endif

@@ -24,6 +24,7 @@ struct gb__limits {
 	uint64_t output_high, output_low; /* watermarks, bytes */
 	uint64_t output_bytes_max;
 	uint64_t turn_messages; /* of one connection before the others have their turn */
+	uint64_t trim_after_ms; /* a burst: its memory goes back then; of a server */
 };
 
 struct gb__terms {

@@ -21,6 +21,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define NS_PER_S 1000000000
 #define RETRY_NS 1000000 /* until memory is asked for again */
@@ -374,6 +376,32 @@ static bool ring_completes(const struct gb__ring *ring, uint64_t token, uint64_t
 	return IO_URING_READ_ONCE(*ring->uring.sq.kflags) & IORING_SQ_CQ_OVERFLOW;
 }
 
+static void buffers_trim(const struct gb__uring_buffers *buffers)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t begin = ((uintptr_t)buffers->memory + page - 1) & -page;
+	uintptr_t end = ((uintptr_t)buffers->memory + buffers->count * buffers->stride) & -page;
+
+	if (buffers->memory && begin < end)
+		madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+/*
+ * With DEFER_TASKRUN the kernel receives into them inside io_uring_enter only, and adds the completion at once: while
+ * there is none, they are empty. Otherwise it could write one while its pages go.
+ */
+static bool ring_trim(struct gb__ring *ring)
+{
+	if (!(ring->features & GB__RING_DEFER_TASKRUN))
+		return true;
+	if (io_uring_cq_ready(&ring->uring) ||
+		(IO_URING_READ_ONCE(*ring->uring.sq.kflags) & IORING_SQ_CQ_OVERFLOW))
+		return false;
+	buffers_trim(&ring->buffers);
+	buffers_trim(&ring->bulk);
+	return true;
+}
+
 static unsigned ring_features(const struct gb__ring *ring)
 {
 	return ring->features;
@@ -426,4 +454,5 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.buffer = ring_buffer,
 	.buffer_return = ring_buffer_return,
 	.buffers_missed = ring_buffers_missed,
+	.trim = ring_trim,
 };

@@ -193,11 +193,18 @@ static int offer_from(
 	return code;
 }
 
+static size_t small_size(const struct gb__uring_buffers *buffers)
+{
+	return buffers->count * buffers->stride + 63;
+}
+
 static int make_buffers(struct gb__ring *ring)
 {
 	struct gb__uring_buffers *buffers = &ring->buffers;
 
-	buffers->memory = gb__alloc(buffers->count * buffers->stride + 63);
+	/* Not the allocator's: it keeps the more to itself the larger what it was once given back (M_TRIM_THRESHOLD in
+	 * mallopt(3)). */
+	buffers->memory = gb__table_grow(NULL, 0, small_size(buffers));
 	if (!buffers->memory)
 		return -ENOMEM;
 	buffers->first = buffers->memory + (-(uintptr_t)buffers->memory & 63) + ring->headroom;
@@ -431,7 +438,7 @@ void gb__uring_finish(struct gb__ring *ring)
 		io_uring_queue_exit(&ring->uring);
 	forget_offers(&ring->buffers);
 	forget_offers(&ring->bulk);
-	gb__free(ring->buffers.memory);
+	gb__table_free(ring->buffers.memory, ring->buffers.memory ? small_size(&ring->buffers) : 0);
 	if (ring->bulk.memory)
 		munmap(ring->bulk.memory, bulk_size(&ring->bulk));
 	*ring = (struct gb__ring){ 0 };

@@ -106,6 +106,9 @@ struct gb__ring_ops {
 	int (*bulk_start)(struct gb__ring *ring);
 	unsigned char *(*buffer)(struct gb__ring *ring, unsigned id); /* behind the headroom */
 	void (*buffer_return)(struct gb__ring *ring, unsigned id);
+	/** No buffer is with the caller: have the system take back their memory. Returns false when something may lie in
+	 *  it just now. NULL: it never can. */
+	bool (*trim)(struct gb__ring *ring);
 	/** A receive ended with ENOBUFS: of these buffers the ring is to offer more, if it held some back. */
 	void (*buffers_missed)(struct gb__ring *ring, bool bulk);
 };
