@@ -243,7 +243,7 @@ def a_page_without_its_markers_is_left_alone():
 @test
 def the_page_of_this_tree_has_all_markers():
     text = read(os.path.join(rig.SOURCE, "..", "docs", "performance.md"))
-    for name in ("raw", "peers", "instructions", "memory", "idle", "grow"):
+    for name in ("raw", "peers", "models", "instructions", "memory", "idle", "grow"):
         page.filled(text, name, "anything")
 
 
@@ -260,6 +260,26 @@ def growth_is_measured_at_each_step(folder):
             assert len(taken) == 2 and all(entry["cpu_us_per_message"] > 0 for entry in taken), (name, taken)
             assert ("memory_per_connection" in taken[0]) == (one["value"] >= 100)
     assert "| 2,000 |" in said
+
+
+@with_two_cpus
+def each_preset_is_beside_its_yardstick(folder):
+    path = os.path.join(folder, "results.json")
+    cpus = ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))[:2])
+    command = ["/usr/bin/python3", "-B", os.path.join(rig.SOURCE, "models.py"), "--rounds", "2", "--seconds", "0.02",
+               "--preset", "iterative", "--preset", "prefork", "--json", path, "--build", rig.BUILD, "--cpus", cpus]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * DEADLINE)
+    assert done.returncode == 0, done.stderr
+    with open(path) as file:
+        presets = json.load(file)["presets"]
+    assert set(presets) == {"iterative", "prefork"}
+    for found in presets.values():
+        for load in ("message", "connection"):
+            one = found[load]
+            assert one["by_hand_us"] > 0 and one["ratio_lower"] <= one["ratio"] <= one["ratio_upper"], one
+            assert {name: len(taken) for name, taken in one["rounds"].items()} == {"by hand": 2, "again": 2, "preset": 2}
+    assert presets["iterative"]["memory"] is None and min(presets["prefork"]["memory"]) > 0
+    assert "prefork" in done.stdout
 
 
 @test

@@ -52,6 +52,20 @@ def each_loop(function):
     return function
 
 
+@rig.test
+def each_blocking_yardstick_echoes():
+    for model in ("iterative", "thread", "fork", "prethread 64", "thread-pool 64", "prefork 64", "process-pool 64"):
+        if sys.argv[2:] == ["peers"]:
+            return
+        connections = "1" if model == "iterative" else "50"
+        with Server(model, [os.path.join(rig.FOLDER, "raw_blocking"), *model.split()]) as server:
+            before = fds(server.pid)
+            load_is_right(server.port, 2000, "--connections", connections, "--size", "20000")
+            load_is_right(server.port, 500, "--connections", connections, "--once")
+            until(lambda: fds(server.pid) <= before, "all connections are closed")
+            server.check_alive()
+
+
 def fill(client):
     """Send without reading until nothing goes any more; return what went."""
     sent = bytearray()
