@@ -133,9 +133,15 @@ void gb__reactor_destroy(struct gb__engine *engine)
 {
 	struct reactor *reactor = (struct reactor *)engine;
 
-	/* In a forked child the set may be the parent's too (epoll): it must not be touched, only closed. */
-	if (engine->pid == getpid())
-		gb__reactor_detach(engine, &reactor->wakeup);
+	/* In a forked child the set may be the parent's too (epoll): it must not be touched, only closed. Nor is
+	 * memory freed there: each page that is written is copied. */
+	if (engine->pid != getpid()) {
+		if (reactor->ops->let_go)
+			reactor->ops->let_go(reactor->poller);
+		engine->os->ops->close(engine->os, reactor->wakeup.fd);
+		return;
+	}
+	gb__reactor_detach(engine, &reactor->wakeup);
 	reactor->ops->destroy(reactor->poller);
 	engine->os->ops->close(engine->os, reactor->wakeup.fd);
 	gb__engine_finish(engine);

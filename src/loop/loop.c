@@ -60,9 +60,7 @@ void gb__loop_finish(struct gb__loop *loop)
 
 void gb__loop_abandon(struct gb__loop *loop)
 {
-	gb__timers_finish(&loop->timers);
 	loop->engine->ops->destroy(loop->engine);
-	loop->engine = NULL;
 }
 
 int gb__loop_post(struct gb__loop *loop, struct gb__post *post)

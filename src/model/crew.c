@@ -5,6 +5,7 @@
 #include "net/tell.h"
 #include "os/limit.h"
 #include "os/orphan.h"
+#include "os/process.h"
 #include "os/socket.h"
 #include "os/thread.h"
 
@@ -271,8 +272,8 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 	crew->seats_count = server->seats_count;
 	for (crew->by_pid_mask = 1; crew->by_pid_mask < 2 * crew->seats_count;)
 		crew->by_pid_mask *= 2;
-	crew->by_pid = gb__alloc(crew->by_pid_mask * sizeof(*crew->by_pid));
-	crew->seats = gb__alloc_zero(crew->seats_count * sizeof(*crew->seats));
+	crew->by_pid = gb__unforked_map(crew->by_pid_mask * sizeof(*crew->by_pid));
+	crew->seats = gb__unforked_map(crew->seats_count * sizeof(*crew->seats));
 	if (!crew->seats || !crew->by_pid)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < crew->by_pid_mask; i++)
@@ -326,7 +327,7 @@ void gb__crew_destroy(struct gb__crew *crew)
 		pthread_mutex_destroy(&crew->seats[i].lock);
 		gb__free(crew->seats[i].memory);
 	}
-	gb__free(crew->seats);
-	gb__free(crew->by_pid);
+	gb__shared_unmap(crew->seats, crew->seats_count * sizeof(*crew->seats));
+	gb__shared_unmap(crew->by_pid, (crew->by_pid_mask + 1) * sizeof(*crew->by_pid));
 	gb__free(crew);
 }

@@ -37,7 +37,8 @@ struct gb__crew {
 	struct gb_server *server;
 	struct gb_worker *chief;
 	const struct gb__unit_ops *unit;
-	struct gb__seat *seats;
+	struct gb__seat
+		*seats; /* worker processes do not have them, nor by_pid: each has a copy of its own seat */
 	unsigned seats_count;
 	unsigned alive;   /* workers that have not ended */
 	uint32_t free;    /* first free seat of a per-connection model */

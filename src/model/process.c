@@ -119,6 +119,7 @@ static int await_report(int fd, struct gb_error *error)
 
 static int process_start(struct gb__seat *seat, struct gb__handed handed, bool await, struct gb_error *error)
 {
+	struct gb__seat own = *seat; /* the child's: it does not have the others */
 	int pipe_fds[2] = { -1, -1 }, result;
 	char hint[128];
 	uint32_t *first;
@@ -135,7 +136,7 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, bool a
 	if (pid == 0) {
 		if (pipe_fds[0] >= 0)
 			gb__socket_close(pipe_fds[0]);
-		child_main(seat, handed, pipe_fds[1]);
+		child_main(&own, handed, pipe_fds[1]);
 	}
 	gb__signal_release();
 	if (pipe_fds[1] >= 0)

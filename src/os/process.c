@@ -104,6 +104,16 @@ void *gb__shared_map(size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+void *gb__unforked_map(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	madvise(memory, size, MADV_DONTFORK); /* without it children have it, too */
+	return memory;
+}
+
 void gb__shared_unmap(void *memory, size_t size)
 {
 	if (memory)

@@ -38,6 +38,9 @@ void gb__report_send(int fd, const void *message, size_t size);
 int gb__report_receive(int fd, void *message, size_t size);
 /** Zeroed memory shared with later children, or NULL. */
 void *gb__shared_map(size_t size);
+/** Zeroed memory that children do not have: what their parent writes in it costs none of them a copy. Or NULL. */
+void *gb__unforked_map(size_t size);
+/** Of either. NULL is fine. */
 void gb__shared_unmap(void *memory, size_t size);
 
 /** CPU time that all threads of this process have taken. */

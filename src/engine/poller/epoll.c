@@ -49,6 +49,11 @@ static void epoll_poller_destroy(struct gb__poller *poller)
 	gb__free(poller);
 }
 
+static void epoll_let_go(struct gb__poller *poller)
+{
+	close(poller->fd);
+}
+
 static int control(struct gb__poller *poller, int operation, int fd, unsigned ready, uint64_t token)
 {
 	struct epoll_event event = { .events = ready, .data.u64 = token };
@@ -85,6 +90,7 @@ const struct gb__poller_ops gb__poller_epoll = {
 	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE | GB__POLLER_FORGETS,
 	.create = epoll_poller_create,
 	.destroy = epoll_poller_destroy,
+	.let_go = epoll_let_go,
 	.add = epoll_add,
 	.modify = epoll_modify,
 	.remove = epoll_remove,

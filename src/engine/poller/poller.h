@@ -40,6 +40,8 @@ struct gb__poller_ops {
 	unsigned caps;
 	int (*create)(struct gb__os *os, struct gb__poller **ret);
 	void (*destroy)(struct gb__poller *poller);
+	/** In a forked child: close its copy of the poller's descriptor, free nothing. NULL: there is none. */
+	void (*let_go)(struct gb__poller *poller);
 	/** Returns 0, -ENOMEM, -GB_ELIMIT (the descriptor is too high: select). `ready` is not 0. */
 	int (*add)(struct gb__poller *poller, int fd, unsigned ready, uint64_t token);
 	int (*modify)(struct gb__poller *poller, int fd, unsigned ready, uint64_t token);
