@@ -4,7 +4,7 @@
  *
  * While nothing is wanted but one stream's input, as nearly always, it blocks in a receive: two system calls a
  * message, as who writes it by hand. What else ends a wait ends that one: `wake` by a signal without a race
- * (os/receive.h), and a deadline by its bound, RECEIVE_MS, after which it polls once. Deadlines that are nearer, room
+ * (os/receive.h), and a deadline by its bound, receive_ms, after which it polls once. Deadlines that are nearer, room
  * for output, a second stream, a watch, a program that needs the signal, a machine for which there is no receiver:
  * there it polls, which is the reactor over a short set.
  */
@@ -16,9 +16,9 @@
 #include <errno.h>
 
 #define EVENTS_MAX 16u
-#define INPUT_FIRST 2048u /* what one client says at a time, mostly; who is sent more has room for more */
+#define INPUT_FIRST 1024u /* what one client says at a time, mostly; who is sent more has room for more */
 #define RECEIVE_MS 1000u
-#define RECEIVE_NS 1010000000 /* the kernel counts in ticks of up to 10 ms */
+#define TICK_NS 10000000 /* a receive may last so much longer: the kernel counts in these */
 
 struct blocking {
 	struct reactor reactor;
@@ -26,7 +26,9 @@ struct blocking {
 	bool joined;                        /* the receiver's thread is known */
 	bool blocked;                       /* for gb__receiver_leave */
 	bool polls;                         /* the next wait: something else may be ready */
-	uint32_t bounded;                   /* generation of the stream whose receives have been bounded */
+	unsigned receive_ms;
+	uint64_t receive_ns; /* a timeout that is as long can be left to the receive's bound */
+	uint32_t bounded;    /* generation of the stream whose receives have been bounded */
 };
 
 static int create(const struct gb__engine_options *options, struct gb__engine **ret, struct gb_error *error)
@@ -47,6 +49,8 @@ static int create(const struct gb__engine_options *options, struct gb__engine **
 	if (result < 0)
 		return result;
 	blocking = (struct blocking *)*ret;
+	blocking->receive_ms = options->receive_ms ? options->receive_ms : RECEIVE_MS;
+	blocking->receive_ns = (uint64_t)blocking->receive_ms * 1000000 + TICK_NS;
 	if (!options->os->simulated && gb__receivers_there())
 		blocking->receiver = options->receiver ? options->receiver : &blocking->own;
 	return 0;
@@ -91,7 +95,7 @@ static __attribute__((noinline)) bool bound(struct blocking *blocking, const str
 {
 	if (!blocking->joined)
 		blocking->joined = gb__receiver_join(blocking->receiver, &blocking->blocked);
-	if (!blocking->joined || gb__receive_bound(stream->endpoint.fd, RECEIVE_MS) < 0)
+	if (!blocking->joined || gb__receive_bound(stream->endpoint.fd, blocking->receive_ms) < 0)
 		return false;
 	blocking->bounded = stream->endpoint.generation;
 	return true;
@@ -143,7 +147,7 @@ static int wait(struct gb__engine *engine, int64_t timeout_ns)
 			(void)gb__reactor_input_room(&blocking->reactor, GB__INPUT_MAX);
 	}
 	if (gb__unlikely(!blocking->receiver) || gb__unlikely(blocking->polls) ||
-		gb__unlikely((uint64_t)timeout_ns < RECEIVE_NS)) /* -1: for ever */
+		gb__unlikely((uint64_t)timeout_ns < blocking->receive_ns)) /* -1: for ever */
 		return poll_wait(blocking, timeout_ns);
 	stream = only_stream(blocking);
 	if (!stream ||

@@ -130,6 +130,7 @@ struct gb__engine_options {
 	bool accept_shared;                  /* others accept on the same listening sockets */
 	bool accept_exclusive;         /* of several waiters on a listening socket only one is to wake */
 	struct gb__receiver *receiver; /* blocking: who else calls, too (os/receive.h); or NULL */
+	unsigned receive_ms;           /* blocking: the longest receive; 0: a default */
 	bool copied;      /* who passes us streams' descriptors is slower to close its own than we may be */
 	unsigned buffers; /* proactor: receive buffers, a power of two; 0: a default */
 	unsigned buffer_size;                    /* proactor: of each, headroom apart; 0: a default */

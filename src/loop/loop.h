@@ -25,7 +25,6 @@ struct gb__loop {
 	struct gb__engine *engine; /* owned */
 	struct gb__os *os;
 	struct gb__timers timers;
-	struct gb__wheel wheel;
 	void (*on_deadline)(struct gb__wheel_node *node, void *arg); /* a wheel node expired */
 	void *arg;
 	_Atomic(struct gb__post *) posted; /* newest first; CLOSED once the loop has ended */
@@ -33,9 +32,10 @@ struct gb__loop {
 	_Atomic bool sleeping;             /* in the engine's wait, or about to be: posters must wake it */
 	uint64_t busy_poll_ns;             /* look for more so long before sleeping; 0: not at all */
 	uint64_t busy_until_ns;
-	bool happened;    /* something, since that was set */
-	pthread_t thread; /* set by the first turn: the one that operates it */
-	bool running;     /* a turn has begun */
+	bool happened;          /* something, since that was set */
+	pthread_t thread;       /* set by the first turn: the one that operates it */
+	bool running;           /* a turn has begun */
+	struct gb__wheel wheel; /* last: most of it is never touched */
 };
 
 /**

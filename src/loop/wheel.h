@@ -14,8 +14,9 @@
 #include <stdint.h>
 
 #define GB__WHEEL_TICK_MS 16u
-#define GB__WHEEL_LEVELS 5u
-#define GB__WHEEL_SLOTS 64u /* 16 ms, 1 s, 65 s, 70 min, 75 h a slot; 198 days in all */
+#define GB__WHEEL_LEVELS 3u
+#define GB__WHEEL_SLOTS \
+	64u /* 16 ms, 1 s, 65 s a slot; 70 minutes in all, which a worker of one connection pays for */
 
 struct gb__wheel_node {
 	struct gb__list link; /* an empty list: not on the wheel */

@@ -61,14 +61,14 @@ TEST(no_node_expires_early_or_more_than_a_tick_late)
 {
 	run(0, 500, 20);
 	run(123456789, 60000, 500);
-	run(1023, 3600000, 60000);
+	run(1023, 2000000, 60000);
 }
 
 TEST(sleeping_until_the_next_step_misses_nothing)
 {
 	run(0, 700, 0);
 	run(987654321, 90000, 0);
-	run(5000000000, 400000000, 0);
+	run(5000000000, 2000000, 0);
 }
 
 static void add_again(struct gb__wheel_node *node, void *arg)

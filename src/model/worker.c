@@ -313,8 +313,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 		model->workers == 1)
 		options.receiver = &server->shared->receiver;
 	/* All but the loop, whose memory late posters may look at. */
-	memset((char *)worker + offsetof(struct gb_worker, server), 0,
-		sizeof(*worker) - offsetof(struct gb_worker, server));
+	memset(worker, 0, offsetof(struct gb_worker, loop));
 	worker->server = server;
 	worker->id = id;
 	worker->roles = roles;

@@ -30,7 +30,6 @@ struct gb__worker_data {
 };
 
 struct gb_worker {
-	struct gb__loop loop; /* first: the rest is cleared when the memory is used again */
 	struct gb_server *server;
 	unsigned id;
 	unsigned roles; /* GB__WORKER_… */
@@ -62,6 +61,7 @@ struct gb_worker {
 	bool (*take)(struct gb_worker *worker);
 	/** A descriptor it accepted; NULL: it serves it itself. */
 	void (*on_accepted)(struct gb_worker *worker, struct gb__handed handed);
+	struct gb__loop loop; /* last: what is before it is cleared when the memory is used again */
 };
 
 /**

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #define LINE 64u
-#define ALIGNMENT 16u         /* of a cell: as malloc's */
-#define PAGE_SIZE_FIRST 1008u /* for workers that serve one connection */
-#define PAGE_SIZE_MAX 65472u  /* with malloc's own words below 64 KiB; larger cells have a page each */
+#define ALIGNMENT 16u        /* of a cell: as malloc's */
+#define PAGE_SIZE_FIRST 496u /* for workers that serve one connection */
+#define PAGE_SIZE_MAX 65472u /* with malloc's own words below 64 KiB; larger cells have a page each */
 
 struct gb__slab_page {
 	struct gb__slab_page *next;

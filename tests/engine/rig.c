@@ -3,6 +3,7 @@
 
 #include "engine/poller/poller.h"
 #include "engine/ring/ring.h"
+#include "os/receive.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,9 @@
 #define STEPS_MAX_SIM 2000000u
 #define SECONDS_MAX_REAL 30u
 #define STEP_NS 1000000
-#define SOCKET_BYTES 32768 /* asked for: small, so that 150 K do not vanish into the kernel */
+#define RECEIVE_MS 1              /* of an engine that receives without polling first */
+#define STEP_RECEIVES_NS 11000000 /* and a timeout with which it does */
+#define SOCKET_BYTES 32768        /* asked for: small, so that 150 K do not vanish into the kernel */
 
 /* ---- variants ---- */
 
@@ -101,7 +104,10 @@ static bool rounds_run(const char *variant, const char *kind, bool simulated,
 	uint64_t state = test_seed();
 
 	for (unsigned round = 0; round < rounds; round++) {
-		struct rig rig = { .variant = variant, .os = &gb__os_linux, .round = round };
+		struct rig rig = { .variant = variant,
+			.os = &gb__os_linux,
+			.round = round,
+			.step_ns = options.receive_ms ? STEP_RECEIVES_NS : STEP_NS };
 		uint64_t seed = test_random(&state);
 		bool done;
 
@@ -162,10 +168,17 @@ void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
 		options.bulk_buffers = 2;
 		options.bulk_buffer_size = 1024;
 	}
+	if (has_suffix(name, "_receives", kind, sizeof(kind))) {
+		options.receive_ms = RECEIVE_MS;
+		if (!gb__receivers_begin())
+			fprintf(stderr, "SKIPPED %s: no receiver here, it polls\n", variant);
+	}
 	options.accept_shared = has_suffix(name, "_shared", kind, sizeof(kind));
 	if (has_suffix(name, "_exclusive", kind, sizeof(kind)))
 		options.accept_shared = options.accept_exclusive = true;
 	rounds_run(variant, kind, simulated, options, rounds, body);
+	if (options.receive_ms)
+		gb__receivers_end();
 }
 
 void rig_run_calm(const char *variant, void (*body)(struct rig *rig))
@@ -192,7 +205,7 @@ static void step(struct rig *rig, int64_t timeout_ns)
 
 void rig_step(struct rig *rig)
 {
-	step(rig, STEP_NS);
+	step(rig, rig->step_ns);
 }
 
 void rig_turn(struct rig *rig)

@@ -25,6 +25,7 @@ struct rig {
 	struct sim_kernel *sim; /* NULL: the real kernel */
 	struct sim_profile profile;
 	uint64_t random; /* for the case's own choices */
+	int64_t step_ns; /* how long a step waits at most */
 	unsigned round;  /* 0: no faults */
 	unsigned inside; /* engine calls other than wait that have not returned */
 	bool waiting;    /* inside wait: where callbacks may happen */
@@ -46,6 +47,7 @@ void rig_run_calm(const char *variant, void (*body)(struct rig *rig));
 #if defined(RIG_REACTORS)
 #define RIG_VARIANTS_REAL(X, name) \
 	X(name, blocking) \
+	X(name, blocking_receives) \
 	X(name, select) \
 	X(name, poll) \
 	X(name, epoll) \
