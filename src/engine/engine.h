@@ -66,7 +66,9 @@ enum {
 /** Same numbers as poll(2) and epoll(7). */
 enum { GB__READY_IN = 1u, GB__READY_OUT = 4u, GB__READY_ERROR = 8u, GB__READY_HANGUP = 16u };
 
-/** Among the bits that are watched for: who makes it ready also wakes the engine, or calls its receiver, afterwards. */
+/** Among the bits that are watched for: of several who watch the same one is to be told, where the engine can. */
+#define GB__READY_SHARED (1u << 1)
+/** Likewise: who makes it ready also wakes the engine, or calls its receiver, afterwards. */
 #define GB__READY_WAKES (1u << 5)
 
 struct gb__endpoint_ops {
@@ -128,7 +130,7 @@ struct gb__engine_options {
 	const struct gb__ring_ops *ring;     /* proactor: which ring */
 	unsigned accept_batch;               /* descriptors taken from a listener per turn; 0: a default */
 	bool accept_shared;                  /* others accept on the same listening sockets */
-	bool accept_exclusive;         /* of several waiters on a listening socket only one is to wake */
+	bool accept_exclusive; /* of several waiters on a listening socket or a shared watch only one is to wake */
 	struct gb__receiver *receiver; /* blocking: who else calls, too (os/receive.h); or NULL */
 	unsigned receive_ms;           /* blocking: the longest receive; 0: a default */
 	bool copied;      /* who passes us streams' descriptors is slower to close its own than we may be */

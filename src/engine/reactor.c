@@ -165,7 +165,10 @@ static unsigned ready_wanted(const struct gb__endpoint *endpoint)
 
 static bool exclusive(const struct reactor *reactor, const struct gb__endpoint *endpoint)
 {
-	return reactor->accept_exclusive && endpoint->kind == GB__ENDPOINT_LISTENER;
+	if (!reactor->accept_exclusive)
+		return false;
+	return endpoint->kind == GB__ENDPOINT_LISTENER ||
+		(endpoint->kind == GB__ENDPOINT_WATCH && (endpoint->bits & GB__READY_SHARED));
 }
 
 /* How it is watched where that is not the usual way. */
@@ -382,7 +385,8 @@ int gb__reactor_connect(
 
 int gb__reactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready)
 {
-	endpoint->bits = (uint8_t)(ready & (GB__READY_IN | GB__READY_OUT | GB__READY_WAKES));
+	endpoint->bits =
+		(uint8_t)(ready & (GB__READY_IN | GB__READY_OUT | GB__READY_WAKES | GB__READY_SHARED));
 	return arm((struct reactor *)engine, endpoint);
 }
 
@@ -507,7 +511,7 @@ static __attribute__((noinline)) void endpoint_ready(
 		stream_ready(reactor, (struct gb__stream *)endpoint, ready);
 		break;
 	case GB__ENDPOINT_WATCH:
-		if (endpoint->bits)
+		if (ready_wanted(endpoint))
 			endpoint->ops->on_ready(endpoint, ready);
 		break;
 	default:

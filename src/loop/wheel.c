@@ -57,10 +57,20 @@ void gb__wheel_add(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_
 
 void gb__wheel_remove(struct gb__wheel *wheel, struct gb__wheel_node *node)
 {
+	struct gb__list *first = &wheel->slots[0][0], *neighbour = node->link.next;
+	const bool last = neighbour == node->link.prev;
+
 	if (!gb__wheel_pending(node))
 		return;
 	gb__list_remove(&node->link);
 	wheel->count--;
+	/* The slot of the last one is empty: nobody needs to wake up for it. A slot that is being run is not here. */
+	if (last && neighbour >= first && neighbour < first + GB__WHEEL_LEVELS * GB__WHEEL_SLOTS) {
+		size_t at = (size_t)(neighbour - first);
+
+		wheel->full[at / GB__WHEEL_SLOTS] &= ~(1ull << at % GB__WHEEL_SLOTS);
+		wheel->next = 0;
+	}
 }
 
 /* The next tick at which a slot comes up, at most `limit`. */

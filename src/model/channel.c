@@ -222,6 +222,9 @@ static void channel_ended(struct gb__crew *crew, struct gb__seat *seat)
 	}
 }
 
+/* Of those who pull from one channel, one is told of a connection: all others would find nothing. */
+#define WANTED (GB__READY_IN | GB__READY_SHARED)
+
 static bool busy(const struct gb_worker *worker)
 {
 	return worker->net.connections > 0 && (worker->loop.engine->ops->caps & GB__ENGINE_ONE_STREAM);
@@ -291,7 +294,7 @@ static void want(struct gb_worker *worker)
 
 	if (worker->channel.attached)
 		engine->ops->watch(
-			engine, &worker->channel.endpoint, busy(worker) || leaves(worker) ? 0 : GB__READY_IN);
+			engine, &worker->channel.endpoint, busy(worker) || leaves(worker) ? 0 : WANTED);
 }
 
 static void on_ready(struct gb__endpoint *watch, unsigned ready)
@@ -336,7 +339,7 @@ static int channel_join(struct gb__seat *seat, struct gb_worker *worker)
 	if (result < 0)
 		return result;
 	worker->channel.attached = true;
-	return engine->ops->watch(engine, &worker->channel.endpoint, GB__READY_IN);
+	return engine->ops->watch(engine, &worker->channel.endpoint, WANTED);
 }
 
 void gb__channel_finish(struct gb__channel *channel)

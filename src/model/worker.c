@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/macros.h"
+#include "model/handover.h"
 #include "model/offload.h"
 #include "net/tell.h"
 #include "os/socket.h"
@@ -298,12 +299,14 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	const struct gb__model *model = &server->model;
 	const bool shared =
 		(roles & GB__WORKER_SERVES) && model->accept == GB__ACCEPT_SHARED && model->workers != 1;
+	const bool pulls = (roles & GB__WORKER_SERVES) && gb__handover_of(model) == &gb__handover_channel &&
+		model->engine == GB__ENGINE_BLOCKING && model->workers != 1;
 	struct gb__engine_options options = {
 		.os = &gb__os_linux,
 		.accept_batch = model->accept_batch,
 		.copied = model->accept == GB__ACCEPT_ACCEPTOR && model->unit == GB__UNIT_PROCESS,
 		.accept_shared = shared,
-		.accept_exclusive = shared && wakes_one(model),
+		.accept_exclusive = (shared && wakes_one(model)) || pulls,
 	};
 	struct gb__engine *engine;
 	int result;
