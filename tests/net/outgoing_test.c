@@ -1,0 +1,254 @@
+/* Connections made by handlers: established, refused, timed out, closed meanwhile. */
+#include "rig.h"
+
+#include "net/outgoing.h"
+#include "os/socket.h"
+
+#include <errno.h>
+
+static struct gb_conn *current, *served;
+static int last_error;
+
+static int note_open(struct gb_conn *conn)
+{
+	served = conn->flags & GB__CONN_OUTGOING ? served : conn;
+	return count_open(conn);
+}
+
+static void note_close(struct gb_conn *conn, int reason)
+{
+	current = NULL;
+	last_error = gb_conn_error(conn);
+	count_close(conn, reason);
+}
+
+static void echo(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb_conn_send(conn, message.data, message.size);
+}
+
+static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "outgoing",
+	.on_open = note_open, .on_message = echo, .on_close = note_close };
+
+static void dial(struct rig *rig, struct sockaddr_in to)
+{
+	struct gb__address address = { .size = sizeof(to) };
+	struct gb__socket_options options = { 0 };
+
+	memcpy(&address.any, &to, sizeof(to));
+	CHECK_INT(gb__net_connect(&rig->net, &address, &options, &service, NULL, &current), 0);
+	CHECK_INT(rig->net.outgoing, 1);
+}
+
+static struct sockaddr_in listening(struct rig *rig, unsigned backlog, int *ret_fd)
+{
+	*ret_fd = sim_listen(rig->sim, 0, backlog);
+	CHECK(*ret_fd >= 0);
+	return sim_address(rig->sim, *ret_fd);
+}
+
+static void stop_listening(struct rig *rig, int fd)
+{
+	struct gb__os *os = sim_os(rig->sim);
+
+	os->ops->close(os, fd);
+}
+
+/* The other end, once it has come. */
+static void taken(struct rig *rig, int fd, struct peer *ret)
+{
+	*ret = (struct peer){ .rig = rig, .got = malloc(PEER_BYTES_MAX), .read_max = PEER_BYTES_MAX };
+	CHECK(ret->got);
+	UNTIL(rig, NULL, (ret->client = sim_client_accept(rig->sim, fd)) != NULL);
+}
+
+static void let_go(struct peer *peer)
+{
+	sim_client_close(peer->client);
+	free(peer->got);
+}
+
+/* It never opened: the rig's count of openings must not miss it. */
+static void check_failed(struct rig *rig, int error)
+{
+	CHECK_INT(rig->opened, 0);
+	CHECK_INT(rig->closed, 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_CONNECT_FAILED);
+	CHECK_INT(last_error, error);
+	CHECK_INT(rig->counters.stats.closed[GB_CLOSE_CONNECT_FAILED], 1);
+	CHECK_INT(rig->net.outgoing, 0);
+	rig->opened = rig->closed;
+}
+
+NET_TEST(what_is_sent_while_it_connects_arrives_and_is_answered)
+{
+	struct peer peer;
+	int fd;
+
+	dial(rig, listening(rig, 4, &fd));
+	CHECK_INT(gb_conn_send(current, "early", 5), 0);
+	taken(rig, fd, &peer);
+	UNTIL(rig, &peer, peer.got_size == 5);
+	CHECK_INT(rig->opened, 1);
+	peer_send(&peer, "echo", 4);
+	UNTIL(rig, &peer, peer.got_size == 9);
+	CHECK(memcmp(peer.got, "earlyecho", 9) == 0);
+	let_go(&peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->net.outgoing, 0);
+	stop_listening(rig, fd);
+}
+
+NET_TEST(a_refused_connection_is_told_as_connect_failed)
+{
+	struct sockaddr_in address;
+	int fd;
+
+	address = listening(rig, 1, &fd);
+	stop_listening(rig, fd);
+	dial(rig, address);
+	UNTIL(rig, NULL, rig->closed == 1);
+	check_failed(rig, ECONNREFUSED);
+}
+
+/* A full backlog drops what comes: nobody answers. */
+NET_TEST(a_connection_that_nobody_answers_fails_at_its_timeout_and_not_before)
+{
+	struct sockaddr_in address;
+	struct sim_client *other;
+	int fd;
+
+	rig_calm(rig);
+	rig->limits.connect_timeout_ms = 1000;
+	address = listening(rig, 1, &fd);
+	other = sim_client_connect(rig->sim, ntohs(address.sin_port));
+	CHECK(other);
+	dial(rig, address);
+	CHECK_INT(gb_conn_send(current, "in vain", 7), 0);
+	rig_pass(rig, 900);
+	CHECK_INT(rig->closed, 0);
+	rig_pass(rig, 200);
+	UNTIL(rig, NULL, rig->closed == 1);
+	check_failed(rig, ETIMEDOUT);
+	sim_client_close(other);
+	stop_listening(rig, fd);
+}
+
+/* Established at the last moment; the turn that would see it comes late. */
+NET_TEST(a_connection_that_is_there_beats_its_timeout)
+{
+	struct peer peer;
+	int fd;
+
+	rig_calm(rig);
+	rig->limits.connect_timeout_ms = 1000;
+	dial(rig, listening(rig, 4, &fd));
+	sim_turn(rig->sim);
+	rig_pass(rig, 5000);
+	UNTIL(rig, NULL, rig->opened == 1);
+	taken(rig, fd, &peer);
+	CHECK_INT(rig->closed, 0);
+	let_go(&peer);
+	stop_listening(rig, fd);
+}
+
+/* docs/lifetimes.md: an orderly end sends what is queued first. */
+NET_TEST(closing_while_it_connects_sends_what_is_queued)
+{
+	struct peer peer;
+	int fd;
+
+	dial(rig, listening(rig, 4, &fd));
+	CHECK_INT(gb_conn_send(current, "last words", 10), 0);
+	gb_conn_close(current);
+	CHECK_INT(gb_conn_send(current, "more", 4), -EPIPE);
+	taken(rig, fd, &peer);
+	UNTIL(rig, &peer, peer.at_end);
+	CHECK_INT(peer.got_size, 10);
+	CHECK(memcmp(peer.got, "last words", 10) == 0);
+	CHECK(!peer.was_reset);
+	let_go(&peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	CHECK_INT(rig->opened, 0); /* on_close only */
+	rig->opened = rig->closed;
+	stop_listening(rig, fd);
+}
+
+NET_TEST(closing_while_it_connects_ends_at_the_connect_timeout)
+{
+	struct sockaddr_in address;
+	struct sim_client *other;
+	int fd;
+
+	rig_calm(rig);
+	rig->limits.connect_timeout_ms = 1000;
+	address = listening(rig, 1, &fd);
+	other = sim_client_connect(rig->sim, ntohs(address.sin_port));
+	dial(rig, address);
+	CHECK_INT(gb_conn_send(current, "in vain", 7), 0);
+	gb_conn_close(current);
+	rig_pass(rig, 1200);
+	UNTIL(rig, NULL, rig->closed == 1);
+	check_failed(rig, ETIMEDOUT);
+	sim_client_close(other);
+	stop_listening(rig, fd);
+}
+
+NET_TEST(closing_while_it_connects_with_nothing_queued_ends_at_once)
+{
+	int fd;
+
+	dial(rig, listening(rig, 4, &fd));
+	gb_conn_close(current);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	rig->opened = rig->closed;
+	stop_listening(rig, fd);
+}
+
+NET_TEST(aborting_while_it_connects_ends_at_once)
+{
+	int fd;
+
+	dial(rig, listening(rig, 4, &fd));
+	CHECK_INT(gb_conn_send(current, "lost", 4), 0);
+	gb_conn_abort(current);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	rig->opened = rig->closed;
+	stop_listening(rig, fd);
+}
+
+/* Whoever is served may live on it: it goes after the last of those. */
+NET_TEST(a_drain_ends_it_after_those_who_are_served)
+{
+	struct peer *client = rig_peer(rig, &service), peer;
+	int fd;
+
+	dial(rig, listening(rig, 4, &fd));
+	taken(rig, fd, &peer);
+	UNTIL(rig, NULL, rig->opened == 2);
+	rig_calm(rig);
+	peer_send(client, "x", 1);
+	UNTIL(rig, client, client->got_size == 1);
+	gb_conn_hold(served);
+	gb__net_drain(&rig->net);
+	for (unsigned i = 0; i < 30; i++)
+		rig_pass(rig, 100);
+	peer_read(&peer);
+	CHECK(!peer.at_end && !peer.was_reset);
+	CHECK_INT(rig->closed, 0);
+	gb_conn_release(served);
+	UNTIL(rig, client, client->at_end);
+	sim_client_shutdown(client->client);
+	for (unsigned i = 0; i < 30 && !peer.at_end; i++) {
+		rig_pass(rig, 100);
+		peer_read(&peer);
+	}
+	CHECK(peer.at_end && !peer.was_reset);
+	let_go(&peer);
+	peer_close(client);
+	UNTIL(rig, NULL, rig->closed == 2);
+	stop_listening(rig, fd);
+}
