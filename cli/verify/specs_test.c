@@ -5,7 +5,7 @@
 
 #include "harness.h"
 
-static const struct gb_service plain = { GB_SERVICE_INIT, .name = "plain" };
+static const struct gb_service plain = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "plain" };
 
 static const char *const keys[] = { "accept", "unit", "workers", "engine", "compute", "wake", "place",
 	"accept-batch", "stack", "compute-workers" };
