@@ -46,6 +46,14 @@ uint64_t test_random(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
+/* TEST_SECONDS: another bound on each test's time. */
+static unsigned seconds_max(void)
+{
+	const char *given = getenv("TEST_SECONDS");
+
+	return given ? (unsigned)strtoul(given, NULL, 0) : TEST_SECONDS_MAX;
+}
+
 static bool run_in_child(const struct test *test)
 {
 	int status;
@@ -58,7 +66,7 @@ static bool run_in_child(const struct test *test)
 		return false;
 	}
 	if (pid == 0) {
-		alarm(TEST_SECONDS_MAX);
+		alarm(seconds_max());
 		test->run();
 		exit(0); /* not _exit: a leak checker looks when the program ends */
 	}
@@ -70,7 +78,8 @@ static bool run_in_child(const struct test *test)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* Arguments: names of tests to run; none runs all. TEST_SAME_PROCESS=1 runs without children, for debuggers. */
+/* Arguments: names of tests to run; none runs all. TEST_SAME_PROCESS=1 runs without children, for debuggers;
+ * TEST_STOP=1 ends at the first failure, for those who only want to know whether there is one. */
 int main(int argc, char **argv)
 {
 	const char *given = getenv("TEST_SEED");
@@ -94,6 +103,8 @@ int main(int argc, char **argv)
 		} else {
 			fprintf(stderr, "FAILED %s\n", test->name);
 			failed++;
+			if (getenv("TEST_STOP"))
+				break;
 		}
 	}
 	printf("%u passed, %u failed\n", passed, failed);

@@ -91,7 +91,7 @@ class Run:
                 self.try_one(trial, change, draw.texts[change.file], equivalent)
                 self.write_report()
         except KeyboardInterrupt:
-            print("interrupted")
+            print("interrupted", flush=True)
         return self.tell()
 
     def tried(self):

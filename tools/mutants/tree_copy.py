@@ -105,14 +105,25 @@ class Copy:
             write(path, before)
 
 
+RUNNING = set()  # those that a signal must end
+
+
+def end_running():
+    for pid in list(RUNNING):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+
 def run(words, seconds, output, **options):
     """Run contained; the exit code, or None when it took too long. `output` is a file."""
     with subprocess.Popen(contained(words), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                           start_new_session=True, **options) as process:
+        RUNNING.add(process.pid)
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
         finally:
+            RUNNING.discard(process.pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # unshare, and with it all that is in its namespace

@@ -1,19 +1,31 @@
 """Which tests notice a change: each in turn, the nearest and cheapest first, until one fails."""
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
 import time
 
-from tree_copy import Broken, run
+from tree_copy import Broken, end_running, run
 
 PATIENCE_S, PATIENCE_FACTOR = 30, 5  # what a test may take at least, and how many times as long as it does
 BASELINE_S = 600
 SUITES = ("unit", "blackbox")
 THREAD_OPTIONS = ("-Db_sanitize=thread", "-Dc_args=-fno-sanitize-recover=all -g1")
+STOPPING = {"TEST_STOP": "1", "TEST_SECONDS": "40"}  # the harness: one failure is enough
 SMALL = {"SIM_ROUNDS": "3", "NET_ROUNDS": "6", "TSAN_OPTIONS": "exitcode=99"}
+
+
+@contextlib.contextmanager
+def ending():
+    """Whoever is interrupted does not wait for what runs."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        end_running()
+        raise
 
 
 class Test:
@@ -60,7 +72,7 @@ class Suite:
     def run_test(self, test, seconds):
         """(exit code, or None when it took too long; seconds)."""
         began = time.monotonic()
-        environment = {**os.environ, **test.environment, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, **test.environment, **STOPPING, "PYTHONDONTWRITEBYTECODE": "1"}
         words = test.words
         if self.thread:
             environment.update(SMALL)
@@ -71,14 +83,17 @@ class Suite:
 
     def measure(self):
         """Run all without a change. Returns the names of those that fail: they say nothing and are left out."""
-        failing = []
-        for test in self.tests:
-            if test.seconds is None:
+        def measure_one(test):
+            for _ in range(2):
                 code, test.seconds = self.run_test(test, BASELINE_S)
-                if code != 0:
-                    code, test.seconds = self.run_test(test, BASELINE_S)
-                if code != 0:
-                    failing.append(test.name)
+                if code == 0:
+                    return True
+            return False
+
+        unknown = [test for test in self.tests if test.seconds is None]
+        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
+            passing = list(pool.map(measure_one, unknown))
+        failing = [test.name for test, passes in zip(unknown, passing) if not passes]
         self.tests = [test for test in self.tests if test.name not in failing]
         return failing
 
@@ -120,7 +135,7 @@ class Suite:
 
     def first_to_notice(self, tests):
         """(name, how) of the first test that notices, or None. `workers` at a time."""
-        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
+        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool, ending():
             futures = {}
             waiting = list(tests)
             found = None
