@@ -88,7 +88,8 @@ static void stop_now(struct run *run)
 }
 
 /* What workers wait for, as they said last; one that is inside a handler has not seen yet that all drain. */
-static void census_log(const struct run *run, const char *what, const char *when, uint64_t seconds)
+static void census_log(
+	const struct run *run, enum gb__log_level level, const char *what, const char *when, uint64_t seconds)
 {
 	struct gb__census census;
 	uint64_t idle;
@@ -98,7 +99,7 @@ static void census_log(const struct run *run, const char *what, const char *when
 		return;
 	idle = census.connections -
 		gb__min(census.connections, census.output + census.held + census.pooled + census.message);
-	gb__log(GB__LOG_WARNING,
+	gb__log(level,
 		"%s %" PRIu64 " connection(s): %" PRIu64 " with output, %" PRIu64 " held, %" PRIu64
 		" in the pool, %" PRIu64 " in a message, %" PRIu64 " quiet for less than a second%s%" PRIu64
 		" s",
@@ -111,7 +112,7 @@ static void report(struct gb_timer *timer, void *arg)
 	struct run *run = arg;
 	uint64_t now_ns = gb_worker_clock_ns(&run->chief), end_ns = run->deadline.deadline_ns;
 
-	census_log(run, "draining: waiting for", "; still for ",
+	census_log(run, GB__LOG_NOTICE, "draining: waiting for", "; still for ",
 		end_ns > now_ns ? (end_ns - now_ns + NS_PER_S - 1) / NS_PER_S : 0);
 	gb__worker_timer(&run->chief, timer, REPORT_MS, report, run);
 }
@@ -120,8 +121,8 @@ static void deadline_over(struct gb_timer *timer, void *arg)
 {
 	struct run *run = arg;
 
-	census_log(
-		run, "draining: cutting", "; it took ", run->chief.server->options->drain_timeout_ms / 1000);
+	census_log(run, GB__LOG_WARNING, "draining: cutting", "; it took ",
+		run->chief.server->options->drain_timeout_ms / 1000);
 	gb_timer_stop(&run->report);
 	stop_now(arg);
 }
