@@ -10,7 +10,7 @@ import time
 from client import answered, ending, round_trip
 from lib import PATIENCE_S, SMALL, Failure, Server, add_case, case_for_each, check, check_equal, holders, listens, main, receive_all, \
     receive_exactly, wait_until
-from models import MODELS, PRESETS
+from models import EACH_ENGINE, MODELS, PRESETS
 
 CLOCK = ("--set", "clock=1492689600")
 STAMP = b"[Thu Apr 20 12:00:00 2017] "
@@ -174,6 +174,20 @@ def the_drain_ends_at_its_deadline(model):
             ending(client)
             check(time.monotonic() - began >= 0.29, "the client was not given its time")
             check_equal(server.wait(), 0, "exit code")
+        check(any("draining: cutting 1 connection(s): 0 with output, 0 held, 0 in the pool, 1 in a message" in line
+                  for line in server.log), f"what was cut is not said: {server.log}")
+
+
+@case_for_each(EACH_ENGINE, waits=True)
+def a_drain_says_what_it_waits_for(model):
+    with time_echo(model.arguments) as server, served_client(server) as client:
+        client.sendall(LINE[:5])
+        server.send_signal()
+        while "draining: waiting for 1 connection(s)" not in (line := server.read_line() or "the end"):
+            check(line != "the end", "the server ended without a word")
+        check("1 in a message" in line and "still for 3" in line, f"it says {line!r}")
+        check_drained([client], [5])
+        check_equal(server.wait(), 0, "exit code")
 
 
 def served_client_of_any_time(server):

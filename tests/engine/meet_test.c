@@ -273,6 +273,26 @@ ENGINE_TEST(an_outgoing_connection_carries_bytes)
 }
 
 /* Refused: by the call or by the callback, once. */
+/* A free local port, dialled from itself: both ends of it would be ours. */
+ENGINE_TEST_REAL(a_connection_that_meets_itself_is_refused)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct gb__os *os = rig->os;
+	int fd = os->ops->socket(os, AF_INET);
+	socklen_t size = sizeof(address);
+	struct probe *probe;
+
+	CHECK(fd >= 0);
+	CHECK_INT(bind(fd, (struct sockaddr *)&address, size), 0);
+	CHECK_INT(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	probe = probe_open(rig, fd);
+	CHECK_INT(
+		rig->engine->ops->connect(rig->engine, &probe->stream, (struct sockaddr *)&address, size), 0);
+	UNTIL(rig, probe->connecteds);
+	CHECK_INT(probe->connect_error, -ECONNREFUSED);
+	probe_close(probe);
+}
+
 ENGINE_TEST(a_refused_connection_is_told)
 {
 	struct sockaddr_in address = rig_dead_address(rig);
