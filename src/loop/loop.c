@@ -15,7 +15,7 @@ void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine)
 	loop->os = engine->os;
 	loop->on_deadline = NULL;
 	loop->arg = NULL;
-	loop->running = false;
+	loop->thread = NULL;
 	loop->busy_poll_ns = 0;
 	loop->happened = true;
 	gb__timers_init(&loop->timers);
@@ -77,8 +77,8 @@ int gb__loop_post(struct gb__loop *loop, struct gb__post *post)
 		post->next = newest;
 	} while (!atomic_compare_exchange_weak_explicit(
 		&loop->posted, &newest, post, memory_order_seq_cst, memory_order_relaxed));
-	/* Whoever made the stack non-empty wakes; later posters ride along. A loop that is at work looks at the
-	 * stack before it sleeps: it said so before that look, as we put the post there before this one. */
+	/* Whoever made the stack non-empty wakes; later posters ride along. The other side of the handshake in
+	 * gb__loop_turn: the exchange above and this load are sequentially consistent, as are both over there. */
 	if (!newest && atomic_load(&loop->sleeping))
 		loop->engine->ops->wake(loop->engine);
 	atomic_fetch_sub(&loop->posters, 1);
@@ -125,8 +125,8 @@ static __attribute__((noinline)) bool polls_on(struct gb__loop *loop)
 
 static __attribute__((noinline)) void begin(struct gb__loop *loop)
 {
-	loop->thread = pthread_self();
-	loop->running = true;
+	gb__assert(!loop->thread); /* else it belongs to another thread */
+	loop->thread = gb__loop_self();
 }
 
 static __attribute__((noinline)) void timers_run(struct gb__loop *loop)
@@ -144,11 +144,16 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 {
 	int result;
 
-	if (gb__unlikely(!loop->running))
+	if (gb__unlikely(loop->thread != gb__loop_self()))
 		begin(loop);
-	gb__assert(gb__loop_here(loop));
 	if (gb__unlikely(loop->busy_poll_ns) && timeout_ns && polls_on(loop))
 		timeout_ns = 0;
+	/*
+	 * A Dekker handshake with gb__loop_post: here `sleeping` is stored, then `posted` loaded; there `posted` is
+	 * stored, then `sleeping` loaded; all four with sequential consistency. In their one order either this load
+	 * comes behind that store, and the wait does not sleep, or that load comes behind this store, and the poster
+	 * wakes. Anything weaker allows both to miss the other.
+	 */
 	if (gb__likely(timeout_ns)) {
 		atomic_store(&loop->sleeping, true);
 		timeout_ns = gb__unlikely(atomic_load(&loop->posted)) ? 0 : sleep_ns(loop, timeout_ns);

@@ -11,7 +11,6 @@
 #include "loop/timer.h"
 #include "loop/wheel.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 /** A task for a loop; the memory is the poster's until it runs. */
@@ -33,8 +32,7 @@ struct gb__loop {
 	uint64_t busy_poll_ns;             /* look for more so long before sleeping; 0: not at all */
 	uint64_t busy_until_ns;
 	bool happened;          /* something, since that was set */
-	pthread_t thread;       /* set by the first turn: the one that operates it */
-	bool running;           /* a turn has begun */
+	const void *thread;     /* gb__loop_self of the one that operates it; NULL before the first turn */
 	struct gb__wheel wheel; /* last: most of it is never touched */
 };
 
@@ -58,10 +56,16 @@ static inline uint64_t gb__loop_now_ms(const struct gb__loop *loop)
 	return loop->engine->now_ms;
 }
 
+/** What tells the calling thread from all others that live: one instruction, where pthread_self is a call. */
+static inline const void *gb__loop_self(void)
+{
+	return __builtin_thread_pointer();
+}
+
 /** Whether the calling thread is the loop's. */
 static inline bool gb__loop_here(const struct gb__loop *loop)
 {
-	return !loop->running || pthread_equal(loop->thread, pthread_self());
+	return loop->thread == gb__loop_self() || !loop->thread;
 }
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <gearbox/worker.h>
+#include <pthread.h>
 
 #define MS 1000000u
 

@@ -27,37 +27,37 @@ static void visit_queue(struct gb_conn *conn, int argument)
 
 static inline void publish(struct gb__net *net)
 {
-	struct gb_stats *stats = &net->counters->stats;
-	struct gb__tally tally = net->tally;
+	const struct gb__engine_stats *engine = &net->engine->stats;
+	struct gb__counters *counters = net->counters;
 
-	net->tally = (struct gb__tally){ 0 };
-	gb__count(stats->messages, tally.messages);
-	gb__count(stats->bytes_in, tally.bytes_in);
-	gb__count(stats->bytes_out, tally.bytes_out);
+	__atomic_store_n(&counters->stats.messages, net->tally.messages, __ATOMIC_RELAXED);
+	__atomic_store_n(&counters->stats.bytes_in, net->tally.bytes_in, __ATOMIC_RELAXED);
+	__atomic_store_n(&counters->stats.bytes_out, net->tally.bytes_out, __ATOMIC_RELAXED);
+	__atomic_store_n(&counters->waits, engine->waits, __ATOMIC_RELAXED);
+	__atomic_store_n(&counters->events, engine->events, __ATOMIC_RELAXED);
 }
 
-static inline void publish_engine(struct gb__net *net)
+/* Those who have something left to do, or wait for the beginning of a drain to be over. */
+static __attribute__((noinline)) void turn_rest(struct gb__net *net)
 {
-	const struct gb__engine_stats *stats = &net->engine->stats;
-
-	__atomic_store_n(&net->counters->waits, stats->waits, __ATOMIC_RELAXED);
-	__atomic_store_n(&net->counters->events, stats->events, __ATOMIC_RELAXED);
+	if (net->drain_turns > 0 && --net->drain_turns == 0)
+		gb__net_each(net, visit_queue, 0);
+	if (net->turn_first)
+		gb__conn_turn(net);
 }
 
 int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 {
-	bool pending = net->turn_first || net->drain_turns > 0;
 	int result;
 
 	if (gb__unlikely(net->draining))
 		timeout_ns = gb__net_drain_count(net, timeout_ns);
-	result = gb__loop_turn(net->loop, gb__unlikely(pending) ? 0 : timeout_ns);
-	if (gb__unlikely(net->drain_turns > 0) && --net->drain_turns == 0)
-		gb__net_each(net, visit_queue, 0);
-	if (gb__unlikely(net->turn_first))
-		gb__conn_turn(net);
+	if (gb__unlikely(net->turn_first | net->drain_turns))
+		timeout_ns = 0;
+	result = gb__loop_turn(net->loop, timeout_ns);
+	if (gb__unlikely(net->turn_first | net->drain_turns))
+		turn_rest(net);
 	publish(net);
-	publish_engine(net);
 	return result;
 }
 
@@ -79,6 +79,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 		.engine = loop->engine,
 		.limits = limits,
 		.counters = counters,
+		.tally = { counters->stats.messages, counters->stats.bytes_in, counters->stats.bytes_out },
 		.connections_total = connections_total,
 		.plain = true,
 		.sends_at_once = loop->engine->ops->caps & GB__ENGINE_SENDS_AT_ONCE,

@@ -33,7 +33,7 @@ struct gb__counters {
 	struct gb__census census; /* while it drains, of a moment ago */
 };
 
-/** What every message changes is counted here and goes to the counters once a turn. */
+/** What every message changes is counted here, in all, and is copied to the counters once a turn. */
 struct gb__tally {
 	uint64_t messages, bytes_in, bytes_out;
 };

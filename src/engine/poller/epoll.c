@@ -23,6 +23,8 @@ static_assert(sizeof(struct gb__poll_event) == sizeof(struct epoll_event) &&
 
 struct gb__poller {
 	int fd;
+	int timeout_ms; /* of the latest wait, as asked for by timeout_ns: the next one's is the same as a rule */
+	int64_t timeout_ns;
 };
 
 static int epoll_poller_create(struct gb__os *os, struct gb__poller **ret)
@@ -32,6 +34,8 @@ static int epoll_poller_create(struct gb__os *os, struct gb__poller **ret)
 	(void)os;
 	if (!poller)
 		return -ENOMEM;
+	poller->timeout_ms = 0;
+	poller->timeout_ns = 0;
 	poller->fd = epoll_create1(EPOLL_CLOEXEC);
 	if (poller->fd < 0) {
 		int error = -errno;
@@ -79,8 +83,13 @@ static int epoll_remove(struct gb__poller *poller, int fd)
 static int epoll_poller_wait(
 	struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns)
 {
-	int count = gb__epoll_wait(
-		poller->fd, (struct epoll_event *)ret, (int)max, gb__poller_timeout_ms(timeout_ns));
+	int count;
+
+	if (timeout_ns != poller->timeout_ns) {
+		poller->timeout_ns = timeout_ns;
+		poller->timeout_ms = gb__poller_timeout_ms(timeout_ns);
+	}
+	count = gb__epoll_wait(poller->fd, (struct epoll_event *)ret, (int)max, poller->timeout_ms);
 
 	return gb__unlikely(count == -EINTR) ? 0 : count;
 }
