@@ -101,6 +101,31 @@ static __attribute__((noinline)) bool bound(struct blocking *blocking, const str
 	return true;
 }
 
+/* Nobody watches a stream that is received from: the poller is told when it is needed. */
+static int input_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
+{
+	const struct blocking *blocking = (struct blocking *)engine;
+
+	if (endpoint->kind != GB__ENDPOINT_STREAM || !blocking->receiver)
+		return gb__reactor_input_start(engine, endpoint);
+	endpoint->wants |= GB__WANT_INPUT;
+	return 0;
+}
+
+static int streams_arm(struct blocking *blocking)
+{
+	struct gb__engine *engine = &blocking->reactor.engine;
+	int result = 0;
+
+	for (uint32_t slot = 0; slot < engine->slots_used && result == 0; slot++) {
+		struct gb__endpoint *endpoint = engine->slots[slot];
+
+		if (!((uintptr_t)endpoint & 1u) && endpoint->kind == GB__ENDPOINT_STREAM && endpoint->wants)
+			result = gb__reactor_arm(&blocking->reactor, endpoint);
+	}
+	return result;
+}
+
 static int poll_wait(struct blocking *blocking, int64_t timeout_ns)
 {
 	struct gb__engine *engine = &blocking->reactor.engine;
@@ -109,6 +134,9 @@ static int poll_wait(struct blocking *blocking, int64_t timeout_ns)
 	blocking->polls = false;
 	if (!blocking->receiver)
 		return gb__reactor_wait(engine, timeout_ns);
+	result = streams_arm(blocking);
+	if (result < 0)
+		return result;
 	if (!gb__receiver_polls(blocking->receiver))
 		return gb__reactor_wait(engine, 0);
 	result = gb__reactor_wait(engine, timeout_ns);
@@ -171,7 +199,7 @@ const struct gb__engine_ops gb__engine_blocking = {
 	.destroy = destroy,
 	.attach = gb__reactor_attach,
 	.detach = gb__reactor_detach,
-	.input_start = gb__reactor_input_start,
+	.input_start = input_start,
 	.input_stop = gb__reactor_input_stop,
 	.flush = gb__reactor_flush,
 	.connect = gb__reactor_connect,

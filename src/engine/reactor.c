@@ -216,6 +216,11 @@ static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
 	return result;
 }
 
+int gb__reactor_arm(struct reactor *reactor, struct gb__endpoint *endpoint)
+{
+	return arm(reactor, endpoint);
+}
+
 int gb__reactor_attach(struct gb__engine *engine, struct gb__endpoint *endpoint)
 {
 	endpoint->wants = endpoint->armed = endpoint->bits = 0;

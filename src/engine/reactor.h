@@ -51,6 +51,8 @@ int gb__reactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, 
 int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns);
 void gb__reactor_wake(struct gb__engine *engine);
 
+/** Have the poller watch exactly what is wanted of the endpoint. */
+int gb__reactor_arm(struct reactor *reactor, struct gb__endpoint *endpoint);
 /** Other memory for input, between two receives: what lay in the old one is gone. Returns 0 or -ENOMEM. */
 int gb__reactor_input_room(struct reactor *reactor, size_t size);
 void gb__reactor_received_nothing(struct reactor *reactor, struct gb__stream *stream, ssize_t size);
