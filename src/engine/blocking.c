@@ -24,7 +24,6 @@ struct blocking {
 	struct reactor reactor;
 	struct gb__receiver own, *receiver; /* NULL: it polls only */
 	bool joined;                        /* the receiver's thread is known */
-	bool blocked;                       /* for gb__receiver_leave */
 	bool polls;                         /* the next wait: something else may be ready */
 	unsigned receive_ms;
 	uint64_t receive_ns; /* a timeout that is as long can be left to the receive's bound */
@@ -61,7 +60,7 @@ static void destroy(struct gb__engine *engine)
 	struct blocking *blocking = (struct blocking *)engine;
 
 	if (blocking->joined)
-		gb__receiver_leave(blocking->receiver, blocking->blocked);
+		gb__receiver_leave();
 	gb__reactor_destroy(engine);
 }
 
@@ -94,7 +93,7 @@ static struct gb__stream *only_stream(const struct blocking *blocking)
 static __attribute__((noinline)) bool bound(struct blocking *blocking, const struct gb__stream *stream)
 {
 	if (!blocking->joined)
-		blocking->joined = gb__receiver_join(blocking->receiver, &blocking->blocked);
+		blocking->joined = gb__receiver_join(blocking->receiver);
 	if (!blocking->joined || gb__receive_bound(stream->endpoint.fd, blocking->receive_ms) < 0)
 		return false;
 	blocking->bounded = stream->endpoint.generation;
@@ -155,7 +154,7 @@ static int receive_wait(struct blocking *blocking, struct gb__stream *stream)
 	gb__engine_woke(engine);
 	blocking->polls = size == -EINTR || size == -EAGAIN;
 	if (gb__unlikely(size == -EINTR) && !gb__receivers_there()) {
-		gb__receiver_leave(blocking->receiver, blocking->blocked);
+		gb__receiver_leave();
 		blocking->joined = false;
 		blocking->bounded = 0;
 	}

@@ -57,7 +57,8 @@ static void on_signal(int number, siginfo_t *info, void *argument)
 	const int kept = errno;
 
 	(void)number;
-	if (!receiver)
+	/* A handler's child has nothing of it. */
+	if (!receiver || receiver->process != getpid())
 		return;
 	if (within(at, gb__receive_look, gb__receive_done))
 		PROGRAM_COUNTER(context) = (uintptr_t)gb__receive_out;
@@ -110,33 +111,22 @@ bool gb__receivers_there(void)
 	return atomic_load(&ready);
 }
 
-bool gb__receiver_join(struct gb__receiver *receiver, bool *ret_blocked)
+bool gb__receiver_join(struct gb__receiver *receiver)
 {
-	sigset_t signals, former;
+	sigset_t blocked;
 
-	if (!atomic_load(&ready))
+	if (!atomic_load(&ready) || pthread_sigmask(SIG_BLOCK, NULL, &blocked) != 0 ||
+		sigismember(&blocked, SIGNAL))
 		return false;
 	receiver->process = getpid();
 	receiver->thread = (pid_t)syscall(SYS_gettid);
 	here = receiver;
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGNAL);
-	pthread_sigmask(SIG_UNBLOCK, &signals, &former);
-	*ret_blocked = sigismember(&former, SIGNAL);
 	return true;
 }
 
-void gb__receiver_leave(struct gb__receiver *receiver, bool blocked)
+void gb__receiver_leave(void)
 {
-	sigset_t signals;
-
-	(void)receiver;
 	here = NULL;
-	if (!blocked)
-		return;
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGNAL);
-	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }
 
 /* It is on its way, and must not come later, when it would interrupt who knows what. */
@@ -182,12 +172,12 @@ bool gb__receivers_there(void)
 	return false;
 }
 
-bool gb__receiver_join(struct gb__receiver *receiver, bool *ret_blocked)
+bool gb__receiver_join(struct gb__receiver *receiver)
 {
 	return false;
 }
 
-void gb__receiver_leave(struct gb__receiver *receiver, bool blocked)
+void gb__receiver_leave(void)
 {
 }
 

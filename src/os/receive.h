@@ -44,12 +44,12 @@ void gb__receivers_end(void);
 bool gb__receivers_there(void);
 
 /**
- * Make the calling thread the receiver's. Returns false where there can be none: no gb__receivers_begin, a program
- * that uses the signal, another machine, a sanitizer (which has to see system calls and delays signals).
- * `ret_blocked` says whether the thread blocked the signal until now, and is for _leave.
+ * Make the calling thread the receiver's, until it leaves. Returns false where there can be none: no
+ * gb__receivers_begin, a program that handles, ignores or blocks the signal, another machine, a sanitizer (which has
+ * to see system calls and delays signals).
  */
-bool gb__receiver_join(struct gb__receiver *receiver, bool *ret_blocked);
-void gb__receiver_leave(struct gb__receiver *receiver, bool blocked);
+bool gb__receiver_join(struct gb__receiver *receiver);
+void gb__receiver_leave(void);
 
 /**
  * recv(2), blocking: bytes, 0 at the end, or a negative errno. -EINTR: it was called, or interrupted otherwise.
