@@ -28,6 +28,8 @@ SUBJECTS = [
     ("reactor, poll", subject.model("reactor,engine=poll")),
     ("reactor, select", subject.model("reactor,engine=select")),
     ("reactor, lines", subject.line_echo("reactor")),
+    ("thread", subject.model("thread")),
+    ("iterative", subject.model("iterative")),
     ("raw_uring", subject.raw("raw_uring")),
     ("proactor", subject.model("proactor")),
     ("proactor, lines", subject.line_echo("proactor")),

@@ -72,6 +72,8 @@ GB_API void gb_server_on_ready(
  * serves, has its CPUs back at the end.
  * The other threads have the calling one's signal mask: handlers of the program's signals may run on them. Process
  * models catch SIGCHLD meanwhile, and SIGTERM in worker processes, where what else the program catches has no effect.
+ * Blocking models catch SIGURG, unless the program handles, ignores or blocks it when it calls this: then their workers
+ * poll before each receive.
  * Returns 0 after a drain, or a negative code with the reason in `error`.
  */
 GB_API int gb_server_run(struct gb_server *server, struct gb_error *error);

@@ -3,7 +3,7 @@
  * take its place (sim/). Everything returns 0 or a count, or a negative errno; nothing blocks. What every
  * message needs is no entry of the table but a function below, which the real kernel does without one.
  *
- * Stream sockets are blocking descriptors on which every operation says MSG_DONTWAIT: the flag
+ * Stream sockets are blocking descriptors on which every operation says MSG_DONTWAIT (but see os/receive.h): the flag
  * O_NONBLOCK would live on the open file description, shared by all its holders, and some kernels'
  * io_uring answers -EAGAIN for it. Listening sockets are O_NONBLOCK always (see os/socket.h).
  */

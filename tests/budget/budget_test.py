@@ -65,7 +65,8 @@ class Counter:
         return self.once((name, load), callgrind.per_message, name, self.subjects[name], self.build, self.loads[load])
 
     def held(self, name):
-        return self.once(name, memory.measure, name, self.commands[name], self.build, budgets.HELD_CONNECTIONS)
+        return self.once(name, memory.measure, name, self.commands[name], self.build,
+                         budgets.HELD_THREADS if name == "thread" else budgets.HELD_CONNECTIONS)
 
     def cases(self, words):
         """The rows whose names have all the words; counting has begun for them."""

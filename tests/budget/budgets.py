@@ -19,6 +19,10 @@ COUNTED = [
     ("reactor", "passing", "allocations", 0, 0),
     ("reactor, lines", "50", "codec instructions", 64, 74),  # goal: 50, and the 24 that look at the bytes
     ("reactor, lines", "50", "allocations", 0, 0),
+    ("thread", "1", "system calls", 2.0, 2.0),
+    ("thread", "1", "instructions", 390, None),
+    ("iterative", "1", "system calls", 2.0, 2.0),
+    ("iterative", "1", "allocations", 0, 0),
     ("proactor", "50", "instructions", 630, None),
     ("proactor", "50", "system calls", 0.09, 0.3),
     ("proactor", "50", "allocations", 0, 0),
@@ -30,7 +34,9 @@ COUNTED = [
 HELD = [
     ("reactor", "heap_bytes", 125, 128),
     ("reactor", "bytes", 131, 128),
+    ("thread", "bytes", 18400, 18400),  # a half more than by hand
     ("proactor", "heap_bytes", 128, 128),
     ("proactor", "bytes", 135, 128),
 ]
 HELD_CONNECTIONS = (1000, 8000)  # fewer and more
+HELD_THREADS = (100, 800)
