@@ -6,7 +6,7 @@
 
 GB_BEGIN
 
-/** The option `log-level` says up to which of them lines appear; notice, where nothing is said. */
+/** The option `log-level`, of the server that was created last, says up to which of them lines appear; notice at first. */
 enum gb_log_level {
 	GB_LOG_ERROR,   /* something does not work */
 	GB_LOG_WARNING, /* it works, but not as it should; a limit is reached */

@@ -208,6 +208,7 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 		result = gb__service_check(service, error);
 	if (result < 0)
 		return result;
+	gb__address_to_client(&address);
 	/* Or a handler that connects whenever it lost a connection would keep it for ever. */
 	if (gb__worker_stops(worker))
 		return gb_error_set(error, -ESHUTDOWN, "cannot connect to %s: the worker ends", text);

@@ -135,6 +135,15 @@ int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, s
 	return 0;
 }
 
+void gb__address_to_client(struct gb__address *address)
+{
+	if (address->every)
+		*address = (struct gb__address){ .v4 = { .sin_family = AF_INET,
+							 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+							 .sin_port = address->v6.sin6_port },
+			.size = sizeof(address->v4) };
+}
+
 static int format_v4(const struct in_addr *host, in_port_t port, char *text, size_t size)
 {
 	char digits[INET_ADDRSTRLEN];

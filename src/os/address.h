@@ -38,6 +38,8 @@ static inline bool gb__address_is_ip(const struct gb__address *address)
 {
 	return address->any.sa_family != AF_UNIX;
 }
+/** What a client connects to: of every address, this machine's own of IPv4. */
+void gb__address_to_client(struct gb__address *address);
 /** The file of a Unix socket, "" where there is none: an IP address, or a name of the abstract kind. */
 static inline const char *gb__address_path(const struct gb__address *address)
 {

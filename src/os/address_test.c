@@ -66,6 +66,22 @@ TEST(nothing_and_a_star_are_every_address_of_both_families)
 	CHECK(!address.every && address.any.sa_family == AF_INET);
 }
 
+TEST(a_client_of_every_address_takes_the_loopback)
+{
+	struct gb__address address;
+	struct gb_error error;
+	char text[GB__ADDRESS_TEXT];
+
+	CHECK_INT(gb__address_parse("*:80", false, &address, &error), 0);
+	gb__address_to_client(&address);
+	CHECK_INT(gb__address_format(&address, text, sizeof(text)), 0);
+	CHECK_STR(text, "127.0.0.1:80");
+	CHECK_INT(gb__address_parse("[::1]:80", false, &address, &error), 0);
+	gb__address_to_client(&address);
+	CHECK_INT(gb__address_format(&address, text, sizeof(text)), 0);
+	CHECK_STR(text, "[::1]:80");
+}
+
 TEST(ipv4_within_ipv6_is_shown_as_such)
 {
 	struct gb__address address;

@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
 """Addresses as users write them: both families, scopes, Unix sockets with and without a file; wrong ones are told."""
 
-import ctypes
 import os
+import re
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 
 from client import answered, round_trip
 from lib import GEARBOX, PATIENCE_S, Server, add_case, case, case_for_each, check, check_equal, check_refusal, main, run
 from models import EACH_ENGINE, PRESETS
-
-CLONE_NEWNET = 0x40000000
 
 
 def free_port():
@@ -105,11 +104,11 @@ def a_mode_that_is_none_is_refused():
         check_refusal(run("serve", "echo", "--listen", "127.0.0.1:0", "--unix-mode", mode), 2, "unix-mode", mode)
 
 
-def in_a_network():
-    """A network namespace with a link-local address, if this machine allows that; for between fork and exec."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "unshare")
+@case
+def a_client_of_a_star_reaches_it():
+    with Server(listen=("*:0",)) as server:
+        done = run("load", server.address, "--messages", "10")
+        check_equal(done.returncode, 0, f"exit code of load ({done.stderr})")
 
 
 @case
@@ -124,10 +123,15 @@ def a_scope_stays():
         return
     for model in EACH_ENGINE:
         process = subprocess.Popen([*words, GEARBOX, "serve", "echo", "--listen", "[fe80::5%gb0]:7000",
-                                    *model.arguments], stderr=subprocess.PIPE)
+                                    "--log-level", "info", *model.arguments], stderr=subprocess.PIPE)
         try:
             line = process.stderr.readline().decode()
             check("serving echo on [fe80::5%gb0]:7000 (" in line, f"the ready line: {line!r}")
+            subprocess.run(["nsenter", "--net", "--target", str(process.pid), sys.executable, "-c",
+                            "import socket; c = socket.create_connection(('fe80::5%gb0', 7000)); c.send(b'x'); c.recv(1)"],
+                           check=True)
+            line = process.stderr.readline().decode()
+            check(re.search(r"connection from \[fe80::5%gb0\]:\d+, echo: closed: ", line), f"the peer: {line!r}")
         finally:
             process.terminate()
             process.wait(PATIENCE_S)
