@@ -147,9 +147,10 @@ static void obey_stop(struct run *run)
 	unsigned stop = atomic_load(&run->chief.server->shared->stop);
 
 	if (stop > run->stop) {
+		/* A program of outgoing connections alone ends when it has what it came for: no news. */
 		if (stop > 1)
 			gb__log(GB__LOG_NOTICE, "told to stop at once");
-		else
+		else if (gb_server_address(run->chief.server, 0))
 			gb__log(GB__LOG_NOTICE, "told to stop: draining for at most %" PRIu64 " ms",
 				run->chief.server->options->drain_timeout_ms);
 		if (run->stop == 0)
