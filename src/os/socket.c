@@ -111,10 +111,11 @@ static int explain(int code, const struct gb__address *address, struct gb_error 
 			return gb_error_set(error, code,
 				"%s is of one link: name the interface, as [fe80::1%%eth0]:7000 (see `ip addr`)",
 				text);
-		/* fall through */
+		break;
 	default:
-		return gb_error_set(error, code, "cannot listen on %s: %s", text, gb_strerror(code));
+		break;
 	}
+	return gb_error_set(error, code, "cannot listen on %s: %s", text, gb_strerror(code));
 }
 
 static int bind_once(int fd, const struct gb__address *address)
