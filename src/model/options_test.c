@@ -310,7 +310,7 @@ TEST(every_limit_has_a_field_of_its_own)
 		{ "idle-timeout", "13ms" }, { "read-timeout", "14ms" }, { "write-timeout", "15ms" },
 		{ "linger-timeout", "16ms" }, { "connect-timeout", "17ms" }, { "output-high", "19" },
 		{ "output-low", "18" }, { "output-max", "20" }, { "turn-messages", "21" },
-		{ "drain-timeout", "22ms" } };
+		{ "drain-timeout", "22ms" }, { "linger-max", "23ms" } };
 	struct gb_server *server = server_of("reactor", &probe, set, gb__countof(set));
 	const struct gb__limits *limits = &server->limits;
 
@@ -320,6 +320,7 @@ TEST(every_limit_has_a_field_of_its_own)
 	CHECK_INT(limits->read_timeout_ms, 14);
 	CHECK_INT(limits->write_timeout_ms, 15);
 	CHECK_INT(limits->linger_timeout_ms, 16);
+	CHECK_INT(limits->linger_max_ms, 23);
 	CHECK_INT(limits->connect_timeout_ms, 17);
 	CHECK_INT(limits->output_low, 18);
 	CHECK_INT(limits->output_high, 19);
