@@ -87,7 +87,8 @@ GB_API void gb_buffer_unref(struct gb_buffer *buffer);
 GB_API int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer);
 
 /**
- * End the connection in order: flush, half-close, read what still comes until the linger timeout, close.
+ * End the connection in order: flush, half-close, read what still comes until the linger timeout, close. Bytes that
+ * move extend that timeout, up to linger-max. One that is still connecting connects first, if anything is queued.
  *
  * No further `on_message` follows; `on_close` follows later with GB_CLOSE_LOCAL unless something else
  * ends the connection first. Calling it again does nothing.
