@@ -87,24 +87,26 @@ static void stop_now(struct run *run)
 	gb__worker_timer(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
 }
 
-/* What workers wait for, as they said last; one that is inside a handler has not seen yet that all drain. */
+/* What workers wait for, as they said last. One that is inside a handler may not have seen yet that all drain. */
 static void census_log(
 	const struct run *run, enum gb__log_level level, const char *what, const char *when, uint64_t seconds)
 {
+	const struct gb__shared *shared = run->chief.server->shared;
 	struct gb__census census;
-	uint64_t idle;
+	uint64_t all, counted;
 
-	gb__shared_census(run->chief.server->shared, &census);
-	if (census.connections == 0)
+	gb__shared_census(shared, &census);
+	all = gb__max(atomic_load(&shared->connections), census.connections);
+	counted = census.output + census.held + census.pooled + census.message;
+	if (all == 0)
 		return;
-	idle = census.connections -
-		gb__min(census.connections, census.output + census.held + census.pooled + census.message);
 	gb__log(level,
 		"%s %" PRIu64 " connection(s): %" PRIu64 " with output, %" PRIu64 " held, %" PRIu64
-		" in the pool, %" PRIu64 " in a message, %" PRIu64 " quiet for less than a second%s%" PRIu64
-		" s",
-		what, census.connections, census.output, census.held, census.pooled, census.message, idle,
-		when, seconds);
+		" in the pool, %" PRIu64 " in a message, %" PRIu64 " about to end, %" PRIu64
+		" of workers inside a handler%s%" PRIu64 " s",
+		what, all, census.output, census.held, census.pooled, census.message,
+		census.connections - gb__min(census.connections, counted), all - census.connections, when,
+		seconds);
 }
 
 static void report(struct gb_timer *timer, void *arg)

@@ -282,6 +282,21 @@ def a_handler_that_does_not_return(spec, code, second_signal):
             check_equal(server.wait(), code, "exit code")
 
 
+@case_for_each([model for model in PRESETS if model.spec in ("prefork", "thread")], waits=True)
+def a_drain_says_that_a_worker_is_inside_a_handler(model):
+    request = struct.pack(">IIII", 12, 1, 0, 600_000_000)
+    with Server(*model.with_workers(2), "--set", "max-block=0", "--drain-timeout", "4s", service="work") as server:
+        server.expected_log = "may block|a handler did not return|ended unexpectedly"
+        server.expected_code = 0 if model.processes else 1
+        with server.connect() as client:
+            client.sendall(request)
+            wait_until(lambda: any(sleeping(pid) for pid in server.processes()), "the handler blocks")
+            server.send_signal()
+            check_equal(server.wait(), server.expected_code, "exit code")
+        check(any("draining: waiting for 1 connection(s)" in line and "1 of workers inside a handler" in line
+                  for line in server.log), f"it says {server.log}")
+
+
 add_case("a_thread_that_hangs_is_not_waited_for", a_handler_that_does_not_return, "reactor-pool", 1, False, waits=True)
 add_case("a_thread_that_hangs_beyond_a_second_signal", a_handler_that_does_not_return, "reactor-pool", 1, True, waits=True)
 add_case("a_process_that_hangs_is_killed", a_handler_that_does_not_return, "prefork", 0, False, waits=True)
