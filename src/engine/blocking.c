@@ -16,13 +16,15 @@
 #include <errno.h>
 
 #define EVENTS_MAX 16u
-#define INPUT_FIRST 1024u /* what one client says at a time, mostly; who is sent more has room for more */
+#define INPUT_FIRST \
+	1024u /* what one client says at a time, mostly; the first receive that fills it is the last */
 #define RECEIVE_MS 1000u
 #define TICK_NS 10000000 /* a receive may last so much longer: the kernel counts in these */
 
 struct blocking {
 	struct reactor reactor;
 	struct gb__receiver own, *receiver; /* NULL: it polls only */
+	bool filled;                        /* by the last receive */
 	bool joined;                        /* the receiver's thread is known */
 	bool polls;                         /* the next wait: something else may be ready */
 	unsigned receive_ms;
@@ -32,11 +34,12 @@ struct blocking {
 
 static int create(const struct gb__engine_options *options, struct gb__engine **ret, struct gb_error *error)
 {
-	static const struct gb__reactor_kind kind = {
+	const bool receives = !options->os->simulated && gb__receivers_there();
+	const struct gb__reactor_kind kind = {
 		.ops = &gb__engine_blocking,
 		.size = sizeof(struct blocking),
 		.events_max = EVENTS_MAX,
-		.input_size = INPUT_FIRST,
+		.input_size = receives ? INPUT_FIRST : GB__INPUT_MAX,
 	};
 	struct gb__engine_options own = *options;
 	struct blocking *blocking;
@@ -50,7 +53,7 @@ static int create(const struct gb__engine_options *options, struct gb__engine **
 	blocking = (struct blocking *)*ret;
 	blocking->receive_ms = options->receive_ms ? options->receive_ms : RECEIVE_MS;
 	blocking->receive_ns = (uint64_t)blocking->receive_ms * 1000000 + TICK_NS;
-	if (!options->os->simulated && gb__receivers_there())
+	if (receives)
 		blocking->receiver = options->receiver ? options->receiver : &blocking->own;
 	return 0;
 }
@@ -111,18 +114,28 @@ static int input_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
 	return 0;
 }
 
+/* Returns how many there are, or a negative errno. */
 static int streams_arm(struct blocking *blocking)
 {
 	struct gb__engine *engine = &blocking->reactor.engine;
-	int result = 0;
+	int result = 0, count = 0;
 
 	for (uint32_t slot = 0; slot < engine->slots_used && result == 0; slot++) {
 		struct gb__endpoint *endpoint = engine->slots[slot];
 
-		if (!((uintptr_t)endpoint & 1u) && endpoint->kind == GB__ENDPOINT_STREAM && endpoint->wants)
-			result = gb__reactor_arm(&blocking->reactor, endpoint);
+		if ((uintptr_t)endpoint & 1u || endpoint->kind != GB__ENDPOINT_STREAM || !endpoint->wants)
+			continue;
+		result = gb__reactor_arm(&blocking->reactor, endpoint);
+		count++;
 	}
-	return result;
+	return result < 0 ? result : count;
+}
+
+/* For all that a client may say. Without memory the room stays as it is. */
+static void room_grow(struct blocking *blocking)
+{
+	if (blocking->reactor.input_size == INPUT_FIRST)
+		(void)gb__reactor_input_room(&blocking->reactor, GB__INPUT_MAX);
 }
 
 static int poll_wait(struct blocking *blocking, int64_t timeout_ns)
@@ -130,12 +143,15 @@ static int poll_wait(struct blocking *blocking, int64_t timeout_ns)
 	struct gb__engine *engine = &blocking->reactor.engine;
 	int result;
 
-	blocking->polls = false;
 	if (!blocking->receiver)
 		return gb__reactor_wait(engine, timeout_ns);
 	result = streams_arm(blocking);
 	if (result < 0)
 		return result;
+	/* More than a look between two receives: nobody says here that it was filled. */
+	if (result > 0 && !blocking->polls)
+		room_grow(blocking);
+	blocking->polls = false;
 	if (!gb__receiver_polls(blocking->receiver))
 		return gb__reactor_wait(engine, 0);
 	result = gb__reactor_wait(engine, timeout_ns);
@@ -146,7 +162,11 @@ static int poll_wait(struct blocking *blocking, int64_t timeout_ns)
 static int receive_wait(struct blocking *blocking, struct gb__stream *stream)
 {
 	struct gb__engine *engine = &blocking->reactor.engine;
-	ssize_t size = gb__receiver_receive(blocking->receiver, stream->endpoint.fd, blocking->reactor.input,
+	ssize_t size;
+
+	if (gb__unlikely(blocking->filled))
+		room_grow(blocking);
+	size = gb__receiver_receive(blocking->receiver, stream->endpoint.fd, blocking->reactor.input,
 		blocking->reactor.input_size);
 
 	if (gb__unlikely(size == -ECANCELED))
@@ -159,6 +179,7 @@ static int receive_wait(struct blocking *blocking, struct gb__stream *stream)
 		blocking->bounded = 0;
 	}
 	engine->stats.events += size >= 0;
+	blocking->filled = size == INPUT_FIRST;
 	gb__reactor_received(&blocking->reactor, stream, size);
 	return size >= 0;
 }
@@ -168,11 +189,6 @@ static int wait(struct gb__engine *engine, int64_t timeout_ns)
 	struct blocking *blocking = (struct blocking *)engine;
 	struct gb__stream *stream;
 
-	if (gb__unlikely(blocking->reactor.received == INPUT_FIRST)) {
-		blocking->reactor.received = 0;
-		if (blocking->reactor.input_size == INPUT_FIRST)
-			(void)gb__reactor_input_room(&blocking->reactor, GB__INPUT_MAX);
-	}
 	if (gb__unlikely(!blocking->receiver) || gb__unlikely(blocking->polls) ||
 		gb__unlikely((uint64_t)timeout_ns < blocking->receive_ns)) /* -1: for ever */
 		return poll_wait(blocking, timeout_ns);

@@ -19,7 +19,6 @@ struct reactor {
 	struct gb__poll_event *events; /* of a wait, behind the engine */
 	unsigned char *input;          /* where streams receive, GB__INPUT_HEADROOM bytes before it */
 	size_t input_size;
-	ssize_t received; /* as the last receive answered */
 	struct gb__endpoint wakeup;
 	unsigned events_max;
 	unsigned accept_batch;
@@ -61,7 +60,6 @@ void gb__reactor_received_nothing(struct reactor *reactor, struct gb__stream *st
 static inline void gb__reactor_received(struct reactor *reactor, struct gb__stream *stream, ssize_t size)
 {
 	reactor->engine.stats.receives++;
-	reactor->received = size;
 	if (gb__likely(size > 0))
 		stream->endpoint.ops->on_input(stream, reactor->input, (size_t)size);
 	else
