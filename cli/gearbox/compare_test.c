@@ -164,3 +164,16 @@ TEST(counters_must_say_what_was_noted)
 	CHECK(gb__verify_compare_stats(&counted, &noted, text, sizeof(text)));
 	CHECK_STR(text, "counted 1 connections closed by crashed, noted 0");
 }
+
+TEST(connections_that_the_service_made_are_counted_only)
+{
+	struct gb_stats counted = { .accepted = 3 }, noted = { .accepted = 3 };
+	char text[256];
+
+	counted.closed[GB_CLOSE_EOF] = noted.closed[GB_CLOSE_EOF] = 3;
+	counted.closed[GB_CLOSE_LOCAL] = 2;
+	CHECK(!gb__verify_compare_stats(&counted, &noted, text, sizeof(text)));
+	noted.closed[GB_CLOSE_IDLE] = 1;
+	CHECK(gb__verify_compare_stats(&counted, &noted, text, sizeof(text)));
+	CHECK_STR(text, "counted 0 connections closed by idle, noted 1");
+}

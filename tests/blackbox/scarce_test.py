@@ -21,7 +21,8 @@ def few(number):
 
 @case_for_each(MODELS)
 def serves_with_few_descriptors(model):
-    arguments = [GEARBOX, "serve", "echo", "--listen", "127.0.0.1:0", *model.with_workers(2)]
+    arguments = [GEARBOX, "serve", "echo", "--listen", "127.0.0.1:0", "--log-level", "warning",
+                 *model.with_workers(2)]
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, preexec_fn=few(DESCRIPTORS)) as server:
         try:
             warning, line = server.stderr.readline(), server.stderr.readline()
