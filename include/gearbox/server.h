@@ -44,12 +44,14 @@ GB_API void gb_server_destroy(struct gb_server *server);
  * names its interface: "[fe80::1%eth0]:PORT". "unix:@NAME" is Linux's abstract kind, which has no file.
  *
  * Borrows `service` and `user` until gb_server_destroy. May resolve a name, so may block.
- * Returns 0 or a code with the reason (in use, not permitted, does not resolve, illegal with this model).
+ * Returns 0 or a code with the reason (in use, not permitted, does not resolve, illegal with this model); -EBUSY while
+ * the server runs, in any of its processes.
  */
 GB_API int gb_server_listen(struct gb_server *server, const char *address, const struct gb_service *service,
 	void *user, struct gb_error *error);
 
-/** Run `service` without listening: its on_start makes outgoing connections. Borrows as gb_server_listen does. */
+/** Run `service` without listening: its on_start makes outgoing connections, on every worker. Alone or beside services
+ *  that listen. Borrows and returns as gb_server_listen does. */
 GB_API int gb_server_attach(
 	struct gb_server *server, const struct gb_service *service, void *user, struct gb_error *error);
 
@@ -59,8 +61,9 @@ GB_API const char *gb_server_address(const struct gb_server *server, size_t n);
 /** The model as a full spec, `engine=auto` and `workers=N` replaced by what was chosen. */
 GB_API const char *gb_server_model(const struct gb_server *server);
 
-/** Have `on_ready` called by gb_server_run, on its thread, once every worker that the model begins with runs. */
-GB_API void gb_server_on_ready(
+/** Have `on_ready` called by gb_server_run, on its thread, once every worker that the model begins with runs. Returns 0,
+ *  or -EBUSY while the server runs. */
+GB_API int gb_server_on_ready(
 	struct gb_server *server, void (*on_ready)(struct gb_server *server, void *arg), void *arg);
 
 /**
@@ -74,7 +77,7 @@ GB_API void gb_server_on_ready(
  * models catch SIGCHLD meanwhile, and SIGTERM in worker processes, where what else the program catches has no effect.
  * Blocking models catch SIGURG, unless the program handles, ignores or blocks it when it calls this: then their workers
  * poll before each receive.
- * Returns 0 after a drain, or a negative code with the reason in `error`.
+ * Returns 0 after a drain, or a negative code with the reason in `error`: -EBUSY when it runs already.
  */
 GB_API int gb_server_run(struct gb_server *server, struct gb_error *error);
 
@@ -87,10 +90,12 @@ GB_API void gb_server_stop(struct gb_server *server);
 /** Counters, summed over all workers and processes, those that ended included. */
 struct gb_stats {
 	uint64_t accepted;                      /* connections taken from listening sockets */
-	uint64_t connections;                   /* open now */
+	uint64_t connections;                   /* of these open now, which max-connections limits */
+	uint64_t connected;                     /* connections begun by gb_connect */
+	uint64_t outgoing;                      /* of these open now; no limit but the descriptors' */
 	uint64_t messages;                      /* delivered to on_message, as of each worker's last turn */
 	uint64_t bytes_in, bytes_out;           /* through sockets, the same */
-	uint64_t closed[GB_CLOSE_REASON_COUNT]; /* by reason */
+	uint64_t closed[GB_CLOSE_REASON_COUNT]; /* of both, by reason */
 };
 
 /** Take the counters. Thread: any of the process that runs the server. */

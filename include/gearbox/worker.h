@@ -23,8 +23,11 @@ GB_API uint64_t gb_worker_now_ms(const struct gb_worker *worker);
 /** Nanoseconds of the monotonic clock, read now. Thread: the worker's. */
 GB_API uint64_t gb_worker_clock_ns(const struct gb_worker *worker);
 
-/** Open connections of this worker, incoming and outgoing. Thread: the worker's. */
+/** Connections of this worker that have not closed, accepted ones and those of gb_connect. Thread: the worker's. */
 GB_API size_t gb_worker_connections(const struct gb_worker *worker);
+/** Of these the accepted ones: alone they count for max-connections, and for who serves one client at a time. A worker
+ *  that lives for one client (workers=per-connection) drains what else it has when that one has gone. */
+GB_API size_t gb_worker_clients(const struct gb_worker *worker);
 
 /**
  * A pointer per worker and key for a service's own use: set in on_start, freed in on_stop. The key is any

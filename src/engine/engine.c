@@ -111,18 +111,28 @@ enum gb__accept_verdict gb__accept_verdict(int error)
 	switch (-error) {
 	case EAGAIN:
 		return GB__ACCEPT_NONE;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		return GB__ACCEPT_EXHAUSTED;
+	/* Of the connection, which is gone; or a firewall's EPERM. */
+	case ECONNABORTED:
+	case ECONNRESET:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case EINTR:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case ENONET:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
+	case EPERM:
+	case EPROTO:
+	case ETIMEDOUT:
+		return GB__ACCEPT_RETRY;
 	case EBADF:
 	case EINVAL:
 	case ENOTSOCK:
 	case EFAULT:
 		return GB__ACCEPT_BROKEN;
 	default:
-		/* ECONNABORTED, EINTR, EPROTO, EPERM (firewall) and pending errors of the new connection */
-		return GB__ACCEPT_RETRY;
+		/* EMFILE, ENFILE, ENOBUFS, ENOMEM; and whatever is unknown may come again at once, for ever. */
+		return GB__ACCEPT_EXHAUSTED;
 	}
 }

@@ -80,7 +80,8 @@ struct gb__endpoint_ops {
 	void (*on_output)(struct gb__stream *stream, int error);
 	/** STREAM: the outgoing connection is established (0) or failed. */
 	void (*on_connected)(struct gb__stream *stream, int error);
-	/** LISTENER: a new descriptor, to be owned by the callee, or a negative errno (see os/socket.h). */
+	/** LISTENER: a new descriptor, to be owned by the callee, or a negative errno that is no passing one
+	 *  (gb__accept_verdict), or one of so many in a row that they do not pass. */
 	void (*on_accept)(struct gb__endpoint *listener, int fd);
 	/** WATCH: GB__READY_… bits; level-triggered: again and again until handled or unwatched. */
 	void (*on_ready)(struct gb__endpoint *watch, unsigned ready);
@@ -129,8 +130,11 @@ struct gb__engine_options {
 	const struct gb__poller_ops *poller; /* reactor: which poller */
 	const struct gb__ring_ops *ring;     /* proactor: which ring */
 	unsigned accept_batch;               /* descriptors taken from a listener per turn; 0: a default */
-	bool accept_shared;                  /* others accept on the same listening sockets */
+	/* Take new connections inside the wait only, once told that there are some: others wait on the same listening
+	 * sockets, or the process forks. A ring would take them whatever its thread does meanwhile. */
+	bool accept_when_ready;
 	bool accept_exclusive; /* of several waiters on a listening socket or a shared watch only one is to wake */
+	bool accept_first; /* tell of new connections before all else that a wait brought: on_accepts_told */
 	struct gb__receiver *receiver; /* blocking: who else calls, too (os/receive.h); or NULL */
 	unsigned receive_ms;           /* blocking: the longest receive; 0: a default */
 	bool copied;      /* who passes us streams' descriptors is slower to close its own than we may be */
@@ -227,6 +231,10 @@ struct gb__engine {
 	uint32_t generation;         /* last one given out */
 	uint64_t now_ms;             /* coarse monotonic clock, read when the wait for events returned */
 	pid_t pid;                   /* creator: an engine does not survive fork */
+	/** With the option accept_first, set by the owner: called by each wait once its new connections were told, and
+	 *  nothing else yet. */
+	void (*on_accepts_told)(void *arg);
+	void *on_accepts_told_arg;
 };
 
 extern const struct gb__engine_ops gb__engine_blocking, gb__engine_reactor, gb__engine_proactor;
@@ -329,9 +337,13 @@ int gb__engine_create(
 enum gb__accept_verdict {
 	GB__ACCEPT_NONE,      /* nothing waits */
 	GB__ACCEPT_RETRY,     /* this connection is gone; go on */
-	GB__ACCEPT_EXHAUSTED, /* descriptors or memory ran out: rest, then go on */
+	GB__ACCEPT_EXHAUSTED, /* descriptors or memory ran out, or nobody knows: rest, then go on */
 	GB__ACCEPT_BROKEN,    /* the listening socket itself is of no use */
 };
 enum gb__accept_verdict gb__accept_verdict(int error);
+
+#define GB__ACCEPT_RETRIES_MAX \
+	16u                  /* in a row; then something answers for every connection, as a filter does */
+#define GB__ACCEPT_BATCH 16u /* the default of accept_batch */
 
 #endif

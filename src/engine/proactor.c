@@ -174,6 +174,8 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
 	gb__engine_woke(engine);
 	proactor->small.credits = proactor->large.credits = 0;
+	if (gb__unlikely(proactor->accept_first) && count >= 0)
+		gb__proactor_accepts_first(proactor, (unsigned)count);
 	if (gb__likely(count > 0)) {
 		gb__proactor_complete(proactor, (unsigned)count);
 		engine->stats.events += (unsigned)count;
@@ -234,7 +236,8 @@ static int proactor_attach(struct gb__engine *engine, struct gb__endpoint *endpo
 	if (endpoint->slot == proactor->slots_used)
 		proactor->next[proactor->slots_used++] = LINE_NOT;
 	endpoint->wants = endpoint->armed = endpoint->bits = 0;
-	if (proactor->buffer && endpoint->kind == GB__ENDPOINT_STREAM)
+	if ((proactor->buffer && endpoint->kind == GB__ENDPOINT_STREAM) ||
+		(proactor->accept_when_ready && endpoint->kind == GB__ENDPOINT_LISTENER))
 		endpoint->bits = VIA_POLL_IN;
 	return 0;
 }
@@ -503,7 +506,10 @@ static int proactor_create(
 	if (result < 0)
 		goto fail;
 	features = proactor->ops->features(proactor->ring);
-	proactor->multishot_accept = (features & GB__RING_MULTISHOT_ACCEPT) && !options->accept_shared;
+	proactor->multishot_accept = features & GB__RING_MULTISHOT_ACCEPT;
+	proactor->accept_when_ready = options->accept_when_ready;
+	proactor->accept_first = options->accept_first;
+	proactor->accept_batch = options->accept_batch ? options->accept_batch : GB__ACCEPT_BATCH;
 	proactor->messages = features & GB__RING_MESSAGES;
 	proactor->multishot_recv = features & GB__RING_MULTISHOT_RECV;
 	proactor->bulk_from = features & GB__RING_BULK ? (int32_t)proactor->buffer_size : INT32_MAX;

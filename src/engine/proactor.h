@@ -104,6 +104,9 @@ struct proactor {
 	const struct gb__ring_ops *ops;
 	struct gb__ring *ring;
 	bool multishot_accept, multishot_recv, messages;
+	bool accept_when_ready, accept_first;
+	unsigned accept_batch;
+	unsigned accept_failures; /* in a row */
 	bool waiting;
 	uint32_t *next;                  /* by slot: the one behind it in line, LINE_NOT or LINE_END */
 	uint32_t slots_size, slots_used; /* of it; the rest is not touched */
@@ -192,6 +195,8 @@ static inline uint32_t gb__proactor_slot(uint64_t token)
 bool gb__proactor_done_untold(struct gb__engine *engine, const struct gb__stream *stream);
 /** Handle the first `count` of `completions`. */
 void gb__proactor_complete(struct proactor *proactor, unsigned count);
+/** Of these those of listeners, with the option accept_first: before all others. */
+void gb__proactor_accepts_first(struct proactor *proactor, unsigned count);
 /** The end of input: told, held until input is wanted, or dropped when leaving. */
 void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int error);
 

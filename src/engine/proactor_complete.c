@@ -141,15 +141,56 @@ static void read_now(struct proactor *proactor, struct gb__stream *stream)
 		received_nothing(proactor, stream, (int)size);
 }
 
+/* Whether so many failed in a row that they do not pass. */
+static bool accept_fails_on(struct proactor *proactor)
+{
+	return ++proactor->accept_failures >= GB__ACCEPT_RETRIES_MAX;
+}
+
+/* Somebody waits in the backlog, or did: others look there as well. */
+static void accept_now(struct proactor *proactor, struct gb__endpoint *listener)
+{
+	uint32_t slot = listener->slot, generation = listener->generation;
+	struct gb__os *os = proactor->engine.os;
+
+	for (unsigned took = 0; took < proactor->accept_batch;) {
+		int fd = os->ops->accept(os, listener->fd);
+
+		proactor->engine.stats.accepts++;
+		if (fd < 0) {
+			enum gb__accept_verdict verdict = gb__accept_verdict(fd);
+
+			if (verdict == GB__ACCEPT_RETRY && !accept_fails_on(proactor))
+				continue;
+			if (verdict == GB__ACCEPT_NONE)
+				proactor->engine.stats.again++;
+			else
+				listener->ops->on_accept(listener, fd);
+			return;
+		}
+		took++;
+		proactor->accept_failures = 0;
+		listener->ops->on_accept(listener, fd);
+		if (!gb__engine_find(&proactor->engine, slot, generation) ||
+			!(listener->wants & GB__WANT_INPUT))
+			return;
+	}
+}
+
 static void poll_in_completed(struct proactor *proactor, struct gb__endpoint *endpoint, int result)
 {
 	uint32_t slot = endpoint->slot, generation = endpoint->generation;
+	bool wanted = result >= 0 && (endpoint->wants & GB__WANT_INPUT);
 
 	endpoint->armed &= (uint8_t) ~(ARMED_IN | BULK);
-	if (endpoint->kind == GB__ENDPOINT_LISTENER || !proactor->buffer)
+	if (endpoint->kind == GB__ENDPOINT_LISTENER && proactor->accept_when_ready) {
+		if (wanted)
+			accept_now(proactor, endpoint);
+	} else if (endpoint->kind == GB__ENDPOINT_LISTENER || !proactor->buffer) {
 		endpoint->bits &= (uint8_t)~VIA_POLL_IN; /* what polling stood in for is tried again */
-	else if (result >= 0 && (endpoint->wants & GB__WANT_INPUT))
+	} else if (wanted) {
 		read_now(proactor, (struct gb__stream *)endpoint);
+	}
 	conclude(proactor, slot, generation);
 }
 
@@ -163,6 +204,7 @@ static void accept_completed(
 	if (!more)
 		listener->armed &= (uint8_t)~ARMED_IN;
 	if (result >= 0) {
+		proactor->accept_failures = 0;
 		listener->ops->on_accept(listener, result);
 	} else if (result != -ECANCELED) {
 		switch (gb__accept_verdict(result)) {
@@ -172,7 +214,9 @@ static void accept_completed(
 				listener->bits |= VIA_POLL_IN;
 			break;
 		case GB__ACCEPT_RETRY:
-			break;
+			if (!accept_fails_on(proactor))
+				break;
+			__attribute__((fallthrough));
 		default:
 			if (listener->wants & GB__WANT_INPUT)
 				listener->ops->on_accept(listener, result);
@@ -424,4 +468,19 @@ void gb__proactor_complete(struct proactor *proactor, unsigned count)
 		if (gb__unlikely(!complete_usual(proactor, completion)))
 			complete(proactor, completion);
 	}
+}
+
+void gb__proactor_accepts_first(struct proactor *proactor, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct gb__completion *completion = &proactor->completions[i];
+		const struct gb__endpoint *endpoint = gb__engine_find(
+			&proactor->engine, gb__proactor_slot(completion->token), (uint32_t)completion->token);
+
+		if (!endpoint || endpoint->kind != GB__ENDPOINT_LISTENER)
+			continue;
+		complete(proactor, completion);
+		*completion = (struct gb__completion){ .token = gb__proactor_nobody(OP_WAKE) };
+	}
+	proactor->engine.on_accepts_told(proactor->engine.on_accepts_told_arg);
 }

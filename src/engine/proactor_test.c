@@ -338,7 +338,7 @@ TEST(echoes_under_every_feature_set)
 	};
 
 	for (size_t i = 0; i < gb__countof(masks); i++) {
-		struct gb__engine_options options = { .ring_mask = masks[i], .accept_shared = i & 1 };
+		struct gb__engine_options options = { .ring_mask = masks[i], .accept_when_ready = i & 1 };
 
 		echo(&options, 20, 20000);
 	}

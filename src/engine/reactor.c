@@ -27,7 +27,6 @@
 
 #define EVENTS_MAX 256u
 #define SEND_PARTS_MAX 16u
-#define ACCEPT_BATCH 16u
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
@@ -88,7 +87,8 @@ int gb__reactor_create(const struct gb__engine_options *options, const struct gb
 	gb__engine_init(&reactor->engine, kind->ops, options->os);
 	reactor->engine.name = options->poller->name;
 	reactor->ops = options->poller;
-	reactor->accept_batch = options->accept_batch ? options->accept_batch : ACCEPT_BATCH;
+	reactor->accept_batch = options->accept_batch ? options->accept_batch : GB__ACCEPT_BATCH;
+	reactor->accept_first = options->accept_first;
 	reactor->forgets = (options->poller->caps & GB__POLLER_FORGETS) && !options->copied;
 	reactor->accept_exclusive =
 		options->accept_exclusive && (options->poller->caps & GB__POLLER_EXCLUSIVE);
@@ -412,16 +412,16 @@ static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
 {
 	struct gb__os *os = reactor->engine.os;
 	uint64_t token = token_of(listener);
-	bool took = false;
+	unsigned took = 0, failures = 0;
 
-	for (unsigned i = 0; i < reactor->accept_batch; i++) {
+	while (took < reactor->accept_batch) {
 		int fd = os->ops->accept(os, listener->fd);
 
 		reactor->engine.stats.accepts++;
 		if (fd < 0) {
 			enum gb__accept_verdict verdict = gb__accept_verdict(fd);
 
-			if (verdict == GB__ACCEPT_RETRY)
+			if (verdict == GB__ACCEPT_RETRY && ++failures < GB__ACCEPT_RETRIES_MAX)
 				continue;
 			if (verdict == GB__ACCEPT_NONE) {
 				reactor->engine.stats.again++;
@@ -430,7 +430,8 @@ static void accept_ready(struct reactor *reactor, struct gb__endpoint *listener)
 			listener->ops->on_accept(listener, fd);
 			return;
 		}
-		took = true;
+		took++;
+		failures = 0;
 		listener->ops->on_accept(listener, fd);
 		if (!find(reactor, token) || !(listener->wants & GB__WANT_INPUT))
 			return;
@@ -520,6 +521,8 @@ static __attribute__((noinline)) void endpoint_ready(
 			endpoint->ops->on_ready(endpoint, ready);
 		break;
 	default:
+		if (reactor->accept_first)
+			break; /* it had its turn */
 		if (endpoint->wants & GB__WANT_INPUT)
 			accept_ready(reactor, endpoint);
 		else
@@ -537,6 +540,21 @@ static inline bool only_listens(const struct gb__endpoint *endpoint)
 	return memcmp(&endpoint->state, &listening, sizeof(listening)) == 0;
 }
 
+static __attribute__((noinline)) void accepts_first(struct reactor *reactor, int count)
+{
+	for (int i = 0; i < count; i++) {
+		struct gb__endpoint *endpoint = find(reactor, reactor->events[i].token);
+
+		if (!endpoint || endpoint->kind != GB__ENDPOINT_LISTENER)
+			continue;
+		if (endpoint->wants & GB__WANT_INPUT)
+			accept_ready(reactor, endpoint);
+		else
+			arm(reactor, endpoint);
+	}
+	reactor->engine.on_accepts_told(reactor->engine.on_accepts_told_arg);
+}
+
 int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 {
 	struct reactor *reactor = (struct reactor *)engine;
@@ -546,6 +564,8 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	gb__engine_woke(engine);
 	if (gb__unlikely(count < 0))
 		return count;
+	if (gb__unlikely(reactor->accept_first))
+		accepts_first(reactor, count);
 	for (int left = count; left > 0; left--, event++) {
 		struct gb__endpoint *endpoint = find(reactor, event->token);
 

@@ -22,7 +22,7 @@ struct reactor {
 	struct gb__endpoint wakeup;
 	unsigned events_max;
 	unsigned accept_batch;
-	bool accept_exclusive;
+	bool accept_exclusive, accept_first;
 	bool forgets;        /* the poller, what is closed; nobody seems to hold copies */
 	uint64_t left_waits; /* stats.waits when somebody left last */
 	int failed;          /* a negative errno: of what this wait had to do besides */

@@ -1,61 +1,75 @@
 #include "model/accept_lock.h"
 
+#include "base/alloc.h"
+#include "base/assert.h"
 #include "model/worker.h"
 
 #include <errno.h>
 
-#define RETRY_MS 50u
+#define RETRY_NS 50000000
+#define TAKEN_FIRST 32u
 
-static void retry(struct gb_timer *timer, void *arg)
+int gb__accept_lock_init(struct gb_worker *worker)
 {
-	/* Otherwise the turn that this timer ended is all it is for. */
-	((struct gb_worker *)arg)->accept_lock.barred = false;
+	struct gb__accept_lock *lock = &worker->accept_lock;
+
+	lock->used = true;
+	lock->taken = gb__alloc(TAKEN_FIRST * sizeof(*lock->taken));
+	lock->size = TAKEN_FIRST;
+	gb__acceptance_bar(&worker->acceptance, GB__BAR_LOCK);
+	return lock->taken ? 0 : -ENOMEM;
 }
 
-static void retry_later(struct gb_worker *worker)
+void gb__accept_lock_finish(struct gb_worker *worker)
 {
-	gb__worker_timer(worker, &worker->accept_lock.retry, RETRY_MS, retry, worker);
+	gb__accept_lock_release(worker);
+	gb__free(worker->accept_lock.taken);
 }
 
-void gb__accept_lock_enter(struct gb_worker *worker)
+int64_t gb__accept_lock_enter(struct gb_worker *worker)
 {
 	struct gb__accept_lock *lock = &worker->accept_lock;
 	int result;
 
-	if (lock->holding || lock->barred || !gb__worker_could_accept(worker))
-		return;
+	if (lock->holding || !gb__acceptance_open_but(&worker->acceptance, GB__BAR_LOCK))
+		return -1;
 	result = pthread_mutex_trylock(&worker->server->shared->accept_lock);
 	if (result == EOWNERDEAD)
 		result = pthread_mutex_consistent(&worker->server->shared->accept_lock);
-	if (result == 0) {
-		lock->holding = true;
-		lock->accepted = worker->record->counters.stats.accepted;
-		gb__worker_accept_start(worker);
-	} else if (!lock->retry.heap_index) {
-		retry_later(worker);
-	}
+	if (result != 0)
+		return RETRY_NS;
+	lock->holding = true;
+	gb__acceptance_clear(&worker->acceptance, GB__BAR_LOCK);
+	return -1;
 }
 
-void gb__accept_lock_leave(struct gb_worker *worker)
+void gb__accept_lock_keep(struct gb_worker *worker, struct gb__handed handed)
+{
+	struct gb__accept_lock *lock = &worker->accept_lock;
+
+	if (lock->count == lock->size) {
+		struct gb__handed *grown = gb__realloc(lock->taken, 2 * lock->size * sizeof(*grown));
+
+		if (!grown) {
+			gb__worker_refuse(worker, handed, GB_CLOSE_NO_MEMORY);
+			return;
+		}
+		lock->taken = grown;
+		lock->size *= 2;
+	}
+	lock->taken[lock->count++] = handed;
+}
+
+void gb__accept_lock_release(struct gb_worker *worker)
 {
 	struct gb__accept_lock *lock = &worker->accept_lock;
 
 	if (!lock->holding)
 		return;
-	if (gb__worker_exhausted(worker)) {
-		gb__accept_lock_release(worker);
-		retry_later(worker);
-		lock->barred = true;
-	} else if (worker->record->counters.stats.accepted != lock->accepted) {
-		gb__accept_lock_release(worker);
-	}
-}
-
-void gb__accept_lock_release(struct gb_worker *worker)
-{
-	if (!worker->accept_lock.holding)
-		return;
-	gb__worker_accept_stop(worker);
-	worker->accept_lock.holding = false;
+	gb__acceptance_bar(&worker->acceptance, GB__BAR_LOCK);
+	lock->holding = false;
 	pthread_mutex_unlock(&worker->server->shared->accept_lock);
+	for (size_t i = 0; i < lock->count; i++)
+		gb__worker_adopt(worker, lock->taken[i]);
+	lock->count = 0;
 }

@@ -15,7 +15,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define RETRY_MS 2u    /* while all channels are full */
 #define TAKE_MAX 16u   /* connections after which no further message is taken in a row */
 #define BACK_MAX 1024u /* messages taken back from the channel of one that has ended; more than it holds */
 
@@ -75,8 +74,8 @@ void gb__channels_desert(struct gb__crew *crew)
 	if (crew->channels.waiting_count == 0)
 		return;
 	refuse_waiting(crew);
-	gb_timer_stop(&crew->channels.retry);
-	gb__worker_accept_start(crew->chief); /* who is in the backlog is refused as well */
+	gb__acceptance_clear(
+		&crew->chief->acceptance, GB__BAR_CHANNEL); /* who is in the backlog is refused as well */
 }
 
 static void channel_finish(struct gb__crew *crew)
@@ -167,28 +166,18 @@ static void pass_waiting(struct gb__crew *crew)
 	channels->waiting_count = left;
 }
 
-static void retry(struct gb_timer *timer, void *arg)
-{
-	struct gb__crew *crew = arg;
-
-	pass_waiting(crew);
-	if (crew->channels.waiting_count > 0)
-		gb__worker_timer(crew->chief, timer, RETRY_MS, retry, crew);
-	else
-		gb__worker_accept_start(crew->chief);
-}
-
 static void channel_flush(struct gb__crew *crew)
 {
 	struct gb__channels *channels = &crew->channels;
+	struct gb__acceptance *acceptance = &crew->chief->acceptance;
 
-	if (channels->waiting_count == 0 || channels->retry.heap_index)
-		return;
-	pass_waiting(crew);
 	if (channels->waiting_count == 0)
 		return;
-	gb__worker_accept_stop(crew->chief);
-	gb__worker_timer(crew->chief, &channels->retry, RETRY_MS, retry, crew);
+	pass_waiting(crew);
+	if (channels->waiting_count > 0)
+		gb__acceptance_bar(acceptance, GB__BAR_CHANNEL);
+	else if (acceptance->bars & GB__BAR_CHANNEL)
+		gb__acceptance_clear(acceptance, GB__BAR_CHANNEL);
 }
 
 /* What comes in one turn is passed at its end, in one message for each worker: a message costs more than what is in
@@ -197,10 +186,8 @@ static void channel_give(struct gb__crew *crew, struct gb__handed handed)
 {
 	struct gb__channels *channels = &crew->channels;
 
-	if (channels->waiting_count == GB__CHANNEL_WAITING_MAX) {
-		gb__worker_refuse(crew->chief, handed, GB_CLOSE_OVER_LIMIT);
-		return;
-	}
+	/* While some wait for room nobody else is accepted. */
+	gb__assert(channels->waiting_count < GB__CHANNEL_WAITING_MAX);
 	channels->waiting[channels->waiting_count++] = handed;
 	if (pulled(crew) || channels->waiting_count >= GB__FDPASS_MAX)
 		channel_flush(crew);
@@ -227,7 +214,7 @@ static void channel_ended(struct gb__crew *crew, struct gb__seat *seat)
 
 static bool busy(const struct gb_worker *worker)
 {
-	return worker->net.connections > 0 && (worker->loop.engine->ops->caps & GB__ENGINE_ONE_STREAM);
+	return gb__net_clients(&worker->net) > 0 && (worker->loop.engine->ops->caps & GB__ENGINE_ONE_STREAM);
 }
 
 /* Told to end while others pull from the same channel: what waits is for them. */

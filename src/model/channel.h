@@ -8,7 +8,8 @@
 
 #include <gearbox/worker.h>
 
-#define GB__CHANNEL_WAITING_MAX 64u /* connections the acceptor holds while all channels are full */
+#define GB__CHANNEL_WAITING_MAX \
+	64u /* connections the acceptor holds: of a turn, or while all channels are full */
 
 /** The chief's side, in the crew. */
 struct gb__channels {
@@ -16,7 +17,6 @@ struct gb__channels {
 	unsigned count;
 	struct gb__handed waiting[GB__CHANNEL_WAITING_MAX]; /* for the end of the turn, or for room */
 	unsigned waiting_count;
-	struct gb_timer retry; /* runs while they wait for room, and accepting rests */
 };
 
 struct gb__crew;

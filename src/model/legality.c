@@ -64,12 +64,7 @@ static bool wake_exclusive_unknown(const struct gb__model *m)
 {
 	return m->wake == GB__WAKE_EXCLUSIVE &&
 		(m->engine == GB__ENGINE_BUSY || m->engine == GB__ENGINE_SELECT ||
-			m->engine == GB__ENGINE_POLL);
-}
-
-static bool wake_all_unknown(const struct gb__model *m)
-{
-	return m->wake == GB__WAKE_ALL && m->engine == GB__ENGINE_IO_URING;
+			m->engine == GB__ENGINE_POLL || m->engine == GB__ENGINE_IO_URING);
 }
 
 static bool place_without_acceptor(const struct gb__model *m)
@@ -116,9 +111,8 @@ static const struct rule illegal[] = {
 	{ wake_without_sharing,
 		"wake needs accept=shared and more than one worker: otherwise only one waits for a connection" },
 	{ wake_exclusive_unknown,
-		"wake=exclusive needs engine epoll, io_uring or blocking: the others always wake all" },
-	{ wake_all_unknown,
-		"wake=all needs an engine that waits for readiness: io_uring completes an accept for one waiter" },
+		"wake=exclusive needs engine epoll or blocking: select, poll and busy always wake all, and a ring "
+		"would keep what woke it while its thread is at work" },
 	{ place_without_acceptor,
 		"place needs accept=acceptor: otherwise workers take connections themselves" },
 	{ place_on_blocking,

@@ -99,7 +99,8 @@ TEST(wake_needs_several_that_share)
 	check_refused("multi-reactor,wake=lock", -GB_EILLEGAL, "wake needs accept=shared", "multi-reactor (");
 	check_refused("prefork-reactor,engine=poll,wake=exclusive", -GB_EILLEGAL, "wake=exclusive needs",
 		"accept=shared,unit=process,workers=N,engine=poll,compute=inline");
-	check_refused("multi-proactor,accept=shared,wake=all", -GB_EILLEGAL, "wake=all needs", "");
+	check_refused(
+		"multi-proactor,accept=shared,wake=exclusive", -GB_EILLEGAL, "wake=exclusive needs", "");
 	check_refused("prefork,workers=1,wake=all", -GB_EILLEGAL, "more than one worker",
 		"accept=shared,unit=process,workers=1,engine=blocking,compute=inline");
 }
@@ -144,7 +145,8 @@ TEST(wakes_that_can_work_are_legal)
 {
 	static const char *const specs[] = { "prefork,wake=exclusive", "prefork-reactor,wake=exclusive",
 		"prefork-reactor,engine=auto,wake=exclusive", "prefork-reactor,engine=busy,wake=lock",
-		"prethread,wake=all", "multi-reactor,place=hash", "multi-proactor,workers=1,place=random" };
+		"prethread,wake=all", "multi-proactor,accept=shared,wake=all", "multi-reactor,place=hash",
+		"multi-proactor,workers=1,place=random" };
 
 	for (size_t i = 0; i < gb__countof(specs); i++) {
 		struct gb__model model = parsed(specs[i]);

@@ -7,11 +7,13 @@
 
 #include <errno.h>
 
-/* A worker found room in the full queue: the chief accepts again. */
+/* A worker found room in the full queue. */
 static void on_room(struct gb__post *post, bool alive)
 {
+	struct gb__crew *crew = gb__container_of(post, struct gb__crew, pull.room);
+
 	if (alive)
-		gb__worker_accept_start(gb__container_of(post, struct gb__crew, pull.room)->chief);
+		gb__acceptance_clear(&crew->chief->acceptance, GB__BAR_QUEUE);
 }
 
 static int pull_init(struct gb__crew *crew)
@@ -59,7 +61,7 @@ static void pull_give(struct gb__crew *crew, struct gb__handed handed)
 		gb__worker_refuse(crew->chief, handed, GB_CLOSE_NO_MEMORY);
 	}
 	if (full)
-		gb__worker_accept_stop(crew->chief);
+		gb__acceptance_bar(&crew->chief->acceptance, GB__BAR_QUEUE);
 }
 
 /* The next one that waits; when there is none the worker is offered. */
@@ -92,7 +94,7 @@ static void fetch(struct gb_worker *worker)
 {
 	struct gb__crew *crew = worker->server->crew;
 
-	while (worker->net.connections == 0 && !worker->offered) {
+	while (gb__net_clients(&worker->net) == 0 && !worker->offered) {
 		struct gb__handed handed = next(crew, worker);
 
 		if (handed.fd >= 0)

@@ -62,13 +62,14 @@ static void clear(struct gb__counters *counters)
 void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int reason)
 {
 	struct gb_stats *stats = &record->counters.stats;
-	uint64_t lost = read_counter(&stats->connections);
+	uint64_t clients = read_counter(&stats->connections), outgoing = read_counter(&stats->outgoing);
 	unsigned received = atomic_exchange(&record->received, 0);
 
-	atomic_fetch_sub_explicit(&shared->connections, lost, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&shared->connections, clients, memory_order_relaxed);
 	__atomic_store_n(&stats->connections, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&stats->outgoing, 0, __ATOMIC_RELAXED);
 	gb__count(stats->accepted, received);
-	gb__count(stats->closed[reason], lost + received);
+	gb__count(stats->closed[reason], clients + outgoing + received);
 	record->counters.census = (struct gb__census){ 0 };
 	add(&record->past, &record->counters);
 	clear(&record->counters);

@@ -357,12 +357,19 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");
 	roles = chief_roles(&server->model);
+	if (server->model.workers == GB__WORKERS_PER_CONNECTION && !gb_server_address(server, 0))
+		return gb_error_set(error, -GB_EILLEGAL,
+			"%s: without an address there is no connection to start a worker for; take model reactor",
+			server->bindings[0].service->name);
+	if (atomic_exchange(&server->running, true))
+		return gb_error_set(error, -EBUSY, "the server runs already");
 	gb__cpus_get(&before);
 	if (server->model.engine == GB__ENGINE_BLOCKING)
 		gb__receivers_begin();
 	result = serve(server, roles, error);
 	if (server->model.engine == GB__ENGINE_BLOCKING)
 		gb__receivers_end();
+	atomic_store(&server->running, false);
 	/* The thread is the caller's, and has its CPUs back if we took them. */
 	if ((roles & GB__WORKER_SERVES) && gb__cpus_count(&server->options->affinity))
 		gb__cpus_use(&before);

@@ -221,6 +221,18 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 	return gb__address_format(address, binding->text, sizeof(binding->text));
 }
 
+/* What is served is settled when it begins to run: workers have begun with that, and are other processes perhaps. */
+static int check_time(const struct gb_server *server, struct gb_error *error)
+{
+	if (atomic_load(&server->running))
+		return gb_error_set(error, -EBUSY,
+			"the server runs: what it serves, and where, is settled before gb_server_run");
+	if (server->unlistened)
+		return gb_error_set(error, -GB_EUSAGE,
+			"the server has run and its listening sockets are closed: make another one");
+	return 0;
+}
+
 int gb_server_listen(struct gb_server *server, const char *text, const struct gb_service *service, void *user,
 	struct gb_error *error)
 {
@@ -231,7 +243,9 @@ int gb_server_listen(struct gb_server *server, const char *text, const struct gb
 	if (!server || !text)
 		return gb_error_set(error, -EINVAL, "gb_server_listen: %s is NULL",
 			server ? "the address" : "the server");
-	result = gb__address_parse(text, true, &address, error);
+	result = check_time(server, error);
+	if (result == 0)
+		result = gb__address_parse(text, true, &address, error);
 	if (result == 0)
 		result = check_service(server, service, gb__address_is_ip(&address), error);
 	if (result < 0)
@@ -257,14 +271,10 @@ int gb_server_attach(
 
 	if (!server)
 		return gb_error_set(error, -EINVAL, "gb_server_attach: the server is NULL");
-	result = check_service(server, service, false, error);
-	if (result < 0)
-		return result;
-	if (server->model.workers == GB__WORKERS_PER_CONNECTION)
-		return gb_error_set(error, -GB_EILLEGAL,
-			"%s: without an address there is no connection to start a worker for; take model reactor",
-			service->name);
-	return binding_add(server, &binding, error);
+	result = check_time(server, error);
+	if (result == 0)
+		result = check_service(server, service, true, error); /* without an address none is wrong */
+	return result < 0 ? result : binding_add(server, &binding, error);
 }
 
 const char *gb_server_address(const struct gb_server *server, size_t n)
@@ -280,11 +290,14 @@ const char *gb_server_model(const struct gb_server *server)
 	return server->model_text;
 }
 
-void gb_server_on_ready(
+int gb_server_on_ready(
 	struct gb_server *server, void (*on_ready)(struct gb_server *server, void *arg), void *arg)
 {
+	if (atomic_load(&server->running))
+		return -EBUSY;
 	server->on_ready = on_ready;
 	server->on_ready_arg = arg;
+	return 0;
 }
 
 void gb__server_ask(struct gb_server *server)

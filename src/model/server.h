@@ -36,6 +36,7 @@ struct gb_server {
 	struct gb__shared *shared; /* counters and commands, in memory that worker processes share */
 	pid_t pid;                 /* of the process that created it */
 	bool unlistened;           /* the listening sockets have been closed */
+	_Atomic bool running; /* gb_server_run has been called and not returned; so in worker processes */
 	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
 	_Atomic bool asked;        /* for its counters, gb__server_ask */

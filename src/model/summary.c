@@ -88,9 +88,10 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		json_array_append_new(seats, seat(server, i));
 	if (alone)
 		json_array_append_new(seats, seat(server, last));
-	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "model",
+	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "model",
 		gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
-		(json_int_t)stats.connections, "messages", (json_int_t)stats.messages, "bytes_in",
+		(json_int_t)stats.connections, "connected", (json_int_t)stats.connected, "outgoing",
+		(json_int_t)stats.outgoing, "messages", (json_int_t)stats.messages, "bytes_in",
 		(json_int_t)stats.bytes_in, "bytes_out", (json_int_t)stats.bytes_out, "closed",
 		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
 		"imbalance", imbalance(server, workers));

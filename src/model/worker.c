@@ -15,12 +15,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define INTAKE_NS \
-	10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
-
 #define WAIT_FAILED_REST_MS 10u
-/* Besides one for each listening socket: to accept again, to pass again, the end of a drain and its reports, orphans. */
-#define TIMERS 5u
+/* The end of a drain and its reports, orphans. */
+#define TIMERS 3u
 
 /* The kernel lacks memory, as a rule. What only a fault of ours explains ends the process. */
 static void wait_failed(struct gb_worker *worker, int error)
@@ -49,17 +46,23 @@ static bool one_stream(const struct gb_worker *worker)
 	return worker->loop.engine->ops->caps & GB__ENGINE_ONE_STREAM;
 }
 
+/* Those it is given, or takes; what it connected to is its own affair. */
+static bool full(const struct gb_worker *worker)
+{
+	uint64_t clients = gb__net_clients(&worker->net) + worker->accept_lock.count;
+
+	return clients >= (one_stream(worker) ? 1 : worker->server->worker_connections_max);
+}
+
 static void on_gone(struct gb__net *net, void *arg)
 {
 	struct gb_worker *worker = arg;
 
 	if (gb__worker_stops(worker))
 		return;
-	if (worker->full && gb__worker_could_accept(worker)) {
-		worker->full = false;
-		gb__worker_accept_start(worker);
-	}
-	if (net->connections == 0 && worker->on_idle)
+	if ((worker->acceptance.bars & GB__BAR_FULL) && !full(worker))
+		gb__acceptance_clear(&worker->acceptance, GB__BAR_FULL);
+	if (gb__net_clients(net) == 0 && worker->on_idle)
 		worker->on_idle(worker);
 }
 
@@ -90,91 +93,31 @@ static void inbox_take(struct gb__inbox *inbox, struct gb__handed handed)
 
 	worker->offered = false;
 	gb__worker_adopt(worker, handed);
-	if (worker->net.connections == 0 && worker->on_idle)
+	if (gb__net_clients(&worker->net) == 0 && worker->on_idle)
 		worker->on_idle(worker); /* it was refused at once */
 }
 
-static void on_accepted(struct gb__listener *listener, int fd)
+static void on_accepted(void *arg, int fd, size_t index)
 {
-	struct gb_worker *worker = listener->arg;
-	struct gb__handed handed = { fd, (uint32_t)listener->index };
+	struct gb_worker *worker = arg;
+	struct gb__handed handed = { fd, (uint32_t)index };
 
-	worker->intake -= worker->intake > 0;
 	if (worker->on_accepted) {
 		worker->on_accepted(worker, handed);
 		return;
 	}
-	gb__worker_adopt(worker, handed);
-	if (!gb__worker_could_accept(worker)) {
-		worker->full = true;
-		gb__worker_accept_stop(worker);
-	}
+	if (worker->accept_lock.used)
+		gb__accept_lock_keep(worker, handed);
+	else
+		gb__worker_adopt(worker, handed);
+	if (full(worker))
+		gb__acceptance_bar(&worker->acceptance, GB__BAR_FULL);
 }
 
-bool gb__worker_could_accept(const struct gb_worker *worker)
+static void accept_finish(struct gb_worker *worker)
 {
-	if (worker->listeners_count == 0 || worker->listeners[0].closed)
-		return false;
-	if (!(worker->roles & GB__WORKER_SERVES))
-		return true;
-	return worker->net.connections < (one_stream(worker) ? 1 : worker->server->worker_connections_max);
-}
-
-/* Under wake=lock only the holder does. */
-static bool may_accept(const struct gb_worker *worker)
-{
-	return !worker->accept_lock.used || worker->accept_lock.holding;
-}
-
-void gb__worker_accept_start(struct gb_worker *worker)
-{
-	for (size_t i = 0; i < worker->listeners_count && may_accept(worker); i++)
-		if (!worker->listeners[i].closed)
-			gb__listener_resume(&worker->listeners[i]);
-}
-
-void gb__worker_accept_stop(struct gb_worker *worker)
-{
-	for (size_t i = 0; i < worker->listeners_count; i++)
-		gb__listener_stop(&worker->listeners[i]);
-}
-
-bool gb__worker_exhausted(const struct gb_worker *worker)
-{
-	for (size_t i = 0; i < worker->listeners_count; i++)
-		if (worker->listeners[i].rest.heap_index)
-			return true;
-	return false;
-}
-
-void gb__worker_accept_finish(struct gb_worker *worker)
-{
-	for (size_t i = 0; i < worker->listeners_count; i++)
-		gb__listener_finish(&worker->listeners[i]);
+	gb__acceptance_finish(&worker->acceptance);
 	gb__accept_lock_release(worker); /* others may still have to take in who waits */
-}
-
-/* How many clients wait in its backlogs. */
-static unsigned backlog(const struct gb_worker *worker)
-{
-	unsigned waiting = 0;
-
-	for (size_t i = 0; i < worker->listeners_count; i++)
-		if (!worker->listeners[i].closed)
-			waiting += gb__socket_waiting(
-				worker->listeners[i].endpoint.fd, (unsigned)worker->server->options->backlog);
-	return waiting;
-}
-
-/*
- * Whether who was in the backlog when draining began still has to be accepted. Others may take them, and
- * those who come later are not waited for: their number is not known, but that of the first ones is.
- */
-static bool takes_in(struct gb_worker *worker)
-{
-	if (worker->intake > 0 && backlog(worker) == 0)
-		worker->intake = 0;
-	return worker->intake > 0;
 }
 
 /*
@@ -183,11 +126,8 @@ static bool takes_in(struct gb_worker *worker)
  */
 static void watching_ends(struct gb_worker *worker)
 {
-	if (!worker->watching)
+	if (!worker->watching || !gb__acceptance_gone(&worker->acceptance))
 		return;
-	for (size_t i = 0; i < worker->listeners_count; i++)
-		if (!worker->listeners[i].gone)
-			return;
 	worker->watching = false;
 	if (atomic_fetch_sub(&worker->server->watchers, 1) == 1 && worker->net.draining)
 		gb__server_unlisten(worker->server);
@@ -199,33 +139,93 @@ static int binding_fd(const struct gb_worker *worker, const struct gb__binding *
 	return binding->fds[binding->fds_count > 1 ? worker->id : 0];
 }
 
+/* Whether others wait on the same listening sockets. */
+static bool shares(const struct gb_worker *worker)
+{
+	const struct gb__model *model = &worker->server->model;
+
+	return (worker->roles & GB__WORKER_SERVES) && model->accept == GB__ACCEPT_SHARED &&
+		model->workers != 1;
+}
+
+/* Unless told otherwise, one waiter is woken where the engine can do that. */
+static bool wakes_one(const struct gb_worker *worker)
+{
+	enum gb__model_wake wake = worker->server->model.wake;
+
+	return shares(worker) && (wake == GB__WAKE_EXCLUSIVE || wake == GB__WAKE_AUTO);
+}
+
+static bool wakes_by_lock(const struct gb_worker *worker)
+{
+	return shares(worker) && worker->server->model.wake == GB__WAKE_LOCK;
+}
+
+/* Blocking processes wait for connections on one channel. */
+static bool pulls(const struct gb_worker *worker)
+{
+	const struct gb__model *model = &worker->server->model;
+
+	return (worker->roles & GB__WORKER_SERVES) && gb__handover_of(model) == &gb__handover_channel &&
+		model->engine == GB__ENGINE_BLOCKING && model->workers != 1;
+}
+
+/* A child would inherit what a ring has accepted and nobody was told of, and keep it. */
+static bool accepts_beside_forks(const struct gb_worker *worker)
+{
+	return (worker->roles & GB__WORKER_ACCEPTS) && !(worker->roles & GB__WORKER_SERVES) &&
+		worker->server->model.unit == GB__UNIT_PROCESS;
+}
+
+/* The chief that serves alone, whom gb_server_stop calls. */
+static bool serves_alone(const struct gb_worker *worker)
+{
+	const struct gb__model *model = &worker->server->model;
+
+	return (worker->roles & GB__WORKER_ACCEPTS) && (worker->roles & GB__WORKER_SERVES) &&
+		model->unit == GB__UNIT_THREAD && model->workers == 1;
+}
+
+static int engine_make(struct gb_worker *worker, struct gb__engine **ret, struct gb_error *error)
+{
+	const struct gb__model *model = &worker->server->model;
+
+	return gb__engine_create(gb__model_engine_name(model->engine),
+		(struct gb__engine_options){
+			.os = &gb__os_linux,
+			.accept_batch = model->accept_batch,
+			.copied = model->accept == GB__ACCEPT_ACCEPTOR && model->unit == GB__UNIT_PROCESS,
+			.accept_when_ready = shares(worker) || accepts_beside_forks(worker),
+			.accept_exclusive = wakes_one(worker) || pulls(worker),
+			.accept_first = wakes_by_lock(worker),
+			.receiver = serves_alone(worker) ? &worker->server->shared->receiver : NULL,
+		},
+		ret, error);
+}
+
+static void on_accepts_told(void *arg)
+{
+	gb__accept_lock_release(arg);
+}
+
 static int listeners_init(struct gb_worker *worker)
 {
 	struct gb_server *server = worker->server;
+	size_t addresses = 0;
+	int result;
 
-	worker->listeners = gb__alloc_zero(gb__max(server->bindings_count, 1) * sizeof(*worker->listeners));
-	if (!worker->listeners)
-		return -ENOMEM;
+	for (size_t i = 0; i < server->bindings_count; i++)
+		addresses += server->bindings[i].fds_count > 0;
+	result = gb__acceptance_init(&worker->acceptance, &worker->loop, addresses, on_accepted, worker);
 	worker->watching = true;
 	atomic_fetch_add(&server->watchers, 1);
-	for (size_t i = 0; i < server->bindings_count; i++) {
-		struct gb__listener *listener = &worker->listeners[worker->listeners_count];
-		int result;
-
-		if (server->bindings[i].fds_count == 0)
-			continue;
-		result = gb__listener_init(listener, &worker->loop, binding_fd(worker, &server->bindings[i]),
-			on_accepted, worker);
-		if (result < 0)
-			return result;
-		listener->index = i;
-		worker->listeners_count++;
-		if (may_accept(worker))
-			result = gb__listener_start(listener);
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	for (size_t i = 0; i < server->bindings_count && result == 0; i++)
+		if (server->bindings[i].fds_count > 0)
+			result = gb__acceptance_add(
+				&worker->acceptance, binding_fd(worker, &server->bindings[i]), i);
+	if (result == 0 && wakes_by_lock(worker))
+		result = gb__accept_lock_init(worker);
+	return result;
 }
 
 /* A service on several addresses begins and ends once per worker. */
@@ -275,12 +275,6 @@ static void run_down(struct gb_worker *worker)
 		gb__worker_turn(worker, -1);
 }
 
-/* Unless told otherwise, one waiter is woken where the engine can do that. */
-static bool wakes_one(const struct gb__model *model)
-{
-	return model->wake == GB__WAKE_EXCLUSIVE || model->wake == GB__WAKE_AUTO;
-}
-
 void gb__worker_bind(struct gb_server *server, unsigned id)
 {
 	int result = gb__cpus_use_one(&server->options->affinity, id);
@@ -296,25 +290,9 @@ void gb__worker_bind(struct gb_server *server, unsigned id)
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
 	struct gb__record *record, struct gb_error *error)
 {
-	const struct gb__model *model = &server->model;
-	const bool shared =
-		(roles & GB__WORKER_SERVES) && model->accept == GB__ACCEPT_SHARED && model->workers != 1;
-	const bool pulls = (roles & GB__WORKER_SERVES) && gb__handover_of(model) == &gb__handover_channel &&
-		model->engine == GB__ENGINE_BLOCKING && model->workers != 1;
-	struct gb__engine_options options = {
-		.os = &gb__os_linux,
-		.accept_batch = model->accept_batch,
-		.copied = model->accept == GB__ACCEPT_ACCEPTOR && model->unit == GB__UNIT_PROCESS,
-		.accept_shared = shared,
-		.accept_exclusive = (shared && wakes_one(model)) || pulls,
-	};
 	struct gb__engine *engine;
 	int result;
 
-	/* Of its own thread: gb_server_stop calls it. */
-	if ((roles & GB__WORKER_ACCEPTS) && (roles & GB__WORKER_SERVES) && model->unit == GB__UNIT_THREAD &&
-		model->workers == 1)
-		options.receiver = &server->shared->receiver;
 	/* All but the loop, whose memory late posters may look at. */
 	memset(worker, 0, offsetof(struct gb_worker, loop));
 	worker->server = server;
@@ -322,14 +300,15 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	worker->roles = roles;
 	worker->record = record;
 	atomic_init(&worker->command, GB__COMMAND_RUN);
-	worker->accept_lock.used = shared && model->wake == GB__WAKE_LOCK;
 	worker->attentive = roles & GB__WORKER_ONCE;
 	result = gb__inbox_init(&worker->inbox, inbox_take);
 	if (result < 0)
 		return gb_error_set(error, result, "worker %u: %s", id, gb_strerror(result));
-	result = gb__engine_create(gb__model_engine_name(model->engine), options, &engine, error);
+	result = engine_make(worker, &engine, error);
 	if (result < 0)
 		goto fail_inbox;
+	engine->on_accepts_told = on_accepts_told;
+	engine->on_accepts_told_arg = worker;
 	gb__loop_init(&worker->loop, engine);
 	if (roles & GB__WORKER_SERVES)
 		worker->loop.busy_poll_ns = server->options->busy_poll_us * 1000;
@@ -341,24 +320,25 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	worker->net.on_gone = on_gone;
 	worker->net.arg = worker;
 	if (!(roles & GB__WORKER_ONCE)) {
-		result = gb__timers_reserve(&worker->loop.timers, server->bindings_count + TIMERS);
+		result = gb__timers_reserve(&worker->loop.timers, TIMERS);
 		if (result < 0) {
 			gb_error_set(error, result, "no memory for worker %u", id);
 			goto fail;
 		}
 	}
-	if (roles & GB__WORKER_ACCEPTS) {
+	if (roles & GB__WORKER_ACCEPTS)
 		result = listeners_init(worker);
-		if (result < 0) {
-			gb_error_set(error, result, "worker %u cannot watch a listening socket with %s: %s",
-				id, engine->name, gb_strerror(result));
-			goto fail;
-		}
-	}
-	if (roles & GB__WORKER_SERVES) {
+	if (result == 0 && (roles & GB__WORKER_SERVES)) {
 		result = services_start(worker, error);
 		if (result < 0)
 			goto fail;
+	}
+	if (result == 0 && (roles & GB__WORKER_ACCEPTS))
+		result = gb__acceptance_begin(&worker->acceptance);
+	if (result < 0) {
+		gb_error_set(error, result, "worker %u cannot watch a listening socket with %s: %s", id,
+			engine->name, gb_strerror(result));
+		goto fail;
 	}
 	return 0;
 
@@ -374,11 +354,11 @@ void gb__worker_end(struct gb_worker *worker)
 {
 	struct gb__handed late;
 
-	gb__accept_lock_release(worker);
+	gb__accept_lock_finish(worker);
+	gb_timer_stop(&worker->last_orders);
 	run_down(worker);
-	for (size_t i = 0; i < worker->listeners_count; i++)
-		while (!worker->listeners[i].gone)
-			gb__worker_turn(worker, -1);
+	while (!gb__acceptance_gone(&worker->acceptance))
+		gb__worker_turn(worker, -1);
 	watching_ends(worker);
 	gb__channel_finish(&worker->channel);
 	services_stop(worker); /* no turn, and so no callback, after it */
@@ -387,7 +367,7 @@ void gb__worker_end(struct gb_worker *worker)
 	while (gb__inbox_left(&worker->inbox, &late))
 		gb__worker_refuse(worker, late, GB_CLOSE_DRAIN);
 	gb__inbox_finish(&worker->inbox);
-	gb__free(worker->listeners);
+	gb__acceptance_destroy(&worker->acceptance);
 	gb__free(worker->data);
 }
 
@@ -398,6 +378,11 @@ void gb__worker_command(struct gb_worker *worker, enum gb__command command)
 	while (now < command && !atomic_compare_exchange_weak(&worker->command, &now, command))
 		;
 	worker->loop.engine->ops->wake(worker->loop.engine);
+}
+
+static unsigned backlog(const struct gb_worker *worker)
+{
+	return (unsigned)worker->server->options->backlog;
 }
 
 static void obey(struct gb_worker *worker)
@@ -411,11 +396,10 @@ static void obey(struct gb_worker *worker)
 	if (atomic_load(&worker->server->shared->command) == GB__COMMAND_RUN)
 		atomic_store(&worker->record->away, true);
 	if (!worker->net.draining)
-		worker->intake = backlog(worker);
+		gb__acceptance_drain(&worker->acceptance, backlog(worker));
 	gb__net_drain(&worker->net);
 	if (command == GB__COMMAND_STOP) {
-		gb__worker_accept_finish(worker);
-		worker->intake = 0;
+		accept_finish(worker);
 		worker->net.drain_turns = 0;
 		gb__net_abort_all(&worker->net, GB_CLOSE_DRAIN);
 	}
@@ -440,16 +424,52 @@ bool gb__worker_done(struct gb_worker *worker)
 		!(worker->take && worker->take(worker));
 }
 
+static void last_orders_over(struct gb_timer *timer, void *arg)
+{
+	gb__worker_command(arg, GB__COMMAND_STOP);
+}
+
+/* Upstreams that it was connected to for its client have an orderly end, within the time of a drain. */
+static void drain_without_client(struct gb_worker *worker)
+{
+	gb__worker_command(worker, GB__COMMAND_DRAIN);
+	if (gb_timer_start(worker, &worker->last_orders, worker->server->options->drain_timeout_ms,
+		    last_orders_over, worker) < 0)
+		gb__worker_command(worker, GB__COMMAND_STOP);
+}
+
 /* Returns whether to go on. */
 static bool look(struct gb_worker *worker)
 {
+	if ((worker->roles & GB__WORKER_ONCE) && gb__net_clients(&worker->net) == 0 &&
+		worker->net.connections > 0 && !worker->net.draining)
+		drain_without_client(worker);
 	obey(worker);
 	/* The turns are for connections that the engine has accepted already. */
-	if (worker->net.draining && worker->net.drain_turns <= 1 && !takes_in(worker))
-		gb__worker_accept_finish(worker);
+	if (worker->net.draining && worker->net.drain_turns <= 1 &&
+		!gb__acceptance_takes_in(&worker->acceptance, backlog(worker)))
+		accept_finish(worker);
 	watching_ends(worker);
 	worker->look = worker->net.draining || worker->attentive;
 	return worker->on_turn ? worker->on_turn(worker) : !gb__worker_done(worker);
+}
+
+/* What becomes of accepting before the next turn. Returns how long that may sleep at most, or -1. */
+static inline int64_t accept_turn(struct gb_worker *worker)
+{
+	struct gb__acceptance *acceptance = &worker->acceptance;
+	int64_t left_ns = -1;
+
+	if (gb__unlikely(acceptance->bars & (GB__BAR_EXHAUSTED | GB__BAR_CHANNEL)) ||
+		gb__unlikely(acceptance->intake > 0))
+		left_ns = gb__acceptance_turn(acceptance);
+	if (gb__unlikely(worker->accept_lock.used)) {
+		int64_t lock_ns = gb__accept_lock_enter(worker);
+
+		if (lock_ns >= 0 && (left_ns < 0 || lock_ns < left_ns))
+			left_ns = lock_ns;
+	}
+	return left_ns;
 }
 
 void gb__worker_run(struct gb_worker *worker)
@@ -460,10 +480,6 @@ void gb__worker_run(struct gb_worker *worker)
 			    atomic_load_explicit(&worker->command, memory_order_relaxed) != worker->obeyed) &&
 			!look(worker))
 			break;
-		if (gb__unlikely(worker->accept_lock.used))
-			gb__accept_lock_enter(worker);
-		gb__worker_turn(worker, gb__unlikely(worker->intake > 0) ? INTAKE_NS : -1);
-		if (gb__unlikely(worker->accept_lock.used))
-			gb__accept_lock_leave(worker);
+		gb__worker_turn(worker, accept_turn(worker));
 	}
 }

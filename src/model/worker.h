@@ -6,10 +6,10 @@
 #define MODEL_WORKER_H
 
 #include "model/accept_lock.h"
+#include "model/acceptance.h"
 #include "model/channel.h"
 #include "model/inbox.h"
 #include "model/server.h"
-#include "net/listener.h"
 
 enum gb__command {
 	GB__COMMAND_RUN,
@@ -20,7 +20,7 @@ enum gb__command {
 enum {
 	GB__WORKER_ACCEPTS = 1u << 0, /* watches the listening sockets */
 	GB__WORKER_SERVES = 1u << 1,  /* runs handlers: on_start, connections, on_stop */
-	GB__WORKER_ONCE = 1u << 2,    /* ends with its last connection (per-connection models) */
+	GB__WORKER_ONCE = 1u << 2,    /* ends with its last client (per-connection models) */
 };
 
 /** What a worker keeps under a key (gb_worker_set_data). */
@@ -34,11 +34,8 @@ struct gb_worker {
 	unsigned id;
 	unsigned roles; /* GB__WORKER_… */
 	struct gb__net net;
-	struct gb__listener *listeners; /* one per address while it accepts */
-	size_t listeners_count;
+	struct gb__acceptance acceptance;
 	bool watching;              /* has not let go of the listening sockets */
-	bool full;                  /* accepting rests until a connection has gone */
-	unsigned intake;            /* while draining: clients of the backlog that it still takes, at most */
 	struct gb__inbox inbox;     /* of connections handed over to it */
 	struct gb__channel channel; /* the same, from another process */
 	struct gb__accept_lock accept_lock;
@@ -53,10 +50,11 @@ struct gb_worker {
 	/** Called before a turn when `look` is set or a command has come, by the owner of the thread; may be NULL.
 	 *  Returns whether to go on. */
 	bool (*on_turn)(struct gb_worker *worker);
-	/** Its last connection has gone, so it could serve another. May be NULL. */
+	/** Its last client has gone, so it could serve another. May be NULL. */
 	void (*on_idle)(struct gb_worker *worker);
 	struct gb__log_limit wait_failures;
-	bool offered; /* waits to be given a connection, or that is on its way (pull.c) */
+	struct gb_timer last_orders; /* GB__WORKER_ONCE: its client has gone, what else it has is to end */
+	bool offered;                /* waits to be given a connection, or that is on its way (pull.c) */
 	/** Serve what waits to be taken, if anything does, before it ends. May be NULL. Returns whether it did. */
 	bool (*take)(struct gb_worker *worker);
 	/** A descriptor it accepted; NULL: it serves it itself. */
@@ -86,14 +84,6 @@ void gb__worker_command(struct gb_worker *worker, enum gb__command command);
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
 /** Close a connection that nobody serves, unless its descriptor is lost (< 0), and count why. Thread: the worker's. */
 void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int reason);
-/** Whether it has listening sockets and room for what comes. */
-bool gb__worker_could_accept(const struct gb_worker *worker);
-/** Begin, respectively rest, accepting; under wake=lock only the holder begins. What cannot be begun for want
- *  of memory is tried again. */
-void gb__worker_accept_start(struct gb_worker *worker);
-void gb__worker_accept_stop(struct gb_worker *worker);
-/** Whether accepting rests because descriptors or memory ran out. */
-bool gb__worker_exhausted(const struct gb_worker *worker);
 /** Whether it was told to end at once: from then on there are only ends. */
 static inline bool gb__worker_stops(const struct gb_worker *worker)
 {
@@ -102,7 +92,12 @@ static inline bool gb__worker_stops(const struct gb_worker *worker)
 /** gb_timer_start for the library's own timers, which memory was set aside for (gb__timers_reserve). */
 void gb__worker_timer(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
 	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg);
-/** Let go of the listening sockets, and of the right to accept. */
-void gb__worker_accept_finish(struct gb_worker *worker);
+/** Whether nothing is to be begun any more: so, or the client that it lived for has gone. */
+static inline bool gb__worker_ends(const struct gb_worker *worker)
+{
+	return gb__worker_stops(worker) ||
+		((worker->roles & GB__WORKER_ONCE) && worker->net.draining &&
+			gb__net_clients(&worker->net) == 0);
+}
 
 #endif

@@ -42,6 +42,11 @@ size_t gb_worker_connections(const struct gb_worker *worker)
 	return worker->net.connections;
 }
 
+size_t gb_worker_clients(const struct gb_worker *worker)
+{
+	return gb__net_clients(&worker->net);
+}
+
 static struct gb__worker_data *data_find(const struct gb_worker *worker, const void *key)
 {
 	for (size_t i = 0; i < worker->data_count; i++)
@@ -210,7 +215,7 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 		return result;
 	gb__address_to_client(&address);
 	/* Or a handler that connects whenever it lost a connection would keep it for ever. */
-	if (gb__worker_stops(worker))
+	if (gb__worker_ends(worker))
 		return gb_error_set(error, -ESHUTDOWN, "cannot connect to %s: the worker ends", text);
 	result = gb__limits_check(&worker->server->limits, service, error);
 	if (result < 0)

@@ -80,7 +80,7 @@ struct gb_conn *gb__conn_create(
 	gb__trim_later(net);
 	net->connections++;
 	net->outgoing += outgoing;
-	gb__count(net->counters->stats.connections, 1);
+	gb__count(*(outgoing ? &net->counters->stats.outgoing : &net->counters->stats.connections), 1);
 	return conn;
 }
 
@@ -99,8 +99,14 @@ static bool count_in(struct gb__net *net)
 }
 
 /* It no longer takes the place of another one. */
-static void count_out(struct gb__net *net)
+static void count_out(struct gb_conn *conn)
 {
+	struct gb__net *net = conn->net;
+
+	if (conn->flags & GB__CONN_OUTGOING) {
+		gb__count(net->counters->stats.outgoing, -1);
+		return;
+	}
 	gb__count(net->counters->stats.connections, -1);
 	atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
 }
@@ -133,7 +139,7 @@ void gb__conn_discard(struct gb_conn *conn)
 	struct gb__engine *engine = conn->net->engine;
 	int fd = conn->stream.endpoint.fd;
 
-	count_out(conn->net);
+	count_out(conn);
 	conn_destroy(conn);
 	gb__engine_close(engine, fd);
 }
@@ -183,7 +189,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		net->engine->ops->detach(net->engine, &conn->stream.endpoint);
 	}
 	reason = gb__conn_reason_of(result);
-	count_out(net);
+	count_out(conn);
 	conn_destroy(conn);
 refuse:
 	count_closed(net, reason);
@@ -530,7 +536,7 @@ static void finish(struct gb_conn *conn)
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__output_empty(&conn->stream.output))
 		engine->os->ops->reset_on_close(engine->os, fd);
-	count_out(conn->net); /* first: who sees it closed may come again at once */
+	count_out(conn); /* first: who sees it closed may come again at once */
 	gb__engine_close(engine, fd);
 	conn_destroy(conn);
 }

@@ -52,7 +52,7 @@ struct gb__net {
 	bool plain;         /* handlers run inline, and it does not drain: as nearly always */
 	bool sends_at_once; /* the engine's GB__ENGINE_SENDS_AT_ONCE */
 	bool direct;        /* plain, and any input may be sent back as it came */
-	_Atomic uint64_t *connections_total; /* over all workers, for connections_max */
+	_Atomic uint64_t *connections_total; /* accepted, over all workers, for connections_max */
 	struct gb_worker *worker;            /* what handlers see */
 	struct gb__slabs slabs;
 	struct gb__trim trim;
@@ -90,6 +90,12 @@ void gb__net_finish(struct gb__net *net);
 /** A turn of the loop (gb__loop_turn), then what its connections have left to do. The wait does not sleep while
  *  there is something left for this turn. */
 int gb__net_turn(struct gb__net *net, int64_t timeout_ns);
+
+/** Connections that were accepted, rather than made by gb_connect. */
+static inline size_t gb__net_clients(const struct gb__net *net)
+{
+	return net->connections - net->outgoing;
+}
 
 /** Own a connected descriptor: makes a connection of it, or closes it and counts why. */
 void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user);

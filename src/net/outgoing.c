@@ -15,10 +15,8 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	if (fd < 0)
 		return fd;
 	gb__socket_tune(fd, options);
-	atomic_fetch_add_explicit(net->connections_total, 1, memory_order_relaxed); /* whatever the limit */
 	conn = gb__conn_create(net, fd, service, user, true);
 	if (!conn) {
-		atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
 		os->ops->close(os, fd);
 		return -ENOMEM;
 	}
@@ -28,6 +26,7 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 		gb__conn_discard(conn);
 		return result;
 	}
+	gb__count(net->counters->stats.connected, 1);
 	gb__conn_deadline_within(conn, conn->terms->limits->connect_timeout_ms);
 	/* A failure that is known at once is told as a later one would be: one path for the caller. */
 	result = net->engine->ops->connect(net->engine, &conn->stream, &address->any, address->size);

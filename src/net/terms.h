@@ -13,7 +13,7 @@
 
 /** 0 switches a timeout off. */
 struct gb__limits {
-	uint64_t connections_max;   /* open at once, over all workers */
+	uint64_t connections_max;   /* accepted ones open at once, over all workers */
 	uint64_t message_bytes_max; /* of a codec's message */
 	uint64_t idle_timeout_ms;   /* nothing moved */
 	uint64_t read_timeout_ms;   /* from a message's first byte to its last */

@@ -173,9 +173,9 @@ void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
 		if (!gb__receivers_begin())
 			fprintf(stderr, "SKIPPED %s: no receiver here, it polls\n", variant);
 	}
-	options.accept_shared = has_suffix(name, "_shared", kind, sizeof(kind));
+	options.accept_when_ready = has_suffix(name, "_shared", kind, sizeof(kind));
 	if (has_suffix(name, "_exclusive", kind, sizeof(kind)))
-		options.accept_shared = options.accept_exclusive = true;
+		options.accept_when_ready = options.accept_exclusive = true;
 	rounds_run(variant, kind, simulated, options, rounds, body);
 	if (options.receive_ms)
 		gb__receivers_end();
