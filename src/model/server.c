@@ -48,6 +48,38 @@ static int resolve_engine(struct gb_server *server, struct gb_error *error)
 	return result;
 }
 
+/* Whether so many can be had at the same time. Without descriptors for all of them here other processes may have theirs. */
+static int engines_at_once(enum gb__model_engine engine, unsigned count, struct gb_error *error)
+{
+	const struct gb__engine_options options = { .os = &gb__os_linux };
+	struct gb__engine **engines = gb__alloc_zero(count * sizeof(struct gb__engine *));
+	int result = engines ? 0 : -ENOMEM;
+
+	for (unsigned i = 0; i < count && result == 0; i++)
+		result = gb__engine_create(gb__model_engine_name(engine), options, &engines[i], error);
+	for (unsigned i = 0; engines && i < count && engines[i]; i++)
+		engines[i]->ops->destroy(engines[i]);
+	gb__free(engines);
+	return result == -EMFILE || result == -ENFILE ? 0 : result;
+}
+
+/* Locked memory may last for one ring, which was tried, and not for all workers': then none takes one. */
+static int settle_engine(struct gb_server *server, struct gb_error *error)
+{
+	const struct gb__model *model = &server->model;
+	unsigned loops = model->workers == 1 && model->unit == GB__UNIT_THREAD ? 1 : server->seats_count + 1;
+	struct gb_error reason = { 0 };
+
+	if (server->options->model.engine != GB__ENGINE_AUTO || model->engine != GB__ENGINE_IO_URING ||
+		loops == 1 || engines_at_once(model->engine, loops, &reason) == 0)
+		return 0;
+	gb__log(GB__LOG_WARNING,
+		"engine=auto: io_uring works here, but not %u at once, so all take epoll: %s", loops,
+		reason.text);
+	server->model.engine = GB__ENGINE_EPOLL;
+	return resolve_engine(server, error);
+}
+
 int gb_server_create(const struct gb_options *options, struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_server *server = gb__alloc_zero(sizeof(*server));
@@ -79,6 +111,8 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 		result = resolve_engine(server, error);
 	if (result == 0)
 		result = gb__capacity_resolve(server, error);
+	if (result == 0)
+		result = settle_engine(server, error);
 	if (result < 0)
 		goto fail;
 	counted = server->model;

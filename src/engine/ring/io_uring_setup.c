@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "engine/ring/io_uring.h"
+#include "os/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,8 @@
 #define LARGE_PAGE ((size_t)2 << 20)
 #define PROBE_ENTRIES 8u
 #define PROBE_BUFFERS 4u
+#define RELEASE_TRIES 50u
+#define RELEASE_MS 5u
 #define PROBE_PATIENCE 5u /* seconds, for a loaded machine */
 enum { PROBE_RECV = 1, PROBE_MULTISHOT, PROBE_ACCEPT, PROBE_MESSAGE };
 
@@ -404,7 +407,7 @@ static unsigned probe(void)
 	return features;
 }
 
-int gb__uring_init(struct gb__ring *ring, const struct gb__ring_options *options, struct gb_error *error)
+static int init_once(struct gb__ring *ring, const struct gb__ring_options *options, struct gb_error *error)
 {
 	int code = setup(ring, options);
 
@@ -442,4 +445,18 @@ void gb__uring_finish(struct gb__ring *ring)
 	if (ring->bulk.memory)
 		munmap(ring->bulk.memory, bulk_size(&ring->bulk));
 	*ring = (struct gb__ring){ 0 };
+}
+
+/* The kernel gives the locked memory of a ring that was closed back only some time later: where there is little of it, a
+ * ring that follows on another waits for that. */
+int gb__uring_init(struct gb__ring *ring, const struct gb__ring_options *options, struct gb_error *error)
+{
+	int code = init_once(ring, options, error);
+
+	for (unsigned i = 0; code == -ENOMEM && i < RELEASE_TRIES; i++) {
+		gb__uring_finish(ring);
+		gb__thread_rest(RELEASE_MS);
+		code = init_once(ring, options, error);
+	}
+	return code;
 }
