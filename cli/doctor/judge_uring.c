@@ -101,7 +101,8 @@ void gb__judge_uring(
 	finding = gb__diagnosis_add(diagnosis, GROUP, "memlock", "locked memory (ulimit -l)", "%s",
 		gb__format_bytes(facts->memlock_bytes, text));
 	if (facts->memlock_bytes < FACT_UNLIMITED && facts->privileged != 1)
-		gb__finding_judge(finding, VERDICT_OK, "bounds zero-copy sends under way");
+		gb__finding_judge(finding, VERDICT_OK,
+			"bounds the rings of a user at once (about 180 KiB each on newer kernels) and zero-copy sends");
 	if (uring->code == 0)
 		judge_features(uring->features, diagnosis);
 }
