@@ -43,7 +43,7 @@ WAYS = (
     ("shared, epoll, wake=all", "reactor,workers={n},wake=all"),
     ("shared, epoll, wake=exclusive", "reactor,workers={n},wake=exclusive"),
     ("shared, epoll, wake=lock", "reactor,workers={n},wake=lock"),
-    ("shared, io_uring, one-shot accepts", "proactor,workers={n}"),
+    ("shared, io_uring", "proactor,workers={n}"),
     ("shared, io_uring, wake=lock", "proactor,workers={n},wake=lock"),
     ("reuseport, epoll", "multi-reactor-reuseport,workers={n}"),
     ("reuseport, io_uring", "multi-proactor-reuseport,workers={n}"),

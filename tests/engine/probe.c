@@ -268,7 +268,7 @@ static void on_accept(struct gb__endpoint *endpoint, int fd)
 	if (fd >= 0) {
 		CHECK(listener->count < gb__countof(listener->accepted));
 		listener->accepted[listener->count++] = fd;
-	} else if (gb__accept_verdict(fd) == GB__ACCEPT_EXHAUSTED) {
+	} else if (gb__accept_verdict(fd) != GB__ACCEPT_BROKEN) {
 		listener->exhausted++;
 		if (!listener->detaching && listener->started) {
 			listener_stop(listener);

@@ -77,6 +77,12 @@ static unsigned open_fds(const struct rig *rig)
 	return count;
 }
 
+/* New connections were told before all else. */
+static void accepts_told(void *arg)
+{
+	CHECK(((struct rig *)arg)->waiting);
+}
+
 static bool round_run(
 	struct rig *rig, const char *kind, struct gb__engine_options options, void (*body)(struct rig *rig))
 {
@@ -90,6 +96,8 @@ static bool round_run(
 		fprintf(stderr, "SKIPPED %s: %s\n", rig->variant, error.text);
 		return false;
 	}
+	rig->engine->on_accepts_told = accepts_told;
+	rig->engine->on_accepts_told_arg = rig;
 	body(rig);
 	CHECK_INT(rig->probes, 0);
 	rig->engine->ops->destroy(rig->engine);
@@ -174,6 +182,8 @@ void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
 			fprintf(stderr, "SKIPPED %s: no receiver here, it polls\n", variant);
 	}
 	options.accept_when_ready = has_suffix(name, "_shared", kind, sizeof(kind));
+	if (has_suffix(name, "_first", kind, sizeof(kind)))
+		options.accept_when_ready = options.accept_first = true;
 	if (has_suffix(name, "_exclusive", kind, sizeof(kind)))
 		options.accept_when_ready = options.accept_exclusive = true;
 	rounds_run(variant, kind, simulated, options, rounds, body);

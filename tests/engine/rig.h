@@ -67,7 +67,9 @@ void rig_run_calm(const char *variant, void (*body)(struct rig *rig));
 	X(name, sim_blocking) \
 	X(name, sim_reactor) \
 	X(name, sim_reactor_exclusive) \
+	X(name, sim_reactor_first) \
 	X(name, sim_proactor) \
+	X(name, sim_proactor_first) \
 	X(name, sim_proactor_every_mask) \
 	X(name, sim_proactor_few_buffers)
 #endif

@@ -152,7 +152,7 @@ STEP_TEST_BOTH(running_out_of_descriptors_is_told_once_per_try)
 {
 	struct sockaddr_in address;
 	struct listener *listener = listener_open(rig, rig_listen(rig, &address));
-	const int errors[] = { -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM };
+	const int errors[] = { -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM, -EIO };
 
 	listener_start(listener);
 	rig_settle(rig);
@@ -240,6 +240,25 @@ STEP_TEST(errors_that_come_unwanted_are_told_as_they_were, sim_proactor)
 		CHECK_INT(probes[i]->end_error, errors[i]);
 		probe_close(probes[i]);
 	}
+}
+
+/* A firewall's, or a filter's: the connection stays, and so would the error, at once and for ever. */
+STEP_TEST_BOTH(an_accept_error_that_does_not_pass_is_told)
+{
+	struct sockaddr_in address;
+	struct listener *listener = listener_open(rig, rig_listen(rig, &address));
+
+	listener_start(listener);
+	rig_settle(rig);
+	for (unsigned i = 0; i < GB__ACCEPT_RETRIES_MAX; i++)
+		script_accept(rig, listener, -EPERM);
+	rig_connect(rig, &address);
+	UNTIL(rig, listener->exhausted == 1);
+	CHECK_INT(listener->count, 0);
+	CHECK_INT(sim_script_left(rig->sim, listener->endpoint.fd, SIM_ACCEPT), 0);
+	listener_start(listener);
+	UNTIL(rig, listener->count == 1);
+	listener_close(listener);
 }
 
 /* ---- completions ---- */
