@@ -12,6 +12,7 @@ import tempfile
 from client import answered, round_trip
 from lib import GEARBOX, PATIENCE_S, Server, add_case, case, case_for_each, check, check_equal, check_refusal, main, run
 from models import EACH_ENGINE, PRESETS
+from seccomp import refuse_ipv6
 
 
 def free_port():
@@ -51,6 +52,13 @@ def a_star_is_every_address(model):
         reached("127.0.0.1", server.port)
         if has_v6():
             reached("::1", server.port)
+
+
+@case_for_each(EACH_ENGINE)
+def a_star_is_ipv4_where_ipv6_is_off(model):
+    with Server(*model.arguments, listen=("*:0",), before_exec=refuse_ipv6) as server:
+        check(server.address.startswith("*:"), f"the ready line says {server.address}")
+        reached("127.0.0.1", server.port)
 
 
 def refused_address(address, *words, code=2):
