@@ -114,3 +114,29 @@ TEST(a_connection_whose_end_crashes_its_worker_counts_once)
 {
 	driver_each_preset(counts_once);
 }
+
+TEST(one_that_crashes_again_and_again_waits_twice_as_long_each_time)
+{
+	static const char *const waits[] = { "in 100 ms", "in 200 ms", "in 400 ms" };
+	struct gb_server *server = driver_server("prefork,workers=1", &service, NULL);
+	char byte, log[1024];
+	int log_fd;
+	pid_t pid = host_with_log(server, &log_fd);
+
+	for (unsigned i = 0; i < 3; i++) {
+		int client = driver_client(server);
+
+		driver_send(client, "@");
+		CHECK(driver_receive(client, &byte, 1) < 1);
+		close(client);
+		do
+			read_line(log_fd, log, sizeof(log));
+		while (log[0] && !strstr(log, "ended unexpectedly"));
+		if (!strstr(log, waits[i]))
+			test_fail(__FILE__, __LINE__, "crash %u: %s", i, log);
+	}
+	gb_server_stop(server);
+	CHECK_INT(driver_await(pid), 0);
+	close(log_fd);
+	gb_server_destroy(server);
+}

@@ -220,3 +220,19 @@ TEST(only_files_have_a_path)
 	CHECK_INT(gb__address_parse("127.0.0.1:1", false, &address, &error), 0);
 	CHECK_STR(gb__address_path(&address), "");
 }
+
+TEST(length_of_a_host_is_bounded)
+{
+	char text[300];
+	struct gb__address address;
+	struct gb_error error;
+
+	for (int length = 255; length <= 256; length++) {
+		snprintf(text, sizeof(text), "%.*s:80", length,
+			"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+			"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+			"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+		CHECK_INT(gb__address_parse(text, false, &address, &error), -GB_EUSAGE);
+		CHECK_INT(strstr(error.text, "numeric") != NULL, length == 255);
+	}
+}
