@@ -347,15 +347,20 @@ static pid_t host_crowded(struct gb_server *server, struct board *board, int *cl
 	return chief;
 }
 
-TEST(full_channels_make_the_acceptor_rest_and_a_replacement_keeps_nothing_of_others)
+static void rests_and_keeps_nothing_of_others(const char *model)
 {
 	static int clients[CROWD];
 	struct board *board = board_create();
-	struct gb_server *server = driver_server(MODEL "2", &service, board);
-	pid_t chief = host_crowded(server, board, clients), dead = board->pids[0];
-	unsigned own = sockets(board->pids[1]);
+	struct gb_server *server = driver_server(model, &service, board);
 	struct gb_stats stats;
+	pid_t chief, dead;
+	unsigned own;
 
+	if (!server)
+		return;
+	chief = host_crowded(server, board, clients);
+	dead = board->pids[0];
+	own = sockets(board->pids[1]);
 	kill(dead, SIGKILL);
 	while (board->pids[0] == dead)
 		usleep(1000);
@@ -373,6 +378,17 @@ TEST(full_channels_make_the_acceptor_rest_and_a_replacement_keeps_nothing_of_oth
 	end(server, chief, &stats);
 	CHECK_INT(stats.accepted, CROWD);
 	CHECK_INT(stats.closed[GB_CLOSE_CRASHED], 0);
+}
+
+TEST(full_channels_make_the_acceptor_rest_and_a_replacement_keeps_nothing_of_others)
+{
+	rests_and_keeps_nothing_of_others(MODEL "2");
+}
+
+/* A ring would go on accepting for an acceptor that rests, or forks. */
+TEST(the_same_on_a_ring)
+{
+	rests_and_keeps_nothing_of_others(MODEL "2,engine=io_uring");
 }
 
 TEST(who_waits_for_room_at_a_stop_is_served_before_the_end)
