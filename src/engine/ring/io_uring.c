@@ -125,7 +125,8 @@ static struct io_uring_sqe *prepare(struct gb__ring *ring, uint64_t token)
 		if (!entry)
 			return NULL;
 	}
-	entry->user_data = token;
+	/* Whole: from liburing 2.6 on the prep functions leave flags and more to io_uring_get_sqe. */
+	*entry = (struct io_uring_sqe){ .user_data = token };
 	return entry;
 }
 
