@@ -201,6 +201,9 @@ struct gb__engine_ops {
 	/** Whether the kernel has done something for it that `wait` has not told yet; NULL: it never has, since it is
 	 *  the engine that does things. */
 	bool (*done_untold)(struct gb__engine *engine, const struct gb__stream *stream);
+	/** The error that ended a stream while its input was not wanted, as on_end will tell it, or 0; NULL: it is still
+	 *  the kernel's. */
+	int (*error_untold)(struct gb__engine *engine, const struct gb__stream *stream);
 	/** WATCH: report these GB__READY_… bits from now on, perhaps with GB__READY_WAKES; 0 rests. */
 	int (*watch)(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
 
@@ -312,6 +315,17 @@ static inline unsigned gb__engine_ready(
 	if (engine->ops->done_untold && engine->ops->done_untold(engine, stream))
 		return ready;
 	return engine->os->ops->ready(engine->os, stream->endpoint.fd, ready);
+}
+
+/** The error that has ended a stream whose input is not wanted, or 0. Once: the kernel tells it only once. */
+static inline int gb__engine_error(struct gb__engine *engine, const struct gb__stream *stream)
+{
+	struct gb__os *os = engine->os;
+	int error = engine->ops->error_untold ? engine->ops->error_untold(engine, stream) : 0;
+
+	if (error == 0 && (os->ops->ready(os, stream->endpoint.fd, 0) & GB__READY_ERROR))
+		error = os->ops->error(os, stream->endpoint.fd);
+	return error;
 }
 
 /** To be called by every `wait` between the return of the kernel and the first callback. */

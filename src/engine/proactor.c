@@ -87,6 +87,19 @@ int gb__proactor_error_take(struct proactor *proactor, const struct gb__endpoint
 	return -ECONNRESET;
 }
 
+static int proactor_error_untold(struct gb__engine *engine, const struct gb__stream *stream)
+{
+	const struct proactor *proactor = (const struct proactor *)engine;
+	const struct gb__endpoint *endpoint = &stream->endpoint;
+
+	if (!(endpoint->wants & ENDED_BADLY))
+		return 0;
+	for (unsigned i = 0; i < proactor->errors_count; i++)
+		if (proactor->errors[i].slot == endpoint->slot)
+			return proactor->errors[i].error;
+	return -ECONNRESET;
+}
+
 struct target *gb__proactor_target(struct proactor *proactor, const struct gb__endpoint *endpoint)
 {
 	for (struct gb__list *node = proactor->targets.next; node != &proactor->targets; node = node->next) {
@@ -556,6 +569,7 @@ const struct gb__engine_ops gb__engine_proactor = {
 	.send_delivered = proactor_send_delivered,
 	.connect = proactor_connect,
 	.done_untold = gb__proactor_done_untold,
+	.error_untold = proactor_error_untold,
 	.close = proactor_close,
 	.watch = proactor_watch,
 	.trim = proactor_trim,

@@ -160,11 +160,11 @@ static bool goes_on(struct gb_conn *conn, int reason)
 	return has_come(conn);
 }
 
-/* Nothing that is asked of the engine for it would tell of a reset. */
+/* Nothing that is asked of the engine for it would tell of a reset, or not for long: output may leave at once. */
 static bool is_deaf(const struct gb_conn *conn)
 {
 	return (conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED) &&
-		(conn->flags & (GB__CONN_MUTED | GB__CONN_FLUSHING)) == GB__CONN_MUTED;
+		(conn->flags & GB__CONN_MUTED);
 }
 
 void gb__conn_listen_for_reset(struct gb_conn *conn)
@@ -176,12 +176,8 @@ void gb__conn_listen_for_reset(struct gb_conn *conn)
 /* Returns whether it was reset. */
 static bool look_for_reset(struct gb_conn *conn)
 {
-	struct gb__os *os = conn->net->loop->os;
-	int fd = conn->stream.endpoint.fd, error;
+	int error = gb__engine_error(conn->net->engine, &conn->stream);
 
-	if (!(os->ops->ready(os, fd, 0) & GB__READY_ERROR))
-		return false;
-	error = os->ops->error(os, fd);
 	if (error == 0)
 		return false;
 	gb__conn_end(conn, gb__conn_reason_of(error), -error);

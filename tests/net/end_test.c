@@ -266,6 +266,34 @@ NET_TEST(a_reset_is_noticed_while_input_is_paused)
 	check_reset_is_noticed(rig, peer);
 }
 
+/* A ring's receive may have taken the error from the kernel before it could be cancelled. */
+NET_TEST(a_reset_is_noticed_that_comes_together_with_the_pause)
+{
+	struct peer *peer = begin(rig, &lines);
+
+	gb_conn_pause(current);
+	sim_client_reset(peer->client);
+	sim_turn(rig->sim);
+	for (unsigned i = 0; i < 12 && rig->closed == 0; i++)
+		rig_pass(rig, 100);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_RESET);
+	peer_close(peer);
+}
+
+/* Output is on its way when it is paused, and all of it leaves. */
+NET_TEST(a_reset_is_noticed_after_a_last_answer)
+{
+	struct peer *peer;
+
+	rig->limits.write_timeout_ms = 30000;
+	peer = begin(rig, &lines);
+	gb_conn_pause(current);
+	CHECK_INT(gb_conn_send(current, "wait", 4), 0);
+	UNTIL(rig, peer, peer->got_size == 4);
+	check_reset_is_noticed(rig, peer);
+}
+
 static void stay(struct gb_conn *conn)
 {
 }
