@@ -368,7 +368,8 @@ static inline __attribute__((always_inline)) void direct_begin(struct gb__net *n
 
 /*
  * Nearly all input is one whole message for a handler that runs here and answers, on a connection of which
- * nothing waits. That is done in place; whatever is different goes the long way, which comes to the same.
+ * nothing waits. That is done in place; whatever is different goes the long way, which comes to the same:
+ * the invariant is in ARCHITECTURE.md, "The three ways of input".
  */
 static inline __attribute__((always_inline)) void input_direct(
 	struct gb__net *net, struct gb_conn *conn, struct gb_bytes message)
