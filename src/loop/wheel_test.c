@@ -71,6 +71,25 @@ TEST(sleeping_until_the_next_step_misses_nothing)
 	run(5000000000, 2000000, 0);
 }
 
+TEST(a_slot_that_became_empty_wakes_nobody)
+{
+	struct gb__wheel_node soon, beside, late;
+
+	gb__wheel_init(&wheel, 0);
+	gb__wheel_node_init(&soon);
+	gb__wheel_node_init(&beside);
+	gb__wheel_node_init(&late);
+	gb__wheel_add(&wheel, &late, 60000);
+	gb__wheel_add(&wheel, &soon, 500);
+	gb__wheel_add(&wheel, &beside, 500);
+	gb__wheel_remove(&wheel, &soon);
+	CHECK(gb__wheel_next_ms(&wheel) < 1000);
+	gb__wheel_remove(&wheel, &beside);
+	CHECK(gb__wheel_next_ms(&wheel) > 50000);
+	gb__wheel_remove(&wheel, &late);
+	CHECK_INT(gb__wheel_next_ms(&wheel), UINT64_MAX);
+}
+
 static void add_again(struct gb__wheel_node *node, void *arg)
 {
 	unsigned *count = arg;
