@@ -25,14 +25,21 @@ static void visit_queue(struct gb_conn *conn, int argument)
 	gb__conn_queue(conn);
 }
 
-static inline void publish(struct gb__net *net)
+static inline void publish_tally(struct gb__net *net)
 {
-	const struct gb__engine_stats *engine = &net->engine->stats;
 	struct gb__counters *counters = net->counters;
 
 	__atomic_store_n(&counters->stats.messages, net->tally.messages, __ATOMIC_RELAXED);
 	__atomic_store_n(&counters->stats.bytes_in, net->tally.bytes_in, __ATOMIC_RELAXED);
 	__atomic_store_n(&counters->stats.bytes_out, net->tally.bytes_out, __ATOMIC_RELAXED);
+}
+
+static inline void publish(struct gb__net *net)
+{
+	const struct gb__engine_stats *engine = &net->engine->stats;
+	struct gb__counters *counters = net->counters;
+
+	publish_tally(net);
 	__atomic_store_n(&counters->waits, engine->waits, __ATOMIC_RELAXED);
 	__atomic_store_n(&counters->events, engine->events, __ATOMIC_RELAXED);
 }
@@ -104,7 +111,7 @@ void gb__net_finish(struct gb__net *net)
 	gb__assert(net->tasks == 0);
 	net->census = (struct gb__census){ 0 };
 	gb__net_census_publish(net);
-	publish(net); /* of what was in flight when the last turn ended */
+	publish_tally(net); /* of what was in flight when the last turn ended; the engine is gone */
 	gb__wheel_remove(&net->loop->wheel, &net->trim.node);
 	gb__free(net->parked);
 	gb__free(net->burst.copied);
