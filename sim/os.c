@@ -1,5 +1,6 @@
 /* The os table of a simulated kernel. */
 #include "base/macros.h"
+#include "os/address.h"
 #include "sim/state.h"
 
 #include <errno.h>
@@ -168,6 +169,27 @@ static int os_reset_on_close(struct gb__os *os, int fd)
 	return 0;
 }
 
+static void os_tune(struct gb__os *os, int fd, const struct gb__socket_options *options)
+{
+	get_kind(os, fd, SIM_STREAM, "tune");
+}
+
+/* Ports are descriptors: what is not the same does not look so. */
+static int os_address(struct gb__os *os, int fd, bool peer, struct gb__address *ret)
+{
+	const struct sim_socket *socket = get_kind(os, fd, SIM_STREAM, "address");
+
+	if (peer && (!socket->connected || socket->dead))
+		return -ENOTCONN;
+	*ret = (struct gb__address){
+		.v4 = { .sin_family = AF_INET,
+			.sin_port = htons((uint16_t)(fd + (peer ? 20000 : 10000))),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK) },
+		.size = sizeof(ret->v4),
+	};
+	return 0;
+}
+
 static int os_close(struct gb__os *os, int fd)
 {
 	struct sim_socket *socket = get(os, fd, "close");
@@ -216,6 +238,8 @@ const struct gb__os_ops sim_os_ops = {
 	.name = "simulated",
 	.accept = os_accept,
 	.socket = os_socket,
+	.tune = os_tune,
+	.address = os_address,
 	.connect = os_connect,
 	.connect_result = os_connect_result,
 	.recv = os_recv,

@@ -194,7 +194,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 refuse:
 	count_closed(net, reason);
 	if (!net->engine->os->simulated)
-		gb__tell_refused(fd, service, reason);
+		gb__tell_refused(net->loop->os, fd, service, reason);
 	gb__engine_close(net->engine, fd);
 }
 
@@ -530,8 +530,8 @@ static void finish(struct gb_conn *conn)
 			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
 	}
 	if (!engine->os->simulated)
-		gb__tell_closed(
-			fd, conn->terms->service, conn->flags & GB__CONN_OUTGOING, conn->reason, conn->error);
+		gb__tell_closed(engine->os, fd, conn->terms->service, conn->flags & GB__CONN_OUTGOING,
+			conn->reason, conn->error);
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__output_empty(&conn->stream.output))

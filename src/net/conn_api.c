@@ -3,7 +3,7 @@
 #include "base/macros.h"
 #include "net/task.h"
 
-#include "os/socket.h"
+#include "os/address.h"
 
 #include <gearbox/worker.h>
 
@@ -327,23 +327,23 @@ int gb_conn_error(const struct gb_conn *conn)
 	return conn->error;
 }
 
-static int describe(
-	const struct gb_conn *conn, int (*get)(int fd, struct gb__address *ret), char *text, size_t size)
+static int describe(const struct gb_conn *conn, bool peer, char *text, size_t size)
 {
+	struct gb__os *os = conn->net->loop->os;
 	struct gb__address address;
-	int result = get(conn->stream.endpoint.fd, &address);
+	int result = os->ops->address(os, conn->stream.endpoint.fd, peer, &address);
 
 	return result < 0 ? result : gb__address_format(&address, text, size);
 }
 
 int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size)
 {
-	return describe(conn, gb__socket_peer, text, size);
+	return describe(conn, true, text, size);
 }
 
 int gb_conn_local(const struct gb_conn *conn, char *text, size_t size)
 {
-	return describe(conn, gb__socket_local, text, size);
+	return describe(conn, false, text, size);
 }
 
 void *gb_conn_state(struct gb_conn *conn)

@@ -14,7 +14,7 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 
 	if (fd < 0)
 		return fd;
-	gb__socket_tune(fd, options);
+	os->ops->tune(os, fd, options);
 	conn = gb__conn_create(net, fd, service, user, true);
 	if (!conn) {
 		os->ops->close(os, fd);

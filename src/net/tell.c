@@ -34,25 +34,25 @@ static const char *meaning(int reason)
 }
 
 /* The address; of a peer without one the process, where the kernel knows it. */
-static void describe_peer(int fd, char *text, size_t size)
+static void describe_peer(struct gb__os *os, int fd, char *text, size_t size)
 {
 	struct gb__address address;
 	pid_t pid;
 	uid_t uid;
 
-	if (fd < 0 || gb__socket_peer(fd, &address) < 0) {
+	if (fd < 0 || os->ops->address(os, fd, true, &address) < 0) {
 		snprintf(text, size, "a peer that has gone");
 		return;
 	}
 	gb__address_format(&address, text, size);
-	if (gb__address_is_ip(&address) || text[sizeof("unix:") - 1] ||
+	if (gb__address_is_ip(&address) || text[sizeof("unix:") - 1] || os->simulated ||
 		gb__socket_peer_process(fd, &pid, &uid) < 0)
 		return;
 	snprintf(text, size, "unix: (pid %ld, uid %lu)", (long)pid, (unsigned long)uid);
 }
 
-static void tell(int fd, const struct gb_service *service, const char *between, const char *what, int reason,
-	int error)
+static void tell(struct gb__os *os, int fd, const struct gb_service *service, const char *between,
+	const char *what, int reason, int error)
 {
 	static struct gb__log_limit limits[GB_CLOSE_REASON_COUNT];
 	const enum gb__log_level level = ordinary(reason) ? GB__LOG_INFO : GB__LOG_NOTICE;
@@ -61,9 +61,9 @@ static void tell(int fd, const struct gb_service *service, const char *between, 
 
 	if (!gb__log_wanted(level))
 		return;
-	if (level < GB__LOG_INFO && !gb__log_allowed(&limits[reason], gb__os_now_ms(&gb__os_linux), &held))
+	if (level < GB__LOG_INFO && !gb__log_allowed(&limits[reason], gb__os_now_ms(os), &held))
 		return;
-	describe_peer(fd, peer, sizeof(peer));
+	describe_peer(os, fd, peer, sizeof(peer));
 	if (held)
 		snprintf(more, sizeof(more), " (%" PRIu64 " more since the last report)", held);
 	gb__log_with(level,
@@ -74,12 +74,13 @@ static void tell(int fd, const struct gb_service *service, const char *between, 
 		error ? gb_strerror(error) : "", more);
 }
 
-void gb__tell_refused(int fd, const struct gb_service *service, int reason)
+void gb__tell_refused(struct gb__os *os, int fd, const struct gb_service *service, int reason)
 {
-	tell(fd, service, "from", "refused", reason, 0);
+	tell(os, fd, service, "from", "refused", reason, 0);
 }
 
-void gb__tell_closed(int fd, const struct gb_service *service, bool outgoing, int reason, int error)
+void gb__tell_closed(
+	struct gb__os *os, int fd, const struct gb_service *service, bool outgoing, int reason, int error)
 {
-	tell(fd, service, outgoing ? "to" : "from", "closed", reason, error);
+	tell(os, fd, service, outgoing ? "to" : "from", "closed", reason, error);
 }

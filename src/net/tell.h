@@ -12,7 +12,8 @@
  * each reason; ends as they should be are told under log-level=info, each. `fd` is open still, or < 0; `error` is an
  * errno, or 0. Thread: any.
  */
-void gb__tell_refused(int fd, const struct gb_service *service, int reason);
-void gb__tell_closed(int fd, const struct gb_service *service, bool outgoing, int reason, int error);
+void gb__tell_refused(struct gb__os *os, int fd, const struct gb_service *service, int reason);
+void gb__tell_closed(
+	struct gb__os *os, int fd, const struct gb_service *service, bool outgoing, int reason, int error);
 
 #endif

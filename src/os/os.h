@@ -20,7 +20,9 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+struct gb__address;
 struct gb__os;
+struct gb__socket_options;
 
 struct gb__os_ops {
 	const char *name;
@@ -28,6 +30,10 @@ struct gb__os_ops {
 	int (*accept)(struct gb__os *os, int fd);
 	/** A stream socket for an outgoing connection, close-on-exec, O_NONBLOCK until connected. */
 	int (*socket)(struct gb__os *os, int family);
+	/** What its owner asked for of a stream socket; what the kernel refuses is left as it is. */
+	void (*tune)(struct gb__os *os, int fd, const struct gb__socket_options *options);
+	/** The address of its own, or of the peer's end. 0, -ENOTCONN… */
+	int (*address)(struct gb__os *os, int fd, bool peer, struct gb__address *ret);
 	/** 0, -EINPROGRESS (writable when decided) or an error. */
 	int (*connect)(struct gb__os *os, int fd, const struct sockaddr *address, socklen_t size);
 	/** The result of a connect that was in progress; 0 also takes O_NONBLOCK off. One that met itself, as a free

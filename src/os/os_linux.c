@@ -2,6 +2,8 @@
 #include "base/macros.h"
 #include "os/os.h"
 
+#include "os/socket.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -116,6 +118,18 @@ static int os_reset_on_close(struct gb__os *os, int fd)
 	return result(shutdown(fd, SHUT_RDWR));
 }
 
+static void os_tune(struct gb__os *os, int fd, const struct gb__socket_options *options)
+{
+	(void)os;
+	gb__socket_tune(fd, options);
+}
+
+static int os_address(struct gb__os *os, int fd, bool peer, struct gb__address *ret)
+{
+	(void)os;
+	return peer ? gb__socket_peer(fd, ret) : gb__socket_local(fd, ret);
+}
+
 static int os_close(struct gb__os *os, int fd)
 {
 	(void)os;
@@ -163,6 +177,8 @@ static const struct gb__os_ops linux_ops = {
 	.name = "linux",
 	.accept = os_accept,
 	.socket = os_socket,
+	.tune = os_tune,
+	.address = os_address,
 	.connect = os_connect,
 	.connect_result = os_connect_result,
 	.sendv = os_sendv,
