@@ -1,11 +1,14 @@
 #include "model/pull.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/macros.h"
 #include "model/crew.h"
 #include "os/socket.h"
 
 #include <errno.h>
+
+#define PATIENCE_MS 1000u /* that connections wait without one being taken, before it is said */
 
 /* A worker found room in the full queue. */
 static void on_room(struct gb__post *post, bool alive)
@@ -23,6 +26,11 @@ static int pull_init(struct gb__crew *crew)
 	pull->idle = gb__alloc_zero(crew->seats_count * sizeof(struct gb_worker *));
 	if (!pull->idle)
 		return -ENOMEM;
+	if (gb__timers_reserve(&crew->chief->loop.timers, 1) < 0) {
+		gb__free(pull->idle);
+		pull->idle = NULL;
+		return -ENOMEM;
+	}
 	pull->room.run = on_room;
 	return -pthread_mutex_init(&pull->lock, NULL);
 }
@@ -38,6 +46,43 @@ static void pull_finish(struct gb__crew *crew)
 			crew->chief, pull->queue[pull->first++ % GB__PULL_QUEUE_MAX], GB_CLOSE_DRAIN);
 	gb__free(pull->idle);
 	pthread_mutex_destroy(&pull->lock);
+}
+
+static void patience_over(struct gb_timer *timer, void *arg);
+
+static void be_patient(struct gb__crew *crew)
+{
+	struct gb__pull *pull = &crew->pull;
+
+	pthread_mutex_lock(&pull->lock);
+	pull->first_then = pull->first;
+	pthread_mutex_unlock(&pull->lock);
+	gb__worker_timer(crew->chief, &pull->patience, PATIENCE_MS, patience_over, crew);
+}
+
+/* Those at the front wait for whole connections to end, which nobody sees from outside: it is said, once. */
+static void patience_over(struct gb_timer *timer, void *arg)
+{
+	struct gb__crew *crew = arg;
+	struct gb__pull *pull = &crew->pull;
+	unsigned waiting;
+	bool moved;
+
+	pthread_mutex_lock(&pull->lock);
+	waiting = pull->count;
+	moved = pull->first != pull->first_then;
+	pthread_mutex_unlock(&pull->lock);
+	if (waiting == 0)
+		return;
+	if (moved) {
+		be_patient(crew);
+		return;
+	}
+	pull->told = true;
+	gb__log(GB__LOG_WARNING,
+		"%u connections wait for one of %u workers, each of which serves one connection to its end: "
+		"workers=%u serves so many at once, or take an event engine (engine=epoll)",
+		waiting, crew->seats_count, crew->seats_count + waiting);
 }
 
 static void pull_give(struct gb__crew *crew, struct gb__handed handed)
@@ -60,6 +105,8 @@ static void pull_give(struct gb__crew *crew, struct gb__handed handed)
 		pthread_mutex_unlock(&pull->lock);
 		gb__worker_refuse(crew->chief, handed, GB_CLOSE_NO_MEMORY);
 	}
+	if (!worker && !pull->told && !pull->patience.heap_index)
+		be_patient(crew);
 	if (full)
 		gb__acceptance_bar(&crew->chief->acceptance, GB__BAR_QUEUE);
 }

@@ -7,6 +7,8 @@
 
 #include "model/inbox.h"
 
+#include <gearbox/worker.h>
+
 #define GB__PULL_QUEUE_MAX 1024u /* connections that wait; beyond it the kernel's backlog holds them */
 
 struct gb__crew;
@@ -18,7 +20,10 @@ struct gb__pull {
 	unsigned first, count;
 	struct gb_worker **idle; /* a stack; the last to become idle, whose caches are warm, is first */
 	unsigned idle_count;
-	bool full; /* the acceptor rests until there is room */
+	bool full;                /* the acceptor rests until there is room */
+	struct gb_timer patience; /* the chief's, while connections wait: whether they move */
+	unsigned first_then;      /* `first`, when it began */
+	bool told;                /* that there are too few workers */
 	struct gb__post
 		room; /* says so to the chief; under way at most once, since only that one fills it again */
 };

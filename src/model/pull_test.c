@@ -4,7 +4,10 @@
 #include "base/macros.h"
 #include "model/pull.h"
 
+#include <gearbox/log.h>
 #include <gearbox/worker.h>
+
+#include <pthread.h>
 
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -158,5 +161,47 @@ TEST(who_still_waits_when_the_time_to_drain_is_over_is_let_go)
 	gb_server_stats(server, &stats);
 	CHECK_INT(stats.connections, 0);
 	CHECK_INT(stats.accepted, driver_closed(&stats));
+	gb_server_destroy(server);
+}
+
+static char told[512];
+static _Atomic unsigned tellings;
+
+static void hear(enum gb_log_level level, const char *text, void *arg)
+{
+	if (level == GB_LOG_WARNING && tellings++ == 0)
+		snprintf(told, sizeof(told), "%s", text);
+}
+
+static void *wait_to_be_told(void *arg)
+{
+	struct gb_server *server = arg;
+	int clients[5];
+
+	for (unsigned i = 0; i < gb__countof(clients); i++) {
+		clients[i] = driver_client(server);
+		driver_send(clients[i], "x");
+	}
+	while (!tellings) /* bounded by the test's own time */
+		usleep(1000);
+	for (unsigned i = 0; i < gb__countof(clients); i++)
+		close(clients[i]);
+	gb_server_stop(server);
+	return NULL;
+}
+
+TEST(workers_that_keep_clients_waiting_are_too_few_which_is_said_once)
+{
+	struct gb_server *server = driver_server("thread-pool,workers=2", &driver_echo, NULL);
+	struct gb_error error = { 0 };
+	pthread_t clients;
+
+	gb_log_set(hear, NULL);
+	CHECK(pthread_create(&clients, NULL, wait_to_be_told, server) == 0);
+	CHECK_INT(gb_server_run(server, &error), 0);
+	pthread_join(clients, NULL);
+	CHECK_INT(tellings, 1);
+	CHECK(strstr(told, "3 connections wait for one of 2 workers"));
+	CHECK(strstr(told, "workers=5 serves so many at once"));
 	gb_server_destroy(server);
 }
