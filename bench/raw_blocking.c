@@ -344,7 +344,7 @@ int main(int argc, char **argv)
 	raw_announce(listener);
 	if (model->run)
 		model->run();
-	else
+	else if (model->run_workers)
 		model->run_workers((unsigned)workers);
 	return 1;
 }

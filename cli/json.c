@@ -10,11 +10,14 @@
 
 json_t *gb__json_text(const char *text)
 {
-	json_t *value = text ? json_string(text) : json_null();
+	json_t *value;
 	char *copy;
 
+	if (!text)
+		return json_null();
+	value = json_string(text);
 	if (value)
-		return value;
+		return value; /* it is UTF-8 */
 	copy = strdup(text);
 	for (char *at = copy; at && *at; at++)
 		if ((unsigned char)*at >= 0x80)

@@ -17,6 +17,7 @@ import sys
 import tree
 
 HINTS = "tools/tidy_hints.h"
+LAUNCHERS = ("ccache", "distcc", "sccache")  # meson puts one before the compiler where it is installed
 FINDING = re.compile(r"^(\S+):(\d+):\d+: (?:error|warning): (.*)")
 
 
@@ -26,7 +27,10 @@ def digest(*texts):
 
 def clang_arguments(command, source):
     """The compiler's arguments without what it writes and what clang does not know."""
-    kept, given = [], iter(shlex.split(command))
+    words = shlex.split(command)
+    if os.path.basename(words[0]) in LAUNCHERS:
+        words = words[1:]
+    kept, given = [], iter(words)
     for word in given:
         if word in ("-MQ", "-MF", "-o"):
             next(given)
@@ -44,7 +48,7 @@ def write_commands(build, folder):
     kept = {}
     for entry in given:
         source = os.path.relpath(os.path.join(entry["directory"], entry["file"]), tree.ROOT)
-        if source.startswith("..") or "_test" in source or not os.path.exists(os.path.join(tree.ROOT, source)):
+        if source.startswith("..") or "_test" in source or not source.endswith(".c") or not os.path.exists(os.path.join(tree.ROOT, source)):
             continue  # tests show their faults by running
         kept[source] = {"directory": entry["directory"], "file": os.path.join(tree.ROOT, source),
                         "arguments": clang_arguments(entry["command"], source)}
