@@ -72,4 +72,5 @@ void gb__accept_lock_release(struct gb_worker *worker)
 	for (size_t i = 0; i < lock->count; i++)
 		gb__worker_adopt(worker, lock->taken[i]);
 	lock->count = 0;
+	gb__worker_fewer(worker); /* those that were refused are no clients */
 }

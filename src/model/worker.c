@@ -54,14 +54,19 @@ static bool full(const struct gb_worker *worker)
 	return clients >= (one_stream(worker) ? 1 : worker->server->worker_connections_max);
 }
 
+void gb__worker_fewer(struct gb_worker *worker)
+{
+	if ((worker->acceptance.bars & GB__BAR_FULL) && !full(worker))
+		gb__acceptance_clear(&worker->acceptance, GB__BAR_FULL);
+}
+
 static void on_gone(struct gb__net *net, void *arg)
 {
 	struct gb_worker *worker = arg;
 
 	if (gb__worker_stops(worker))
 		return;
-	if ((worker->acceptance.bars & GB__BAR_FULL) && !full(worker))
-		gb__acceptance_clear(&worker->acceptance, GB__BAR_FULL);
+	gb__worker_fewer(worker);
 	if (gb__net_clients(net) == 0 && worker->on_idle)
 		worker->on_idle(worker);
 }

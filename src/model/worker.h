@@ -82,6 +82,8 @@ void gb__worker_end(struct gb_worker *worker);
 void gb__worker_command(struct gb_worker *worker, enum gb__command command);
 /** Serve a connection; one that was told to end at once refuses it. Thread: the worker's. */
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
+/** It has fewer connections, or was found to serve one less than it took: GB__BAR_FULL may be over. */
+void gb__worker_fewer(struct gb_worker *worker);
 /** Close a connection that nobody serves, unless its descriptor is lost (< 0), and count why. Thread: the worker's. */
 void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int reason);
 /** Whether it was told to end at once: from then on there are only ends. */
