@@ -300,6 +300,7 @@ TEST(a_loop_is_the_threads_that_turned_it_first)
 	end();
 }
 
+/* What it holds stays as it is: a copy of the parent's, whose end frees nothing. */
 TEST(an_abandoned_loop_runs_nothing)
 {
 	struct gb_timer timer = { 0 };
@@ -310,5 +311,6 @@ TEST(an_abandoned_loop_runs_nothing)
 	gb__loop_abandon(&loop);
 	CHECK_INT(destroyed, 1);
 	CHECK_STR(order, "");
+	gb__timers_finish(&loop.timers);
 	CHECK_INT(timer.heap_index, 0);
 }

@@ -37,7 +37,8 @@ static _Thread_local struct gb__receiver *here __attribute__((tls_model("initial
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned users; /* of the signal */
 static struct sigaction before;
-static _Atomic bool ready;
+static bool installed;     /* `on_signal` is, in place of `before` */
+static _Atomic bool ready; /* and whoever waits can trust in it */
 
 static void signal_send(const struct gb__receiver *receiver)
 {
@@ -85,7 +86,8 @@ bool gb__receivers_begin(void)
 	pthread_mutex_lock(&lock);
 	if (users++ == 0 && sigaction(SIGNAL, NULL, &before) == 0 && before.sa_handler == SIG_DFL) {
 		sigemptyset(&action.sa_mask);
-		atomic_store(&ready, sigaction(SIGNAL, &action, NULL) == 0);
+		installed = sigaction(SIGNAL, &action, NULL) == 0;
+		atomic_store(&ready, installed);
 		gb__signal_lend(SIGNAL, &before);
 	}
 	possible = atomic_load(&ready);
@@ -98,10 +100,12 @@ void gb__receivers_end(void)
 	struct sigaction now;
 
 	pthread_mutex_lock(&lock);
-	if (--users == 0 && atomic_exchange(&ready, false) && sigaction(SIGNAL, NULL, &now) == 0 &&
-		now.sa_sigaction == on_signal) {
-		sigaction(SIGNAL, &before, NULL);
+	if (--users == 0 && installed) {
+		atomic_store(&ready, false);
+		if (sigaction(SIGNAL, NULL, &now) == 0 && now.sa_sigaction == on_signal)
+			sigaction(SIGNAL, &before, NULL);
 		gb__signal_lend(SIGNAL, NULL);
+		installed = false;
 	}
 	pthread_mutex_unlock(&lock);
 }

@@ -318,3 +318,35 @@ TEST(a_program_keeps_the_signal_that_it_uses)
 	CHECK_INT(sigaction(SIGURG, NULL, &found), 0);
 	CHECK(found.sa_handler == SIG_DFL);
 }
+
+/* As a caller that is stopped between what it notes and its signal: too long for the receiver. */
+static void *call_without_a_signal(void *argument)
+{
+	int found = GB__RECEIVER_RECEIVES;
+
+	while (!atomic_compare_exchange_weak(&receiver->state, &found, GB__RECEIVER_CALLED)) {
+		found = GB__RECEIVER_RECEIVES;
+		sched_yield();
+	}
+	CHECK_INT(write(fds[1], "a", 1), 1);
+	return NULL;
+}
+
+TEST(a_signal_that_never_came_leaves_the_program_as_it_was)
+{
+	struct sigaction found;
+	pthread_t thread;
+	char data[8];
+
+	if (!begin())
+		return;
+	CHECK_INT(pthread_create(&thread, NULL, call_without_a_signal, NULL), 0);
+	CHECK_INT(receive_any(data, sizeof(data)), 1);
+	CHECK_INT(pthread_join(thread, NULL), 0);
+	CHECK(!gb__receivers_there());
+	end();
+	CHECK_INT(sigaction(SIGURG, NULL, &found), 0);
+	CHECK(found.sa_handler == SIG_DFL);
+	CHECK(gb__receivers_begin()); /* the next server has it again */
+	gb__receivers_end();
+}
