@@ -276,7 +276,8 @@ void gb_conn_resume(struct gb_conn *conn)
 	gb__conn_mine(conn);
 	if (gb__unlikely(conn->flags & GB__CONN_TASKED))
 		gb__task_forget_pause(conn);
-	if (!(conn->flags & GB__CONN_PAUSED))
+	/* Of one that was joined in this turn the pause ends with it. */
+	if (!(conn->flags & GB__CONN_PAUSED) || (conn->further & GB__CONN_FURTHER_JOINED))
 		return;
 	conn->flags &= (uint16_t)~GB__CONN_PAUSED;
 	gb__conn_read_anew(conn);

@@ -37,7 +37,7 @@ static void tell(struct gb_conn *conn)
 	const struct gb_service *service = conn->terms->service;
 
 	conn->further |= GB__CONN_FURTHER_DRAIN_TOLD;
-	if (!service->on_drain)
+	if (!service->on_drain || conn->terms->relayed)
 		return;
 	conn->flags |= GB__CONN_DISPATCH;
 	service->on_drain(conn);

@@ -182,6 +182,7 @@ static void join_at_first_line(struct gb_conn *conn, struct gb_bytes message)
 	CHECK_INT(gb_relay(conn, conn), -EINVAL);
 	CHECK_INT(gb_relay(conns[0], conn), 0);
 	CHECK_INT(gb_relay(conns[0], conn), -EBUSY);
+	gb_conn_resume(conn); /* as one does who paused it until it could be joined */
 }
 
 static void never_told(struct gb_conn *conn)
@@ -191,7 +192,7 @@ static void never_told(struct gb_conn *conn)
 
 static const struct gb_service side = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "side",
 	.codec = &gb_codec_line, .on_open = note_open, .on_message = join_at_first_line,
-	.on_writable = never_told, .on_eof = never_told, .on_close = note_close };
+	.on_writable = never_told, .on_eof = never_told, .on_drain = never_told, .on_close = note_close };
 
 static void joined(struct rig *rig, struct peer *ret[2])
 {
@@ -200,9 +201,9 @@ static void joined(struct rig *rig, struct peer *ret[2])
 	ret[1] = rig_peer(rig, &side);
 	UNTIL(rig, NULL, conns_count == 2);
 	peer_send(ret[0], "par", 3); /* half a line of the codec that no longer counts */
-	peer_send(ret[1], "join\nhello", 10);
+	peer_send(ret[1], "join\nhe\nlo", 10);
 	UNTIL(rig, ret[0], ret[0]->got_size == 5);
-	CHECK(memcmp(ret[0]->got, "hello", 5) == 0);
+	CHECK(memcmp(ret[0]->got, "he\nlo", 5) == 0);
 	UNTIL(rig, ret[1], ret[1]->got_size == 3);
 	CHECK(memcmp(ret[1]->got, "par", 3) == 0);
 }
@@ -299,4 +300,21 @@ NET_TEST(neither_of_two_joined_connections_is_idle_while_the_other_moves)
 	UNTIL(rig, peers[1], peers[1]->at_end);
 	peer_close(peers[0]);
 	peer_close(peers[1]);
+}
+
+NET_TEST(joined_connections_that_are_quiet_end_together_in_a_drain)
+{
+	struct peer *peers[2];
+
+	joined(rig, peers);
+	gb__net_drain(&rig->net);
+	rig_pass(rig, 1200);
+	UNTIL(rig, peers[0], peers[0]->at_end);
+	UNTIL(rig, peers[1], peers[1]->at_end);
+	CHECK(!peers[0]->was_reset && !peers[1]->was_reset);
+	CHECK_INT(peers[0]->got_size, 5);
+	CHECK_INT(peers[1]->got_size, 3);
+	peer_close(peers[0]);
+	peer_close(peers[1]);
+	UNTIL(rig, NULL, rig->closed == 2);
 }
