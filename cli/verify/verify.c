@@ -320,17 +320,19 @@ int gb__command_verify(int argc, char **argv)
 	bool differs = false;
 	int result = gb__verify_options_parse(argc - 1, argv + 1, &options, &error);
 
-	if (result == 0 && options.help) {
-		gb__verify_options_help();
-	} else if (result == 0) {
-		claim_descriptors();
-		result = verify_all(&options, &differs, &error);
+	if (result == 0) {
+		if (options.help) {
+			gb__verify_options_help();
+		} else {
+			claim_descriptors();
+			result = verify_all(&options, &differs, &error);
+		}
+		gb__verify_options_finish(&options);
 	}
 	if (result < 0)
 		return gb__command_fail(
 			result == -GB_EUSAGE || result == -GB_EILLEGAL ? EXIT_WRONG_USAGE : EXIT_FAILED,
 			"verify: %s", error.text);
-	gb__verify_options_finish(&options);
 	if (interrupted)
 		return gb__command_fail(EXIT_FAILED, "verify: interrupted: this is what was found so far");
 	return differs ? EXIT_FAILED : EXIT_DONE;

@@ -318,6 +318,15 @@ def _difference(now, before):
     return f"{now[0]} threads (before {before[0]}), more {more[:20]}, less {less[:20]}"
 
 
+def readable_of(files, seconds):
+    """Those of them that can be read, waited for so long. Numbers beyond 1023 are usual here: no select(2)."""
+    poll = select.poll()
+    by_number = {file if isinstance(file, int) else file.fileno(): file for file in files}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(seconds * 1000)]
+
+
 class Server:
     """`gearbox serve` with its ready line read. As a context it ends in order: SIGTERM, exit code 0."""
 
@@ -350,7 +359,7 @@ class Server:
 
     def _read_more(self, seconds):
         """Take what standard error has, waiting so long for it. Whether its end was not reached."""
-        check(select.select([self.process.stderr], [], [], seconds)[0],
+        check(readable_of([self.process.stderr], seconds),
               f"no line on standard error within {seconds} s")
         chunk = os.read(self.process.stderr.fileno(), 65536)
         self._pending += chunk
@@ -442,7 +451,7 @@ class Server:
             deadline = time.monotonic() + PATIENCE_S
             readable = [ended, self.process.stderr]
             while ended is not None:
-                ready = select.select(readable, [], [], max(0, deadline - time.monotonic()))[0]
+                ready = readable_of(readable, max(0, deadline - time.monotonic()))
                 check(ready, f"the server does not end within {PATIENCE_S} s")
                 if ended in ready:
                     break
@@ -451,7 +460,7 @@ class Server:
         finally:
             if ended is not None:
                 os.close(ended)
-        while self.process.stderr in select.select([self.process.stderr], [], [], 0)[0]:
+        while self.process.stderr in readable_of([self.process.stderr], 0):
             if not self._read_more(0):
                 break
         while (line := self._take_line()) is not None:

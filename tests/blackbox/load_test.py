@@ -5,7 +5,6 @@ import json
 import os
 import re
 import resource
-import select
 import signal
 import socket
 import struct
@@ -14,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, run
+from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, readable_of, run
 
 NO_ERRORS = {"connect_failed": 0, "closed_early": 0, "wrong_replies": 0, "unanswered": 0}
 
@@ -284,7 +283,7 @@ def interrupted_it_waits_for_its_replies_and_tells():
     with Server() as server:
         loading = subprocess.Popen([GEARBOX, "load", server.address, "--duration", "1h", "--progress", "--json"],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        check(select.select([loading.stderr], [], [], PATIENCE_S)[0], "a progress line")
+        check(readable_of([loading.stderr], PATIENCE_S), "a progress line")
         loading.send_signal(signal.SIGINT)
         output, _ = loading.communicate(timeout=PATIENCE_S)
     check_equal(loading.returncode, 0, "exit code")
