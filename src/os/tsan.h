@@ -6,6 +6,7 @@
 #define OS_TSAN_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,19 @@ static inline void gb__tsan_settle(void)
 {
 #ifdef __SANITIZE_THREAD__
 	(void)poll(NULL, 0, 0);
+#endif
+}
+
+/**
+ * Whether descriptors may be closed where it does not see it. It would take who is given the number next for somebody
+ * who uses the descriptor of another thread.
+ */
+static inline bool gb__tsan_close_unseen(void)
+{
+#ifdef __SANITIZE_THREAD__
+	return false;
+#else
+	return true;
 #endif
 }
 
