@@ -4,10 +4,10 @@
 import resource
 import socket
 
-from lib import PATIENCE_S, Server, SMALL, case_for_each, check_equal, main, receive_exactly, wait_until
+from lib import PATIENCE_S, Server, case_for_each, check_equal, main, receive_exactly, wait_until
 from models import PRESETS
 
-CONNECTIONS = 500 if SMALL else 2000
+CONNECTIONS = 2000
 MESSAGE = bytes(range(256)) * 128  # 32 KiB: more than sockets with buffers so small hold
 BUFFER = 4096
 STAYS_MAX = 0.1  # of what the burst took
