@@ -118,7 +118,7 @@ GB_API int gb_conn_end_output(struct gb_conn *conn);
  * What has arrived and was not delivered goes first. Of their services only `on_open` (when one is still connecting)
  * and `on_close` are called from here on; codecs are out of use. When one ends, so does the other, with
  * GB_CLOSE_RELAY: in order if the first did, else by a reset, so that what is cut does not look whole. When both have
- * ended their output the reason of both is GB_CLOSE_EOF.
+ * ended their output the reason of both is GB_CLOSE_EOF. Pausing and resuming is the relay's from here on.
  *
  * Thread: the worker's; not from on_message on a pool thread. Returns 0, -EINVAL (the same connection, or of two
  * workers), -EPIPE (one is closing, or its output has ended), -EBUSY (joined already, or a message of it is in the

@@ -10,7 +10,7 @@ GB_BEGIN
 enum gb_log_level {
 	GB_LOG_ERROR,   /* something does not work */
 	GB_LOG_WARNING, /* it works, but not as it should; a limit is reached */
-	GB_LOG_NOTICE, /* a connection was refused or dropped for a reason of its own; a drain begins and ends */
+	GB_LOG_NOTICE, /* a connection was refused or dropped for a reason of its own; a drain begins, and what it waits for */
 	GB_LOG_INFO, /* connections that end as they may */
 	GB_LOG_DEBUG,
 };

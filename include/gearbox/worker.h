@@ -63,7 +63,7 @@ GB_API void gb_timer_stop(struct gb_timer *timer);
  */
 GB_API int gb_worker_post(struct gb_worker *worker, void (*task)(struct gb_worker *, void *arg), void *arg);
 
-/** Names a connection from any thread and outlives it; a stale one is harmless. */
+/** Names a connection from any thread and outlives it; a stale one is harmless until gb_server_run has returned. */
 struct gb_handle {
 	struct gb_worker *worker;
 	uint32_t slot, generation;

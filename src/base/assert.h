@@ -9,10 +9,11 @@ _Noreturn void gb__assert_failed(const char *expression, const char *file, int l
 _Noreturn void gb__rule_broken(unsigned rule, const char *text, const char *function);
 
 /** A rule of docs/lifetimes.md that a program has to keep; `text` says how it was not. */
-#define gb__rule(rule, expression, text) \
+#define gb__rule(rule, expression, text) gb__rule_in(__func__, rule, expression, text)
+#define gb__rule_in(function, rule, expression, text) \
 	do { \
 		if (gb__unlikely(!(expression))) \
-			gb__rule_broken(rule, text, __func__); \
+			gb__rule_broken(rule, text, function); \
 	} while (0)
 
 #define gb__assert(expression) \

@@ -134,11 +134,30 @@ static void check_broken(void (*on_message)(struct gb_conn *, struct gb_bytes))
 	gb_server_destroy(server);
 }
 
+static struct gb_conn *kept;
+
+static void send_to_kept(struct gb_conn *conn, int status, void *arg)
+{
+	gb_conn_send(kept, "late", 4);
+}
+
+/* What is posted runs once the handler has returned: its facade is gone, and who sends on it would send to nobody. */
+static void keep_the_facade(struct gb_conn *conn, struct gb_bytes message)
+{
+	kept = conn;
+	gb_handle_post(gb_conn_handle(conn), send_to_kept, NULL);
+}
+
 TEST(another_connection_used_on_a_pool_thread_aborts)
 {
 	check_broken(send_to_first);
 	check_broken(close_first);
 	check_broken(resume_first);
+}
+
+TEST(a_facade_used_after_its_handler_aborts)
+{
+	check_broken(keep_the_facade);
 }
 
 TEST(a_timer_started_on_a_pool_thread_aborts)

@@ -253,6 +253,18 @@ void gb__conn_end(struct gb_conn *conn, int reason, int error)
 	gb__conn_queue(conn);
 }
 
+/* Once, and before the peer's address goes with the connection. */
+static void log_end(struct gb_conn *conn)
+{
+	struct gb__os *os = conn->net->loop->os;
+
+	if (os->simulated || (conn->further & GB__CONN_FURTHER_LOGGED))
+		return;
+	conn->further |= GB__CONN_FURTHER_LOGGED;
+	gb__tell_closed(os, conn->stream.endpoint.fd, conn->terms->service, conn->flags & GB__CONN_OUTGOING,
+		conn->reason, conn->error);
+}
+
 void gb__conn_close(struct gb_conn *conn, int reason)
 {
 	if (gb__conn_closing(conn))
@@ -270,6 +282,8 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 	}
 	conn->flags |= GB__CONN_CLOSING;
 	conn->reason = (uint8_t)reason;
+	if (gb__unlikely(!gb__reason_ordinary(reason)))
+		log_end(conn);
 	if (conn->flags & GB__CONN_FLUSHING)
 		gb__conn_deadline_within(conn, gb__conn_stall_ms(conn));
 	if (conn->flags & GB__CONN_TASKED)
@@ -288,8 +302,11 @@ void gb__conn_close_for_error(struct gb_conn *conn, int reason)
 		conn->flags |= GB__CONN_DISPATCH;
 		conn->terms->service->on_error(conn, reason);
 		conn->flags = (uint16_t)((conn->flags & ~GB__CONN_DISPATCH) | inside);
-		if (conn->state == GB__CONN_DRAINING)
-			conn->reason = (uint8_t)reason; /* that it closed as well tells less */
+		if (conn->state == GB__CONN_DRAINING) { /* that it closed as well tells less */
+			conn->reason = (uint8_t)reason;
+			if (!gb__reason_ordinary(reason))
+				log_end(conn);
+		}
 	}
 	gb__conn_close(conn, reason);
 }
@@ -529,9 +546,7 @@ static void finish(struct gb_conn *conn)
 		count_closed(
 			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
 	}
-	if (!engine->os->simulated)
-		gb__tell_closed(engine->os, fd, conn->terms->service, conn->flags & GB__CONN_OUTGOING,
-			conn->reason, conn->error);
+	log_end(conn);
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__output_empty(&conn->stream.output))

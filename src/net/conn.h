@@ -21,6 +21,7 @@ enum gb__conn_state {
 	GB__CONN_LINGERING,   /* our FIN is out, input is discarded until the peer's */
 	GB__CONN_ENDED,       /* to be detached, told and freed by the next turn */
 	GB__CONN_DETACHING,   /* the engine still has operations in flight */
+	GB__CONN_STALE,       /* a facade whose handler has returned */
 	GB__CONN_TASK,        /* no connection: the facade that a pool thread sees (task.h) */
 };
 
@@ -54,6 +55,7 @@ enum gb__conn_further {
 	GB__CONN_FURTHER_LATE = 1u << 3, /* the message's time began anew once: we were late, not the peer */
 	/* Its answers come from elsewhere: a message was not answered at once, or it was sent to outside its callbacks. */
 	GB__CONN_FURTHER_ELSEWHERE = 1u << 4,
+	GB__CONN_FURTHER_LOGGED = 1u << 6, /* why it ends, while the peer had an address */
 	GB__CONN_FURTHER_DRAIN_TOLD = 1u << 5,
 };
 
@@ -136,8 +138,10 @@ static inline void gb__conn_output_rose(struct gb_conn *conn)
 }
 
 /** For functions that handlers call: it is theirs to use on this thread. */
-#define gb__conn_mine(conn) \
-	gb__rule(15, gb__loop_here((conn)->net->loop), \
+#define gb__conn_mine(conn) gb__conn_mine_in(conn, __func__)
+/** The same behind the function that was called. */
+#define gb__conn_mine_in(conn, function) \
+	gb__rule_in(function, 15, gb__loop_here((conn)->net->loop), \
 		"a connection is used on another thread than its worker's: post to it by a handle")
 
 /* conn.c */

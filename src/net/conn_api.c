@@ -64,6 +64,8 @@ static inline bool ended(struct gb_conn *conn)
 		return true;
 	if (gb__likely(!gb__conn_closing(conn)))
 		return false;
+	gb__rule_in("gb_conn_send", 31, conn->state != GB__CONN_STALE,
+		"the connection that on_message got on a pool thread is used after it has returned: keep a handle");
 	return !gb__conn_is_task(conn) || task_ended(gb__task_of(conn));
 }
 
@@ -100,7 +102,7 @@ static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void 
 		return -EPIPE;
 	if (gb__conn_is_task(conn))
 		return collected(conn, gb__output_append(&conn->stream.output, pool_of(conn), data, size));
-	gb__conn_mine(conn);
+	gb__conn_mine_in(conn, "gb_conn_send");
 	result = gb__conn_spill(conn);
 	if (result < 0)
 		return result;

@@ -132,6 +132,7 @@ void gb__task_run(struct gb__task *task)
 	if (!atomic_load_explicit(&task->cancelled, memory_order_relaxed))
 		task->facade.terms->on_message(&task->facade,
 			(struct gb_bytes){ message->data + message->begin, message->end - message->begin });
+	task->facade.state = GB__CONN_STALE;
 	/* The loop does not end while a connection of its has a task: this cannot be refused. */
 	gb__assert(gb__loop_post(loop, &task->done) == 0);
 }

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 /* What is nobody's fault, and comes with every connection. */
-static bool ordinary(int reason)
+bool gb__reason_ordinary(int reason)
 {
 	switch (reason) {
 	case GB_CLOSE_EOF:
@@ -16,6 +16,7 @@ static bool ordinary(int reason)
 	case GB_CLOSE_IDLE:
 	case GB_CLOSE_DRAIN:
 	case GB_CLOSE_RESET:
+	case GB_CLOSE_RELAY: /* the other one's end is told */
 		return true;
 	default:
 		return false;
@@ -55,7 +56,7 @@ static void tell(struct gb__os *os, int fd, const struct gb_service *service, co
 	const char *what, int reason, int error)
 {
 	static struct gb__log_limit limits[GB_CLOSE_REASON_COUNT];
-	const enum gb__log_level level = ordinary(reason) ? GB__LOG_INFO : GB__LOG_NOTICE;
+	const enum gb__log_level level = gb__reason_ordinary(reason) ? GB__LOG_INFO : GB__LOG_NOTICE;
 	char peer[GB__ADDRESS_TEXT], more[64] = "";
 	uint64_t held = 0;
 

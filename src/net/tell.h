@@ -7,6 +7,8 @@
 #include <gearbox/conn.h>
 #include <gearbox/service.h>
 
+/** Whether connections end so every day, which is nobody's fault. */
+bool gb__reason_ordinary(int reason);
 /**
  * Say that a connection was refused, or dropped, with its peer, service and reason: a notice, at most one a second for
  * each reason; ends as they should be are told under log-level=info, each. `fd` is open still, or < 0; `error` is an
