@@ -343,35 +343,50 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	return result;
 }
 
-int gb_server_run(struct gb_server *server, struct gb_error *error)
+/* Once nobody else runs it, and so nothing of it changes any more. */
+static int check_run(const struct gb_server *server, struct gb_error *error)
 {
-	struct gb__cpus before;
-	unsigned roles;
-	int result;
-
-	if (!server)
-		return gb_error_set(error, -EINVAL, "gb_server_run: the server is NULL");
 	if (server->bindings_count == 0)
 		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
 	if (server->unlistened)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");
-	roles = chief_roles(&server->model);
 	if (server->model.workers == GB__WORKERS_PER_CONNECTION && !gb_server_address(server, 0))
 		return gb_error_set(error, -GB_EILLEGAL,
 			"%s: without an address there is no connection to start a worker for; take model reactor",
 			server->bindings[0].service->name);
-	if (atomic_exchange(&server->running, true))
-		return gb_error_set(error, -EBUSY, "the server runs already");
+	return 0;
+}
+
+static int run_checked(struct gb_server *server, struct gb_error *error)
+{
+	unsigned roles = chief_roles(&server->model);
+	struct gb__cpus before;
+	int result;
+
 	gb__cpus_get(&before);
 	if (server->model.engine == GB__ENGINE_BLOCKING)
 		gb__receivers_begin();
 	result = serve(server, roles, error);
 	if (server->model.engine == GB__ENGINE_BLOCKING)
 		gb__receivers_end();
-	atomic_store(&server->running, false);
 	/* The thread is the caller's, and has its CPUs back if we took them. */
 	if ((roles & GB__WORKER_SERVES) && gb__cpus_count(&server->options->affinity))
 		gb__cpus_use(&before);
+	return result;
+}
+
+int gb_server_run(struct gb_server *server, struct gb_error *error)
+{
+	int result;
+
+	if (!server)
+		return gb_error_set(error, -EINVAL, "gb_server_run: the server is NULL");
+	if (atomic_exchange(&server->running, true))
+		return gb_error_set(error, -EBUSY, "the server runs already");
+	result = check_run(server, error);
+	if (result == 0)
+		result = run_checked(server, error);
+	atomic_store(&server->running, false);
 	return result;
 }

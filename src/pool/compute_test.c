@@ -242,16 +242,23 @@ static int threads_now(void)
 	return threads;
 }
 
+#ifdef __SANITIZE_THREAD__
+enum { OTHERS = 1 }; /* its own thread, which comes when it likes */
+#else
+enum { OTHERS = 0 };
+#endif
+
 TEST(a_pool_without_work_ends_and_leaves_no_thread)
 {
 	const int before = threads_now();
 
 	for (unsigned threads = 0; threads <= THREADS; threads++) {
 		struct gb__compute *compute = pool(threads);
+		int now = threads_now();
 
-		CHECK_INT(threads_now(), before + (int)threads);
+		CHECK(now >= before + (int)threads && now <= before + (int)threads + OTHERS);
 		gb__compute_destroy(compute);
-		while (threads_now() > before) /* the kernel's list is a moment behind a join */
+		while (threads_now() > before + OTHERS) /* the kernel's list is a moment behind a join */
 			;
 	}
 	gb__compute_destroy(NULL);
