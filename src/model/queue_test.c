@@ -49,6 +49,8 @@ static void give_one(void)
 TEST(a_full_queue_bars_the_acceptor_and_room_lets_it_accept)
 {
 	chief.loop.engine = &engine;
+	chief.loop.os = &gb__os_linux;
+	gb__timers_init(&chief.loop.timers);
 	chief.record = &record;
 	CHECK_INT(gb__acceptance_init(&chief.acceptance, &chief.loop, 1, on_accepted, NULL), 0);
 	CHECK_INT(gb__acceptance_add(&chief.acceptance, 0, 0), 0);
@@ -69,6 +71,7 @@ TEST(a_full_queue_bars_the_acceptor_and_room_lets_it_accept)
 	CHECK_INT(started, 1);
 	/* Who is left is closed, and counted. */
 	gb__handover_pull.finish(&crew);
+	gb__timers_finish(&chief.loop.timers);
 	CHECK_INT(record.counters.stats.accepted, GB__PULL_QUEUE_MAX);
 	CHECK_INT(record.counters.stats.closed[GB_CLOSE_DRAIN], GB__PULL_QUEUE_MAX);
 	gb__acceptance_finish(&chief.acceptance);
