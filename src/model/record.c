@@ -70,7 +70,8 @@ void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int
 	__atomic_store_n(&stats->outgoing, 0, __ATOMIC_RELAXED);
 	gb__count(stats->accepted, received);
 	gb__count(stats->closed[reason], clients + outgoing + received);
-	record->counters.census = (struct gb__census){ 0 };
+	for (size_t i = 0; i < sizeof(struct gb__census) / sizeof(uint64_t); i++)
+		__atomic_store_n((uint64_t *)&record->counters.census + i, 0, __ATOMIC_RELAXED);
 	add(&record->past, &record->counters);
 	clear(&record->counters);
 	atomic_store(&record->away, false);
