@@ -13,14 +13,14 @@ import tree
 MAY_USE = {
     "base": set(),
     "os": {"base"},
+    "coro": {"base", "os"},
     "buffer": {"base"},
     "codec": {"base", "buffer"},
     "engine": {"base", "os", "buffer"},
     "loop": {"base", "os", "engine"},
-    "net": {"base", "os", "buffer", "codec", "engine", "loop"},
-    "coro": {"base", "os", "loop", "net"},
-    "pool": {"base", "os", "loop", "net"},
-    "model": {"base", "os", "buffer", "codec", "engine", "loop", "net", "coro", "pool"},
+    "net": {"base", "os", "coro", "buffer", "codec", "engine", "loop"},
+    "pool": {"base", "os", "coro", "loop", "net"},
+    "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "net", "pool"},
 }
 
 # These see what a user of the library sees: public headers, and the headers of the folders named here.
