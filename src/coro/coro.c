@@ -1,5 +1,7 @@
 #include "coro/coro.h"
 
+#include "coro/overflow.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@ int gb__coros_init(struct gb__coros *coros, size_t stack_size)
 void gb__coros_destroy(struct gb__coros *coros)
 {
 	gb__assert(coros->alive == 0);
+	gb__overflow_disarm(coros);
 	gb__stacks_finish(&coros->stacks);
 }
 
@@ -49,6 +52,11 @@ int gb__coro_create(struct gb__coros *coros, size_t extra, void (*run)(struct gb
 
 	if (extra > coros->stacks.size / 2)
 		return -E2BIG;
+	if (gb__unlikely(!coros->armed)) {
+		result = gb__overflow_arm(coros);
+		if (result < 0)
+			return result;
+	}
 	result = gb__stacks_take(&coros->stacks, &stack);
 	if (gb__unlikely(result < 0))
 		return result;

@@ -42,6 +42,11 @@ struct gb__coros {
 	struct gb__stacks stacks;
 	size_t alive, alive_max;
 	uint64_t ended; /* so far */
+	/* Of src/coro/overflow.c. */
+	struct gb__coros *outer; /* others of the thread */
+	void *signal_stack;
+	size_t signal_stack_size;
+	bool armed; /* a first one was created */
 };
 
 struct gb__coros_stats {

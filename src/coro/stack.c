@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifdef GB__VALGRIND
@@ -35,7 +36,9 @@ struct gb__stack_slab {
 	struct gb__stack stacks[];
 };
 
-static atomic_bool no_light_guards; /* the kernel has none */
+/* What this kernel has, probed by the first one. */
+enum { GUARDS_UNKNOWN, GUARDS_LIGHT, GUARDS_HEAVY };
+static atomic_int light_guards;
 
 static size_t page_size(void)
 {
@@ -109,15 +112,26 @@ static int make_slab(struct gb__stacks *stacks, struct gb__stack_slab **ret)
 	return 0;
 }
 
+/* Emulators say yes to advice that they do not know: whether the kernel can write there tells. */
+static bool is_guard(void *low)
+{
+	return syscall(SYS_uname, low) < 0 && errno == EFAULT;
+}
+
 static int install_guard(void *low, size_t size)
 {
-	if (!atomic_load_explicit(&no_light_guards, memory_order_relaxed)) {
-		if (madvise(low, size, MADV_GUARD_INSTALL) == 0)
+	const int known = atomic_load_explicit(&light_guards, memory_order_relaxed);
+
+	if (known != GUARDS_HEAVY) {
+		if (madvise(low, size, MADV_GUARD_INSTALL) < 0) {
+			if (errno == ENOMEM)
+				return -ENOMEM;
+		} else if (known == GUARDS_LIGHT || is_guard(low)) {
+			atomic_store_explicit(&light_guards, GUARDS_LIGHT, memory_order_relaxed);
 			return 0;
-		if (errno == ENOMEM)
-			return -ENOMEM;
-		/* An older kernel, or memory that is locked. */
-		atomic_store_explicit(&no_light_guards, true, memory_order_relaxed);
+		}
+		/* An older kernel, memory that is locked. */
+		atomic_store_explicit(&light_guards, GUARDS_HEAVY, memory_order_relaxed);
 	}
 	return mprotect(low, size, PROT_NONE) == 0 ? 0 : -ENOMEM;
 }
@@ -328,5 +342,5 @@ bool gb__stacks_guards(const struct gb__stacks *stacks, const void *address)
 
 void gb__stacks_without_light_guards(bool without)
 {
-	atomic_store(&no_light_guards, without);
+	atomic_store(&light_guards, without ? GUARDS_HEAVY : GUARDS_UNKNOWN);
 }

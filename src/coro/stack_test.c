@@ -165,7 +165,7 @@ TEST(a_guard_lies_below_each_on_older_kernels)
 	check_guards();
 }
 
-#ifndef __SANITIZE_ADDRESS__
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* Beyond what a process may have mappings, where guards are mappings of their own. */
 TEST(when_there_are_no_more_mappings_no_stack_is_given)
 {
