@@ -134,6 +134,51 @@ TEST(callbacks_that_came_twice_never_or_at_once_are)
 	check_differs(&outcome, "at the same time");
 }
 
+TEST(last_words_are_part_of_an_end)
+{
+	struct verify_last last[GB_CLOSE_REASON_COUNT] = {
+		[GB_CLOSE_IDLE] = { .reason = GB_CLOSE_IDLE }, [GB_CLOSE_DRAIN] = { .reason = GB_CLOSE_DRAIN }
+	};
+	const struct verify_protocol protocol = { .service = "polite", .last = last };
+	struct outcome outcome;
+
+	gb__verify_bytes_append(&last[GB_CLOSE_IDLE].words, "bye", 3);
+	gb__verify_bytes_append(&last[GB_CLOSE_DRAIN].words, "bye", 3);
+	for (unsigned i = 0; i < 6; i++) {
+		const enum gb_close_reason reason = i < 3 ? GB_CLOSE_IDLE : GB_CLOSE_DRAIN;
+
+		outcome = right();
+		outcome.talk.protocol = &protocol;
+		outcome.talk.reasons = outcome.transcript.reasons = 1u << reason;
+		outcome.talk.prefix = i == 2;
+		outcome.transcript.got.size = 0;
+		gb__verify_bytes_append(&outcome.transcript.got,
+			(const char *[]){ "hello", "hellobye", "helb", "hello", "hebyello", "hebye" }[i],
+			(size_t[]){ 5, 8, 4, 5, 8, 5 }[i]);
+		if (i == 0)
+			check_differs(&outcome,
+				"5 bytes came, expected 5 and then the 3 that are said at this end");
+		else if (i == 5)
+			check_differs(&outcome, "byte 2 of 5 is 0x62");
+		else
+			check_same(&outcome);
+	}
+	gb__verify_bytes_finish(&last[GB_CLOSE_IDLE].words);
+	gb__verify_bytes_finish(&last[GB_CLOSE_DRAIN].words);
+}
+
+TEST(what_is_joined_may_end_with_the_other)
+{
+	struct outcome outcome = right();
+
+	outcome.talk.reasons = 1u << GB_CLOSE_IDLE;
+	outcome.transcript.reasons = 1u << GB_CLOSE_RELAY;
+	check_same(&outcome);
+	outcome = right();
+	outcome.transcript.reasons = 1u << GB_CLOSE_RELAY;
+	check_differs(&outcome, "close reason relay, expected eof");
+}
+
 TEST(trouble_goes_before_all)
 {
 	struct outcome outcome = right();

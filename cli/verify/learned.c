@@ -5,42 +5,35 @@
  */
 #include "verify/learned.h"
 
-#include "verify/player.h"
+#include "verify/lesson.h"
 #include "verify/specs.h"
 #include "verify/subject.h"
-#include "verify/wrap.h"
+#include "verify/suit.h"
 
 #include <gearbox/model.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 struct learned {
 	struct verify_protocol protocol; /* the first: talks see it alone */
 	struct messages messages;
 	struct verify_bytes greeting; /* what comes before anything is sent */
 	struct verify_bytes *answers; /* to each message */
+	struct verify_last last[GB_CLOSE_REASON_COUNT];
 };
 
 /* One run of the service under one model. */
 struct school {
 	struct learned *learned;
 	const struct verify_target *target;
+	char model[VERIFY_SPEC_MAX];
 	struct verify_subject subject;
 	unsigned patience_ms;
-	struct verify_bytes before, heard; /* of the last two connections */
-	enum gb_close_reason reason;       /* that the server gave */
-};
-
-static const char *const usual_messages[] = {
-	"a", "hello", "the quick brown fox jumps over the lazy dog",
-	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+	struct verify_lesson lesson; /* the last connection */
+	struct verify_bytes before;  /* what the one before it heard */
 };
 
 static const struct learned *learned_of(const struct verify_talk *talk)
@@ -79,110 +72,53 @@ static void incomplete(struct verify_talk *talk, size_t size)
 	gb__verify_bytes_append(&talk->sent, message->data, message->size - 1);
 }
 
-static int connect_to(const struct verify_subject *subject, struct gb_error *error)
+/* Append the first `count` messages, over and over. */
+static void append_messages(const struct messages *messages, size_t count, struct verify_bytes *ret)
 {
-	const struct sockaddr_in address = { .sin_family = AF_INET,
-		.sin_port = htons(subject->ports[0]),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		int code = -errno;
-
-		if (fd >= 0)
-			close(fd);
-		return gb_error_set(error, code, "cannot connect to the server: %s", gb_strerror(code));
-	}
-	return fd;
-}
-
-/* Send as much as goes, then half-close. Returns whether anything is left to send. */
-static bool send_some(int fd, const struct verify_bytes *sent, size_t *at)
-{
-	ssize_t done = send(fd, sent->data + *at, sent->size - *at, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	if (done > 0)
-		*at += (size_t)done;
-	else if (done < 0 && errno != EAGAIN && errno != EINTR)
-		*at = sent->size; /* it does not listen any more */
-	if (*at < sent->size)
-		return true;
-	shutdown(fd, SHUT_WR);
-	return false;
-}
-
-/* Send all, half-close, hear all. Returns 0, or -ETIME when nothing moves. A reset is an end as well. */
-static int converse(struct school *school, int fd, const struct verify_bytes *sent)
-{
-	size_t at = 0;
-	bool sending = true;
-
-	for (;;) {
-		struct pollfd poll_fd = { .fd = fd, .events = (short)(POLLIN | (sending ? POLLOUT : 0)) };
-		int ready = poll(&poll_fd, 1, (int)school->patience_ms);
-		ssize_t got;
-
-		if (ready == 0)
-			return -ETIME;
-		if (ready < 0)
-			continue;
-		if (poll_fd.revents & POLLOUT)
-			sending = send_some(fd, sent, &at);
-		got = recv(fd, gb__verify_bytes_reserve(&school->heard, 4096), 4096, MSG_DONTWAIT);
-		if (got > 0)
-			school->heard.size += (size_t)got;
-		else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-			return 0;
-	}
-}
-
-/* Why the server closed the connection, as it noted. Returns 0 or -ETIME. */
-static int hear_reason(struct school *school)
-{
-	for (;;) {
-		struct pollfd poll_fd = { .fd = school->subject.notes, .events = POLLIN };
-		struct verify_note note;
-		int ready = poll(&poll_fd, 1, (int)school->patience_ms);
-
-		if (ready < 0 && errno == EINTR)
-			continue;
-		if (ready <= 0 || read(school->subject.notes, &note, sizeof(note)) != sizeof(note))
-			return -ETIME;
-		if (note.kind == VERIFY_NOTE_CLOSED) {
-			school->reason = note.reason;
-			return 0;
-		}
-	}
-}
-
-/* A connection that sends the first `count` messages, over and over. */
-static int ask(struct school *school, size_t count, struct gb_error *error)
-{
-	const struct messages *messages = &school->learned->messages;
-	struct verify_bytes sent = { 0 }, before = school->before;
-	int fd = connect_to(&school->subject, error), result;
-
-	if (fd < 0)
-		return fd;
 	for (size_t i = 0; i < count; i++) {
 		const struct gb_bytes *message = &messages->list[i % messages->count];
 
-		gb__verify_bytes_append(&sent, message->data, message->size);
+		gb__verify_bytes_append(ret, message->data, message->size);
 	}
-	school->before = school->heard;
-	school->heard = before;
-	school->heard.size = 0;
-	result = converse(school, fd, &sent);
-	close(fd);
+}
+
+/* A connection that sends the first `count` messages. */
+static int ask(struct school *school, size_t count, struct gb_error *error)
+{
+	/* Without messages there is time to see whether the server ends first. */
+	const enum verify_lesson_end end = count > 0 ? VERIFY_LESSON_FIN : VERIFY_LESSON_LOOK;
+	struct verify_bytes sent = { 0 }, before = school->before;
+	int result;
+
+	append_messages(&school->learned->messages, count, &sent);
+	school->before = school->lesson.heard;
+	school->lesson.heard = before;
+	result = gb__verify_lesson_hold(&school->lesson, &sent, end, error);
 	gb__verify_bytes_finish(&sent);
-	if (result == 0)
-		result = hear_reason(school);
-	if (result < 0)
+	if (result == -ETIME)
 		gb_error_set(error, -GB_EUSAGE,
 			"%s: nothing moves after %zu message%s and the client's end: it cannot be verified with "
 			"these",
 			school->target->service->name, count, count == 1 ? "" : "s");
 	return result < 0 ? -GB_EUSAGE : 0;
+}
+
+/* Whether it ends whoever comes, whatever he says: every model would, each at a moment of its own. */
+static bool is_of_no_use(enum gb_close_reason reason)
+{
+	return reason == GB_CLOSE_RELAY || reason == GB_CLOSE_REFUSED || reason == GB_CLOSE_CONNECT_FAILED ||
+		reason == GB_CLOSE_RESET || reason == GB_CLOSE_KERNEL_ERROR || reason == GB_CLOSE_NO_MEMORY;
+}
+
+static int refuse_service(const struct school *school, struct gb_error *error)
+{
+	const struct gb_service *service = school->target->service;
+
+	return gb_error_set(error, -GB_EUSAGE,
+		"%s: it ends every connection at once (%s), so there is nothing to compare: is there what it needs, "
+		"a server behind it perhaps%s?",
+		service->name, gb_close_reason_name(school->lesson.reason),
+		service->settings ? " (--set KEY=VALUE)" : "");
 }
 
 static int refuse(struct school *school, size_t number, const char *what, struct gb_error *error)
@@ -191,7 +127,7 @@ static int refuse(struct school *school, size_t number, const char *what, struct
 		&school->learned->messages.list[(number - 1) % school->learned->messages.count];
 
 	return gb_error_set(error, -GB_EUSAGE,
-		"%s: message %zu, \"%.*s\", %s: give messages that can be repeated (--message-file FILE)",
+		"%s: message %zu, \"%.*s\", %s: give messages that can be repeated (--message TEXT, --message-file FILE)",
 		school->target->service->name, number, (int)(message->size < 40 ? message->size : 40),
 		(const char *)message->data, what);
 }
@@ -207,22 +143,23 @@ static int learn(struct school *school, size_t number, enum gb_close_reason usua
 	if (result < 0)
 		return result;
 	known = school->before.size;
-	if (school->reason != usual) {
+	if (school->lesson.reason != usual) {
 		char what[64];
 
-		snprintf(
-			what, sizeof(what), "ends the connection (%s)", gb_close_reason_name(school->reason));
+		snprintf(what, sizeof(what), "ends the connection (%s)",
+			gb_close_reason_name(school->lesson.reason));
 		return refuse(school, number, what, error);
 	}
-	if (school->heard.size < known ||
-		(known && memcmp(school->heard.data, school->before.data, known) != 0))
+	if (school->lesson.heard.size < known ||
+		(known && memcmp(school->lesson.heard.data, school->before.data, known) != 0))
 		return refuse(school, number, "changes what was answered before it", error);
 	if (number <= learned->messages.count) {
-		gb__verify_bytes_append(answer, school->heard.data + known, school->heard.size - known);
+		gb__verify_bytes_append(
+			answer, school->lesson.heard.data + known, school->lesson.heard.size - known);
 		return 0;
 	}
-	if (school->heard.size - known != answer->size ||
-		(answer->size && memcmp(school->heard.data + known, answer->data, answer->size) != 0))
+	if (school->lesson.heard.size - known != answer->size ||
+		(answer->size && memcmp(school->lesson.heard.data + known, answer->data, answer->size) != 0))
 		return refuse(school, number, "is answered otherwise the second time", error);
 	return 0;
 }
@@ -236,8 +173,11 @@ static int learn_all(struct school *school, struct gb_error *error)
 
 	if (result < 0)
 		return result;
-	usual = school->reason;
-	gb__verify_bytes_append(&learned->greeting, school->heard.data, school->heard.size);
+	usual = school->lesson.reason;
+	if (is_of_no_use(usual))
+		return refuse_service(school, error);
+	learned->protocol.ends_first = school->lesson.first;
+	gb__verify_bytes_append(&learned->greeting, school->lesson.heard.data, school->lesson.heard.size);
 	for (size_t n = 1; n <= 2 * count && result == 0; n++)
 		result = learn(school, n, usual, error);
 	learned->protocol.mute = true;
@@ -263,70 +203,173 @@ static void choose_model(const struct gb_service *service, char *ret, size_t siz
 	gb__verify_specs_finish(&specs);
 }
 
-static int attend(struct school *school, struct gb_error *error)
+static int start(struct school *school, enum verify_stage stage, struct gb_error *error)
 {
 	const struct verify_target target = { school->target->service, &school->learned->protocol,
 		school->target->sets, school->target->sets_count };
+
+	school->lesson.subject = &school->subject;
+	school->lesson.patience_ms = school->patience_ms;
+	return gb__verify_subject_start(&school->subject, school->model, &target, stage, error);
+}
+
+/* What the server said goes with the reason why nothing could be learned. */
+static void end(struct school *school, int result, struct gb_error *error)
+{
 	struct verify_outcome outcome;
-	char model[VERIFY_SPEC_MAX], log[400];
+	char log[400];
+
+	gb__verify_subject_end(&school->subject, &outcome);
+	gb__verify_subject_log(&school->subject, log, sizeof(log));
+	if (result < 0) {
+		struct gb_error said = *error;
+
+		gb_error_set(error, said.code, "%s%s%s%s", said.text,
+			outcome.stats.closed[GB_CLOSE_CONNECT_FAILED]
+				? "; connections that it makes are not established (connect_failed)"
+				: "",
+			*log ? "; the server said: " : "", log);
+	}
+}
+
+/* Who is told of an end may say something, or make another end of it. */
+static const struct {
+	enum gb_close_reason why;
+	enum verify_stage stage;
+	enum verify_lesson_end end;
+} ends[] = { { GB_CLOSE_IDLE, VERIFY_DROWSY, VERIFY_LESSON_WAIT },
+	{ GB_CLOSE_READ_TIMEOUT, VERIFY_IMPATIENT, VERIFY_LESSON_WAIT },
+	{ GB_CLOSE_DRAIN, VERIFY_LAST, VERIFY_LESSON_STOP } };
+#define ENDS (sizeof(ends) / sizeof(*ends))
+
+static bool is_told(const struct school *school, enum gb_close_reason why)
+{
+	const struct gb_service *service = school->target->service;
+
+	if (why == GB_CLOSE_DRAIN)
+		return service->on_drain;
+	return service->on_error && (why == GB_CLOSE_IDLE || school->learned->protocol.framed);
+}
+
+/* Take what was heard beyond `known` bytes. The second time it must be the same. Returns 0 or -EBADMSG. */
+static int take_last(struct school *school, struct verify_last *last, size_t known, bool second)
+{
+	const struct verify_bytes *heard = &school->lesson.heard;
+	size_t size = heard->size - known;
+
+	if (heard->size < known ||
+		(second &&
+			(size != last->words.size ||
+				(size > 0 && memcmp(heard->data + known, last->words.data, size) != 0))))
+		return -EBADMSG;
+	if (!second && size > 0)
+		gb__verify_bytes_append(&last->words, heard->data + known, size);
+	last->reason = school->lesson.reason;
+	last->by_reset |= school->lesson.by_reset;
+	return 0;
+}
+
+/* What a connection hears beyond the answers to `count` messages. Returns 0, or why it cannot be known. */
+static int hear_last(struct school *school, size_t row, size_t count)
+{
+	struct learned *learned = school->learned;
+	const struct messages *messages = &learned->messages;
+	struct verify_bytes sent = { 0 };
+	size_t known = learned->greeting.size;
+	struct gb_error error;
 	int result;
 
-	choose_model(target.service, model, sizeof(model));
-	result = gb__verify_subject_start(&school->subject, model, &target, VERIFY_PATIENT, error);
+	append_messages(messages, count, &sent);
+	for (size_t i = 0; i < count; i++)
+		known += learned->answers[i % messages->count].size;
+	if (ends[row].why == GB_CLOSE_READ_TIMEOUT) {
+		const struct gb_bytes *next = &messages->list[count % messages->count];
+
+		gb__verify_bytes_append(&sent, next->data, next->size - 1);
+	}
+	result = start(school, ends[row].stage, &error);
+	if (result == 0)
+		result = gb__verify_lesson_hold(&school->lesson, &sent, ends[row].end, &error);
+	gb__verify_bytes_finish(&sent);
+	if (school->subject.pid >= 0)
+		gb__verify_subject_stop(&school->subject);
+	end(school, 0, NULL);
+	return result < 0 ? result : take_last(school, &learned->last[ends[row].why], known, count > 0);
+}
+
+static void learn_last(struct school *school)
+{
+	struct learned *learned = school->learned;
+
+	for (size_t row = 0; row < ENDS; row++) {
+		struct verify_last *last = &learned->last[ends[row].why];
+
+		last->reason = ends[row].why;
+		if (is_told(school, ends[row].why))
+			last->varies = hear_last(school, row, 0) < 0 ||
+				hear_last(school, row, learned->messages.count) < 0;
+	}
+	learned->protocol.last = learned->last;
+}
+
+static int attend(struct school *school, struct gb_error *error)
+{
+	int result;
+
+	choose_model(school->target->service, school->model, sizeof(school->model));
+	result = start(school, VERIFY_PATIENT, error);
 	if (result == 0) {
 		result = learn_all(school, error);
 		gb__verify_subject_stop(&school->subject);
 		if (result < 0)
 			gb__verify_subject_stop(&school->subject); /* at once */
 	}
-	gb__verify_subject_end(&school->subject, &outcome);
-	gb__verify_subject_log(&school->subject, log, sizeof(log));
+	end(school, result, error);
+	if (result == 0)
+		learn_last(school);
 	return result;
 }
 
-static int fill(struct messages *messages, const struct messages *given, struct gb_error *error)
+static int create(const struct verify_target *target, const struct messages *given, struct learned **ret,
+	struct gb_error *error)
 {
-	int result = 0;
+	const struct gb_service *service = target->service;
+	struct learned *learned;
+	int result;
 
 	if (given->count > LEARNED_MESSAGES_MAX)
 		return gb_error_set(
 			error, -GB_EUSAGE, "at most %d messages can be verified", LEARNED_MESSAGES_MAX);
-	if (given->count > 0)
-		return gb__messages_copy(given, messages, error);
-	for (size_t i = 0; i < sizeof(usual_messages) / sizeof(*usual_messages) && result == 0; i++)
-		result = gb__messages_add(messages, usual_messages[i], error);
-	return result;
+	learned = gb__verify_grow(NULL, 1, sizeof(*learned));
+	*learned = (struct learned){ .protocol = { .service = service->name,
+					     .begin = begin,
+					     .exchange = exchange,
+					     .coded = service->codec } };
+	*ret = learned;
+	result = gb__suit_messages(service, given, &learned->messages, error);
+	if (result < 0)
+		return result;
+	learned->answers = gb__verify_grow(NULL, learned->messages.count, sizeof(*learned->answers));
+	memset(learned->answers, 0, learned->messages.count * sizeof(*learned->answers));
+	learned->protocol.framed = gb__suit_framed(service, &learned->messages);
+	learned->protocol.incomplete = learned->protocol.framed ? incomplete : NULL;
+	return 0;
 }
 
 int gb__learned_create(const struct verify_target *target, const struct messages *messages,
 	unsigned patience_ms, struct verify_protocol **ret, struct gb_error *error)
 {
-	const struct gb_service *service = target->service;
-	const bool framed = service->codec == &gb_codec_line || service->codec == &gb_codec_length;
-	struct learned *learned = gb__verify_grow(NULL, 1, sizeof(*learned));
-	struct school school = { .learned = learned, .target = target, .patience_ms = patience_ms };
-	int result;
+	struct school school = { .target = target, .patience_ms = patience_ms };
+	int result = create(target, messages, &school.learned, error);
 
-	*learned = (struct learned){ .protocol = { .service = service->name,
-					     .begin = begin,
-					     .exchange = exchange,
-					     .incomplete = framed ? incomplete : NULL,
-					     .framed = framed,
-					     .coded = service->codec } };
-	result = fill(&learned->messages, messages, error);
-	if (result == 0)
-		result =
-			gb__messages_frame(&learned->messages, service->codec, service->codec_options, error);
-	learned->answers = gb__verify_grow(NULL, learned->messages.count, sizeof(*learned->answers));
-	memset(learned->answers, 0, learned->messages.count * sizeof(*learned->answers));
-	if (result == 0)
+	if (result == 0 && patience_ms > 0)
 		result = attend(&school, error);
 	gb__verify_bytes_finish(&school.before);
-	gb__verify_bytes_finish(&school.heard);
-	if (result < 0)
-		gb__learned_destroy(&learned->protocol);
-	else
-		*ret = &learned->protocol;
+	gb__verify_bytes_finish(&school.lesson.heard);
+	if (result < 0 && school.learned)
+		gb__learned_destroy(&school.learned->protocol);
+	else if (result == 0)
+		*ret = &school.learned->protocol;
 	return result;
 }
 
@@ -336,8 +379,10 @@ void gb__learned_destroy(struct verify_protocol *protocol)
 
 	if (!learned)
 		return;
-	for (size_t i = 0; i < learned->messages.count; i++)
+	for (size_t i = 0; learned->answers && i < learned->messages.count; i++)
 		gb__verify_bytes_finish(&learned->answers[i]);
+	for (size_t i = 0; i < GB_CLOSE_REASON_COUNT; i++)
+		gb__verify_bytes_finish(&learned->last[i].words);
 	free(learned->answers);
 	gb__verify_bytes_finish(&learned->greeting);
 	gb__messages_finish(&learned->messages);

@@ -16,7 +16,8 @@ enum { LEARNED_MESSAGES_MAX = 64 };
 
 /**
  * Ask the target's service, its `protocol` aside, and make a protocol of its answers. Messages are framed for its
- * codec; without any there are a few lines of text. The process must have no threads.
+ * codec; without any there are the service's samples, or a few lines of text. With `patience_ms` 0 nothing is asked:
+ * what talks suit can be told, but not what they hear. The process must have no threads.
  *
  * Returns 0; -GB_EUSAGE (with these messages nothing can be verified: the reason), or why it does not serve.
  */

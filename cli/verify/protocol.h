@@ -21,6 +21,17 @@ struct verify_fault {
 	enum gb_close_reason reason;
 };
 
+/** What a service does when a connection is ended by a deadline or a drain: its on_error, respectively on_drain. */
+struct verify_last {
+	struct verify_bytes words;
+	bool varies;                 /* with what was said before: any words will do */
+	bool by_reset;               /* it may end so */
+	enum gb_close_reason reason; /* that it may give instead */
+};
+
+/** Whether a connection can be ended with last words for that reason. */
+bool gb__verify_last_possible(enum gb_close_reason reason);
+
 struct verify_protocol {
 	const char *service;
 	const char *settings[VERIFY_ADDRESSES]; /* "key=value" that each address differs by, or NULL */
@@ -36,9 +47,12 @@ struct verify_protocol {
 	bool framed;          /* requests have an end: one that is incomplete is never answered */
 	bool coded;           /* has a codec, so that the read timeout applies */
 	uint32_t eof_reasons; /* that the server may give for a client that ends in order: bits; 0: EOF */
+	bool ends_first;      /* its FIN comes whatever the client does: a client that sees it ends as well */
 	bool once;            /* the second address answers the first bytes that it gets, then closes */
 	/** The same, whose answer takes `ms` milliseconds. NULL: no answer does. */
 	void (*work)(struct verify_talk *talk, unsigned ms);
+	const struct verify_last
+		*last; /* by enum gb_close_reason, as is possible; NULL: ends without a word */
 	const struct verify_fault *faults; /* ends with a NULL name; NULL: nothing is wrong */
 
 	/** Append what a client of the talk's address hears to `wanted`, at most `size` bytes. Returns whether

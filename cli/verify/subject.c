@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 20000 /* for what should take a moment */
+#define LOG_MAX 65536     /* bytes of a server's log that are looked at */
+#define LOG_LINES_MAX 32  /* different ones */
 
 /* Returns 0, -ETIME or -ECHILD (its end of the pipe is closed). */
 static int hear(int fd, struct verify_report *told)
@@ -156,15 +159,57 @@ void gb__verify_subject_end(struct verify_subject *subject, struct verify_outcom
 	subject->pid = -1;
 }
 
+bool gb__verify_same_but_numbers(const char *a, const char *b)
+{
+	for (;;) {
+		while (*a >= '0' && *a <= '9')
+			a++;
+		while (*b >= '0' && *b <= '9')
+			b++;
+		if (*a != *b)
+			return false;
+		if (!*a)
+			return true;
+		a++;
+		b++;
+	}
+}
+
+/* Lines that differ in numbers alone, as ports and pids do, are one with a count. */
+static size_t fold(char *log, char *lines[LOG_LINES_MAX], unsigned counts[LOG_LINES_MAX])
+{
+	size_t count = 0, at;
+
+	for (char *save, *line = strtok_r(log, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		for (at = 0; at < count && !gb__verify_same_but_numbers(lines[at], line); at++)
+			;
+		if (at == LOG_LINES_MAX)
+			break;
+		counts[at] = at == count ? 1 : counts[at] + 1;
+		if (at == count)
+			lines[count++] = line;
+	}
+	return count;
+}
+
 void gb__verify_subject_log(struct verify_subject *subject, char *text, size_t size)
 {
-	ssize_t got = pread(subject->log, text, size - 1, 0);
+	char *log = gb__verify_grow(NULL, LOG_MAX + 1, 1), *lines[LOG_LINES_MAX];
+	unsigned counts[LOG_LINES_MAX];
+	ssize_t got = pread(subject->log, log, LOG_MAX, 0);
+	size_t count, used = 0;
 
 	close(subject->log);
-	text[got > 0 ? got : 0] = '\0';
-	if (got == (ssize_t)size - 1 && strrchr(text, '\n'))
-		*strrchr(text, '\n') = '\0'; /* behind it is a part of a line */
-	for (char *at = text; *at; at++)
-		if (*at == '\n')
-			*at = at[1] ? '|' : '\0';
+	log[got > 0 ? got : 0] = '\0';
+	if (got == LOG_MAX && strrchr(log, '\n'))
+		*strrchr(log, '\n') = '\0'; /* behind it is a part of a line */
+	count = fold(log, lines, counts);
+	*text = '\0';
+	for (size_t i = 0; i < count && used + strlen(lines[i]) + 32 < size; i++) {
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? "|" : "", lines[i]);
+		if (counts[i] > 1)
+			used += (size_t)snprintf(
+				text + used, size - used, " (and %u more like it)", counts[i] - 1);
+	}
+	free(log);
 }

@@ -6,6 +6,7 @@
 
 #include <gearbox/server.h>
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #define VERIFY_SPEC_MAX 256u /* of a model */
@@ -39,7 +40,9 @@ void gb__verify_subject_stop(const struct verify_subject *subject);
 void gb__verify_subject_halt(const struct verify_subject *subject, bool halt);
 /** Wait for its end, or kill it with all below it. Closes everything but the log. */
 void gb__verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret);
-/** The first lines of its standard error, a '|' between them; closes the log. */
+/** The first lines of its standard error, a '|' between them, those that are alike once with a count; closes the log. */
 void gb__verify_subject_log(struct verify_subject *subject, char *text, size_t size);
+/** Whether texts differ in numbers alone. */
+bool gb__verify_same_but_numbers(const char *a, const char *b);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define COLUMN 22u
+#define TOLD_ALIKE 4u /* of what differs in the same way: the rest is counted */
 
 static void clear_line(const struct verify_result *result)
 {
@@ -24,6 +25,18 @@ void gb__verify_tell_progress(const struct verify_result *result, const struct v
 	fprintf(stderr, "\r\033[K%s: verify: %s: %zu of %zu, %zu differences: %.120s", gb__program.name,
 		result->service, result->done, result->specs->count, result->differences, spec->text);
 	fflush(stderr);
+}
+
+/* Under how many models the same was told before. */
+static unsigned told_before(const struct verify_result *result, const struct verify_told *told)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < result->told_count; i++)
+		count += result->told[i].spec != told->spec && result->told[i].news.kind == told->news.kind &&
+			strcmp(result->told[i].news.conversation, told->news.conversation) == 0 &&
+			gb__verify_same_but_numbers(result->told[i].news.text, told->news.text);
+	return count;
 }
 
 static void print_news(const struct verify_result *result, const struct verify_told *told)
@@ -44,12 +57,17 @@ void gb__verify_tell_news(
 	struct verify_result *result, const struct verify_spec *spec, const struct verify_news *news)
 {
 	struct verify_told told = { spec, *news };
+	const bool repeats = told_before(result, &told) >= TOLD_ALIKE;
 
 	result->differences += news->count;
 	result->told = gb__verify_grow(result->told, result->told_count + 1, sizeof(*result->told));
 	result->told[result->told_count++] = told;
 	if (result->json || news->kind == VERIFY_SKIPPED)
 		return;
+	if (repeats) {
+		result->folded += news->count;
+		return;
+	}
 	clear_line(result);
 	print_news(result, &told);
 	fflush(stdout);
@@ -114,6 +132,9 @@ void gb__verify_tell_end(struct verify_result *result, json_t *list)
 	if (list) {
 		json_array_append_new(list, json_result(result, skipped));
 	} else {
+		if (result->folded > 0)
+			printf("%s: and %zu more differences like those above, under other models (--json lists all)\n",
+				result->service, result->folded);
 		if (result->specs->count > result->specs->combinations && !result->interrupted)
 			printf("%s: %zu models, by further keys\n", result->service, result->done);
 		if (skipped > 0)

@@ -5,6 +5,7 @@
 #include "json.h"
 #include "verify/runner.h"
 #include "verify/specs.h"
+#include "verify/subject.h"
 
 #include <stdbool.h>
 
@@ -23,6 +24,7 @@ struct verify_result {
 
 	size_t done; /* models, refused ones included */
 	size_t differences;
+	size_t folded;            /* of these, not printed, since alike were */
 	struct verify_told *told; /* what was told so far */
 	size_t told_count;
 };

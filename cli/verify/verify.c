@@ -111,7 +111,7 @@ static void take_news(struct verification *v, struct job *job, const struct veri
 
 static void job_end(struct verification *v, struct job *job)
 {
-	struct verify_news news = { .kind = VERIFY_DIFFERENCE, .conversation = "verify", .count = 1 };
+	struct verify_news news = { .kind = VERIFY_DIFFERENCE, .conversation = "clients", .count = 1 };
 	int status = 0;
 
 	while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
@@ -122,7 +122,16 @@ static void job_end(struct verification *v, struct job *job)
 	if (interrupted && !job->done)
 		return; /* ended by it */
 	if (!job->done) {
-		snprintf(news.text, sizeof(news.text), "its own process ended with status 0x%x", status);
+		if (WIFSIGNALED(status))
+			snprintf(news.text, sizeof(news.text),
+				"nothing more is known of this model: the process that plays its clients was ended by "
+				"signal %d (%s)",
+				WTERMSIG(status), strsignal(WTERMSIG(status)));
+		else
+			snprintf(news.text, sizeof(news.text),
+				"nothing more is known of this model: the process that plays its clients exited with "
+				"code %d before it was through",
+				WEXITSTATUS(status));
 		take_news(v, job, &news);
 	}
 	v->result.done++;
@@ -224,8 +233,8 @@ static int find_protocol(const struct verify_options *options, struct verify_tar
 			target->protocol = *row;
 			return 0;
 		}
-	result = gb__learned_create(
-		target, &options->messages, (unsigned)options->patience_ms, ret_learned, error);
+	result = gb__learned_create(target, &options->messages,
+		options->list ? 0 : (unsigned)options->patience_ms, ret_learned, error);
 	target->protocol = *ret_learned;
 	return result;
 }

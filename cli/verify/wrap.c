@@ -103,6 +103,22 @@ static void on_eof(struct gb_conn *conn)
 	leave(observed);
 }
 
+static void on_error(struct gb_conn *conn, int reason)
+{
+	struct observed *observed = enter(conn);
+
+	wrapped.service->on_error(conn, reason);
+	leave(observed);
+}
+
+static void on_drain(struct gb_conn *conn)
+{
+	struct observed *observed = enter(conn);
+
+	wrapped.service->on_drain(conn);
+	leave(observed);
+}
+
 static void on_close(struct gb_conn *conn, int reason)
 {
 	struct observed *observed = enter(conn);
@@ -125,5 +141,7 @@ void gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service
 	/* What the service has not, the library does by itself: that stays so. */
 	ret->on_writable = service->on_writable ? on_writable : NULL;
 	ret->on_eof = service->on_eof ? on_eof : NULL;
+	ret->on_error = service->on_error ? on_error : NULL;
+	ret->on_drain = service->on_drain ? on_drain : NULL;
 	ret->on_close = on_close;
 }

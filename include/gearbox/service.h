@@ -50,6 +50,10 @@ struct gb_service {
 	size_t settings_size;              /* of the struct they fill, which becomes `user` */
 	const struct gb_limit
 		*limits; /* in place of the server's options, up to one of kind GB_LIMIT_NONE; or NULL */
+	/** Messages that a client may send, up to NULL, for who tries the service out (verify): \r, \n, \t, \0 and \xHH
+	 *  stand for bytes; a line feed or a length is added for the library's codecs, a codec of one's own gets them as
+	 *  they are. NULL: a few lines of text. */
+	const char *const *samples;
 
 	/** A worker begins, before its first connection: once, also with several addresses and the same `user`.
 	 *  < 0 stops the server with that error. */

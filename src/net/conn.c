@@ -444,6 +444,16 @@ static inline void flush_queued(struct gb_conn *conn)
 		flush(conn);
 }
 
+/* What the handlers of this settling sent. While draining nothing else may tell that it has all left. */
+static void flush_late(struct gb_conn *conn)
+{
+	bool waits = !gb__output_empty(&conn->stream.output);
+
+	flush_queued(conn);
+	if (waits && conn->net->draining && gb__output_empty(&conn->stream.output))
+		gb__conn_queue(conn);
+}
+
 static void settle_slow(struct gb_conn *conn)
 {
 	output_fell(conn);
@@ -451,7 +461,7 @@ static void settle_slow(struct gb_conn *conn)
 	if (conn->net->draining && !conn->net->drain_turns)
 		gb__conn_drain(conn);
 	if (conn->state < GB__CONN_ENDED)
-		flush_queued(conn); /* what the handlers above sent */
+		flush_late(conn);
 	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))
 		half_close(conn);
 	if ((conn->flags & GB__CONN_OUTPUT_END) && gb__output_empty(&conn->stream.output) &&

@@ -2,7 +2,7 @@
  * Services that answer later than their handler returns: from a timer, from a posted task, from another server. All
  * echo lines, so that nothing but the way differs. A program as users write them, with several services.
  */
-#include <gearbox/gearbox.h>
+#include "handlers.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -190,7 +190,9 @@ static const struct gb_service asking = {
 
 int main(int argc, char **argv)
 {
-	static const struct gb_service *const services[] = { &timed, &posted, &asking, NULL };
+	static const struct gb_service *const services[] = { &timed, &posted, &asking, &parting_service,
+		&held_service, &ending_service, &relayed_service, &differing_service, &netstring_service,
+		&stanza_service, &unknown_service, NULL };
 
 	return gb_main_services(argc, argv, services);
 }

@@ -23,9 +23,12 @@ def handlers(*arguments):
                           stdin=subprocess.DEVNULL, timeout=VERIFY_S)
 
 
+def only(*specs):
+    return [word for spec in specs for word in ("--only", spec)]
+
+
 def check_verified(service, models, *arguments):
-    only = [word for spec in models for word in ("--only", spec)]
-    done = handlers("verify", service, *only, "--patience", "60s", *arguments)
+    done = handlers("verify", service, *only(*models), "--patience", "60s", *arguments)
     check_equal(done.stderr, "", "standard error")
     lines = done.stdout.splitlines()
     check_equal(done.returncode, 0, f"exit code ({lines[:10]})")
@@ -41,6 +44,79 @@ add_case("nothing_differs[posted]", does_not_differ, "posted",
          MODELS_SMALL + POOLS[:1] if SMALL else MODELS + POOLS)
 
 
+# Codecs are the same everywhere.
+for name in ("parting", "held", "ending", "netstring", "stanza"):
+    add_case(f"nothing_differs[{name}]", does_not_differ, name,
+             MODELS + POOLS if not SMALL and name in ("parting", "held", "ending") else MODELS_SMALL + POOLS[:1])
+
+
+def does_not_differ_anywhere(service, conversation):
+    """Under every combination, in what it is about."""
+    check_verified(service, MODELS_SMALL + POOLS[:1] if SMALL else (), "--conversation", conversation,
+                   "--jobs", f"{6 * len(os.sched_getaffinity(0))}")
+
+
+for name, conversation in (("parting", "idle"), ("parting", "drained"), ("parting", "unfinished"),
+                           ("held", "drained"), ("held", "idle"), ("held", "half-closed"), ("ending", "half-closed")):
+    add_case(f"no_combination_differs[{name}-{conversation}]", does_not_differ_anywhere, name, conversation)
+
+
+def does_not_differ_behind(models, *arguments):
+    with Server(listen=("127.0.0.1:0",)) as upstream:
+        upstream.expected_log = ": notice: |: warning: "
+        check_verified("relayed", models, "--set", f"upstream={upstream.address}", *arguments)
+
+
+@case
+def a_service_that_relays_does_not_differ():
+    does_not_differ_behind(MODELS_SMALL if SMALL else MODELS + POOLS)
+
+
+for conversation in ("half-closed", "interrupted", "drained"):
+    add_case(f"no_combination_differs[relayed-{conversation}]", does_not_differ_behind, MODELS_SMALL if SMALL else (),
+             "--conversation", conversation, "--jobs", f"{6 * len(os.sched_getaffinity(0))}")
+
+
+@case
+def what_every_connection_lacks_is_said_once():
+    """A proxy without its backend would differ everywhere, and nothing would be learned from it."""
+    done = handlers("verify", "relayed", *only("reactor", "thread"))
+    check_equal((done.returncode, done.stdout), (2, ""), "exit code, standard output")
+    check(re.fullmatch(r"handlers: verify: relayed: it ends every connection at once \(relay\).* a server behind it "
+                       r"perhaps \(--set KEY=VALUE\).*connect_failed\)\n", done.stderr), f"{done.stderr!r}")
+
+
+@case
+def the_codec_says_which_messages_suit():
+    for arguments, words in ((("unknown",), ("takes none of the usual messages", "--message TEXT", "`samples`")),
+                             (("unknown", "--message", "5:hello"), ("message 1, \"5:hello\", is not complete",)),
+                             (("unknown", "--message", "1:a,", "--message", "x"), ("message 2, \"x\", is refused",)),
+                             (("unknown", "--message", "99999:"), ("is too large",))):
+        done = handlers("verify", *arguments, "--only", "reactor")
+        check(done.returncode == 2 and done.stderr.count("\n") == 1 and all(word in done.stderr for word in words),
+              f"{arguments}: {done.returncode}, {done.stderr!r}")
+    check_verified("unknown", ("reactor",), "--message", "5:hello,")
+
+
+@case
+def conversations_are_listed_although_nothing_can_be_asked():
+    for service in ("relayed", "netstring", "stanza"):
+        done = handlers("verify", service, "--list")
+        check_equal((done.returncode, done.stderr), (0, ""), f"{service}: exit code, standard error")
+        check("  pipelined " in done.stdout, f"{service}: {done.stdout}")
+
+
+@case
+def differences_that_are_alike_are_told_of_a_few_models_and_counted():
+    done = handlers("verify", "differing", *only(*(f"reactor,accept-batch={n}" for n in range(1, 9))))
+    lines = done.stdout.splitlines()
+    check_equal(done.returncode, 1, f"exit code ({done.stdout}, {done.stderr})")
+    check(any(re.fullmatch(r"differing: and \d+ more differences like those above, .*", line) for line in lines), lines)
+    check(len(lines) < 40, f"{len(lines)} lines")
+    said = [line for line in lines if "the server said" in line]
+    check(said and all(re.search(r"late for the connection \d+ \(and \d+ more like it\)", line) for line in said), said)
+
+
 @case
 def a_service_that_asks_another_does_not_differ():
     """Every model answers as the one that was asked first; who asks is a client of another server itself."""
@@ -53,7 +129,7 @@ def a_service_that_asks_another_does_not_differ():
 def a_program_of_several_services_takes_their_names():
     told = handlers("help", "serve").stdout
     check(all(f"  {name} " in told for name in ("timed", "posted", "asking")), f"help serve: {told}")
-    for words, part in ((("serve",), "timed, posted or asking"), (("serve", "timd"), "did you mean \"timed\""),
+    for words, part in ((("serve",), "write timed, posted, asking, "), (("serve", "timd"), "did you mean \"timed\""),
                         (("verify",), "no service to verify"), ((), "no command"),
                         (("verify", "posted", "--message", "\\q"), "behind a backslash")):
         done = handlers(*words)

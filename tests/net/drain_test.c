@@ -77,6 +77,24 @@ NET_TEST(who_is_answered_where_it_asks_ends_at_once)
 	let_end(rig, peer);
 }
 
+static void say_goodbye(struct gb_conn *conn)
+{
+	told++;
+	gb_conn_send(conn, "bye", 3);
+}
+
+/* The kernel may take the last word at once: then nobody calls the connection again. */
+NET_TEST(a_last_word_at_a_drain_does_not_keep_it)
+{
+	static const struct gb_service polite = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "polite",
+		.codec = &gb_codec_line, .on_open = keep_open, .on_message = echo, .on_drain = say_goodbye,
+		.on_close = count_close };
+	struct peer *peer = begin(rig, &polite);
+
+	drain(rig, peer);
+	let_end(rig, peer);
+}
+
 /* Pieces come from outside its callbacks, with pauses between: as from a backend, or by a timer. */
 NET_TEST(a_stream_under_way_is_not_cut)
 {

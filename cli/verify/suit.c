@@ -1,0 +1,172 @@
+/* A codec says itself what it takes: it has no I/O, so it can be asked. */
+#include "verify/suit.h"
+
+#include "verify/protocol.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const usual_messages[] = { "a", "hello", "the quick brown fox jumps over the lazy dog",
+	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+	NULL };
+/* Ends and headers that protocols have in front of or behind a text. */
+static const char *const usual_ends[] = { "", "\\n", "\\r\\n", "\\r\\n\\r\\n", "\\0" };
+static const struct gb_length_options usual_headers[] = { { .width = 4 }, { .width = 2 }, { .width = 1 },
+	{ .width = 4, .little_endian = 1 }, { .width = 2, .little_endian = 1 },
+	{ .width = 4, .counts_itself = 1 }, { .width = 8 } };
+
+static bool of_library(const struct gb_codec_ops *codec)
+{
+	return !codec || codec == &gb_codec_line || codec == &gb_codec_length;
+}
+
+/* Returns 0 when the bytes fall into whole messages, else what the codec says of the first at `*ret_at` that is none. */
+static int decode_all(const struct gb_service *service, struct gb_bytes bytes, size_t *ret_at)
+{
+	const struct gb_codec_ops *codec = service->codec;
+	void *state = codec->state_size ? calloc(1, codec->state_size) : NULL;
+	int result = codec->state_size && !state ? -ENOMEM : 1;
+
+	*ret_at = 0;
+	while (result == 1 && *ret_at < bytes.size) {
+		const struct gb_bytes rest = { bytes.data + *ret_at, bytes.size - *ret_at };
+		struct gb_frame frame = { 0 };
+		uint32_t scanned = 0;
+
+		result = codec->decode(
+			service->codec_options, state, rest, VERIFY_MESSAGE_MAX, &scanned, &frame);
+		if (result == 1 && (frame.consumed == 0 || frame.consumed > rest.size))
+			result = -GB_EBADFRAME;
+		if (result == 1)
+			*ret_at += frame.consumed;
+		else if (result == 0)
+			result = -EAGAIN;
+	}
+	free(state);
+	return result == 1 ? 0 : result;
+}
+
+/* All of them, as a client would send them. Returns 0 or -ENOMEM. */
+static int join(const struct messages *messages, struct gb_bytes *ret)
+{
+	unsigned char *data;
+	size_t size = 0;
+
+	for (size_t i = 0; i < messages->count; i++)
+		size += messages->list[i].size;
+	data = malloc(size + 1);
+	if (!data)
+		return -ENOMEM;
+	*ret = (struct gb_bytes){ data, size };
+	for (size_t i = 0; i < messages->count; i++) {
+		memcpy(data, messages->list[i].data, messages->list[i].size);
+		data += messages->list[i].size;
+	}
+	return 0;
+}
+
+static int check(const struct gb_service *service, const struct messages *messages, struct gb_error *error)
+{
+	const struct gb_bytes *message = messages->list;
+	struct gb_bytes bytes;
+	size_t at;
+	int result = join(messages, &bytes);
+
+	if (result < 0)
+		return gb_error_set(error, result, "no memory for messages");
+	result = decode_all(service, bytes, &at);
+	free((void *)bytes.data);
+	if (result == 0)
+		return 0;
+	while (at >= message->size)
+		at -= message++->size;
+	return gb_error_set(error, -GB_EUSAGE,
+		"%s: message %zu, \"%.*s\", %s the codec \"%s\", which gets what clients send as it is, its framing "
+		"included (in messages \\r, \\n, \\0 and \\xHH are bytes)",
+		service->name, (size_t)(message - messages->list) + 1,
+		(int)(message->size < 40 ? message->size : 40), (const char *)message->data,
+		result == -EAGAIN                 ? "is not complete for"
+			: result == -GB_ETOOLARGE ? "is too large for"
+						  : "is refused by",
+		service->codec->name ? service->codec->name : "?");
+}
+
+static int add_all(
+	struct messages *messages, const char *const *texts, const char *end, struct gb_error *error)
+{
+	int result = 0;
+
+	for (; *texts && result == 0; texts++) {
+		char text[256];
+
+		snprintf(text, sizeof(text), "%s%s", *texts, end);
+		result = gb__messages_add(messages, text, error);
+	}
+	return result;
+}
+
+/* A way of framing in which a codec of one's own takes the usual messages. */
+static int find_usual(const struct gb_service *service, struct messages *ret, struct gb_error *error)
+{
+	const size_t ends = sizeof(usual_ends) / sizeof(*usual_ends),
+		     headers = sizeof(usual_headers) / sizeof(*usual_headers);
+
+	for (size_t i = 0; i < ends + headers; i++) {
+		int result = add_all(ret, usual_messages, i < ends ? usual_ends[i] : "", error);
+
+		if (result == 0 && i >= ends)
+			result = gb__messages_frame(ret, &gb_codec_length, &usual_headers[i - ends], error);
+		if (result < 0)
+			return result;
+		if (check(service, ret, error) == 0)
+			return 0;
+		gb__messages_finish(ret);
+	}
+	return gb_error_set(error, -GB_EUSAGE,
+		"%s: its codec \"%s\" takes none of the usual messages: say what clients send by --message TEXT or "
+		"--message-file FILE, framing included, or in the service's `samples`",
+		service->name, service->codec->name ? service->codec->name : "?");
+}
+
+int gb__suit_messages(const struct gb_service *service, const struct messages *given, struct messages *ret,
+	struct gb_error *error)
+{
+	int result;
+
+	if (given->count == 0 && !service->samples && !of_library(service->codec))
+		return find_usual(service, ret, error);
+	if (given->count > 0) {
+		result = gb__messages_copy(given, ret, error);
+	} else {
+		for (const char *const *text = service->samples; text && *text; text++) {
+			result = gb__messages_add(ret, *text, error);
+			if (result < 0)
+				return result;
+		}
+		result = ret->count > 0 ? 0 : add_all(ret, usual_messages, "", error);
+	}
+	if (result == 0)
+		result = gb__messages_frame(ret, service->codec, service->codec_options, error);
+	return result == 0 && !of_library(service->codec) ? check(service, ret, error) : result;
+}
+
+bool gb__suit_framed(const struct gb_service *service, const struct messages *messages)
+{
+	if (!service->codec)
+		return false;
+	if (of_library(service->codec))
+		return true;
+	for (size_t i = 0; i < messages->count; i++) {
+		const struct gb_bytes *message = &messages->list[i];
+		size_t at;
+
+		if (message->size < 2 ||
+			decode_all(service, (struct gb_bytes){ message->data, message->size - 1 }, &at) !=
+				-EAGAIN ||
+			at > 0)
+			return false;
+	}
+	return messages->count > 0;
+}
