@@ -277,21 +277,13 @@ static int renew(struct reactor *reactor)
  * An event of one who has left. If nobody has since this wait returned, it was before, and there is no end to its
  * events. Without a new set the wait fails, so that whoever waits rests.
  */
-static __attribute__((noinline)) void reported_gone(struct reactor *reactor)
+static __attribute__((noinline)) int reported_gone(struct reactor *reactor)
 {
 	if (reactor->left_waits == reactor->engine.stats.waits)
-		return;
+		return 0;
 	reactor->left_waits = reactor->engine.stats.waits; /* once in a wait */
 	reactor->forgets = false;
-	reactor->failed = renew(reactor);
-}
-
-static int failure_take(struct reactor *reactor)
-{
-	int failed = reactor->failed;
-
-	reactor->failed = 0;
-	return failed;
+	return renew(reactor);
 }
 
 int gb__reactor_input_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
@@ -560,18 +552,23 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	struct reactor *reactor = (struct reactor *)engine;
 	int count = reactor->ops->wait(reactor->poller, reactor->events, reactor->events_max, timeout_ns);
 	const struct gb__poll_event *event = reactor->events;
+	int result = count;
 
 	gb__engine_woke(engine);
-	if (gb__unlikely(count < 0))
-		return count;
-	if (gb__unlikely(reactor->accept_first))
+	if (gb__unlikely(reactor->accept_first) && count >= 0)
 		accepts_first(reactor, count);
-	for (int left = count; left > 0; left--, event++) {
+	if (count <= 0)
+		return count;
+	engine->stats.events += (unsigned)count;
+	for (; count > 0; count--, event++) {
 		struct gb__endpoint *endpoint = find(reactor, event->token);
 
 		gb__engine_fetch(engine, (uint32_t)event[GB__ENGINE_AHEAD].token);
 		if (gb__unlikely(!endpoint)) {
-			reported_gone(reactor);
+			int failed = reported_gone(reactor);
+
+			if (failed < 0)
+				result = failed;
 			continue;
 		}
 		/* Nothing is left to do for it after the callback, which may have detached it. */
@@ -580,8 +577,7 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		else
 			endpoint_ready(reactor, endpoint, event->ready);
 	}
-	engine->stats.events += (unsigned)count;
-	return gb__unlikely(reactor->failed) ? failure_take(reactor) : count;
+	return result;
 }
 
 void gb__reactor_wake(struct gb__engine *engine)

@@ -25,7 +25,6 @@ struct reactor {
 	bool accept_exclusive, accept_first;
 	bool forgets;        /* the poller, what is closed; nobody seems to hold copies */
 	uint64_t left_waits; /* stats.waits when somebody left last */
-	int failed;          /* a negative errno: of what this wait had to do besides */
 };
 
 /** What it is to be. */

@@ -32,6 +32,8 @@ struct gb__loop {
 	uint64_t busy_poll_ns;             /* look for more so long before sleeping; 0: not at all */
 	uint64_t busy_until_ns;
 	bool happened;          /* something, since that was set */
+	uint64_t seen_ms;       /* the engine's clock, as it was when wheel_ns was counted */
+	uint64_t wheel_ns;      /* from then to wheel.next, as long as that is known */
 	const void *thread;     /* gb__loop_self of the one that operates it; NULL before the first turn */
 	struct gb__wheel wheel; /* last: most of it is never touched */
 };
@@ -45,9 +47,6 @@ void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine);
 void gb__loop_finish(struct gb__loop *loop);
 /** As gb__loop_finish, in a forked child on its parent's loop: nothing runs, descriptors are let go. */
 void gb__loop_abandon(struct gb__loop *loop);
-/** One turn, waiting at most until the next deadline and `timeout_ns` (-1: no bound of its own). Returns
- *  as the engine's wait does. */
-int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns);
 /** Thread: any. Returns 0 or -ESHUTDOWN (it will not run). */
 int gb__loop_post(struct gb__loop *loop, struct gb__post *post);
 /** Milliseconds of the coarse monotonic clock, as of the last wait: what callbacks and stamps go by. */
@@ -66,6 +65,42 @@ static inline const void *gb__loop_self(void)
 static inline bool gb__loop_here(const struct gb__loop *loop)
 {
 	return loop->thread == gb__loop_self() || !loop->thread;
+}
+
+/** One turn, waiting at most until the next deadline and `timeout_ns` (-1: no bound of its own). Returns
+ *  as the engine's wait does. */
+int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns);
+
+/* The parts of a turn, for who has them in line (net/turn.h). */
+/** wheel_ns is to be counted: wheel.next is not known. So it is before the first turn. */
+void gb__loop_look(struct gb__loop *loop);
+/** After the wait: what was posted, timers, deadlines. */
+void gb__loop_rest(struct gb__loop *loop);
+/** Not 0: there is some of it. The clock tells of deadlines. */
+static inline uint64_t gb__loop_has_rest(const struct gb__loop *loop)
+{
+	return (uintptr_t)atomic_load_explicit(&loop->posted, memory_order_relaxed) | loop->timers.count |
+		(loop->engine->now_ms ^ loop->seen_ms);
+}
+
+/** `sleep_ns` is not 0. */
+static inline __attribute__((always_inline)) int gb__loop_sleep(struct gb__loop *loop, uint64_t sleep_ns)
+{
+	struct gb__engine *engine = loop->engine;
+	int result;
+
+	/*
+	 * A Dekker handshake with gb__loop_post: here `sleeping` is stored, then `posted` loaded; there `posted` is
+	 * stored, then `sleeping` loaded; all four with sequential consistency. In their one order either this load
+	 * comes behind that store, and the wait does not sleep, or that load comes behind this store, and the poster
+	 * wakes. Anything weaker allows both to miss the other.
+	 */
+	atomic_store(&loop->sleeping, true);
+	if (gb__unlikely(atomic_load(&loop->posted)))
+		sleep_ns = 0;
+	result = engine->ops->wait(engine, (int64_t)sleep_ns);
+	atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
+	return result;
 }
 
 #endif

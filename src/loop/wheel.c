@@ -157,5 +157,5 @@ void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
 
 void gb__wheel_look(struct gb__wheel *wheel)
 {
-	wheel->next = next_tick(wheel, UINT64_MAX);
+	wheel->next = wheel->count ? next_tick(wheel, UINT64_MAX) : UINT64_MAX;
 }

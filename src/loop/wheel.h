@@ -27,7 +27,7 @@ struct gb__wheel {
 	uint64_t now;                    /* ticks that have passed */
 	size_t count;                    /* nodes */
 	uint64_t full[GB__WHEEL_LEVELS]; /* a bit per slot that may hold nodes; others are not initialized */
-	uint64_t next;                   /* the tick at which a slot comes up; 0: to be looked for */
+	uint64_t next; /* the tick at which a slot comes up, UINT64_MAX: none; 0: to be looked for */
 	struct gb__list slots[GB__WHEEL_LEVELS][GB__WHEEL_SLOTS];
 };
 
@@ -39,23 +39,15 @@ void gb__wheel_remove(struct gb__wheel *wheel, struct gb__wheel_node *node);
 /** Hand each node that is due to `expire`, off the wheel; it may add and remove any node. */
 void gb__wheel_run(struct gb__wheel *wheel, uint64_t now_ms,
 	void (*expire)(struct gb__wheel_node *node, void *arg), void *arg);
-/** Look for wheel->next, which is not known. */
+/** Look for wheel->next, which is not known; UINT64_MAX without nodes. */
 void gb__wheel_look(struct gb__wheel *wheel);
 /** When gb__wheel_run next has something to do (an expiry or an inner step), or UINT64_MAX. */
 static inline uint64_t gb__wheel_next_ms(struct gb__wheel *wheel)
 {
-	if (!wheel->count)
-		return UINT64_MAX;
-	if (gb__unlikely(!wheel->next))
+	if (!wheel->next)
 		gb__wheel_look(wheel);
-	return wheel->next * GB__WHEEL_TICK_MS;
+	return wheel->next == UINT64_MAX ? UINT64_MAX : wheel->next * GB__WHEEL_TICK_MS;
 }
-/** Whether time has come to a tick that gb__wheel_run has not seen: most turns of a loop are within one. */
-static inline bool gb__wheel_ticks(const struct gb__wheel *wheel, uint64_t now_ms)
-{
-	return now_ms / GB__WHEEL_TICK_MS > wheel->now;
-}
-
 static inline void gb__wheel_node_init(struct gb__wheel_node *node)
 {
 	gb__list_init(&node->link);

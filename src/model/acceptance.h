@@ -20,6 +20,8 @@ enum gb__bar {
 	GB__BAR_LOCK = 1u << 5,      /* wake=lock: the lock is not its own */
 	GB__BAR_ENDED = 1u << 6,     /* it has let go of its listening sockets, or has none */
 };
+#define GB__BARS_TIMED \
+	(GB__BAR_CHANNEL | GB__BAR_EXHAUSTED) /* that only time takes away: gb__acceptance_turn */
 
 struct gb__acceptance {
 	struct gb__loop *loop;

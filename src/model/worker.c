@@ -6,6 +6,7 @@
 #include "model/handover.h"
 #include "model/offload.h"
 #include "net/tell.h"
+#include "net/turn.h"
 #include "os/socket.h"
 #include "os/thread.h"
 
@@ -444,7 +445,21 @@ static void drain_without_client(struct gb_worker *worker)
 		gb__worker_command(worker, GB__COMMAND_STOP);
 }
 
-/* Returns whether to go on. */
+/* What becomes of accepting before the next turn, which `look` or one of GB__BARS_TIMED asks for. Returns how long that may sleep at most, or -1. */
+static int64_t accept_turn(struct gb_worker *worker)
+{
+	int64_t left_ns = gb__acceptance_turn(&worker->acceptance);
+
+	if (worker->accept_lock.used) {
+		int64_t lock_ns = gb__accept_lock_enter(worker);
+
+		if (lock_ns >= 0 && (left_ns < 0 || lock_ns < left_ns))
+			left_ns = lock_ns;
+	}
+	return left_ns;
+}
+
+/* Between turns. Returns whether to go on. */
 static bool look(struct gb_worker *worker)
 {
 	if ((worker->roles & GB__WORKER_ONCE) && gb__net_clients(&worker->net) == 0 &&
@@ -456,36 +471,37 @@ static bool look(struct gb_worker *worker)
 		!gb__acceptance_takes_in(&worker->acceptance, backlog(worker)))
 		accept_finish(worker);
 	watching_ends(worker);
-	worker->look = worker->net.draining || worker->attentive;
+	worker->look = worker->net.draining || worker->attentive || worker->accept_lock.used;
 	return worker->on_turn ? worker->on_turn(worker) : !gb__worker_done(worker);
 }
 
-/* What becomes of accepting before the next turn. Returns how long that may sleep at most, or -1. */
-static inline int64_t accept_turn(struct gb_worker *worker)
+static __attribute__((noinline)) bool turn(struct gb_worker *worker)
 {
-	struct gb__acceptance *acceptance = &worker->acceptance;
-	int64_t left_ns = -1;
+	if ((worker->look || atomic_load(&worker->command) != worker->obeyed) && !look(worker))
+		return false;
+	gb__worker_turn(worker, accept_turn(worker));
+	return true;
+}
 
-	if (gb__unlikely(acceptance->bars & (GB__BAR_EXHAUSTED | GB__BAR_CHANNEL)) ||
-		gb__unlikely(acceptance->intake > 0))
-		left_ns = gb__acceptance_turn(acceptance);
-	if (gb__unlikely(worker->accept_lock.used)) {
-		int64_t lock_ns = gb__accept_lock_enter(worker);
-
-		if (lock_ns >= 0 && (left_ns < 0 || lock_ns < left_ns))
-			left_ns = lock_ns;
-	}
-	return left_ns;
+/* Whether there are only events to wait for: nearly always. */
+static inline bool only_events(const struct gb_worker *worker)
+{
+	return !(worker->look | (worker->acceptance.bars & GB__BARS_TIMED) |
+		       (atomic_load_explicit(&worker->command, memory_order_relaxed) ^ worker->obeyed)) &&
+		gb__net_turns_plainly(&worker->net);
 }
 
 void gb__worker_run(struct gb_worker *worker)
 {
 	worker->look = true;
 	for (;;) {
-		if (gb__unlikely(worker->look ||
-			    atomic_load_explicit(&worker->command, memory_order_relaxed) != worker->obeyed) &&
-			!look(worker))
+		if (gb__likely(only_events(worker))) {
+			int result = gb__net_turn_plain(&worker->net);
+
+			if (gb__unlikely(result < 0))
+				wait_failed(worker, result);
+		} else if (!turn(worker)) {
 			break;
-		gb__worker_turn(worker, accept_turn(worker));
+		}
 	}
 }

@@ -1,6 +1,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "net/drain.h"
+#include "net/turn.h"
 
 #include "base/alloc.h"
 
@@ -25,27 +26,8 @@ static void visit_queue(struct gb_conn *conn, int argument)
 	gb__conn_queue(conn);
 }
 
-static inline void publish_tally(struct gb__net *net)
-{
-	struct gb__counters *counters = net->counters;
-
-	__atomic_store_n(&counters->stats.messages, net->tally.messages, __ATOMIC_RELAXED);
-	__atomic_store_n(&counters->stats.bytes_in, net->tally.bytes_in, __ATOMIC_RELAXED);
-	__atomic_store_n(&counters->stats.bytes_out, net->tally.bytes_out, __ATOMIC_RELAXED);
-}
-
-static inline void publish(struct gb__net *net)
-{
-	const struct gb__engine_stats *engine = &net->engine->stats;
-	struct gb__counters *counters = net->counters;
-
-	publish_tally(net);
-	__atomic_store_n(&counters->waits, engine->waits, __ATOMIC_RELAXED);
-	__atomic_store_n(&counters->events, engine->events, __ATOMIC_RELAXED);
-}
-
 /* Those who have something left to do, or wait for the beginning of a drain to be over. */
-static __attribute__((noinline)) void turn_rest(struct gb__net *net)
+static void more(struct gb__net *net)
 {
 	if (net->drain_turns > 0 && --net->drain_turns == 0)
 		gb__net_each(net, visit_queue, 0);
@@ -53,18 +35,25 @@ static __attribute__((noinline)) void turn_rest(struct gb__net *net)
 		gb__conn_turn(net);
 }
 
+void gb__net_turn_rest(struct gb__net *net)
+{
+	gb__loop_rest(net->loop);
+	if (net->turn_more)
+		more(net);
+}
+
 int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 {
 	int result;
 
-	if (gb__unlikely(net->draining))
+	if (net->draining)
 		timeout_ns = gb__net_drain_count(net, timeout_ns);
-	if (gb__unlikely(net->turn_first | net->drain_turns))
+	if (net->turn_first | net->drain_turns)
 		timeout_ns = 0;
 	result = gb__loop_turn(net->loop, timeout_ns);
-	if (gb__unlikely(net->turn_first | net->drain_turns))
-		turn_rest(net);
-	publish(net);
+	if (net->turn_more)
+		more(net);
+	gb__net_publish(net);
 	return result;
 }
 
@@ -111,7 +100,7 @@ void gb__net_finish(struct gb__net *net)
 	gb__assert(net->tasks == 0);
 	net->census = (struct gb__census){ 0 };
 	gb__net_census_publish(net);
-	publish_tally(net); /* of what was in flight when the last turn ended; the engine is gone */
+	gb__net_publish_tally(net, net->counters); /* of what was in flight when the last turn ended */
 	gb__wheel_remove(&net->loop->wheel, &net->trim.node);
 	gb__free(net->parked);
 	gb__free(net->burst.copied);

@@ -56,15 +56,23 @@ struct gb__net {
 	struct gb_worker *worker;            /* what handlers see */
 	struct gb__slabs slabs;
 	struct gb__trim trim;
-	uint32_t turn_first, turn_last; /* connections with work left for the next turn: slot + 1, or 0 */
+	union {
+		struct {
+			uint32_t
+				turn_first; /* connections with work left for the next turn: slot + 1, or 0 */
+			uint16_t
+				drain_turns; /* turns until idle connections are told; 0: not draining or told */
+			bool draining;
+		};
+		uint64_t turn_more; /* not 0: one of these, so that a turn is more than its events */
+	};
+	uint32_t turn_last;
 	struct {
 		uint32_t scanned, since_ms;
 		struct gb_frame frame; /* of the last one that was whole */
 	} message;          /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
 	size_t connections; /* not finished yet */
 	size_t outgoing;    /* of them, made by gb_connect */
-	unsigned drain_turns; /* turns until idle connections are told; 0: not draining or told */
-	bool draining;
 	uint64_t grace_end_ms; /* of GB__DRAIN_GRACE_MS */
 	struct gb__census census;
 	uint64_t census_ms; /* when it was taken */
@@ -88,7 +96,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 /** No connection is left. */
 void gb__net_finish(struct gb__net *net);
 /** A turn of the loop (gb__loop_turn), then what its connections have left to do. The wait does not sleep while
- *  there is something left for this turn. */
+ *  there is something left for this turn. Where turns follow each other, net/turn.h is quicker. */
 int gb__net_turn(struct gb__net *net, int64_t timeout_ns);
 
 /** Connections that were accepted, rather than made by gb_connect. */
