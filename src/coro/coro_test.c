@@ -217,22 +217,25 @@ TEST(many_live_at_once)
 {
 	static struct gb__coro *all[MANY];
 	struct gb__coros_stats stats;
-	int twice = 2;
+	int twice = 2, count;
 
 	gb__coros_init(&coros, STACK_SIZE);
-	for (int i = 0; i < MANY; i++) {
+	gb__coro_discard(create(suspends, &twice));
+	/* Without light guards each takes two mappings, of which a process may have 65,530. */
+	count = gb__stacks_light_guards() ? MANY : gb__min(MANY, 20000);
+	for (int i = 0; i < count; i++) {
 		all[i] = create(suspends, &twice);
 		gb__coro_resume(all[i]);
 	}
-	CHECK_INT(gb__coros_alive(&coros), MANY);
+	CHECK_INT(gb__coros_alive(&coros), count);
 	for (int round = 0; round < 2; round++)
-		for (int i = 0; i < MANY; i++)
+		for (int i = 0; i < count; i++)
 			gb__coro_resume(all[i]);
 	gb__coros_stats(&coros, &stats);
 	CHECK_INT(stats.alive, 0);
-	CHECK_INT(stats.alive_max, MANY);
-	CHECK_INT(stats.stacks, MANY);
-	CHECK_INT(stats.idle, MANY);
+	CHECK_INT(stats.alive_max, count);
+	CHECK_INT(stats.stacks, count);
+	CHECK_INT(stats.idle, count);
 	CHECK(gb__coros_trim(&coros));
 	gb__coros_stats(&coros, &stats);
 	CHECK(stats.idle < 1000);

@@ -340,6 +340,11 @@ bool gb__stacks_guards(const struct gb__stacks *stacks, const void *address)
 	return false;
 }
 
+bool gb__stacks_light_guards(void)
+{
+	return atomic_load_explicit(&light_guards, memory_order_relaxed) == GUARDS_LIGHT;
+}
+
 void gb__stacks_without_light_guards(bool without)
 {
 	atomic_store(&light_guards, without ? GUARDS_HEAVY : GUARDS_UNKNOWN);

@@ -73,6 +73,8 @@ void gb__stacks_measure(struct gb__stacks *stacks, size_t looks);
 /** Whether an address lies in a guard; async-signal-safe on the thread that owns the stacks. */
 bool gb__stacks_guards(const struct gb__stacks *stacks, const void *address);
 
+/** Whether the kernel's light guards are used, as far as is known: from the first stack on. */
+bool gb__stacks_light_guards(void);
 /** Have guards made by mprotect, as before Linux 6.13. For tests; before the first one. */
 void gb__stacks_without_light_guards(bool without);
 
