@@ -25,6 +25,9 @@
 
 #define SLAB_BYTES (4u << 20) /* about so much address space at once, at least one stack */
 #define VECTOR_PAGES 512      /* for mincore */
+/* About what is touched of a stack by one that is resumed and suspends itself, so many times: less than a page. */
+#define COLOUR_BYTES 256
+#define COLOURS 4
 
 struct gb__stack_slab {
 	struct gb__list node;
@@ -155,9 +158,13 @@ static int make(struct gb__stacks *stacks, struct gb__stack **ret)
 	result = install_guard(memory, stacks->guard);
 	if (result < 0)
 		return result;
-	stack = &slab->stacks[slab->made++];
-	*stack = (struct gb__stack){ .low = memory + stacks->guard, .slab = slab };
-	stack->valgrind = VALGRIND_STACK_REGISTER(stack->low, gb__stack_top(stacks, stack));
+	stack = &slab->stacks[slab->made];
+	*stack = (struct gb__stack){
+		.low = memory + stacks->guard,
+		.slab = slab,
+		.colour = slab->made++ % COLOURS * COLOUR_BYTES,
+	};
+	stack->valgrind = VALGRIND_STACK_REGISTER(stack->low, stack->low + stacks->size);
 	*ret = stack;
 	return 0;
 }
@@ -225,9 +232,9 @@ static size_t note_used(struct gb__stacks *stacks, size_t used)
 
 size_t gb__stack_used(struct gb__stacks *stacks, const struct gb__stack *stack)
 {
-	char *top = gb__stack_top(stacks, stack);
+	const char *end = stack->low + stacks->size;
 
-	return note_used(stacks, (size_t)(top - lowest_page(stack->low, stacks->size)));
+	return note_used(stacks, (size_t)(end - lowest_page(stack->low, stacks->size)));
 }
 
 /* The stack at which looking goes on, or NULL at the end. */
