@@ -104,7 +104,7 @@ GB_API void gb_server_stats(const struct gb_server *server, struct gb_stats *ret
 /** Counters of one worker's place, all workers that held it summed up. */
 struct gb_worker_stats {
 	struct gb_stats stats;
-	uint64_t waits;  /* returns from its wait for events */
+	uint64_t waits;  /* returns from its wait for events; these two as of some milliseconds ago */
 	uint64_t events; /* events or completions it handled */
 };
 

@@ -18,6 +18,7 @@ void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine)
 	loop->thread = NULL;
 	loop->busy_poll_ns = 0;
 	loop->happened = true;
+	loop->seen_next = UINT64_MAX;
 	gb__timers_init(&loop->timers);
 	gb__wheel_init(&loop->wheel, gb__loop_now_ms(loop));
 	atomic_store(&loop->posted, NULL); /* last: from here on posts arrive */
@@ -119,6 +120,7 @@ void gb__loop_look(struct gb__loop *loop)
 	gb__assert(gb__loop_here(loop)); /* else it belongs to another thread */
 	loop->thread = gb__loop_self();
 	loop->seen_ms = now_ms;
+	loop->seen_next = loop->wheel.next;
 	loop->wheel_ns = due_ms == UINT64_MAX ? UINT64_MAX
 		: due_ms > now_ms             ? (due_ms - now_ms) * 1000000u
 					      : 0;
@@ -141,7 +143,7 @@ int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 	uint64_t sleep_ns = (uint64_t)timeout_ns; /* -1: longer than any other */
 	int result;
 
-	if (!loop->wheel.next)
+	if (gb__loop_looks(loop))
 		gb__loop_look(loop);
 	sleep_ns = bound(loop, gb__min(sleep_ns, loop->wheel_ns));
 	result = sleep_ns ? gb__loop_sleep(loop, sleep_ns) : loop->engine->ops->wait(loop->engine, 0);

@@ -32,8 +32,9 @@ struct gb__loop {
 	uint64_t busy_poll_ns;             /* look for more so long before sleeping; 0: not at all */
 	uint64_t busy_until_ns;
 	bool happened;          /* something, since that was set */
-	uint64_t seen_ms;       /* the engine's clock, as it was when wheel_ns was counted */
-	uint64_t wheel_ns;      /* from then to wheel.next, as long as that is known */
+	uint64_t seen_ms;       /* the engine's clock, as it was when wheel_ns was counted, */
+	uint64_t seen_next;     /* and wheel.next, which is never 0 then */
+	uint64_t wheel_ns;      /* from then to that tick */
 	const void *thread;     /* gb__loop_self of the one that operates it; NULL before the first turn */
 	struct gb__wheel wheel; /* last: most of it is never touched */
 };
@@ -72,8 +73,13 @@ static inline bool gb__loop_here(const struct gb__loop *loop)
 int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns);
 
 /* The parts of a turn, for who has them in line (net/turn.h). */
-/** wheel_ns is to be counted: wheel.next is not known. So it is before the first turn. */
+/** Count wheel_ns. */
 void gb__loop_look(struct gb__loop *loop);
+/** Whether that is due. So it is before the first turn. */
+static inline bool gb__loop_looks(const struct gb__loop *loop)
+{
+	return loop->wheel.next != loop->seen_next;
+}
 /** After the wait: what was posted, timers, deadlines. */
 void gb__loop_rest(struct gb__loop *loop);
 /** Not 0: there is some of it. The clock tells of deadlines. */

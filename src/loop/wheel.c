@@ -19,6 +19,12 @@ void gb__wheel_init(struct gb__wheel *wheel, uint64_t now_ms)
 	memset(wheel->full, 0, sizeof(wheel->full)); /* a slot is not touched before something is put there */
 }
 
+/* When the slot of a node comes up: its tick without the digits of inner levels. */
+static inline uint64_t slot_tick(uint64_t due, unsigned level)
+{
+	return due >> (BITS * level) << (BITS * level);
+}
+
 /* The level is the one in which the tick first differs from now; the slot is the tick's digit there. */
 static void place(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_t due)
 {
@@ -34,7 +40,8 @@ static void place(struct gb__wheel *wheel, struct gb__wheel_node *node, uint64_t
 		gb__list_init(list);
 	gb__list_append(list, &node->link);
 	wheel->full[level] |= 1ull << slot;
-	wheel->next = 0;
+	if (slot_tick(due, level) < wheel->next)
+		wheel->next = slot_tick(due, level);
 }
 
 /* The node keeps 32 bits of its tick; all nodes lie within the horizon, so the rest follows from now. */
@@ -69,7 +76,8 @@ void gb__wheel_remove(struct gb__wheel *wheel, struct gb__wheel_node *node)
 		size_t at = (size_t)(neighbour - first);
 
 		wheel->full[at / GB__WHEEL_SLOTS] &= ~(1ull << at % GB__WHEEL_SLOTS);
-		wheel->next = 0;
+		if (slot_tick(node_due(wheel, node), (unsigned)(at / GB__WHEEL_SLOTS)) == wheel->next)
+			wheel->next = 0;
 	}
 }
 

@@ -119,7 +119,8 @@ static void conn_destroy(struct gb_conn *conn)
 	struct gb__net *net = conn->net;
 
 	gb__wheel_remove(&net->loop->wheel, &conn->deadline);
-	gb__conn_input_drop(conn);
+	if (conn->input)
+		gb__conn_input_drop(conn);
 	net->tally.bytes_out -= conn->stream.output.bytes; /* modulo 2^64, as sums are */
 	gb__output_clear(&conn->stream.output, &net->engine->pool);
 	gb__terms_give(net, conn->terms);
@@ -423,7 +424,8 @@ static void tell_eof(struct gb_conn *conn)
 	if (conn->state != GB__CONN_OPEN || !(conn->flags & GB__CONN_EOF) ||
 		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
 		return;
-	gb__conn_input_drop(conn); /* a message that will never be complete */
+	if (conn->input)
+		gb__conn_input_drop(conn); /* a message that will never be complete */
 	if (!conn->terms->service->on_eof && !conn->terms->relayed) {
 		gb__conn_close(conn, GB_CLOSE_EOF);
 		return;
@@ -501,11 +503,13 @@ static void on_end(struct gb__stream *stream, int error)
 		return;
 	}
 	conn->flags |= GB__CONN_EOF;
-	gb__conn_listen_for_reset(conn);
-	if (conn->state == GB__CONN_LINGERING)
+	if (conn->state == GB__CONN_LINGERING) {
 		gb__conn_end(conn, conn->reason, 0);
-	else
-		gb__conn_settle(conn);
+		return;
+	}
+	gb__conn_settle(conn);
+	if (gb__unlikely(conn->state < GB__CONN_ENDED))
+		gb__conn_listen_for_reset(conn);
 }
 
 static void on_output(struct gb__stream *stream, int error)
@@ -556,7 +560,8 @@ static void finish(struct gb_conn *conn)
 		count_closed(
 			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
 	}
-	log_end(conn);
+	if (gb__tells(conn->reason))
+		log_end(conn);
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__output_empty(&conn->stream.output))

@@ -35,8 +35,17 @@ static void more(struct gb__net *net)
 		gb__conn_turn(net);
 }
 
+static void publish_engine(struct gb__net *net)
+{
+	const struct gb__engine_stats *engine = &net->engine->stats;
+
+	__atomic_store_n(&net->counters->waits, engine->waits, __ATOMIC_RELAXED);
+	__atomic_store_n(&net->counters->events, engine->events, __ATOMIC_RELAXED);
+}
+
 void gb__net_turn_rest(struct gb__net *net)
 {
+	publish_engine(net);
 	gb__loop_rest(net->loop);
 	if (net->turn_more)
 		more(net);
@@ -54,6 +63,7 @@ int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 	if (net->turn_more)
 		more(net);
 	gb__net_publish(net);
+	publish_engine(net);
 	return result;
 }
 
@@ -100,7 +110,7 @@ void gb__net_finish(struct gb__net *net)
 	gb__assert(net->tasks == 0);
 	net->census = (struct gb__census){ 0 };
 	gb__net_census_publish(net);
-	gb__net_publish_tally(net, net->counters); /* of what was in flight when the last turn ended */
+	gb__net_publish(net); /* of what was in flight when the last turn ended */
 	gb__wheel_remove(&net->loop->wheel, &net->trim.node);
 	gb__free(net->parked);
 	gb__free(net->burst.copied);

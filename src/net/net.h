@@ -29,7 +29,7 @@ struct gb__census {
 /** Counters of one worker, in memory that others may read; written by its thread alone. */
 struct gb__counters {
 	struct gb_stats stats;    /* messages and bytes: as of the last turn */
-	uint64_t waits, events;   /* the engine's, as of the last turn */
+	uint64_t waits, events;   /* the engine's, as of the last tick of its clock */
 	struct gb__census census; /* while it drains, of a moment ago */
 };
 
@@ -98,6 +98,13 @@ void gb__net_finish(struct gb__net *net);
 /** A turn of the loop (gb__loop_turn), then what its connections have left to do. The wait does not sleep while
  *  there is something left for this turn. Where turns follow each other, net/turn.h is quicker. */
 int gb__net_turn(struct gb__net *net, int64_t timeout_ns);
+
+/** There is something to trim later: a connection begins, or has gone. */
+static inline void gb__trim_later(struct gb__net *net)
+{
+	if (gb__unlikely(!gb__wheel_pending(&net->trim.node)))
+		gb__trim_begin(net);
+}
 
 /** Connections that were accepted, rather than made by gb_connect. */
 static inline size_t gb__net_clients(const struct gb__net *net)

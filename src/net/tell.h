@@ -2,6 +2,7 @@
 #ifndef NET_TELL_H
 #define NET_TELL_H
 
+#include "base/log.h"
 #include "os/os.h"
 
 #include <gearbox/conn.h>
@@ -9,6 +10,11 @@
 
 /** Whether connections end so every day, which is nobody's fault. */
 bool gb__reason_ordinary(int reason);
+/** Whether a line is written of such an end. */
+static inline bool gb__tells(int reason)
+{
+	return gb__log_wanted(GB__LOG_INFO) || !gb__reason_ordinary(reason);
+}
 /**
  * Say that a connection was refused, or dropped, with its peer, service and reason: a notice, at most one a second for
  * each reason; ends as they should be are told under log-level=info, each. `fd` is open still, or < 0; `error` is an

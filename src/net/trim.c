@@ -13,9 +13,9 @@ void gb__trim_init(struct gb__net *net)
 	gb__wheel_node_init(&net->trim.node);
 }
 
-void gb__trim_later(struct gb__net *net)
+void gb__trim_begin(struct gb__net *net)
 {
-	if (net->limits->trim_after_ms && !gb__wheel_pending(&net->trim.node))
+	if (net->limits->trim_after_ms)
 		gb__wheel_add(&net->loop->wheel, &net->trim.node,
 			gb__loop_now_ms(net->loop) + net->limits->trim_after_ms);
 }
@@ -66,5 +66,5 @@ void gb__trim_look(struct gb__net *net)
 	trim->seen = now;
 	trim->events = net->engine->stats.events;
 	if (net->connections > 0 || left > 0 || trim->more)
-		gb__trim_later(net);
+		gb__trim_begin(net);
 }

@@ -24,8 +24,8 @@ struct gb__trim {
 };
 
 void gb__trim_init(struct gb__net *net);
-/** There is something to look at from now on: a connection begins, or has gone. */
-void gb__trim_later(struct gb__net *net);
+/** There is something to look at from now on, unless trim-after says never. The node is not on the wheel. */
+void gb__trim_begin(struct gb__net *net);
 /** The node has come up. */
 void gb__trim_look(struct gb__net *net);
 

@@ -17,24 +17,16 @@ static inline bool gb__net_turns_plainly(const struct gb__net *net)
 }
 
 /** What was counted, for others to read. */
-static inline void gb__net_publish_tally(const struct gb__net *net, struct gb__counters *counters)
+static inline void gb__net_publish(const struct gb__net *net)
 {
+	struct gb__counters *counters = net->counters;
+
 	__atomic_store_n(&counters->stats.messages, net->tally.messages, __ATOMIC_RELAXED);
 	__atomic_store_n(&counters->stats.bytes_in, net->tally.bytes_in, __ATOMIC_RELAXED);
 	__atomic_store_n(&counters->stats.bytes_out, net->tally.bytes_out, __ATOMIC_RELAXED);
 }
 
-static inline void gb__net_publish(const struct gb__net *net)
-{
-	const struct gb__engine_stats *engine = &net->engine->stats;
-	struct gb__counters *counters = net->counters;
-
-	gb__net_publish_tally(net, counters);
-	__atomic_store_n(&counters->waits, engine->waits, __ATOMIC_RELAXED);
-	__atomic_store_n(&counters->events, engine->events, __ATOMIC_RELAXED);
-}
-
-/** What came up in it besides events. */
+/** What came up in it besides events; at least the clock, with which the engine's counters are published. */
 void gb__net_turn_rest(struct gb__net *net);
 
 static inline __attribute__((always_inline)) int gb__net_turn_plain(struct gb__net *net)
@@ -42,7 +34,7 @@ static inline __attribute__((always_inline)) int gb__net_turn_plain(struct gb__n
 	struct gb__loop *loop = net->loop;
 	int result;
 
-	if (gb__unlikely(!loop->wheel.next))
+	if (gb__unlikely(gb__loop_looks(loop)))
 		gb__loop_look(loop);
 	result = gb__loop_sleep(loop, loop->wheel_ns); /* the next tick of the wheel is never now */
 	if (gb__unlikely(gb__loop_has_rest(loop) | net->turn_more))

@@ -85,7 +85,7 @@ static int epoll_poller_wait(
 {
 	int count;
 
-	if (timeout_ns != poller->timeout_ns) {
+	if (gb__unlikely(timeout_ns != poller->timeout_ns)) {
 		poller->timeout_ns = timeout_ns;
 		poller->timeout_ms = gb__poller_timeout_ms(timeout_ns);
 	}
