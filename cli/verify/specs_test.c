@@ -82,7 +82,8 @@ TEST(quick_has_any_two_values_that_full_has)
 
 TEST(services_with_state_in_one_address_space_get_no_processes)
 {
-	const struct gb_service chat = { GB_SERVICE_INIT, .name = "chat", .state = GB_STATE_ADDRESS_SPACE };
+	const struct gb_service chat = { GB_SERVICE_INIT, .name = "chat", .state = GB_STATE_ADDRESS_SPACE,
+		.traits = GB_TRAIT_THREAD_SAFE };
 	struct verify_specs specs;
 	size_t threads = 0;
 

@@ -15,7 +15,8 @@ enum gb_state {
 	GB_STATE_UNSPECIFIED, /* not said: refused where handlers would run beside one another (compute=threads) */
 	GB_STATE_NONE,        /* nothing: legal under every model */
 	GB_STATE_WORKER,      /* something per worker: handlers of one worker share it */
-	GB_STATE_ADDRESS_SPACE, /* something per address space: no process models with more than one worker */
+	GB_STATE_ADDRESS_SPACE, /* something per address space: no process models with more than one worker; without
+				    GB_TRAIT_THREAD_SAFE one thread alone */
 };
 
 /** Traits of a service, or-ed together. */

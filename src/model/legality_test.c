@@ -185,7 +185,7 @@ TEST(every_refusal_names_a_model_that_passes)
 TEST(state_in_one_address_space_needs_threads_or_one_worker)
 {
 	static const struct gb_service chat = { GB_SERVICE_INIT, .name = "chat",
-		.state = GB_STATE_ADDRESS_SPACE };
+		.state = GB_STATE_ADDRESS_SPACE, .traits = GB_TRAIT_THREAD_SAFE };
 	struct gb__model model;
 
 	check_service_refused("prefork", &chat, true,
@@ -197,6 +197,36 @@ TEST(state_in_one_address_space_needs_threads_or_one_worker)
 	CHECK_INT(gb__model_check_service(&model, &chat, true, NULL), 0);
 	model = parsed("multi-reactor");
 	CHECK_INT(gb__model_check_service(&model, &chat, true, NULL), 0);
+}
+
+TEST(state_in_one_address_space_needs_one_thread_or_thread_safety)
+{
+	static const struct gb_service room = { GB_SERVICE_INIT, .name = "room",
+		.state = GB_STATE_ADDRESS_SPACE };
+	static const struct gb_service locked = { GB_SERVICE_INIT, .name = "locked",
+		.state = GB_STATE_ADDRESS_SPACE, .traits = GB_TRAIT_THREAD_SAFE };
+	static const char *const beside[] = { "thread", "thread-pool", "prethread", "multi-reactor",
+		"multi-proactor", "multi-reactor-reuseport", "reactor-pool", "proactor-pool",
+		"multi-reactor-pool", "reactor-pool,compute-workers=1" };
+	static const char *const alone[] = { "iterative", "reactor", "proactor", "prefork,workers=1",
+		"accept=acceptor,unit=thread,workers=1,engine=epoll" };
+
+	check_service_refused(
+		"thread", &room, true, "illegal model for room: several threads run its handlers", "");
+	check_service_refused("multi-reactor", &room, true, "GB_TRAIT_THREAD_SAFE",
+		"accept=acceptor,unit=thread,workers=1,engine=epoll");
+	check_service_refused("reactor-pool", &room, true, "a pool runs its handlers", "reactor (");
+	for (size_t i = 0; i < gb__countof(beside); i++) {
+		struct gb__model model = parsed(beside[i]);
+
+		CHECK_INT(gb__model_check_service(&model, &room, true, NULL), -GB_EILLEGAL);
+		CHECK_INT(gb__model_check_service(&model, &locked, true, NULL), 0);
+	}
+	for (size_t i = 0; i < gb__countof(alone); i++) {
+		struct gb__model model = parsed(alone[i]);
+
+		CHECK_INT(gb__model_check_service(&model, &room, true, NULL), 0);
+	}
 }
 
 TEST(state_of_a_worker_needs_inline_or_thread_safety)
