@@ -15,6 +15,9 @@ struct gb_frame {
 	 * the library leave both as they are. */
 	uint64_t key;       /* a number: a type, a command, an id */
 	const void *parsed; /* in the codec's `state`, or in the message */
+	/* Why it refused the input, for the log and on_error: a text in static storage or in `state`. Set with a negative
+	 * result alone; NULL: the result says it all. */
+	const char *problem;
 };
 
 /**

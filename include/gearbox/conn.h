@@ -179,7 +179,8 @@ GB_API void *gb_conn_state(struct gb_conn *conn);
 
 /**
  * How the codec of the service framed the message that is being handled, `key` and `parsed` included; for on_message, on
- * whichever thread it runs. `offset` counts from where the frame began.
+ * whichever thread it runs. `offset` counts from where the frame began. What `parsed` points to is as the codec left it
+ * until on_message returns. In on_error, when the codec refused the input, `problem` is its reason, or NULL.
  */
 GB_API const struct gb_frame *gb_conn_frame(const struct gb_conn *conn);
 

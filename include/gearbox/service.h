@@ -69,7 +69,8 @@ struct gb_service {
 	void (*on_writable)(struct gb_conn *conn);
 	/** The peer half-closed; its bytes were all delivered. NULL: flush, then close. */
 	void (*on_eof)(struct gb_conn *conn);
-	/** The codec refused the input (GB_CLOSE_BAD_FRAME, GB_CLOSE_MESSAGE_TOO_LARGE), or the peer was too slow
+	/** The codec refused the input (GB_CLOSE_BAD_FRAME, GB_CLOSE_MESSAGE_TOO_LARGE; its own reason is `problem` of
+	 *  gb_conn_frame), or the peer was too slow
 	 *  (GB_CLOSE_READ_TIMEOUT, GB_CLOSE_IDLE): the connection is closed when this returns, and what it sends is the
 	 *  last answer. On the worker's thread, also with compute=threads. NULL: it is closed without a word. */
 	void (*on_error)(struct gb_conn *conn, int reason);

@@ -40,8 +40,10 @@ static int length_decode(const void *options, void *state, struct gb_bytes input
 		return 0;
 	length = read_length(input.data, width, length_options->little_endian);
 	if (length_options->counts_itself) {
-		if (gb__unlikely(length < width))
+		if (gb__unlikely(length < width)) {
+			ret->problem = "the length counts itself and is smaller than its own bytes";
 			return -GB_EBADFRAME;
+		}
 		length -= width;
 	}
 	if (gb__unlikely(length > max_message))

@@ -263,7 +263,7 @@ static void log_end(struct gb_conn *conn)
 		return;
 	conn->further |= GB__CONN_FURTHER_LOGGED;
 	gb__tell_closed(os, conn->stream.endpoint.fd, conn->terms->service, conn->flags & GB__CONN_OUTGOING,
-		conn->reason, conn->error);
+		conn->reason, conn->error, conn->net->problem);
 }
 
 void gb__conn_close(struct gb_conn *conn, int reason)

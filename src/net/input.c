@@ -56,8 +56,12 @@ static inline int decode(struct gb__net *net, struct gb_conn *conn, const unsign
 static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, size_t size)
 {
 	if (found < 0) {
+		struct gb__net *net = conn->net;
+
+		net->problem = net->message.frame.problem;
 		gb__conn_close_for_error(
 			conn, found == -GB_ETOOLARGE ? GB_CLOSE_MESSAGE_TOO_LARGE : GB_CLOSE_BAD_FRAME);
+		net->problem = net->message.frame.problem = NULL;
 		return size;
 	}
 	if (used > 0 || !(conn->flags & GB__CONN_PARTIAL)) {

@@ -70,9 +70,10 @@ struct gb__net {
 	struct {
 		uint32_t scanned, since_ms;
 		struct gb_frame frame; /* of the last one that was whole */
-	} message;          /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
-	size_t connections; /* not finished yet */
-	size_t outgoing;    /* of them, made by gb_connect */
+	} message; /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
+	const char *problem;   /* of a codec that has just refused its input, while that is told; or NULL */
+	size_t connections;    /* not finished yet */
+	size_t outgoing;       /* of them, made by gb_connect */
 	uint64_t grace_end_ms; /* of GB__DRAIN_GRACE_MS */
 	struct gb__census census;
 	uint64_t census_ms; /* when it was taken */

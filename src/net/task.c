@@ -80,6 +80,7 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 {
 	struct gb__net *net = conn->net;
 	struct gb__task *task = gb__slabs_take(&net->slabs, sizeof(*task));
+	uintptr_t within;
 
 	if (!task)
 		return NULL;
@@ -102,6 +103,10 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 	};
 	task->conn = conn;
 	task->frame = net->message.frame;
+	/* What the codec parsed of the message lies where the task has it. */
+	within = (uintptr_t)task->frame.parsed - (uintptr_t)message.data;
+	if (within <= message.size)
+		task->frame.parsed = task->message->data + task->message->begin + within;
 	task->deferred_end = &task->deferred;
 	task->failed = -1;
 	task->done.run = tasks_back;

@@ -53,7 +53,7 @@ static void describe_peer(struct gb__os *os, int fd, char *text, size_t size)
 }
 
 static void tell(struct gb__os *os, int fd, const struct gb_service *service, const char *between,
-	const char *what, int reason, int error)
+	const char *what, int reason, int error, const char *problem)
 {
 	static struct gb__log_limit limits[GB_CLOSE_REASON_COUNT];
 	const enum gb__log_level level = gb__reason_ordinary(reason) ? GB__LOG_INFO : GB__LOG_NOTICE;
@@ -69,19 +69,22 @@ static void tell(struct gb__os *os, int fd, const struct gb_service *service, co
 		snprintf(more, sizeof(more), " (%" PRIu64 " more since the last report)", held);
 	gb__log_with(level,
 		(struct gb__log_field[]){ { "peer", peer }, { "service", service->name },
-			{ "reason", gb_close_reason_name(reason) } },
-		3, "connection %s %s, %s: %s: %s, %s%s%s%s", between, peer, service->name, what,
-		gb_close_reason_name(reason), meaning(reason), error ? ": " : "",
-		error ? gb_strerror(error) : "", more);
+			{ "reason", gb_close_reason_name(reason) }, { "problem", problem } },
+		problem ? 4 : 3, "connection %s %s, %s: %s: %s, %s%s%s%s", between, peer, service->name, what,
+		gb_close_reason_name(reason), meaning(reason), error || problem ? ": " : "",
+		problem         ? problem
+			: error ? gb_strerror(error)
+				: "",
+		more);
 }
 
 void gb__tell_refused(struct gb__os *os, int fd, const struct gb_service *service, int reason)
 {
-	tell(os, fd, service, "from", "refused", reason, 0);
+	tell(os, fd, service, "from", "refused", reason, 0, NULL);
 }
 
-void gb__tell_closed(
-	struct gb__os *os, int fd, const struct gb_service *service, bool outgoing, int reason, int error)
+void gb__tell_closed(struct gb__os *os, int fd, const struct gb_service *service, bool outgoing, int reason,
+	int error, const char *problem)
 {
-	tell(os, fd, service, outgoing ? "to" : "from", "closed", reason, error);
+	tell(os, fd, service, outgoing ? "to" : "from", "closed", reason, error, problem);
 }

@@ -21,7 +21,7 @@ static inline bool gb__tells(int reason)
  * errno, or 0. Thread: any.
  */
 void gb__tell_refused(struct gb__os *os, int fd, const struct gb_service *service, int reason);
-void gb__tell_closed(
-	struct gb__os *os, int fd, const struct gb_service *service, bool outgoing, int reason, int error);
+void gb__tell_closed(struct gb__os *os, int fd, const struct gb_service *service, bool outgoing, int reason,
+	int error, const char *problem);
 
 #endif

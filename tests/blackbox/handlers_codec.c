@@ -19,8 +19,10 @@ static int decode_netstring(const void *options, void *state, struct gb_bytes in
 	}
 	if (at == input.size)
 		return 0;
-	if (at == 0 || input.data[at] != ':')
+	if (at == 0 || input.data[at] != ':') {
+		ret->problem = "a length and a colon must come first";
 		return -GB_EBADFRAME;
+	}
 	if (input.size < at + 1 + size + 1)
 		return 0;
 	if (input.data[at + 1 + size] != ',')

@@ -3,6 +3,7 @@
 
 import os
 import re
+import socket
 import subprocess
 
 from lib import SMALL, Server, add_case, case, check, check_equal, main
@@ -123,6 +124,20 @@ def a_service_that_asks_another_does_not_differ():
     with Server(listen=("127.0.0.1:0",)) as upstream:
         upstream.expected_log = ": notice: |: warning: "
         check_verified("asking", MODELS_SMALL if SMALL else MODELS, "--set", f"upstream={upstream.address}")
+
+
+@case
+def why_a_codec_refuses_is_in_the_log():
+    with subprocess.Popen([HANDLERS, "serve", "netstring", "--listen", "127.0.0.1:0"], stdin=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as process:
+        host, port = re.search(r" on (\S+):(\d+) ", process.stderr.readline()).groups()
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"hello")
+            check_equal(client.recv(100), b"", "what is answered")
+            line = process.stderr.readline()
+        check(": bad_frame, " in line and line.endswith(": a length and a colon must come first\n"), line)
+        process.terminate()
+        check_equal(process.wait(60), 0, "exit code")
 
 
 @case

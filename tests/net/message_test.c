@@ -299,3 +299,47 @@ NET_TEST(a_codec_with_a_state_is_asked_once_for_each_message)
 	CHECK(memcmp(peer->got, "abcdef", 6) == 0);
 	peer_close(peer);
 }
+
+static int decode_greeting(const void *options, void *state, struct gb_bytes input, size_t max_message,
+	uint32_t *scanned, struct gb_frame *ret)
+{
+	if (input.data[0] != 'h') {
+		ret->problem = "it does not begin with an h";
+		return -GB_EBADFRAME;
+	}
+	return gb_codec_line.decode(NULL, NULL, input, max_message, scanned, ret);
+}
+
+static const struct gb_codec_ops greeting_codec = { .name = "greeting", .decode = decode_greeting };
+
+static void say_problem(struct gb_conn *conn, int reason)
+{
+	const char *problem = gb_conn_frame(conn)->problem;
+
+	gb_conn_printf(conn, "%s: %s", gb_close_reason_name(reason), problem ? problem : "?");
+}
+
+/* In the first piece of input and behind others, kept or not. */
+NET_TEST(why_a_codec_refuses_is_told_to_on_error)
+{
+	static const struct gb_service greeting = { GB_SERVICE_INIT, .state = GB_STATE_NONE,
+		.name = "greeting", .codec = &greeting_codec, .on_open = count_open,
+		.on_message = bracket_message, .on_error = say_problem, .on_close = count_close };
+	static const char *const said[] = { "bye\n", "hello\nbye\n", "hello\nhe" };
+	static const char *const heard[] = { "bad_frame: it does not begin with an h",
+		"<hello>\nbad_frame: it does not begin with an h", "<hello>\nmessage_too_large: ?" };
+	static const char filler[70000];
+
+	rig->limits.message_bytes_max = 60000;
+	for (unsigned i = 0; i < 3; i++) {
+		struct peer *peer = rig_peer(rig, &greeting);
+
+		peer_send(peer, said[i], strlen(said[i]));
+		if (i == 2)
+			peer_send(peer, filler, sizeof(filler));
+		UNTIL(rig, peer, peer->got_size >= strlen(heard[i]));
+		CHECK_INT(peer->got_size, strlen(heard[i]));
+		CHECK(memcmp(peer->got, heard[i], strlen(heard[i])) == 0);
+		peer_close(peer);
+	}
+}

@@ -269,3 +269,43 @@ NET_TEST(long_answers_allocate_nothing_once_warm)
 		CHECK_INT(gb__alloc_count() - allocated, 0);
 	peer_close(peer);
 }
+
+/* The codec points into the message, which the pool's thread gets a copy of. */
+static int decode_words(const void *options, void *state, struct gb_bytes input, size_t max_message,
+	uint32_t *scanned, struct gb_frame *ret)
+{
+	int found = gb_codec_line.decode(NULL, NULL, input, max_message, scanned, ret);
+	const unsigned char *space;
+
+	if (found <= 0)
+		return found;
+	space = memchr(input.data + ret->offset, ' ', ret->size);
+	ret->parsed = space ? space + 1 : NULL;
+	return found;
+}
+
+static const struct gb_codec_ops words_codec = { .name = "words", .decode = decode_words };
+
+static void tell_second_word(struct gb_conn *conn, struct gb_bytes message)
+{
+	const unsigned char *word = gb_conn_frame(conn)->parsed;
+
+	CHECK(word > message.data && word < message.data + message.size);
+	gb_conn_send(conn, word, (size_t)(message.data + message.size - word));
+}
+
+NET_TEST(what_a_codec_parsed_of_a_message_goes_with_it)
+{
+	static const struct gb_service words = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "words",
+		.codec = &words_codec, .on_message = tell_second_word };
+	struct peer *peer;
+
+	pool_use(rig, 4);
+	peer = rig_peer(rig, &words);
+	peer_send(peer, "get one\n", 8);
+	UNTIL(rig, peer, held_count > 0);
+	run_all(rig);
+	UNTIL(rig, peer, peer->got_size == 3);
+	CHECK(memcmp(peer->got, "one", 3) == 0);
+	peer_close(peer);
+}
