@@ -78,11 +78,18 @@ static int refuse(const char *name)
 		name, gb__program.name);
 }
 
+static void print_usage(const struct command *command)
+{
+	const char *usage = gb__program.one && command->usage_one ? command->usage_one : command->usage;
+
+	printf("  %s %s%s%s\n", gb__program.name, command->name, *usage ? " " : "", usage);
+}
+
 static void print_commands(void)
 {
-	const struct gb_service *service = gb__program.services[0];
+	const struct gb_service *service = gb__program.one ? gb__program.services[0] : NULL;
 
-	if (gb__program.one)
+	if (service)
 		printf("%s: %s\n\nCommands:\n", gb__program.name,
 			service->summary ? service->summary : service->name);
 	else
@@ -100,8 +107,7 @@ static void print_commands(void)
 		if (gb__program.one && command->usage_one && command->run == gb__command_serve)
 			printf("  %s %s\n", gb__program.name, command->usage_one);
 		else
-			printf("  %s %s %s\n", gb__program.name, command->name,
-				gb__program.one && command->usage_one ? command->usage_one : command->usage);
+			print_usage(command);
 	}
 	printf("\n\"%s help COMMAND\" lists a command's flags. Exit codes: 0 success, 1 failure at run time,\n"
 	       "2 wrong usage.\n",
@@ -173,13 +179,39 @@ static void take_name(const char *path)
 		snprintf(gb__program.name, sizeof(gb__program.name), "%.*s", (int)strcspn(base, " "), base);
 }
 
-/* Whether every service has what a command line needs of it: a name. The rest is looked at when it is served. */
-static bool named(const struct gb_service *const *services)
+/* Whether a service has what a command line needs of it: a name. The rest is looked at when it is served. */
+static bool is_usable(const struct gb_service *service)
 {
-	for (; *services; services++)
-		if ((*services)->struct_size != sizeof(**services) || !(*services)->name)
-			return false;
-	return true;
+	return service && service->struct_size == sizeof(*service) && service->abi == GB_ABI &&
+		service->name && *service->name;
+}
+
+/* Of what is wrong with a service only commands tell that have to do with one: serving it says best. */
+static int run_without(int argc, char **argv, const struct gb_service *unusable)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	gb__program.services = NULL;
+	gb__program.one = false;
+	if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0)
+		return command_version(argc > 2 ? 2 : 1, argv + (argc > 2));
+	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+		print_commands();
+		return EXIT_DONE;
+	}
+	return gb_serve_main(argc, argv, unusable);
+}
+
+static int run_program(int argc, char **argv)
+{
+	const struct gb_service *const *service = gb__program.services;
+
+	if (!service || !*service)
+		return run_without(argc, argv, NULL);
+	for (; *service; service++)
+		if (!is_usable(*service))
+			return run_without(argc, argv, *service);
+	return dispatch(argc, argv);
 }
 
 int gb__program_run(const struct gb__program *program, int argc, char **argv)
@@ -189,10 +221,7 @@ int gb__program_run(const struct gb__program *program, int argc, char **argv)
 	gb__program = *program;
 	snprintf(gb__program.name, sizeof(gb__program.name), "gearbox");
 	take_name(argc > 0 ? argv[0] : NULL);
-	/* What is wrong with a service, serving it says best. */
-	if (!program->services || !program->services[0] || !named(program->services))
-		return gb_serve_main(argc, argv, program->services ? program->services[0] : NULL);
-	exit_code = dispatch(argc, argv);
+	exit_code = run_program(argc, argv);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return gb__command_fail(EXIT_FAILED, "cannot write to standard output");
 	return exit_code;

@@ -105,6 +105,10 @@ void gb__report_errors(const struct generator *generator, char *text, size_t siz
 	if (totals->wrong_replies)
 		append(text, size, "%llu wrong repl%s (%s)", number(totals->wrong_replies),
 			totals->wrong_replies == 1 ? "y" : "ies", totals->wrong_text);
+	if (totals->wrong_replies && generator->options->protocol == &gb__protocol_echo)
+		append(text, size,
+			"does the server echo what it gets? other protocols are --protocol line or time-echo, "
+			"other messages --message TEXT");
 	if (totals->closed_early)
 		append(text, size, "%llu connection%s closed early (%s)", number(totals->closed_early),
 			plural(totals->closed_early), totals->closed_text);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/macros.h"
+#include "base/parse.h"
 #include "os/cpu.h"
 #include "os/limit.h"
 
@@ -135,6 +136,20 @@ static int settle_connections(struct gb_server *server, uint64_t descriptors, st
 	return 0;
 }
 
+static int check_marks(const struct gb__limits *limits, struct gb_error *error)
+{
+	const uint64_t marks[] = { limits->output_low, limits->output_high, limits->output_bytes_max };
+	char texts[3][32];
+
+	if (marks[0] <= marks[1] && marks[1] <= marks[2])
+		return 0;
+	for (size_t i = 0; i < 3; i++)
+		gb__format_units(marks[i], gb__size_units, texts[i], sizeof(texts[i]));
+	return gb_error_set(error, -GB_EUSAGE,
+		"output-low, output-high and output-max must rise: %s, %s, %s do not", texts[0], texts[1],
+		texts[2]);
+}
+
 int gb__capacity_resolve(struct gb_server *server, struct gb_error *error)
 {
 	const struct gb__model *model = &server->model;
@@ -143,11 +158,9 @@ int gb__capacity_resolve(struct gb_server *server, struct gb_error *error)
 	int result = 0;
 
 	*limits = server->options->limits;
-	if (limits->output_low > limits->output_high || limits->output_high > limits->output_bytes_max)
-		return gb_error_set(error, -GB_EUSAGE,
-			"output-low, output-high and output-max must rise: %" PRIu64 ", %" PRIu64 ", %" PRIu64
-			" bytes do not",
-			limits->output_low, limits->output_high, limits->output_bytes_max);
+	result = check_marks(limits, error);
+	if (result < 0)
+		return result;
 	if (!per_connection(model)) {
 		server->seats_count =
 			model->workers ? model->workers : workers_auto(&server->options->affinity);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/macros.h"
 #include "model/config.h"
 #include "model/options.h"
 #include "model/server.h"
@@ -146,11 +147,20 @@ static int exit_code_of(int code)
 static void print_help(const struct program *program)
 {
 	const struct gb_service *service = program->service;
+	const bool has_settings = service->settings && service->settings->key;
+	struct gb_setting own[gb__countof(own_flags)];
+	struct gb_args_table tables[gb__countof(flag_tables)];
+	size_t count = 0;
 
+	for (size_t i = 0; i < gb__countof(own_flags); i++)
+		if (has_settings || !own_flags[i].key || strcmp(own_flags[i].key, "set") != 0)
+			own[count++] = own_flags[i];
+	memcpy(tables, flag_tables, sizeof(tables));
+	tables[0].settings = own;
 	printf("Usage: %s --listen ADDRESS [FLAG ...]\n\n%s: %s\n\n", program->invocation, service->name,
 		service->summary ? service->summary : "a service");
-	gb_args_help(stdout, flag_tables);
-	if (!service->settings || !service->settings->key)
+	gb_args_help(stdout, tables);
+	if (!has_settings)
 		return;
 	printf("\nSettings of %s:\n", service->name);
 	for (const struct gb_setting *row = service->settings; row->key; row++) {

@@ -8,6 +8,7 @@
  */
 #include "base/log.h"
 #include "base/macros.h"
+#include "base/parse.h"
 #include "model/crew.h"
 #include "model/offload.h"
 #include "model/summary.h"
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 
 #define ORPHAN_MS 500u /* between two looks at children that nobody waits for */
 #define NS_PER_S 1000000000u
@@ -89,24 +91,34 @@ static void stop_now(struct run *run)
 
 /* What workers wait for, as they said last. One that is inside a handler may not have seen yet that all drain. */
 static void census_log(
-	const struct run *run, enum gb__log_level level, const char *what, const char *when, uint64_t seconds)
+	const struct run *run, enum gb__log_level level, const char *what, const char *when, uint64_t ms)
 {
 	const struct gb__shared *shared = run->chief.server->shared;
 	struct gb__census census;
+	char parts[256] = "", time[32];
 	uint64_t all, counted;
+	size_t used = 0;
 
 	gb__shared_census(shared, &census);
 	all = gb__max(atomic_load(&shared->connections), census.connections);
 	counted = census.output + census.held + census.pooled + census.message;
 	if (all == 0)
 		return;
-	gb__log(level,
-		"%s %" PRIu64 " connection(s): %" PRIu64 " with output, %" PRIu64 " held, %" PRIu64
-		" in the pool, %" PRIu64 " in a message, %" PRIu64 " about to end, %" PRIu64
-		" of workers inside a handler%s%" PRIu64 " s",
-		what, all, census.output, census.held, census.pooled, census.message,
-		census.connections - gb__min(census.connections, counted), all - census.connections, when,
-		seconds);
+	const struct {
+		uint64_t count;
+		const char *text;
+	} rows[] = { { census.output, "with output left" }, { census.held, "held by their handlers" },
+		{ census.pooled, "in the compute pool" }, { census.message, "amid a message" },
+		{ census.connections - gb__min(census.connections, counted), "about to end" },
+		{ all - census.connections, "of workers inside a handler" } };
+
+	for (size_t i = 0; i < gb__countof(rows); i++)
+		if (rows[i].count > 0)
+			used += (size_t)snprintf(parts + used, sizeof(parts) - used, "%s%" PRIu64 " %s",
+				used ? ", " : "", rows[i].count, rows[i].text);
+	gb__format_units(ms, gb__duration_units, time, sizeof(time));
+	gb__log(level, "%s %" PRIu64 " connection%s (%s)%s%s", what, all, all == 1 ? "" : "s", parts, when,
+		time);
 }
 
 static void report(struct gb_timer *timer, void *arg)
@@ -114,8 +126,8 @@ static void report(struct gb_timer *timer, void *arg)
 	struct run *run = arg;
 	uint64_t now_ns = gb_worker_clock_ns(&run->chief), end_ns = run->deadline.deadline_ns;
 
-	census_log(run, GB__LOG_NOTICE, "draining: waiting for", "; still for ",
-		end_ns > now_ns ? (end_ns - now_ns + NS_PER_S - 1) / NS_PER_S : 0);
+	census_log(run, GB__LOG_NOTICE, "draining: waiting for", ", for another ",
+		end_ns > now_ns ? (end_ns - now_ns + NS_PER_S - 1) / NS_PER_S * 1000 : 0);
 	gb__worker_timer(&run->chief, timer, REPORT_MS, report, run);
 }
 
@@ -123,8 +135,8 @@ static void deadline_over(struct gb_timer *timer, void *arg)
 {
 	struct run *run = arg;
 
-	census_log(run, GB__LOG_WARNING, "draining: cutting", "; it took ",
-		run->chief.server->options->drain_timeout_ms / 1000);
+	census_log(run, GB__LOG_WARNING, "draining: cutting off", ": still there after ",
+		run->chief.server->options->drain_timeout_ms);
 	gb_timer_stop(&run->report);
 	stop_now(arg);
 }

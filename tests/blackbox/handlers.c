@@ -188,11 +188,23 @@ static const struct gb_service asking = {
 	.on_close = stop_asking,
 };
 
+/* HANDLERS_BROKEN makes one of the services such as people write it by mistake. */
+static struct gb_service broken;
+
 int main(int argc, char **argv)
 {
-	static const struct gb_service *const services[] = { &timed, &posted, &asking, &parting_service,
+	static const struct gb_service *services[] = { &timed, &posted, &asking, &parting_service,
 		&held_service, &ending_service, &relayed_service, &differing_service, &netstring_service,
 		&stanza_service, &unknown_service, NULL };
+	const char *how = getenv("HANDLERS_BROKEN");
 
+	if (how) {
+		broken = posted;
+		if (strcmp(how, "init") == 0)
+			broken.struct_size = broken.abi = 0;
+		else
+			broken.name = "";
+		services[1] = &broken;
+	}
 	return gb_main_services(argc, argv, services);
 }

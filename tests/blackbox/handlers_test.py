@@ -141,6 +141,27 @@ def why_a_codec_refuses_is_in_the_log():
 
 
 @case
+def what_is_wrong_with_a_service_is_said_but_for_help_and_version():
+    for how, text in (("init", "a service without GB_SERVICE_INIT"), ("name", "a service without a name")):
+        environment = {**os.environ, "HANDLERS_BROKEN": how}
+        for words in (("version",), ("--version",), ("help",), ("--help",), ("-h",)):
+            done = subprocess.run([HANDLERS, *words], capture_output=True, check=False, text=True, env=environment)
+            check_equal((done.returncode, done.stderr), (0, ""), f"{how}, {words}: exit code, standard error")
+            check("gearbox" in done.stdout or "Commands:" in done.stdout, f"{how}, {words}: {done.stdout}")
+            check(not any(line.endswith(" ") for line in done.stdout.splitlines()), f"{words}: a blank at a line's end")
+        for words in ((), ("serve",), ("serve", "timed"), ("verify", "posted"), ("serve", "--help")):
+            done = subprocess.run([HANDLERS, *words], capture_output=True, check=False, text=True, env=environment)
+            check(done.returncode == 1 and done.stderr.startswith(f"handlers: {text}"),
+                  f"{how}, {words}: {done.returncode}, {done.stderr!r}")
+
+
+@case
+def only_a_service_with_settings_has_set_in_its_help():
+    check("--set" not in handlers("help", "serve", "held").stdout, "held has no settings")
+    check("--set upstream" in handlers("help", "serve", "asking").stdout, "asking has one")
+
+
+@case
 def a_program_of_several_services_takes_their_names():
     told = handlers("help", "serve").stdout
     check(all(f"  {name} " in told for name in ("timed", "posted", "asking")), f"help serve: {told}")

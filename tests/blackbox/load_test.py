@@ -222,6 +222,7 @@ def finds_a_wrong_byte():
         result = load(server.address, "--connections", "5", "--duration", "10s", code=1)
     check_equal(result["errors"]["wrong_replies"], 5, "wrong replies")
     check("expected 0x" in result["stderr"], f"it says what was expected: {result['stderr']!r}")
+    check("--protocol line" in result["stderr"], f"it says what else to try: {result['stderr']!r}")
 
 
 @case

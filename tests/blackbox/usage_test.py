@@ -263,6 +263,12 @@ def help_of_words_is_that_of_the_command():
 
 
 @case
+def numbers_are_told_with_the_units_that_they_were_given_in():
+    check_refusal(run("serve", "echo", "--listen", "127.0.0.1:0", "--output-low", "1MiB", "--output-high", "64KiB"), 2,
+                  "must rise: 1MiB, 64KiB, 16MiB do not")
+
+
+@case
 def the_version_is_told():
     for words in (("--version",), ("version",)):
         check(re.fullmatch(r"gearbox \d+\.\d+\.\d+\n", run(*words).stdout), f"{words}")
