@@ -19,6 +19,7 @@
 #define INPUT_FIRST \
 	1024u /* what one client says at a time, mostly; the first receive that fills it is the last */
 #define RECEIVE_MS 1000u
+#define BLIND_NS 20000000u
 #define TICK_NS 10000000 /* a receive may last so much longer: the kernel counts in these */
 
 struct blocking {
@@ -40,6 +41,7 @@ static int create(const struct gb__engine_options *options, struct gb__engine **
 		.size = sizeof(struct blocking),
 		.events_max = EVENTS_MAX,
 		.input_size = receives ? INPUT_FIRST : GB__INPUT_MAX,
+		.wakeup_later = receives,
 	};
 	struct gb__engine_options own = *options;
 	struct blocking *blocking;
@@ -138,6 +140,13 @@ static void room_grow(struct blocking *blocking)
 		(void)gb__reactor_input_room(&blocking->reactor, GB__INPUT_MAX);
 }
 
+/* Who only receives needs no descriptor to be woken by. Without one for it, it looks again soon. */
+static int64_t wakeup_have(struct blocking *blocking, int64_t timeout_ns)
+{
+	return gb__reactor_wakeup(&blocking->reactor) == 0 ? timeout_ns
+							   : (int64_t)gb__min((uint64_t)timeout_ns, BLIND_NS);
+}
+
 static int poll_wait(struct blocking *blocking, int64_t timeout_ns)
 {
 	struct gb__engine *engine = &blocking->reactor.engine;
@@ -152,6 +161,8 @@ static int poll_wait(struct blocking *blocking, int64_t timeout_ns)
 	if (result > 0 && !blocking->polls)
 		room_grow(blocking);
 	blocking->polls = false;
+	if (timeout_ns != 0)
+		timeout_ns = wakeup_have(blocking, timeout_ns);
 	if (!gb__receiver_polls(blocking->receiver))
 		return gb__reactor_wait(engine, 0);
 	result = gb__reactor_wait(engine, timeout_ns);

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "engine/poller/poller.h"
 #include "engine/ring/ring.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -46,7 +47,9 @@ int gb__engine_create(
 
 void gb__engine_init(struct gb__engine *engine, const struct gb__engine_ops *ops, struct gb__os *os)
 {
-	*engine = (struct gb__engine){ .ops = ops, .os = os, .slots_free = SLOTS_NONE, .pid = getpid() };
+	*engine = (struct gb__engine){
+		.ops = ops, .os = os, .slots_free = SLOTS_NONE, .pid = gb__process_self()
+	};
 	engine->now_ms = gb__os_now_ms(os);
 	/* Handles of an engine that was here before must not fit this one: no two begin alike. */
 	engine->generation = atomic_fetch_add(&engines_made, 1) * 2654435761u;
@@ -55,7 +58,7 @@ void gb__engine_init(struct gb__engine *engine, const struct gb__engine_ops *ops
 
 void gb__engine_finish(struct gb__engine *engine)
 {
-	if (engine->pid == getpid()) {
+	if (engine->pid == gb__process_self()) {
 		gb__assert(engine->attached == 0);
 		gb__pool_finish(&engine->pool);
 	}

@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/macros.h"
+#include "os/process.h"
 #include "os/tsan.h"
 
 #include <errno.h>
@@ -444,7 +445,7 @@ static void proactor_destroy(struct gb__engine *engine)
 
 	if (!engine)
 		return;
-	own = engine->pid == getpid();
+	own = engine->pid == gb__process_self();
 	if (own && proactor->wakeup.generation) {
 		/* Its poll ends with the ring. */
 		proactor->wakeup.armed = 0;

@@ -20,6 +20,7 @@
 #include "base/alloc.h"
 #include "base/macros.h"
 #include "engine/poller/poller.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <string.h>
@@ -100,27 +101,17 @@ int gb__reactor_create(const struct gb__engine_options *options, const struct gb
 			error, result, "cannot make a %s set: %s", reactor->ops->name, gb_strerror(result));
 		goto fail;
 	}
-	result = options->os->ops->event_create(options->os);
-	if (result < 0) {
-		gb_error_set(error, result, "cannot make a wake-up descriptor: %s", gb_strerror(result));
-		goto fail_poller;
-	}
-	reactor->wakeup.fd = result;
-	result = gb__reactor_attach(&reactor->engine, &reactor->wakeup);
-	if (result == 0)
-		result = gb__reactor_watch(&reactor->engine, &reactor->wakeup, GB__READY_IN);
-	if (result < 0) {
-		gb_error_set(error, result, "cannot watch descriptor %d with %s: %s", reactor->wakeup.fd,
-			reactor->ops->name, gb_strerror(result));
-		goto fail_wakeup;
+	if (!kind->wakeup_later) {
+		result = gb__reactor_wakeup(reactor);
+		if (result < 0) {
+			gb_error_set(error, result, "cannot make and watch a wake-up descriptor with %s: %s",
+				reactor->ops->name, gb_strerror(result));
+			goto fail_poller;
+		}
 	}
 	*ret = &reactor->engine;
 	return 0;
 
-fail_wakeup:
-	if (reactor->wakeup.generation)
-		gb__reactor_detach(&reactor->engine, &reactor->wakeup);
-	options->os->ops->close(options->os, reactor->wakeup.fd);
 fail_poller:
 	reactor->ops->destroy(reactor->poller);
 fail:
@@ -129,21 +120,51 @@ fail:
 	return result;
 }
 
+int gb__reactor_wakeup(struct reactor *reactor)
+{
+	struct gb__os *os = reactor->engine.os;
+	int result;
+
+	if (reactor->wakeup.fd >= 0)
+		return 0;
+	result = os->ops->event_create(os);
+	if (result < 0)
+		return result;
+	reactor->wakeup.fd = result;
+	result = gb__reactor_attach(&reactor->engine, &reactor->wakeup);
+	if (result == 0) {
+		result = gb__reactor_watch(&reactor->engine, &reactor->wakeup, GB__READY_IN);
+		if (result == 0)
+			return 0;
+		gb__reactor_detach(&reactor->engine, &reactor->wakeup);
+	}
+	os->ops->close(os, reactor->wakeup.fd);
+	reactor->wakeup.fd = -1;
+	return result;
+}
+
+static void wakeup_close(struct reactor *reactor)
+{
+	if (reactor->wakeup.fd >= 0)
+		reactor->engine.os->ops->close(reactor->engine.os, reactor->wakeup.fd);
+}
+
 void gb__reactor_destroy(struct gb__engine *engine)
 {
 	struct reactor *reactor = (struct reactor *)engine;
 
 	/* In a forked child the set may be the parent's too (epoll): it must not be touched, only closed. Nor is
 	 * memory freed there: each page that is written is copied. */
-	if (engine->pid != getpid()) {
+	if (engine->pid != gb__process_self()) {
 		if (reactor->ops->let_go)
 			reactor->ops->let_go(reactor->poller);
-		engine->os->ops->close(engine->os, reactor->wakeup.fd);
+		wakeup_close(reactor);
 		return;
 	}
-	gb__reactor_detach(engine, &reactor->wakeup);
+	if (reactor->wakeup.fd >= 0)
+		gb__reactor_detach(engine, &reactor->wakeup);
 	reactor->ops->destroy(reactor->poller);
-	engine->os->ops->close(engine->os, reactor->wakeup.fd);
+	wakeup_close(reactor);
 	gb__engine_finish(engine);
 	memory_give(reactor);
 }

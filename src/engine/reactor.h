@@ -33,6 +33,7 @@ struct gb__reactor_kind {
 	size_t size; /* of the engine, a reactor first in it; zeroed. A multiple of 8 */
 	unsigned events_max;
 	size_t input_size; /* at most GB__INPUT_MAX */
+	bool wakeup_later; /* it has no descriptor to be woken by before gb__reactor_wakeup */
 };
 
 int gb__reactor_create(const struct gb__engine_options *options, const struct gb__reactor_kind *kind,
@@ -49,6 +50,8 @@ int gb__reactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoint, 
 int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns);
 void gb__reactor_wake(struct gb__engine *engine);
 
+/** Have a descriptor to be woken by, unless it has. Returns 0 or a negative errno. */
+int gb__reactor_wakeup(struct reactor *reactor);
 /** Have the poller watch exactly what is wanted of the endpoint. */
 int gb__reactor_arm(struct reactor *reactor, struct gb__endpoint *endpoint);
 /** Other memory for input, between two receives: what lay in the old one is gone. Returns 0 or -ENOMEM. */

@@ -30,13 +30,13 @@ struct run {
 	struct gb_worker chief;
 	struct gb__endpoint wakeup; /* of server->wake_fd */
 	bool wakeup_gone;
-	struct gb__crew *crew;    /* NULL: the chief serves alone */
-	struct gb_timer deadline; /* of the drain, then of the grace */
-	struct gb_timer report;   /* of what the drain waits for */
-	unsigned stop;            /* what was acted upon */
-	bool adopts;              /* as process 1: threads whose handlers may have children of their own */
-	int child_signal;         /* ticket */
-	_Atomic bool child_ended;
+	struct gb__crew *crew;      /* NULL: the chief serves alone */
+	struct gb_timer deadline;   /* of the drain, then of the grace */
+	struct gb_timer report;     /* of what the drain waits for */
+	unsigned stop;              /* what was acted upon */
+	bool adopts;                /* as process 1: threads whose handlers may have children of their own */
+	int child_signal;           /* ticket */
+	_Atomic bool child_ended;   /* one has, and was not looked for yet */
 	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
 	struct gb_timer look_after_orphans;
 };
@@ -196,7 +196,10 @@ static bool chief_turn(struct gb_worker *chief)
 	if (run->adopts && atomic_load(&run->child_ended) && !run->look_after_orphans.heap_index)
 		gb__worker_timer(chief, &run->look_after_orphans, ORPHAN_MS, look_after_orphans, run);
 	if (run->crew) {
-		gb__crew_reap(run->crew);
+		/* Before it looks: who ends meanwhile sets it again. */
+		if (!run->adopts && atomic_load(&run->child_ended) &&
+			atomic_exchange(&run->child_ended, false))
+			gb__crew_reap(run->crew);
 		if (gb__crew_deserted(run->crew))
 			gb__channels_desert(run->crew);
 		if (all_given(run))

@@ -1,10 +1,13 @@
 #include "os/process.h"
 
+#include "base/macros.h"
 #include "base/stderr.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,9 +16,34 @@
 #include <time.h>
 #include <unistd.h>
 
+static _Atomic pid_t self; /* 0: to be asked for */
+static pthread_once_t self_once = PTHREAD_ONCE_INIT;
+
+static void self_forget(void)
+{
+	atomic_store_explicit(&self, 0, memory_order_relaxed);
+}
+
+static void self_watch(void)
+{
+	pthread_atfork(NULL, NULL, self_forget);
+}
+
+pid_t gb__process_self(void)
+{
+	pid_t pid = atomic_load_explicit(&self, memory_order_relaxed);
+
+	if (gb__likely(pid))
+		return pid;
+	pthread_once(&self_once, self_watch);
+	pid = getpid();
+	atomic_store_explicit(&self, pid, memory_order_relaxed);
+	return pid;
+}
+
 pid_t gb__process_fork(void)
 {
-	pid_t parent = getpid(), pid;
+	pid_t parent = gb__process_self(), pid;
 
 	fflush(NULL);
 	pid = fork();

@@ -43,6 +43,8 @@ void *gb__unforked_map(size_t size);
 /** Of either. NULL is fine. */
 void gb__shared_unmap(void *memory, size_t size);
 
+/** getpid(2) without a system call each time. A child of fork(2) knows that it is another. Thread: any. */
+pid_t gb__process_self(void);
 /** CPU time that all threads of this process have taken. */
 uint64_t gb__process_cpu_ns(void);
 

@@ -1,6 +1,7 @@
 #include "os/receive.h"
 
 #include "base/macros.h"
+#include "os/process.h"
 #include "os/signal.h"
 #include "os/syscall.h"
 #include "os/thread.h"
@@ -122,7 +123,7 @@ bool gb__receiver_join(struct gb__receiver *receiver)
 	if (!atomic_load(&ready) || pthread_sigmask(SIG_BLOCK, NULL, &blocked) != 0 ||
 		sigismember(&blocked, SIGNAL))
 		return false;
-	receiver->process = getpid();
+	receiver->process = gb__process_self();
 	receiver->thread = (pid_t)syscall(SYS_gettid);
 	here = receiver;
 	return true;
