@@ -77,7 +77,8 @@ GB_API int gb_server_on_ready(
  * models catch SIGCHLD meanwhile, and SIGTERM in worker processes, where what else the program catches has no effect.
  * Blocking models catch SIGURG, unless the program handles, ignores or blocks it when it calls this: then their workers
  * poll before each receive.
- * Returns 0 after a drain, or a negative code with the reason in `error`: -EBUSY when it runs already.
+ * Returns 0 after a drain, or a negative code with the reason in `error`: -EBUSY when it runs already, or where one of two
+ * servers of this process has worker processes: such a one runs alone.
  */
 GB_API int gb_server_run(struct gb_server *server, struct gb_error *error);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -63,6 +64,45 @@ static void *run(void *server)
 
 	CHECK_INT(gb_server_run(server, &error), 0);
 	return NULL;
+}
+
+static sem_t ready;
+
+static void on_ready(struct gb_server *server, void *arg)
+{
+	(void)server;
+	(void)arg;
+	sem_post(&ready);
+}
+
+/* Each way round, and once the first has ended it is as if it had never been there. */
+TEST(worker_processes_are_not_started_beside_another_server)
+{
+	static const char *const models[][2] = { { "reactor", "prefork" }, { "prefork", "reactor" },
+		{ "prefork,workers=2", "fork" } };
+	static const char *const texts[] = { "beside another server", "so no other can",
+		"beside another server" };
+
+	sem_init(&ready, 0, 0);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct gb_server *first = driver_server(models[i][0], &driver_echo, NULL),
+				 *second = driver_server(models[i][1], &driver_echo, NULL);
+		struct gb_error error = { 0 };
+		pthread_t thread;
+
+		gb_server_on_ready(first, on_ready, NULL);
+		CHECK_INT(pthread_create(&thread, NULL, run, first), 0);
+		sem_wait(&ready);
+		CHECK_INT(gb_server_run(second, &error), -EBUSY);
+		if (!strstr(error.text, texts[i]))
+			test_fail(__FILE__, __LINE__, "it says \"%s\"", error.text);
+		gb_server_stop(first);
+		pthread_join(thread, NULL);
+		gb_server_destroy(first);
+		gb_server_stop(second);
+		CHECK_INT(gb_server_run(second, &error), 0);
+		gb_server_destroy(second);
+	}
 }
 
 TEST(servers_on_several_threads_do_not_notice_one_another)

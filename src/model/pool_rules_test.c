@@ -1,6 +1,7 @@
 /* compute=threads: a connection is one thread's at a time, and whoever breaks the rule is told where. */
 #include "model/server_test_driver.h"
 
+#include <errno.h>
 #include <gearbox/worker.h>
 
 #include <pthread.h>
@@ -225,6 +226,72 @@ TEST(what_a_codec_parsed_reaches_the_handler)
 		CHECK(pthread_create(&client, NULL, ask_frames, server) == 0);
 		CHECK_INT(gb_server_run(server, &error), 0);
 		pthread_join(client, NULL);
+		gb_server_destroy(server);
+	}
+}
+
+static struct gb_handle limited;
+static sem_t limit_set;
+
+static void change_limits(struct gb_worker *worker, void *arg)
+{
+	struct gb_conn *conn = worker ? gb_handle_conn(limited) : NULL;
+
+	(void)arg;
+	for (uint64_t i = 0; conn && i < 200; i++) {
+		CHECK_INT(gb_conn_set(conn, GB_LIMIT_OUTPUT_LOW, 1000 + i), 0);
+		CHECK_INT(gb_conn_set(conn, GB_LIMIT_OUTPUT_HIGH, 20000 + i), 0);
+		CHECK_INT(gb_conn_set(conn, GB_LIMIT_OUTPUT_MAX, 1000000 + i), 0);
+	}
+	sem_post(&limit_set);
+}
+
+/* Limits are looked at here while the worker changes them: the thread sanitizer sees whether that is in order. */
+static void send_meanwhile(struct gb_conn *conn, struct gb_bytes message)
+{
+	CHECK_INT(gb_conn_set(conn, GB_LIMIT_OUTPUT_LOW, 1), -EWOULDBLOCK);
+	limited = gb_conn_handle(conn);
+	CHECK_INT(gb_worker_post(gb_conn_worker(conn), change_limits, NULL), 0);
+	do
+		gb_conn_try_send(conn, ".", 1);
+	while (sem_trywait(&limit_set) < 0);
+	gb_conn_send(conn, message.data, message.size);
+	gb_conn_close(conn);
+}
+
+/* From here on it has limits of its own, which its tasks see. */
+static int have_own_limits(struct gb_conn *conn)
+{
+	return gb_conn_set(conn, GB_LIMIT_OUTPUT_LOW, 500);
+}
+
+TEST(limits_may_change_while_a_handler_runs_in_the_pool)
+{
+	static const struct gb_limit limits[] = { { GB_LIMIT_OUTPUT_LOW, 2000 },
+		{ GB_LIMIT_OUTPUT_HIGH, 30000 }, { GB_LIMIT_NONE, 0 } };
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "limited", .state = GB_STATE_NONE,
+		.limits = limits, .on_open = have_own_limits, .on_message = send_meanwhile };
+	static const char *const models[] = { "reactor-pool", "multi-reactor-pool,workers=2",
+		"proactor-pool" };
+
+	for (size_t i = 0; i < sizeof(models) / sizeof(*models); i++) {
+		struct gb_server *server = driver_server(models[i], &service, NULL);
+		pid_t pid;
+		int client;
+		char byte;
+
+		if (!server)
+			continue;
+		sem_init(&limit_set, 0, 0);
+		pid = driver_host(server);
+		client = driver_client(server);
+		driver_send(client, "x");
+		while (driver_receive(client, &byte, 1) == 1 && byte == '.')
+			;
+		CHECK(byte == 'x');
+		close(client);
+		gb_server_stop(server);
+		CHECK_INT(driver_await(pid), 0);
 		gb_server_destroy(server);
 	}
 }

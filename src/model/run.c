@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define ORPHAN_MS 500u /* between two looks at children that nobody waits for */
 #define NS_PER_S 1000000000u
@@ -391,6 +392,42 @@ static int run_checked(struct gb_server *server, struct gb_error *error)
 	return result;
 }
 
+/*
+ * Servers that run in this process: a fork of worker processes copies no thread but its own, and holds signals of all of
+ * them, so a process model runs alone. The process goes with the number: in a child none runs yet.
+ */
+static _Atomic uint64_t running_here; /* pid, then 32 bits of how many, RUNS_ALONE for one that forks */
+#define RUNS_ALONE UINT32_MAX
+
+static int enter(const struct gb_server *server, struct gb_error *error)
+{
+	const uint64_t process = (uint64_t)getpid() << 32;
+	const bool forks = server->model.unit == GB__UNIT_PROCESS;
+	uint64_t seen = atomic_load(&running_here), count;
+
+	do {
+		count = (seen & ~(uint64_t)UINT32_MAX) == process ? seen & UINT32_MAX : 0;
+		if (forks && count > 0)
+			return gb_error_set(error, -EBUSY,
+				"worker processes cannot be started beside another server that runs in this process: "
+				"run them in processes of their own, or take unit=thread");
+		if (count == RUNS_ALONE)
+			return gb_error_set(error, -EBUSY,
+				"a server with worker processes runs in this process, and so no other can: run this one "
+				"in a process of its own, or that one with unit=thread");
+	} while (!atomic_compare_exchange_weak(
+		&running_here, &seen, process | (forks ? RUNS_ALONE : count + 1)));
+	return 0;
+}
+
+static void leave(const struct gb_server *server)
+{
+	if (server->model.unit == GB__UNIT_PROCESS)
+		atomic_store(&running_here, 0);
+	else
+		atomic_fetch_sub(&running_here, 1);
+}
+
 int gb_server_run(struct gb_server *server, struct gb_error *error)
 {
 	int result;
@@ -401,7 +438,11 @@ int gb_server_run(struct gb_server *server, struct gb_error *error)
 		return gb_error_set(error, -EBUSY, "the server runs already");
 	result = check_run(server, error);
 	if (result == 0)
+		result = enter(server, error);
+	if (result == 0) {
 		result = run_checked(server, error);
+		leave(server);
+	}
 	atomic_store(&server->running, false);
 	return result;
 }

@@ -73,6 +73,8 @@ static int settle_engine(struct gb_server *server, struct gb_error *error)
 	if (server->options->model.engine != GB__ENGINE_AUTO || model->engine != GB__ENGINE_IO_URING ||
 		loops == 1 || engines_at_once(model->engine, loops, &reason) == 0)
 		return 0;
+	/* What to take instead is taken already. */
+	reason.text[strcspn(reason.text, ";")] = '\0';
 	gb__log(GB__LOG_WARNING,
 		"engine=auto: io_uring works here, but not %u at once, so all take epoll: %s", loops,
 		reason.text);

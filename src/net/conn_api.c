@@ -44,7 +44,7 @@ static int collected(struct gb_conn *facade, int result)
 {
 	struct gb__task *task = gb__task_of(facade);
 
-	if (result == 0 && facade->stream.output.bytes <= facade->terms->limits->output_bytes_max)
+	if (result == 0 && facade->stream.output.bytes <= gb__limit(&facade->terms->limits->output_bytes_max))
 		return 0;
 	task->failed = result < 0 ? GB_CLOSE_NO_MEMORY : GB_CLOSE_OUTPUT_LIMIT;
 	facade->flags |= GB__CONN_RESET;
@@ -153,8 +153,8 @@ int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
 	if (ended(conn))
 		return -EPIPE;
 	/* Up to the low watermark anything is taken, so that after on_writable there is room for any piece. */
-	if (gb_conn_output_size(conn) > conn->terms->limits->output_low &&
-		gb_conn_output_size(conn) + size > conn->terms->limits->output_high) {
+	if (gb_conn_output_size(conn) > gb__limit(&conn->terms->limits->output_low) &&
+		gb_conn_output_size(conn) + size > gb__limit(&conn->terms->limits->output_high)) {
 		conn->flags |= GB__CONN_REFUSED_TRY;
 		if (!gb__conn_is_task(conn) && !(conn->flags & GB__CONN_DISPATCH))
 			gb__conn_queue(conn);

@@ -151,17 +151,22 @@ static void deadlines_sooner(struct gb_conn *conn, enum gb_limit_kind kind, uint
 
 int gb_conn_set(struct gb_conn *conn, enum gb_limit_kind kind, uint64_t value)
 {
-	struct gb__limits limits = *conn->terms->limits;
+	struct gb__limits limits;
 	struct gb__terms *terms;
-	int result = gb__limits_set(&limits, kind, value);
+	int result;
 
-	if (result < 0 || gb__conn_is_task(conn))
-		return result < 0 ? result : -EWOULDBLOCK;
+	if (gb__conn_is_task(conn))
+		return -EWOULDBLOCK;
 	gb__conn_mine(conn);
+	limits = *conn->terms->limits;
+	result = gb__limits_set(&limits, kind, value);
+	if (result < 0)
+		return result;
 	terms = gb__terms_own(conn);
 	if (!terms)
 		return -ENOMEM;
-	terms->own = limits;
+	/* This one field: a handler in the pool may look at them (gb__limit). */
+	__atomic_store_n((uint64_t *)((char *)&terms->own + rows[kind].offset), value, __ATOMIC_RELAXED);
 	deadlines_sooner(conn, kind, value);
 	return 0;
 }

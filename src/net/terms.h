@@ -27,6 +27,12 @@ struct gb__limits {
 	uint64_t trim_after_ms; /* a burst: its memory goes back then; of a server */
 };
 
+/** A limit that gb_conn_set may be changing: for a task's facade, on a pool thread. */
+static inline uint64_t gb__limit(const uint64_t *limit)
+{
+	return __atomic_load_n(limit, __ATOMIC_RELAXED);
+}
+
 struct gb__terms {
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message); /* the service's, at hand */
 	const struct gb_codec_ops *codec; /* the service's; NULL as well where it is relayed */
