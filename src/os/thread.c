@@ -1,11 +1,16 @@
 #include "os/thread.h"
 
+#include "base/alloc.h"
+#include "os/tsan.h"
+
+#include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg)
+static int start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg)
 {
 	pthread_attr_t attributes;
 	int result = 0;
@@ -18,6 +23,59 @@ int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void
 	pthread_attr_destroy(&attributes);
 	return -result;
 }
+
+#ifdef __SANITIZE_THREAD__
+
+/* gcc 12's thread sanitizer loses a signal of the process, SIGTERM for one, that a thread takes while it begins or
+ * ends. So none is for a thread then. */
+struct begun {
+	void *(*run)(void *arg);
+	void *arg;
+	sigset_t mask;
+};
+
+static void *run_between(void *arg)
+{
+	const struct begun begun = *(const struct begun *)arg;
+	sigset_t all;
+	void *result;
+
+	gb__free(arg);
+	gb__tsan_settle();
+	pthread_sigmask(SIG_SETMASK, &begun.mask, NULL);
+	result = begun.run(begun.arg);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	return result;
+}
+
+int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg)
+{
+	struct begun *begun = gb__alloc(sizeof(*begun));
+	sigset_t all;
+	int result;
+
+	if (!begun)
+		return -ENOMEM;
+	sigfillset(&all);
+	*begun = (struct begun){ .run = run, .arg = arg };
+	pthread_sigmask(SIG_SETMASK, &all, &begun->mask);
+	all = begun->mask;
+	result = start(ret, stack, run_between, begun);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	if (result < 0)
+		gb__free(begun);
+	return result;
+}
+
+#else
+
+int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg)
+{
+	return start(ret, stack, run, arg);
+}
+
+#endif
 
 bool gb__thread_courteous(bool courteous)
 {

@@ -3,8 +3,11 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,6 +45,64 @@ TEST(a_thread_has_the_mask_of_who_starts_it)
 	CHECK_INT(sigismember(&seen.blocked, SIGTERM), 0);
 	CHECK_INT(sigismember(&seen.blocked, SIGINT), 0);
 	CHECK_INT(sigismember(&seen.blocked, SIGCHLD), 0);
+}
+
+static int acknowledged[2];
+
+static void acknowledge(int number)
+{
+	const char byte = 'a';
+
+	(void)number;
+	CHECK_INT(write(acknowledged[1], &byte, 1), 1);
+}
+
+static void *wait_a_moment(void *arg)
+{
+	(void)poll(NULL, 0, 0);
+	return arg;
+}
+
+/* Until it is killed. */
+static _Noreturn void start_and_join(void)
+{
+	pthread_t threads[4];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGUSR1, acknowledge);
+	(void)poll(NULL, 0, 0); /* see os/tsan.h */
+	acknowledge(0);
+	for (;;) {
+		for (unsigned i = 0; i < 4; i++)
+			CHECK_INT(gb__thread_start(&threads[i], 0, wait_a_moment, NULL), 0);
+		for (unsigned i = 0; i < 4; i++)
+			CHECK_INT(pthread_join(threads[i], NULL), 0);
+	}
+}
+
+/* Stopped meanwhile, as verify does: then it is whoever comes first who takes it. */
+TEST(no_signal_is_lost_while_threads_begin_and_end)
+{
+	struct pollfd told;
+	char byte;
+	pid_t pid;
+
+	CHECK_INT(pipe(acknowledged), 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0)
+		start_and_join();
+	told = (struct pollfd){ .fd = acknowledged[0], .events = POLLIN };
+	CHECK_INT(read(acknowledged[0], &byte, 1), 1);
+	for (unsigned i = 0; i < 2000; i++) {
+		CHECK_INT(kill(pid, SIGSTOP), 0);
+		CHECK_INT(kill(pid, SIGUSR1), 0);
+		CHECK_INT(kill(pid, SIGCONT), 0);
+		CHECK_INT(poll(&told, 1, 30000), 1);
+		CHECK_INT(read(acknowledged[0], &byte, 1), 1);
+	}
+	CHECK_INT(kill(pid, SIGKILL), 0);
+	CHECK_INT(waitpid(pid, NULL, 0), pid);
 }
 
 TEST(a_stack_is_as_large_as_was_asked_for)
