@@ -144,6 +144,7 @@ struct gb__engine_options {
 	unsigned entries;                        /* proactor: submission queue entries; 0: a default */
 	unsigned completions;                    /* proactor: completion queue entries; 0: a default */
 	unsigned ring_mask; /* proactor: ring features not to use even where they work (tests) */
+	bool tried;         /* proactor: as many as there will be could be had a moment ago */
 };
 
 /** Counters, written by the engine's thread alone. */

@@ -500,6 +500,7 @@ static int proactor_create(
 		.bulk_buffer_size = options->bulk_buffer_size ? options->bulk_buffer_size : BULK_BUFFER_SIZE,
 		.headroom = GB__INPUT_HEADROOM,
 		.mask = options->ring_mask,
+		.tried = options->tried,
 	};
 	struct proactor *proactor = gb__alloc_zero(sizeof(*proactor));
 	unsigned features;

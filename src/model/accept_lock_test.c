@@ -40,11 +40,8 @@ TEST(clients_are_served_one_after_another)
 			CHECK(ask(client) > 0);
 			close(client);
 		}
-		gb_server_stop(server);
-		CHECK_INT(driver_await(pid), 0);
-		gb_server_stats(server, &stats);
+		stats = driver_finish_counted(server, pid);
 		CHECK_INT(stats.accepted, 100);
-		gb_server_destroy(server);
 	}
 }
 
@@ -64,9 +61,7 @@ TEST(as_many_are_served_at_once_as_there_are_workers)
 			close(first);
 			close(second);
 		}
-		gb_server_stop(server);
-		CHECK_INT(driver_await(pid), 0);
-		gb_server_destroy(server);
+		driver_finish(server, pid);
 	}
 }
 
@@ -87,8 +82,6 @@ TEST(a_worker_that_dies_with_the_lock_does_not_keep_it)
 			CHECK(driver_receive(client, &byte, 1) < 1);
 			close(client);
 		}
-		gb_server_stop(server);
-		CHECK_INT(driver_await(pid), 0);
-		gb_server_destroy(server);
+		driver_finish(server, pid);
 	}
 }

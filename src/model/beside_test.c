@@ -48,9 +48,7 @@ static void serves_each_on_its_address(const char *model)
 		check_answer(server, 1, first);
 		check_answer(server, 2, second);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
+	driver_finish(server, pid);
 }
 
 TEST(services_are_told_apart_by_their_addresses)

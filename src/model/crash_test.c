@@ -61,10 +61,7 @@ static void is_reported(const char *model)
 	read_line(log_fd, log, sizeof(log));
 	if (!strstr(log, "ended unexpectedly: exit code 0"))
 		test_fail(__FILE__, __LINE__, "%s: not told, but: %s", model, log);
-	client = driver_client(server);
-	driver_send(client, "x");
-	CHECK_INT(driver_receive(client, &byte, 1), 1);
-	close(client);
+	driver_visit(server);
 	gb_server_stop(server);
 	CHECK_INT(driver_await(pid), 0);
 	close(log_fd);
@@ -87,18 +84,15 @@ static void counts_once(const char *model)
 		.on_message = on_message, .on_close = crash_at_the_end };
 	struct gb_server *server;
 	struct gb_stats stats;
-	char byte, log[1024];
-	int client, log_fd;
+	char log[1024];
+	int log_fd;
 	pid_t pid;
 
 	if (!strstr(model, "unit=process"))
 		return;
 	server = driver_server(model, &ends, NULL);
 	pid = host_with_log(server, &log_fd);
-	client = driver_client(server);
-	driver_send(client, "x");
-	CHECK_INT(driver_receive(client, &byte, 1), 1);
-	close(client);
+	driver_visit(server);
 	read_line(log_fd, log, sizeof(log));
 	gb_server_stop(server);
 	CHECK_INT(driver_await(pid), 0);

@@ -154,9 +154,7 @@ static void serve_beside_the_busy(const char *spec, const struct gb__model *mode
 				spec, server, &pipes, TOGETHER - TOGETHER / WORKERS);
 		else
 			each_finds_the_idle_one(spec, server, &pipes);
-		gb_server_stop(server);
-		CHECK_INT(driver_await(pid), 0);
-		gb_server_destroy(server);
+		driver_finish(server, pid);
 	}
 	for (unsigned i = 0; i < 2; i++) {
 		close(pipes.held[i]);

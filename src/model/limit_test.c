@@ -25,12 +25,9 @@ static void has_room_for_the_next(const char *model)
 			test_fail(__FILE__, __LINE__, "%s: client %d is not answered", model, i);
 		close(client);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_stats(server, &stats);
+	stats = driver_finish_counted(server, pid);
 	CHECK_INT(stats.closed[GB_CLOSE_EOF], ROUNDS);
 	CHECK_INT(stats.connections, 0);
-	gb_server_destroy(server);
 }
 
 TEST(who_sees_it_closed_may_come_again_at_once)
@@ -59,12 +56,9 @@ static void one_too_many_is_refused(const char *model)
 	driver_send(first, "y");
 	CHECK_INT(driver_receive(first, text, 1), 1);
 	close(first);
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_stats(server, &stats);
+	stats = driver_finish_counted(server, pid);
 	CHECK_INT(stats.accepted, 2);
 	CHECK_INT(stats.closed[GB_CLOSE_OVER_LIMIT], 1);
-	gb_server_destroy(server);
 }
 
 TEST(one_beyond_the_limit_is_refused_and_counted)
@@ -104,13 +98,10 @@ static void crashes_free_places(const char *model)
 		}
 		close(client);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_stats(server, &stats);
+	stats = driver_finish_counted(server, pid);
 	CHECK_INT(stats.connections, 0);
 	CHECK_INT(stats.accepted, driver_closed(&stats));
 	CHECK_INT(stats.closed[GB_CLOSE_CRASHED], 3);
-	gb_server_destroy(server);
 }
 
 TEST(a_crash_makes_room_as_well)

@@ -20,33 +20,14 @@ static const char *const kinds[] = { "reactor", "proactor", "thread-pool,workers
 	"multi-reactor,workers=2" };
 #define EVENT_KINDS 2 /* the first of them, with one worker */
 
-struct option {
-	const char *key, *value;
-};
-
-static struct gb_server *server_of(
-	const char *model, const struct gb_service *service, const struct option *set, size_t count)
+static void with_each_kind(void (*run)(const char *model))
 {
-	struct gb_error error = { 0 };
-	struct gb_options *options;
-	struct gb_server *server;
-	int result;
+	test_side_by_side(run, kinds, gb__countof(kinds));
+}
 
-	CHECK_INT(gb_options_create(&options), 0);
-	result = gb_options_set(options, "model", model, &error);
-	for (size_t i = 0; i < count && result == 0; i++)
-		result = gb_options_set(options, set[i].key, set[i].value, &error);
-	if (result < 0)
-		test_fail(__FILE__, __LINE__, "%s", error.text);
-	result = gb_server_create(options, &server, &error);
-	gb_options_destroy(options);
-	if (result < 0 && strstr(model, "proactor"))
-		return NULL; /* no io_uring here */
-	if (result == 0)
-		result = gb_server_listen(server, "127.0.0.1:0", service, NULL, &error);
-	if (result < 0)
-		test_fail(__FILE__, __LINE__, "%s: %s", model, error.text);
-	return server;
+static void with_event_kinds(void (*run)(const char *model))
+{
+	test_side_by_side(run, kinds, EVENT_KINDS);
 }
 
 /* Answers questions about its own connection, a line each. */
@@ -114,16 +95,9 @@ static int ask(const struct gb_server *server, const char *question)
 	return atoi(text);
 }
 
-static void finish(struct gb_server *server, pid_t pid)
-{
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
-}
-
 static int answer_with(const char *model, const char *key, const char *value, const char *question)
 {
-	struct gb_server *server = server_of(model, &probe, &(struct option){ key, value }, 1);
+	struct gb_server *server = driver_server_with(model, key, value, &probe, NULL);
 	int number;
 	pid_t pid;
 
@@ -131,44 +105,53 @@ static int answer_with(const char *model, const char *key, const char *value, co
 		return -1;
 	pid = driver_host(server);
 	number = ask(server, question);
-	finish(server, pid);
+	driver_finish(server, pid);
 	return number;
+}
+
+static void sets_nodelay(const char *model)
+{
+	int on = answer_with(model, "nodelay", "yes", "n\n");
+
+	CHECK(on == 1 || on == -1);
+	CHECK(answer_with(model, "nodelay", "no", "n\n") == (on < 0 ? -1 : 0));
 }
 
 TEST(nodelay_is_set_on_accepted_sockets)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++) {
-		int on = answer_with(kinds[i], "nodelay", "yes", "n\n");
+	with_each_kind(sets_nodelay);
+}
 
-		CHECK(on == 1 || on == -1);
-		CHECK(answer_with(kinds[i], "nodelay", "no", "n\n") == (on < 0 ? -1 : 0));
-	}
+static void sets_user_timeout(const char *model)
+{
+	int ms = answer_with(model, "user-timeout", "12345ms", "u\n");
+
+	CHECK(ms == 12345 || ms == -1);
 }
 
 TEST(user_timeout_is_set_on_accepted_sockets)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++) {
-		int ms = answer_with(kinds[i], "user-timeout", "12345ms", "u\n");
+	with_each_kind(sets_user_timeout);
+}
 
-		CHECK(ms == 12345 || ms == -1);
-	}
+static void sets_buffers(const char *model)
+{
+	int sent = answer_with(model, "sndbuf", "20000", "s\n");
+	int received = answer_with(model, "rcvbuf", "30000", "r\n");
+
+	/* socket(7): the kernel doubles what it is told. */
+	CHECK(sent == 40000 || sent == -1);
+	CHECK(received == 60000 || received == -1);
 }
 
 TEST(buffers_are_set_on_accepted_sockets)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++) {
-		int sent = answer_with(kinds[i], "sndbuf", "20000", "s\n");
-		int received = answer_with(kinds[i], "rcvbuf", "30000", "r\n");
-
-		/* socket(7): the kernel doubles what it is told. */
-		CHECK(sent == 40000 || sent == -1);
-		CHECK(received == 60000 || received == -1);
-	}
+	with_each_kind(sets_buffers);
 }
 
 TEST(backlog_is_that_of_the_listening_socket)
 {
-	struct gb_server *server = server_of("reactor", &probe, &(struct option){ "backlog", "7" }, 1);
+	struct gb_server *server = driver_server_with("reactor", "backlog", "7", &probe, NULL);
 	struct tcp_info info = { 0 };
 	socklen_t size = sizeof(info);
 
@@ -178,10 +161,10 @@ TEST(backlog_is_that_of_the_listening_socket)
 }
 
 /* The client says `text` and waits for the end, which comes for `reason` and for nothing else. */
-static void check_end(const char *model, struct option option, const char *text, int reason)
+static void check_end(const char *model, struct driver_option option, const char *text, int reason)
 {
-	const struct option set[] = { option, { "linger-timeout", "1ms" } };
-	struct gb_server *server = server_of(model, &probe, set, gb__countof(set));
+	const struct driver_option set[] = { option, { "linger-timeout", "1ms" }, { 0 } };
+	struct gb_server *server = driver_server_set(model, set, &probe, NULL);
 	struct gb_stats stats;
 	int client;
 	pid_t pid;
@@ -198,120 +181,143 @@ static void check_end(const char *model, struct option option, const char *text,
 		test_fail(__FILE__, __LINE__, "%s, %s: not %s", model, option.key,
 			gb_close_reason_name(reason));
 	close(client);
-	finish(server, pid);
+	driver_finish(server, pid);
+}
+
+static void idle_timeout_ends(const char *model)
+{
+	check_end(model, (struct driver_option){ "idle-timeout", "50ms" }, "", GB_CLOSE_IDLE);
 }
 
 TEST(idle_timeout_ends_who_says_nothing)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++)
-		check_end(kinds[i], (struct option){ "idle-timeout", "50ms" }, "", GB_CLOSE_IDLE);
+	with_each_kind(idle_timeout_ends);
+}
+
+static void read_timeout_ends(const char *model)
+{
+	check_end(model, (struct driver_option){ "read-timeout", "50ms" }, "half", GB_CLOSE_READ_TIMEOUT);
 }
 
 TEST(read_timeout_ends_an_unfinished_message)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++)
-		check_end(kinds[i], (struct option){ "read-timeout", "50ms" }, "half", GB_CLOSE_READ_TIMEOUT);
+	with_each_kind(read_timeout_ends);
+}
+
+static void write_timeout_ends(const char *model)
+{
+	check_end(model, (struct driver_option){ "write-timeout", "50ms" }, "f\n", GB_CLOSE_WRITE_TIMEOUT);
 }
 
 TEST(write_timeout_ends_who_takes_nothing)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++)
-		check_end(
-			kinds[i], (struct option){ "write-timeout", "50ms" }, "f\n", GB_CLOSE_WRITE_TIMEOUT);
+	with_each_kind(write_timeout_ends);
+}
+
+static void output_max_ends(const char *model)
+{
+	check_end(model, (struct driver_option){ "output-max", "500000" }, "m\n", GB_CLOSE_OUTPUT_LIMIT);
 }
 
 TEST(output_max_ends_whose_output_grows_beyond)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++)
-		check_end(kinds[i], (struct option){ "output-max", "500000" }, "m\n", GB_CLOSE_OUTPUT_LIMIT);
+	with_each_kind(output_max_ends);
+}
+
+static void max_message_ends(const char *model)
+{
+	struct gb_server *server = driver_server_with(model, "max-message", "8", &probe, NULL);
+	char text[9];
+	int client;
+	pid_t pid;
+
+	if (!server)
+		return;
+	pid = driver_host(server);
+	client = driver_client(server);
+	driver_send(client, "12345678\n");
+	CHECK_INT(driver_receive(client, text, 8), 8);
+	driver_send(client, "123456789\n");
+	CHECK_INT(driver_receive(client, text, 1), 0);
+	close(client);
+	driver_finish(server, pid);
+	check_end(model, (struct driver_option){ "max-message", "8" }, "123456789\n",
+		GB_CLOSE_MESSAGE_TOO_LARGE);
 }
 
 TEST(max_message_ends_who_sends_a_larger_one_and_nobody_else)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++) {
-		struct gb_server *server =
-			server_of(kinds[i], &probe, &(struct option){ "max-message", "8" }, 1);
-		char text[9];
-		int client;
-		pid_t pid;
+	with_each_kind(max_message_ends);
+}
 
-		if (!server)
-			continue;
-		pid = driver_host(server);
-		client = driver_client(server);
-		driver_send(client, "12345678\n");
-		CHECK_INT(driver_receive(client, text, 8), 8);
-		driver_send(client, "123456789\n");
-		CHECK_INT(driver_receive(client, text, 1), 0);
-		close(client);
-		finish(server, pid);
-		check_end(kinds[i], (struct option){ "max-message", "8" }, "123456789\n",
-			GB_CLOSE_MESSAGE_TOO_LARGE);
-	}
+static void drain_timeout_bounds(const char *model)
+{
+	const struct driver_option set[] = { { "drain-timeout", "50ms" }, { "read-timeout", "0" },
+		{ "idle-timeout", "0" }, { 0 } };
+	struct gb_server *server = driver_server_set(model, set, &probe, NULL);
+	char text[4];
+	int client;
+	pid_t pid;
+
+	if (!server)
+		return;
+	pid = driver_host(server);
+	client = driver_client(server);
+	driver_send(client, "hi\n");
+	CHECK_INT(driver_receive(client, text, 2), 2);
+	driver_send(client, "half");
+	gb_server_stop(server);
+	CHECK_INT(driver_await(pid), 0); /* without it: never, as no other timeout is left */
+	close(client);
+	gb_server_destroy(server);
 }
 
 TEST(drain_timeout_bounds_what_is_in_flight)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++) {
-		const struct option set[] = { { "drain-timeout", "50ms" }, { "read-timeout", "0" },
-			{ "idle-timeout", "0" } };
-		struct gb_server *server = server_of(kinds[i], &probe, set, gb__countof(set));
-		char text[4];
-		int client;
-		pid_t pid;
+	with_each_kind(drain_timeout_bounds);
+}
 
-		if (!server)
-			continue;
-		pid = driver_host(server);
-		client = driver_client(server);
-		driver_send(client, "hi\n");
-		CHECK_INT(driver_receive(client, text, 2), 2);
-		driver_send(client, "half");
-		gb_server_stop(server);
-		CHECK_INT(driver_await(pid), 0); /* without it: never, as no other timeout is left */
-		close(client);
-		gb_server_destroy(server);
-	}
+static void watermarks_bound(const char *model)
+{
+	const struct driver_option set[] = { { "output-high", "300000" }, { "output-low", "1000" },
+		{ "sndbuf", "20000" }, { 0 } };
+	struct gb_server *server = driver_server_set(model, set, &probe, NULL);
+	char data[300032];
+	unsigned long queued;
+	long got = 0;
+	int client;
+	pid_t pid;
+
+	if (!server)
+		return;
+	pid = driver_host(server);
+	client = driver_client(server);
+	driver_send(client, "t\n");
+	got = driver_receive(client, data, 300000);
+	CHECK_INT(got, 300000); /* so many were taken, and then no more: */
+	do
+		CHECK_INT(driver_receive(client, data + got, 1), 1);
+	while (data[got++] != '>');
+	data[got] = '\0';
+	CHECK(sscanf(data + 300000, "<%lu>", &queued) == 1);
+	CHECK(queued <= 1000);
+	close(client);
+	driver_finish(server, pid);
 }
 
 TEST(watermarks_bound_what_is_queued_and_say_when_there_is_room)
 {
-	for (unsigned i = 0; i < gb__countof(kinds); i++) {
-		const struct option set[] = { { "output-high", "300000" }, { "output-low", "1000" },
-			{ "sndbuf", "20000" } };
-		struct gb_server *server = server_of(kinds[i], &probe, set, gb__countof(set));
-		char data[300032];
-		unsigned long queued;
-		long got = 0;
-		int client;
-		pid_t pid;
-
-		if (!server)
-			continue;
-		pid = driver_host(server);
-		client = driver_client(server);
-		driver_send(client, "t\n");
-		got = driver_receive(client, data, 300000);
-		CHECK_INT(got, 300000); /* so many were taken, and then no more: */
-		do
-			CHECK_INT(driver_receive(client, data + got, 1), 1);
-		while (data[got++] != '>');
-		data[got] = '\0';
-		CHECK(sscanf(data + 300000, "<%lu>", &queued) == 1);
-		CHECK(queued <= 1000);
-		close(client);
-		finish(server, pid);
-	}
+	with_each_kind(watermarks_bound);
 }
 
 TEST(every_limit_has_a_field_of_its_own)
 {
-	static const struct option set[] = { { "max-connections", "11" }, { "max-message", "12" },
+	static const struct driver_option set[] = { { "max-connections", "11" }, { "max-message", "12" },
 		{ "idle-timeout", "13ms" }, { "read-timeout", "14ms" }, { "write-timeout", "15ms" },
 		{ "linger-timeout", "16ms" }, { "connect-timeout", "17ms" }, { "output-high", "19" },
 		{ "output-low", "18" }, { "output-max", "20" }, { "turn-messages", "21" },
-		{ "drain-timeout", "22ms" }, { "linger-max", "23ms" } };
-	struct gb_server *server = server_of("reactor", &probe, set, gb__countof(set));
+		{ "drain-timeout", "22ms" }, { "linger-max", "23ms" }, { 0 } };
+	struct gb_server *server = driver_server_set("reactor", set, &probe, NULL);
 	const struct gb__limits *limits = &server->limits;
 
 	CHECK_INT(limits->connections_max, 11);
@@ -376,7 +382,7 @@ static void *run_server(void *arg)
 /* Two clients have three messages each in the kernel before the worker looks at either. */
 static void check_turns(const char *model, const char *messages, bool mixed)
 {
-	struct gb_server *server = server_of(model, &notes, &(struct option){ "turn-messages", messages }, 1);
+	struct gb_server *server = driver_server_with(model, "turn-messages", messages, &notes, NULL);
 	int ready[2], first, second;
 	char text[4];
 	pthread_t thread;
@@ -422,12 +428,15 @@ static void check_turns(const char *model, const char *messages, bool mixed)
 	gb_server_destroy(server);
 }
 
+static void turns_are_shared(const char *model)
+{
+	check_turns(model, "1", true);
+	check_turns(model, "3", false);
+}
+
 TEST(turn_messages_lets_others_have_their_turn)
 {
-	for (unsigned i = 0; i < EVENT_KINDS; i++) {
-		check_turns(kinds[i], "1", true);
-		check_turns(kinds[i], "3", false);
-	}
+	with_event_kinds(turns_are_shared);
 }
 
 #define WAITING 5u
@@ -457,7 +466,7 @@ static const struct gb_service counts = { GB_SERVICE_INIT, .name = "counts", .st
 /* Those who wait in the backlog when the server begins to run are there at its first turn. */
 static void check_batch(const char *model, unsigned batch)
 {
-	struct gb_server *server = server_of(model, &counts, &(struct option){ "linger-timeout", "1ms" }, 1);
+	struct gb_server *server = driver_server_with(model, "linger-timeout", "1ms", &counts, NULL);
 	struct gb_error error;
 	int clients[WAITING];
 
@@ -499,23 +508,30 @@ static void tell_cpus(struct gb_conn *conn, struct gb_bytes message)
 static const struct gb_service places = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "places",
 	.on_message = tell_cpus };
 
-TEST(affinity_binds_each_worker_to_one_cpu)
+static void check_cpus(const char *model, const char *affinity, unsigned cpus)
+{
+	struct gb_server *server = driver_server_with(model, "affinity", affinity, &places, NULL);
+	pid_t pid;
+
+	if (!server)
+		return;
+	pid = driver_host(server);
+	CHECK_INT(ask(server, "?"), cpus);
+	driver_finish(server, pid);
+}
+
+static void affinity_binds(const char *model)
 {
 	struct gb__cpus all;
 
 	gb__cpus_get(&all);
-	for (unsigned i = 0; i < gb__countof(kinds); i++)
-		for (unsigned bound = 0; bound < 2; bound++) {
-			const struct option set = { "affinity", bound ? "auto" : "none" };
-			struct gb_server *server = server_of(kinds[i], &places, &set, 1);
-			pid_t pid;
+	check_cpus(model, "none", gb__cpus_count(&all));
+	check_cpus(model, "auto", 1);
+}
 
-			if (!server)
-				continue;
-			pid = driver_host(server);
-			CHECK_INT(ask(server, "?"), bound ? 1 : gb__cpus_count(&all));
-			finish(server, pid);
-		}
+TEST(affinity_binds_each_worker_to_one_cpu)
+{
+	with_each_kind(affinity_binds);
 }
 
 static int busy_poll_noted(struct gb_worker *worker, void *user)
@@ -524,21 +540,23 @@ static int busy_poll_noted(struct gb_worker *worker, void *user)
 	return 0;
 }
 
-TEST(busy_poll_reaches_the_loops_that_serve)
+static void busy_poll_reaches(const char *model)
 {
 	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "busy",
 		.on_start = busy_poll_noted, .on_message = answer };
 
-	for (unsigned i = 0; i < EVENT_KINDS; i++) {
-		struct gb_server *server =
-			server_of(kinds[i], &service, &(struct option){ "busy-poll", "77" }, 1);
-		pid_t pid;
+	struct gb_server *server = driver_server_with(model, "busy-poll", "77", &service, NULL);
+	pid_t pid;
 
-		if (!server)
-			continue;
-		pid = driver_host(server);
-		finish(server, pid);
-	}
+	if (!server)
+		return;
+	pid = driver_host(server);
+	driver_finish(server, pid);
+}
+
+TEST(busy_poll_reaches_the_loops_that_serve)
+{
+	with_event_kinds(busy_poll_reaches);
 }
 
 /* An address where nobody accepts and whose queue is full: a connect gets no answer. */
@@ -589,23 +607,25 @@ static void connect_there(struct gb_conn *conn, struct gb_bytes message)
 		gb_conn_printf(conn, "%d\n", result);
 }
 
-TEST(connect_timeout_gives_up_an_outgoing_connection)
+static void connect_timeout_ends(const char *model)
 {
 	static const struct gb_service service = { GB_SERVICE_INIT, .name = "connects",
 		.state = GB_STATE_WORKER, .on_message = connect_there };
+	struct gb_server *server = driver_server_with(model, "connect-timeout", "50ms", &service, NULL);
+	pid_t pid;
+
+	if (!server)
+		return;
+	pid = driver_host(server);
+	CHECK_INT(ask(server, "go"), ETIMEDOUT);
+	driver_finish(server, pid);
+}
+
+TEST(connect_timeout_gives_up_an_outgoing_connection)
+{
 	int fillers[2], listener = full_listen(fillers);
 
-	for (unsigned i = 0; i < EVENT_KINDS; i++) {
-		struct gb_server *server =
-			server_of(kinds[i], &service, &(struct option){ "connect-timeout", "50ms" }, 1);
-		pid_t pid;
-
-		if (!server)
-			continue;
-		pid = driver_host(server);
-		CHECK_INT(ask(server, "go"), ETIMEDOUT);
-		finish(server, pid);
-	}
+	with_event_kinds(connect_timeout_ends);
 	close(fillers[0]);
 	close(fillers[1]);
 	close(listener);

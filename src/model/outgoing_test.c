@@ -67,10 +67,17 @@ static void answer(struct gb_conn *conn, struct gb_bytes message)
 static const struct gb_service linked = { GB_SERVICE_INIT, .name = "linked", .state = GB_STATE_NONE,
 	.on_start = link_up, .on_open = look_who_is_there, .on_message = answer };
 
+/* The upstream never ends: who has said its last word waits for it no longer than this. */
+#define SHORT_LINGER \
+	{ \
+		"linger-timeout", "20ms" \
+	}
+
 static void serve_rounds(const char *model, const char *key, const char *value)
 {
+	const struct driver_option set[] = { SHORT_LINGER, { key, value }, { 0 } };
 	struct upstream upstream = upstream_open();
-	struct gb_server *server = driver_server_with(model, key, value, &linked, &upstream);
+	struct gb_server *server = driver_server_set(model, set, &linked, &upstream);
 	struct gb_stats stats;
 	pid_t pid;
 
@@ -87,16 +94,13 @@ static void serve_rounds(const char *model, const char *key, const char *value)
 			test_fail(__FILE__, __LINE__, "%s: client %d is not answered", model, i);
 		close(client);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_stats(server, &stats);
+	stats = driver_finish_counted(server, pid);
 	CHECK_INT(stats.accepted, ROUNDS);
 	CHECK(stats.connected >= 1);
 	CHECK_INT(stats.connections, 0);
 	CHECK_INT(stats.outgoing, 0);
 	CHECK_INT(stats.accepted + stats.connected, driver_closed(&stats));
 	CHECK_INT(stats.closed[GB_CLOSE_OVER_LIMIT], 0);
-	gb_server_destroy(server);
 	close(upstream.fd);
 }
 
@@ -136,30 +140,24 @@ static void tell_stopped(struct gb_worker *worker, void *user)
 	CHECK(write(((struct board *)user)->stopped[1], "s", 1) == 1);
 }
 
-static void worker_ends(const char *model)
+/* Each visit of a client is the life of a worker, whatever its own connection does. */
+static void workers_end(const char *model, const struct gb_service *service,
+	void (*visit)(const struct gb_server *server), unsigned rounds)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "linked-once",
-		.state = GB_STATE_NONE, .on_start = link_up_for_one, .on_stop = tell_stopped,
-		.on_message = answer };
+	static const struct driver_option set[] = { SHORT_LINGER, { "drain-timeout", "1h" }, { 0 } };
 	struct board board = { .upstream = upstream_open() };
 	struct gb_server *server;
 	char byte;
 	pid_t pid;
 
 	CHECK(pipe(board.stopped) == 0);
-	server = driver_server_with(model, "drain-timeout", "1h", &service, &board);
+	server = driver_server_set(model, set, service, &board);
 	pid = driver_host(server);
-	for (int i = 0; i < ROUNDS; i++) {
-		int client = driver_client(server);
-
-		driver_send(client, "x");
-		CHECK_INT(driver_receive(client, &byte, 1), 1);
-		close(client);
+	for (unsigned i = 0; i < rounds; i++) {
+		visit(server);
 		CHECK(read(board.stopped[0], &byte, 1) == 1);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
+	driver_finish(server, pid);
 	close(board.upstream.fd);
 	close(board.stopped[0]);
 	close(board.stopped[1]);
@@ -167,8 +165,12 @@ static void worker_ends(const char *model)
 
 TEST(a_worker_of_one_client_ends_with_it)
 {
-	worker_ends("thread");
-	worker_ends("fork");
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "linked-once",
+		.state = GB_STATE_NONE, .on_start = link_up_for_one, .on_stop = tell_stopped,
+		.on_message = answer };
+
+	workers_end("thread", &service, driver_visit, ROUNDS);
+	workers_end("fork", &service, driver_visit, ROUNDS);
 }
 
 /* One that connects again whenever it lost the connection: it is refused once the client has gone. */
@@ -195,33 +197,19 @@ static int link_stubbornly(struct gb_worker *worker, void *user)
 		worker, board->upstream.address, &stubborn_link, board->upstream.address, &conn, &error);
 }
 
-static void stubborn_worker_ends(const char *model)
+static void look_in(const struct gb_server *server)
 {
-	static const struct gb_service service = { GB_SERVICE_INIT, .name = "stubborn",
-		.state = GB_STATE_NONE, .on_start = link_stubbornly, .on_stop = tell_stopped,
-		.on_message = answer };
-	struct board board = { .upstream = upstream_open() };
-	struct gb_server *server;
-	char byte;
-	pid_t pid;
-
-	CHECK(pipe(board.stopped) == 0);
-	server = driver_server_with(model, "drain-timeout", "1h", &service, &board);
-	pid = driver_host(server);
 	close(driver_client(server));
-	CHECK(read(board.stopped[0], &byte, 1) == 1);
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
-	close(board.upstream.fd);
-	close(board.stopped[0]);
-	close(board.stopped[1]);
 }
 
 TEST(a_worker_of_one_client_connects_no_more_once_it_has_gone)
 {
-	stubborn_worker_ends("thread");
-	stubborn_worker_ends("fork");
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "stubborn",
+		.state = GB_STATE_NONE, .on_start = link_stubbornly, .on_stop = tell_stopped,
+		.on_message = answer };
+
+	workers_end("thread", &service, look_in, 1);
+	workers_end("fork", &service, look_in, 1);
 }
 
 /* A service without an address beside one that listens: both run on every worker. */
@@ -238,21 +226,14 @@ static void runs_both(const char *model)
 	_Atomic unsigned *started = gb__shared_map(sizeof(*started));
 	struct gb_server *server = driver_server(model, &driver_echo, NULL);
 	struct gb_error error = { 0 };
-	char byte;
 	pid_t pid;
-	int client;
 
 	if (gb_server_attach(server, &attached, started, &error) < 0)
 		test_fail(__FILE__, __LINE__, "%s: %s", model, error.text);
 	pid = driver_host(server);
-	client = driver_client(server);
-	driver_send(client, "x");
-	CHECK_INT(driver_receive(client, &byte, 1), 1);
-	close(client);
+	driver_visit(server);
 	CHECK(*started >= 1);
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
+	driver_finish(server, pid);
 	gb__shared_unmap(started, sizeof(*started));
 }
 

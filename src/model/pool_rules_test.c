@@ -43,34 +43,35 @@ static void handle_long(struct gb_conn *conn, struct gb_bytes message)
 static const struct gb_service long_service = { GB_SERVICE_INIT, .name = "long", .state = GB_STATE_NONE,
 	.codec = &gb_codec_line, .on_message = handle_long };
 
-static void *ask(void *arg)
+static void ask_then_stop(struct gb_server *server, const char *question, const char *expected)
 {
-	static const char expected[] = "handled\ntask 1\ntask 2\n";
-	struct gb_server *server = arg;
-	char text[sizeof(expected)];
+	const size_t size = strlen(expected);
 	int client = driver_client(server);
+	char text[64] = "";
 
-	driver_send(client, "go\n");
-	CHECK_INT(driver_receive(client, text, sizeof(expected) - 1), sizeof(expected) - 1);
-	CHECK(memcmp(text, expected, sizeof(expected) - 1) == 0);
+	CHECK(size < sizeof(text));
+	driver_send(client, question);
+	CHECK_INT(driver_receive(client, text, size), size);
+	CHECK_STR(text, expected);
 	close(client);
 	gb_server_stop(server);
+}
+
+static void *ask(void *server)
+{
+	ask_then_stop(server, "go\n", "handled\ntask 1\ntask 2\n");
 	return NULL;
 }
 
 static void check_tasks_wait(const char *model)
 {
 	struct gb_server *server = driver_server(model, &long_service, NULL);
-	struct gb_error error = { 0 };
-	pthread_t client;
 
 	if (!server)
 		return;
 	tasks = 0;
 	CHECK(sem_init(&leave, 0, 0) == 0);
-	CHECK(pthread_create(&client, NULL, ask, server) == 0);
-	CHECK_INT(gb_server_run(server, &error), 0);
-	pthread_join(client, NULL);
+	driver_run_beside(server, ask);
 	CHECK_INT(tasks, 2);
 	gb_server_destroy(server);
 }
@@ -197,18 +198,9 @@ static void tell_frame(struct gb_conn *conn, struct gb_bytes message)
 static const struct gb_service frame_service = { GB_SERVICE_INIT, .name = "frame", .state = GB_STATE_NONE,
 	.codec = &digits_codec, .on_message = tell_frame };
 
-static void *ask_frames(void *arg)
+static void *ask_frames(void *server)
 {
-	static const char expected[] = "111\n223\n992\n";
-	struct gb_server *server = arg;
-	char text[sizeof(expected)];
-	int client = driver_client(server);
-
-	driver_send(client, "1\n2ab\n9c\n");
-	CHECK_INT(driver_receive(client, text, sizeof(expected) - 1), sizeof(expected) - 1);
-	CHECK(memcmp(text, expected, sizeof(expected) - 1) == 0);
-	close(client);
-	gb_server_stop(server);
+	ask_then_stop(server, "1\n2ab\n9c\n", "111\n223\n992\n");
 	return NULL;
 }
 
@@ -218,14 +210,10 @@ TEST(what_a_codec_parsed_reaches_the_handler)
 
 	for (size_t i = 0; i < sizeof(models) / sizeof(*models); i++) {
 		struct gb_server *server = driver_server(models[i], &frame_service, NULL);
-		struct gb_error error = { 0 };
-		pthread_t client;
 
 		if (!server)
 			continue;
-		CHECK(pthread_create(&client, NULL, ask_frames, server) == 0);
-		CHECK_INT(gb_server_run(server, &error), 0);
-		pthread_join(client, NULL);
+		driver_run_beside(server, ask_frames);
 		gb_server_destroy(server);
 	}
 }

@@ -34,17 +34,6 @@ static unsigned number_of(int client)
 	return (unsigned)atoi(text);
 }
 
-/* A client that keeps a worker to itself: connected, known to be served, and silent from then on. */
-static int occupy(const struct gb_server *server)
-{
-	int client = driver_client(server);
-	char text[1];
-
-	driver_send(client, "x");
-	CHECK_INT(driver_receive(client, text, 1), 1);
-	return client;
-}
-
 TEST(those_who_wait_are_served_in_the_order_they_came)
 {
 	struct gb_server *server = driver_server("thread-pool,workers=1", &numbers, NULL);
@@ -63,23 +52,19 @@ TEST(those_who_wait_are_served_in_the_order_they_came)
 		CHECK_INT(number_of(waiting[i]), i + 1);
 		close(waiting[i]);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
+	driver_finish(server, pid);
 }
 
 TEST(an_idle_worker_serves_at_once_while_another_is_busy)
 {
 	struct gb_server *server = driver_server("thread-pool,workers=2", &driver_echo, NULL);
 	pid_t pid = driver_host(server);
-	int busy = occupy(server);
+	int busy = driver_guest(server);
 
 	for (unsigned i = 0; i < 50; i++)
-		close(occupy(server));
+		close(driver_guest(server));
 	close(busy);
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
+	driver_finish(server, pid);
 }
 
 TEST(every_worker_serves_someone_at_the_same_time)
@@ -90,13 +75,11 @@ TEST(every_worker_serves_someone_at_the_same_time)
 
 	for (unsigned round = 0; round < 10; round++) {
 		for (unsigned i = 0; i < gb__countof(clients); i++)
-			clients[i] = occupy(server);
+			clients[i] = driver_guest(server);
 		for (unsigned i = 0; i < gb__countof(clients); i++)
 			close(clients[i]);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
+	driver_finish(server, pid);
 }
 
 TEST(more_than_the_queue_holds_are_served_all_the_same)
@@ -130,12 +113,9 @@ TEST(more_than_the_queue_holds_are_served_all_the_same)
 		CHECK_INT(number_of(clients[i]), i + 1);
 		close(clients[i]);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_stats(server, &stats);
+	stats = driver_finish_counted(server, pid);
 	CHECK_INT(stats.accepted, BEYOND + 1);
 	CHECK_INT(driver_closed(&stats), BEYOND + 1);
-	gb_server_destroy(server);
 }
 
 TEST(who_still_waits_when_the_time_to_drain_is_over_is_let_go)
@@ -143,7 +123,7 @@ TEST(who_still_waits_when_the_time_to_drain_is_over_is_let_go)
 	struct gb_server *server =
 		driver_server_with("thread-pool,workers=1", "drain-timeout", "50ms", &driver_echo, NULL);
 	pid_t pid = driver_host(server);
-	int busy = occupy(server), waiting[3];
+	int busy = driver_guest(server), waiting[3];
 	struct gb_stats stats;
 	char text[1];
 

@@ -33,9 +33,7 @@ static void check_noticed(const char *model, const struct gb_service *service, c
 	while (driver_closed(&stats) == 0 && usleep(1000) == 0);
 	if (stats.closed[GB_CLOSE_RESET] != 1)
 		test_fail(__FILE__, __LINE__, "%s: it ended, but not by the reset", model);
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
+	driver_finish(server, pid);
 }
 
 static void answer_and_pause(struct gb_conn *conn, struct gb_bytes message)

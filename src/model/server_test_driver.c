@@ -8,9 +8,14 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define PRESETS_MAX 64u
 
 static void on_message(struct gb_conn *conn, struct gb_bytes message)
 {
@@ -26,27 +31,36 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 const struct gb_service driver_echo = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "driver-echo",
 	.on_message = on_message };
 
-struct gb_server *driver_server_with(
-	const char *model, const char *key, const char *value, const struct gb_service *service, void *user)
+struct gb_server *driver_server_set(
+	const char *model, const struct driver_option *options, const struct gb_service *service, void *user)
 {
-	struct gb_options *options;
+	struct gb_options *made;
 	struct gb_server *server;
 	struct gb_error error = { 0 };
 	int result;
 
-	CHECK_INT(gb_options_create(&options), 0);
-	if (gb_options_set(options, "model", model, &error) < 0 ||
-		(key && gb_options_set(options, key, value, &error) < 0))
+	CHECK_INT(gb_options_create(&made), 0);
+	result = gb_options_set(made, "model", model, &error);
+	for (; options->key && result == 0; options++)
+		result = gb_options_set(made, options->key, options->value, &error);
+	if (result < 0)
 		test_fail(__FILE__, __LINE__, "%s", error.text);
-	result = gb_server_create(options, &server, &error);
-	gb_options_destroy(options);
-	if (result < 0 && strstr(model, "io_uring") && error.text[0])
+	result = gb_server_create(made, &server, &error);
+	gb_options_destroy(made);
+	if (result < 0 && (strstr(model, "io_uring") || strstr(model, "proactor")) && error.text[0])
 		return NULL;
 	if (result == 0)
 		result = gb_server_listen(server, "127.0.0.1:0", service, user, &error);
 	if (result < 0)
 		test_fail(__FILE__, __LINE__, "%s: %s", model, error.text);
 	return server;
+}
+
+struct gb_server *driver_server_with(
+	const char *model, const char *key, const char *value, const struct gb_service *service, void *user)
+{
+	return driver_server_set(
+		model, (const struct driver_option[]){ { key, value }, { 0 } }, service, user);
 }
 
 struct gb_server *driver_server(const char *model, const struct gb_service *service, void *user)
@@ -57,21 +71,26 @@ struct gb_server *driver_server(const char *model, const struct gb_service *serv
 void driver_each_preset(void (*run)(const char *model))
 {
 	const struct gb_preset *preset = NULL;
+	char specs[PRESETS_MAX][256];
+	const char *models[PRESETS_MAX];
+	size_t count = 0;
 
 	while ((preset = gb_preset_next(preset)) != NULL) {
-		char model[256];
+		char *spec = specs[count];
 		struct gb_server *server;
 
+		CHECK(count < PRESETS_MAX);
 		/* The axes rather than the name, so that what follows may look at them. */
-		snprintf(model, sizeof(model), "%s", preset->axes);
-		if (strstr(model, "workers=N"))
-			memcpy(strstr(model, "workers=N"), "workers=2", strlen("workers=2"));
-		server = driver_server(model, &driver_echo, NULL);
+		snprintf(spec, sizeof(specs[count]), "%s", preset->axes);
+		if (strstr(spec, "workers=N"))
+			memcpy(strstr(spec, "workers=N"), "workers=2", strlen("workers=2"));
+		server = driver_server(spec, &driver_echo, NULL);
 		if (!server)
 			continue;
 		gb_server_destroy(server);
-		run(model);
+		models[count++] = spec;
 	}
+	test_side_by_side(run, models, count);
 }
 
 static void tell_ready(struct gb_server *server, void *arg)
@@ -94,6 +113,7 @@ pid_t driver_host(struct gb_server *server)
 		struct gb_error error = { 0 };
 		int result;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody stops it when this test has failed */
 		close(ready[0]);
 		gb_server_on_ready(server, tell_ready, &ready[1]);
 		result = gb_server_run(server, &error);
@@ -115,6 +135,34 @@ int driver_await(pid_t pid)
 
 	CHECK(waitpid(pid, &status, 0) == pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+struct gb_stats driver_finish_counted(struct gb_server *server, pid_t pid)
+{
+	struct gb_stats stats;
+
+	gb_server_stop(server);
+	if (driver_await(pid) != 0)
+		test_fail(__FILE__, __LINE__, "%s: it does not end in order", gb_server_model(server));
+	gb_server_stats(server, &stats);
+	gb_server_destroy(server);
+	return stats;
+}
+
+void driver_finish(struct gb_server *server, pid_t pid)
+{
+	driver_finish_counted(server, pid);
+}
+
+void driver_run_beside(struct gb_server *server, void *(*client)(void *server))
+{
+	struct gb_error error = { 0 };
+	pthread_t thread;
+
+	CHECK_INT(pthread_create(&thread, NULL, client, server), 0);
+	if (gb_server_run(server, &error) < 0)
+		test_fail(__FILE__, __LINE__, "%s: %s", gb_server_model(server), error.text);
+	CHECK_INT(pthread_join(thread, NULL), 0);
 }
 
 int driver_client(const struct gb_server *server)
@@ -154,6 +202,22 @@ long driver_receive(int client, char *text, size_t size)
 		used += (size_t)got;
 	}
 	return (long)used;
+}
+
+int driver_guest(const struct gb_server *server)
+{
+	int client = driver_client(server);
+	char answer;
+
+	driver_send(client, "x");
+	if (driver_receive(client, &answer, 1) != 1)
+		test_fail(__FILE__, __LINE__, "%s: a client is not answered", gb_server_model(server));
+	return client;
+}
+
+void driver_visit(const struct gb_server *server)
+{
+	close(driver_guest(server));
 }
 
 uint64_t driver_closed(const struct gb_stats *stats)

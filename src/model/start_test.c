@@ -72,12 +72,9 @@ static void its_client_is_closed(const char *model)
 		CHECK_INT(driver_receive(client, &byte, 1), 0);
 		close(client);
 	}
-	gb_server_stop(server);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_stats(server, &stats);
+	stats = driver_finish_counted(server, pid);
 	CHECK_INT(stats.accepted, 3);
 	CHECK_INT(stats.closed[GB_CLOSE_REFUSED], 3);
-	gb_server_destroy(server);
 }
 
 TEST(a_service_that_cannot_start_for_one_connection_costs_that_one)

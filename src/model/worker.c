@@ -205,6 +205,7 @@ static int engine_make(struct gb_worker *worker, struct gb__engine **ret, struct
 			.accept_when_ready = shares(worker) || accepts_beside_forks(worker),
 			.accept_exclusive = wakes_one(worker) || pulls(worker),
 			.accept_first = wakes_by_lock(worker),
+			.tried = worker->server->options->model.engine == GB__ENGINE_AUTO,
 			.receiver = serves_alone(worker) ? &worker->server->shared->receiver : NULL,
 		},
 		ret, error);

@@ -3,7 +3,8 @@
  *
  * A failed check prints where and what, and ends that test program's run with exit code 1 after the
  * others ran. Each test runs in a child process with a bound on its time, so that a crash, a hang or
- * a leaked descriptor costs that test alone.
+ * a leaked descriptor costs that test alone. Some run at the same time: what they share with each other is the
+ * machine, as with anybody else.
  */
 #ifndef HARNESS_H
 #define HARNESS_H
@@ -28,6 +29,12 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...)
 uint64_t test_seed(void);
 /** The next number of a reproducible sequence (splitmix64). */
 uint64_t test_random(uint64_t *state);
+
+/**
+ * Call `run` with each of the names. Several calls go on at the same time, in children, since what tests do is mostly
+ * to wait; so what `run` changes is not seen here. Fails when one of them does, and says which.
+ */
+void test_side_by_side(void (*run)(const char *name), const char *const *names, size_t count);
 
 /* Bodies may end in return. */
 #define TEST(test_name) \

@@ -26,9 +26,10 @@
 #define LARGE_PAGE ((size_t)2 << 20)
 #define PROBE_ENTRIES 8u
 #define PROBE_BUFFERS 4u
-#define RELEASE_TRIES 50u
 #define RELEASE_MS 5u
-#define PROBE_PATIENCE 5u /* seconds, for a loaded machine */
+#define RELEASE_TRIES 50u
+#define RELEASE_TRIES_TRIED 2000u /* a loaded machine takes its time */
+#define PROBE_PATIENCE 5u         /* seconds, for a loaded machine */
 enum { PROBE_RECV = 1, PROBE_MULTISHOT, PROBE_ACCEPT, PROBE_MESSAGE };
 
 /* From the best to the plainest; a flag that the kernel does not know is -EINVAL. */
@@ -451,9 +452,10 @@ void gb__uring_finish(struct gb__ring *ring)
  * ring that follows on another waits for that. */
 int gb__uring_init(struct gb__ring *ring, const struct gb__ring_options *options, struct gb_error *error)
 {
+	const unsigned tries = options->tried ? RELEASE_TRIES_TRIED : RELEASE_TRIES;
 	int code = init_once(ring, options, error);
 
-	for (unsigned i = 0; code == -ENOMEM && i < RELEASE_TRIES; i++) {
+	for (unsigned i = 0; code == -ENOMEM && i < tries; i++) {
 		gb__uring_finish(ring);
 		gb__thread_rest(RELEASE_MS);
 		code = init_once(ring, options, error);

@@ -58,6 +58,7 @@ struct gb__ring_options {
 	unsigned bulk_buffer_size;
 	unsigned headroom; /* writable bytes in front of each */
 	unsigned mask;     /* features not to use */
+	bool tried;        /* there was memory for it: what lacks is about to be given back */
 };
 
 struct gb__ring_ops {
