@@ -45,6 +45,7 @@ void gb__context_portable_switch(struct gb__context *from, const struct gb__cont
 {
 	ucontext_t here;
 
+	/* cppcheck-suppress autoVariables ; used as long as this is suspended in here */
 	from->stack_pointer = &here;
 	swapcontext(&here, to->stack_pointer);
 }

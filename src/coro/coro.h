@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct gb__coros;
 
@@ -46,7 +47,7 @@ struct gb__coros {
 	struct gb__coros *outer; /* others of the thread */
 	void *signal_stack;
 	size_t signal_stack_size;
-	bool armed; /* a first one was created */
+	pid_t armed; /* the process in which a first one was created */
 };
 
 struct gb__coros_stats {

@@ -213,6 +213,45 @@ TEST(what_a_suspended_one_has_used_deeper_is_given_back)
 	gb__coros_destroy(&coros);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* In KiB, of /proc/self/status. */
+static long status_of(const char *name)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[256];
+	long value = -1;
+
+	CHECK(file);
+	while (fgets(line, sizeof(line), file))
+		if (strncmp(line, name, strlen(name)) == 0)
+			value = strtol(line + strlen(name), NULL, 10);
+	fclose(file);
+	return value;
+}
+
+TEST(an_idle_one_costs_four_and_a_half_kib_with_all_that_belongs_to_it)
+{
+	const int count = 10000;
+	long before, after;
+	int once = 1;
+
+	gb__coros_init(&coros, STACK_SIZE);
+	gb__coro_discard(create(suspends, &once));
+	/* ucontext is large; an emulator, which has no light guards, adds memory of its own */
+	if (gb__context_portable || !gb__stacks_light_guards())
+		return;
+	before = status_of("VmRSS:") + status_of("VmPTE:");
+	for (int i = 0; i < count; i++) {
+		struct gb__coro *coro;
+
+		CHECK_INT(gb__coro_create(&coros, 256, suspends, &once, &coro), 0);
+		gb__coro_resume(coro);
+	}
+	after = status_of("VmRSS:") + status_of("VmPTE:");
+	CHECK((after - before) * 1024 / count <= 4608);
+}
+#endif
+
 TEST(many_live_at_once)
 {
 	static struct gb__coro *all[MANY];

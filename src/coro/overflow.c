@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -25,8 +26,10 @@
 static const int signals[SIGNALS] = { SIGSEGV, SIGBUS };
 static struct sigaction before[SIGNALS];
 static bool installed; /* ours are somewhere in the chain */
+static bool inherited; /* by a fork, all this */
 static unsigned users;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* Read in signal context, by faults of the thread itself: nothing that is loaded late, which would allocate. */
 static __thread struct gb__coros *here __attribute__((tls_model("initial-exec")));
@@ -184,17 +187,42 @@ static void take_signal_stack(struct gb__coros *coros)
 	coros->signal_stack = NULL;
 }
 
+/* What the parent's worker had is nothing to a child. One that is no worker has the program's handlers back
+ * (src/os/signal.h). */
+static void forked(void)
+{
+	here = NULL;
+	users = 0;
+	inherited = true;
+}
+
+static bool was_put_back(void)
+{
+	struct sigaction now;
+
+	return sigaction(signals[0], NULL, &now) == 0 && now.sa_sigaction == before[0].sa_sigaction;
+}
+
+static void prepare(void)
+{
+	pthread_atfork(NULL, NULL, forked);
+}
+
 int gb__overflow_arm(struct gb__coros *coros)
 {
 	int result = give_signal_stack(coros);
 
 	if (result < 0)
 		return result;
+	pthread_once(&once, prepare);
 	coros->outer = here;
 	here = coros;
-	coros->armed = true;
+	coros->armed = getpid();
 	pthread_mutex_lock(&lock);
 	users++;
+	if (inherited && installed)
+		installed = !was_put_back();
+	inherited = false;
 	if (!installed) {
 		install();
 		installed = true;
@@ -207,13 +235,15 @@ void gb__overflow_disarm(struct gb__coros *coros)
 {
 	struct gb__coros **link = &here;
 
-	if (!coros->armed)
+	if (coros->armed != getpid()) {
+		coros->armed = 0;
 		return;
+	}
 	while (*link && *link != coros)
 		link = &(*link)->outer;
 	gb__assert(*link); /* the thread that armed it */
 	*link = coros->outer;
-	coros->armed = false;
+	coros->armed = 0;
 	pthread_mutex_lock(&lock);
 	if (--users == 0 && installed)
 		installed = !uninstall();

@@ -222,6 +222,36 @@ TEST(a_later_handler_stays)
 	CHECK(WIFEXITED(ended) && WEXITSTATUS(ended) == 77);
 }
 
+static void overflow_in_a_grandchild(void)
+{
+	struct gb__coros own;
+	struct gb__coro *coro;
+	int status = 0;
+	pid_t pid;
+
+	gb__coros_init(&own, STACK_SIZE);
+	gb__coro_create(&own, 0, overflows, NULL, &coro);
+	pid = fork();
+	if (pid == 0) {
+		memset(&own, 0xff, sizeof(own)); /* a worker process has no use for it */
+		overflow();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	gb__coro_discard(coro);
+	gb__coros_destroy(&own);
+	if (WIFSIGNALED(status))
+		raise(WTERMSIG(status));
+	_exit(WEXITSTATUS(status));
+}
+
+TEST(a_child_reports_its_own)
+{
+	in_child(overflow_in_a_grandchild);
+	check_crashed();
+	CHECK(strstr(output, "service lookup overflowed"));
+}
+
 TEST(afterwards_everything_is_as_it_was)
 {
 	struct sigaction before, now;

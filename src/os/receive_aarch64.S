@@ -54,5 +54,12 @@ gb__receive_out:
 gb__receive_end:
 	.cfi_endproc
 	.size gb__receive_blocking, . - gb__receive_blocking
+
+/* BTI: indirect branches find landing pads. PAC, GCS: the return address stays in its register. */
+	.section .note.gnu.property, "a"
+	.p2align 3
+	.long 4, 16, 5
+	.asciz "GNU"
+	.long 0xc0000000, 4, 7, 0
 #endif
 	.section .note.GNU-stack, "", %progbits

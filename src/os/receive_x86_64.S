@@ -17,6 +17,7 @@
 	.p2align 4
 gb__receive_blocking:
 	.cfi_startproc
+	endbr64
 	pushq %rbx
 	.cfi_adjust_cfa_offset 8
 	.cfi_rel_offset %rbx, 0
@@ -57,5 +58,12 @@ gb__receive_out:
 gb__receive_end:
 	.cfi_endproc
 	.size gb__receive_blocking, . - gb__receive_blocking
+
+/* Indirect branches find endbr64, and every return has its call: IBT, SHSTK. */
+	.section .note.gnu.property, "a"
+	.p2align 3
+	.long 4, 16, 5
+	.asciz "GNU"
+	.long 0xc0000002, 4, 3, 0
 #endif
 	.section .note.GNU-stack, "", %progbits

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Coroutines under gdb and valgrind: unit tests of src/coro, run by tools that look at stacks."""
+"""Coroutines, and other files of assembly, under tools that look at them: readelf, gdb, valgrind."""
 
 import os
 import re
@@ -10,8 +10,9 @@ from lib import PATIENCE_S, case, check, check_equal, main
 
 TESTS = os.environ["UNIT_TESTS"]
 
-# What takes long with every instruction simulated.
-MANY = ("many_live_at_once", "a_million_are_created_switched_and_ended_on_few_stacks")
+# What takes long with every instruction simulated, or measures memory, of which valgrind has its own.
+LEFT_OUT = ("many_live_at_once", "a_million_are_created_switched_and_ended_on_few_stacks",
+            "an_idle_one_costs_four_and_a_half_kib_with_all_that_belongs_to_it")
 
 
 def run(*command, **environment):
@@ -43,6 +44,18 @@ def frames_in_gdb(program):
 
 
 @case
+def files_of_assembly_tell_what_they_keep_to():
+    if missing("readelf"):
+        return
+    for name in ("libos", "libcoro"):
+        archive = os.path.join(TESTS, "..", "src", name.removeprefix("lib"), name + ".a")
+        _, text = run("readelf", "-nW", archive)
+        for place, notes in re.findall(r"^File: \S+\[(\S+\.S\.o)\]\n(.*?)(?=^File: |\Z)", text, re.M | re.S):
+            if "x86_64" in place and os.uname().machine == "x86_64":
+                check("IBT, SHSTK" in notes, f"{place}: {notes}")
+
+
+@case
 def gdb_walks_through_a_coroutine_and_ends_at_its_entry():
     if missing("gdb"):
         return
@@ -53,9 +66,9 @@ def gdb_walks_through_a_coroutine_and_ends_at_its_entry():
 
 
 def cases_of(program):
-    """The names of a unit test's cases, but of those that take long."""
+    """The names of a unit test's cases, but of those left out."""
     with open(os.path.join(os.path.dirname(__file__), "..", "..", "src", "coro", program), encoding="utf-8") as file:
-        return [name for name in re.findall(r"^TEST\((\w+)\)", file.read(), re.M) if name not in MANY]
+        return [name for name in re.findall(r"^TEST\((\w+)\)", file.read(), re.M) if name not in LEFT_OUT]
 
 
 @case
