@@ -213,6 +213,27 @@ TEST(what_a_suspended_one_has_used_deeper_is_given_back)
 	gb__coros_destroy(&coros);
 }
 
+TEST(a_trim_looks_at_some_and_goes_on_at_the_next)
+{
+	static struct gb__coro *all[5000];
+	int count = gb__min(5000, MANY), once = 1, rounds = 1;
+	size_t bytes = 10000, page = (size_t)sysconf(_SC_PAGESIZE);
+
+	gb__coros_init(&coros, STACK_SIZE);
+	for (int i = 0; i < count; i++) {
+		all[i] = create(i == count - 1 ? dives : suspends, i == count - 1 ? (void *)&bytes : &once);
+		gb__coro_resume(all[i]);
+	}
+	CHECK(gb__coro_stack_used(all[count - 1]) >= bytes);
+	while (!gb__coros_trim(&coros))
+		rounds++;
+	CHECK(rounds == (count == 5000 ? 2 : 1));
+	CHECK(gb__coro_stack_used(all[count - 1]) <= 2 * page + GB__CONTEXT_BYTES_MAX);
+	for (int i = 0; i < count; i++)
+		gb__coro_resume(all[i]);
+	gb__coros_destroy(&coros);
+}
+
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* In KiB, of /proc/self/status. */
 static long status_of(const char *name)
