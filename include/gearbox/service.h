@@ -65,6 +65,12 @@ struct gb_service {
 	int (*on_open)(struct gb_conn *conn);
 	/** One message, or without a codec the bytes as they arrived (at least one). */
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
+	/**
+	 * In place of the callbacks for connections: a straight-line handler, which reads, waits and writes from top to
+	 * bottom (gearbox/stream.h). When it returns, the connection ends in order. On the worker's thread, also with
+	 * compute=threads.
+	 */
+	void (*serve)(struct gb_stream *stream);
 	/** Output fell below the low watermark after a pause above the high one, or after -EAGAIN. */
 	void (*on_writable)(struct gb_conn *conn);
 	/** The peer half-closed; its bytes were all delivered. NULL: flush, then close. */

@@ -23,7 +23,7 @@
 #define GB_VERSION "0.1.0"
 
 /** Grows when a struct of these headers changes in a way that old binaries would notice. */
-#define GB_ABI 3u
+#define GB_ABI 4u
 
 /** A range of bytes that somebody else owns; valid during the callback that received it. */
 struct gb_bytes {
@@ -32,6 +32,8 @@ struct gb_bytes {
 };
 
 struct gb_conn;    /* one connection, operated by one worker */
+struct gb_stream;  /* a connection, as a straight-line handler reads and writes it */
+struct gb_coro;    /* a coroutine: a straight-line handler, or a task, of one worker */
 struct gb_worker;  /* one thread or process that serves connections */
 struct gb_server;  /* addresses, services and the model they run under */
 struct gb_options; /* what a server is configured with */

@@ -220,7 +220,8 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 	result = gb__limits_check(&worker->server->limits, service, error);
 	if (result < 0)
 		return result;
-	result = gb__net_connect(&worker->net, &address, &options, service, user, ret_conn);
+	result = gb__net_connect(
+		&worker->net, &address, &options, service, user, GB__FOR_HANDLER, ret_conn);
 	if (result < 0)
 		gb_error_set(error, result, "cannot connect to %s: %s", text, gb_strerror(result));
 	return result;

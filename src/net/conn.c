@@ -14,6 +14,7 @@
 
 #include "base/macros.h"
 #include "net/drain.h"
+#include "net/sequential.h"
 #include "net/task.h"
 #include "net/tell.h"
 
@@ -40,14 +41,9 @@ static const struct gb__endpoint_ops coded_conn_ops = {
 	.on_detached = on_detached,
 };
 
-static size_t conn_size(const struct gb_service *service)
+static size_t conn_size(const struct gb__terms *terms)
 {
-	return sizeof(struct gb_conn) + gb__codec_state_size(service) + service->conn_state_size;
-}
-
-void *gb__conn_codec_state(struct gb_conn *conn)
-{
-	return conn + 1;
+	return sizeof(struct gb_conn) + terms->state_offset + terms->service->conn_state_size;
 }
 
 static void count_closed(struct gb__net *net, int reason)
@@ -56,20 +52,21 @@ static void count_closed(struct gb__net *net, int reason)
 }
 
 struct gb_conn *gb__conn_create(
-	struct gb__net *net, int fd, const struct gb_service *service, void *user, bool outgoing)
+	struct gb__net *net, int fd, const struct gb_service *service, void *user, enum gb__for who)
 {
-	struct gb__terms *terms = gb__terms_take(net, service, user, !outgoing);
+	struct gb__terms *terms = gb__terms_take(net, service, user, who);
+	const bool outgoing = who != GB__FOR_CLIENT;
 	struct gb_conn *conn;
 
 	if (!terms)
 		return NULL;
-	conn = gb__slabs_take(&net->slabs, conn_size(service));
+	conn = gb__slabs_take(&net->slabs, conn_size(terms));
 	if (!conn) {
 		gb__terms_give(net, terms);
 		return NULL;
 	}
 	conn->stream.endpoint =
-		(struct gb__endpoint){ .ops = service->codec ? &coded_conn_ops : &gb__conn_plain_ops,
+		(struct gb__endpoint){ .ops = terms->codec ? &coded_conn_ops : &gb__conn_plain_ops,
 			.fd = fd,
 			.kind = GB__ENDPOINT_STREAM };
 	conn->net = net;
@@ -114,7 +111,7 @@ static void count_out(struct gb_conn *conn)
 /* The memory goes; the descriptor must be closed or nobody's any more. */
 static void conn_destroy(struct gb_conn *conn)
 {
-	const struct gb_service *service = conn->terms->service;
+	const size_t size = conn_size(conn->terms);
 	const bool outgoing = conn->flags & GB__CONN_OUTGOING;
 	struct gb__net *net = conn->net;
 
@@ -124,7 +121,7 @@ static void conn_destroy(struct gb_conn *conn)
 	net->tally.bytes_out -= conn->stream.output.bytes; /* modulo 2^64, as sums are */
 	gb__output_clear(&conn->stream.output, &net->engine->pool);
 	gb__terms_give(net, conn->terms);
-	gb__slabs_give(&net->slabs, conn, conn_size(service));
+	gb__slabs_give(&net->slabs, conn, size);
 	net->connections--;
 	net->trim.gone++;
 	gb__trim_later(net);
@@ -171,7 +168,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		reason = GB_CLOSE_OVER_LIMIT;
 		goto refuse;
 	}
-	conn = gb__conn_create(net, fd, service, user, false);
+	conn = gb__conn_create(net, fd, service, user, GB__FOR_CLIENT);
 	if (!conn) {
 		atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
 		reason = GB_CLOSE_NO_MEMORY;
@@ -206,11 +203,11 @@ void gb__conn_open(struct gb_conn *conn)
 	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
 	conn->opened_ms = (uint8_t)conn->active_ms;
 	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
-	if (conn->terms->service->on_open) {
+	if (conn->terms->calls->on_open) {
 		int result;
 
 		conn->flags |= GB__CONN_DISPATCH;
-		result = conn->terms->service->on_open(conn);
+		result = conn->terms->calls->on_open(conn);
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 		if (result < 0)
 			gb__conn_close(conn, GB_CLOSE_REFUSED);
@@ -298,10 +295,12 @@ void gb__conn_close_for_error(struct gb_conn *conn, int reason)
 {
 	uint16_t inside = conn->flags & GB__CONN_DISPATCH;
 
-	if (conn->terms->service->on_error && !gb__conn_closing(conn) && !conn->terms->relayed &&
+	if (conn->terms->sequential && conn->net->sequential->on_error(conn, reason))
+		return;
+	if (conn->terms->calls->on_error && !gb__conn_closing(conn) && !conn->terms->relayed &&
 		!(conn->flags & GB__CONN_TASKED)) {
 		conn->flags |= GB__CONN_DISPATCH;
-		conn->terms->service->on_error(conn, reason);
+		conn->terms->calls->on_error(conn, reason);
 		conn->flags = (uint16_t)((conn->flags & ~GB__CONN_DISPATCH) | inside);
 		if (conn->state == GB__CONN_DRAINING) { /* that it closed as well tells less */
 			conn->reason = (uint8_t)reason;
@@ -401,7 +400,7 @@ static bool output_has_fallen(const struct gb_conn *conn)
 /* Output fell: end a pause and tell the handler once. */
 static void output_fell(struct gb_conn *conn)
 {
-	const struct gb_service *service = conn->terms->service;
+	const struct gb_service *calls = conn->terms->calls;
 
 	if (!output_has_fallen(conn))
 		return;
@@ -409,9 +408,9 @@ static void output_fell(struct gb_conn *conn)
 		gb__relay_output_fell(conn);
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
 	gb__conn_read_anew(conn); /* the peer can go on with its message only now */
-	if (service->on_writable && !gb__conn_closing(conn) && !conn->terms->relayed) {
+	if (calls->on_writable && !gb__conn_closing(conn) && !conn->terms->relayed) {
 		conn->flags |= GB__CONN_DISPATCH;
-		service->on_writable(conn);
+		calls->on_writable(conn);
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 		if (gb__conn_closing(conn))
 			gb__conn_input_drop(conn);
@@ -424,9 +423,11 @@ static void tell_eof(struct gb_conn *conn)
 	if (conn->state != GB__CONN_OPEN || !(conn->flags & GB__CONN_EOF) ||
 		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
 		return;
+	if (conn->flags & GB__CONN_KEPT)
+		conn->further |= GB__CONN_FURTHER_CUT;
 	if (conn->input)
 		gb__conn_input_drop(conn); /* a message that will never be complete */
-	if (!conn->terms->service->on_eof && !conn->terms->relayed) {
+	if (!conn->terms->calls->on_eof && !conn->terms->relayed) {
 		gb__conn_close(conn, GB_CLOSE_EOF);
 		return;
 	}
@@ -436,7 +437,7 @@ static void tell_eof(struct gb_conn *conn)
 		return;
 	}
 	conn->flags |= GB__CONN_DISPATCH;
-	conn->terms->service->on_eof(conn);
+	conn->terms->calls->on_eof(conn);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }
 
@@ -555,8 +556,8 @@ static void finish(struct gb_conn *conn)
 	int fd = conn->stream.endpoint.fd;
 
 	if ((conn->further & GB__CONN_FURTHER_OPENED) || (conn->flags & GB__CONN_OUTGOING)) {
-		if (conn->terms->service->on_close)
-			conn->terms->service->on_close(conn, conn->reason);
+		if (conn->terms->calls->on_close)
+			conn->terms->calls->on_close(conn, conn->reason);
 		count_closed(
 			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
 	}
@@ -601,6 +602,8 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 				gb__task_cancel(conn); /* its return queues the connection again */
 				continue;
 			}
+			if (conn->terms->sequential && net->sequential->on_ended(conn))
+				continue; /* as does the end of its stream */
 			conn->state = GB__CONN_DETACHING;
 			conn->stream.endpoint.wants |= GB__WANT_CLOSE;
 			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)

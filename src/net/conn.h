@@ -57,6 +57,7 @@ enum gb__conn_further {
 	GB__CONN_FURTHER_ELSEWHERE = 1u << 4,
 	GB__CONN_FURTHER_LOGGED = 1u << 6, /* why it ends, while the peer had an address */
 	GB__CONN_FURTHER_DRAIN_TOLD = 1u << 5,
+	GB__CONN_FURTHER_CUT = 1u << 7, /* the peer's FIN came inside a message */
 };
 
 /** Any of these stops the delivery of messages. */
@@ -149,7 +150,7 @@ static inline void gb__conn_output_rose(struct gb_conn *conn)
 extern const struct gb__endpoint_ops gb__conn_plain_ops;
 /** A zeroed connection for `fd`, not attached yet, or NULL. It has a place among all that are open already. */
 struct gb_conn *gb__conn_create(
-	struct gb__net *net, int fd, const struct gb_service *service, void *user, bool outgoing);
+	struct gb__net *net, int fd, const struct gb_service *service, void *user, enum gb__for who);
 /** Undo gb__conn_create before anything was attached or told. Closes the descriptor. */
 void gb__conn_discard(struct gb_conn *conn);
 /** It is established: deliver from now on and tell the handler. */
@@ -175,13 +176,14 @@ void gb__conn_go_on(struct gb_conn *conn);
 void gb__conn_queue(struct gb_conn *conn);
 /** Work off the list of the turn. */
 void gb__conn_turn(struct gb__net *net);
-/** Bytes of the codec's state; the service's lie behind it. */
-static inline size_t gb__codec_state_size(const struct gb_service *service)
+/** The bytes of the codec's state behind the connection; before it, where a stream reads, its link. */
+static inline void *gb__conn_codec_state(struct gb_conn *conn)
 {
-	return service->codec ? (service->codec->state_size + 15) / 16 * 16 : 0;
+	return conn + 1;
 }
-/** The bytes of the codec's state behind the connection. */
-void *gb__conn_codec_state(struct gb_conn *conn);
+/** What a handler sends from here on until gb__conn_leave leaves with one send: outside of callbacks. */
+void gb__conn_enter(struct gb_conn *conn);
+void gb__conn_leave(struct gb_conn *conn);
 
 /** After any callback of the handler or change: flush, and whatever else has become due. */
 static inline void gb__conn_settle(struct gb_conn *conn)

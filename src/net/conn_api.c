@@ -354,7 +354,7 @@ void *gb_conn_state(struct gb_conn *conn)
 	/* The handler has the state for itself while the task runs. */
 	if (gb__unlikely(gb__conn_is_task(conn)))
 		conn = gb__task_of(conn)->conn;
-	return (unsigned char *)(conn + 1) + gb__codec_state_size(conn->terms->service);
+	return (unsigned char *)(conn + 1) + conn->terms->state_offset;
 }
 
 struct gb_handle gb_conn_handle(const struct gb_conn *conn)

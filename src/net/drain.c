@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/sequential.h"
 #include "net/task.h"
 
 #define COUNT_MS 100u /* between two counts of what is still there */
@@ -34,13 +35,13 @@ static bool is_silent(const struct gb_conn *conn)
 
 static void tell(struct gb_conn *conn)
 {
-	const struct gb_service *service = conn->terms->service;
+	const struct gb_service *calls = conn->terms->calls;
 
 	conn->further |= GB__CONN_FURTHER_DRAIN_TOLD;
-	if (!service->on_drain || conn->terms->relayed)
+	if (!calls->on_drain || conn->terms->relayed)
 		return;
 	conn->flags |= GB__CONN_DISPATCH;
-	service->on_drain(conn);
+	calls->on_drain(conn);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	if (gb__conn_closing(conn))
 		gb__conn_input_drop(conn);
@@ -83,7 +84,8 @@ void gb__conn_drain(struct gb_conn *conn)
 		conn->idle_turns = 0;
 		gb__conn_deadline_within(conn, left_ms);
 	} else if (conn->idle_turns == GB__DRAIN_TURNS) {
-		gb__conn_close(conn, GB_CLOSE_DRAIN);
+		if (!conn->terms->sequential || !net->sequential->on_quiet(conn))
+			gb__conn_close(conn, GB_CLOSE_DRAIN);
 	} else if (!(conn->flags & GB__CONN_QUEUED)) {
 		conn->idle_turns++;
 		gb__conn_queue(conn);

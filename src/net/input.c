@@ -26,7 +26,7 @@ void gb__conn_input_drop(struct gb_conn *conn)
 static inline void hand(struct gb_conn *conn, struct gb_bytes message)
 {
 	conn->net->tally.messages++;
-	if (gb__likely(!conn->net->submit) || conn->terms->peer)
+	if (gb__likely(!conn->net->submit) || conn->terms->here)
 		conn->terms->on_message(conn, message);
 	else
 		gb__task_submit(conn, message);
@@ -35,7 +35,7 @@ static inline void hand(struct gb_conn *conn, struct gb_bytes message)
 /* Whether the pool has no room: the connection then waits in line. */
 static inline bool crowded(struct gb_conn *conn)
 {
-	if (gb__likely(!conn->net->submit) || conn->net->tasks < conn->net->tasks_max || conn->terms->peer)
+	if (gb__likely(!conn->net->submit) || conn->net->tasks < conn->net->tasks_max || conn->terms->here)
 		return false;
 	gb__task_park(conn);
 	return true;
@@ -45,9 +45,8 @@ static inline bool crowded(struct gb_conn *conn)
 static inline int decode(struct gb__net *net, struct gb_conn *conn, const unsigned char *data, size_t size)
 {
 	const struct gb__terms *terms = conn->terms;
-	const struct gb_service *service = terms->service;
 
-	return service->codec->decode(service->codec_options, gb__conn_codec_state(conn),
+	return terms->codec->decode(terms->codec_options, gb__conn_codec_state(conn),
 		(struct gb_bytes){ data, size }, terms->limits->message_bytes_max, &net->message.scanned,
 		&net->message.frame);
 }
@@ -300,6 +299,27 @@ static inline void burst_start(struct gb__net *net, struct gb_conn *conn, unsign
 	net->burst.conn = conn;
 	net->burst.input = data;
 	net->burst.input_size = gb__likely(size <= net->burst.size_max) ? size : 0;
+}
+
+void gb__conn_enter(struct gb_conn *conn)
+{
+	if (conn->flags & GB__CONN_DISPATCH)
+		return;
+	conn->flags |= GB__CONN_DISPATCH;
+	if (gb__output_empty(&conn->stream.output) && conn->state == GB__CONN_OPEN && !conn->net->burst.conn)
+		burst_start(conn->net, conn, NULL, 0);
+}
+
+void gb__conn_leave(struct gb_conn *conn)
+{
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		return;
+	if (conn->net->burst.conn == conn)
+		burst_end(conn);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	if (gb__conn_closing(conn))
+		gb__conn_input_drop(conn);
+	gb__conn_settle(conn);
 }
 
 /* Nothing is kept and nothing stops the delivery. */

@@ -1,6 +1,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "net/drain.h"
+#include "net/sequential.h"
 #include "net/turn.h"
 
 #include "base/alloc.h"
@@ -29,8 +30,13 @@ static void visit_queue(struct gb_conn *conn, int argument)
 /* Those who have something left to do, or wait for the beginning of a drain to be over. */
 static void more(struct gb__net *net)
 {
-	if (net->drain_turns > 0 && --net->drain_turns == 0)
+	if (net->drain_turns > 0 && --net->drain_turns == 0) {
 		gb__net_each(net, visit_queue, 0);
+		if (net->coroutines > 0 && gb__net_clients(net) == 0)
+			net->sequential->drain(net);
+	}
+	if (net->ready)
+		net->sequential->run(net);
 	if (net->turn_first)
 		gb__conn_turn(net);
 }
@@ -57,7 +63,7 @@ int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 
 	if (net->draining)
 		timeout_ns = gb__net_drain_count(net, timeout_ns);
-	if (net->turn_first | net->drain_turns)
+	if (net->turn_first | net->drain_turns | net->ready)
 		timeout_ns = 0;
 	result = gb__loop_turn(net->loop, timeout_ns);
 	if (net->turn_more)
@@ -108,6 +114,7 @@ void gb__net_finish(struct gb__net *net)
 {
 	gb__assert(net->connections == 0);
 	gb__assert(net->tasks == 0);
+	gb__assert(net->coroutines == 0);
 	net->census = (struct gb__census){ 0 };
 	gb__net_census_publish(net);
 	gb__net_publish(net); /* of what was in flight when the last turn ended */
@@ -142,4 +149,6 @@ static void visit_abort(struct gb_conn *conn, int reason)
 void gb__net_abort_all(struct gb__net *net, int reason)
 {
 	gb__net_each(net, visit_abort, reason);
+	if (net->coroutines > 0)
+		net->sequential->cancel(net);
 }

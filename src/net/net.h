@@ -14,6 +14,8 @@
 #include <gearbox/codec.h>
 #include <gearbox/server.h>
 
+struct gb__sequential;
+struct gb__streams;
 struct gb__task;
 
 /** A connection that waits for room in the pool; it may be gone by then. */
@@ -63,6 +65,7 @@ struct gb__net {
 			uint16_t
 				drain_turns; /* turns until idle connections are told; 0: not draining or told */
 			bool draining;
+			bool ready; /* coroutines wait for the end of this turn */
 		};
 		uint64_t turn_more; /* not 0: one of these, so that a turn is more than its events */
 	};
@@ -77,6 +80,10 @@ struct gb__net {
 	uint64_t grace_end_ms; /* of GB__DRAIN_GRACE_MS */
 	struct gb__census census;
 	uint64_t census_ms; /* when it was taken */
+	/** Straight-line handlers, where there are any: NULL until gb__streams_init. */
+	const struct gb__sequential *sequential;
+	struct gb__streams *streams; /* theirs */
+	size_t coroutines;           /* that live: the worker does not end before them */
 	/** compute=threads: hands a task to the pool; NULL: handlers run inline. */
 	void (*submit)(void *arg, struct gb__task *task);
 	void *submit_arg;

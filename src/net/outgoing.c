@@ -6,7 +6,7 @@
 
 int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	const struct gb__socket_options *options, const struct gb_service *service, void *user,
-	struct gb_conn **ret_conn)
+	enum gb__for who, struct gb_conn **ret_conn)
 {
 	struct gb__os *os = net->loop->os;
 	int fd = os->ops->socket(os, address->any.sa_family), result;
@@ -15,7 +15,7 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	if (fd < 0)
 		return fd;
 	os->ops->tune(os, fd, options);
-	conn = gb__conn_create(net, fd, service, user, true);
+	conn = gb__conn_create(net, fd, service, user, who);
 	if (!conn) {
 		os->ops->close(os, fd);
 		return -ENOMEM;

@@ -12,6 +12,6 @@
  */
 int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	const struct gb__socket_options *options, const struct gb_service *service, void *user,
-	struct gb_conn **ret_conn);
+	enum gb__for who, struct gb_conn **ret_conn);
 
 #endif

@@ -80,7 +80,7 @@ static void join(struct gb_conn *conn, struct gb_conn *peer)
 	struct gb__terms *terms = conn->terms;
 
 	terms->peer = peer;
-	terms->relayed = true;
+	terms->relayed = terms->here = true;
 	terms->codec = NULL;
 	terms->on_message = relay_message;
 	terms->reads_on = true;

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/sequential.h"
 #include "net/task.h"
 
 #include <errno.h>
@@ -64,7 +65,14 @@ int gb__limits_check(
 	return 0;
 }
 
-static struct gb__terms *terms_create(struct gb__net *net, const struct gb_service *service, void *user)
+/* Bytes of the codec's state, aligned: the service's lie behind it. */
+static size_t codec_state_size(const struct gb_service *service)
+{
+	return service->codec ? (service->codec->state_size + 15) / 16 * 16 : 0;
+}
+
+static struct gb__terms *terms_create(
+	struct gb__net *net, const struct gb_service *service, void *user, bool sequential)
 {
 	struct gb__terms *terms = gb__slabs_take(&net->slabs, sizeof(*terms));
 
@@ -72,7 +80,11 @@ static struct gb__terms *terms_create(struct gb__net *net, const struct gb_servi
 		return NULL;
 	terms->on_message = service->on_message;
 	terms->codec = service->codec;
-	terms->service = service;
+	terms->codec_options = service->codec_options;
+	terms->service = terms->calls = service;
+	terms->state_offset = (uint16_t)codec_state_size(service);
+	if (sequential)
+		net->sequential->adapt(terms);
 	terms->user = user;
 	terms->limits = net->limits;
 	if (service->limits) {
@@ -85,17 +97,18 @@ static struct gb__terms *terms_create(struct gb__net *net, const struct gb_servi
 	return terms;
 }
 
-struct gb__terms *gb__terms_take(struct gb__net *net, const struct gb_service *service, void *user, bool keep)
+struct gb__terms *gb__terms_take(
+	struct gb__net *net, const struct gb_service *service, void *user, enum gb__for who)
 {
-	struct gb__terms *terms = keep ? net->terms : NULL;
+	struct gb__terms *terms = who == GB__FOR_CLIENT ? net->terms : NULL;
 
 	while (terms && (terms->service != service || terms->user != user))
 		terms = terms->next;
 	if (!terms) {
-		terms = terms_create(net, service, user);
+		terms = terms_create(net, service, user, service->serve || who == GB__FOR_STREAM);
 		if (!terms)
 			return NULL;
-		if (keep) {
+		if (who == GB__FOR_CLIENT) {
 			terms->kept = true;
 			terms->next = net->terms;
 			net->terms = terms;

@@ -35,8 +35,10 @@ static inline uint64_t gb__limit(const uint64_t *limit)
 
 struct gb__terms {
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message); /* the service's, at hand */
-	const struct gb_codec_ops *codec; /* the service's; NULL as well where it is relayed */
+	const struct gb_codec_ops *codec; /* of what is delivered; NULL as well where it is relayed */
+	const void *codec_options;
 	const struct gb_service *service;
+	const struct gb_service *calls; /* whose callbacks are called: `service`, or the streams' (sequential.h) */
 	const struct gb__limits *limits; /* the net's, or `own` */
 	void *user;
 	uint32_t holders;     /* connections */
@@ -44,6 +46,9 @@ struct gb__terms {
 	bool one;             /* of one connection alone */
 	bool reads_on;        /* high output stops neither reading nor parsing */
 	bool relayed;         /* by gb_relay, now or before: no more for the handler than the end */
+	bool sequential;      /* a stream reads it (sequential.h) */
+	bool here;            /* relayed or sequential: no message goes to the pool */
+	uint16_t state_offset; /* of the service's state behind the connection */
 	struct gb_conn *peer; /* relayed to; or NULL */
 	struct gb__terms *next;
 	struct gb__limits own;
@@ -51,10 +56,15 @@ struct gb__terms {
 
 struct gb__net;
 
-/** Hold the terms of a service and `user`: with `keep` those of all accepted connections, else an outgoing one's own.
- *  NULL without memory. */
+/** Who a connection is for. */
+enum gb__for {
+	GB__FOR_CLIENT,  /* it was accepted; those of one service and `user` share their terms */
+	GB__FOR_HANDLER, /* it was made by gb_connect, for the service's callbacks */
+	GB__FOR_STREAM,  /* likewise, for a stream that there is already */
+};
+/** Hold the terms of a service and `user`. NULL without memory. */
 struct gb__terms *gb__terms_take(
-	struct gb__net *net, const struct gb_service *service, void *user, bool keep);
+	struct gb__net *net, const struct gb_service *service, void *user, enum gb__for who);
 void gb__terms_give(struct gb__net *net, struct gb__terms *terms);
 /** Nobody holds any. */
 void gb__terms_finish(struct gb__net *net);

@@ -1,0 +1,41 @@
+/**
+ * What connections call where a straight-line handler reads them: the seam to src/stream, which lies above.
+ *
+ * Its handler is a coroutine, which net knows nothing of: to net it is a set of callbacks (`calls` of the terms) and
+ * what is below. Of a connection that a stream reads, the link lies before the codec's state.
+ */
+#ifndef NET_SEQUENTIAL_H
+#define NET_SEQUENTIAL_H
+
+#include "net/conn.h"
+
+struct gb_stream;
+
+struct gb__stream_link {
+	struct gb_stream *stream; /* NULL once nobody reads it any more */
+	void *unused;             /* the codec's state behind it is aligned */
+};
+
+struct gb__sequential {
+	/** Have a stream's callbacks and codec take the place of the service's. */
+	void (*adapt)(struct gb__terms *terms);
+	/** An error that on_error is for. Returns whether it was told to a handler, who ends the connection. */
+	bool (*on_error)(struct gb_conn *conn, int reason);
+	/** A drain finds it idle. Returns whether its handler was told, who ends it, or goes on. */
+	bool (*on_quiet)(struct gb_conn *conn);
+	/** It has ended. Returns whether it has to wait for who reads it, who queues it again. */
+	bool (*on_ended)(struct gb_conn *conn);
+	/** Run those that became ready before this call. */
+	void (*run)(struct gb__net *net);
+	/** The net drains and no client is left: tell who waits without a connection. */
+	void (*drain)(struct gb__net *net);
+	/** The net ends: each wait of each coroutine fails from now on. */
+	void (*cancel)(struct gb__net *net);
+};
+
+static inline struct gb__stream_link *gb__conn_link(struct gb_conn *conn)
+{
+	return (struct gb__stream_link *)gb__conn_codec_state(conn);
+}
+
+#endif
