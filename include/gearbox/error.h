@@ -14,7 +14,8 @@ GB_BEGIN
 	X(GB_EBADFRAME, 10002, "the bytes do not follow the protocol") \
 	X(GB_ETOOLARGE, 10003, "the message is larger than allowed") \
 	X(GB_EILLEGAL, 10004, "this combination of axes cannot work") \
-	X(GB_ELIMIT, 10005, "a configured limit is reached")
+	X(GB_ELIMIT, 10005, "a configured limit is reached") \
+	X(GB_ETRUNCATED, 10006, "the input ended inside a message")
 
 enum gb_error_code {
 #define GB__ERROR_CODE(name, value, text) name = value,

@@ -1,0 +1,331 @@
+#include "stream/coroutine.h"
+
+#include "base/assert.h"
+#include "base/macros.h"
+#include "net/sequential.h"
+#include "stream/stream.h"
+
+#include <errno.h>
+
+#define STACK_SIZE (128u << 10) /* address space; what is not touched costs nothing */
+
+void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t stack_size)
+{
+	*streams = (struct gb__streams){ .net = net, .stack_size = stack_size ? stack_size : STACK_SIZE };
+	net->streams = streams;
+	net->sequential = &gb__sequential;
+}
+
+void gb__streams_run_natively(
+	struct gb__streams *streams, void (*turn)(void *arg), void (*on_native)(void *arg), void *arg)
+{
+	streams->turn = turn;
+	streams->on_native = on_native;
+	streams->arg = arg;
+}
+
+void gb__streams_finish(struct gb__streams *streams)
+{
+	gb__assert(!streams->first && !streams->ready_first && !streams->running);
+	if (streams->made)
+		gb__coros_destroy(&streams->coros);
+}
+
+void gb__coro_join(struct gb__streams *streams, struct gb_coro *coro, const char *name)
+{
+	coro->streams = streams;
+	coro->name = name;
+	coro->waiting = true; /* for its first line */
+	coro->cancelled = streams->ends ? -ECANCELED : 0;
+	coro->next = streams->first;
+	coro->link = &streams->first;
+	if (coro->next)
+		coro->next->link = &coro->next;
+	streams->first = coro;
+	streams->net->coroutines++;
+}
+
+void gb__coro_over(struct gb_coro *coro)
+{
+	struct gb__streams *streams = coro->streams;
+
+	gb__rule_in("a coroutine", 50, !coro->scopes,
+		"it returned before the end of a scope of its: gb_scope_end waits for what was started in it");
+	gb__timers_stop(&streams->net->loop->timers, &coro->alarm);
+	*coro->link = coro->next;
+	if (coro->next)
+		coro->next->link = coro->link;
+	streams->net->coroutines--;
+	streams->running = NULL;
+}
+
+static int stacks_make(struct gb__streams *streams)
+{
+	int result = gb__coros_init(&streams->coros, streams->stack_size);
+
+	streams->made = result == 0;
+	return result;
+}
+
+static void begin(struct gb__coro *stack, void *argument)
+{
+	void (*entry)(struct gb_coro *) = (void (*)(struct gb_coro *))argument;
+
+	entry(gb__coro_extra(stack));
+}
+
+int gb__coro_make(struct gb__streams *streams, size_t extra, void (*entry)(struct gb_coro *coro),
+	const char *name, struct gb_coro **ret)
+{
+	struct gb__coro *stack;
+	struct gb_coro *coro;
+	int result = streams->made ? 0 : stacks_make(streams);
+
+	if (result == 0)
+		result = gb__coro_create(
+			&streams->coros, sizeof(*coro) + extra, begin, (void *)entry, &stack);
+	if (result < 0)
+		return result;
+	stack->name = name;
+	coro = gb__coro_extra(stack);
+	coro->stack = stack;
+	gb__coro_join(streams, coro, name);
+	*ret = coro;
+	return 0;
+}
+
+void gb__coro_enter(struct gb_coro *coro)
+{
+	struct gb__streams *streams = coro->streams;
+
+	gb__assert(!streams->running);
+	coro->waiting = false;
+	streams->running = coro;
+	gb__coro_resume(coro->stack);
+}
+
+/* On the worker's own stack: what was written leaves, then turns until somebody wakes it. */
+static void turns(struct gb_coro *coro)
+{
+	struct gb__streams *streams = coro->streams;
+	struct gb_conn *conn = gb__stream_open_conn(coro->stream);
+
+	streams->running = NULL;
+	if (conn)
+		gb__conn_leave(conn);
+	while (!coro->woken)
+		streams->turn(streams->arg);
+	coro->woken = false;
+	streams->running = coro;
+	conn = gb__stream_open_conn(coro->stream);
+	if (conn)
+		gb__conn_enter(conn);
+}
+
+void gb__coro_wait_hard(struct gb_coro *coro)
+{
+	struct gb__streams *streams = coro->streams;
+
+	gb__assert(streams->running == coro);
+	coro->waiting = true;
+	if (gb__unlikely(!coro->stack)) {
+		turns(coro);
+		coro->waiting = false;
+		return;
+	}
+	streams->running = NULL;
+	gb__coro_suspend(&streams->coros); /* whoever resumes it says that it runs */
+}
+
+int gb__coro_interruption(struct gb_coro *coro)
+{
+	struct gb__os *os;
+	int notice = coro->notice;
+
+	if (gb__unlikely(coro->cancelled))
+		return coro->cancelled;
+	if (gb__unlikely(notice)) {
+		coro->notice = 0;
+		return notice;
+	}
+	if (gb__likely(!coro->deadline))
+		return 0;
+	os = coro->streams->net->loop->os;
+	return os->ops->now_ns(os) >= coro->deadline->clock_ns ? -ETIMEDOUT : 0;
+}
+
+static void on_alarm(struct gb_timer *timer, void *arg)
+{
+	(void)timer;
+	gb__coro_wake(arg);
+}
+
+/* The alarm of an earlier deadline may go off in between: it wakes, which does no harm. */
+static int alarm_set(struct gb_coro *coro)
+{
+	struct gb_timer *alarm = &coro->alarm;
+
+	if (coro->deadline->clock_ns == UINT64_MAX ||
+		(alarm->heap_index && alarm->deadline_ns <= coro->deadline->clock_ns))
+		return 0;
+	alarm->worker = coro->streams->net->worker;
+	alarm->on_expire = on_alarm;
+	alarm->arg = coro;
+	alarm->deadline_ns = coro->deadline->clock_ns;
+	return gb__timers_start(&coro->streams->net->loop->timers, alarm);
+}
+
+int gb__coro_wait(struct gb_coro *coro)
+{
+	int result = gb__coro_interruption(coro);
+
+	if (result == 0 && gb__unlikely(coro->deadline))
+		result = alarm_set(coro);
+	if (gb__unlikely(result < 0))
+		return result;
+	gb__coro_wait_hard(coro);
+	return gb__coro_interruption(coro);
+}
+
+void gb__coro_wake(struct gb_coro *coro)
+{
+	struct gb__streams *streams = coro->streams;
+
+	if (!coro->waiting || coro->ready)
+		return;
+	if (!coro->stack) {
+		coro->woken = true;
+		return;
+	}
+	coro->ready = true;
+	coro->ready_next = NULL;
+	if (streams->ready_last)
+		streams->ready_last->ready_next = coro;
+	else
+		streams->ready_first = coro;
+	streams->ready_last = coro;
+	streams->net->ready = true;
+}
+
+/* Those who become ready meanwhile have the next turn. */
+void gb__coro_run_ready(struct gb__net *net)
+{
+	struct gb__streams *streams = net->streams;
+	struct gb_coro *coro = streams->ready_first;
+
+	streams->ready_first = streams->ready_last = NULL;
+	net->ready = false;
+	while (coro) {
+		struct gb_coro *next = coro->ready_next;
+		struct gb_conn *conn = gb__stream_open_conn(coro->stream);
+
+		coro->ready = false;
+		if (conn)
+			gb__conn_enter(conn);
+		gb__coro_enter(coro);
+		if (conn) /* it is not freed before the turn's end */
+			gb__conn_leave(conn);
+		coro = next;
+	}
+}
+
+void gb__coro_cancel(struct gb_coro *coro)
+{
+	if (coro->cancelled)
+		return;
+	coro->cancelled = -ECANCELED;
+	gb__coro_wake(coro);
+}
+
+void gb__coro_cancel_all(struct gb__net *net)
+{
+	struct gb__streams *streams = net->streams;
+
+	streams->ends = true;
+	for (struct gb_coro *coro = streams->first; coro; coro = coro->next)
+		gb__coro_cancel(coro);
+}
+
+/* Who serves a connection, or was started in a scope, learns of a drain by what it waits for. */
+void gb__coro_drain_all(struct gb__net *net)
+{
+	for (struct gb_coro *coro = net->streams->first; coro; coro = coro->next) {
+		if (coro->stream || coro->scope)
+			continue;
+		coro->notice = -ESHUTDOWN;
+		gb__coro_wake(coro);
+	}
+}
+
+/* A coroutine without a connection. */
+static void run(struct gb_coro *coro)
+{
+	struct gb_scope *scope = coro->scope;
+	int result = coro->run(coro, coro->arg);
+
+	if (scope)
+		gb__scope_left(coro, result);
+	gb__coro_over(coro);
+}
+
+int gb__coro_start(
+	struct gb__streams *streams, const char *name, gb_coro_run *function, void *arg, struct gb_scope *scope)
+{
+	struct gb_coro *coro;
+	int result;
+
+	gb__rule_in("gb_coro_start", 47, gb__loop_here(streams->net->loop),
+		"a coroutine is started on another thread than its worker's: post to it");
+	if (streams->ends && !scope)
+		return -ESHUTDOWN;
+	result = gb__coro_make(streams, 0, run, name, &coro);
+	if (result < 0)
+		return result;
+	coro->run = function;
+	coro->arg = arg;
+	coro->scope = scope;
+	gb__coro_wake(coro);
+	return 0;
+}
+
+int gb__coro_queue_wait(struct gb__coro_queue *queue, struct gb_coro *coro)
+{
+	struct gb_coro **link = &queue->first, *before = NULL;
+	int result;
+
+	coro->queue_next = NULL;
+	if (queue->last)
+		queue->last->queue_next = coro;
+	else
+		queue->first = coro;
+	queue->last = coro;
+	result = gb__coro_wait(coro);
+	while (*link && *link != coro) {
+		before = *link;
+		link = &before->queue_next;
+	}
+	if (!*link) /* it was taken out */
+		return result;
+	*link = coro->queue_next;
+	if (queue->last == coro)
+		queue->last = before;
+	return result;
+}
+
+void gb__coro_queue_wake(struct gb__coro_queue *queue)
+{
+	struct gb_coro *coro = queue->first;
+
+	if (!coro)
+		return;
+	queue->first = coro->queue_next;
+	if (!queue->first)
+		queue->last = NULL;
+	gb__coro_wake(coro);
+}
+
+void gb__coro_queue_wake_all(struct gb__coro_queue *queue)
+{
+	while (queue->first)
+		gb__coro_queue_wake(queue);
+}

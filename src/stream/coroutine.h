@@ -1,0 +1,102 @@
+/**
+ * Coroutines of a worker: who runs, who is ready, what ends a wait.
+ *
+ * Happy path: somebody starts one, its first line runs when the turn comes to it; it waits in gb__coro_wait, and
+ * whoever has what it waits for wakes it (gb__coro_wake), which puts it in line for the end of this turn. It looks at
+ * what it waits for again, so a wake-up too many does no harm. Input alone resumes its reader at once (stream.c).
+ *
+ * Under the blocking engine the handler of the one client runs on the worker's own stack: its waits turn the loop.
+ */
+#ifndef STREAM_COROUTINE_H
+#define STREAM_COROUTINE_H
+
+#include "coro/coro.h"
+#include "net/net.h"
+
+#include <gearbox/coro.h>
+#include <gearbox/worker.h>
+
+struct gb_coro {
+	struct gb__streams *streams;
+	struct gb__coro *stack; /* NULL: the worker's own */
+	struct gb_coro *ready_next;
+	struct gb_stream *stream; /* that it serves, or NULL */
+	bool waiting;             /* suspended */
+	bool ready;               /* in line */
+	bool woken;               /* on the worker's own stack: the turns may end */
+	int cancelled;            /* what each wait returns from now on, or 0 */
+	int notice;               /* what the next wait returns, or 0 */
+	struct gb_deadline *deadline; /* the innermost */
+	struct gb_timer alarm;        /* for it; may be earlier */
+	struct gb_scope *scope;       /* that it was started in, or NULL */
+	struct gb_scope *scopes;      /* its own that are open, innermost first */
+	struct gb_coro *sibling, **sibling_link; /* in its scope */
+	struct gb_coro *next, **link;            /* among all of the worker */
+	struct gb_coro *queue_next;              /* in a queue of those who wait for the same */
+	gb_coro_run *run;
+	void *arg;
+	const char *name;
+};
+
+struct gb__streams {
+	struct gb__net *net;
+	struct gb__coros coros;
+	struct gb_coro *running; /* NULL: the loop */
+	struct gb_coro *ready_first, *ready_last;
+	struct gb_coro *first; /* of all */
+	size_t stack_size;
+	bool made; /* coros */
+	bool ends; /* all are cancelled, and whoever is started now as well */
+	/** A turn of the worker for a handler on its own stack; NULL: there is none such. */
+	void (*turn)(void *arg);
+	/** A handler waits to be run on the worker's own stack. */
+	void (*on_native)(void *arg);
+	void *arg;
+	struct gb_coro *native; /* that is to run, or runs, there */
+};
+
+/** Straight-line handlers of this net from here on. `stack_size` 0: a default. No memory is taken yet. */
+void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t stack_size);
+/** No coroutine is left. */
+void gb__streams_finish(struct gb__streams *streams);
+/** Have handlers run on the worker's own stack, whose engine has one stream. */
+void gb__streams_run_natively(struct gb__streams *streams, void (*turn)(void *arg),
+	void (*on_native)(void *arg), void *arg);
+/** Run the handler that waits for that. Returns when it has. */
+void gb__streams_serve(struct gb__streams *streams);
+
+/** Make a coroutine, with `extra` zeroed bytes behind it, on a stack of its own. `entry` gets it and ends with gb__coro_over.
+ *  Returns 0 or a negative errno. */
+int gb__coro_make(struct gb__streams *streams, size_t extra, void (*entry)(struct gb_coro *coro), const char *name,
+	struct gb_coro **ret);
+/** It is one of the worker's from here on; for who makes one without a stack. */
+void gb__coro_join(struct gb__streams *streams, struct gb_coro *coro, const char *name);
+/** The last that it does: nobody knows it any more. */
+void gb__coro_over(struct gb_coro *coro);
+/** Run it now. From the loop; it has a stack and waits. */
+void gb__coro_enter(struct gb_coro *coro);
+/** gb_coro_start, with the streams of a worker. */
+int gb__coro_start(struct gb__streams *streams, const char *name, gb_coro_run *run, void *arg, struct gb_scope *scope);
+
+/** Have it run at the end of this turn, if it waits. Thread: the worker's. */
+void gb__coro_wake(struct gb_coro *coro);
+/** Why its waits end, or 0. A notice is taken. */
+int gb__coro_interruption(struct gb_coro *coro);
+/** Sleep until woken. Returns 0, or what ends the wait; also when it ended before it began. */
+int gb__coro_wait(struct gb_coro *coro);
+/** The same, and nothing but a wake-up ends it. */
+void gb__coro_wait_hard(struct gb_coro *coro);
+/** Cancel it, once. */
+void gb__coro_cancel(struct gb_coro *coro);
+
+/** Coroutines that wait for the same, first in, first out. */
+struct gb__coro_queue {
+	struct gb_coro *first, *last;
+};
+/** Wait in it until taken out. Returns 0, or what ended the wait (it is not in it any more). */
+int gb__coro_queue_wait(struct gb__coro_queue *queue, struct gb_coro *coro);
+/** Take out the first, if any, and wake it. */
+void gb__coro_queue_wake(struct gb__coro_queue *queue);
+void gb__coro_queue_wake_all(struct gb__coro_queue *queue);
+
+#endif

@@ -1,0 +1,328 @@
+/*
+ * Reading.
+ *
+ * Happy path: a coroutine says what it wants and suspends; input comes, gb__stream_decode frames it, on_message puts it
+ * where it is wanted and resumes the coroutine, all in one dispatch; what that writes leaves with one send behind it.
+ *
+ * Where the coroutine was elsewhere when input came, that is kept by net (input.c), and the next read takes it from there
+ * without a turn.
+ */
+#include "base/assert.h"
+#include "base/macros.h"
+#include "stream/stream.h"
+
+#include <errno.h>
+
+#define EXACT_WHOLE_MAX (64u << 10) /* what is longer is taken as it comes */
+
+void gb__stream_drop(struct gb_stream *stream)
+{
+	if (gb__unlikely(stream->chunk)) {
+		gb__chunk_destroy(&stream->streams->net->engine->pool, stream->chunk);
+		stream->chunk = NULL;
+	}
+	stream->message = (struct gb_bytes){ 0 };
+	stream->original = NULL;
+}
+
+void gb__stream_rest(struct gb_stream *stream)
+{
+	struct gb_conn *conn = stream->conn;
+
+	if (stream->away || gb__conn_closing(conn) || conn->terms->relayed)
+		return;
+	stream->away = true;
+	gb__conn_hold(conn, 1);
+	conn->flags |= GB__CONN_PAUSED;
+}
+
+/* The front of the input up to the end of the delimiter. */
+static int until(const struct gb__want *want, struct gb_bytes input, size_t message_max, uint32_t *scanned,
+	struct gb_frame *ret)
+{
+	size_t from = *scanned;
+	const unsigned char *found = memmem(input.data + from, input.size - from, want->delimiter, want->size);
+	size_t size = found ? (size_t)(found - input.data) + want->size : input.size;
+
+	if (size > message_max)
+		return -GB_ETOOLARGE;
+	if (!found) {
+		*scanned = (uint32_t)(input.size < want->size ? 0 : input.size - want->size + 1);
+		return 0;
+	}
+	ret->offset = 0;
+	ret->size = ret->consumed = size;
+	return 1;
+}
+
+static int front(struct gb_frame *ret, size_t size)
+{
+	ret->offset = 0;
+	ret->size = ret->consumed = size;
+	return 1;
+}
+
+int gb__stream_decode(const void *options, void *state, struct gb_bytes input, size_t message_max,
+	uint32_t *scanned, struct gb_frame *ret)
+{
+	struct gb__stream_link *link = state;
+	struct gb_stream *stream = link->stream;
+	const struct gb__want *want = &stream->want;
+	const struct gb_service *service;
+	size_t left;
+
+	(void)options;
+	switch (want->kind) {
+	case GB__WANT_MESSAGE:
+		service = stream->conn->terms->service;
+		if (!service->codec)
+			return front(ret, input.size);
+		return service->codec->decode(
+			service->codec_options, link + 1, input, message_max, scanned, ret);
+	case GB__WANT_SOME:
+		return front(ret, gb__min(input.size, want->size));
+	case GB__WANT_EXACT:
+		left = want->size - stream->got;
+		if (input.size < left && want->size <= gb__min(EXACT_WHOLE_MAX, message_max))
+			return 0;
+		return front(ret, gb__min(input.size, left));
+	case GB__WANT_UNTIL:
+		return until(want, input, message_max, scanned, ret);
+	default: /* it is paused then, and nothing is decoded */
+		return 0;
+	}
+}
+
+/* Keep the message until the next read. Returns 0 or -ENOMEM. */
+static int keep(struct gb_stream *stream, struct gb_bytes bytes)
+{
+	unsigned char *to = stream->small;
+
+	if (gb__unlikely(bytes.size > sizeof(stream->small))) {
+		stream->chunk = gb__chunk_create(&stream->streams->net->engine->pool, bytes.size);
+		if (!stream->chunk)
+			return -ENOMEM;
+		to = stream->chunk->data;
+	}
+	memcpy(to, bytes.data, bytes.size);
+	stream->message = (struct gb_bytes){ to, bytes.size };
+	return 0;
+}
+
+/* Put it where it is wanted. Returns whether the coroutine has what it waits for, or an error. */
+static bool take(struct gb_stream *stream, struct gb_bytes bytes)
+{
+	struct gb__want *want = &stream->want;
+
+	switch (want->kind) {
+	case GB__WANT_SOME:
+	case GB__WANT_EXACT:
+		memcpy(want->data + stream->got, bytes.data, bytes.size);
+		stream->got += bytes.size;
+		if (want->kind == GB__WANT_EXACT && stream->got < want->size)
+			return false;
+		break;
+	default:
+		stream->frame = stream->streams->net->message.frame;
+		if (keep(stream, bytes) < 0) {
+			gb__conn_end(stream->conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+			return false;
+		}
+	}
+	want->kind = GB__WANT_NOTHING;
+	stream->came = true;
+	return true;
+}
+
+void gb__stream_on_message(struct gb_conn *conn, struct gb_bytes bytes)
+{
+	struct gb_stream *stream = gb__conn_link(conn)->stream;
+	struct gb_coro *reader;
+
+	if (!take(stream, bytes))
+		return;
+	if (stream->streams->running)
+		return; /* it is the reader, which looks for itself */
+	reader = stream->reader;
+	if (gb__likely(reader->stack) && gb__likely(!reader->ready)) {
+		stream->original = stream->message.data ? bytes.data : NULL;
+		stream->delivering = true;
+		gb__coro_enter(reader);
+		stream = gb__conn_link(conn)->stream;
+		if (gb__unlikely(!stream))
+			return; /* it was the last one */
+		stream->original = NULL;
+		stream->delivering = false;
+	} else {
+		gb__coro_wake(reader);
+	}
+	if (gb__unlikely(stream->want.kind == GB__WANT_NOTHING))
+		gb__stream_rest(stream);
+}
+
+/* What was kept may be framed another way now. */
+static void frame_anew(struct gb_conn *conn)
+{
+	conn->input->input.scanned = 0;
+	conn->flags &= (uint16_t)~GB__CONN_PARTIAL;
+}
+
+/* Reading goes on, from what net has kept first. */
+static void return_to(struct gb_stream *stream)
+{
+	struct gb_conn *conn = stream->conn;
+	uint16_t inside = conn->flags & GB__CONN_DISPATCH;
+
+	if (stream->away) {
+		stream->away = false;
+		gb__conn_hold(conn, -1);
+		conn->flags &= (uint16_t)~GB__CONN_PAUSED;
+		if (conn->flags & GB__CONN_KEPT)
+			frame_anew(conn);
+	}
+	if (stream->delivering)
+		return; /* as soon as this waits */
+	if (gb__conn_backlog(conn)) {
+		gb__conn_deliver_kept(conn);
+		conn->flags |= inside;
+	}
+	if (!stream->came && (conn->flags & (GB__CONN_MUTED | GB__CONN_EOF | GB__CONN_KEPT)))
+		gb__conn_queue(conn); /* input is to be let in again, or its end told */
+}
+
+/* What a read comes to that cannot get anything; 0: it can. */
+static int blocked(struct gb_stream *stream)
+{
+	if (gb__unlikely(stream->error))
+		return stream->error;
+	if (gb__unlikely(gb__conn_closing(stream->conn)))
+		return -EPIPE;
+	if (gb__unlikely(stream->conn->terms->relayed))
+		return -EBUSY;
+	return 0;
+}
+
+/* The end of input, once all before it was read. */
+static int ended(struct gb_stream *stream)
+{
+	bool cut = stream->cut || stream->got > 0;
+
+	stream->cut = false;
+	return cut ? -GB_ETRUNCATED : 0;
+}
+
+/* A drain was told, and this read is to return it. */
+static bool quiet_told(struct gb_stream *stream)
+{
+	if (!stream->quiet || stream->reason == GB_CLOSE_DRAIN)
+		return false;
+	stream->reason = GB_CLOSE_DRAIN; /* unless whoever reads goes on */
+	return true;
+}
+
+/* Until what is wanted has come. Returns 1, 0 at the end of input, or a negative code. */
+static int await_input(struct gb_stream *stream, struct gb_coro *coro)
+{
+	int result = 0;
+
+	stream->reader = coro;
+	while (result == 0 && !stream->came) {
+		result = blocked(stream);
+		if (result == 0 && gb__unlikely(stream->eof)) {
+			result = ended(stream);
+			break;
+		}
+		if (result == 0 && gb__unlikely(quiet_told(stream)))
+			result = -ESHUTDOWN;
+		if (result == 0)
+			result = gb__coro_wait(coro);
+	}
+	stream->reader = NULL;
+	stream->want.kind = GB__WANT_NOTHING;
+	if (gb__likely(stream->came))
+		return 1;
+	if (!stream->over)
+		gb__stream_rest(stream);
+	return result;
+}
+
+/* A coroutine that reads without ever having to wait lets others run, too. */
+static int turn_share(struct gb_stream *stream, struct gb_coro *coro)
+{
+	if (stream->delivering || ++stream->in_a_row < stream->conn->terms->limits->turn_messages)
+		return 0;
+	stream->in_a_row = 0;
+	return gb_yield(coro);
+}
+
+static int read_want(struct gb_stream *stream, struct gb__want want)
+{
+	struct gb_coro *coro = stream->streams->running;
+	int result;
+
+	gb__conn_mine_in(stream->conn, "gb_read");
+	if (gb__unlikely(!coro))
+		return -GB_ENOCORO;
+	if (gb__unlikely(stream->reader))
+		return -EBUSY;
+	gb__stream_drop(stream);
+	result = blocked(stream);
+	if (gb__likely(result == 0))
+		result = gb__unlikely(coro->cancelled) ? coro->cancelled : turn_share(stream, coro);
+	if (gb__unlikely(result < 0))
+		return result;
+	if (gb__unlikely(stream->quiet) && stream->reason == GB_CLOSE_DRAIN)
+		stream->reason = -1; /* it goes on */
+	stream->want = want;
+	stream->got = 0;
+	stream->came = false;
+	if (gb__unlikely(!stream->delivering) || gb__unlikely(stream->away))
+		return_to(stream);
+	return await_input(stream, coro);
+}
+
+ssize_t gb_read(struct gb_stream *stream, void *data, size_t size)
+{
+	int result;
+
+	if (size == 0)
+		return -EINVAL;
+	result = read_want(stream, (struct gb__want){ GB__WANT_SOME, size, data, NULL });
+	return result > 0 ? (ssize_t)stream->got : result;
+}
+
+ssize_t gb_read_exact(struct gb_stream *stream, void *data, size_t size)
+{
+	int result;
+
+	if (size == 0)
+		return 0;
+	result = read_want(stream, (struct gb__want){ GB__WANT_EXACT, size, data, NULL });
+	return result > 0 ? (ssize_t)stream->got : result;
+}
+
+int gb_read_until(struct gb_stream *stream, const void *delimiter, size_t size, struct gb_bytes *ret)
+{
+	int result;
+
+	if (size == 0)
+		return -EINVAL;
+	result = read_want(stream, (struct gb__want){ GB__WANT_UNTIL, size, NULL, delimiter });
+	if (result > 0)
+		*ret = stream->message;
+	return result;
+}
+
+int gb_read_message(struct gb_stream *stream, struct gb_bytes *ret)
+{
+	int result = read_want(stream, (struct gb__want){ .kind = GB__WANT_MESSAGE });
+
+	if (gb__likely(result > 0))
+		*ret = stream->message;
+	return result;
+}
+
+const struct gb_frame *gb_stream_frame(const struct gb_stream *stream)
+{
+	return &stream->frame;
+}

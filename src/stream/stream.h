@@ -1,0 +1,96 @@
+/**
+ * A stream: a connection whose bytes a coroutine asks for.
+ *
+ * To net it is a connection like any other, with callbacks and a codec of our own: the codec frames what the coroutine
+ * wants at the moment (some bytes, so many, up to a delimiter, a message), the callback puts it where the coroutine looks
+ * for it and resumes it there and then. While nobody wants anything the connection is paused, and held: whoever works is
+ * not idle. A message is copied, since it is valid until the next read whatever the handler waits for; what is sent of
+ * it before the engine's buffer is used again goes from there, so that an echo leaves uncopied.
+ */
+#ifndef STREAM_STREAM_H
+#define STREAM_STREAM_H
+
+#include "net/conn.h"
+#include "net/sequential.h"
+#include "stream/coroutine.h"
+
+#include <gearbox/stream.h>
+
+#define GB__STREAM_SMALL 512u /* a message up to so long is kept in the stream */
+
+enum gb__want_kind {
+	GB__WANT_NOTHING,
+	GB__WANT_MESSAGE, /* of the codec */
+	GB__WANT_SOME,    /* bytes, up to `size`, into `data` */
+	GB__WANT_EXACT,   /* so many: in one piece if they are few, else piece by piece */
+	GB__WANT_UNTIL,   /* up to the delimiter of `size` bytes at `delimiter` */
+};
+
+struct gb__want {
+	enum gb__want_kind kind;
+	size_t size;
+	unsigned char *data;
+	const unsigned char *delimiter;
+};
+
+struct gb_stream {
+	struct gb_conn *conn;
+	struct gb__streams *streams;
+	struct gb_coro *coro;            /* that serves or opened it */
+	struct gb_coro *reader, *writer; /* who waits for input, respectively for room */
+	struct gb__want want;
+	size_t got;                    /* bytes of what was wanted that have come */
+	struct gb_bytes message;       /* that was read last */
+	const unsigned char *original; /* where it lies in the engine's buffer, while it does */
+	struct gb__chunk *chunk;       /* or NULL: it is `small` */
+	struct gb_frame frame;
+	int error;         /* of reading, for good; or 0 */
+	int16_t reason;    /* to end it with; -1: as it comes */
+	bool came;         /* what was wanted is there */
+	bool eof;          /* the peer's FIN */
+	bool cut;          /* ... inside what was wanted, and nobody was told yet */
+	bool over;         /* the connection has ended */
+	bool away;         /* nobody reads: it is paused and held */
+	bool delivering;   /* inside on_message: more input follows by itself */
+	bool quiet;        /* a drain found it idle, and said so */
+	bool opened;       /* by gb_stream_connect */
+	unsigned in_a_row; /* messages without a wait in between */
+	unsigned char small[GB__STREAM_SMALL] __attribute__((aligned(16)));
+};
+
+extern const struct gb__sequential gb__sequential;
+
+/** Its connection, if that lives and output can collect for it; NULL stream: NULL. */
+struct gb_conn *gb__stream_open_conn(const struct gb_stream *stream);
+/** A stream for a connection that is being opened, or NULL without memory. */
+struct gb_stream *gb__stream_create(struct gb__streams *streams, struct gb_coro *coro);
+/** Join it with its connection. */
+void gb__stream_attach(struct gb_stream *stream, struct gb_conn *conn);
+/** Let go of the connection, which ends in order unless it has ended; and of what was read. */
+void gb__stream_detach(struct gb_stream *stream);
+/** Undo gb__stream_create. */
+void gb__stream_destroy(struct gb_stream *stream);
+/** What came of a connection that has ended, as a negative code. */
+int gb__stream_code(int reason, int error);
+
+/* coroutine.c, for the seam */
+void gb__coro_run_ready(struct gb__net *net);
+void gb__coro_drain_all(struct gb__net *net);
+void gb__coro_cancel_all(struct gb__net *net);
+
+/* scope.c */
+/** One of its coroutines has returned `result`. */
+void gb__scope_left(struct gb_coro *coro, int result);
+
+/* read.c */
+/** What was read last goes. */
+void gb__stream_drop(struct gb_stream *stream);
+/** Nobody reads: pause and hold it. */
+void gb__stream_rest(struct gb_stream *stream);
+/** Its codec. */
+int gb__stream_decode(const void *options, void *state, struct gb_bytes input, size_t message_max,
+	uint32_t *scanned, struct gb_frame *ret);
+/** Input that it framed. */
+void gb__stream_on_message(struct gb_conn *conn, struct gb_bytes bytes);
+
+#endif
