@@ -1,6 +1,6 @@
 #include "verify/wrap.h"
 
-#include <gearbox/conn.h>
+#include <gearbox/stream.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -87,6 +87,18 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 	leave(observed);
 }
 
+/* What is said of its processor and thread holds at its beginning: others run while it waits. */
+static void serve(struct gb_stream *stream)
+{
+	struct gb_conn *conn = gb_stream_conn(stream);
+	struct observed *observed = enter(conn);
+
+	observed->peer = peer_of(conn);
+	tell(observed, VERIFY_NOTE_OPENED, 0);
+	leave(observed);
+	wrapped.service->serve(stream);
+}
+
 static void on_writable(struct gb_conn *conn)
 {
 	struct observed *observed = enter(conn);
@@ -136,8 +148,12 @@ void gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service
 	wrapped.offset = (service->conn_state_size + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
 	*ret = *service;
 	ret->conn_state_size = wrapped.offset + sizeof(struct observed);
-	ret->on_open = on_open;
-	ret->on_message = on_message;
+	if (service->serve) {
+		ret->serve = serve;
+	} else {
+		ret->on_open = on_open;
+		ret->on_message = on_message;
+	}
 	/* What the service has not, the library does by itself: that stays so. */
 	ret->on_writable = service->on_writable ? on_writable : NULL;
 	ret->on_eof = service->on_eof ? on_eof : NULL;

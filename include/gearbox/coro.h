@@ -85,7 +85,7 @@ GB_API bool gb_deadline_end(struct gb_deadline *deadline);
  */
 #define GB_WITH_DEADLINE(coro, ms) \
 	for (struct gb_deadline gb__with __attribute__((cleanup(gb_deadline_end))) = { 0 }, \
-				*gb__once = gb_deadline_begin(coro, &gb__with, ms); \
+					 *gb__once = gb_deadline_begin(coro, &gb__with, ms); \
 		gb__once; gb__once = NULL)
 
 /**
@@ -94,9 +94,9 @@ GB_API bool gb_deadline_end(struct gb_deadline *deadline);
  * Lies on the stack of the coroutine that waits for it.
  */
 struct gb_scope {
-	struct gb_coro *coro;    /* whose it is */
-	struct gb_scope *outer;  /* of the same coroutine */
-	struct gb_coro *first;   /* that were started in it and have not ended */
+	struct gb_coro *coro;   /* whose it is */
+	struct gb_scope *outer; /* of the same coroutine */
+	struct gb_coro *first;  /* that were started in it and have not ended */
 	size_t running, running_max;
 	int failure; /* the first one's result */
 	bool cancelled;
@@ -126,7 +126,7 @@ GB_API int gb_scope_end(struct gb_scope *scope);
 struct gb_channel;
 
 /** A channel for up to `capacity` (at least 1) values of `size` bytes. Returns 0, -ENOMEM, -EINVAL. */
-GB_API int gb_channel_create(struct gb_worker *worker, size_t size, size_t capacity, struct gb_channel **ret);
+GB_API int gb_channel_create(size_t size, size_t capacity, struct gb_channel **ret);
 /** Nobody waits on it any more. NULL is fine. */
 GB_API void gb_channel_destroy(struct gb_channel *channel);
 /** Put a value in. Waits while it is full. Returns 0, -EPIPE (it is closed), -ETIMEDOUT, -ECANCELED, -ESHUTDOWN. */

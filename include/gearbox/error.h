@@ -15,7 +15,8 @@ GB_BEGIN
 	X(GB_ETOOLARGE, 10003, "the message is larger than allowed") \
 	X(GB_EILLEGAL, 10004, "this combination of axes cannot work") \
 	X(GB_ELIMIT, 10005, "a configured limit is reached") \
-	X(GB_ETRUNCATED, 10006, "the input ended inside a message")
+	X(GB_ETRUNCATED, 10006, "the input ended inside a message") \
+	X(GB_ENOCORO, 10007, "only a coroutine that runs can wait")
 
 enum gb_error_code {
 #define GB__ERROR_CODE(name, value, text) name = value,

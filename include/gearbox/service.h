@@ -68,7 +68,7 @@ struct gb_service {
 	/**
 	 * In place of the callbacks for connections: a straight-line handler, which reads, waits and writes from top to
 	 * bottom (gearbox/stream.h). When it returns, the connection ends in order. On the worker's thread, also with
-	 * compute=threads.
+	 * compute=threads. Of the callbacks for connections on_close alone may be set beside it.
 	 */
 	void (*serve)(struct gb_stream *stream);
 	/** Output fell below the low watermark after a pause above the high one, or after -EAGAIN. */

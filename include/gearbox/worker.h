@@ -3,6 +3,7 @@
 #define GEARBOX_WORKER_H
 
 #include <gearbox/error.h>
+#include <gearbox/operation.h>
 #include <gearbox/service.h>
 #include <gearbox/types.h>
 
@@ -44,6 +45,7 @@ struct gb_timer {
 	uint64_t deadline_ns; /* monotonic */
 	size_t heap_index;    /* 0: not running; else gearbox's own */
 	struct gb_worker *worker;
+	struct gb_operation operation; /* of gb_timer_begin */
 };
 
 /** Start or restart `timer`. Zero-initialized memory is a stopped timer. Thread: the worker's. Returns 0 or -ENOMEM. */
@@ -52,6 +54,9 @@ GB_API int gb_timer_start(struct gb_worker *worker, struct gb_timer *timer, uint
 /** As gb_timer_start, at an absolute time of gb_worker_clock_ns. */
 GB_API int gb_timer_start_at(struct gb_worker *worker, struct gb_timer *timer, uint64_t deadline_ns,
 	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg);
+/** Begin it as an operation, which completes with 0, or -ENOMEM. Stop it by gb_operation_cancel. Returns that. */
+GB_API struct gb_operation *gb_timer_begin(struct gb_worker *worker, struct gb_timer *timer,
+	uint64_t delay_ms, gb_operation_done *on_done, void *user);
 /** Stop it; a stopped timer is fine. */
 GB_API void gb_timer_stop(struct gb_timer *timer);
 
@@ -95,6 +100,22 @@ GB_API int gb_handle_post(
  */
 GB_API int gb_connect(struct gb_worker *worker, const char *address, const struct gb_service *service,
 	void *user, struct gb_conn **ret_conn, struct gb_error *error);
+
+/** gb_connect as an operation. */
+struct gb_connecting {
+	struct gb_operation operation;
+	struct gb_conn *conn; /* from gb_connect_begin on, if that succeeded */
+};
+
+/**
+ * gb_connect, and complete with 0 when the connection is established, before `on_open`; else with -ECONNREFUSED,
+ * -ETIMEDOUT, …, before `on_close`. Cancelling it aborts the connection.
+ *
+ * Thread: the worker's. Returns 0, or an error as gb_connect (nothing follows).
+ */
+GB_API int gb_connect_begin(struct gb_worker *worker, struct gb_connecting *connecting, const char *address,
+	const struct gb_service *service, void *user, gb_operation_done *on_done, void *on_done_user,
+	struct gb_error *error);
 
 /**
  * Resolve "HOST:PORT" to numeric form with the system's resolver; numeric and unix: pass as they are.

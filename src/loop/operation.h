@@ -16,7 +16,8 @@ struct gb__operation_kind {
 static inline void gb__operation_begin(struct gb_operation *operation, const struct gb__operation_kind *kind,
 	struct gb_worker *worker, gb_operation_done *on_done, void *user)
 {
-	*operation = (struct gb_operation){ .kind = kind, .worker = worker, .on_done = on_done, .user = user };
+	*operation =
+		(struct gb_operation){ .kind = kind, .worker = worker, .on_done = on_done, .user = user };
 }
 
 /** It is over: tell. From the loop, not from inside a function that a handler called. */

@@ -405,7 +405,7 @@ static int serve(struct program *program, struct gb_error *error)
 static int run(struct program *program)
 {
 	struct gb_error error = { 0 };
-	int rc = gb__service_check(program->service, &error);
+	int rc = gb__service_check(program->service, true, &error);
 
 	if (rc == 0)
 		rc = walk(program, PASS_HELP, &error);

@@ -45,9 +45,9 @@ void gb__offload_stop(struct gb_server *server)
 	server->compute = NULL;
 }
 
-static void submit(void *arg, struct gb__task *task)
+static void submit(void *arg, struct gb__job *job)
 {
-	gb__compute_submit(arg, task);
+	gb__compute_submit(arg, job);
 }
 
 void gb__offload_join(struct gb_worker *worker)

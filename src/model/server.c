@@ -179,7 +179,23 @@ void gb_server_destroy(struct gb_server *server)
 	gb__free(server);
 }
 
-int gb__service_check(const struct gb_service *service, struct gb_error *error)
+static int check_handlers(const struct gb_service *service, struct gb_error *error)
+{
+	if (!service->serve && !service->on_message)
+		return gb_error_set(error, -EINVAL,
+			"service %s: .on_message and .serve are NULL: nobody gets its messages",
+			service->name);
+	if (service->serve &&
+		(service->on_message || service->on_open || service->on_writable || service->on_eof ||
+			service->on_error || service->on_drain))
+		return gb_error_set(error, -EINVAL,
+			"service %s: .serve handles its connections from beginning to end, so that none of its "
+			"callbacks but .on_close may be set",
+			service->name);
+	return 0;
+}
+
+int gb__service_check(const struct gb_service *service, bool handles, struct gb_error *error)
 {
 	if (!service)
 		return gb_error_set(error, -EINVAL, "the service is NULL");
@@ -196,17 +212,14 @@ int gb__service_check(const struct gb_service *service, struct gb_error *error)
 	if (!service->name || !*service->name)
 		return gb_error_set(
 			error, -EINVAL, "a service without a name: set .name, a word for messages");
-	if (!service->on_message)
-		return gb_error_set(error, -EINVAL,
-			"service %s: .on_message is NULL: nobody gets its messages", service->name);
-	return 0;
+	return handles ? check_handlers(service, error) : 0;
 }
 
 static int check_service(const struct gb_server *server, const struct gb_service *service, bool ip_address,
 	struct gb_error *error)
 {
 	struct gb_error reason = { 0 };
-	int result = gb__service_check(service, error);
+	int result = gb__service_check(service, true, error);
 
 	if (result == 0)
 		result = gb__limits_check(&server->limits, service, error);

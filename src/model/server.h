@@ -47,8 +47,9 @@ struct gb_server {
 	struct gb__compute *compute; /* while running with compute=threads: this process's pool */
 };
 
-/** Whether a service is filled in as it must be, whatever the model. Returns 0 or -EINVAL with what is missing. */
-int gb__service_check(const struct gb_service *service, struct gb_error *error);
+/** Whether a service is filled in as it must be, whatever the model; `handles`: also its handlers, which only who reads by
+ *  a stream needs not. Returns 0 or -EINVAL with what is missing. */
+int gb__service_check(const struct gb_service *service, bool handles, struct gb_error *error);
 
 /** Have it write its counters to standard error as one line of JSON. Thread: any; async-signal-safe. */
 void gb__server_ask(struct gb_server *server);

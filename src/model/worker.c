@@ -279,7 +279,7 @@ static void run_down(struct gb_worker *worker)
 {
 	gb__worker_command(worker, GB__COMMAND_STOP);
 	obey(worker);
-	while (worker->net.connections > 0)
+	while (worker->net.connections > 0 || worker->net.coroutines > 0)
 		gb__worker_turn(worker, -1);
 }
 
@@ -294,6 +294,9 @@ void gb__worker_bind(struct gb_server *server, unsigned id)
 			" more since the last report)",
 			id, server->options->affinity_text, gb_strerror(result), held);
 }
+
+static void native_turn(void *arg);
+static void on_native(void *arg);
 
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
 	struct gb__record *record, struct gb_error *error)
@@ -323,6 +326,8 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	gb__net_init(&worker->net, &worker->loop, &server->limits, &record->counters,
 		&server->shared->connections);
 	worker->net.worker = worker;
+	gb__streams_init(&worker->streams, &worker->net, server->model.stack);
+	gb__streams_run_natively(&worker->streams, native_turn, on_native, worker);
 	if (roles & GB__WORKER_SERVES)
 		gb__offload_join(worker);
 	worker->net.on_gone = on_gone;
@@ -370,6 +375,7 @@ void gb__worker_end(struct gb_worker *worker)
 	watching_ends(worker);
 	gb__channel_finish(&worker->channel);
 	services_stop(worker); /* no turn, and so no callback, after it */
+	gb__streams_finish(&worker->streams);
 	gb__loop_finish(&worker->loop);
 	gb__net_finish(&worker->net);
 	while (gb__inbox_left(&worker->inbox, &late))
@@ -425,6 +431,8 @@ bool gb__worker_done(struct gb_worker *worker)
 {
 	if (worker->net.connections > 0 || (worker->roles & (GB__WORKER_SERVES)) == 0)
 		return false;
+	if (worker->net.coroutines > 0 && (worker->net.draining || (worker->roles & GB__WORKER_ONCE)))
+		return false;
 	if (gb__worker_stops(worker) || (worker->roles & GB__WORKER_ONCE))
 		return true;
 	return worker->obeyed == GB__COMMAND_DRAIN && !worker->net.drain_turns && !worker->watching &&
@@ -460,11 +468,11 @@ static int64_t accept_turn(struct gb_worker *worker)
 	return left_ns;
 }
 
-/* Between turns. Returns whether to go on. */
-static bool look(struct gb_worker *worker)
+/* What there is to do between turns. Returns whether to go on. */
+static bool look_around(struct gb_worker *worker)
 {
 	if ((worker->roles & GB__WORKER_ONCE) && gb__net_clients(&worker->net) == 0 &&
-		worker->net.connections > 0 && !worker->net.draining)
+		(worker->net.connections > 0 || worker->net.coroutines > 0) && !worker->net.draining)
 		drain_without_client(worker);
 	obey(worker);
 	/* The turns are for connections that the engine has accepted already. */
@@ -476,12 +484,9 @@ static bool look(struct gb_worker *worker)
 	return worker->on_turn ? worker->on_turn(worker) : !gb__worker_done(worker);
 }
 
-static __attribute__((noinline)) bool turn(struct gb_worker *worker)
+static inline bool wants_look(const struct gb_worker *worker)
 {
-	if ((worker->look || atomic_load(&worker->command) != worker->obeyed) && !look(worker))
-		return false;
-	gb__worker_turn(worker, accept_turn(worker));
-	return true;
+	return worker->look || atomic_load(&worker->command) != worker->obeyed;
 }
 
 /* Whether there are only events to wait for: nearly always. */
@@ -492,17 +497,62 @@ static inline bool only_events(const struct gb_worker *worker)
 		gb__net_turns_plainly(&worker->net);
 }
 
+static inline void turn_plain(struct gb_worker *worker)
+{
+	int result = gb__net_turn_plain(&worker->net);
+
+	if (gb__unlikely(result < 0))
+		wait_failed(worker, result);
+}
+
+/* While a handler waits on the worker's own stack: as long as it does there is something to go on for. */
+static void native_turn(void *arg)
+{
+	struct gb_worker *worker = arg;
+
+	if (gb__likely(only_events(worker))) {
+		turn_plain(worker);
+		return;
+	}
+	if (wants_look(worker))
+		(void)look_around(worker);
+	gb__worker_turn(worker, accept_turn(worker));
+}
+
+static void on_native(void *arg)
+{
+	struct gb_worker *worker = arg;
+
+	worker->look = true;
+}
+
+/* As look_around, with the handler that waits to run on the worker's own stack, if there is one. */
+static bool look(struct gb_worker *worker)
+{
+	bool goes_on = look_around(worker);
+
+	while (worker->streams.native) {
+		gb__streams_serve(&worker->streams);
+		goes_on = look_around(worker);
+	}
+	return goes_on;
+}
+
+static __attribute__((noinline)) bool turn(struct gb_worker *worker)
+{
+	if (wants_look(worker) && !look(worker))
+		return false;
+	gb__worker_turn(worker, accept_turn(worker));
+	return true;
+}
+
 void gb__worker_run(struct gb_worker *worker)
 {
 	worker->look = true;
 	for (;;) {
-		if (gb__likely(only_events(worker))) {
-			int result = gb__net_turn_plain(&worker->net);
-
-			if (gb__unlikely(result < 0))
-				wait_failed(worker, result);
-		} else if (!turn(worker)) {
+		if (gb__likely(only_events(worker)))
+			turn_plain(worker);
+		else if (!turn(worker))
 			break;
-		}
 	}
 }

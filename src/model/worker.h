@@ -10,6 +10,7 @@
 #include "model/channel.h"
 #include "model/inbox.h"
 #include "model/server.h"
+#include "stream/coroutine.h"
 
 enum gb__command {
 	GB__COMMAND_RUN,
@@ -34,6 +35,7 @@ struct gb_worker {
 	unsigned id;
 	unsigned roles; /* GB__WORKER_… */
 	struct gb__net net;
+	struct gb__streams streams;
 	struct gb__acceptance acceptance;
 	bool watching;              /* has not let go of the listening sockets */
 	struct gb__inbox inbox;     /* of connections handed over to it */
@@ -80,6 +82,9 @@ bool gb__worker_done(struct gb_worker *worker);
 void gb__worker_end(struct gb_worker *worker);
 /** Raise the command and wake it. Thread: any; async-signal-safe. */
 void gb__worker_command(struct gb_worker *worker, enum gb__command command);
+/** gb_connect, for whom. */
+int gb__worker_connect(struct gb_worker *worker, const char *address, const struct gb_service *service,
+	void *user, enum gb__for who, struct gb_conn **ret_conn, struct gb_error *error);
 /** Serve a connection; one that was told to end at once refuses it. Thread: the worker's. */
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
 /** It has fewer connections, or was found to serve one less than it took: GB__BAR_FULL may be over. */

@@ -197,20 +197,20 @@ int gb_handle_post(
 	return result;
 }
 
-int gb_connect(struct gb_worker *worker, const char *text, const struct gb_service *service, void *user,
-	struct gb_conn **ret_conn, struct gb_error *error)
+int gb__worker_connect(struct gb_worker *worker, const char *text, const struct gb_service *service,
+	void *user, enum gb__for who, struct gb_conn **ret_conn, struct gb_error *error)
 {
 	struct gb__socket_options options = gb__options_socket(worker->server->options);
 	struct gb__address address;
 	int result;
 
-	gb__rule(31, gb__loop_here(&worker->loop),
+	gb__rule_in("gb_connect", 31, gb__loop_here(&worker->loop),
 		"connections are made on their worker's thread: post to it");
 	if (!text)
 		return gb_error_set(error, -EINVAL, "gb_connect: the address is NULL");
 	result = gb__address_parse(text, false, &address, error);
 	if (result == 0)
-		result = gb__service_check(service, error);
+		result = gb__service_check(service, who == GB__FOR_HANDLER, error);
 	if (result < 0)
 		return result;
 	gb__address_to_client(&address);
@@ -220,11 +220,16 @@ int gb_connect(struct gb_worker *worker, const char *text, const struct gb_servi
 	result = gb__limits_check(&worker->server->limits, service, error);
 	if (result < 0)
 		return result;
-	result = gb__net_connect(
-		&worker->net, &address, &options, service, user, GB__FOR_HANDLER, ret_conn);
+	result = gb__net_connect(&worker->net, &address, &options, service, user, who, ret_conn);
 	if (result < 0)
 		gb_error_set(error, result, "cannot connect to %s: %s", text, gb_strerror(result));
 	return result;
+}
+
+int gb_connect(struct gb_worker *worker, const char *address, const struct gb_service *service, void *user,
+	struct gb_conn **ret_conn, struct gb_error *error)
+{
+	return gb__worker_connect(worker, address, service, user, GB__FOR_HANDLER, ret_conn, error);
 }
 
 int gb_resolve(const char *text, char *ret_text, size_t size, struct gb_error *error)

@@ -14,6 +14,7 @@
 
 #include "base/macros.h"
 #include "net/drain.h"
+#include "net/outgoing.h"
 #include "net/sequential.h"
 #include "net/task.h"
 #include "net/tell.h"
@@ -202,6 +203,8 @@ void gb__conn_open(struct gb_conn *conn)
 	conn->further |= GB__CONN_FURTHER_OPENED;
 	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
 	conn->opened_ms = (uint8_t)conn->active_ms;
+	if (gb__unlikely(conn->terms->connecting))
+		gb__connect_complete(conn);
 	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
 	if (conn->terms->calls->on_open) {
 		int result;
@@ -457,6 +460,17 @@ static void flush_late(struct gb_conn *conn)
 		gb__conn_queue(conn);
 }
 
+void gb__conn_push(struct gb_conn *conn)
+{
+	const uint16_t inside = conn->flags & GB__CONN_DISPATCH;
+
+	gb__conn_leave(conn);
+	if (conn->state < GB__CONN_ENDED)
+		flush_queued(conn);
+	if (inside)
+		gb__conn_enter(conn);
+}
+
 static void settle_slow(struct gb_conn *conn)
 {
 	output_fell(conn);
@@ -523,8 +537,11 @@ static void on_output(struct gb__stream *stream, int error)
 		return;
 	}
 	conn->active_ms = conn->progress_ms = gb__net_now(conn->net);
-	if (gb__output_empty(&stream->output))
+	if (gb__output_empty(&stream->output)) {
 		conn->flags &= (uint16_t)~GB__CONN_FLUSHING;
+		if (gb__unlikely(conn->terms->sequential))
+			conn->net->sequential->on_flushed(conn);
+	}
 	gb__conn_settle(conn); /* of who has ended there is nothing to settle */
 }
 
@@ -602,6 +619,8 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 				gb__task_cancel(conn); /* its return queues the connection again */
 				continue;
 			}
+			if (conn->terms->connecting)
+				gb__connect_complete(conn);
 			if (conn->terms->sequential && net->sequential->on_ended(conn))
 				continue; /* as does the end of its stream */
 			conn->state = GB__CONN_DETACHING;

@@ -184,6 +184,8 @@ static inline void *gb__conn_codec_state(struct gb_conn *conn)
 /** What a handler sends from here on until gb__conn_leave leaves with one send: outside of callbacks. */
 void gb__conn_enter(struct gb_conn *conn);
 void gb__conn_leave(struct gb_conn *conn);
+/** What was collected and queued leaves now, as far as the kernel takes it. */
+void gb__conn_push(struct gb_conn *conn);
 
 /** After any callback of the handler or change: flush, and whatever else has become due. */
 static inline void gb__conn_settle(struct gb_conn *conn)

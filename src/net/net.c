@@ -126,7 +126,7 @@ void gb__net_finish(struct gb__net *net)
 }
 
 void gb__net_submit_to(
-	struct gb__net *net, void (*submit)(void *arg, struct gb__task *task), void *arg, unsigned tasks_max)
+	struct gb__net *net, void (*submit)(void *arg, struct gb__job *job), void *arg, unsigned tasks_max)
 {
 	net->submit = submit;
 	net->submit_arg = arg;

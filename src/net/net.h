@@ -14,6 +14,7 @@
 #include <gearbox/codec.h>
 #include <gearbox/server.h>
 
+struct gb__job;
 struct gb__sequential;
 struct gb__streams;
 struct gb__task;
@@ -84,8 +85,8 @@ struct gb__net {
 	const struct gb__sequential *sequential;
 	struct gb__streams *streams; /* theirs */
 	size_t coroutines;           /* that live: the worker does not end before them */
-	/** compute=threads: hands a task to the pool; NULL: handlers run inline. */
-	void (*submit)(void *arg, struct gb__task *task);
+	/** compute=threads: hands a job to the pool; NULL: handlers run inline. */
+	void (*submit)(void *arg, struct gb__job *job);
 	void *submit_arg;
 	struct gb__task *under_way; /* submitted and not back */
 	unsigned tasks, tasks_max;  /* how many, and how many at most */
@@ -126,7 +127,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 void gb__net_drain(struct gb__net *net);
 /** Hand messages to a pool instead of calling handlers inline: compute=threads. */
 void gb__net_submit_to(
-	struct gb__net *net, void (*submit)(void *arg, struct gb__task *task), void *arg, unsigned tasks_max);
+	struct gb__net *net, void (*submit)(void *arg, struct gb__job *job), void *arg, unsigned tasks_max);
 /** Every connection of it. */
 void gb__net_each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int argument), int argument);
 /** End every connection at once: with a reset, unless all was sent and our FIN is out. */

@@ -1,5 +1,7 @@
 #include "net/outgoing.h"
 
+#include "base/macros.h"
+#include "loop/operation.h"
 #include "net/conn.h"
 
 #include <errno.h>
@@ -34,4 +36,36 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 		gb__conn_end(conn, GB_CLOSE_CONNECT_FAILED, -result);
 	*ret_conn = conn;
 	return 0;
+}
+
+static void connect_cancel(struct gb_operation *operation)
+{
+	gb_conn_abort(gb__container_of(operation, struct gb_connecting, operation)->conn);
+}
+
+static const struct gb__operation_kind connect_kind = { "connect", connect_cancel };
+
+void gb__connect_begin(
+	struct gb_conn *conn, struct gb_connecting *connecting, gb_operation_done *on_done, void *user)
+{
+	gb__operation_begin(&connecting->operation, &connect_kind, conn->net->worker, on_done, user);
+	connecting->conn = conn;
+	conn->terms->connecting = &connecting->operation;
+}
+
+static int outcome(const struct gb_conn *conn)
+{
+	if (conn->state == GB__CONN_OPEN)
+		return 0;
+	if (conn->reason != GB_CLOSE_CONNECT_FAILED)
+		return -ECANCELED;
+	return conn->error ? -conn->error : -ECONNREFUSED;
+}
+
+void gb__connect_complete(struct gb_conn *conn)
+{
+	struct gb_operation *operation = conn->terms->connecting;
+
+	conn->terms->connecting = NULL;
+	gb__operation_complete(operation, outcome(conn));
 }

@@ -5,6 +5,8 @@
 #include "net/net.h"
 #include "os/socket.h"
 
+#include <gearbox/worker.h>
+
 /**
  * Begin to connect; the outcome is told by on_open, or by on_close with GB_CLOSE_CONNECT_FAILED.
  *
@@ -13,5 +15,11 @@
 int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	const struct gb__socket_options *options, const struct gb_service *service, void *user,
 	enum gb__for who, struct gb_conn **ret_conn);
+
+/** Begin the operation that completes when `conn`, which connects, is established, or has ended before. */
+void gb__connect_begin(
+	struct gb_conn *conn, struct gb_connecting *connecting, gb_operation_done *on_done, void *user);
+/** It is, or it has: complete the operation of its terms. */
+void gb__connect_complete(struct gb_conn *conn);
 
 #endif

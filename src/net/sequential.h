@@ -13,7 +13,7 @@ struct gb_stream;
 
 struct gb__stream_link {
 	struct gb_stream *stream; /* NULL once nobody reads it any more */
-	void *unused;             /* the codec's state behind it is aligned */
+	void *opened;             /* not NULL: by gb_stream_connect; nobody else is told of it */
 };
 
 struct gb__sequential {
@@ -25,6 +25,8 @@ struct gb__sequential {
 	bool (*on_quiet)(struct gb_conn *conn);
 	/** It has ended. Returns whether it has to wait for who reads it, who queues it again. */
 	bool (*on_ended)(struct gb_conn *conn);
+	/** All of its output is with the kernel. */
+	void (*on_flushed)(struct gb_conn *conn);
 	/** Run those that became ready before this call. */
 	void (*run)(struct gb__net *net);
 	/** The net drains and no client is left: tell who waits without a connection. */

@@ -102,6 +102,7 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 		.state = GB__CONN_TASK,
 	};
 	task->conn = conn;
+	task->job.run = gb__task_run;
 	task->frame = net->message.frame;
 	/* What the codec parsed of the message lies where the task has it. */
 	within = (uintptr_t)task->frame.parsed - (uintptr_t)message.data;
@@ -126,11 +127,12 @@ void gb__task_submit(struct gb_conn *conn, struct gb_bytes message)
 	task->under_way = net->under_way;
 	net->under_way = task;
 	net->tasks++;
-	net->submit(net->submit_arg, task);
+	net->submit(net->submit_arg, &task->job);
 }
 
-void gb__task_run(struct gb__task *task)
+void gb__task_run(struct gb__job *job)
 {
+	struct gb__task *task = gb__container_of(job, struct gb__task, job);
 	struct gb__loop *loop = task->facade.net->loop;
 	struct gb__chunk *message = task->message;
 

@@ -10,10 +10,11 @@
 #define NET_TASK_H
 
 #include "net/conn.h"
+#include "net/job.h"
 
 struct gb__task {
 	struct gb_conn facade;      /* first: what the handler sees */
-	struct gb__task *next;      /* in the pool's queue, or among those of the net */
+	struct gb__job job;         /* of the pool */
 	struct gb__task *under_way; /* of the net: those submitted and not back */
 	struct gb_conn *conn;       /* the loop's thread alone */
 	struct gb__post done;
@@ -41,8 +42,8 @@ static inline struct gb__task *gb__task_of(struct gb_conn *facade)
 
 /** Hand a message to the pool of the net. Ends the connection when there is no memory. */
 void gb__task_submit(struct gb_conn *conn, struct gb_bytes message);
-/** On a pool thread: run the handler, unless cancelled, and post the task back. */
-void gb__task_run(struct gb__task *task);
+/** The `job.run` of tasks, on a pool thread: run the handler, unless cancelled, and post the task back. */
+void gb__task_run(struct gb__job *job);
 /** The connection has ended: the handler need not run, or can learn that its work is in vain. */
 void gb__task_cancel(struct gb_conn *conn);
 /** The loop's thread pauses or resumes the connection: what the handler noted of that so far is overtaken. */

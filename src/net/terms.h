@@ -33,23 +33,27 @@ static inline uint64_t gb__limit(const uint64_t *limit)
 	return __atomic_load_n(limit, __ATOMIC_RELAXED);
 }
 
+struct gb_operation;
+
 struct gb__terms {
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message); /* the service's, at hand */
 	const struct gb_codec_ops *codec; /* of what is delivered; NULL as well where it is relayed */
 	const void *codec_options;
 	const struct gb_service *service;
-	const struct gb_service *calls; /* whose callbacks are called: `service`, or the streams' (sequential.h) */
+	const struct gb_service
+		*calls; /* whose callbacks are called: `service`, or the streams' (sequential.h) */
 	const struct gb__limits *limits; /* the net's, or `own` */
 	void *user;
-	uint32_t holders;     /* connections */
-	bool kept;            /* on the net's list, for those that come later: stays until the net ends */
-	bool one;             /* of one connection alone */
-	bool reads_on;        /* high output stops neither reading nor parsing */
-	bool relayed;         /* by gb_relay, now or before: no more for the handler than the end */
-	bool sequential;      /* a stream reads it (sequential.h) */
-	bool here;            /* relayed or sequential: no message goes to the pool */
+	uint32_t holders;      /* connections */
+	bool kept;             /* on the net's list, for those that come later: stays until the net ends */
+	bool one;              /* of one connection alone */
+	bool reads_on;         /* high output stops neither reading nor parsing */
+	bool relayed;          /* by gb_relay, now or before: no more for the handler than the end */
+	bool sequential;       /* a stream reads it (sequential.h) */
+	bool here;             /* relayed or sequential: no message goes to the pool */
 	uint16_t state_offset; /* of the service's state behind the connection */
-	struct gb_conn *peer; /* relayed to; or NULL */
+	struct gb_conn *peer;  /* relayed to; or NULL */
+	struct gb_operation *connecting; /* the operation that made it, while it is under way */
 	struct gb__terms *next;
 	struct gb__limits own;
 };

@@ -11,7 +11,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/macros.h"
-#include "net/task.h"
+#include "net/job.h"
 #include "os/cpu.h"
 #include "os/os.h"
 #include "os/process.h"
@@ -27,11 +27,11 @@
 struct gb__compute {
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
-	struct gb__task *first, **last; /* waiting */
-	unsigned waiting;               /* how many */
-	uint64_t behind_since_ms;       /* tasks have waited without a break since then; 0: none waits */
-	uint64_t behind_cpu_ns;         /* what CPU time the process had taken then */
-	bool told;                      /* that it is the bottleneck */
+	struct gb__job *first, **last; /* waiting */
+	unsigned waiting;              /* how many */
+	uint64_t behind_since_ms;      /* tasks have waited without a break since then; 0: none waits */
+	uint64_t behind_cpu_ns;        /* what CPU time the process had taken then */
+	bool told;                     /* that it is the bottleneck */
 	bool ending;
 	unsigned count; /* threads */
 	pthread_t threads[];
@@ -93,22 +93,22 @@ static void *thread_main(void *arg)
 
 	pthread_mutex_lock(&compute->lock);
 	for (;;) {
-		struct gb__task *task = compute->first;
+		struct gb__job *job = compute->first;
 
-		if (!task) {
+		if (!job) {
 			if (compute->ending)
 				break;
 			pthread_cond_wait(&compute->filled, &compute->lock);
 			continue;
 		}
-		compute->first = task->next;
+		compute->first = job->next;
 		if (!compute->first)
 			compute->last = &compute->first;
 		compute->waiting--;
 		if (gb__unlikely(!compute->told) && gb__unlikely(falls_behind(compute)))
 			tell_once(compute);
 		pthread_mutex_unlock(&compute->lock);
-		gb__task_run(task);
+		job->run(job);
 		pthread_mutex_lock(&compute->lock);
 	}
 	pthread_mutex_unlock(&compute->lock);
@@ -155,13 +155,13 @@ void gb__compute_destroy(struct gb__compute *compute)
 	gb__free(compute);
 }
 
-void gb__compute_submit(struct gb__compute *compute, struct gb__task *task)
+void gb__compute_submit(struct gb__compute *compute, struct gb__job *job)
 {
-	task->next = NULL;
+	job->next = NULL;
 	pthread_mutex_lock(&compute->lock);
 	compute->waiting++;
-	*compute->last = task;
-	compute->last = &task->next;
+	*compute->last = job;
+	compute->last = &job->next;
 	pthread_cond_signal(&compute->filled);
 	pthread_mutex_unlock(&compute->lock);
 }

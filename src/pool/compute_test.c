@@ -64,9 +64,10 @@ static void submit(struct gb__compute *compute, unsigned n)
 	tasks[n] = (struct gb__task){
 		.facade = { .net = &net, .terms = &terms, .state = GB__CONN_TASK },
 		.message = &message,
+		.job.run = gb__task_run,
 		.done = { .run = come_back },
 	};
-	gb__compute_submit(compute, &tasks[n]);
+	gb__compute_submit(compute, &tasks[n].job);
 }
 
 static struct gb__compute *pool(unsigned threads)

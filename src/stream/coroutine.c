@@ -82,8 +82,8 @@ int gb__coro_make(struct gb__streams *streams, size_t extra, void (*entry)(struc
 	int result = streams->made ? 0 : stacks_make(streams);
 
 	if (result == 0)
-		result = gb__coro_create(
-			&streams->coros, sizeof(*coro) + extra, begin, (void *)entry, &stack);
+		result =
+			gb__coro_create(&streams->coros, sizeof(*coro) + extra, begin, (void *)entry, &stack);
 	if (result < 0)
 		return result;
 	stack->name = name;
@@ -113,8 +113,9 @@ static void turns(struct gb_coro *coro)
 	streams->running = NULL;
 	if (conn)
 		gb__conn_leave(conn);
-	while (!coro->woken)
+	do
 		streams->turn(streams->arg);
+	while (!coro->woken);
 	coro->woken = false;
 	streams->running = coro;
 	conn = gb__stream_open_conn(coro->stream);
@@ -135,6 +136,14 @@ void gb__coro_wait_hard(struct gb_coro *coro)
 	}
 	streams->running = NULL;
 	gb__coro_suspend(&streams->coros); /* whoever resumes it says that it runs */
+}
+
+void gb__coro_wait_turn(struct gb_coro *coro)
+{
+	coro->waiting = true;
+	gb__coro_wake(coro);
+	coro->streams->net->ready = true; /* the turn does not sleep */
+	gb__coro_wait_hard(coro);
 }
 
 int gb__coro_interruption(struct gb_coro *coro)
@@ -268,8 +277,8 @@ static void run(struct gb_coro *coro)
 	gb__coro_over(coro);
 }
 
-int gb__coro_start(
-	struct gb__streams *streams, const char *name, gb_coro_run *function, void *arg, struct gb_scope *scope)
+int gb__coro_start(struct gb__streams *streams, const char *name, gb_coro_run *function, void *arg,
+	struct gb_scope *scope)
 {
 	struct gb_coro *coro;
 	int result;

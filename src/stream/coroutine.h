@@ -20,16 +20,16 @@ struct gb_coro {
 	struct gb__streams *streams;
 	struct gb__coro *stack; /* NULL: the worker's own */
 	struct gb_coro *ready_next;
-	struct gb_stream *stream; /* that it serves, or NULL */
-	bool waiting;             /* suspended */
-	bool ready;               /* in line */
-	bool woken;               /* on the worker's own stack: the turns may end */
-	int cancelled;            /* what each wait returns from now on, or 0 */
-	int notice;               /* what the next wait returns, or 0 */
-	struct gb_deadline *deadline; /* the innermost */
-	struct gb_timer alarm;        /* for it; may be earlier */
-	struct gb_scope *scope;       /* that it was started in, or NULL */
-	struct gb_scope *scopes;      /* its own that are open, innermost first */
+	struct gb_stream *stream;                /* that it serves, or NULL */
+	bool waiting;                            /* suspended */
+	bool ready;                              /* in line */
+	bool woken;                              /* on the worker's own stack: the turns may end */
+	int cancelled;                           /* what each wait returns from now on, or 0 */
+	int notice;                              /* what the next wait returns, or 0 */
+	struct gb_deadline *deadline;            /* the innermost */
+	struct gb_timer alarm;                   /* for it; may be earlier */
+	struct gb_scope *scope;                  /* that it was started in, or NULL */
+	struct gb_scope *scopes;                 /* its own that are open, innermost first */
 	struct gb_coro *sibling, **sibling_link; /* in its scope */
 	struct gb_coro *next, **link;            /* among all of the worker */
 	struct gb_coro *queue_next;              /* in a queue of those who wait for the same */
@@ -60,15 +60,15 @@ void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t s
 /** No coroutine is left. */
 void gb__streams_finish(struct gb__streams *streams);
 /** Have handlers run on the worker's own stack, whose engine has one stream. */
-void gb__streams_run_natively(struct gb__streams *streams, void (*turn)(void *arg),
-	void (*on_native)(void *arg), void *arg);
+void gb__streams_run_natively(
+	struct gb__streams *streams, void (*turn)(void *arg), void (*on_native)(void *arg), void *arg);
 /** Run the handler that waits for that. Returns when it has. */
 void gb__streams_serve(struct gb__streams *streams);
 
 /** Make a coroutine, with `extra` zeroed bytes behind it, on a stack of its own. `entry` gets it and ends with gb__coro_over.
  *  Returns 0 or a negative errno. */
-int gb__coro_make(struct gb__streams *streams, size_t extra, void (*entry)(struct gb_coro *coro), const char *name,
-	struct gb_coro **ret);
+int gb__coro_make(struct gb__streams *streams, size_t extra, void (*entry)(struct gb_coro *coro),
+	const char *name, struct gb_coro **ret);
 /** It is one of the worker's from here on; for who makes one without a stack. */
 void gb__coro_join(struct gb__streams *streams, struct gb_coro *coro, const char *name);
 /** The last that it does: nobody knows it any more. */
@@ -76,7 +76,8 @@ void gb__coro_over(struct gb_coro *coro);
 /** Run it now. From the loop; it has a stack and waits. */
 void gb__coro_enter(struct gb_coro *coro);
 /** gb_coro_start, with the streams of a worker. */
-int gb__coro_start(struct gb__streams *streams, const char *name, gb_coro_run *run, void *arg, struct gb_scope *scope);
+int gb__coro_start(
+	struct gb__streams *streams, const char *name, gb_coro_run *run, void *arg, struct gb_scope *scope);
 
 /** Have it run at the end of this turn, if it waits. Thread: the worker's. */
 void gb__coro_wake(struct gb_coro *coro);
@@ -86,6 +87,8 @@ int gb__coro_interruption(struct gb_coro *coro);
 int gb__coro_wait(struct gb_coro *coro);
 /** The same, and nothing but a wake-up ends it. */
 void gb__coro_wait_hard(struct gb_coro *coro);
+/** Let the others have their turn. */
+void gb__coro_wait_turn(struct gb_coro *coro);
 /** Cancel it, once. */
 void gb__coro_cancel(struct gb_coro *coro);
 

@@ -41,7 +41,8 @@ static int until(const struct gb__want *want, struct gb_bytes input, size_t mess
 	struct gb_frame *ret)
 {
 	size_t from = *scanned;
-	const unsigned char *found = memmem(input.data + from, input.size - from, want->delimiter, want->size);
+	const unsigned char *found =
+		memmem(input.data + from, input.size - from, want->delimiter, want->size);
 	size_t size = found ? (size_t)(found - input.data) + want->size : input.size;
 
 	if (size > message_max)
@@ -141,10 +142,10 @@ void gb__stream_on_message(struct gb_conn *conn, struct gb_bytes bytes)
 
 	if (!take(stream, bytes))
 		return;
-	if (stream->streams->running)
-		return; /* it is the reader, which looks for itself */
 	reader = stream->reader;
-	if (gb__likely(reader->stack) && gb__likely(!reader->ready)) {
+	if (gb__unlikely(stream->streams->running)) {
+		/* it is the reader, which looks for itself */
+	} else if (gb__likely(reader->stack) && gb__likely(!reader->ready)) {
 		stream->original = stream->message.data ? bytes.data : NULL;
 		stream->delivering = true;
 		gb__coro_enter(reader);
@@ -211,11 +212,12 @@ static int ended(struct gb_stream *stream)
 	return cut ? -GB_ETRUNCATED : 0;
 }
 
-/* A drain was told, and this read is to return it. */
+/* A drain was told, and this read is the one to return it. */
 static bool quiet_told(struct gb_stream *stream)
 {
-	if (!stream->quiet || stream->reason == GB_CLOSE_DRAIN)
+	if (stream->quiet != GB__QUIET_TOLD)
 		return false;
+	stream->quiet = GB__QUIET_RETURNED;
 	stream->reason = GB_CLOSE_DRAIN; /* unless whoever reads goes on */
 	return true;
 }
@@ -234,8 +236,10 @@ static int await_input(struct gb_stream *stream, struct gb_coro *coro)
 		}
 		if (result == 0 && gb__unlikely(quiet_told(stream)))
 			result = -ESHUTDOWN;
-		if (result == 0)
+		if (result == 0) {
+			stream->in_a_row = 0;
 			result = gb__coro_wait(coro);
+		}
 	}
 	stream->reader = NULL;
 	stream->want.kind = GB__WANT_NOTHING;
@@ -271,7 +275,7 @@ static int read_want(struct gb_stream *stream, struct gb__want want)
 		result = gb__unlikely(coro->cancelled) ? coro->cancelled : turn_share(stream, coro);
 	if (gb__unlikely(result < 0))
 		return result;
-	if (gb__unlikely(stream->quiet) && stream->reason == GB_CLOSE_DRAIN)
+	if (gb__unlikely(stream->quiet == GB__QUIET_RETURNED) && stream->reason == GB_CLOSE_DRAIN)
 		stream->reason = -1; /* it goes on */
 	stream->want = want;
 	stream->got = 0;

@@ -53,7 +53,7 @@ int gb__stream_code(int reason, int error)
 void gb__stream_attach(struct gb_stream *stream, struct gb_conn *conn)
 {
 	stream->conn = conn;
-	gb__conn_link(conn)->stream = stream;
+	*gb__conn_link(conn) = (struct gb__stream_link){ stream, stream->opened ? stream : NULL };
 }
 
 struct gb_stream *gb__stream_create(struct gb__streams *streams, struct gb_coro *coro)
@@ -229,8 +229,8 @@ static bool on_quiet(struct gb_conn *conn)
 
 	if (!stream || conn->terms->relayed)
 		return false;
-	if (!stream->quiet && stream->reader) {
-		stream->quiet = true;
+	if (stream->quiet == GB__QUIET_NO && stream->reader) {
+		stream->quiet = GB__QUIET_TOLD;
 		gb__coro_wake(stream->reader);
 	}
 	return true;
@@ -253,6 +253,22 @@ static bool on_ended(struct gb_conn *conn)
 	return true;
 }
 
+static void on_close(struct gb_conn *conn, int reason)
+{
+	const struct gb_service *service = conn->terms->service;
+
+	if (service->on_close && !gb__conn_link(conn)->opened)
+		service->on_close(conn, reason);
+}
+
+static void on_flushed(struct gb_conn *conn)
+{
+	struct gb_stream *stream = stream_of(conn);
+
+	if (stream && stream->flushes)
+		gb__coro_wake(stream->writer);
+}
+
 static const struct gb_service calls = {
 	GB_SERVICE_INIT,
 	.name = "stream",
@@ -260,6 +276,7 @@ static const struct gb_service calls = {
 	.on_message = gb__stream_on_message,
 	.on_writable = on_writable,
 	.on_eof = on_eof,
+	.on_close = on_close,
 };
 
 static void adapt(struct gb__terms *terms)
@@ -278,6 +295,7 @@ const struct gb__sequential gb__sequential = {
 	.on_error = on_error,
 	.on_quiet = on_quiet,
 	.on_ended = on_ended,
+	.on_flushed = on_flushed,
 	.run = gb__coro_run_ready,
 	.drain = gb__coro_drain_all,
 	.cancel = gb__coro_cancel_all,

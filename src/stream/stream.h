@@ -26,6 +26,9 @@ enum gb__want_kind {
 	GB__WANT_UNTIL,   /* up to the delimiter of `size` bytes at `delimiter` */
 };
 
+/** A drain found it idle. */
+enum { GB__QUIET_NO, GB__QUIET_TOLD, GB__QUIET_RETURNED /* by a read */ };
+
 struct gb__want {
 	enum gb__want_kind kind;
 	size_t size;
@@ -52,7 +55,8 @@ struct gb_stream {
 	bool over;         /* the connection has ended */
 	bool away;         /* nobody reads: it is paused and held */
 	bool delivering;   /* inside on_message: more input follows by itself */
-	bool quiet;        /* a drain found it idle, and said so */
+	uint8_t quiet;     /* GB__QUIET_… */
+	bool flushes;      /* `writer` waits until all is gone */
 	bool opened;       /* by gb_stream_connect */
 	unsigned in_a_row; /* messages without a wait in between */
 	unsigned char small[GB__STREAM_SMALL] __attribute__((aligned(16)));

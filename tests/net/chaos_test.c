@@ -32,7 +32,7 @@ struct place {
 };
 
 static struct place places[PLACES];
-static struct gb__task *held[HELD_MAX];
+static struct gb__job *held[HELD_MAX];
 static unsigned held_count;
 static struct rig *world;
 static struct place *opening;
@@ -43,10 +43,10 @@ static unsigned chance(unsigned bound)
 	return (unsigned)(test_random(&world->random) % bound);
 }
 
-static void hold(void *arg, struct gb__task *task)
+static void hold(void *arg, struct gb__job *job)
 {
 	CHECK(held_count < HELD_MAX);
-	held[held_count++] = task;
+	held[held_count++] = job;
 }
 
 static struct place *place_of(const struct gb_conn *conn)
@@ -290,10 +290,10 @@ static void peer_acts(struct place *place)
 static void run_any(void)
 {
 	unsigned at = chance(held_count);
-	struct gb__task *task = held[at];
+	struct gb__job *job = held[at];
 
 	held[at] = held[--held_count];
-	gb__task_run(task);
+	gb__task_run(job);
 }
 
 static uint64_t timeout_drawn(void)

@@ -252,11 +252,11 @@ NET_TEST(the_end_of_a_drain_does_not_reset_who_was_sent_everything)
 	peer_close(peer);
 }
 
-static struct gb__task *in_pool;
+static struct gb__job *in_pool;
 
-static void submit(void *arg, struct gb__task *task)
+static void submit(void *arg, struct gb__job *job)
 {
-	in_pool = task;
+	in_pool = job;
 }
 
 static void hold_message(struct gb_conn *conn, struct gb_bytes message)

@@ -207,22 +207,22 @@ NET_TEST(on_writable_means_that_there_is_room)
 
 /* Output of a connection whose message is in the pool. */
 
-static struct gb__task *held[64];
+static struct gb__job *held[64];
 static unsigned held_count;
 
-static void hold(void *arg, struct gb__task *task)
+static void hold(void *arg, struct gb__job *job)
 {
 	CHECK(held_count < 64);
-	held[held_count++] = task;
+	held[held_count++] = job;
 }
 
 static void run_first(void)
 {
-	struct gb__task *task = held[0];
+	struct gb__job *job = held[0];
 
 	CHECK(held_count > 0);
 	memmove(held, held + 1, --held_count * sizeof(*held));
-	gb__task_run(task);
+	gb__task_run(job);
 }
 
 static void pool_use(struct rig *rig, unsigned tasks_max)
@@ -308,7 +308,7 @@ NET_TEST(the_write_timeout_goes_on_while_a_task_runs)
 	for (int i = 0; i < 10; i++)
 		rig_pass(rig, 300);
 	CHECK_INT(rig->closed, 0); /* not before the task is back */
-	CHECK(gb_conn_cancelled(&held[0]->facade));
+	CHECK(gb_conn_cancelled(&gb__container_of(held[0], struct gb__task, job)->facade));
 	run_first();
 	UNTIL(rig, peer, rig->closed == 1);
 	CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);

@@ -309,11 +309,11 @@ NET_TEST(a_reset_is_noticed_when_the_peer_has_half_closed)
 	check_reset_is_noticed(rig, peer);
 }
 
-static struct gb__task *in_pool;
+static struct gb__job *in_pool;
 
-static void submit(void *arg, struct gb__task *task)
+static void submit(void *arg, struct gb__job *job)
 {
-	in_pool = task;
+	in_pool = job;
 }
 
 NET_TEST(a_reset_cancels_the_handler_that_runs_in_the_pool)
@@ -325,12 +325,13 @@ NET_TEST(a_reset_cancels_the_handler_that_runs_in_the_pool)
 	peer = begin(rig, &lines);
 	peer_send(peer, "work\n", 5);
 	UNTIL(rig, peer, in_pool != NULL);
-	CHECK(!gb_conn_cancelled(&in_pool->facade));
+	CHECK(!gb_conn_cancelled(&gb__container_of(in_pool, struct gb__task, job)->facade));
 	rig_step(rig, peer);
 	sim_client_reset(peer->client);
-	for (unsigned i = 0; i < 12 && !gb_conn_cancelled(&in_pool->facade); i++)
+	for (unsigned i = 0;
+		i < 12 && !gb_conn_cancelled(&gb__container_of(in_pool, struct gb__task, job)->facade); i++)
 		rig_pass(rig, 100);
-	CHECK(gb_conn_cancelled(&in_pool->facade));
+	CHECK(gb_conn_cancelled(&gb__container_of(in_pool, struct gb__task, job)->facade));
 	CHECK_INT(rig->closed, 0);
 	gb__task_run(in_pool);
 	UNTIL(rig, NULL, rig->closed == 1);

@@ -36,7 +36,8 @@ static void dial(struct rig *rig, struct sockaddr_in to)
 	struct gb__socket_options options = { 0 };
 
 	memcpy(&address.any, &to, sizeof(to));
-	CHECK_INT(gb__net_connect(&rig->net, &address, &options, &service, NULL, GB__FOR_HANDLER, &current), 0);
+	CHECK_INT(
+		gb__net_connect(&rig->net, &address, &options, &service, NULL, GB__FOR_HANDLER, &current), 0);
 	CHECK_INT(rig->net.outgoing, 1);
 }
 

@@ -85,8 +85,9 @@ void rig_run(const char *engine, void (*body)(struct rig *rig))
 		rig.sim = sim_kernel_create(test_random(&random), &rig.profile);
 		gb__loop_init(&rig.loop, engine_create(&rig, engine));
 		gb__net_init(&rig.net, &rig.loop, &rig.limits, &rig.counters, &rig.connections_total);
+		gb__streams_init(&rig.streams, &rig.net, 0);
 		body(&rig);
-		for (unsigned steps = 0; rig.net.connections > 0; steps++) {
+		for (unsigned steps = 0; rig.net.connections > 0 || rig.net.coroutines > 0; steps++) {
 			gb__net_abort_all(&rig.net, GB_CLOSE_DRAIN);
 			rig_step(&rig, NULL);
 			CHECK(steps < STEPS_MAX);
@@ -94,6 +95,7 @@ void rig_run(const char *engine, void (*body)(struct rig *rig))
 		CHECK_INT(rig.opened, rig.closed);
 		CHECK_INT(rig.connections_total, 0);
 		CHECK_INT(rig.counters.stats.connections, 0);
+		gb__streams_finish(&rig.streams);
 		gb__net_finish(&rig.net);
 		gb__loop_finish(&rig.loop);
 		sim_kernel_destroy(rig.sim);

@@ -12,6 +12,7 @@
 #include "harness.h"
 #include "net/conn.h"
 #include "sim/client.h"
+#include "stream/coroutine.h"
 
 #define PEER_BYTES_MAX (1u << 20)
 
@@ -20,6 +21,7 @@ struct rig {
 	struct sim_profile profile;
 	struct gb__loop loop;
 	struct gb__net net;
+	struct gb__streams streams;
 	struct gb__limits limits;
 	struct gb__counters counters;
 	_Atomic uint64_t connections_total;

@@ -11,13 +11,13 @@
 
 #define HELD_MAX 256u
 
-static struct gb__task *held[HELD_MAX];
+static struct gb__job *held[HELD_MAX];
 static unsigned held_count;
 
-static void hold(void *arg, struct gb__task *task)
+static void hold(void *arg, struct gb__job *job)
 {
 	CHECK(held_count < HELD_MAX);
-	held[held_count++] = task;
+	held[held_count++] = job;
 }
 
 static void pool_use(struct rig *rig, unsigned tasks_max)
@@ -30,10 +30,10 @@ static void pool_use(struct rig *rig, unsigned tasks_max)
 static void run_one(struct rig *rig)
 {
 	unsigned at = (unsigned)(test_random(&rig->random) % held_count);
-	struct gb__task *task = held[at];
+	struct gb__job *job = held[at];
 
 	held[at] = held[--held_count];
-	gb__task_run(task);
+	gb__task_run(job);
 }
 
 static void run_all(struct rig *rig)
@@ -134,7 +134,7 @@ NET_TEST(a_connection_that_dies_meanwhile_waits_for_its_task_and_its_replies_are
 		rig_step(rig, NULL);
 	if (!before) {
 		CHECK_INT(rig->closed, 0);
-		CHECK(gb_conn_cancelled(&held[0]->facade));
+		CHECK(gb_conn_cancelled(&gb__container_of(held[0], struct gb__task, job)->facade));
 		run_all(rig);
 		CHECK_INT(inside, 0); /* a cancelled task is not begun */
 	}

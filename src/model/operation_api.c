@@ -1,0 +1,189 @@
+/* What takes a worker's time besides bytes: operations of each kind, coroutines, streams of outgoing connections. */
+#include "base/assert.h"
+#include "base/macros.h"
+#include "loop/operation.h"
+#include "model/worker.h"
+#include "net/job.h"
+#include "net/outgoing.h"
+#include "stream/stream.h"
+
+#include <errno.h>
+
+#define HERE(worker, function) \
+	gb__rule_in(function, 49, gb__loop_here(&(worker)->loop), \
+		"an operation is begun on another thread than its worker's")
+
+int gb_coro_start(struct gb_worker *worker, const char *name, gb_coro_run *run, void *arg)
+{
+	return gb__coro_start(&worker->streams, name, run, arg, NULL);
+}
+
+static void timer_cancel(struct gb_operation *operation)
+{
+	struct gb_timer *timer = gb__container_of(operation, struct gb_timer, operation);
+
+	gb__timers_stop(&timer->worker->loop.timers, timer);
+	gb__operation_complete_later(&timer->worker->loop, operation, -ECANCELED);
+}
+
+static const struct gb__operation_kind timer_kind = { "timer", timer_cancel };
+
+static void timer_expired(struct gb_timer *timer, void *arg)
+{
+	(void)arg;
+	gb__operation_complete(&timer->operation, 0);
+}
+
+struct gb_operation *gb_timer_begin(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
+	gb_operation_done *on_done, void *user)
+{
+	int result;
+
+	HERE(worker, __func__);
+	gb__operation_begin(&timer->operation, &timer_kind, worker, on_done, user);
+	result = gb_timer_start(worker, timer, delay_ms, timer_expired, NULL);
+	if (result < 0)
+		gb__operation_complete_later(&worker->loop, &timer->operation, result);
+	return &timer->operation;
+}
+
+/* Whoever has the result still points to it. */
+static void posted_cancel(struct gb_operation *operation)
+{
+	(void)operation;
+}
+
+static const struct gb__operation_kind posted_kind = { "posted", posted_cancel };
+
+struct gb_operation *gb_posted_begin(
+	struct gb_worker *worker, struct gb_posted *posted, gb_operation_done *on_done, void *user)
+{
+	HERE(worker, __func__);
+	gb__operation_begin(&posted->operation, &posted_kind, worker, on_done, user);
+	return &posted->operation;
+}
+
+void gb_posted_finish(struct gb_posted *posted, int result)
+{
+	gb__operation_complete_later(&posted->operation.worker->loop, &posted->operation, result);
+}
+
+static void offload_cancel(struct gb_operation *operation)
+{
+	struct gb_offload *offload = gb__container_of(operation, struct gb_offload, operation);
+
+	__atomic_store_n(&offload->cancelled, true, __ATOMIC_RELAXED);
+}
+
+static const struct gb__operation_kind offload_kind = { "offload", offload_cancel };
+
+bool gb_offload_cancelled(const struct gb_offload *offload)
+{
+	return __atomic_load_n(&offload->cancelled, __ATOMIC_RELAXED);
+}
+
+static_assert(sizeof(((struct gb_offload *)NULL)->job) == sizeof(struct gb__job), "it is one");
+
+static int offload_call(struct gb_offload *offload)
+{
+	return gb_offload_cancelled(offload) ? -ECANCELED : offload->run(offload, offload->arg);
+}
+
+static void offload_run(struct gb__job *job)
+{
+	struct gb_offload *offload = gb__container_of((void **)job, struct gb_offload, job[0]);
+	struct gb_worker *worker = offload->operation.worker;
+	int result = offload_call(offload);
+
+	gb__operation_complete_later(&worker->loop, &offload->operation, result);
+}
+
+/* There is no pool: on the worker's thread, but not inside the function that begins it. */
+static void offload_here(struct gb__post *post, bool alive)
+{
+	struct gb_offload *offload = gb__container_of((void **)post, struct gb_offload, job[0]);
+
+	gb__operation_complete(&offload->operation, alive ? offload_call(offload) : -ECANCELED);
+}
+
+struct gb_operation *gb_offload_begin(struct gb_worker *worker, struct gb_offload *offload,
+	int (*run)(struct gb_offload *offload, void *arg), void *arg, gb_operation_done *on_done, void *user)
+{
+	HERE(worker, __func__);
+	gb__operation_begin(&offload->operation, &offload_kind, worker, on_done, user);
+	offload->run = run;
+	offload->arg = arg;
+	offload->cancelled = false;
+	if (worker->net.submit) {
+		struct gb__job *job = (struct gb__job *)offload->job;
+
+		job->run = offload_run;
+		worker->net.submit(worker->net.submit_arg, job);
+	} else {
+		struct gb__post *post = (struct gb__post *)offload->job;
+
+		post->run = offload_here;
+		gb__assert(gb__loop_post(&worker->loop, post) == 0);
+	}
+	return &offload->operation;
+}
+
+int gb_offload(struct gb_coro *coro, int (*run)(struct gb_offload *offload, void *arg), void *arg)
+{
+	struct gb_offload offload;
+	int result = gb__coro_interruption(coro);
+
+	if (result < 0)
+		return result;
+	return gb_await(coro, gb_offload_begin(coro->streams->net->worker, &offload, run, arg, NULL, NULL));
+}
+
+int gb_connect_begin(struct gb_worker *worker, struct gb_connecting *connecting, const char *address,
+	const struct gb_service *service, void *user, gb_operation_done *on_done, void *on_done_user,
+	struct gb_error *error)
+{
+	struct gb_conn *conn;
+	int result = gb__worker_connect(worker, address, service, user, GB__FOR_HANDLER, &conn, error);
+
+	if (result == 0)
+		gb__connect_begin(conn, connecting, on_done, on_done_user);
+	return result;
+}
+
+static const struct gb_service plain = { GB_SERVICE_INIT, .name = "stream" };
+
+int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb_service *protocol,
+	struct gb_stream **ret, struct gb_error *error)
+{
+	struct gb_worker *worker = coro->streams->net->worker;
+	struct gb_connecting connecting;
+	struct gb_stream *stream;
+	struct gb_conn *conn;
+	int result = gb__coro_interruption(coro);
+
+	if (result < 0)
+		return gb_error_set(error, result, "cannot connect to %s: %s", address ? address : "nowhere",
+			gb_strerror(result));
+	stream = gb__stream_create(coro->streams, coro);
+	if (!stream)
+		return gb_error_set(error, -ENOMEM, "cannot connect to %s: no memory", address);
+	stream->opened = true;
+	result = gb__worker_connect(
+		worker, address, protocol ? protocol : &plain, NULL, GB__FOR_STREAM, &conn, error);
+	if (result < 0) {
+		gb__stream_destroy(stream);
+		return result;
+	}
+	gb__stream_attach(stream, conn);
+	gb__connect_begin(conn, &connecting, NULL, NULL);
+	result = gb_await(coro, &connecting.operation);
+	if (result < 0) {
+		gb_error_set(error, result, "cannot connect to %s: %s", address, gb_strerror(result));
+		gb_conn_abort(conn);
+		gb_stream_close(stream);
+		return result;
+	}
+	gb__stream_rest(stream);
+	*ret = stream;
+	return 0;
+}

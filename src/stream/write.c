@@ -1,0 +1,229 @@
+/*
+ * Writing: as by callbacks, but whoever writes above the high watermark waits until output is below the low one, and
+ * what is larger than that is queued piece by piece.
+ */
+#include "base/macros.h"
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define FORMAT_SIZE 512u /* most texts fit */
+
+/* Why nothing can be written, or 0. */
+static int blocked(const struct gb_stream *stream)
+{
+	if (gb__unlikely(stream->over))
+		return stream->error;
+	if (gb__unlikely(gb__conn_closing(stream->conn)) ||
+		gb__unlikely(stream->conn->flags & GB__CONN_OUTPUT_END))
+		return -EPIPE;
+	if (gb__unlikely(stream->conn->terms->relayed))
+		return -EBUSY;
+	return 0;
+}
+
+/* Wait for on_writable. Returns 0 when it has come, or what ends the wait. */
+static int await_writable(struct gb_stream *stream, struct gb_coro *coro)
+{
+	struct gb_conn *conn = stream->conn;
+	int result;
+
+	if (stream->writer)
+		return -EBUSY;
+	conn->flags |= GB__CONN_REFUSED_TRY;
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		gb__conn_queue(conn);
+	stream->writer = coro;
+	result = gb__coro_wait(coro);
+	stream->writer = NULL;
+	return result < 0 ? result : blocked(stream);
+}
+
+/* Until output is below the low watermark. */
+static __attribute__((noinline)) int await_room(struct gb_stream *stream)
+{
+	struct gb_coro *coro = stream->streams->running;
+	int result = 0;
+
+	if (!coro)
+		return -GB_ENOCORO;
+	while (result == 0 && gb_conn_output_size(stream->conn) > stream->conn->terms->limits->output_low)
+		result = await_writable(stream, coro);
+	return result;
+}
+
+static int begin(const struct gb_stream *stream)
+{
+	const struct gb_coro *coro = stream->streams->running;
+
+	gb__conn_mine_in(stream->conn, "gb_write");
+	return coro && gb__unlikely(coro->cancelled) ? coro->cancelled : blocked(stream);
+}
+
+/* While the engine's buffer still holds the message, what is sent of it goes from there. */
+static inline const unsigned char *where_it_lies(const struct gb_stream *stream, const unsigned char *data)
+{
+	size_t offset = (size_t)(data - stream->message.data);
+
+	return stream->original && offset < stream->message.size ? stream->original + offset : data;
+}
+
+static inline bool is_high(const struct gb_stream *stream)
+{
+	return gb__unlikely(stream->conn->stream.output.bytes > stream->conn->terms->limits->output_high);
+}
+
+/* More than fits below the high watermark at once. */
+static __attribute__((noinline)) int write_pieces(
+	struct gb_stream *stream, const unsigned char *data, size_t size)
+{
+	const size_t piece_max = stream->conn->terms->limits->output_high;
+	int result = 0;
+
+	while (result == 0 && size > 0) {
+		size_t piece = gb__min(size, piece_max);
+
+		result = await_room(stream);
+		if (result == 0)
+			result = gb_conn_send(stream->conn, data, piece);
+		data += piece;
+		size -= piece;
+	}
+	return result == 0 && is_high(stream) ? await_room(stream) : result;
+}
+
+ssize_t gb_write(struct gb_stream *stream, const void *data, size_t size)
+{
+	const struct gb__limits *limits = stream->conn->terms->limits;
+	int result = begin(stream);
+
+	if (gb__unlikely(result < 0))
+		return result;
+	if (gb__unlikely(size > limits->output_high))
+		result = write_pieces(stream, data, size);
+	else {
+		result = gb_conn_send(stream->conn, where_it_lies(stream, data), size);
+		if (result == 0 && is_high(stream))
+			result = await_room(stream);
+	}
+	return gb__likely(result == 0) ? (ssize_t)size : result;
+}
+
+int gb_write_format(struct gb_stream *stream, const char *format, ...)
+{
+	struct gb__pool *pool = &stream->streams->net->engine->pool;
+	struct gb__chunk *chunk = NULL;
+	char brief[FORMAT_SIZE], *text = brief;
+	va_list arguments;
+	ssize_t result;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(brief, sizeof(brief), format, arguments);
+	va_end(arguments);
+	if (length < 0)
+		return -EINVAL;
+	if ((size_t)length >= sizeof(brief)) {
+		chunk = gb__chunk_create(pool, (size_t)length + 1);
+		if (!chunk)
+			return -ENOMEM;
+		text = (char *)chunk->data;
+		va_start(arguments, format);
+		vsnprintf(text, (size_t)length + 1, format, arguments);
+		va_end(arguments);
+	}
+	result = gb_write(stream, text, (size_t)length);
+	gb__chunk_destroy(pool, chunk);
+	return (int)result;
+}
+
+int gb_write_buffer(struct gb_stream *stream, struct gb_buffer *buffer)
+{
+	int result = begin(stream);
+
+	if (result == 0)
+		result = gb_conn_send_ref(stream->conn, buffer);
+	return result == 0 && is_high(stream) ? await_room(stream) : result;
+}
+
+int gb_flush(struct gb_stream *stream)
+{
+	struct gb_coro *coro = stream->streams->running;
+	int result = begin(stream);
+
+	if (!coro)
+		return -GB_ENOCORO;
+	if (result == 0 && stream->writer)
+		return -EBUSY;
+	while (result == 0 && gb_conn_output_size(stream->conn) > 0) {
+		gb__conn_push(stream->conn);
+		if (gb_conn_output_size(stream->conn) == 0)
+			break;
+		stream->writer = coro;
+		stream->flushes = true;
+		result = gb__coro_wait(coro);
+		stream->writer = NULL;
+		stream->flushes = false;
+		if (result == 0)
+			result = blocked(stream);
+	}
+	return result;
+}
+
+int gb_end_output(struct gb_stream *stream)
+{
+	int result = begin(stream);
+
+	if (result == -EPIPE && (stream->conn->flags & GB__CONN_OUTPUT_END) &&
+		!gb__conn_closing(stream->conn))
+		return 0;
+	return result == 0 ? gb_conn_end_output(stream->conn) : result;
+}
+
+static void rejoin(struct gb_stream *stream)
+{
+	gb__stream_drop(stream);
+	if (stream->away) {
+		stream->away = false;
+		gb__conn_hold(stream->conn, -1);
+	}
+}
+
+/* Its own side of a relay: nothing of it was cut. */
+static int outcome(const struct gb_stream *stream)
+{
+	return stream->conn->reason == GB_CLOSE_EOF
+		? 0
+		: gb__stream_code(stream->conn->reason, stream->conn->error);
+}
+
+int gb_stream_relay(struct gb_stream *a, struct gb_stream *b)
+{
+	struct gb_coro *coro = a->streams->running;
+	int result = begin(a);
+
+	if (!coro)
+		return -GB_ENOCORO;
+	if (result == 0)
+		result = begin(b);
+	if (result == 0 && (a->reader || b->reader || a->writer || b->writer))
+		return -EBUSY;
+	if (result == 0)
+		result = gb_relay(a->conn, b->conn);
+	if (result < 0)
+		return result;
+	rejoin(a);
+	rejoin(b);
+	a->reader = b->reader = coro;
+	while (result == 0 && !(a->over && b->over))
+		result = gb__coro_wait(coro);
+	a->reader = b->reader = NULL;
+	if (result < 0) {
+		gb_conn_abort(a->conn);
+		return result;
+	}
+	result = outcome(a);
+	return result < 0 ? result : outcome(b);
+}

@@ -1,0 +1,139 @@
+/* Straight-line handlers on the simulated kernel: the same cases under every engine, faults included. */
+#include "rig.h"
+
+#include "base/alloc.h"
+
+#include <gearbox/stream.h>
+
+#include <errno.h>
+
+static int result; /* of what a handler did last */
+static unsigned begun;
+
+static struct rig *rig_at(struct gb_stream *stream)
+{
+	struct rig *rig = rig_of(gb_stream_conn(stream));
+
+	rig->opened++;
+	return rig;
+}
+
+static void serve_echo(struct gb_stream *stream)
+{
+	struct gb_bytes bytes;
+
+	rig_at(stream);
+	while ((result = gb_read_message(stream, &bytes)) > 0)
+		gb_write(stream, bytes.data, bytes.size);
+}
+
+static const struct gb_service echo = { GB_SERVICE_INIT, .name = "echo", .serve = serve_echo,
+	.on_close = count_close };
+
+NET_TEST(a_stream_echoes_every_byte_in_order)
+{
+	struct peer *peer = rig_peer(rig, &echo);
+	static unsigned char data[200000];
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = pattern_at(i);
+	for (size_t sent = 0; sent < sizeof(data);) {
+		size_t size = test_random(&rig->random) % 9000 + 1;
+
+		size = size < sizeof(data) - sent ? size : sizeof(data) - sent;
+		peer_send(peer, data + sent, size);
+		sent += size;
+		if (test_random(&rig->random) % 2)
+			rig_step(rig, peer);
+	}
+	UNTIL(rig, peer, peer->got_size == sizeof(data));
+	CHECK(memcmp(peer->got, data, sizeof(data)) == 0);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, peer->at_end && rig->closed == 1);
+	CHECK(!peer->was_reset);
+	CHECK_INT(result, 0);
+	CHECK_INT(rig->last_reason, GB_CLOSE_EOF);
+	CHECK_INT(rig->counters.stats.bytes_in, sizeof(data));
+	CHECK_INT(rig->counters.stats.bytes_out, sizeof(data));
+	peer_close(peer);
+}
+
+static void serve_lines(struct gb_stream *stream)
+{
+	struct gb_bytes line;
+
+	rig_at(stream);
+	while ((result = gb_read_message(stream, &line)) > 0) {
+		if (gb_bytes_is(line, "quit"))
+			return;
+		gb_write_format(stream, "<%.*s>\n", (int)line.size, (const char *)line.data);
+	}
+}
+
+static const struct gb_service lines = { GB_SERVICE_INIT, .name = "lines", .codec = &gb_codec_line,
+	.serve = serve_lines, .on_close = count_close };
+
+NET_TEST(pipelined_lines_are_read_one_by_one_and_the_end_of_the_handler_is_that_of_the_connection)
+{
+	struct peer *peer = rig_peer(rig, &lines);
+
+	peer_send(peer, "one\ntwo\r\n\nqu", 12);
+	peer_send(peer, "it\nthree\n", 9);
+	UNTIL(rig, peer, peer->at_end);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(peer->got_size, 5 + 1 + 5 + 1 + 2 + 1);
+	CHECK(memcmp(peer->got, "<one>\n<two>\n<>\n", peer->got_size) == 0);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	peer_close(peer);
+}
+
+/* The message is read again after waits. */
+static void serve_late(struct gb_stream *stream)
+{
+	struct gb_bytes bytes;
+
+	rig_at(stream);
+	while ((result = gb_read_message(stream, &bytes)) > 0) {
+		begun++;
+		CHECK_INT(gb_sleep(gb_stream_coro(stream), 20), 0);
+		CHECK_INT(gb_yield(gb_stream_coro(stream)), 0);
+		gb_write(stream, bytes.data, bytes.size);
+	}
+}
+
+static const struct gb_service late = { GB_SERVICE_INIT, .name = "late", .codec = &gb_codec_length,
+	.serve = serve_late, .on_close = count_close };
+
+NET_TEST(a_message_stays_until_the_next_read_whatever_the_handler_waits_for)
+{
+	struct peer *peers[4];
+	static unsigned char data[4][3000];
+
+	for (unsigned i = 0; i < 4; i++) {
+		peers[i] = rig_peer(rig, &late);
+		for (size_t j = 0; j < sizeof(data[i]); j++)
+			data[i][j] = pattern_at(j * (i + 3));
+	}
+	for (unsigned size = 1; size < sizeof(data[0]); size = size * 3 + 2) {
+		unsigned char header[4] = { 0, 0, (unsigned char)(size >> 8), (unsigned char)size };
+
+		for (unsigned i = 0; i < 4; i++) {
+			peer_send(peers[i], header, 4);
+			peer_send(peers[i], data[i], size);
+		}
+		for (unsigned i = 0; i < 4; i++) {
+			unsigned steps = 0;
+
+			while (peers[i]->got_size < size) {
+				rig_step_until(rig, peers[i], &steps, __FILE__, __LINE__, "answered");
+				rig_pass(rig, 1);
+			}
+			CHECK_INT(peers[i]->got_size, size);
+			CHECK(memcmp(peers[i]->got, data[i], size) == 0);
+			peers[i]->got_size = 0;
+		}
+	}
+	for (unsigned i = 0; i < 4; i++)
+		peer_close(peers[i]);
+}
