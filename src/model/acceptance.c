@@ -10,6 +10,7 @@
 #include <inttypes.h>
 
 #define REST_MS 100u
+#define INTAKE_MS 1000u /* while draining: how long it waits for a backlog that nobody takes from */
 #define ROOM_NS 2000000 /* until a channel is looked at again */
 #define INTAKE_NS \
 	10000000 /* while draining: how long the backlog may have been emptied by others unnoticed */
@@ -168,12 +169,31 @@ static unsigned waiting(const struct gb__acceptance *acceptance, unsigned backlo
 
 void gb__acceptance_drain(struct gb__acceptance *acceptance, unsigned backlog)
 {
-	acceptance->intake = waiting(acceptance, backlog);
+	acceptance->intake = acceptance->waited = waiting(acceptance, backlog);
+	if (acceptance->intake > 0)
+		acceptance->taken_ms = gb__loop_now_ms(acceptance->loop);
+}
+
+/* Whoever could take them does not, for want of descriptors: who ended has given his back by then. */
+static bool nobody_takes(struct gb__acceptance *acceptance, unsigned now)
+{
+	uint64_t now_ms = gb__loop_now_ms(acceptance->loop);
+
+	if (now < acceptance->waited ||
+		!gb__acceptance_open_but(acceptance, GB__BAR_EXHAUSTED | GB__BAR_LOCK))
+		acceptance->taken_ms = now_ms;
+	acceptance->waited = now;
+	return now_ms - acceptance->taken_ms >= INTAKE_MS;
 }
 
 bool gb__acceptance_takes_in(struct gb__acceptance *acceptance, unsigned backlog)
 {
-	if (acceptance->intake > 0 && waiting(acceptance, backlog) == 0)
+	unsigned now;
+
+	if (acceptance->intake == 0)
+		return false;
+	now = waiting(acceptance, backlog);
+	if (now == 0 || nobody_takes(acceptance, now))
 		acceptance->intake = 0;
 	return acceptance->intake > 0;
 }

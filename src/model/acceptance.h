@@ -29,6 +29,8 @@ struct gb__acceptance {
 	size_t count, size;
 	unsigned bars;     /* enum gb__bar */
 	unsigned intake;   /* while draining: clients of the backlog that it still takes, at most */
+	unsigned waited;   /* of these, when last looked at */
+	uint64_t taken_ms; /* when the last of them was, by whomever */
 	uint64_t again_ms; /* GB__BAR_EXHAUSTED ends then; by the loop's clock */
 	struct gb__log_limit failures;
 	void (*on_accepted)(void *arg, int fd, size_t index);
@@ -62,7 +64,8 @@ int64_t gb__acceptance_turn(struct gb__acceptance *acceptance);
 
 /** Draining begins: who waits in the backlogs is still taken in; `backlog` is what each listens with. */
 void gb__acceptance_drain(struct gb__acceptance *acceptance, unsigned backlog);
-/** Whether some of them may still be there: others may take them, and who came later is not waited for. */
+/** Whether some of them may still be there: others may take them, and who came later is not waited for; nor is anybody
+ *  whom for a second none has taken who could, which is for want of descriptors. */
 bool gb__acceptance_takes_in(struct gb__acceptance *acceptance, unsigned backlog);
 /** Let go of the listening sockets: GB__BAR_ENDED, for ever. Repeatable. */
 void gb__acceptance_finish(struct gb__acceptance *acceptance);

@@ -120,6 +120,21 @@ def descriptors_run_out_of_the_process(model):
         answered(server)
 
 
+@case_for_each([model for model in MODELS if model.axes["accept"] != "reuseport" and not model.uses_io_uring], waits=True)
+def a_drain_does_not_wait_for_descriptors_that_nobody_gives_back(model):
+    """Who waits in the backlog is taken in by a drain; without descriptors it ends all the same, long before its time."""
+    with Server(*model.arguments, "--drain-timeout", "1h") as server:
+        server.expected_log = EXHAUSTED + "|notice|draining"
+        server.rest()
+        take_descriptors_away(server.processes())
+        with server.connect() as client:
+            client.sendall(b"waiting\n")
+            while not re.search(EXHAUSTED, line := server.read_line() or "the end"):
+                check(line != "the end", "the server ended without a word")
+            server.send_signal()
+            check_equal(server.wait(), 0, "exit code")
+
+
 @case_for_each([model for model in MODELS if model.axes["engine"] == "select"])
 def connections_beyond_fd_setsize_are_closed(model):
     """select cannot watch them; the others are served, and new ones when there is room again."""
