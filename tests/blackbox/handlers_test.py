@@ -53,13 +53,14 @@ for name in ("parting", "held", "ending", "netstring", "stanza"):
 
 def does_not_differ_anywhere(service, conversation):
     """Under every combination, in what it is about."""
-    check_verified(service, MODELS_SMALL + POOLS[:1] if SMALL else (), "--conversation", conversation,
-                   "--jobs", f"{6 * len(os.sched_getaffinity(0))}")
+    check_verified(service, (), "--conversation", conversation, "--jobs", f"{6 * len(os.sched_getaffinity(0))}")
 
 
+# In a sanitizer's build the few models have had all conversations above.
 for name, conversation in (("parting", "idle"), ("parting", "drained"), ("parting", "unfinished"),
                            ("held", "drained"), ("held", "idle"), ("held", "half-closed"), ("ending", "half-closed")):
-    add_case(f"no_combination_differs[{name}-{conversation}]", does_not_differ_anywhere, name, conversation)
+    if not SMALL:
+        add_case(f"no_combination_differs[{name}-{conversation}]", does_not_differ_anywhere, name, conversation)
 
 
 def does_not_differ_behind(models, *arguments):

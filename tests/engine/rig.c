@@ -167,7 +167,8 @@ void rig_run(const char *variant, unsigned where, void (*body)(struct rig *rig))
 
 	snprintf(kind, sizeof(kind), "%s", name);
 	if (has_suffix(name, "_every_mask", kind, sizeof(kind))) {
-		every_mask_run(variant, kind, simulated, simulated ? 2 + rounds / 20 : 1, body);
+		every_mask_run(
+			variant, kind, simulated, simulated ? gb__min(rounds, 2 + rounds / 20) : 1, body);
 		return;
 	}
 	if (has_suffix(name, "_few_buffers", kind, sizeof(kind))) {
