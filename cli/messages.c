@@ -137,19 +137,85 @@ static int frame_line(struct gb_bytes *message, struct gb_error *error)
 static int frame_length(
 	struct gb_bytes *message, const struct gb_length_options *options, struct gb_error *error)
 {
-	unsigned width = options && options->width ? options->width : 4;
-	uint64_t length = message->size + (options && options->counts_itself ? width : 0);
-	bool little = options && options->little_endian;
+	static const struct gb_length_options none;
+	const struct gb_length_options *header = options ? options : &none;
+	const unsigned width = header->width ? header->width : 4;
+	int64_t length = (int64_t)message->size - header->adjustment + (header->counts_itself ? width : 0);
 	unsigned char *data;
 
-	if (width < 8 && length >> (8 * width))
+	if (length < 0 || (width < 8 && length >> (8 * width)))
 		return gb_error_set(error, -GB_EUSAGE,
-			"a message of %zu bytes is too long for %u bytes of length", message->size, width);
-	data = make_room(message, width, 0);
+			"a message of %zu bytes has no length in the %u bytes for it", message->size, width);
+	data = make_room(message, header->offset + width, 0);
 	if (!data)
 		return no_memory(error);
+	memset(data, 0, header->offset);
 	for (unsigned i = 0; i < width; i++)
-		data[i] = (unsigned char)(length >> 8 * (little ? i : width - 1 - i));
+		data[header->offset + i] =
+			(unsigned char)(length >> 8 * (header->little_endian ? i : width - 1 - i));
+	return 0;
+}
+
+static int frame_varint(struct gb_bytes *message, struct gb_error *error)
+{
+	size_t left = message->size;
+	unsigned char header[10], *data;
+	unsigned size = 0;
+
+	do {
+		header[size] = (unsigned char)((left & 0x7f) | (left > 0x7f ? 0x80 : 0));
+		left >>= 7;
+		size++;
+	} while (left);
+	data = make_room(message, size, 0);
+	if (!data)
+		return no_memory(error);
+	memcpy(data, header, size);
+	return 0;
+}
+
+static int frame_delimiter(
+	struct gb_bytes *message, const struct gb_delimiter_options *options, struct gb_error *error)
+{
+	size_t size = message->size;
+	unsigned char *data = make_room(message, 0, options->size);
+
+	if (!data)
+		return no_memory(error);
+	memcpy(data + size, options->bytes, options->size);
+	return 0;
+}
+
+/* Cut, or filled with blanks. */
+static int frame_fixed(
+	struct gb_bytes *message, const struct gb_fixed_options *options, struct gb_error *error)
+{
+	size_t size = message->size;
+
+	if (size < options->size) {
+		unsigned char *data = make_room(message, 0, options->size - size);
+
+		if (!data)
+			return no_memory(error);
+		memset(data + size, ' ', options->size - size);
+	}
+	message->size = options->size;
+	return 0;
+}
+
+static int frame(struct gb_bytes *message, const struct gb_codec_ops *codec, const void *options,
+	struct gb_error *error)
+{
+	if (codec == &gb_codec_line)
+		return frame_line(message, error);
+	if (codec == &gb_codec_length)
+		return frame_length(message, options, error);
+	if (codec == &gb_codec_varint)
+		return frame_varint(message, error);
+	if (codec == &gb_codec_delimiter)
+		return frame_delimiter(message, options, error);
+	if (codec == &gb_codec_fixed)
+		return frame_fixed(message, options, error);
 	return 0;
 }
 
@@ -159,10 +225,7 @@ int gb__messages_frame(struct messages *messages, const struct gb_codec_ops *cod
 	int result = 0;
 
 	for (size_t i = 0; i < messages->count && result == 0; i++)
-		if (codec == &gb_codec_line)
-			result = frame_line(&messages->list[i], error);
-		else if (codec == &gb_codec_length)
-			result = frame_length(&messages->list[i], codec_options, error);
+		result = frame(&messages->list[i], codec, codec_options, error);
 	return result;
 }
 

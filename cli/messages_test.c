@@ -92,3 +92,37 @@ TEST(codecs_frame_them)
 	gb__messages_finish(&framed);
 	gb__messages_finish(&own);
 }
+
+/* The codec gives back what was framed for it. */
+static void check_framed(
+	const struct gb_codec_ops *codec, const void *options, const char *text, const char *expected)
+{
+	struct messages messages = { 0 };
+	struct gb_frame frame = { 0 };
+	struct gb_error error;
+	uint32_t scanned = 0;
+
+	CHECK_INT(gb__messages_add(&messages, text, &error), 0);
+	CHECK_INT(gb__messages_frame(&messages, codec, options, &error), 0);
+	CHECK_INT(codec->decode(options, NULL, messages.list[0], 1000, &scanned, &frame), 1);
+	CHECK_INT(frame.consumed, messages.list[0].size);
+	CHECK_INT(frame.size, strlen(expected));
+	CHECK(memcmp(messages.list[0].data + frame.offset, expected, frame.size) == 0);
+	gb__messages_finish(&messages);
+}
+
+TEST(messages_are_framed_as_each_codec_takes_them)
+{
+	static const struct gb_length_options anywhere = { .width = 3, .offset = 2, .adjustment = -5 };
+	static const struct gb_delimiter_options end = { "<>", 2, 0 };
+	static const struct gb_fixed_options five = { 5 };
+	char text[301] = "";
+
+	memset(text, 'x', sizeof(text) - 1);
+	check_framed(&gb_codec_length, &anywhere, "hello", "hello");
+	check_framed(&gb_codec_varint, NULL, "hello", "hello");
+	check_framed(&gb_codec_varint, NULL, text, text);
+	check_framed(&gb_codec_delimiter, &end, "hello", "hello");
+	check_framed(&gb_codec_fixed, &five, "hi", "hi   ");
+	check_framed(&gb_codec_fixed, &five, "hello you", "hello");
+}

@@ -19,7 +19,8 @@ static const struct gb_length_options usual_headers[] = { { .width = 4 }, { .wid
 
 static bool of_library(const struct gb_codec_ops *codec)
 {
-	return !codec || codec == &gb_codec_line || codec == &gb_codec_length;
+	return !codec || codec == &gb_codec_line || codec == &gb_codec_length || codec == &gb_codec_varint ||
+		codec == &gb_codec_delimiter || codec == &gb_codec_fixed;
 }
 
 /* Returns 0 when the bytes fall into whole messages, else what the codec says of the first at `*ret_at` that is none. */

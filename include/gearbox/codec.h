@@ -49,20 +49,57 @@ struct gb_line_options {
  */
 GB_API extern const struct gb_codec_ops gb_codec_line;
 
-/** Options of the length codec. */
+/** Options of the length codec. The message is what lies behind the length, unless told otherwise. */
 struct gb_length_options {
-	unsigned width;    /* bytes of the length: 1, 2, 4 or 8; 0 means 4 */
+	unsigned width;    /* bytes of the length: 1 to 8; 0 means 4 */
 	int little_endian; /* the lowest byte comes first; else the highest, as networks have it */
-	int counts_itself; /* the length includes its own bytes */
-	int keep_header;   /* pass the length on as part of the message */
+	int counts_itself; /* the length includes its own bytes, but not what is before it */
+	int keep_header;   /* pass everything on from the first byte as part of the message */
+	unsigned offset;   /* bytes before the length, at most 4,096 */
+	int64_t adjustment; /* to be added to the length for the bytes behind it: -offset-width if it counts all, the size of
+			       what lies between it and the body if it counts the body alone */
+	unsigned
+		strip; /* bytes of the front to drop from the message; 0: all up to the end of the length (keep_header: none) */
 };
 
 /**
- * Messages behind a header that is their length, an unsigned number. The header does not count towards
- * the maximum, and a message above that is refused when its header is there. -GB_EBADFRAME: a length that
- * counts itself and is smaller than the header. A NULL for the options means all zero.
+ * Messages with their length in a header, an unsigned number. What lies up to the end of the length does not count
+ * towards the maximum, and a message above that is refused when the length is there. -GB_EBADFRAME: a length that counts
+ * itself and is smaller than that, or an adjustment that makes it negative, or a message shorter than what is to be
+ * dropped. A NULL for the options means all zero. (Netty's LengthFieldBasedFrameDecoder: lengthFieldOffset is `offset`,
+ * lengthFieldLength `width`, lengthAdjustment `adjustment`, initialBytesToStrip `strip`, 0 of it `keep_header`.)
  */
 GB_API extern const struct gb_codec_ops gb_codec_length;
+
+/** Options of the delimiter codec. */
+struct gb_delimiter_options {
+	const void *bytes; /* that end a message */
+	size_t size;       /* of them, at least 1 */
+	int keep_end;      /* pass them on as part of the message */
+};
+
+/** Messages that end with given bytes, which do not count towards the maximum. The options must be given. */
+GB_API extern const struct gb_codec_ops gb_codec_delimiter;
+
+/** Options of the fixed codec. */
+struct gb_fixed_options {
+	size_t size; /* of each message, at least 1 */
+};
+
+/** Messages of one size. -GB_ETOOLARGE: that is above the maximum. The options must be given. */
+GB_API extern const struct gb_codec_ops gb_codec_fixed;
+
+/** Options of the varint codec. */
+struct gb_varint_options {
+	int keep_header; /* pass the length on as part of the message */
+};
+
+/**
+ * Messages behind their length as a variable-length integer of up to 64 bits (LEB128), as Protocol Buffers' delimited
+ * messages have it. The length does not count towards the maximum. -GB_EBADFRAME: a length of more than 64 bits. A NULL
+ * for the options means all zero.
+ */
+GB_API extern const struct gb_codec_ops gb_codec_varint;
 
 GB_END
 

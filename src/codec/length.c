@@ -12,11 +12,13 @@
 
 static const struct gb_length_options no_options;
 
+#define OFFSET_MAX 4096u
+
 static unsigned width_of(const struct gb_length_options *options)
 {
 	unsigned width = options->width ? options->width : WIDTH_DEFAULT;
 
-	gb__assert(width == 1 || width == 2 || width == 4 || width == 8);
+	gb__assert(width <= 8 && options->offset <= OFFSET_MAX);
 	return width;
 }
 
@@ -29,29 +31,54 @@ static uint64_t read_length(const unsigned char *header, unsigned width, int lit
 	return length;
 }
 
+/* What the options make of a length. Returns 0 or -GB_EBADFRAME. */
+static int adjust(
+	const struct gb_length_options *options, unsigned width, uint64_t *length, const char **problem)
+{
+	if (options->counts_itself) {
+		if (gb__unlikely(*length < width)) {
+			*problem = "the length counts itself and is smaller than its own bytes";
+			return -GB_EBADFRAME;
+		}
+		*length -= width;
+	}
+	if (options->adjustment < 0 && *length < 0 - (uint64_t)options->adjustment) {
+		*problem = "the length is smaller than what it counts";
+		return -GB_EBADFRAME;
+	}
+	if (options->adjustment > 0 && *length > UINT64_MAX - (uint64_t)options->adjustment)
+		return -GB_ETOOLARGE;
+	*length += (uint64_t)options->adjustment;
+	return 0;
+}
+
 static int length_decode(const void *options, void *state, struct gb_bytes input, size_t max_message,
 	uint32_t *scanned, struct gb_frame *ret)
 {
 	const struct gb_length_options *length_options = options ? options : &no_options;
-	unsigned width = width_of(length_options);
+	const unsigned width = width_of(length_options);
+	const size_t header = length_options->offset + width;
 	uint64_t length;
+	int result;
 
-	if (input.size < width)
+	if (input.size < header)
 		return 0;
-	length = read_length(input.data, width, length_options->little_endian);
-	if (length_options->counts_itself) {
-		if (gb__unlikely(length < width)) {
-			ret->problem = "the length counts itself and is smaller than its own bytes";
-			return -GB_EBADFRAME;
-		}
-		length -= width;
-	}
+	length = read_length(input.data + length_options->offset, width, length_options->little_endian);
+	result = adjust(length_options, width, &length, &ret->problem);
+	if (gb__unlikely(result < 0))
+		return result;
 	if (gb__unlikely(length > max_message))
 		return -GB_ETOOLARGE;
-	if (length > input.size - width)
+	if (gb__unlikely(header + length < length_options->strip)) {
+		ret->problem = "the message is shorter than what is to be dropped of it";
+		return -GB_EBADFRAME;
+	}
+	if (length > input.size - header)
 		return 0;
-	ret->consumed = width + (size_t)length;
-	ret->offset = length_options->keep_header ? 0 : width;
+	ret->consumed = header + (size_t)length;
+	ret->offset = length_options->strip   ? length_options->strip
+		: length_options->keep_header ? 0
+					      : header;
 	ret->size = ret->consumed - ret->offset;
 	return 1;
 }

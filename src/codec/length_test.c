@@ -181,3 +181,32 @@ TEST(random_messages_come_out_as_they_went_in)
 		codec_test(&conversation);
 	}
 }
+
+TEST(the_length_may_lie_anywhere_in_a_header)
+{
+	/* Two bytes of a type, the length of the body, a checksum of one byte that it does not count. */
+	static const struct gb_length_options body = { .width = 2, .offset = 2, .adjustment = 1 },
+					      all = { .width = 3,
+						      .offset = 1,
+						      .adjustment = -4,
+						      .keep_header = 1 },
+					      dropped = { .width = 1, .offset = 1, .strip = 1 },
+					      behind = { .width = 1, .adjustment = 1, .strip = 2 };
+
+	CHECK_MESSAGES(&body, 100, "T1\0\2!okT2\0\0?", 0, 0, BYTES("!ok"), BYTES("?"));
+	CHECK_MESSAGES(&all, 100, "T\0\0\6okT\0\0\4", 0, 0, BYTES("T\0\0\6ok"), BYTES("T\0\0\4"));
+	CHECK_MESSAGES(&dropped, 100, "T\2okU\0", 0, 0, BYTES("\2ok"), BYTES("\0"));
+	CHECK_MESSAGES(&behind, 100, "\2!ok\0?", 0, 0, BYTES("ok"), BYTES(""));
+}
+
+TEST(an_adjustment_beyond_the_length_and_a_message_shorter_than_what_is_dropped_are_bad_frames)
+{
+	static const struct gb_length_options all = { .width = 2, .adjustment = -2 },
+					      most = { .width = 1, .strip = 4 },
+					      huge = { .width = 8, .adjustment = INT64_MAX };
+
+	CHECK_NO_MESSAGES(&all, 100, "\0\1x", -GB_EBADFRAME, 0);
+	CHECK_NO_MESSAGES(&most, 100, "\2xy", -GB_EBADFRAME, 0);
+	CHECK_MESSAGES(&most, 100, "\3xyz", 0, 0, BYTES(""));
+	CHECK_NO_MESSAGES(&huge, 100, "\xff\xff\xff\xff\xff\xff\xff\xff", -GB_ETOOLARGE, 0);
+}
