@@ -115,7 +115,7 @@ static int refuse_service(const struct school *school, struct gb_error *error)
 	const struct gb_service *service = school->target->service;
 
 	return gb_error_set(error, -GB_EUSAGE,
-		"%s: it ends every connection at once (%s), so there is nothing to compare: is there what it needs, "
+		"%s: it ends every connection at once (%s), so there is nothing to compare: is what it needs there, "
 		"a server behind it perhaps%s?",
 		service->name, gb_close_reason_name(school->lesson.reason),
 		service->settings ? " (--set KEY=VALUE)" : "");
