@@ -170,9 +170,9 @@ static void *wait_to_be_told(void *arg)
 	return NULL;
 }
 
-TEST(workers_that_keep_clients_waiting_are_too_few_which_is_said_once)
+static void check_told(const char *model)
 {
-	struct gb_server *server = driver_server("thread-pool,workers=2", &driver_echo, NULL);
+	struct gb_server *server = driver_server(model, &driver_echo, NULL);
 	struct gb_error error = { 0 };
 	pthread_t clients;
 
@@ -181,7 +181,27 @@ TEST(workers_that_keep_clients_waiting_are_too_few_which_is_said_once)
 	CHECK_INT(gb_server_run(server, &error), 0);
 	pthread_join(clients, NULL);
 	CHECK_INT(tellings, 1);
+	CHECK(strstr(told, "for one of 2 workers"));
+	CHECK(strstr(told, "serves so many at once"));
+	gb_server_destroy(server);
+}
+
+TEST(workers_that_keep_clients_waiting_are_too_few_which_is_said_once)
+{
+	check_told("thread-pool,workers=2");
 	CHECK(strstr(told, "3 connections wait for one of 2 workers"));
 	CHECK(strstr(told, "workers=5 serves so many at once"));
-	gb_server_destroy(server);
+}
+
+TEST(so_it_is_where_threads_accept_for_themselves)
+{
+	check_told("prethread,workers=2");
+	CHECK(strstr(told, "3 connections wait for one of 2 workers"));
+	CHECK(strstr(told, "workers=5 serves so many at once"));
+}
+
+TEST(so_it_is_where_processes_do)
+{
+	check_told("prefork,workers=2");
+	CHECK(strstr(told, "3 connections wait for one of 2 workers"));
 }

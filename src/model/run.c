@@ -11,6 +11,7 @@
 #include "base/parse.h"
 #include "model/crew.h"
 #include "model/offload.h"
+#include "model/starvation.h"
 #include "model/summary.h"
 
 #include "os/orphan.h"
@@ -40,6 +41,7 @@ struct run {
 	_Atomic bool child_ended;   /* one has, and was not looked for yet */
 	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
 	struct gb_timer look_after_orphans;
+	struct gb__starvation starvation;
 };
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
@@ -328,6 +330,8 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 		run.chief.on_accepted = give;
 		run.chief.attentive = true; /* workers that are threads end without a word */
 		result = run_crew(&run, error);
+		if (result == 0)
+			gb__starvation_watch(&run.starvation, &run.chief, run.crew->seats_count);
 	}
 	if (result == 0) {
 		if (server->on_ready)
@@ -342,6 +346,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 		result = gb_error_set(error, run.crew->failure.code, "%s", run.crew->failure.text);
 	gb_timer_stop(&run.deadline);
 	gb_timer_stop(&run.look_after_orphans);
+	gb__starvation_end(&run.starvation);
 	gb__orphans_finish(&run.orphans);
 	gb_timer_stop(&run.report);
 	gb__signal_unsubscribe(run.child_signal);
