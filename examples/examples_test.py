@@ -132,6 +132,7 @@ def a_program_of_ones_own_has_the_commands():
 def a_program_of_ones_own_says_what_is_wrong():
     for words, part in (((), "--listen"), (("verfy",), "did you mean \"verify\""), (("zebra",), "\"hello help\""),
                         (("127.0.0.1:7000",), "--listen ADDRESS"), (("verify", "hello"), "only flags"),
+                        (("verify", "--as", "hello"), "one service"),
                         (("load",), "no address"), (("--lisen", "x"), "did you mean --listen"),
                         (("models", "reactr"), "reactor")):
         done = example("hello", *words)

@@ -246,6 +246,8 @@ static bool is_told(const struct school *school, enum gb_close_reason why)
 {
 	const struct gb_service *service = school->target->service;
 
+	if (service->serve) /* its reads return it */
+		return why != GB_CLOSE_READ_TIMEOUT || school->learned->protocol.framed;
 	if (why == GB_CLOSE_DRAIN)
 		return service->on_drain;
 	return service->on_error && (why == GB_CLOSE_IDLE || school->learned->protocol.framed);

@@ -36,6 +36,10 @@ static const struct gb_setting flags[] = {
 	{ NULL },
 };
 static const struct gb_setting repeated[] = {
+	{ "as", GB_SETTING_TEXT, 0, .argument = "SERVICE",
+		.summary =
+			"another service of this program that speaks the same protocol: what comes back must be "
+			"what comes from that one" },
 	{ "only", GB_SETTING_TEXT, 0, .argument = "SPEC",
 		.summary = "this model instead of all combinations; may be repeated", .repeated = true },
 	{ "set", GB_SETTING_TEXT, 0, .argument = "KEY=VALUE", .repeated = true,
@@ -91,10 +95,32 @@ static int refuse_none(struct gb_error *error)
 	return gb_error_set(error, -GB_EUSAGE, "no service to verify: write %sor all", list);
 }
 
+/* The service of that name, or why there is none. */
+static int find_service(const char *name, bool all, const struct gb_service **ret, struct gb_error *error)
+{
+	const char *names[NAMES_MAX] = { NULL };
+	size_t count = 0;
+
+	*ret = gb__program_service(name);
+	if (*ret)
+		return 0;
+	if (all)
+		names[count++] = "all";
+	for (size_t i = 0; gb__program.services[i] && count + 1 < NAMES_MAX; i++)
+		names[count++] = gb__program.services[i]->name;
+	return refuse_name("service", name, names, error);
+}
+
+static int set_as(struct verify_options *options, const char *name, struct gb_error *error)
+{
+	if (gb__program.one)
+		return gb_error_set(error, -GB_EUSAGE,
+			"--as %s: this program has one service; gb_main_services takes several", name);
+	return find_service(name, false, &options->as, error);
+}
+
 static int set_service(struct verify_options *options, const char *name, struct gb_error *error)
 {
-	const char *names[NAMES_MAX] = { "all" };
-
 	if (gb__program.one)
 		return gb_error_set(error, -GB_EUSAGE, "unexpected \"%s\": only flags are taken", name);
 	if (options->services)
@@ -103,13 +129,8 @@ static int set_service(struct verify_options *options, const char *name, struct 
 		options->services = gb__program.services;
 		return 0;
 	}
-	options->one[0] = gb__program_service(name);
 	options->services = options->one;
-	if (options->one[0])
-		return 0;
-	for (size_t i = 0; gb__program.services[i] && i + 2 < NAMES_MAX; i++)
-		names[i + 1] = gb__program.services[i]->name;
-	return refuse_name("service", name, names, error);
+	return find_service(name, true, &options->one[0], error);
 }
 
 static int check_conversation(const struct verify_options *options, struct gb_error *error)
@@ -140,6 +161,8 @@ static int add(const char **list, size_t *count, const char *key, const char *va
 static int set_flag(struct verify_options *options, const struct gb_setting *flag, const char *value,
 	struct gb_error *error)
 {
+	if (strcmp(flag->key, "as") == 0)
+		return set_as(options, value, error);
 	if (strcmp(flag->key, "only") == 0)
 		return add(options->only, &options->only_count, flag->key, value, error);
 	if (strcmp(flag->key, "set") == 0)
@@ -169,6 +192,8 @@ static int parse(int argc, char **argv, struct verify_options *options, struct g
 		options->services = gb__program.services;
 	if (!options->services)
 		return refuse_none(error);
+	if (options->as && options->services != options->one)
+		return gb_error_set(error, -GB_EUSAGE, "--as: write one service instead of all");
 	return check_conversation(options, error);
 }
 

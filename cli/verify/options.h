@@ -12,6 +12,7 @@
 struct verify_options {
 	const struct gb_service *const *services; /* to verify; ends with NULL */
 	const struct gb_service *one[2];          /* what `services` points at, unless that is all */
+	const struct gb_service *as;              /* whose answers are the right ones; NULL: its own */
 	const char *only[VERIFY_ONLY_MAX];        /* specs, borrowed from argv */
 	size_t only_count;
 	const char *sets[VERIFY_ONLY_MAX]; /* settings, borrowed from argv */

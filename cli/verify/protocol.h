@@ -34,6 +34,7 @@ bool gb__verify_last_possible(enum gb_close_reason reason);
 
 struct verify_protocol {
 	const char *service;
+	const char *twin;                       /* another service that speaks it, or NULL */
 	const char *settings[VERIFY_ADDRESSES]; /* "key=value" that each address differs by, or NULL */
 
 	/** A talk begins: append to `wanted` what comes unasked. NULL: nothing does. */

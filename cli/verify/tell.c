@@ -96,10 +96,10 @@ static json_t *json_told(const struct verify_result *result, enum verify_news_ki
 
 static json_t *json_result(const struct verify_result *result, size_t skipped)
 {
-	return json_pack("{s:s, s:I, s:I, s:b, s:I, s:o, s:o}", "service", result->service, "combinations",
-		(json_int_t)(result->specs->combinations - skipped), "models", (json_int_t)result->done,
-		"interrupted", (int)result->interrupted, "differences", (json_int_t)result->differences,
-		"different", json_told(result, VERIFY_DIFFERENCE), "skipped",
+	return json_pack("{s:s, s:s?, s:I, s:I, s:b, s:I, s:o, s:o}", "service", result->service, "as",
+		result->as, "combinations", (json_int_t)(result->specs->combinations - skipped), "models",
+		(json_int_t)result->done, "interrupted", (int)result->interrupted, "differences",
+		(json_int_t)result->differences, "different", json_told(result, VERIFY_DIFFERENCE), "skipped",
 		json_told(result, VERIFY_SKIPPED));
 }
 
@@ -143,16 +143,17 @@ void gb__verify_tell_end(struct verify_result *result, json_t *list)
 			printf("%s: interrupted after %zu of %zu models, %zu differences\n", result->service,
 				result->done, result->specs->count, result->differences);
 		else
-			printf("%s: %zu combinations, %zu differences\n", result->service,
-				result->specs->combinations - skipped, result->differences);
+			printf("%s: %zu combinations, %zu differences%s%s\n", result->service,
+				result->specs->combinations - skipped, result->differences,
+				result->as ? " from " : "", result->as ? result->as : "");
 		fflush(stdout);
 	}
 	free(result->told);
 }
 
-void gb__verify_tell_list(const struct verify_protocol *protocol)
+void gb__verify_tell_list(const struct gb_service *service, const struct verify_protocol *protocol)
 {
-	printf("%s:\n", protocol->service);
+	printf("%s:\n", service->name);
 	for (const struct verify_conversation *row = gb__verify_conversations; row->name; row++) {
 		char left[64];
 

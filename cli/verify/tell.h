@@ -17,6 +17,7 @@ struct verify_told {
 /** What was found of one service. Set the first part, zero the rest. */
 struct verify_result {
 	const char *service;
+	const char *as; /* whose answers are the right ones; NULL: its own */
 	const struct verify_specs *specs;
 	bool json;
 	bool quiet;       /* no progress */
@@ -37,6 +38,6 @@ void gb__verify_tell_progress(const struct verify_result *result, const struct v
 /** The end of one service, appended to `list` unless that is NULL. Frees what was kept. */
 void gb__verify_tell_end(struct verify_result *result, json_t *list);
 /** The conversations that a service admits. */
-void gb__verify_tell_list(const struct verify_protocol *protocol);
+void gb__verify_tell_list(const struct gb_service *service, const struct verify_protocol *protocol);
 
 #endif

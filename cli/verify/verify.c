@@ -225,15 +225,20 @@ static int find_protocol(const struct verify_options *options, struct verify_tar
 	struct verify_protocol **ret_learned, struct gb_error *error)
 {
 	const struct verify_protocol *const *row = gb__program.protocols;
+	struct verify_target model = *target;
 	int result;
+
+	if (options->as)
+		model.service = options->as;
 
 	*ret_learned = NULL;
 	for (; row && *row && options->messages.count == 0; row++)
-		if (strcmp((*row)->service, target->service->name) == 0) {
+		if (strcmp((*row)->service, model.service->name) == 0 ||
+			((*row)->twin && strcmp((*row)->twin, model.service->name) == 0)) {
 			target->protocol = *row;
 			return 0;
 		}
-	result = gb__learned_create(target, &options->messages,
+	result = gb__learned_create(&model, &options->messages,
 		options->list ? 0 : (unsigned)options->patience_ms, ret_learned, error);
 	target->protocol = *ret_learned;
 	return result;
@@ -281,14 +286,17 @@ static int verify_service(const struct verify_options *options, const struct gb_
 				     .sets_count = options->sets_count },
 			.patience_ms = (unsigned)options->patience_ms,
 			.fail_fast = options->fail_fast },
-		.result = { .service = service->name, .json = list, .quiet = options->quiet } };
+		.result = { .service = service->name,
+			.as = options->as ? options->as->name : NULL,
+			.json = list,
+			.quiet = options->quiet } };
 	struct verify_protocol *learned;
 	int result = find_protocol(options, &v.program.target, &learned, error);
 
 	if (result < 0)
 		return result;
 	if (options->list)
-		gb__verify_tell_list(v.program.target.protocol);
+		gb__verify_tell_list(service, v.program.target.protocol);
 	else
 		result = verify_talks(&v, list, error);
 	*ret_differs |= v.result.differences > 0;

@@ -5,14 +5,17 @@
 #include <gearbox/args.h>
 #include <gearbox/codec.h>
 #include <gearbox/conn.h>
+#include <gearbox/coro.h>
 #include <gearbox/error.h>
 #include <gearbox/limit.h>
 #include <gearbox/log.h>
 #include <gearbox/main.h>
 #include <gearbox/model.h>
+#include <gearbox/operation.h>
 #include <gearbox/server.h>
 #include <gearbox/service.h>
 #include <gearbox/setting.h>
+#include <gearbox/stream.h>
 #include <gearbox/types.h>
 #include <gearbox/worker.h>
 

@@ -4,9 +4,12 @@
  * Bytes are queued until there is no room; on_writable goes on once the peer has taken most of them. So a
  * connection holds no more than the high watermark, however slow its peer is, and costs nothing while
  * nobody reads. A connection's state is the count of its bytes: they follow from it.
+ *
+ * The straight-line form is two coroutines of one scope: one speaks, and waits where there is no room; one hears.
  */
 #include "services.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define PRINTABLE 95u
@@ -47,20 +50,31 @@ static void write_lines(uint64_t first, unsigned char *block)
 	}
 }
 
+/* The bytes that follow on the first `sent`, in a block. Returns how many, 0 once all are sent. */
+static size_t next_bytes(const struct chargen_settings *settings, uint64_t sent, unsigned char *block,
+	const unsigned char **ret)
+{
+	size_t begin = sent % LINE_SIZE, size = BLOCK_SIZE - begin;
+
+	if (settings->bytes != 0 && size > settings->bytes - sent)
+		size = (size_t)(settings->bytes - sent);
+	if (size > 0)
+		write_lines(sent / LINE_SIZE, block);
+	*ret = block + begin;
+	return size;
+}
+
 /* Queue what there is room for. */
 static void chargen_fill(struct gb_conn *conn)
 {
 	const struct chargen_settings *settings = gb_conn_user(conn);
 	struct chargen_state *state = gb_conn_state(conn);
 	unsigned char block[BLOCK_SIZE];
+	const unsigned char *bytes;
+	size_t size;
 
-	while (settings->bytes == 0 || state->sent < settings->bytes) {
-		size_t begin = state->sent % LINE_SIZE, size = BLOCK_SIZE - begin;
-
-		if (settings->bytes != 0 && size > settings->bytes - state->sent)
-			size = (size_t)(settings->bytes - state->sent);
-		write_lines(state->sent / LINE_SIZE, block);
-		if (gb_conn_try_send(conn, block + begin, size) < 0)
+	while ((size = next_bytes(settings, state->sent, block, &bytes)) > 0) {
+		if (gb_conn_try_send(conn, bytes, size) < 0)
 			return; /* no room: on_writable follows; or closing */
 		state->sent += size;
 	}
@@ -101,4 +115,64 @@ const struct gb_service gb_service_chargen = {
 	.on_message = chargen_message,
 	.on_writable = chargen_fill,
 	.on_eof = chargen_eof,
+};
+
+struct chargen_talk {
+	struct gb_stream *stream;
+	struct gb_scope scope;
+};
+
+static int chargen_speak(struct gb_coro *coro, void *arg)
+{
+	struct chargen_talk *talk = arg;
+	unsigned char block[BLOCK_SIZE];
+	const unsigned char *bytes;
+	uint64_t sent = 0;
+	size_t size;
+	ssize_t result = 0;
+
+	(void)coro;
+	while (result >= 0 && (size = next_bytes(gb_stream_user(talk->stream), sent, block, &bytes)) > 0) {
+		result = gb_write(talk->stream, bytes, size);
+		sent += size;
+	}
+	gb_scope_cancel(&talk->scope); /* all is said */
+	return 0;
+}
+
+/* What a client sends is thrown away. Its end is that of a speech that has none itself. */
+static int chargen_hear(struct gb_coro *coro, void *arg)
+{
+	struct chargen_talk *talk = arg;
+	const struct chargen_settings *settings = gb_stream_user(talk->stream);
+	unsigned char bytes[512];
+	ssize_t got;
+
+	(void)coro;
+	do
+		got = gb_read(talk->stream, bytes, sizeof(bytes));
+	while (got > 0);
+	return got == 0 && settings->bytes == 0 ? -EPIPE : (int)got;
+}
+
+static void chargen_serve(struct gb_stream *stream)
+{
+	struct chargen_talk talk = { .stream = stream };
+
+	gb_stream_fail(stream, GB_CLOSE_LOCAL); /* also when the client has ended: the end is ours */
+	gb_scope_begin(gb_stream_coro(stream), &talk.scope);
+	if (gb_scope_start(&talk.scope, chargen_speak, &talk) < 0 ||
+		gb_scope_start(&talk.scope, chargen_hear, &talk) < 0)
+		gb_scope_cancel(&talk.scope);
+	gb_scope_end(&talk.scope);
+}
+
+const struct gb_service gb_service_chargen_sequential = {
+	GB_SERVICE_INIT,
+	.name = "chargen-sequential",
+	.summary = "chargen, by a straight-line handler",
+	.traits = GB_TRAIT_THREAD_SAFE,
+	.settings = chargen_settings,
+	.settings_size = sizeof(struct chargen_settings),
+	.serve = chargen_serve,
 };

@@ -83,12 +83,12 @@ TEST(the_last_second_has_a_year_of_four_digits_in_every_zone)
 	service_conn_destroy(&gb_service_time_echo, conn);
 }
 
-/* What a connection is told on opening, and that it is closed behind that. */
+/* What a connection is told and that it is closed behind that. */
 static void check_told(const struct gb_service *service, const char *clock, const void *data, size_t size)
 {
 	struct gb_conn *conn = service_conn(service, "clock", clock);
 
-	CHECK_INT(service->on_open(conn), 0);
+	service_serve(service, conn);
 	service_check_sent(conn, data, size);
 	CHECK(conn->closed);
 	CHECK_INT(conn->reason, GB_CLOSE_LOCAL);
@@ -119,7 +119,7 @@ TEST(time_is_the_real_one_unless_told_otherwise)
 	struct gb_conn *conn = service_conn(&gb_service_time, NULL, NULL);
 	uint32_t before = (uint32_t)((uint64_t)time(NULL) + 2208988800u), told;
 
-	CHECK_INT(gb_service_time.on_open(conn), 0);
+	service_serve(&gb_service_time, conn);
 	CHECK_INT(conn->size, 4);
 	told = (uint32_t)conn->sent[0] << 24 | (uint32_t)conn->sent[1] << 16 | (uint32_t)conn->sent[2] << 8 |
 		conn->sent[3];

@@ -2,26 +2,17 @@
 #include "clock.h"
 #include "services.h"
 
-#include <errno.h>
-
-static int daytime_open(struct gb_conn *conn)
+/* What a client sends is thrown away. */
+static void daytime_serve(struct gb_stream *stream)
 {
-	time_t now = gb_service_clock_now(gb_conn_user(conn));
+	time_t now = gb_service_clock_now(gb_stream_user(stream));
 	struct tm parts;
 	char line[80];
 
-	if (!localtime_r(&now, &parts))
-		return -errno; /* a clock that no calendar shows */
-	gb_conn_send(conn, line, strftime(line, sizeof(line), "%A, %B %d, %Y %H:%M:%S-%Z\r\n", &parts));
-	gb_conn_close(conn);
-	return 0;
-}
-
-static void daytime_message(struct gb_conn *conn, struct gb_bytes message)
-{
-	/* What a client sends is thrown away. */
-	(void)conn;
-	(void)message;
+	if (localtime_r(&now, &parts))
+		gb_write(stream, line, strftime(line, sizeof(line), "%A, %B %d, %Y %H:%M:%S-%Z\r\n", &parts));
+	else /* a clock that no calendar shows */
+		gb_stream_fail(stream, GB_CLOSE_REFUSED);
 }
 
 const struct gb_service gb_service_daytime = {
@@ -31,6 +22,5 @@ const struct gb_service gb_service_daytime = {
 	.traits = GB_TRAIT_THREAD_SAFE,
 	.settings = gb_service_clock_settings,
 	.settings_size = sizeof(struct clock_settings),
-	.on_open = daytime_open,
-	.on_message = daytime_message,
+	.serve = daytime_serve,
 };

@@ -1,4 +1,4 @@
-/* RFC 862: whatever a client sends comes back. */
+/* RFC 862: whatever a client sends comes back. By callbacks, and from top to bottom. */
 #include "services.h"
 
 #include <stdbool.h>
@@ -22,6 +22,18 @@ static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 		gb_conn_close(conn);
 }
 
+static void echo_serve(struct gb_stream *stream)
+{
+	const struct echo_settings *settings = gb_stream_user(stream);
+	struct gb_bytes bytes;
+
+	while (gb_read_message(stream, &bytes) > 0) {
+		gb_write(stream, bytes.data, bytes.size);
+		if (settings->once)
+			return;
+	}
+}
+
 const struct gb_service gb_service_echo = {
 	GB_SERVICE_INIT,
 	.name = "echo",
@@ -30,4 +42,14 @@ const struct gb_service gb_service_echo = {
 	.settings = echo_settings,
 	.settings_size = sizeof(struct echo_settings),
 	.on_message = echo_message,
+};
+
+const struct gb_service gb_service_echo_sequential = {
+	GB_SERVICE_INIT,
+	.name = "echo-sequential",
+	.summary = "echo, by a straight-line handler",
+	.traits = GB_TRAIT_THREAD_SAFE,
+	.settings = echo_settings,
+	.settings_size = sizeof(struct echo_settings),
+	.serve = echo_serve,
 };

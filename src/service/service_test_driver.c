@@ -42,6 +42,12 @@ void service_deliver(const struct gb_service *service, struct gb_conn *conn, con
 	free(message);
 }
 
+void service_serve(const struct gb_service *service, struct gb_conn *conn)
+{
+	service->serve((struct gb_stream *)conn);
+	gb_conn_close(conn);
+}
+
 void service_check_sent(struct gb_conn *conn, const void *data, size_t size)
 {
 	CHECK_INT(conn->size, size);
@@ -92,4 +98,104 @@ void gb_conn_fail(struct gb_conn *conn, int reason)
 bool gb_conn_cancelled(const struct gb_conn *conn)
 {
 	return conn->closed;
+}
+
+/* A stream is its connection; nothing comes in. */
+void *gb_stream_user(const struct gb_stream *stream)
+{
+	return ((const struct gb_conn *)stream)->user;
+}
+
+ssize_t gb_write(struct gb_stream *stream, const void *data, size_t size)
+{
+	int result = gb_conn_send((struct gb_conn *)stream, data, size);
+
+	return result < 0 ? result : (ssize_t)size;
+}
+
+void gb_stream_fail(struct gb_stream *stream, int reason)
+{
+	gb_conn_fail((struct gb_conn *)stream, reason);
+}
+
+ssize_t gb_read(struct gb_stream *stream, void *data, size_t size)
+{
+	(void)stream;
+	(void)data;
+	(void)size;
+	return 0;
+}
+
+int gb_read_message(struct gb_stream *stream, struct gb_bytes *ret)
+{
+	(void)stream;
+	(void)ret;
+	return 0;
+}
+
+/* Of what waits `verify` is the test: never called. */
+struct gb_coro *gb_stream_coro(const struct gb_stream *stream)
+{
+	(void)stream;
+	abort();
+}
+
+struct gb_worker *gb_coro_worker(const struct gb_coro *coro)
+{
+	(void)coro;
+	abort();
+}
+
+uint64_t gb_worker_clock_ns(const struct gb_worker *worker)
+{
+	(void)worker;
+	abort();
+}
+
+int gb_sleep_until(struct gb_coro *coro, uint64_t clock_ns)
+{
+	(void)coro;
+	(void)clock_ns;
+	abort();
+}
+
+int gb_offload(struct gb_coro *coro, int (*run)(struct gb_offload *offload, void *arg), void *arg)
+{
+	(void)coro;
+	(void)run;
+	(void)arg;
+	abort();
+}
+
+bool gb_offload_cancelled(const struct gb_offload *offload)
+{
+	(void)offload;
+	abort();
+}
+
+void gb_scope_begin(struct gb_coro *coro, struct gb_scope *scope)
+{
+	(void)coro;
+	(void)scope;
+	abort();
+}
+
+int gb_scope_start(struct gb_scope *scope, gb_coro_run *run, void *arg)
+{
+	(void)scope;
+	(void)run;
+	(void)arg;
+	abort();
+}
+
+void gb_scope_cancel(struct gb_scope *scope)
+{
+	(void)scope;
+	abort();
+}
+
+int gb_scope_end(struct gb_scope *scope)
+{
+	(void)scope;
+	abort();
 }

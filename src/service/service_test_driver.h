@@ -24,6 +24,8 @@ void service_conn_destroy(const struct gb_service *service, struct gb_conn *conn
 
 /** Call on_message with `size` bytes in memory of their own. */
 void service_deliver(const struct gb_service *service, struct gb_conn *conn, const void *data, size_t size);
+/** Serve it to its end, after which it is closed. What it hears is the peer's end. */
+void service_serve(const struct gb_service *service, struct gb_conn *conn);
 /** What was sent since is exactly this; forgets it. */
 void service_check_sent(struct gb_conn *conn, const void *data, size_t size);
 

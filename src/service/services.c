@@ -4,12 +4,15 @@
 
 const struct gb_service *const gb_services[] = {
 	&gb_service_chargen,
+	&gb_service_chargen_sequential,
 	&gb_service_daytime,
 	&gb_service_discard,
 	&gb_service_echo,
+	&gb_service_echo_sequential,
 	&gb_service_time,
 	&gb_service_time_echo,
 	&gb_service_work,
+	&gb_service_work_sequential,
 	NULL,
 };
 

@@ -10,12 +10,15 @@
 
 /** The `user` of those with settings is the struct that these fill, never NULL; gb_serve_main sees to it. */
 extern const struct gb_service gb_service_chargen;
+extern const struct gb_service gb_service_chargen_sequential;
 extern const struct gb_service gb_service_daytime;
 extern const struct gb_service gb_service_discard;
 extern const struct gb_service gb_service_echo;
+extern const struct gb_service gb_service_echo_sequential;
 extern const struct gb_service gb_service_time;
 extern const struct gb_service gb_service_time_echo;
 extern const struct gb_service gb_service_work;
+extern const struct gb_service gb_service_work_sequential;
 
 /** All of them, by name; ends with NULL. */
 extern const struct gb_service *const gb_services[];

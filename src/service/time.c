@@ -4,23 +4,16 @@
 
 #define FROM_1900_TO_1970 2208988800u
 
-static int time_open(struct gb_conn *conn)
+/* What a client sends is thrown away. */
+static void time_serve(struct gb_stream *stream)
 {
 	/* The number begins anew in 2036, as every implementation of this protocol has it. */
-	uint32_t seconds = (uint32_t)((uint64_t)gb_service_clock_now(gb_conn_user(conn)) + FROM_1900_TO_1970);
+	uint32_t seconds =
+		(uint32_t)((uint64_t)gb_service_clock_now(gb_stream_user(stream)) + FROM_1900_TO_1970);
 	const unsigned char answer[] = { (unsigned char)(seconds >> 24), (unsigned char)(seconds >> 16),
 		(unsigned char)(seconds >> 8), (unsigned char)seconds };
 
-	gb_conn_send(conn, answer, sizeof(answer));
-	gb_conn_close(conn);
-	return 0;
-}
-
-static void time_message(struct gb_conn *conn, struct gb_bytes message)
-{
-	/* What a client sends is thrown away. */
-	(void)conn;
-	(void)message;
+	gb_write(stream, answer, sizeof(answer));
 }
 
 const struct gb_service gb_service_time = {
@@ -30,6 +23,5 @@ const struct gb_service gb_service_time = {
 	.traits = GB_TRAIT_THREAD_SAFE,
 	.settings = gb_service_clock_settings,
 	.settings_size = sizeof(struct clock_settings),
-	.on_open = time_open,
-	.on_message = time_message,
+	.serve = time_serve,
 };

@@ -6,6 +6,9 @@
  *
  *   request: id (32 bits), microseconds to compute (32), microseconds to block (32), payload
  *   reply:   id, payload
+ *
+ * The callback computes and blocks where it stands. The straight-line form has the compute pool compute, and sleeps
+ * while others are served.
  */
 #include "services.h"
 
@@ -51,16 +54,22 @@ static uint64_t thread_cpu_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static void compute_some(void)
+{
+	volatile uint32_t number = 1;
+
+	for (unsigned i = 0; i < ROUNDS; i++)
+		number = number * 1664525u + 1013904223u;
+}
+
 /* By the thread's own clock: so much work is done, however often the thread has to wait for a processor. */
 static void compute(const struct gb_conn *conn, uint32_t microseconds)
 {
 	uint64_t end_ns = thread_cpu_ns() + (uint64_t)microseconds * 1000;
-	volatile uint32_t number = 1;
 
-	do {
-		for (unsigned i = 0; i < ROUNDS; i++)
-			number = number * 1664525u + 1013904223u;
-	} while (thread_cpu_ns() < end_ns && !gb_conn_cancelled(conn));
+	do
+		compute_some();
+	while (thread_cpu_ns() < end_ns && !gb_conn_cancelled(conn));
 }
 
 static void block(uint32_t microseconds)
@@ -76,32 +85,89 @@ static int beyond(uint32_t microseconds, uint64_t max_ms)
 	return max_ms != 0 && microseconds > max_ms * 1000;
 }
 
+struct work {
+	uint32_t compute_us, block_us;
+};
+
+/* What a request asks for. Returns 0, or the reason to refuse it as a negative number. */
+static int understand(const struct work_settings *settings, struct gb_bytes request, struct work *ret)
+{
+	if (request.size < REQUEST_HEADER)
+		return -GB_CLOSE_BAD_FRAME;
+	ret->compute_us = get_number(request.data + 4);
+	ret->block_us = get_number(request.data + 8);
+	if (beyond(ret->compute_us, settings->max_compute_ms) ||
+		beyond(ret->block_us, settings->max_block_ms))
+		return -GB_CLOSE_REFUSED;
+	return 0;
+}
+
+/* What a reply begins with; its payload is what follows the header of the request. */
+static void write_header(struct gb_bytes request, unsigned char *header)
+{
+	put_number(header, (uint32_t)(4 + request.size - REQUEST_HEADER));
+	memcpy(header + 4, request.data, 4);
+}
+
 static void work_message(struct gb_conn *conn, struct gb_bytes request)
 {
-	const struct work_settings *settings = gb_conn_user(conn);
 	unsigned char header[REPLY_HEADER];
-	uint32_t compute_us, block_us;
-	size_t payload;
+	struct work work;
+	int result = understand(gb_conn_user(conn), request, &work);
 
-	if (request.size < REQUEST_HEADER) {
-		gb_conn_fail(conn, GB_CLOSE_BAD_FRAME);
+	if (result < 0) {
+		gb_conn_fail(conn, -result);
 		return;
 	}
-	compute_us = get_number(request.data + 4);
-	block_us = get_number(request.data + 8);
-	if (beyond(compute_us, settings->max_compute_ms) || beyond(block_us, settings->max_block_ms)) {
-		gb_conn_fail(conn, GB_CLOSE_REFUSED);
-		return;
-	}
-	if (compute_us > 0)
-		compute(conn, compute_us);
-	if (block_us > 0)
-		block(block_us);
-	payload = request.size - REQUEST_HEADER;
-	put_number(header, (uint32_t)(4 + payload));
-	memcpy(header + 4, request.data, 4);
+	if (work.compute_us > 0)
+		compute(conn, work.compute_us);
+	if (work.block_us > 0)
+		block(work.block_us);
+	write_header(request, header);
 	gb_conn_send(conn, header, sizeof(header));
-	gb_conn_send(conn, request.data + REQUEST_HEADER, payload);
+	gb_conn_send(conn, request.data + REQUEST_HEADER, request.size - REQUEST_HEADER);
+}
+
+/* On a thread of the pool. */
+static int compute_apart(struct gb_offload *offload, void *arg)
+{
+	const struct work *work = arg;
+	uint64_t end_ns = thread_cpu_ns() + (uint64_t)work->compute_us * 1000;
+
+	do
+		compute_some();
+	while (thread_cpu_ns() < end_ns && !gb_offload_cancelled(offload));
+	return 0;
+}
+
+/* Returns 0, or why it was not done. */
+static int work_do(struct gb_coro *coro, struct work *work)
+{
+	int result = work->compute_us > 0 ? gb_offload(coro, compute_apart, work) : 0;
+
+	if (result < 0 || work->block_us == 0)
+		return result;
+	return gb_sleep_until(
+		coro, gb_worker_clock_ns(gb_coro_worker(coro)) + (uint64_t)work->block_us * 1000);
+}
+
+static void work_serve(struct gb_stream *stream)
+{
+	unsigned char header[REPLY_HEADER];
+	struct gb_bytes request;
+	struct work work;
+
+	while (gb_read_message(stream, &request) > 0) {
+		int result = understand(gb_stream_user(stream), request, &work);
+
+		if (result < 0)
+			return gb_stream_fail(stream, -result);
+		if (work_do(gb_stream_coro(stream), &work) < 0)
+			return;
+		write_header(request, header);
+		gb_write(stream, header, sizeof(header));
+		gb_write(stream, request.data + REQUEST_HEADER, request.size - REQUEST_HEADER);
+	}
 }
 
 const struct gb_service gb_service_work = {
@@ -113,4 +179,15 @@ const struct gb_service gb_service_work = {
 	.settings = work_settings,
 	.settings_size = sizeof(struct work_settings),
 	.on_message = work_message,
+};
+
+const struct gb_service gb_service_work_sequential = {
+	GB_SERVICE_INIT,
+	.name = "work-sequential",
+	.summary = "work, by a straight-line handler: it waits, and the compute pool computes",
+	.codec = &gb_codec_length,
+	.traits = GB_TRAIT_HEAVY_COMPUTE | GB_TRAIT_THREAD_SAFE,
+	.settings = work_settings,
+	.settings_size = sizeof(struct work_settings),
+	.serve = work_serve,
 };

@@ -11,7 +11,8 @@ from lib import (GEARBOX, SMALL, add_case, case, check, check_equal, check_refus
                  wait_until)
 from seccomp import refuse_io_uring
 
-SERVICES = ("chargen", "daytime", "discard", "echo", "time", "time-echo", "work")
+SERVICES = ("chargen", "chargen-sequential", "daytime", "discard", "echo", "echo-sequential", "time", "time-echo",
+            "work", "work-sequential")
 COMBINATIONS = 134
 # Sanitizer builds are many times slower: one model for each engine, unit and way of handing over.
 FEW = ("reactor", "prefork", "thread", "thread-pool", "process-pool", "multi-reactor-pool,workers=2",
@@ -46,6 +47,23 @@ def does_not_differ(service):
 
 for name in SERVICES:
     add_case(f"nothing_differs[{name}]", does_not_differ, name)
+
+
+@case
+def a_service_is_compared_with_what_another_one_answers():
+    specs = only("reactor", "thread", "reactor-pool,workers=1" if SMALL else "proactor-pool")
+    for service, other, messages in (("echo-sequential", "echo", ()), ("work-sequential", "work", ()),
+                                     ("echo-sequential", "echo", ("--message", "one", "--message", "two")),
+                                     ("echo", "echo-sequential", ("--message", "\\x00"))):
+        done = verify(service, "--as", other, *messages, *specs)
+        lines = done.stdout.splitlines()
+        check_equal(done.returncode, 0, f"exit code ({lines[:10]})")
+        check_equal(lines[-1], f"{service}: 3 combinations, 0 differences from {other}", "the last line")
+    done = verify("discard", "--as", "echo", "--message", "one", "--conversation", "paced", "--json",
+                  *only("reactor", "thread"))
+    row = json.loads(done.stdout)[0]
+    check_equal((done.returncode, row["as"], row["differences"] > 0), (1, "echo", True), "other answers")
+    check_equal(len({told["model"] for told in row["different"]}), 2, "models that differ")
 
 
 @case
@@ -101,6 +119,8 @@ def wrong_usage_is_refused():
             ((), ("no service", "echo")),
             (("ecko",), ("did you mean \"echo\"",)),
             (("echo", "work"), ("work",)),
+            (("echo", "--as", "ecko"), ("did you mean \"echo\"",)),
+            (("all", "--as", "echo"), ("one service instead of all",)),
             (("echo", "--conversation", "pipelinde"), ("did you mean \"pipelined\"",)),
             (("echo", "--jobs", "0x"), ("jobs",)),
             (("echo", "--only", "reactr"), ("did you mean \"reactor\"",)),
