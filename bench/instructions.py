@@ -28,11 +28,17 @@ SUBJECTS = [
     ("reactor, poll", subject.model("reactor,engine=poll")),
     ("reactor, select", subject.model("reactor,engine=select")),
     ("reactor, lines", subject.line_echo("reactor")),
+    ("reactor, straight", subject.sequential("reactor")),
+    ("reactor, straight lines", subject.sequential("reactor", "--lines")),
     ("thread", subject.model("thread")),
+    ("thread, straight", subject.sequential("thread")),
     ("iterative", subject.model("iterative")),
+    ("iterative, straight", subject.sequential("iterative")),
     ("raw_uring", subject.raw("raw_uring")),
     ("proactor", subject.model("proactor")),
     ("proactor, lines", subject.line_echo("proactor")),
+    ("proactor, straight", subject.sequential("proactor")),
+    ("proactor, straight lines", subject.sequential("proactor", "--lines")),
 ]
 PEERS = [
     ("libuv", subject.peer("uv")),
@@ -80,10 +86,10 @@ def per_byte(counts):
 
 def print_table(report, title, names, results, value):
     report.say(f"\n{title}")
-    report.say(f"  {'':<16}" + "".join(f"{name:>12}" for name in names))
+    report.say(f"  {'':<24}" + "".join(f"{name:>12}" for name in names))
     for subject_name, counts in results.items():
         values = [value(counts, name).replace("-0.00", "0.00") for name in names]
-        report.say(f"  {subject_name:<16}" + "".join(f"{text:>12}" for text in values))
+        report.say(f"  {subject_name:<24}" + "".join(f"{text:>12}" for text in values))
 
 
 def print_results(report, names, results):

@@ -28,6 +28,11 @@ def line_echo(spec):
     return ["{build}/bench/line_echo", *LISTEN, "--model", spec]
 
 
+def sequential(spec, *more):
+    """echo by straight-line handlers"""
+    return ["{build}/bench/sequential_echo", *more, *LISTEN, "--model", spec]
+
+
 def peer(name):
     """On another library; `./dev bench` builds them in a folder of their own."""
     return [os.path.join(ROOT, "build-bench", "bench", "peers", name)]
