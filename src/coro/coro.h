@@ -136,6 +136,26 @@ static inline void gb__coro_resume(struct gb__coro *coro)
 		gb__coro_free(coro);
 }
 
+/** The same from the worker's own stack, for one that waits with gb__coro_suspend_out. */
+static inline void gb__coro_resume_in(struct gb__coros *coros, struct gb__coro *coro)
+{
+	gb__assert(!coro->resumer);
+	coro->resumer = coro;
+	coros->running = coro;
+	gb__fiber_switch(&coros->native_fiber, &coros->native, &coro->fiber, &coro->context, false);
+	coros->running = NULL;
+	if (gb__unlikely(coro->ended))
+		gb__coro_free(coro);
+}
+
+/** As gb__coro_suspend, of the running one, which was resumed from the worker's own stack. */
+static inline void gb__coro_suspend_out(struct gb__coros *coros, struct gb__coro *coro)
+{
+	gb__assert(coro->resumer == coro);
+	coro->resumer = NULL;
+	gb__fiber_switch(&coro->fiber, &coro->context, &coros->native_fiber, &coros->native, false);
+}
+
 /** Go back to who resumed the running one, until somebody does again. Thread: the worker's, in a coroutine. */
 static inline void gb__coro_suspend(struct gb__coros *coros)
 {

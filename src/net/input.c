@@ -7,7 +7,7 @@
  * connection closes, or its turn is over; what is left is kept as well.
  */
 #include "base/macros.h"
-#include "net/conn.h"
+#include "net/direct.h"
 
 #include "net/task.h"
 
@@ -71,8 +71,6 @@ static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, siz
 	return used;
 }
 
-#define NOT_ASKED INT_MAX /* the codec, about the front of what is to be delivered */
-
 /*
  * The net's `message` says what is known of the first one. Returns the bytes consumed; all of them when the
  * connection closes meanwhile.
@@ -92,7 +90,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 			gb__conn_queue(conn);
 			break;
 		}
-		if (found == NOT_ASKED) /* or one with a state would be asked twice */
+		if (found == GB__NOT_ASKED) /* or one with a state would be asked twice */
 			found = decode(conn->net, conn, data + used, size - used);
 		if (gb__unlikely(found <= 0))
 			return frame_incomplete(conn, found, used, size);
@@ -100,7 +98,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 		consumed = frame->consumed;
 		hand(conn, (struct gb_bytes){ data + used + frame->offset, frame->size });
 		used += consumed;
-		found = NOT_ASKED;
+		found = GB__NOT_ASKED;
 		if (gb__unlikely(gb__conn_closing(conn)))
 			return size;
 	}
@@ -203,7 +201,7 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 
 	message_take(conn->net, chunk);
 	conn->flags |= GB__CONN_DISPATCH;
-	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin, NOT_ASKED);
+	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin, GB__NOT_ASKED);
 	note_unanswered(conn, messages, output);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	chunk->begin += (uint32_t)used;
@@ -251,7 +249,7 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 			conn->flags |= GB__CONN_PARTIAL;
 	}
 	conn->flags |= GB__CONN_DISPATCH;
-	used = deliver(conn, data, size, NOT_ASKED);
+	used = deliver(conn, data, size, GB__NOT_ASKED);
 	note_unanswered(conn, messages, output);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	after_delivery(conn, data + used, size - used);
@@ -329,7 +327,7 @@ static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, i
 	const uint64_t messages = net->tally.messages;
 	size_t used;
 
-	if (found == NOT_ASKED)
+	if (found == GB__NOT_ASKED)
 		net->message.scanned = 0;
 	conn->flags |= GB__CONN_DISPATCH;
 	if (gb__output_empty(&conn->stream.output)) {
@@ -346,7 +344,7 @@ static void input_fast(struct gb_conn *conn, unsigned char *data, size_t size, i
 		after_delivery(conn, data + used, size - used);
 }
 
-static __attribute__((noinline)) void input_any(
+__attribute__((noinline)) void gb__conn_input_any(
 	struct gb_conn *conn, unsigned char *data, size_t size, int found)
 {
 	if (gb__unlikely(conn->net->draining) && !gb__conn_closing(conn))
@@ -358,83 +356,26 @@ static __attribute__((noinline)) void input_any(
 	gb__conn_settle(conn);
 }
 
-/* The handler did more than to answer, or the kernel did not take all of it. */
-static __attribute__((noinline)) void direct_rest(struct gb_conn *conn)
+__attribute__((noinline)) void gb__conn_direct_rest(struct gb_conn *conn)
 {
 	burst_end(conn);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	gb__conn_settle(conn);
 }
 
-static __attribute__((noinline)) void direct_sent(struct gb_conn *conn, ssize_t sent)
+__attribute__((noinline)) void gb__conn_direct_sent(struct gb_conn *conn, ssize_t sent)
 {
 	burst_sent(conn, gb__engine_sent(conn->net->engine, sent));
-	direct_rest(conn);
+	gb__conn_direct_rest(conn);
 }
 
-/* The burst leaves with an engine that does not send at once: as by gb__conn_spill and `flush`. */
-static inline __attribute__((always_inline)) void direct_begin(struct gb__net *net, struct gb_conn *conn)
-{
-	struct gb__engine *engine = net->engine;
-	struct gb__burst *burst = &net->burst;
-
-	if (gb__unlikely(burst->size > conn->terms->limits->output_high) ||
-		gb__unlikely(!engine->ops->send_delivered(engine, &conn->stream, burst->data, burst->size))) {
-		direct_rest(conn);
-		return;
-	}
-	net->tally.bytes_out += burst->size;
-	burst->conn = NULL;
-	burst->size = 0;
-	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
-	gb__conn_flushing(conn, conn->terms->limits->write_timeout_ms);
-}
-
-/*
- * Nearly all input is one whole message for a handler that runs here and answers, on a connection of which
- * nothing waits. That is done in place; whatever is different goes the long way, which comes to the same:
- * the invariant is in ARCHITECTURE.md, "The three ways of input".
- */
+/* Nearly all input is such a message, with an answer. */
 static inline __attribute__((always_inline)) void input_direct(
 	struct gb__net *net, struct gb_conn *conn, struct gb_bytes message)
 {
-	struct gb__burst *burst = &net->burst;
-	ssize_t sent;
-
-	burst->conn = conn;
-	conn->flags |= GB__CONN_DISPATCH;
-	net->tally.messages++;
+	gb__direct_begin(net, conn);
 	conn->terms->on_message(conn, message);
-	/* While the burst is there, as it is when it has bytes, nothing is queued and it holds all that was sent. */
-	if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) ||
-		gb__unlikely(burst->size == 0 && burst->conn != conn)) {
-		direct_rest(conn);
-		return;
-	}
-	if (gb__likely(burst->size > 0)) {
-		if (!net->sends_at_once) {
-			direct_begin(net, conn);
-			return;
-		}
-		burst->conn = NULL;
-		sent = gb__engine_try_send(net->engine, &conn->stream, burst->data, burst->size);
-		if (gb__unlikely(sent != (ssize_t)burst->size)) {
-			direct_sent(conn, sent);
-			return;
-		}
-		net->tally.bytes_out += (size_t)sent;
-		burst->size = 0;
-	} else {
-		burst->conn = NULL;
-		conn->further |= GB__CONN_FURTHER_ELSEWHERE;
-	}
-	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
-}
-
-static inline bool is_direct(const struct gb__net *net, const struct gb_conn *conn)
-{
-	return gb__likely(net->direct) && gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)) &&
-		gb__likely(gb__output_empty(&conn->stream.output));
+	gb__direct_end(net, conn);
 }
 
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)
@@ -444,8 +385,8 @@ void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t si
 
 	conn->active_ms = gb__net_now(net);
 	net->tally.bytes_in += size;
-	if (!is_direct(net, conn)) {
-		input_any(conn, data, size, NOT_ASKED);
+	if (!gb__is_direct(net, conn)) {
+		gb__conn_input_any(conn, data, size, GB__NOT_ASKED);
 		return;
 	}
 	net->burst.input = data;
@@ -463,8 +404,8 @@ void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, siz
 
 	conn->active_ms = gb__net_now(net);
 	net->tally.bytes_in += size;
-	if (!is_direct(net, conn)) {
-		input_any(conn, data, size, NOT_ASKED);
+	if (!gb__is_direct(net, conn)) {
+		gb__conn_input_any(conn, data, size, GB__NOT_ASKED);
 		return;
 	}
 	/* The burst remembers them over the call: registers that outlive it would have to be saved first. */
@@ -475,5 +416,5 @@ void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, siz
 	if (gb__likely(found > 0) && gb__likely(frame->consumed == burst->input_size))
 		input_direct(net, conn, (struct gb_bytes){ burst->input + frame->offset, frame->size });
 	else
-		input_any(conn, burst->input, burst->input_size, found);
+		gb__conn_input_any(conn, burst->input, burst->input_size, found);
 }

@@ -11,7 +11,11 @@
 
 void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t stack_size)
 {
-	*streams = (struct gb__streams){ .net = net, .stack_size = stack_size ? stack_size : STACK_SIZE };
+	*streams = (struct gb__streams){ .net = net,
+		.loop = net->loop,
+		.ops = gb__conn_plain_ops,
+		.stack_size = stack_size ? stack_size : STACK_SIZE };
+	streams->ops.on_input = gb__stream_on_input;
 	net->streams = streams;
 	net->sequential = &gb__sequential;
 }
@@ -94,16 +98,6 @@ int gb__coro_make(struct gb__streams *streams, size_t extra, void (*entry)(struc
 	return 0;
 }
 
-void gb__coro_enter(struct gb_coro *coro)
-{
-	struct gb__streams *streams = coro->streams;
-
-	gb__assert(!streams->running);
-	coro->waiting = false;
-	streams->running = coro;
-	gb__coro_resume(coro->stack);
-}
-
 /* On the worker's own stack: what was written leaves, then turns until somebody wakes it. */
 static void turns(struct gb_coro *coro)
 {
@@ -128,14 +122,13 @@ void gb__coro_wait_hard(struct gb_coro *coro)
 	struct gb__streams *streams = coro->streams;
 
 	gb__assert(streams->running == coro);
-	coro->waiting = true;
 	if (gb__unlikely(!coro->stack)) {
+		coro->waiting = true;
 		turns(coro);
 		coro->waiting = false;
 		return;
 	}
-	streams->running = NULL;
-	gb__coro_suspend(&streams->coros); /* whoever resumes it says that it runs */
+	gb__coro_leave(streams, coro);
 }
 
 void gb__coro_wait_turn(struct gb_coro *coro)
@@ -231,7 +224,7 @@ void gb__coro_run_ready(struct gb__net *net)
 		coro->ready = false;
 		if (conn)
 			gb__conn_enter(conn);
-		gb__coro_enter(coro);
+		gb__coro_enter(streams, coro);
 		if (conn) /* it is not freed before the turn's end */
 			gb__conn_leave(conn);
 		coro = next;

@@ -40,8 +40,10 @@ struct gb_coro {
 
 struct gb__streams {
 	struct gb__net *net;
-	struct gb__coros coros;
+	struct gb__loop *loop;
 	struct gb_coro *running; /* NULL: the loop */
+	struct gb__coros coros;
+	struct gb__endpoint_ops ops; /* of connections that streams read */
 	struct gb_coro *ready_first, *ready_last;
 	struct gb_coro *first; /* of all */
 	size_t stack_size;
@@ -74,7 +76,20 @@ void gb__coro_join(struct gb__streams *streams, struct gb_coro *coro, const char
 /** The last that it does: nobody knows it any more. */
 void gb__coro_over(struct gb_coro *coro);
 /** Run it now. From the loop; it has a stack and waits. */
-void gb__coro_enter(struct gb_coro *coro);
+static inline void gb__coro_enter(struct gb__streams *streams, struct gb_coro *coro)
+{
+	gb__assert(!streams->running);
+	coro->waiting = false;
+	streams->running = coro;
+	gb__coro_resume_in(&streams->coros, coro->stack);
+}
+/** Go back to the loop, which runs it again. It runs, on a stack of its own. */
+static inline void gb__coro_leave(struct gb__streams *streams, struct gb_coro *coro)
+{
+	coro->waiting = true;
+	streams->running = NULL;
+	gb__coro_suspend_out(&streams->coros, coro->stack);
+}
 /** gb_coro_start, with the streams of a worker. */
 int gb__coro_start(
 	struct gb__streams *streams, const char *name, gb_coro_run *run, void *arg, struct gb_scope *scope);

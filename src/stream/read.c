@@ -9,6 +9,7 @@
  */
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/direct.h"
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -135,6 +136,76 @@ static bool take(struct gb_stream *stream, struct gb_bytes bytes)
 	return true;
 }
 
+/* Its reader, which waits, has what it wants: it runs. */
+static inline void hand_over(
+	struct gb_conn *conn, struct gb_stream *stream, const unsigned char *original, int how)
+{
+	stream->original = original;
+	stream->delivering = (uint8_t)how;
+	gb__coro_enter(stream->streams, stream->reader);
+	stream = gb__conn_link(conn)->stream;
+	if (gb__unlikely(!stream))
+		return; /* it was the last one */
+	stream->original = NULL;
+	stream->delivering = GB__DELIVERING_NOT;
+	if (gb__unlikely(stream->want.kind == GB__WANT_NOTHING))
+		gb__stream_rest(stream);
+}
+
+/* Whether its reader waits for a message, and can be run here and now. */
+static inline bool waits_for_message(const struct gb_stream *stream)
+{
+	return stream->want.kind == GB__WANT_MESSAGE && gb__likely(stream->reader->stack) &&
+		gb__likely(!stream->reader->ready);
+}
+
+/*
+ * Nearly all input is a short message, whole, for who waits for one; what is different goes the long way. A connection
+ * without a stream is closing, and so not direct.
+ */
+void gb__stream_on_input(struct gb__stream *endpoint, unsigned char *data, size_t size)
+{
+	struct gb_conn *conn = gb__conn_of(endpoint);
+	struct gb_stream *stream = gb__conn_link(conn)->stream;
+	struct gb__net *net = conn->net;
+	const struct gb_codec_ops *codec;
+	struct gb_bytes message = { data, size };
+
+	if (gb__unlikely(!gb__is_direct(net, conn)) || gb__unlikely(!waits_for_message(stream)) ||
+		gb__unlikely(size > sizeof(stream->small))) {
+		gb__conn_on_coded_input(endpoint, data, size);
+		return;
+	}
+	conn->active_ms = gb__net_now(net);
+	net->tally.bytes_in += size;
+	codec = conn->terms->service->codec;
+	if (codec) {
+		const struct gb_frame *frame = &net->message.frame;
+		int found;
+
+		net->message.scanned = 0;
+		found = codec->decode(conn->terms->service->codec_options, gb__conn_link(conn) + 1, message,
+			conn->terms->limits->message_bytes_max, &net->message.scanned, &net->message.frame);
+		if (gb__unlikely(found <= 0) || gb__unlikely(frame->consumed != size)) {
+			gb__conn_input_any(conn, data, size, found);
+			return;
+		}
+		stream->frame = *frame;
+		message = (struct gb_bytes){ data + frame->offset, frame->size };
+	}
+	net->burst.input = data;
+	net->burst.input_size = size;
+	gb__direct_begin(net, conn);
+	memcpy(stream->small, message.data, message.size);
+	stream->message = (struct gb_bytes){ stream->small, message.size };
+	if (!codec)
+		stream->frame.size = stream->frame.consumed = size;
+	stream->want.kind = GB__WANT_NOTHING;
+	stream->came = true;
+	hand_over(conn, stream, message.data, GB__DELIVERING_DIRECT);
+	gb__direct_end(net, conn);
+}
+
 void gb__stream_on_message(struct gb_conn *conn, struct gb_bytes bytes)
 {
 	struct gb_stream *stream = gb__conn_link(conn)->stream;
@@ -146,14 +217,8 @@ void gb__stream_on_message(struct gb_conn *conn, struct gb_bytes bytes)
 	if (gb__unlikely(stream->streams->running)) {
 		/* it is the reader, which looks for itself */
 	} else if (gb__likely(reader->stack) && gb__likely(!reader->ready)) {
-		stream->original = stream->message.data ? bytes.data : NULL;
-		stream->delivering = true;
-		gb__coro_enter(reader);
-		stream = gb__conn_link(conn)->stream;
-		if (gb__unlikely(!stream))
-			return; /* it was the last one */
-		stream->original = NULL;
-		stream->delivering = false;
+		hand_over(conn, stream, stream->message.data ? bytes.data : NULL, GB__DELIVERING);
+		return;
 	} else {
 		gb__coro_wake(reader);
 	}
@@ -222,11 +287,9 @@ static bool quiet_told(struct gb_stream *stream)
 	return true;
 }
 
-/* Until what is wanted has come. Returns 1, 0 at the end of input, or a negative code. */
-static int await_input(struct gb_stream *stream, struct gb_coro *coro)
+/* Until what is wanted has come. Returns 1, 0 at the end of input, or a negative code: `result`, to begin with. */
+static __attribute__((noinline)) int await_input(struct gb_stream *stream, struct gb_coro *coro, int result)
 {
-	int result = 0;
-
 	stream->reader = coro;
 	while (result == 0 && !stream->came) {
 		result = blocked(stream);
@@ -264,7 +327,7 @@ static int read_want(struct gb_stream *stream, struct gb__want want)
 	struct gb_coro *coro = stream->streams->running;
 	int result;
 
-	gb__conn_mine_in(stream->conn, "gb_read");
+	gb__stream_mine_in(stream, "gb_read");
 	if (gb__unlikely(!coro))
 		return -GB_ENOCORO;
 	if (gb__unlikely(stream->reader))
@@ -282,7 +345,7 @@ static int read_want(struct gb_stream *stream, struct gb__want want)
 	stream->came = false;
 	if (gb__unlikely(!stream->delivering) || gb__unlikely(stream->away))
 		return_to(stream);
-	return await_input(stream, coro);
+	return await_input(stream, coro, 0);
 }
 
 ssize_t gb_read(struct gb_stream *stream, void *data, size_t size)
@@ -317,9 +380,37 @@ int gb_read_until(struct gb_stream *stream, const void *delimiter, size_t size, 
 	return result;
 }
 
+/* Whether who runs got the last message as nearly always, and nothing has happened since to look at. */
+static inline bool goes_on(const struct gb_stream *stream, const struct gb_coro *coro)
+{
+	return gb__likely(stream->delivering == GB__DELIVERING_DIRECT) &&
+		gb__likely(!(stream->conn->flags & GB__CONN_SLOW_INPUT)) &&
+		gb__likely(!(coro->cancelled | coro->notice)) && gb__likely(!coro->deadline);
+}
+
+/* The same as read_want and await_input, of one that goes on. */
+static inline int next_message(struct gb_stream *stream, struct gb_coro *coro)
+{
+	stream->want.kind = GB__WANT_MESSAGE;
+	stream->got = 0;
+	stream->came = false;
+	stream->in_a_row = 0;
+	stream->reader = coro;
+	gb__coro_leave(stream->streams, coro);
+	if (gb__unlikely(!stream->came))
+		return await_input(stream, coro, gb__coro_interruption(coro));
+	stream->reader = NULL;
+	return 1;
+}
+
 int gb_read_message(struct gb_stream *stream, struct gb_bytes *ret)
 {
-	int result = read_want(stream, (struct gb__want){ .kind = GB__WANT_MESSAGE });
+	struct gb_coro *coro = stream->streams->running;
+	int result;
+
+	gb__stream_mine_in(stream, "gb_read");
+	result = goes_on(stream, coro) ? next_message(stream, coro)
+				       : read_want(stream, (struct gb__want){ .kind = GB__WANT_MESSAGE });
 
 	if (gb__likely(result > 0))
 		*ret = stream->message;

@@ -53,6 +53,7 @@ int gb__stream_code(int reason, int error)
 void gb__stream_attach(struct gb_stream *stream, struct gb_conn *conn)
 {
 	stream->conn = conn;
+	conn->stream.endpoint.ops = &stream->streams->ops;
 	*gb__conn_link(conn) = (struct gb__stream_link){ stream, stream->opened ? stream : NULL };
 }
 
@@ -179,7 +180,7 @@ static int on_open(struct gb_conn *conn)
 	if (result < 0)
 		return result;
 	serve_prepare((struct served *)coro, conn);
-	gb__coro_enter(coro);
+	gb__coro_enter(streams, coro);
 	stream = stream_of(conn);
 	if (stream && stream->want.kind == GB__WANT_NOTHING)
 		gb__stream_rest(stream);

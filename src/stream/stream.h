@@ -26,6 +26,13 @@ enum gb__want_kind {
 	GB__WANT_UNTIL,   /* up to the delimiter of `size` bytes at `delimiter` */
 };
 
+/** Input is being handed over: more follows by itself. */
+enum {
+	GB__DELIVERING_NOT,
+	GB__DELIVERING,
+	GB__DELIVERING_DIRECT, /* by gb__stream_on_input: at its beginning all was as it nearly always is */
+};
+
 /** A drain found it idle. */
 enum { GB__QUIET_NO, GB__QUIET_TOLD, GB__QUIET_RETURNED /* by a read */ };
 
@@ -39,30 +46,35 @@ struct gb__want {
 struct gb_stream {
 	struct gb_conn *conn;
 	struct gb__streams *streams;
-	struct gb_coro *coro;            /* that serves or opened it */
 	struct gb_coro *reader, *writer; /* who waits for input, respectively for room */
 	struct gb__want want;
 	size_t got;                    /* bytes of what was wanted that have come */
 	struct gb_bytes message;       /* that was read last */
 	const unsigned char *original; /* where it lies in the engine's buffer, while it does */
 	struct gb__chunk *chunk;       /* or NULL: it is `small` */
+	struct gb_coro *coro;          /* that serves or opened it */
+	int error;                     /* of reading, for good; or 0 */
+	int16_t reason;                /* to end it with; -1: as it comes */
+	bool came;                     /* what was wanted is there */
+	bool eof;                      /* the peer's FIN */
+	bool cut;                      /* ... inside what was wanted, and nobody was told yet */
+	bool over;                     /* the connection has ended */
+	bool away;                     /* nobody reads: it is paused and held */
+	uint8_t delivering;            /* GB__DELIVERING_… */
+	uint8_t quiet;                 /* GB__QUIET_… */
+	bool flushes;                  /* `writer` waits until all is gone */
+	bool opened;                   /* by gb_stream_connect */
+	unsigned in_a_row;             /* messages without a wait in between */
 	struct gb_frame frame;
-	int error;         /* of reading, for good; or 0 */
-	int16_t reason;    /* to end it with; -1: as it comes */
-	bool came;         /* what was wanted is there */
-	bool eof;          /* the peer's FIN */
-	bool cut;          /* ... inside what was wanted, and nobody was told yet */
-	bool over;         /* the connection has ended */
-	bool away;         /* nobody reads: it is paused and held */
-	bool delivering;   /* inside on_message: more input follows by itself */
-	uint8_t quiet;     /* GB__QUIET_… */
-	bool flushes;      /* `writer` waits until all is gone */
-	bool opened;       /* by gb_stream_connect */
-	unsigned in_a_row; /* messages without a wait in between */
 	unsigned char small[GB__STREAM_SMALL] __attribute__((aligned(16)));
 };
 
 extern const struct gb__sequential gb__sequential;
+
+/** For functions that handlers call, as gb__conn_mine_in. */
+#define gb__stream_mine_in(stream, function) \
+	gb__rule_in(function, 15, gb__loop_here((stream)->streams->loop), \
+		"a stream is used on another thread than its worker's")
 
 /** Its connection, if that lives and output can collect for it; NULL stream: NULL. */
 struct gb_conn *gb__stream_open_conn(const struct gb_stream *stream);
@@ -94,6 +106,8 @@ void gb__stream_rest(struct gb_stream *stream);
 /** Its codec. */
 int gb__stream_decode(const void *options, void *state, struct gb_bytes input, size_t message_max,
 	uint32_t *scanned, struct gb_frame *ret);
+/** Input: of its endpoint. */
+void gb__stream_on_input(struct gb__stream *endpoint, unsigned char *data, size_t size);
 /** Input that it framed. */
 void gb__stream_on_message(struct gb_conn *conn, struct gb_bytes bytes);
 

@@ -58,7 +58,7 @@ static int begin(const struct gb_stream *stream)
 {
 	const struct gb_coro *coro = stream->streams->running;
 
-	gb__conn_mine_in(stream->conn, "gb_write");
+	gb__stream_mine_in(stream, "gb_write");
 	return coro && gb__unlikely(coro->cancelled) ? coro->cancelled : blocked(stream);
 }
 
@@ -68,6 +68,18 @@ static inline const unsigned char *where_it_lies(const struct gb_stream *stream,
 	size_t offset = (size_t)(data - stream->message.data);
 
 	return stream->original && offset < stream->message.size ? stream->original + offset : data;
+}
+
+/* All that was read goes back as it came, and nothing was written before: an echo. Who was given it runs. */
+static inline bool goes_back(const struct gb_stream *stream, const unsigned char *data, size_t size)
+{
+	struct gb_conn *conn = stream->conn;
+
+	return gb__likely(stream->original) && gb__likely(data == stream->message.data) &&
+		gb__likely(size == stream->message.size) && gb__likely(conn->state == GB__CONN_OPEN) &&
+		gb__likely(!stream->streams->running->cancelled) &&
+		gb__likely(conn->net->burst.conn == conn) &&
+		gb__likely(gb__burst_begin(&conn->net->burst, stream->original, size));
 }
 
 static inline bool is_high(const struct gb_stream *stream)
@@ -96,11 +108,15 @@ static __attribute__((noinline)) int write_pieces(
 
 ssize_t gb_write(struct gb_stream *stream, const void *data, size_t size)
 {
-	const struct gb__limits *limits = stream->conn->terms->limits;
-	int result = begin(stream);
+	const struct gb__limits *limits;
+	int result;
 
+	if (goes_back(stream, data, size))
+		return (ssize_t)size;
+	result = begin(stream);
 	if (gb__unlikely(result < 0))
 		return result;
+	limits = stream->conn->terms->limits;
 	if (gb__unlikely(size > limits->output_high))
 		result = write_pieces(stream, data, size);
 	else {
