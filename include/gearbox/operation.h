@@ -56,8 +56,10 @@ GB_API struct gb_operation *gb_posted_begin(
 /**
  * Complete it with `result`. Exactly once for each begin, also when it was cancelled meanwhile: only then is it complete,
  * since only then is nobody left who points to it. Thread: any of the worker's process.
+ * Returns 0, or -ESHUTDOWN: the worker has ended, `on_done` never runs, and the memory is the caller's. (A coroutine that
+ * awaits it keeps its worker from ending.)
  */
-GB_API void gb_posted_finish(struct gb_posted *posted, int result);
+GB_API int gb_posted_finish(struct gb_posted *posted, int result);
 
 /** A function on the compute pool. */
 struct gb_offload {

@@ -41,11 +41,11 @@ static void told(struct gb__post *post, bool alive)
 	gb__operation_complete(operation, operation->result);
 }
 
-void gb__operation_complete_later(struct gb__loop *loop, struct gb_operation *operation, int result)
+int gb__operation_complete_later(struct gb__loop *loop, struct gb_operation *operation, int result)
 {
 	struct gb__post *post = (struct gb__post *)operation->link;
 
 	operation->result = result;
 	post->run = told;
-	gb__assert(gb__loop_post(loop, post) == 0);
+	return gb__loop_post(loop, post);
 }

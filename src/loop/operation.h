@@ -22,7 +22,8 @@ static inline void gb__operation_begin(struct gb_operation *operation, const str
 
 /** It is over: tell. From the loop, not from inside a function that a handler called. */
 void gb__operation_complete(struct gb_operation *operation, int result);
-/** It is over; told by the loop, in this turn or the next. Thread: any of the process. Its worker has not ended. */
-void gb__operation_complete_later(struct gb__loop *loop, struct gb_operation *operation, int result);
+/** It is over; told by the loop, in this turn or the next. Thread: any of the process. Returns 0, or -ESHUTDOWN: the loop
+ *  has ended and nobody is told. */
+int gb__operation_complete_later(struct gb__loop *loop, struct gb_operation *operation, int result);
 
 #endif

@@ -23,7 +23,7 @@ static void timer_cancel(struct gb_operation *operation)
 	struct gb_timer *timer = gb__container_of(operation, struct gb_timer, operation);
 
 	gb__timers_stop(&timer->worker->loop.timers, timer);
-	gb__operation_complete_later(&timer->worker->loop, operation, -ECANCELED);
+	(void)gb__operation_complete_later(&timer->worker->loop, operation, -ECANCELED);
 }
 
 static const struct gb__operation_kind timer_kind = { "timer", timer_cancel };
@@ -43,7 +43,7 @@ struct gb_operation *gb_timer_begin(struct gb_worker *worker, struct gb_timer *t
 	gb__operation_begin(&timer->operation, &timer_kind, worker, on_done, user);
 	result = gb_timer_start(worker, timer, delay_ms, timer_expired, NULL);
 	if (result < 0)
-		gb__operation_complete_later(&worker->loop, &timer->operation, result);
+		(void)gb__operation_complete_later(&worker->loop, &timer->operation, result);
 	return &timer->operation;
 }
 
@@ -63,9 +63,9 @@ struct gb_operation *gb_posted_begin(
 	return &posted->operation;
 }
 
-void gb_posted_finish(struct gb_posted *posted, int result)
+int gb_posted_finish(struct gb_posted *posted, int result)
 {
-	gb__operation_complete_later(&posted->operation.worker->loop, &posted->operation, result);
+	return gb__operation_complete_later(&posted->operation.worker->loop, &posted->operation, result);
 }
 
 static void offload_cancel(struct gb_operation *operation)
@@ -82,20 +82,32 @@ bool gb_offload_cancelled(const struct gb_offload *offload)
 	return __atomic_load_n(&offload->cancelled, __ATOMIC_RELAXED);
 }
 
-static_assert(sizeof(((struct gb_offload *)NULL)->job) == sizeof(struct gb__job), "it is one");
+static_assert(sizeof(((struct gb_offload *)NULL)->job) == sizeof(struct gb__job) &&
+		sizeof(struct gb__job) == sizeof(struct gb__post),
+	"it waits for a thread as a job, and for its loop as a post");
 
 static int offload_call(struct gb_offload *offload)
 {
 	return gb_offload_cancelled(offload) ? -ECANCELED : offload->run(offload, offload->arg);
 }
 
+static void offload_back(struct gb__post *post, bool alive)
+{
+	struct gb_offload *offload = gb__container_of((void **)post, struct gb_offload, job[0]);
+
+	gb__assert(alive); /* its worker waits for it */
+	offload->operation.worker->net.offloads--;
+	gb__operation_complete(&offload->operation, offload->operation.result);
+}
+
 static void offload_run(struct gb__job *job)
 {
 	struct gb_offload *offload = gb__container_of((void **)job, struct gb_offload, job[0]);
-	struct gb_worker *worker = offload->operation.worker;
-	int result = offload_call(offload);
+	struct gb__post *post = (struct gb__post *)offload->job;
 
-	gb__operation_complete_later(&worker->loop, &offload->operation, result);
+	offload->operation.result = offload_call(offload);
+	post->run = offload_back;
+	gb__assert(gb__loop_post(&offload->operation.worker->loop, post) == 0);
 }
 
 /* There is no pool: on the worker's thread, but not inside the function that begins it. */
@@ -118,6 +130,7 @@ struct gb_operation *gb_offload_begin(struct gb_worker *worker, struct gb_offloa
 		struct gb__job *job = (struct gb__job *)offload->job;
 
 		job->run = offload_run;
+		worker->net.offloads++;
 		worker->net.submit(worker->net.submit_arg, job);
 	} else {
 		struct gb__post *post = (struct gb__post *)offload->job;

@@ -65,6 +65,7 @@ static void on_gone(struct gb__net *net, void *arg)
 {
 	struct gb_worker *worker = arg;
 
+	worker->look |= worker->roles & GB__WORKER_ONCE; /* it may have been its client */
 	if (gb__worker_stops(worker))
 		return;
 	gb__worker_fewer(worker);
@@ -279,7 +280,7 @@ static void run_down(struct gb_worker *worker)
 {
 	gb__worker_command(worker, GB__COMMAND_STOP);
 	obey(worker);
-	while (worker->net.connections > 0 || worker->net.coroutines > 0)
+	while (worker->net.connections > 0 || worker->net.coroutines > 0 || worker->net.offloads > 0)
 		gb__worker_turn(worker, -1);
 }
 
@@ -296,7 +297,7 @@ void gb__worker_bind(struct gb_server *server, unsigned id)
 }
 
 static void native_turn(void *arg);
-static void on_native(void *arg);
+static void on_change(void *arg);
 
 int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned id, unsigned roles,
 	struct gb__record *record, struct gb_error *error)
@@ -311,7 +312,6 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	worker->roles = roles;
 	worker->record = record;
 	atomic_init(&worker->command, GB__COMMAND_RUN);
-	worker->attentive = roles & GB__WORKER_ONCE;
 	result = gb__inbox_init(&worker->inbox, inbox_take);
 	if (result < 0)
 		return gb_error_set(error, result, "worker %u: %s", id, gb_strerror(result));
@@ -327,7 +327,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 		&server->shared->connections);
 	worker->net.worker = worker;
 	gb__streams_init(&worker->streams, &worker->net, server->model.stack);
-	gb__streams_run_natively(&worker->streams, native_turn, on_native, worker);
+	gb__streams_belong(&worker->streams, native_turn, on_change, worker);
 	if (roles & GB__WORKER_SERVES)
 		gb__offload_join(worker);
 	worker->net.on_gone = on_gone;
@@ -519,7 +519,8 @@ static void native_turn(void *arg)
 	gb__worker_turn(worker, accept_turn(worker));
 }
 
-static void on_native(void *arg)
+/* A handler is to run natively, or the last coroutine has ended. */
+static void on_change(void *arg)
 {
 	struct gb_worker *worker = arg;
 

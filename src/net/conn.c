@@ -460,15 +460,10 @@ static void flush_late(struct gb_conn *conn)
 		gb__conn_queue(conn);
 }
 
-void gb__conn_push(struct gb_conn *conn)
+void gb__conn_flush(struct gb_conn *conn)
 {
-	const uint16_t inside = conn->flags & GB__CONN_DISPATCH;
-
-	gb__conn_leave(conn);
 	if (conn->state < GB__CONN_ENDED)
 		flush_queued(conn);
-	if (inside)
-		gb__conn_enter(conn);
 }
 
 static void settle_slow(struct gb_conn *conn)

@@ -184,8 +184,10 @@ static inline void *gb__conn_codec_state(struct gb_conn *conn)
 /** What a handler sends from here on until gb__conn_leave leaves with one send: outside of callbacks. */
 void gb__conn_enter(struct gb_conn *conn);
 void gb__conn_leave(struct gb_conn *conn);
-/** What was collected and queued leaves now, as far as the kernel takes it. */
+/** What was collected and queued leaves now, as far as the kernel takes it; inside callbacks as well. */
 void gb__conn_push(struct gb_conn *conn);
+/** The queued part of that. */
+void gb__conn_flush(struct gb_conn *conn);
 
 /** After any callback of the handler or change: flush, and whatever else has become due. */
 static inline void gb__conn_settle(struct gb_conn *conn)

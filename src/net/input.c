@@ -308,6 +308,19 @@ void gb__conn_enter(struct gb_conn *conn)
 		burst_start(conn->net, conn, NULL, 0);
 }
 
+void gb__conn_push(struct gb_conn *conn)
+{
+	struct gb__burst *burst = &conn->net->burst;
+	const bool collects = burst->conn == conn;
+
+	if (collects)
+		burst_end(conn);
+	gb__conn_flush(conn);
+	/* Only in front of nothing: what collects leaves before what is queued. */
+	if (collects && conn->state == GB__CONN_OPEN && gb__output_empty(&conn->stream.output))
+		burst->conn = conn;
+}
+
 void gb__conn_leave(struct gb_conn *conn)
 {
 	if (!(conn->flags & GB__CONN_DISPATCH))

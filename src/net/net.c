@@ -114,7 +114,7 @@ void gb__net_finish(struct gb__net *net)
 {
 	gb__assert(net->connections == 0);
 	gb__assert(net->tasks == 0);
-	gb__assert(net->coroutines == 0);
+	gb__assert(net->coroutines == 0 && net->offloads == 0);
 	net->census = (struct gb__census){ 0 };
 	gb__net_census_publish(net);
 	gb__net_publish(net); /* of what was in flight when the last turn ended */

@@ -85,6 +85,7 @@ struct gb__net {
 	const struct gb__sequential *sequential;
 	struct gb__streams *streams; /* theirs */
 	size_t coroutines;           /* that live: the worker does not end before them */
+	size_t offloads;             /* functions in the pool: likewise */
 	/** compute=threads: hands a job to the pool; NULL: handlers run inline. */
 	void (*submit)(void *arg, struct gb__job *job);
 	void *submit_arg;

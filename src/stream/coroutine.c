@@ -20,11 +20,11 @@ void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t s
 	net->sequential = &gb__sequential;
 }
 
-void gb__streams_run_natively(
-	struct gb__streams *streams, void (*turn)(void *arg), void (*on_native)(void *arg), void *arg)
+void gb__streams_belong(
+	struct gb__streams *streams, void (*turn)(void *arg), void (*on_change)(void *arg), void *arg)
 {
 	streams->turn = turn;
-	streams->on_native = on_native;
+	streams->on_change = on_change;
 	streams->arg = arg;
 }
 
@@ -59,8 +59,9 @@ void gb__coro_over(struct gb_coro *coro)
 	*coro->link = coro->next;
 	if (coro->next)
 		coro->next->link = coro->link;
-	streams->net->coroutines--;
 	streams->running = NULL;
+	if (--streams->net->coroutines == 0 && streams->on_change)
+		streams->on_change(streams->arg);
 }
 
 static int stacks_make(struct gb__streams *streams)

@@ -51,8 +51,8 @@ struct gb__streams {
 	bool ends; /* all are cancelled, and whoever is started now as well */
 	/** A turn of the worker for a handler on its own stack; NULL: there is none such. */
 	void (*turn)(void *arg);
-	/** A handler waits to be run on the worker's own stack. */
-	void (*on_native)(void *arg);
+	/** A handler waits to be run on the worker's own stack, or the last coroutine has ended. */
+	void (*on_change)(void *arg);
 	void *arg;
 	struct gb_coro *native; /* that is to run, or runs, there */
 };
@@ -61,9 +61,9 @@ struct gb__streams {
 void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t stack_size);
 /** No coroutine is left. */
 void gb__streams_finish(struct gb__streams *streams);
-/** Have handlers run on the worker's own stack, whose engine has one stream. */
-void gb__streams_run_natively(
-	struct gb__streams *streams, void (*turn)(void *arg), void (*on_native)(void *arg), void *arg);
+/** They are a worker's, on whose own stack handlers run where its engine has one stream. */
+void gb__streams_belong(
+	struct gb__streams *streams, void (*turn)(void *arg), void (*on_change)(void *arg), void *arg);
 /** Run the handler that waits for that. Returns when it has. */
 void gb__streams_serve(struct gb__streams *streams);
 

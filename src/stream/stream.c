@@ -142,7 +142,7 @@ static int serve_natively(struct gb_conn *conn)
 	gb__coro_join(streams, &served->coro, conn->terms->service->name);
 	gb__stream_rest(serve_prepare(served, conn));
 	streams->native = &served->coro;
-	streams->on_native(streams->arg);
+	streams->on_change(streams->arg);
 	return 0;
 }
 
