@@ -27,7 +27,7 @@ struct gb__sequential {
 	bool (*on_ended)(struct gb_conn *conn);
 	/** All of its output is with the kernel. */
 	void (*on_flushed)(struct gb_conn *conn);
-	/** Run those that became ready before this call. */
+	/** Run those that are ready, and become so meanwhile, up to a bound; `ready` of the net says whether any is left. */
 	void (*run)(struct gb__net *net);
 	/** The net drains and no client is left: tell who waits without a connection. */
 	void (*drain)(struct gb__net *net);

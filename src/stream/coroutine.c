@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#define TURN_COROUTINES 256     /* a turn runs: some 10 us, beside which looking for events costs little */
 #define STACK_SIZE (128u << 10) /* address space; what is not touched costs nothing */
 
 void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t stack_size)
@@ -30,7 +31,7 @@ void gb__streams_belong(
 
 void gb__streams_finish(struct gb__streams *streams)
 {
-	gb__assert(!streams->first && !streams->ready_first && !streams->running);
+	gb__assert(!streams->first && !streams->ready.first && !streams->later.first && !streams->running);
 	if (streams->made)
 		gb__coros_destroy(&streams->coros);
 }
@@ -132,14 +133,6 @@ void gb__coro_wait_hard(struct gb_coro *coro)
 	gb__coro_leave(streams, coro);
 }
 
-void gb__coro_wait_turn(struct gb_coro *coro)
-{
-	coro->waiting = true;
-	gb__coro_wake(coro);
-	coro->streams->net->ready = true; /* the turn does not sleep */
-	gb__coro_wait_hard(coro);
-}
-
 int gb__coro_interruption(struct gb_coro *coro)
 {
 	struct gb__os *os;
@@ -190,46 +183,77 @@ int gb__coro_wait(struct gb_coro *coro)
 	return gb__coro_interruption(coro);
 }
 
-void gb__coro_wake(struct gb_coro *coro)
+static inline void line_up(struct gb__coro_line *line, struct gb_coro *coro)
 {
 	struct gb__streams *streams = coro->streams;
 
-	if (!coro->waiting || coro->ready)
-		return;
-	if (!coro->stack) {
-		coro->woken = true;
-		return;
-	}
 	coro->ready = true;
-	coro->ready_next = NULL;
-	if (streams->ready_last)
-		streams->ready_last->ready_next = coro;
+	coro->line_next = NULL;
+	if (line->first)
+		line->last->line_next = coro;
 	else
-		streams->ready_first = coro;
-	streams->ready_last = coro;
+		line->first = coro;
+	line->last = coro;
 	streams->net->ready = true;
 }
 
-/* Those who become ready meanwhile have the next turn. */
+void gb__coro_wake(struct gb_coro *coro)
+{
+	if (!coro->waiting || coro->ready)
+		return;
+	if (gb__likely(coro->stack))
+		line_up(&coro->streams->ready, coro);
+	else
+		coro->woken = true;
+}
+
+void gb__coro_wait_turn(struct gb_coro *coro)
+{
+	if (gb__likely(coro->stack)) {
+		line_up(&coro->streams->later, coro);
+	} else {
+		coro->woken = true;
+		coro->streams->net->ready = true; /* the turn does not sleep */
+	}
+	gb__coro_wait_hard(coro);
+}
+
+/* Those that waited for a turn are behind those who had none for want of room. */
+static void later_is_now(struct gb__streams *streams)
+{
+	if (!streams->later.first)
+		return;
+	if (streams->ready.first)
+		streams->ready.last->line_next = streams->later.first;
+	else
+		streams->ready.first = streams->later.first;
+	streams->ready.last = streams->later.last;
+	streams->later.first = NULL;
+}
+
+/*
+ * Those who become ready meanwhile have their turn as well: two who talk to each other do not wait for events in between.
+ * But so many only, since events wait for them.
+ */
 void gb__coro_run_ready(struct gb__net *net)
 {
 	struct gb__streams *streams = net->streams;
-	struct gb_coro *coro = streams->ready_first;
+	struct gb__coro_line *line = &streams->ready;
+	struct gb_coro *coro;
 
-	streams->ready_first = streams->ready_last = NULL;
-	net->ready = false;
-	while (coro) {
-		struct gb_coro *next = coro->ready_next;
+	later_is_now(streams);
+	for (unsigned left = TURN_COROUTINES; left > 0 && (coro = line->first); left--) {
 		struct gb_conn *conn = gb__stream_open_conn(coro->stream);
 
+		line->first = coro->line_next;
 		coro->ready = false;
 		if (conn)
 			gb__conn_enter(conn);
 		gb__coro_enter(streams, coro);
 		if (conn) /* it is not freed before the turn's end */
 			gb__conn_leave(conn);
-		coro = next;
 	}
+	net->ready = line->first || streams->later.first;
 }
 
 void gb__coro_cancel(struct gb_coro *coro)

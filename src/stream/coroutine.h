@@ -19,7 +19,7 @@
 struct gb_coro {
 	struct gb__streams *streams;
 	struct gb__coro *stack; /* NULL: the worker's own */
-	struct gb_coro *ready_next;
+	struct gb_coro *line_next;
 	struct gb_stream *stream;                /* that it serves, or NULL */
 	bool waiting;                            /* suspended */
 	bool ready;                              /* in line */
@@ -38,14 +38,19 @@ struct gb_coro {
 	const char *name;
 };
 
+/** Coroutines in line to be run, first in, first out. */
+struct gb__coro_line {
+	struct gb_coro *first, *last;
+};
+
 struct gb__streams {
 	struct gb__net *net;
 	struct gb__loop *loop;
 	struct gb_coro *running; /* NULL: the loop */
 	struct gb__coros coros;
-	struct gb__endpoint_ops ops; /* of connections that streams read */
-	struct gb_coro *ready_first, *ready_last;
-	struct gb_coro *first; /* of all */
+	struct gb__endpoint_ops ops;       /* of connections that streams read */
+	struct gb__coro_line ready, later; /* for this turn if there is room in it, for the next one */
+	struct gb_coro *first;             /* of all */
 	size_t stack_size;
 	bool made; /* coros */
 	bool ends; /* all are cancelled, and whoever is started now as well */
@@ -94,7 +99,7 @@ static inline void gb__coro_leave(struct gb__streams *streams, struct gb_coro *c
 int gb__coro_start(
 	struct gb__streams *streams, const char *name, gb_coro_run *run, void *arg, struct gb_scope *scope);
 
-/** Have it run at the end of this turn, if it waits. Thread: the worker's. */
+/** Have it run at the end of this turn, or of the next one if many are, if it waits. Thread: the worker's. */
 void gb__coro_wake(struct gb_coro *coro);
 /** Why its waits end, or 0. A notice is taken. */
 int gb__coro_interruption(struct gb_coro *coro);
@@ -102,7 +107,7 @@ int gb__coro_interruption(struct gb_coro *coro);
 int gb__coro_wait(struct gb_coro *coro);
 /** The same, and nothing but a wake-up ends it. */
 void gb__coro_wait_hard(struct gb_coro *coro);
-/** Let the others have their turn. */
+/** Let the others have their turn, and events. */
 void gb__coro_wait_turn(struct gb_coro *coro);
 /** Cancel it, once. */
 void gb__coro_cancel(struct gb_coro *coro);
