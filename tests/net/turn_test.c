@@ -1,0 +1,149 @@
+/* Whose turn it is among coroutines, and between these and events. */
+#include "rig.h"
+
+#include "base/macros.h"
+
+#include <gearbox/stream.h>
+
+#define BALLS 1000u
+
+static struct gb_channel *there, *back;
+static unsigned passed, over;
+static bool ends;
+
+static void prepare(void)
+{
+	passed = over = 0;
+	ends = false;
+	CHECK_INT(gb_channel_create(sizeof(unsigned), 1, &there), 0);
+	CHECK_INT(gb_channel_create(sizeof(unsigned), 1, &back), 0);
+}
+
+static void finish(void)
+{
+	gb_channel_destroy(there);
+	gb_channel_destroy(back);
+}
+
+static int returns(struct gb_coro *coro, void *arg)
+{
+	unsigned ball;
+
+	while (gb_channel_receive(coro, there, &ball) > 0)
+		CHECK_INT(gb_channel_send(coro, back, &ball), 0);
+	over++;
+	return 0;
+}
+
+static int serves(struct gb_coro *coro, void *arg)
+{
+	const unsigned *balls = arg;
+	unsigned ball;
+
+	while (!ends && (!balls || passed < *balls)) {
+		CHECK_INT(gb_channel_send(coro, there, &passed), 0);
+		CHECK_INT(gb_channel_receive(coro, back, &ball), 1);
+		CHECK_INT(ball, passed++);
+	}
+	gb_channel_close(there);
+	over++;
+	return 0;
+}
+
+static void start(struct rig *rig, gb_coro_run *run, void *arg)
+{
+	CHECK_INT(gb__coro_start(&rig->streams, "player", run, arg, NULL), 0);
+}
+
+/* So many turns until `number` of them are over. */
+static unsigned turns_until(struct rig *rig, unsigned number)
+{
+	unsigned turns = 0;
+
+	while (over < number) {
+		unsigned steps = 0;
+
+		rig_step_until(rig, NULL, &steps, __FILE__, __LINE__, "over");
+		turns++;
+		CHECK(turns < 100000);
+	}
+	return turns;
+}
+
+NET_TEST(coroutines_that_wake_each_other_do_not_wait_for_a_turn_each_time)
+{
+	unsigned balls = BALLS;
+
+	prepare();
+	start(rig, returns, NULL);
+	start(rig, serves, &balls);
+	CHECK(turns_until(rig, 2) < BALLS / 10);
+	CHECK_INT(passed, BALLS);
+	finish();
+}
+
+static void serve_echo(struct gb_stream *stream)
+{
+	struct gb_bytes bytes;
+
+	rig_of(gb_stream_conn(stream))->opened++;
+	while (gb_read_message(stream, &bytes) > 0)
+		gb_write(stream, bytes.data, bytes.size);
+}
+
+static const struct gb_service echo = { GB_SERVICE_INIT, .name = "echo", .serve = serve_echo,
+	.on_close = count_close };
+
+NET_TEST(input_has_its_turn_beside_coroutines_that_never_stop_waking_each_other)
+{
+	struct peer *peer = rig_peer(rig, &echo);
+
+	prepare();
+	start(rig, returns, NULL);
+	start(rig, serves, NULL);
+	for (unsigned i = 0; i < 20; i++) {
+		peer_send(peer, "ball", 4);
+		UNTIL(rig, peer, peer->got_size == 4 * (i + 1));
+	}
+	CHECK(passed > 0);
+	ends = true;
+	turns_until(rig, 2);
+	finish();
+	peer_close(peer);
+}
+
+static int yields(struct gb_coro *coro, void *arg)
+{
+	unsigned *shares = arg;
+
+	while (!ends) {
+		(*shares)++;
+		CHECK_INT(gb_yield(coro), 0);
+	}
+	over++;
+	return 0;
+}
+
+/* More than have room in a turn: still nobody gets twice what another one does. */
+NET_TEST(those_who_yield_have_equal_shares_however_many_they_are)
+{
+	static unsigned shares[600];
+
+	prepare();
+	memset(shares, 0, sizeof(shares));
+	for (unsigned i = 0; i < gb__countof(shares); i++)
+		start(rig, yields, &shares[i]);
+	while (shares[0] < 20) {
+		unsigned steps = 0, least = UINT32_MAX, most = 0;
+
+		rig_step_until(rig, NULL, &steps, __FILE__, __LINE__, "shared");
+		for (unsigned i = 0; i < gb__countof(shares); i++) {
+			least = shares[i] < least ? shares[i] : least;
+			most = shares[i] > most ? shares[i] : most;
+		}
+		CHECK(most - least <= 1);
+	}
+	ends = true;
+	turns_until(rig, gb__countof(shares));
+	finish();
+}
