@@ -8,7 +8,7 @@ import socket
 import tempfile
 
 from client import answered
-from lib import CASE_SECONDS_MAX, HOST, Server, SMALL, case_for_each, check, check_equal, main, run
+from lib import CASE_SECONDS_MAX, HOST, Server, SMALL, case_for_each, check, check_equal, main, run, wait_until
 from models import MODELS, PRESETS
 
 CONNECTIONS = 1000 if SMALL else 10000
@@ -25,14 +25,21 @@ def connect_echo_close(server, connections):
     check(result["messages"] >= connections, f"only {result['messages']} messages of {connections} were answered")
 
 
+def crew(holdings):
+    """Processes, with the threads of each."""
+    return [threads for threads, _ in holdings]
+
+
 @case_for_each(MODELS)
 def descriptors_threads_and_processes_after_many_connections(model):
     # A process for each connection takes as long as ten elsewhere.
     connections = CONNECTIONS if model in PRESETS and not (model.processes and model.per_connection) \
         else CONNECTIONS_OVERRIDES
     with Server(*model.arguments) as server:
+        bare = server.rest()
         connect_echo_close(server, WARM_UP)  # what is made when it is first needed, once, is no leak
-        before = server.rest()
+        # A worker for each connection may end later than its client.
+        before = wait_until(lambda: crew(now := server.rest()) == crew(bare) and now, "its workers are as before")
         connect_echo_close(server, connections)
         server.check_rest(before)
 
