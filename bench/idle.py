@@ -27,6 +27,7 @@ from measure import say
 from server import settled, settled_cpu_ns, settled_memory
 
 MODEL = "prefork-reuseport"
+SEQUENTIAL = "straight-line handlers"  # under that model
 STEPS = 10  # in which the connections are made, each with a line of progress
 LOOKS = (1, 2, 5, 10)  # steps behind which it is measured
 CHECK_PART = 20  # every so many-th connection echoes again then
@@ -111,6 +112,8 @@ class Plan:
 
 def command(name, plan):
     """So many processes that share one port, over which the kernel spreads."""
+    if name == SEQUENTIAL:
+        return subject.sequential(f"{MODEL},workers={plan.processes}", more=("--idle-timeout", "0"))
     if name == "raw_epoll":
         return [*subject.raw(name), "--loops", str(plan.processes)]
     return subject.model(f"{name},workers={plan.processes}", "--idle-timeout", "0")
@@ -196,7 +199,8 @@ def draw(path, results):
 
 def count(options, report):
     plan = options.plan
-    names = [options.model] if options.no_raw else [options.model, "raw_epoll"]
+    first = SEQUENTIAL if options.sequential else options.model
+    names = [first] if options.no_raw else [first, "raw_epoll"]
     results = {name: hold(name, plan, options.build) for name in names}
     print_results(report, plan, results)
     if options.report:
@@ -209,6 +213,7 @@ def main():
     parser.add_argument("--connections", type=int, default=100_000, metavar="N")
     parser.add_argument("--processes", type=int, metavar="N", help="workers, and clients (default: what it takes)")
     parser.add_argument("--model", default=MODEL, help=f"a model with worker processes (default {MODEL})")
+    parser.add_argument("--sequential", action="store_true", help=f"straight-line handlers under {MODEL}")
     parser.add_argument("--no-raw", action="store_true", help="without the raw loops")
     options = parser.parse_args()
     if options.connections < 1 or (options.processes or 1) < 1:

@@ -28,9 +28,9 @@ def line_echo(spec):
     return ["{build}/bench/line_echo", *LISTEN, "--model", spec]
 
 
-def sequential(spec, *more):
+def sequential(spec, *first, more=()):
     """echo by straight-line handlers"""
-    return ["{build}/bench/sequential_echo", *more, *LISTEN, "--model", spec]
+    return ["{build}/bench/sequential_echo", *first, *LISTEN, "--model", spec, *more]
 
 
 def peer(name):

@@ -281,20 +281,34 @@ static void trim_taken(struct gb__stacks *stacks, const struct gb__stack *stack)
 		give_pages(stacks, stack, dead);
 }
 
-/* Idle stacks behind the first `keep` lose their pages; those in slabs that nobody uses go with these. */
-static void trim_idle(struct gb__stacks *stacks, size_t keep)
+/* Up to `count` of idle stacks from `*at` on keep their pages. Returns where the list goes on. */
+static struct gb__stack **keep_warm(struct gb__stacks *stacks, struct gb__stack **at, size_t count)
 {
-	struct gb__stack *warm = stacks->warm, **end = &stacks->warm, *cold = stacks->cold;
+	for (; *at && count > 0; count--) {
+		(*at)->slab->kept = true;
+		stacks->idle_warm++;
+		at = &(*at)->next;
+	}
+	return at;
+}
+
+/* Idle stacks behind the first `keep`, so many at most, lose their pages; those in slabs that nobody uses go with
+ * these. Returns whether that was all. */
+static bool trim_idle(struct gb__stacks *stacks, size_t keep, size_t looks)
+{
+	struct gb__stack *warm, **from, **end, *cold = stacks->cold;
 
 	for (struct gb__list *node = stacks->slabs.next; node != &stacks->slabs; node = node->next)
 		gb__container_of(node, struct gb__stack_slab, node)->kept = false;
 	stacks->idle_warm = stacks->idle_cold = 0;
-	for (; warm && stacks->idle_warm < keep; warm = warm->next) {
-		warm->slab->kept = true;
-		end = &warm->next;
-		stacks->idle_warm++;
-	}
-	*end = NULL;
+	from = keep_warm(stacks, &stacks->warm, keep);
+	for (end = from; *end && looks > 0; looks--)
+		end = &(*end)->next;
+	warm = end == from ? NULL : *from;
+	*from = *end; /* they are beyond the looks */
+	if (warm)
+		*end = NULL;
+	keep_warm(stacks, from, SIZE_MAX);
 	stacks->cold = NULL;
 	for (int i = 0; i < 2; i++)
 		for (struct gb__stack *stack = i ? cold : warm, *next; stack; stack = next) {
@@ -316,15 +330,17 @@ static void trim_idle(struct gb__stacks *stacks, size_t keep)
 		if (!slab->taken && !slab->kept)
 			destroy_slab(stacks, slab);
 	}
+	return stacks->idle_warm <= keep;
 }
 
 bool gb__stacks_trim(struct gb__stacks *stacks, size_t keep, size_t looks, const struct gb__context *running)
 {
-	trim_idle(stacks, keep);
+	const bool all = trim_idle(stacks, keep, looks);
+
 	for (struct gb__stack *stack; looks > 0; looks--) {
 		stack = look_next(stacks);
 		if (!stack)
-			return true;
+			return all;
 		if (stack->owner && stack->owner != running)
 			trim_taken(stacks, stack);
 	}

@@ -66,7 +66,7 @@ static inline char *gb__stack_top(const struct gb__stacks *stacks, const struct 
 /**
  * Give pages back to the system: all of idle stacks but of the `keep` last used ones, and of taken ones what lies
  * below where their owner was left. `running` is the owner that runs, or NULL. Takes some microseconds a stack, so it
- * looks at `looks` of the taken ones at most, and goes on there the next time. Returns whether that was all.
+ * looks at `looks` of the idle and of the taken ones at most, and goes on there the next time. Returns whether that was all.
  */
 bool gb__stacks_trim(struct gb__stacks *stacks, size_t keep, size_t looks, const struct gb__context *running);
 

@@ -29,6 +29,8 @@ struct gb__sequential {
 	void (*on_flushed)(struct gb_conn *conn);
 	/** Run those that are ready, and become so meanwhile, up to a bound; `ready` of the net says whether any is left. */
 	void (*run)(struct gb__net *net);
+	/** Give back what a burst has left behind. Returns whether that was all (trim.h). */
+	bool (*trim)(struct gb__net *net);
 	/** The net drains and no client is left: tell who waits without a connection. */
 	void (*drain)(struct gb__net *net);
 	/** The net ends: each wait of each coroutine fails from now on. */

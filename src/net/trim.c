@@ -1,7 +1,7 @@
 #include "net/trim.h"
 
 #include "base/alloc.h"
-#include "net/net.h"
+#include "net/sequential.h"
 
 #define CONNECTION_BYTES 1024u /* what one leaves at least, with what handlers and codecs keep for it */
 #define LEFT_MIN (16u << 10)   /* less is not worth a walk through the allocator while others are there */
@@ -26,6 +26,8 @@ static bool give_back(struct gb__net *net)
 	struct gb__engine *engine = net->engine;
 	bool more = engine->ops->trim && !engine->ops->trim(engine);
 
+	if (net->sequential && !net->sequential->trim(net))
+		more = true;
 	gb__slabs_trim(&net->slabs);
 	gb__pool_trim(&engine->pool);
 	gb__alloc_trim();
@@ -34,7 +36,7 @@ static bool give_back(struct gb__net *net)
 
 static uint64_t left_so_far(const struct gb__net *net)
 {
-	return net->trim.gone * CONNECTION_BYTES + net->engine->pool.freed;
+	return net->trim.gone * CONNECTION_BYTES + net->trim.stacks + net->engine->pool.freed;
 }
 
 /* Hardly anything has happened since the last look: what is cached is not in use again and again. */

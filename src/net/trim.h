@@ -17,6 +17,7 @@ struct gb__net;
 struct gb__trim {
 	struct gb__wheel_node node;
 	uint64_t gone;    /* connections so far */
+	uint64_t stacks;  /* bytes of coroutines' that were done with, so far */
 	uint64_t seen;    /* what was left behind so far, at the last look */
 	uint64_t trimmed; /* and when it was given back last */
 	uint64_t events;  /* of the engine, at the last look */

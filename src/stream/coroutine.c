@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #define TURN_COROUTINES 256     /* a turn runs: some 10 us, beside which looking for events costs little */
+#define STACK_TOUCHED 4096u     /* of a stack, at least */
 #define STACK_SIZE (128u << 10) /* address space; what is not touched costs nothing */
 
 void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t stack_size)
@@ -61,8 +62,17 @@ void gb__coro_over(struct gb_coro *coro)
 	if (coro->next)
 		coro->next->link = coro->link;
 	streams->running = NULL;
+	if (coro->stack) {
+		streams->net->trim.stacks += STACK_TOUCHED;
+		gb__trim_later(streams->net);
+	}
 	if (--streams->net->coroutines == 0 && streams->on_change)
 		streams->on_change(streams->arg);
+}
+
+bool gb__coro_trim(struct gb__net *net)
+{
+	return !net->streams->made || gb__coros_trim(&net->streams->coros);
 }
 
 static int stacks_make(struct gb__streams *streams)

@@ -298,6 +298,7 @@ const struct gb__sequential gb__sequential = {
 	.on_ended = on_ended,
 	.on_flushed = on_flushed,
 	.run = gb__coro_run_ready,
+	.trim = gb__coro_trim,
 	.drain = gb__coro_drain_all,
 	.cancel = gb__coro_cancel_all,
 };

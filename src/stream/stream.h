@@ -91,6 +91,7 @@ int gb__stream_code(int reason, int error);
 
 /* coroutine.c, for the seam */
 void gb__coro_run_ready(struct gb__net *net);
+bool gb__coro_trim(struct gb__net *net);
 void gb__coro_drain_all(struct gb__net *net);
 void gb__coro_cancel_all(struct gb__net *net);
 

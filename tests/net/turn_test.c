@@ -1,4 +1,4 @@
-/* Whose turn it is among coroutines, and between these and events. */
+/* Whose turn it is among coroutines, and between these and events; and what they leave behind. */
 #include "rig.h"
 
 #include "base/macros.h"
@@ -146,4 +146,25 @@ NET_TEST(those_who_yield_have_equal_shares_however_many_they_are)
 	ends = true;
 	turns_until(rig, gb__countof(shares));
 	finish();
+}
+
+static int ends_at_once(struct gb_coro *coro, void *arg)
+{
+	over++;
+	return 0;
+}
+
+NET_TEST(stacks_that_a_burst_of_tasks_leaves_go_back_once_little_moves)
+{
+	const struct gb__stacks *stacks = &rig->streams.coros.stacks;
+
+	rig->limits.trim_after_ms = 1000;
+	over = 0;
+	for (unsigned i = 0; i < 200; i++)
+		start(rig, ends_at_once, NULL);
+	turns_until(rig, 200);
+	CHECK_INT(stacks->idle_warm + stacks->idle_cold, 200);
+	for (unsigned i = 0; i < 10; i++)
+		rig_pass(rig, 1000);
+	CHECK(stacks->idle_warm + stacks->idle_cold < 100);
 }
