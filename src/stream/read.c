@@ -252,8 +252,9 @@ static void return_to(struct gb_stream *stream)
 		gb__conn_deliver_kept(conn);
 		conn->flags |= inside;
 	}
-	if (!stream->came && (conn->flags & (GB__CONN_MUTED | GB__CONN_EOF | GB__CONN_KEPT)))
-		gb__conn_queue(conn); /* input is to be let in again, or its end told */
+	/* Input is to be let in again, or its end told: inside a dispatch, by whoever settles behind it. */
+	if (!stream->came && !inside && (conn->flags & (GB__CONN_MUTED | GB__CONN_EOF | GB__CONN_KEPT)))
+		gb__conn_queue(conn);
 }
 
 /* What a read comes to that cannot get anything; 0: it can. */
