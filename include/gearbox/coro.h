@@ -60,7 +60,7 @@ GB_API int gb_await(struct gb_coro *coro, struct gb_operation *operation);
  * Wait until any of `count` operations is complete. The others stay under way: cancel and await them, or await again.
  *
  * Waits. Returns the index of the first in the list that is complete; -ETIMEDOUT, -ECANCELED, -ESHUTDOWN (all stay under
- * way), -EINVAL (none given).
+ * way), -EINVAL (none of them was begun).
  */
 GB_API int gb_await_any(struct gb_coro *coro, struct gb_operation *const *operations, size_t count);
 

@@ -144,8 +144,11 @@ struct gb_operation *gb_offload_begin(struct gb_worker *worker, struct gb_offloa
 int gb_offload(struct gb_coro *coro, int (*run)(struct gb_offload *offload, void *arg), void *arg)
 {
 	struct gb_offload offload;
-	int result = gb__coro_interruption(coro);
+	int result;
 
+	if (!gb__coro_runs(coro, __func__))
+		return -GB_ENOCORO;
+	result = gb__coro_interruption(coro);
 	if (result < 0)
 		return result;
 	return gb_await(coro, gb_offload_begin(coro->streams->net->worker, &offload, run, arg, NULL, NULL));
@@ -172,14 +175,15 @@ int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb
 	struct gb_connecting connecting;
 	struct gb_stream *stream;
 	struct gb_conn *conn;
-	int result = gb__coro_interruption(coro);
+	int result = gb__coro_runs(coro, __func__) ? gb__coro_interruption(coro) : -GB_ENOCORO;
 
 	if (result < 0)
 		return gb_error_set(error, result, "cannot connect to %s: %s", address ? address : "nowhere",
 			gb_strerror(result));
 	stream = gb__stream_create(coro->streams, coro);
 	if (!stream)
-		return gb_error_set(error, -ENOMEM, "cannot connect to %s: no memory", address);
+		return gb_error_set(
+			error, -ENOMEM, "cannot connect to %s: no memory", address ? address : "nowhere");
 	stream->opened = true;
 	result = gb__worker_connect(
 		worker, address, protocol ? protocol : &plain, NULL, GB__FOR_STREAM, &conn, error);
@@ -188,6 +192,7 @@ int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb
 		return result;
 	}
 	gb__stream_attach(stream, conn);
+	coro->opened++;
 	gb__connect_begin(conn, &connecting, NULL, NULL);
 	result = gb_await(coro, &connecting.operation);
 	if (result < 0) {
@@ -196,7 +201,6 @@ int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb
 		gb_stream_close(stream);
 		return result;
 	}
-	gb__stream_rest(stream);
 	*ret = stream;
 	return 0;
 }

@@ -203,8 +203,11 @@ void gb__conn_open(struct gb_conn *conn)
 	conn->further |= GB__CONN_FURTHER_OPENED;
 	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
 	conn->opened_ms = (uint8_t)conn->active_ms;
-	if (gb__unlikely(conn->terms->connecting))
+	if (gb__unlikely(conn->terms->connecting)) {
 		gb__connect_complete(conn);
+		if (gb__conn_closing(conn))
+			return; /* who was told wants it no more */
+	}
 	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
 	if (conn->terms->calls->on_open) {
 		int result;

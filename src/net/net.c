@@ -32,7 +32,7 @@ static void more(struct gb__net *net)
 {
 	if (net->drain_turns > 0 && --net->drain_turns == 0) {
 		gb__net_each(net, visit_queue, 0);
-		if (net->coroutines > 0 && gb__net_clients(net) == 0)
+		if (net->sequential && gb__net_clients(net) == 0)
 			net->sequential->drain(net);
 	}
 	if (net->ready)
@@ -149,6 +149,6 @@ static void visit_abort(struct gb_conn *conn, int reason)
 void gb__net_abort_all(struct gb__net *net, int reason)
 {
 	gb__net_each(net, visit_abort, reason);
-	if (net->coroutines > 0)
+	if (net->sequential) /* who starts one from here on is told as well */
 		net->sequential->cancel(net);
 }

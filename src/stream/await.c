@@ -23,8 +23,7 @@ int gb_coro_cancelled(const struct gb_coro *coro)
 	return coro->cancelled;
 }
 
-/* Only one that runs can wait. */
-static bool runs(const struct gb_coro *coro, const char *function)
+bool gb__coro_runs(const struct gb_coro *coro, const char *function)
 {
 	gb__rule_in(function, 47, gb__loop_here(coro->streams->net->loop),
 		"a coroutine is used on another thread than its worker's");
@@ -33,10 +32,11 @@ static bool runs(const struct gb_coro *coro, const char *function)
 
 int gb_yield(struct gb_coro *coro)
 {
-	int result = gb__coro_interruption(coro);
+	int result;
 
-	if (!runs(coro, __func__))
+	if (!gb__coro_runs(coro, __func__))
 		return -GB_ENOCORO;
+	result = gb__coro_interruption(coro);
 	if (result < 0)
 		return result;
 	gb__coro_wait_turn(coro);
@@ -67,13 +67,16 @@ int gb_sleep_until(struct gb_coro *coro, uint64_t until_ns)
 		.worker = coro->streams->net->worker };
 	int result;
 
-	if (!runs(coro, __func__))
+	if (!gb__coro_runs(coro, __func__))
 		return -GB_ENOCORO;
 	result = gb__timers_start(timers, &timer);
 	while (result == 0 && !sleep.over)
 		result = gb__coro_wait(coro);
 	gb__timers_stop(timers, &timer);
-	return sleep.over ? 0 : result;
+	if (!sleep.over)
+		return result;
+	gb__coro_untold(coro, result);
+	return 0;
 }
 
 int gb_sleep(struct gb_coro *coro, uint64_t ms)
@@ -89,8 +92,9 @@ static void on_done(struct gb_operation *operation, void *user)
 
 static void listen_to(struct gb_operation *operation, struct gb_coro *coro)
 {
-	gb__rule_in("gb_await", 49, !operation->on_done || operation->on_done == on_done,
-		"an operation that has on_done is awaited");
+	gb__rule_in("gb_await", 49,
+		!operation->on_done || (operation->on_done == on_done && (!coro || operation->user == coro)),
+		"an operation that has on_done, or that another coroutine awaits, is awaited");
 	operation->on_done = coro ? on_done : NULL;
 	operation->user = coro;
 }
@@ -99,20 +103,31 @@ int gb_await(struct gb_coro *coro, struct gb_operation *operation)
 {
 	int result = 0;
 
-	if (!runs(coro, __func__))
+	if (!gb__coro_runs(coro, __func__))
 		return -GB_ENOCORO;
 	if (!operation->kind && !operation->complete)
 		return -EINVAL; /* it was never begun */
 	listen_to(operation, coro);
 	while (result == 0 && !operation->complete)
 		result = gb__coro_wait(coro);
-	if (!operation->complete) {
+	if (operation->complete) {
+		gb__coro_untold(coro, result);
+		result = 0;
+	} else {
 		gb_operation_cancel(operation);
 		while (!operation->complete)
 			gb__coro_wait_hard(coro);
 	}
 	operation->on_done = NULL;
 	return result < 0 ? result : operation->result;
+}
+
+static bool any_begun(struct gb_operation *const *operations, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (operations[i]->kind || operations[i]->complete)
+			return true;
+	return false;
 }
 
 /* The index of the first that is complete, or -1. */
@@ -128,9 +143,9 @@ int gb_await_any(struct gb_coro *coro, struct gb_operation *const *operations, s
 {
 	int result = 0, found;
 
-	if (!runs(coro, __func__))
+	if (!gb__coro_runs(coro, __func__))
 		return -GB_ENOCORO;
-	if (count == 0)
+	if (!any_begun(operations, count))
 		return -EINVAL;
 	for (size_t i = 0; i < count; i++)
 		listen_to(operations[i], coro);
@@ -138,7 +153,10 @@ int gb_await_any(struct gb_coro *coro, struct gb_operation *const *operations, s
 		result = gb__coro_wait(coro);
 	for (size_t i = 0; i < count; i++)
 		listen_to(operations[i], NULL);
-	return found >= 0 ? found : result;
+	if (found < 0)
+		return result;
+	gb__coro_untold(coro, result);
+	return found;
 }
 
 struct gb_deadline *gb_deadline_begin(struct gb_coro *coro, struct gb_deadline *deadline, uint64_t ms)

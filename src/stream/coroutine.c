@@ -57,6 +57,8 @@ void gb__coro_over(struct gb_coro *coro)
 
 	gb__rule_in("a coroutine", 50, !coro->scopes,
 		"it returned before the end of a scope of its: gb_scope_end waits for what was started in it");
+	gb__rule_in("a coroutine", 48, !coro->opened,
+		"it returned with a stream of its open: gb_stream_close ends what gb_stream_connect opened");
 	gb__timers_stop(&streams->net->loop->timers, &coro->alarm);
 	*coro->link = coro->next;
 	if (coro->next)
@@ -119,6 +121,8 @@ static void turns(struct gb_coro *coro)
 	streams->running = NULL;
 	if (conn)
 		gb__conn_leave(conn);
+	if (coro->woken)
+		streams->net->ready = true; /* by what has just left: the turn does not sleep */
 	do
 		streams->turn(streams->arg);
 	while (!coro->woken);
@@ -158,6 +162,12 @@ int gb__coro_interruption(struct gb_coro *coro)
 		return 0;
 	os = coro->streams->net->loop->os;
 	return os->ops->now_ns(os) >= coro->deadline->clock_ns ? -ETIMEDOUT : 0;
+}
+
+void gb__coro_untold(struct gb_coro *coro, int interruption)
+{
+	if (gb__unlikely(interruption == -ESHUTDOWN))
+		coro->notice = interruption;
 }
 
 static void on_alarm(struct gb_timer *timer, void *arg)
@@ -284,14 +294,20 @@ void gb__coro_cancel_all(struct gb__net *net)
 }
 
 /* Who serves a connection, or was started in a scope, learns of a drain by what it waits for. */
+static void tell_drain(struct gb_coro *coro)
+{
+	if (coro->told || coro->stream || coro->scope)
+		return;
+	coro->told = true;
+	coro->notice = -ESHUTDOWN;
+	gb__coro_wake(coro);
+}
+
 void gb__coro_drain_all(struct gb__net *net)
 {
-	for (struct gb_coro *coro = net->streams->first; coro; coro = coro->next) {
-		if (coro->stream || coro->scope)
-			continue;
-		coro->notice = -ESHUTDOWN;
-		gb__coro_wake(coro);
-	}
+	net->streams->drains = true;
+	for (struct gb_coro *coro = net->streams->first; coro; coro = coro->next)
+		tell_drain(coro);
 }
 
 /* A coroutine without a connection. */
@@ -321,31 +337,35 @@ int gb__coro_start(struct gb__streams *streams, const char *name, gb_coro_run *f
 	coro->run = function;
 	coro->arg = arg;
 	coro->scope = scope;
+	if (gb__unlikely(streams->drains))
+		tell_drain(coro);
 	gb__coro_wake(coro);
 	return 0;
 }
 
+static void queue_take_out(struct gb_coro *coro)
+{
+	struct gb__coro_queue *queue = coro->queue;
+
+	*(coro->queue_before ? &coro->queue_before->queue_next : &queue->first) = coro->queue_next;
+	*(coro->queue_next ? &coro->queue_next->queue_before : &queue->last) = coro->queue_before;
+	coro->queue = NULL;
+}
+
 int gb__coro_queue_wait(struct gb__coro_queue *queue, struct gb_coro *coro)
 {
-	struct gb_coro **link = &queue->first, *before = NULL;
 	int result;
 
+	coro->queue = queue;
 	coro->queue_next = NULL;
-	if (queue->last)
-		queue->last->queue_next = coro;
-	else
-		queue->first = coro;
+	coro->queue_before = queue->last;
+	*(queue->last ? &queue->last->queue_next : &queue->first) = coro;
 	queue->last = coro;
-	result = gb__coro_wait(coro);
-	while (*link && *link != coro) {
-		before = *link;
-		link = &before->queue_next;
-	}
-	if (!*link) /* it was taken out */
-		return result;
-	*link = coro->queue_next;
-	if (queue->last == coro)
-		queue->last = before;
+	do
+		result = gb__coro_wait(coro);
+	while (result == 0 && coro->queue); /* woken for something else, it keeps its place */
+	if (coro->queue)
+		queue_take_out(coro);
 	return result;
 }
 
@@ -355,9 +375,7 @@ void gb__coro_queue_wake(struct gb__coro_queue *queue)
 
 	if (!coro)
 		return;
-	queue->first = coro->queue_next;
-	if (!queue->first)
-		queue->last = NULL;
+	queue_take_out(coro);
 	gb__coro_wake(coro);
 }
 

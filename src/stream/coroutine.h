@@ -32,7 +32,10 @@ struct gb_coro {
 	struct gb_scope *scopes;                 /* its own that are open, innermost first */
 	struct gb_coro *sibling, **sibling_link; /* in its scope */
 	struct gb_coro *next, **link;            /* among all of the worker */
-	struct gb_coro *queue_next;              /* in a queue of those who wait for the same */
+	struct gb__coro_queue *queue;            /* of those who wait for the same, or NULL */
+	struct gb_coro *queue_next, *queue_before;
+	unsigned opened; /* streams that it has opened and not closed */
+	bool told;       /* of a drain */
 	gb_coro_run *run;
 	void *arg;
 	const char *name;
@@ -52,8 +55,9 @@ struct gb__streams {
 	struct gb__coro_line ready, later; /* for this turn if there is room in it, for the next one */
 	struct gb_coro *first;             /* of all */
 	size_t stack_size;
-	bool made; /* coros */
-	bool ends; /* all are cancelled, and whoever is started now as well */
+	bool made;   /* coros */
+	bool drains; /* who has no connection was told, and whoever is started now is as well */
+	bool ends;   /* all are cancelled, and whoever is started now as well */
 	/** A turn of the worker for a handler on its own stack; NULL: there is none such. */
 	void (*turn)(void *arg);
 	/** A handler waits to be run on the worker's own stack, or the last coroutine has ended. */
@@ -101,8 +105,12 @@ int gb__coro_start(
 
 /** Have it run at the end of this turn, or of the next one if many are, if it waits. Thread: the worker's. */
 void gb__coro_wake(struct gb_coro *coro);
+/** Whether it may wait in `function`: only the one that runs can. */
+bool gb__coro_runs(const struct gb_coro *coro, const char *function);
 /** Why its waits end, or 0. A notice is taken. */
 int gb__coro_interruption(struct gb_coro *coro);
+/** What it waited for came as well, and `interruption` is not told: a notice is for the next wait. */
+void gb__coro_untold(struct gb_coro *coro, int interruption);
 /** Sleep until woken. Returns 0, or what ends the wait; also when it ended before it began. */
 int gb__coro_wait(struct gb_coro *coro);
 /** The same, and nothing but a wake-up ends it. */

@@ -249,7 +249,11 @@ static void return_to(struct gb_stream *stream)
 	if (stream->delivering)
 		return; /* as soon as this waits */
 	if (gb__conn_backlog(conn)) {
+		/* A delivery of another connection may be under way, which this coroutine was resumed in. */
+		const __typeof__(conn->net->message) under_way = conn->net->message;
+
 		gb__conn_deliver_kept(conn);
+		conn->net->message = under_way;
 		conn->flags |= inside;
 	}
 	/* Input is to be let in again, or its end told: inside a dispatch, by whoever settles behind it. */
@@ -257,19 +261,28 @@ static void return_to(struct gb_stream *stream)
 		gb__conn_queue(conn);
 }
 
+/* The end of input was told, and all before it was read; who says all as well has not failed either. */
+static bool at_end(const struct gb_stream *stream)
+{
+	const struct gb_conn *conn = stream->conn;
+
+	return stream->eof && conn && !(gb__conn_closing(conn) && conn->reason != GB_CLOSE_EOF);
+}
+
 /* What a read comes to that cannot get anything; 0: it can. */
 static int blocked(struct gb_stream *stream)
 {
+	const struct gb_conn *conn = stream->conn;
+
 	if (gb__unlikely(stream->error))
 		return stream->error;
-	if (gb__unlikely(gb__conn_closing(stream->conn)))
-		return -EPIPE;
-	if (gb__unlikely(stream->conn->terms->relayed))
+	if (gb__unlikely(gb__conn_closing(conn)))
+		return gb__stream_code(conn->reason, conn->error);
+	if (gb__unlikely(conn->terms->relayed))
 		return -EBUSY;
 	return 0;
 }
 
-/* The end of input, once all before it was read. */
 static int ended(struct gb_stream *stream)
 {
 	bool cut = stream->cut || stream->got > 0;
@@ -293,11 +306,11 @@ static __attribute__((noinline)) int await_input(struct gb_stream *stream, struc
 {
 	stream->reader = coro;
 	while (result == 0 && !stream->came) {
-		result = blocked(stream);
-		if (result == 0 && gb__unlikely(stream->eof)) {
+		if (gb__unlikely(at_end(stream))) {
 			result = ended(stream);
 			break;
 		}
+		result = blocked(stream);
 		if (result == 0 && gb__unlikely(quiet_told(stream)))
 			result = -ESHUTDOWN;
 		if (result == 0) {
@@ -307,8 +320,14 @@ static __attribute__((noinline)) int await_input(struct gb_stream *stream, struc
 	}
 	stream->reader = NULL;
 	stream->want.kind = GB__WANT_NOTHING;
-	if (gb__likely(stream->came))
+	if (gb__unlikely(stream->closed))
+		return gb__stream_left(stream, result);
+	if (gb__likely(stream->came)) {
+		gb__coro_untold(coro, result);
+		if (gb__unlikely(stream->quiet == GB__QUIET_TOLD))
+			stream->quiet = GB__QUIET_NO; /* it was not idle after all */
 		return 1;
+	}
 	if (!stream->over)
 		gb__stream_rest(stream);
 	return result;
@@ -317,32 +336,43 @@ static __attribute__((noinline)) int await_input(struct gb_stream *stream, struc
 /* A coroutine that reads without ever having to wait lets others run, too. */
 static int turn_share(struct gb_stream *stream, struct gb_coro *coro)
 {
+	int result;
+
 	if (stream->delivering || ++stream->in_a_row < stream->conn->terms->limits->turn_messages)
 		return 0;
 	stream->in_a_row = 0;
-	return gb_yield(coro);
+	stream->reader = coro;
+	result = gb_yield(coro);
+	stream->reader = NULL;
+	return gb__stream_left(stream, result);
 }
 
 static int read_want(struct gb_stream *stream, struct gb__want want)
 {
-	struct gb_coro *coro = stream->streams->running;
+	struct gb_coro *coro;
 	int result;
 
 	gb__stream_mine_in(stream, "gb_read");
+	if (gb__unlikely(!stream->conn))
+		return -ESTALE;
+	coro = stream->streams->running;
 	if (gb__unlikely(!coro))
 		return -GB_ENOCORO;
 	if (gb__unlikely(stream->reader))
 		return -EBUSY;
+	result = gb__unlikely(coro->cancelled) ? coro->cancelled : turn_share(stream, coro);
+	if (gb__unlikely(result < 0))
+		return result;
 	gb__stream_drop(stream);
+	stream->got = 0;
+	if (gb__unlikely(at_end(stream)))
+		return ended(stream);
 	result = blocked(stream);
-	if (gb__likely(result == 0))
-		result = gb__unlikely(coro->cancelled) ? coro->cancelled : turn_share(stream, coro);
 	if (gb__unlikely(result < 0))
 		return result;
 	if (gb__unlikely(stream->quiet == GB__QUIET_RETURNED) && stream->reason == GB_CLOSE_DRAIN)
 		stream->reason = -1; /* it goes on */
 	stream->want = want;
-	stream->got = 0;
 	stream->came = false;
 	if (gb__unlikely(!stream->delivering) || gb__unlikely(stream->away))
 		return_to(stream);
@@ -398,7 +428,7 @@ static inline int next_message(struct gb_stream *stream, struct gb_coro *coro)
 	stream->in_a_row = 0;
 	stream->reader = coro;
 	gb__coro_leave(stream->streams, coro);
-	if (gb__unlikely(!stream->came))
+	if (gb__unlikely(!stream->came | stream->closed))
 		return await_input(stream, coro, gb__coro_interruption(coro));
 	stream->reader = NULL;
 	return 1;

@@ -74,6 +74,8 @@ int gb_scope_end(struct gb_scope *scope)
 	struct gb_coro *coro = scope->coro;
 	int result = 0;
 
+	gb__rule(50, coro->streams->running == coro,
+		"a scope is ended by another coroutine than the one that began it");
 	gb__rule(50, coro->scopes == scope, "scopes end in the reverse order of their beginnings");
 	while (result == 0 && scope->running > 0)
 		result = gb__coro_wait(coro);

@@ -88,11 +88,23 @@ void gb__stream_detach(struct gb_stream *stream)
 
 	gb__stream_drop(stream);
 	gb__conn_link(conn)->stream = NULL;
-	stream->conn = NULL;
 	if (!stream->over)
 		gb__conn_close(conn, reason_of(stream));
 	if (stream->over || !(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_queue(conn);
+	stream->conn =
+		NULL; /* whoever uses it still is told so, as long as its memory is not another one's */
+	stream->over = true;
+	stream->error = -ESTALE;
+}
+
+int gb__stream_left(struct gb_stream *stream, int result)
+{
+	if (gb__likely(!stream->closed))
+		return result;
+	if (!stream->reader && !stream->writer)
+		gb__stream_destroy(stream);
+	return result < 0 ? result : -ESTALE;
 }
 
 /* The handler of a connection, with its coroutine. */
@@ -104,6 +116,8 @@ struct served {
 static void serve(struct gb_stream *stream)
 {
 	stream->conn->terms->service->serve(stream);
+	gb__rule_in("serve", 48, !stream->reader && !stream->writer,
+		"it returned while another coroutine waits for its stream");
 	gb__stream_detach(stream);
 }
 
@@ -171,8 +185,10 @@ static int on_open(struct gb_conn *conn)
 	struct gb_coro *coro;
 	int result;
 
-	if (stream) /* of gb_stream_connect: who waits for that is told */
+	if (stream) { /* of gb_stream_connect: who waits for that is told, and reads later */
+		gb__stream_rest(stream);
 		return 0;
+	}
 	if (natively(streams, conn))
 		return serve_natively(conn);
 	result = gb__coro_make(streams, sizeof(struct served) - sizeof(*coro), serve_entry,
@@ -315,12 +331,12 @@ struct gb_conn *gb_stream_conn(const struct gb_stream *stream)
 
 void *gb_stream_user(const struct gb_stream *stream)
 {
-	return gb_conn_user(stream->conn);
+	return stream->conn ? gb_conn_user(stream->conn) : NULL;
 }
 
 void *gb_stream_state(const struct gb_stream *stream)
 {
-	return gb_conn_state(stream->conn);
+	return stream->conn ? gb_conn_state(stream->conn) : NULL;
 }
 
 int gb_stream_error(const struct gb_stream *stream)
@@ -330,7 +346,8 @@ int gb_stream_error(const struct gb_stream *stream)
 
 void gb_stream_abort(struct gb_stream *stream)
 {
-	gb_conn_abort(stream->conn);
+	if (stream->conn)
+		gb_conn_abort(stream->conn);
 }
 
 void gb_stream_fail(struct gb_stream *stream, int reason)
@@ -344,7 +361,15 @@ void gb_stream_close(struct gb_stream *stream)
 	if (!stream)
 		return;
 	gb__rule(48, stream->opened, "the stream that serve was given ends when serve returns");
-	gb__rule(48, !stream->reader && !stream->writer, "another coroutine waits for the stream");
+	stream->coro->opened--;
 	gb__stream_detach(stream);
-	gb__stream_destroy(stream);
+	if (gb__likely(!stream->reader && !stream->writer)) {
+		gb__stream_destroy(stream);
+		return;
+	}
+	stream->closed = true;
+	if (stream->reader)
+		gb__coro_wake(stream->reader);
+	if (stream->writer)
+		gb__coro_wake(stream->writer);
 }

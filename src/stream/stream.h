@@ -58,7 +58,8 @@ struct gb_stream {
 	bool came;                     /* what was wanted is there */
 	bool eof;                      /* the peer's FIN */
 	bool cut;                      /* ... inside what was wanted, and nobody was told yet */
-	bool over;                     /* the connection has ended */
+	bool over;                     /* the connection has ended, or is not the stream's any more */
+	bool closed;                   /* while others wait for it: the last of them destroys it */
 	bool away;                     /* nobody reads: it is paused and held */
 	uint8_t delivering;            /* GB__DELIVERING_… */
 	uint8_t quiet;                 /* GB__QUIET_… */
@@ -86,6 +87,8 @@ void gb__stream_attach(struct gb_stream *stream, struct gb_conn *conn);
 void gb__stream_detach(struct gb_stream *stream);
 /** Undo gb__stream_create. */
 void gb__stream_destroy(struct gb_stream *stream);
+/** A wait for it is over, with `result`. When it was closed meanwhile a negative code comes back, and it may be gone. */
+int gb__stream_left(struct gb_stream *stream, int result);
 /** What came of a connection that has ended, as a negative code. */
 int gb__stream_code(int reason, int error);
 

@@ -14,12 +14,15 @@
 /* Why nothing can be written, or 0. */
 static int blocked(const struct gb_stream *stream)
 {
+	const struct gb_conn *conn = stream->conn;
+
 	if (gb__unlikely(stream->over))
 		return stream->error;
-	if (gb__unlikely(gb__conn_closing(stream->conn)) ||
-		gb__unlikely(stream->conn->flags & GB__CONN_OUTPUT_END))
+	if (gb__unlikely(gb__conn_closing(conn)))
+		return gb__stream_code(conn->reason, conn->error);
+	if (gb__unlikely(conn->flags & GB__CONN_OUTPUT_END))
 		return -EPIPE;
-	if (gb__unlikely(stream->conn->terms->relayed))
+	if (gb__unlikely(conn->terms->relayed))
 		return -EBUSY;
 	return 0;
 }
@@ -30,15 +33,13 @@ static int await_writable(struct gb_stream *stream, struct gb_coro *coro)
 	struct gb_conn *conn = stream->conn;
 	int result;
 
-	if (stream->writer)
-		return -EBUSY;
 	conn->flags |= GB__CONN_REFUSED_TRY;
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_queue(conn);
 	stream->writer = coro;
 	result = gb__coro_wait(coro);
 	stream->writer = NULL;
-	return result < 0 ? result : blocked(stream);
+	return gb__stream_left(stream, result < 0 ? result : blocked(stream));
 }
 
 /* Until output is below the low watermark. */
@@ -54,12 +55,18 @@ static __attribute__((noinline)) int await_room(struct gb_stream *stream)
 	return result;
 }
 
+/* Nothing comes in between what another coroutine is about to write: not even a word of its own. */
 static int begin(const struct gb_stream *stream)
 {
-	const struct gb_coro *coro = stream->streams->running;
+	const struct gb_coro *coro;
 
+	if (gb__unlikely(!stream->conn))
+		return -ESTALE;
 	gb__stream_mine_in(stream, "gb_write");
-	return coro && gb__unlikely(coro->cancelled) ? coro->cancelled : blocked(stream);
+	coro = stream->streams->running;
+	if (coro && gb__unlikely(coro->cancelled))
+		return coro->cancelled;
+	return gb__unlikely(stream->writer) ? -EBUSY : blocked(stream);
 }
 
 /* While the engine's buffer still holds the message, what is sent of it goes from there. */
@@ -108,7 +115,6 @@ static __attribute__((noinline)) int write_pieces(
 
 ssize_t gb_write(struct gb_stream *stream, const void *data, size_t size)
 {
-	const struct gb__limits *limits;
 	int result;
 
 	if (goes_back(stream, data, size))
@@ -116,8 +122,7 @@ ssize_t gb_write(struct gb_stream *stream, const void *data, size_t size)
 	result = begin(stream);
 	if (gb__unlikely(result < 0))
 		return result;
-	limits = stream->conn->terms->limits;
-	if (gb__unlikely(size > limits->output_high))
+	if (gb__unlikely(size > stream->conn->terms->limits->output_high))
 		result = write_pieces(stream, data, size);
 	else {
 		result = gb_conn_send(stream->conn, where_it_lies(stream, data), size);
@@ -166,13 +171,14 @@ int gb_write_buffer(struct gb_stream *stream, struct gb_buffer *buffer)
 
 int gb_flush(struct gb_stream *stream)
 {
-	struct gb_coro *coro = stream->streams->running;
+	struct gb_coro *coro;
 	int result = begin(stream);
 
+	if (result < 0)
+		return result;
+	coro = stream->streams->running;
 	if (!coro)
 		return -GB_ENOCORO;
-	if (result == 0 && stream->writer)
-		return -EBUSY;
 	while (result == 0 && gb_conn_output_size(stream->conn) > 0) {
 		gb__conn_push(stream->conn);
 		if (gb_conn_output_size(stream->conn) == 0)
@@ -182,8 +188,7 @@ int gb_flush(struct gb_stream *stream)
 		result = gb__coro_wait(coro);
 		stream->writer = NULL;
 		stream->flushes = false;
-		if (result == 0)
-			result = blocked(stream);
+		result = gb__stream_left(stream, result < 0 ? result : blocked(stream));
 	}
 	return result;
 }
@@ -210,6 +215,8 @@ static void rejoin(struct gb_stream *stream)
 /* Its own side of a relay: nothing of it was cut. */
 static int outcome(const struct gb_stream *stream)
 {
+	if (!stream->conn)
+		return -ESTALE; /* it was closed meanwhile */
 	return stream->conn->reason == GB_CLOSE_EOF
 		? 0
 		: gb__stream_code(stream->conn->reason, stream->conn->error);
@@ -217,15 +224,17 @@ static int outcome(const struct gb_stream *stream)
 
 int gb_stream_relay(struct gb_stream *a, struct gb_stream *b)
 {
-	struct gb_coro *coro = a->streams->running;
+	struct gb_coro *coro;
 	int result = begin(a);
 
-	if (!coro)
-		return -GB_ENOCORO;
 	if (result == 0)
 		result = begin(b);
-	if (result == 0 && (a->reader || b->reader || a->writer || b->writer))
-		return -EBUSY;
+	if (result < 0)
+		return result;
+	coro = a->streams->running;
+	if (!coro)
+		return -GB_ENOCORO;
+	result = a->reader || b->reader ? -EBUSY : 0;
 	if (result == 0)
 		result = gb_relay(a->conn, b->conn);
 	if (result < 0)
@@ -237,9 +246,12 @@ int gb_stream_relay(struct gb_stream *a, struct gb_stream *b)
 		result = gb__coro_wait(coro);
 	a->reader = b->reader = NULL;
 	if (result < 0) {
-		gb_conn_abort(a->conn);
-		return result;
+		gb_stream_abort(a);
+		gb_stream_abort(b);
+	} else {
+		result = outcome(a);
+		result = result < 0 ? result : outcome(b);
 	}
-	result = outcome(a);
-	return result < 0 ? result : outcome(b);
+	result = gb__stream_left(a, result);
+	return gb__stream_left(b, result);
 }
