@@ -259,6 +259,180 @@ def forward_resets_who_it_cannot_forward_under_every_model():
 
 
 @case
+def kv_is_the_same_in_both_styles():
+    few = [word for model in ("reactor", "thread", "prefork", "multi-reactor") for word in ("--only", model)]
+    for service, other in (("kv-sequential", "kv"), ("kv", "kv-sequential")):
+        done = example("kv", "verify", service, "--as", other, "--quiet", *few)
+        check_equal((done.returncode, done.stdout, done.stderr),
+                    (0, f"{service}: 4 combinations, 0 differences from {other}\n", ""), f"kv verify {service}")
+
+
+@case
+def kv_keeps_values_by_their_keys_under_every_model():
+    for style in ("kv", "kv-sequential"):
+        for model in models():
+            if style == "kv" and model.endswith(("reactor-pool", "proactor-pool")):
+                continue  # refused: callbacks would share a store beside one another
+            with Program("kv", "serve", style, "--listen", "127.0.0.1:0", "--model", model) as server:
+                client, _ = server.connect()
+                with client:
+                    client.sendall(b"get a\nset a\none two\nget a\nset a\n\nget a\nnonsense\nset b\n")
+                    client.shutdown(socket.SHUT_WR)
+                    check_equal(receive_all(client), b"none\nok\none two\nok\n\nwhat?\n",
+                                f"answers of {style} under {model}")
+
+
+def ask(server, *parts):
+    """What the server says to these bytes, the client's end behind them."""
+    client, _ = server.connect()
+    with client:
+        for part in parts:
+            client.sendall(part)
+        client.shutdown(socket.SHUT_WR)
+        return receive_all(client)
+
+
+def status(answer):
+    return answer.partition(b"\r\n")[0].decode()
+
+
+@case
+def http10_answers_under_every_model():
+    body = bytes(range(256)) * 1024  # more than is read at once
+    for model in models():
+        with Program("http10", "--listen", "127.0.0.1:0", "--model", model) as server:
+            check_equal(ask(server, b"GET /a HTTP/1.0\r\nHost: x\r\n\r\n"),
+                        b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nhello, /a\n",
+                        f"GET under {model}")
+            answer = ask(server, b"POST /b HTTP/1.0\r\ncontent-length: %d\r\n\r\n" % len(body), body)
+            check(answer.endswith(b"\r\n\r\n" + body), f"POST under {model}")
+            check_equal(status(ask(server, b"nonsense\r\n\r\n")), "HTTP/1.0 400 Bad Request", f"under {model}")
+
+
+@case
+def http10_says_what_is_wrong_with_a_request():
+    with Program("http10", "--listen", "127.0.0.1:0") as server:
+        for parts, code in (((b"GET / HTP/1.0\r\n\r\n",), "400"), ((b"GET / HTTP/1.0\r\nHo",), "400"),
+                            ((b"GET / HTTP/\r\n\r\n",), "400"),
+                            ((b"POST / HTTP/1.0\r\nContent-Length: -1\r\n\r\n",), "400"),
+                            ((b"POST / HTTP/1.0\r\nContent-Length: 1x\r\n\r\nx",), "400"),
+                            ((b"POST / HTTP/1.0\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",), "400"),
+                            ((b"POST / HTTP/1.0\r\nContent-Length: 1048577\r\n\r\n",), "413"),
+                            ((b"POST / HTTP/1.0\r\nContent-Length: 99999999999999999999999\r\n\r\n",), "413"),
+                            ((b"GET /" + b"a" * 9000 + b" HTTP/1.0\r\n\r\n",), "413"),
+                            ((b"PUT / HTTP/1.0\r\n\r\n",), "501")):
+            check_equal(status(ask(server, *parts)).split(" ")[1:2], [code], f"status of {parts[0][:60]!r}")
+        check_equal(ask(server), b"", "who asks nothing hears nothing")
+
+
+@case
+def http10_ends_who_is_too_slow_under_every_model():
+    for model in models():
+        with Program("http10", "--listen", "127.0.0.1:0", "--set", "request-timeout=50ms", "--model", model) as server:
+            client, _ = server.connect()
+            with client:
+                client.sendall(b"GET / HT")
+                check_equal(status(receive_all(client)), "HTTP/1.0 408 Request Timeout", f"under {model}")
+
+
+class Pages(threading.Thread):
+    """An HTTP server that answers /never never, and knows how many asked it at once."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        with client:
+            asked = client.recv(4096)
+            with self.lock:
+                self.now += 1
+                self.most = max(self.most, self.now)
+            if asked.startswith(b"GET /never "):
+                client.recv(1)  # the client gives up
+            with self.lock:
+                self.now -= 1
+            try:
+                client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + asked.split(b" ")[1])
+            except OSError:
+                pass  # it has
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+@case
+def fetch_asks_a_hundred_paths_a_few_at_a_time():
+    pages = Pages()
+    done = example("fetch", pages.address, "8", "60000", *[f"/{number}" for number in range(100)])
+    check_equal((done.returncode, done.stderr), (0, ""), "outcome")
+    check_equal(done.stdout.splitlines(),
+                [f"/{number}: HTTP/1.0 200 OK, {20 + len(str(number))} bytes" for number in range(100)], "pages")
+    check(1 <= pages.most <= 8, f"{pages.most} at once")
+    pages.stop()
+
+
+@case
+def fetch_asks_all_at_once_without_a_limit():
+    with Program("http10", "--listen", "127.0.0.1:0") as server:
+        done = example("fetch", server.address, "0", "60000", *[f"/{number}" for number in range(100)])
+        check_equal((done.returncode, done.stderr), (0, ""), "outcome")
+        check_equal(done.stdout.count("HTTP/1.0 200 OK"), 100, "pages")
+
+
+@case
+def fetch_gives_up_at_its_deadline():
+    pages = Pages()
+    done = example("fetch", pages.address, "2", "1000", "/a", "/never", "/never", "/never")
+    lines = done.stdout.splitlines()
+    check_equal((done.returncode, done.stderr, len(lines)), (1, "", 4), "outcome")
+    check_equal(lines[0], "/a: HTTP/1.0 200 OK, 21 bytes", "the page that is answered")
+    check_equal(lines[1:], ["/never: Operation canceled, 0 bytes"] * 3, "those that are not")
+    pages.stop()
+
+
+@case
+def fetch_says_what_is_wrong():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        done = example("fetch", f"127.0.0.1:{bound.getsockname()[1]}", "8", "60000", "/a")
+    check_equal((done.returncode, done.stdout), (1, "/a: Connection refused, 0 bytes\n"), "nobody listens")
+    done = example("fetch")
+    check("usage" in done.stderr and done.returncode == 1, f"usage: {done.stderr!r}")
+
+
+@case
+def periodic_loses_nothing_at_a_drain_under_every_model():
+    for model in models():
+        with subprocess.Popen([os.path.join(EXAMPLES, "periodic"), "--listen", "127.0.0.1:0", "--model", model],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            ready = process.stderr.readline().decode()
+            port = int(re.search(r"127\.0\.0\.1:([0-9]+)", ready)[1])
+            for _ in range(3):
+                with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+                    client.sendall(b"a\nb\nc\n")
+                    client.shutdown(socket.SHUT_WR)
+                    check_equal(receive_all(client), b"ok\nok\nok\n", f"answers under {model}")
+            process.send_signal(signal.SIGTERM)
+            told, _ = process.communicate(timeout=PATIENCE_S)
+            counted = sum(int(line.split()[0]) for line in told.splitlines())
+            check_equal((process.returncode, counted), (0, 9), f"exit code and lines under {model}")
+
+
+@case
 def ticker_tells_counters_until_a_key_is_pressed():
     for model in models():
         with Program("ticker", model) as server:

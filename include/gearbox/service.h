@@ -12,9 +12,9 @@ GB_BEGIN
 
 /** What handlers of one server share with one another. */
 enum gb_state {
-	GB_STATE_UNSPECIFIED, /* not said: refused where handlers would run beside one another (compute=threads) */
-	GB_STATE_NONE,        /* nothing: legal under every model */
-	GB_STATE_WORKER,      /* something per worker: handlers of one worker share it */
+	GB_STATE_UNSPECIFIED, /* not said: refused where a pool would run on_message beside itself (compute=threads) */
+	GB_STATE_NONE,          /* nothing: legal under every model */
+	GB_STATE_WORKER,        /* something per worker: handlers of one worker share it */
 	GB_STATE_ADDRESS_SPACE, /* something per address space: no process models with more than one worker; without
 				    GB_TRAIT_THREAD_SAFE one thread alone */
 };

@@ -137,10 +137,16 @@ static const char *first_broken(const struct rule *rules, const struct gb__model
 	return NULL;
 }
 
-/* Whether handlers of one address space may run on several threads at once. */
-static bool beside_in_one_space(const struct gb__model *m)
+/* Whether a pool runs its handlers: straight-line ones stay on their worker's thread. */
+static bool pooled(const struct gb__model *m, const struct gb_service *service)
 {
-	return m->compute == GB__COMPUTE_THREADS || (m->unit == GB__UNIT_THREAD && m->workers != 1);
+	return m->compute == GB__COMPUTE_THREADS && !service->serve;
+}
+
+/* Whether handlers of one address space may run on several threads at once. */
+static bool beside_in_one_space(const struct gb__model *m, const struct gb_service *service)
+{
+	return pooled(m, service) || (m->unit == GB__UNIT_THREAD && m->workers != 1);
 }
 
 /* What the service or its address forbids, or NULL. */
@@ -155,18 +161,18 @@ static const char *service_objection(const struct subject *subject)
 		return "accept=reuseport needs an IP address: Unix sockets refuse it";
 	if (service->state == GB_STATE_ADDRESS_SPACE && m->unit == GB__UNIT_PROCESS && m->workers != 1)
 		return "its state lives in one address space, so that it needs unit=thread or one worker";
-	if (service->state == GB_STATE_ADDRESS_SPACE && beside_in_one_space(m) &&
+	if (service->state == GB_STATE_ADDRESS_SPACE && beside_in_one_space(m, service) &&
 		!(service->traits & GB_TRAIT_THREAD_SAFE))
-		return m->compute == GB__COMPUTE_THREADS
+		return pooled(m, service)
 			? "a pool runs its handlers beside one another, and its state lives in one address space "
 			  "without GB_TRAIT_THREAD_SAFE (it locks what they share), so that it needs compute=inline"
 			: "several threads run its handlers beside one another, and its state lives in one address "
 			  "space without GB_TRAIT_THREAD_SAFE (it locks what they share), so that it needs workers=1";
-	if (service->state == GB_STATE_UNSPECIFIED && m->compute == GB__COMPUTE_THREADS &&
+	if (service->state == GB_STATE_UNSPECIFIED && pooled(m, service) &&
 		!(service->traits & GB_TRAIT_THREAD_SAFE))
 		return "a pool runs its handlers beside one another, and it does not say what they share: set .state "
 		       "(GB_STATE_NONE if nothing), or take compute=inline";
-	if (service->state == GB_STATE_WORKER && m->compute == GB__COMPUTE_THREADS &&
+	if (service->state == GB_STATE_WORKER && pooled(m, service) &&
 		!(service->traits & GB_TRAIT_THREAD_SAFE))
 		return "its state belongs to a worker and it does not declare itself thread-safe, so that it needs "
 		       "compute=inline";

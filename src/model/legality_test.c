@@ -242,6 +242,25 @@ TEST(state_of_a_worker_needs_inline_or_thread_safety)
 	CHECK_INT(gb__model_check_service(&model, &cache, true, NULL), 0);
 }
 
+static void no_serve(struct gb_stream *stream)
+{
+	(void)stream;
+}
+
+TEST(straight_line_handlers_share_state_beside_a_pool_since_they_stay_on_their_worker)
+{
+	static const struct gb_service services[] = {
+		{ GB_SERVICE_INIT, .name = "worker", .state = GB_STATE_WORKER, .serve = no_serve },
+		{ GB_SERVICE_INIT, .name = "silent", .serve = no_serve },
+		{ GB_SERVICE_INIT, .name = "space", .state = GB_STATE_ADDRESS_SPACE, .serve = no_serve },
+	};
+	struct gb__model model = parsed("reactor-pool");
+
+	for (size_t i = 0; i < gb__countof(services); i++)
+		CHECK_INT(gb__model_check_service(&model, &services[i], true, NULL), 0);
+	check_service_refused("multi-reactor-pool", &services[2], true, "workers=1", "reactor-pool (");
+}
+
 TEST(who_does_not_say_what_handlers_share_needs_inline_handlers)
 {
 	static const struct gb_service silent = { GB_SERVICE_INIT, .name = "silent" };
