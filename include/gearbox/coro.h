@@ -83,10 +83,13 @@ GB_API bool gb_deadline_end(struct gb_deadline *deadline);
  *	GB_WITH_DEADLINE(coro, 500)
  *		result = gb_read_message(stream, &line);
  */
-#define GB_WITH_DEADLINE(coro, ms) \
-	for (struct gb_deadline gb__with __attribute__((cleanup(gb_deadline_end))) = { 0 }, \
-					 *gb__once = gb_deadline_begin(coro, &gb__with, ms); \
-		gb__once; gb__once = NULL)
+#define GB_WITH_DEADLINE(coro, ms) GB__WITH_NUMBERED(coro, ms, __COUNTER__)
+#define GB__WITH_NUMBERED(coro, ms, number) GB__WITH_NAMES(coro, ms, number)
+#define GB__WITH_NAMES(coro, ms, number) GB__WITH_NAMED(coro, ms, gb__with##number, gb__once##number)
+#define GB__WITH_NAMED(coro, ms, with, once) \
+	for (struct gb_deadline with __attribute__((cleanup(gb_deadline_end))) = { 0 }, \
+				     *once = gb_deadline_begin(coro, &with, ms); \
+		once; once = NULL)
 
 /**
  * A scope: coroutines that are started in it end in it. It waits for all, and a failure of one cancels the others.

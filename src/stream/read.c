@@ -133,6 +133,8 @@ static bool take(struct gb_stream *stream, struct gb_bytes bytes)
 	}
 	want->kind = GB__WANT_NOTHING;
 	stream->came = true;
+	if (gb__unlikely(stream->quiet == GB__QUIET_TOLD))
+		stream->quiet = GB__QUIET_NO; /* it was not idle after all */
 	return true;
 }
 
@@ -324,8 +326,6 @@ static __attribute__((noinline)) int await_input(struct gb_stream *stream, struc
 		return gb__stream_left(stream, result);
 	if (gb__likely(stream->came)) {
 		gb__coro_untold(coro, result);
-		if (gb__unlikely(stream->quiet == GB__QUIET_TOLD))
-			stream->quiet = GB__QUIET_NO; /* it was not idle after all */
 		return 1;
 	}
 	if (!stream->over)

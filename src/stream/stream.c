@@ -95,6 +95,7 @@ void gb__stream_detach(struct gb_stream *stream)
 	stream->conn =
 		NULL; /* whoever uses it still is told so, as long as its memory is not another one's */
 	stream->over = true;
+	stream->delivering = GB__DELIVERING_NOT;
 	stream->error = -ESTALE;
 }
 
@@ -368,6 +369,7 @@ void gb_stream_close(struct gb_stream *stream)
 		return;
 	}
 	stream->closed = true;
+	stream->came = false;
 	if (stream->reader)
 		gb__coro_wake(stream->reader);
 	if (stream->writer)
