@@ -216,7 +216,7 @@ void gb__conn_open(struct gb_conn *conn)
 		result = conn->terms->calls->on_open(conn);
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 		if (result < 0)
-			gb__conn_close(conn, GB_CLOSE_REFUSED);
+			gb__conn_close(conn, result == -ENOMEM ? GB_CLOSE_NO_MEMORY : GB_CLOSE_REFUSED);
 	}
 }
 
