@@ -342,6 +342,7 @@ static void serve_script(struct gb_stream *stream)
 	note(gb_flush(stream));
 	gb_channel_destroy(channel);
 	step_no = 1000;
+	served = NULL;
 }
 
 static const struct gb_service script = { GB_SERVICE_INIT, .name = "script", .codec = &gb_codec_line,
@@ -382,7 +383,7 @@ static void cut_fin(struct rig *rig, struct peer *peer)
 
 static void cut_abort(struct rig *rig, struct peer *peer)
 {
-	if (served && served->conn)
+	if (served)
 		gb_stream_abort(served);
 	sim_client_shutdown(peer->client);
 }
