@@ -73,6 +73,10 @@ def readme():
         return page.read()
 
 
+def c_blocks(page):
+    return re.findall(r"^```c\n(.*?)^```$", page, re.M | re.S)
+
+
 def presets():
     """What the command says of every preset."""
     return json.loads(run("models", "--json").stdout)["models"]
@@ -91,10 +95,25 @@ def ring_allowed():
 
 
 @case
-def readme_shows_hello():
-    shown = re.findall(r"^```c\n(.*?)^```$", readme(), re.M | re.S)
-    with open(os.path.join(HERE, "hello.c"), encoding="utf-8") as source:
-        check_equal(shown[0] if shown else None, source.read(), "the first C block of README.md")
+def readme_shows_hello_and_countdown():
+    sources = []
+    for name in ("hello.c", "countdown.c"):
+        with open(os.path.join(HERE, name), encoding="utf-8") as source:
+            sources.append(source.read())
+    check_equal(c_blocks(readme()), sources, "the C blocks of README.md")
+
+
+@case
+def what_the_page_on_straight_line_handlers_shows_compiles():
+    with open(os.path.join(HERE, "..", "docs", "sequential.md"), encoding="utf-8") as page:
+        blocks = c_blocks(page.read())
+    check(len(blocks) > 4, f"{len(blocks)} blocks")
+    for block in blocks:
+        done = subprocess.run([os.environ.get("CC", "cc"), "-std=gnu17", "-Wall", "-Wno-unused-function", "-Werror",
+                               "-fsyntax-only", "-I", os.path.join(HERE, "..", "include"), "-xc", "-"],
+                              input="#include <gearbox/gearbox.h>\n#include <errno.h>\n" + block,
+                              capture_output=True, text=True, check=False)
+        check_equal((done.returncode, done.stderr), (0, ""), f"compiler on {block}")
 
 
 @case
@@ -256,6 +275,16 @@ def forward_resets_who_it_cannot_forward_under_every_model():
                 check(False, f"{ended!r}, an end that looks whole, under {model}")
             except ConnectionResetError:
                 pass
+
+
+@case
+def countdown_counts_down_under_every_model():
+    for model in models():
+        with Program("countdown", "--listen", "127.0.0.1:0", "--model", model) as server:
+            client, _ = server.connect()
+            with client:
+                client.sendall(b"3\n\nquit\n9\n")
+                check_equal(receive_all(client), b"3\n2\n1\nlift-off\nlift-off\n", f"answer under {model}")
 
 
 @case
