@@ -50,6 +50,10 @@ GB_API void *gb_stream_state(const struct gb_stream *stream);
 /** Why the connection is over, or reading from it is: a negative code, or 0. */
 GB_API int gb_stream_error(const struct gb_stream *stream);
 
+/** Whether the server, or this worker, drains: for a handler that writes or sleeps for long and seldom reads, since a read
+ *  alone returns -ESHUTDOWN. What goes on is cut at the drain timeout. */
+GB_API bool gb_stream_draining(const struct gb_stream *stream);
+
 /**
  * Read up to `size` bytes, at least one, as they are there. Waits.
  * Returns how many, 0 (the peer's FIN), or a negative code.

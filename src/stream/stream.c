@@ -340,6 +340,11 @@ void *gb_stream_state(const struct gb_stream *stream)
 	return stream->conn ? gb_conn_state(stream->conn) : NULL;
 }
 
+bool gb_stream_draining(const struct gb_stream *stream)
+{
+	return stream->streams->net->draining;
+}
+
 int gb_stream_error(const struct gb_stream *stream)
 {
 	return stream->error;

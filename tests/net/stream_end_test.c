@@ -10,6 +10,7 @@
 static int results[16]; /* of the handler's reads, in order */
 static unsigned count;
 static struct gb_conn *current;
+static bool drains;
 
 static void note(int result)
 {
@@ -22,6 +23,7 @@ static void begin(struct gb_stream *stream)
 	current = gb_stream_conn(stream);
 	rig_of(current)->opened++;
 	count = 0;
+	drains = gb_stream_draining(stream);
 }
 
 /* Lines; an error is answered, and the next read looked at. */
@@ -34,6 +36,7 @@ static void serve_lines(struct gb_stream *stream)
 	while ((result = gb_read_message(stream, &line)) > 0)
 		gb_write_format(stream, "<%.*s>", (int)line.size, (const char *)line.data);
 	note(result);
+	drains = gb_stream_draining(stream);
 	gb_write_format(stream, "!%d", result);
 	note(gb_read_message(stream, &line));
 }
@@ -139,6 +142,7 @@ NET_TEST(a_drain_is_told_once_to_who_reads_and_has_nothing_under_way)
 
 	peer_send(peer, "a\n", 2);
 	UNTIL(rig, peer, peer->got_size == 3);
+	CHECK(!drains);
 	gb__net_drain(&rig->net);
 	/* It answers, and reads on: it has refused, and goes on until its client ends. */
 	rig_calm(rig);
@@ -148,6 +152,7 @@ NET_TEST(a_drain_is_told_once_to_who_reads_and_has_nothing_under_way)
 	}
 	CHECK_INT(count, 1);
 	CHECK_INT(results[0], -ESHUTDOWN);
+	CHECK(drains);
 	sim_client_shutdown(peer->client);
 	snprintf(expected, sizeof(expected), "<a>!%d", -ESHUTDOWN);
 	finish(rig, peer, expected, GB_CLOSE_EOF);
