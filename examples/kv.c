@@ -36,7 +36,7 @@ static int put(struct gb_worker *worker, const char *key, struct gb_bytes value)
 	if (!pair)
 		return -ENOMEM;
 	*pair = (struct pair){ 0 };
-	strcpy(pair->key, key);
+	memcpy(pair->key, key, strlen(key) + 1); /* it fits: see `command` */
 	memcpy(pair->value, value.data, value.size);
 	pair->value[value.size] = '\0';
 	if (*old) {

@@ -99,7 +99,7 @@ GB_API bool gb_deadline_end(struct gb_deadline *deadline);
 struct gb_scope {
 	struct gb_coro *coro;   /* whose it is */
 	struct gb_scope *outer; /* of the same coroutine */
-	struct gb_coro *first;  /* that were started in it and have not ended */
+	void *coroutines[2];    /* that were started in it and have not ended: gearbox's own */
 	size_t running, running_max;
 	int failure; /* the first one's result */
 	bool cancelled;

@@ -61,14 +61,14 @@ GB_API bool gb_stream_draining(const struct gb_stream *stream);
 GB_API ssize_t gb_read(struct gb_stream *stream, void *data, size_t size);
 
 /**
- * Read exactly `size` bytes. Waits.
+ * Read exactly `size` bytes; of 0 at once, which returns 0 as well. Waits.
  * Returns `size`, 0 (the peer's FIN came before the first), -GB_ETRUNCATED (after it), or another negative code. What
  * was read before an error is lost.
  */
 GB_API ssize_t gb_read_exact(struct gb_stream *stream, void *data, size_t size);
 
 /**
- * Read up to and including the first occurrence of `delimiter`, at most the limit max-message. Waits.
+ * Read up to and including the first occurrence of `delimiter`, before which lie at most max-message bytes. Waits.
  *
  * `*ret` includes the delimiter and is valid until the next read from the stream. Returns 1, 0 (the peer's FIN, and
  * nothing before it), -GB_ETRUNCATED, -GB_ETOOLARGE, or another negative code.

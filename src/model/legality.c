@@ -92,14 +92,6 @@ static bool pool_size_without_pool(const struct gb__model *m)
 	return m->compute_workers != 0 && m->compute == GB__COMPUTE_INLINE;
 }
 
-static bool stack_without_threads(const struct gb__model *m)
-{
-	const bool chief_alone = m->accept != GB__ACCEPT_ACCEPTOR && m->workers == 1;
-
-	return m->stack != 0 && m->compute == GB__COMPUTE_INLINE &&
-		(m->unit == GB__UNIT_PROCESS || chief_alone);
-}
-
 static const struct rule illegal[] = {
 	{ per_connection_without_acceptor,
 		"workers=per-connection needs accept=acceptor: somebody must accept before there is a worker" },
@@ -123,9 +115,6 @@ static const struct rule illegal[] = {
 	{ batch_on_completions,
 		"accept-batch needs an engine that waits for readiness: io_uring takes connections as they come" },
 	{ pool_size_without_pool, "compute-workers needs compute=threads: otherwise there is no pool" },
-	{ stack_without_threads,
-		"stack needs threads that are started: unit=thread with an acceptor or more than one worker, or "
-		"compute=threads" },
 	{ NULL },
 };
 

@@ -122,17 +122,13 @@ TEST(batches_need_somebody_to_take_them)
 	check_refused("prethread,accept-batch=16", -GB_EILLEGAL, "accept-batch above 1", "prethread (");
 }
 
-TEST(a_stack_needs_a_thread_that_is_started)
+TEST(a_stack_is_legal_everywhere_since_coroutines_have_one)
 {
 	static const char *const specs[] = { "thread,stack=64KiB", "thread-pool,stack=64KiB",
 		"multi-reactor,workers=1,stack=64KiB", "prethread,stack=64KiB", "reactor-pool,stack=64KiB",
-		"prefork-reactor,compute=threads,stack=64KiB" };
+		"prefork-reactor,compute=threads,stack=64KiB", "reactor,stack=64KiB", "prefork,stack=64KiB",
+		"fork,stack=64KiB", "iterative,stack=64KiB", "proactor,stack=64KiB" };
 
-	check_refused(
-		"reactor,stack=64KiB", -GB_EILLEGAL, "stack needs threads that are started", "reactor (");
-	check_refused(
-		"prefork,stack=64KiB", -GB_EILLEGAL, "stack needs threads that are started", "prefork (");
-	check_refused("fork,stack=64KiB", -GB_EILLEGAL, "stack needs threads that are started", "fork (");
 	for (size_t i = 0; i < gb__countof(specs); i++) {
 		struct gb__model model = parsed(specs[i]);
 

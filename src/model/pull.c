@@ -1,9 +1,9 @@
 #include "model/pull.h"
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "base/macros.h"
 #include "model/crew.h"
+#include "model/starvation.h"
 #include "os/socket.h"
 
 #include <errno.h>
@@ -79,10 +79,7 @@ static void patience_over(struct gb_timer *timer, void *arg)
 		return;
 	}
 	pull->told = true;
-	gb__log(GB__LOG_WARNING,
-		"%u connections wait for one of %u workers, each of which serves one connection to its end: "
-		"workers=%u serves so many at once, or take an event engine (engine=epoll)",
-		waiting, crew->seats_count, crew->seats_count + waiting);
+	gb__starvation_tell(waiting, crew->seats_count);
 }
 
 static void pull_give(struct gb__crew *crew, struct gb__handed handed)

@@ -16,6 +16,14 @@ static unsigned waiting(const struct gb_server *server)
 	return sum;
 }
 
+void gb__starvation_tell(unsigned clients, unsigned workers)
+{
+	gb__log(GB__LOG_WARNING,
+		"%u connection%s wait%s for one of %u workers, each of which serves one connection to its end: "
+		"workers=%u serves so many at once, or take an event engine (engine=epoll)",
+		clients, clients == 1 ? "" : "s", clients == 1 ? "s" : "", workers, workers + clients);
+}
+
 static void look(struct gb_timer *timer, void *arg)
 {
 	struct gb__starvation *starvation = arg;
@@ -28,11 +36,7 @@ static void look(struct gb_timer *timer, void *arg)
 	clients = waiting(chief->server);
 	gb_server_stats(chief->server, &stats);
 	if (clients > 0 && starvation->waited && stats.accepted == starvation->accepted) {
-		gb__log(GB__LOG_WARNING,
-			"%u connection%s wait%s for one of %u workers, each of which serves one connection to its "
-			"end: workers=%u serves so many at once, or take an event engine (engine=epoll)",
-			clients, clients == 1 ? "" : "s", clients == 1 ? "s" : "", starvation->workers,
-			starvation->workers + clients);
+		gb__starvation_tell(clients, starvation->workers);
 		return;
 	}
 	starvation->waited = clients > 0;

@@ -19,5 +19,7 @@ struct gb__starvation {
 /** Look now and then whether clients wait and none is accepted, until it has been said; not without memory. */
 void gb__starvation_watch(struct gb__starvation *starvation, struct gb_worker *chief, unsigned workers);
 void gb__starvation_end(struct gb__starvation *starvation);
+/** So many clients wait for so many workers: say it. */
+void gb__starvation_tell(unsigned clients, unsigned workers);
 
 #endif

@@ -376,7 +376,9 @@ static void input_gate(struct gb_conn *conn)
 		}
 	} else {
 		net->engine->ops->input_stop(net->engine, &conn->stream.endpoint);
-		gb__conn_listen_for_reset(conn);
+		/* Who runs between turns does so himself, if he waits for something else: mostly he reads on at once. */
+		if (conn != net->native)
+			gb__conn_listen_for_reset(conn);
 	}
 }
 

@@ -3,15 +3,12 @@
 #include "base/macros.h"
 #include "net/task.h"
 
+#include "buffer/text.h"
 #include "os/address.h"
 
 #include <gearbox/worker.h>
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#define FORMAT_SIZE 512u /* most texts fit */
 
 /* After bytes were queued: limits, and whoever is not in a callback of this connection needs a turn. */
 static inline int queued(struct gb_conn *conn, int result, size_t size)
@@ -165,40 +162,21 @@ int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
 
 int gb_conn_printf(struct gb_conn *conn, const char *format, ...)
 {
-	/* Of this thread's last text: long ones come in rows, and one that does not fit costs far more than
-	 * formatting it again (glibc 2.36 counts the rest in steps of 64 bytes). */
-	static _Thread_local size_t last;
-	struct gb__chunk *chunk = NULL;
-	char brief[FORMAT_SIZE], *text = brief;
-	size_t room = sizeof(brief), wanted = last + 1;
+	struct gb__text text;
 	va_list arguments;
-	int length = 0, result;
+	int result;
 
 	if (gb__unlikely(ended(conn)))
 		return -EPIPE;
 	va_start(arguments, format);
-	do {
-		va_list again;
-
-		if (gb__unlikely(wanted > room)) {
-			gb__chunk_destroy(pool_of(conn), chunk);
-			chunk = gb__chunk_create(pool_of(conn), wanted);
-			if (!chunk)
-				break;
-			text = (char *)chunk->data;
-			room = chunk->capacity;
-		}
-		va_copy(again, arguments);
-		length = vsnprintf(text, room, format, again);
-		va_end(again);
-		wanted = (size_t)gb__max(length, 0) + 1;
-	} while (gb__unlikely(wanted > room));
+	result = gb__text_format(&text, pool_of(conn), format, arguments);
 	va_end(arguments);
-	if (wanted > room) /* no memory for it */
+	if (gb__unlikely(result == -ENOMEM))
 		return gb__conn_is_task(conn) ? collected(conn, -ENOMEM) : queued(conn, -ENOMEM, 0);
-	last = wanted - 1;
-	result = gb__likely(length >= 0) ? gb_conn_send(conn, text, (size_t)length) : -EINVAL;
-	gb__chunk_destroy(pool_of(conn), chunk);
+	if (gb__unlikely(result < 0))
+		return result;
+	result = gb_conn_send(conn, text.data, text.size);
+	gb__text_give(&text, pool_of(conn));
 	return result;
 }
 

@@ -83,9 +83,10 @@ struct gb__net {
 	uint64_t census_ms; /* when it was taken */
 	/** Straight-line handlers, where there are any: NULL until gb__streams_init. */
 	const struct gb__sequential *sequential;
-	struct gb__streams *streams; /* theirs */
-	size_t coroutines;           /* that live: the worker does not end before them */
-	size_t offloads;             /* functions in the pool: likewise */
+	struct gb__streams *streams;  /* theirs */
+	const struct gb_conn *native; /* its handler runs on the worker's own stack, between turns; or NULL */
+	size_t coroutines;            /* that live: the worker does not end before them */
+	size_t offloads;              /* functions in the pool: likewise */
 	/** compute=threads: hands a job to the pool; NULL: handlers run inline. */
 	void (*submit)(void *arg, struct gb__job *job);
 	void *submit_arg;

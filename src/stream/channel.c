@@ -10,7 +10,7 @@
 struct gb_channel {
 	size_t size, capacity, first, count;
 	bool closed;
-	struct gb__coro_queue senders, receivers;
+	struct gb__list senders, receivers;
 	unsigned char values[] __attribute__((aligned(16)));
 };
 
@@ -26,6 +26,8 @@ int gb_channel_create(size_t size, size_t capacity, struct gb_channel **ret)
 	if (!channel)
 		return -ENOMEM;
 	*channel = (struct gb_channel){ .size = size, .capacity = capacity };
+	gb__list_init(&channel->senders);
+	gb__list_init(&channel->receivers);
 	*ret = channel;
 	return 0;
 }
@@ -34,8 +36,8 @@ void gb_channel_destroy(struct gb_channel *channel)
 {
 	if (!channel)
 		return;
-	gb__rule(
-		52, !channel->senders.first && !channel->receivers.first, "a coroutine waits on the channel");
+	gb__rule(52, gb__list_empty(&channel->senders) && gb__list_empty(&channel->receivers),
+		"a coroutine waits on the channel");
 	gb__free(channel);
 }
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#define FAILED_MAX 16           /* calls that failed at once, before others have their turn */
 #define TURN_COROUTINES 256     /* a turn runs: some 10 us, beside which looking for events costs little */
 #define STACK_TOUCHED 4096u     /* of a stack, at least */
 #define STACK_SIZE (128u << 10) /* address space; what is not touched costs nothing */
@@ -17,6 +18,7 @@ void gb__streams_init(struct gb__streams *streams, struct gb__net *net, size_t s
 		.loop = net->loop,
 		.ops = gb__conn_plain_ops,
 		.stack_size = stack_size ? stack_size : STACK_SIZE };
+	gb__list_init(&streams->all);
 	streams->ops.on_input = gb__stream_on_input;
 	net->streams = streams;
 	net->sequential = &gb__sequential;
@@ -32,7 +34,8 @@ void gb__streams_belong(
 
 void gb__streams_finish(struct gb__streams *streams)
 {
-	gb__assert(!streams->first && !streams->ready.first && !streams->later.first && !streams->running);
+	gb__assert(gb__list_empty(&streams->all) && !streams->ready.first && !streams->later.first &&
+		!streams->running);
 	if (streams->made)
 		gb__coros_destroy(&streams->coros);
 }
@@ -43,11 +46,9 @@ void gb__coro_join(struct gb__streams *streams, struct gb_coro *coro, const char
 	coro->name = name;
 	coro->waiting = true; /* for its first line */
 	coro->cancelled = streams->ends ? -ECANCELED : 0;
-	coro->next = streams->first;
-	coro->link = &streams->first;
-	if (coro->next)
-		coro->next->link = &coro->next;
-	streams->first = coro;
+	gb__list_init(&coro->sibling);
+	gb__list_init(&coro->queued);
+	gb__list_append(&streams->all, &coro->link);
 	streams->net->coroutines++;
 }
 
@@ -60,9 +61,7 @@ void gb__coro_over(struct gb_coro *coro)
 	gb__rule_in("a coroutine", 48, !coro->opened,
 		"it returned with a stream of its open: gb_stream_close ends what gb_stream_connect opened");
 	gb__timers_stop(&streams->net->loop->timers, &coro->alarm);
-	*coro->link = coro->next;
-	if (coro->next)
-		coro->next->link = coro->link;
+	gb__list_remove(&coro->link);
 	streams->running = NULL;
 	if (coro->stack) {
 		streams->net->trim.stacks += STACK_TOUCHED;
@@ -119,8 +118,10 @@ static void turns(struct gb_coro *coro)
 	struct gb_conn *conn = gb__stream_open_conn(coro->stream);
 
 	streams->running = NULL;
-	if (conn)
+	if (conn) {
 		gb__conn_leave(conn);
+		gb__conn_listen_for_reset(conn); /* if it is not read */
+	}
 	if (coro->woken)
 		streams->net->ready = true; /* by what has just left: the turn does not sleep */
 	do
@@ -198,9 +199,19 @@ int gb__coro_wait(struct gb_coro *coro)
 	if (result == 0 && gb__unlikely(coro->deadline))
 		result = alarm_set(coro);
 	if (gb__unlikely(result < 0))
-		return result;
+		return gb__coro_failed(coro, result);
+	coro->failed = 0;
 	gb__coro_wait_hard(coro);
 	return gb__coro_interruption(coro);
+}
+
+int gb__coro_failed(struct gb_coro *coro, int result)
+{
+	if (++coro->failed >= FAILED_MAX) {
+		coro->failed = 0;
+		gb__coro_wait_turn(coro);
+	}
+	return result;
 }
 
 static inline void line_up(struct gb__coro_line *line, struct gb_coro *coro)
@@ -289,8 +300,8 @@ void gb__coro_cancel_all(struct gb__net *net)
 	struct gb__streams *streams = net->streams;
 
 	streams->ends = true;
-	for (struct gb_coro *coro = streams->first; coro; coro = coro->next)
-		gb__coro_cancel(coro);
+	for (struct gb__list *link = streams->all.next; link != &streams->all; link = link->next)
+		gb__coro_cancel(gb__container_of(link, struct gb_coro, link));
 }
 
 /* Who serves a connection, or was started in a scope, learns of a drain by what it waits for. */
@@ -305,9 +316,11 @@ static void tell_drain(struct gb_coro *coro)
 
 void gb__coro_drain_all(struct gb__net *net)
 {
-	net->streams->drains = true;
-	for (struct gb_coro *coro = net->streams->first; coro; coro = coro->next)
-		tell_drain(coro);
+	struct gb__streams *streams = net->streams;
+
+	streams->drains = true;
+	for (struct gb__list *link = streams->all.next; link != &streams->all; link = link->next)
+		tell_drain(gb__container_of(link, struct gb_coro, link));
 }
 
 /* A coroutine without a connection. */
@@ -336,51 +349,40 @@ int gb__coro_start(struct gb__streams *streams, const char *name, gb_coro_run *f
 		return result;
 	coro->run = function;
 	coro->arg = arg;
-	coro->scope = scope;
+	if (scope)
+		gb__scope_joined(scope, coro);
 	if (gb__unlikely(streams->drains))
 		tell_drain(coro);
 	gb__coro_wake(coro);
 	return 0;
 }
 
-static void queue_take_out(struct gb_coro *coro)
-{
-	struct gb__coro_queue *queue = coro->queue;
-
-	*(coro->queue_before ? &coro->queue_before->queue_next : &queue->first) = coro->queue_next;
-	*(coro->queue_next ? &coro->queue_next->queue_before : &queue->last) = coro->queue_before;
-	coro->queue = NULL;
-}
-
-int gb__coro_queue_wait(struct gb__coro_queue *queue, struct gb_coro *coro)
+int gb__coro_queue_wait(struct gb__list *queue, struct gb_coro *coro)
 {
 	int result;
 
-	coro->queue = queue;
-	coro->queue_next = NULL;
-	coro->queue_before = queue->last;
-	*(queue->last ? &queue->last->queue_next : &queue->first) = coro;
-	queue->last = coro;
+	gb__list_append(queue, &coro->queued);
 	do
 		result = gb__coro_wait(coro);
-	while (result == 0 && coro->queue); /* woken for something else, it keeps its place */
-	if (coro->queue)
-		queue_take_out(coro);
+	while (result == 0 &&
+		!gb__list_empty(&coro->queued)); /* woken for something else, it keeps its place */
+	gb__list_remove(&coro->queued);
 	return result;
 }
 
-void gb__coro_queue_wake(struct gb__coro_queue *queue)
+void gb__coro_queue_wake(struct gb__list *queue)
 {
-	struct gb_coro *coro = queue->first;
+	struct gb_coro *coro;
 
-	if (!coro)
+	if (gb__list_empty(queue))
 		return;
-	queue_take_out(coro);
+	coro = gb__container_of(queue->next, struct gb_coro, queued);
+	gb__list_remove(&coro->queued);
 	gb__coro_wake(coro);
 }
 
-void gb__coro_queue_wake_all(struct gb__coro_queue *queue)
+void gb__coro_queue_wake_all(struct gb__list *queue)
 {
-	while (queue->first)
+	while (!gb__list_empty(queue))
 		gb__coro_queue_wake(queue);
 }

@@ -3,13 +3,14 @@
  *
  * Happy path: somebody starts one, its first line runs when the turn comes to it; it waits in gb__coro_wait, and
  * whoever has what it waits for wakes it (gb__coro_wake), which puts it in line for the end of this turn. It looks at
- * what it waits for again, so a wake-up too many does no harm. Input alone resumes its reader at once (stream.c).
+ * what it waits for again, so a wake-up too many does no harm. Input alone resumes its reader at once (read.c).
  *
  * Under the blocking engine the handler of the one client runs on the worker's own stack: its waits turn the loop.
  */
 #ifndef STREAM_COROUTINE_H
 #define STREAM_COROUTINE_H
 
+#include "base/list.h"
 #include "coro/coro.h"
 #include "net/net.h"
 
@@ -20,22 +21,22 @@ struct gb_coro {
 	struct gb__streams *streams;
 	struct gb__coro *stack; /* NULL: the worker's own */
 	struct gb_coro *line_next;
-	struct gb_stream *stream;                /* that it serves, or NULL */
-	bool waiting;                            /* suspended */
-	bool ready;                              /* in line */
-	bool woken;                              /* on the worker's own stack: the turns may end */
-	int cancelled;                           /* what each wait returns from now on, or 0 */
-	int notice;                              /* what the next wait returns, or 0 */
-	struct gb_deadline *deadline;            /* the innermost */
-	struct gb_timer alarm;                   /* for it; may be earlier */
-	struct gb_scope *scope;                  /* that it was started in, or NULL */
-	struct gb_scope *scopes;                 /* its own that are open, innermost first */
-	struct gb_coro *sibling, **sibling_link; /* in its scope */
-	struct gb_coro *next, **link;            /* among all of the worker */
-	struct gb__coro_queue *queue;            /* of those who wait for the same, or NULL */
-	struct gb_coro *queue_next, *queue_before;
-	unsigned opened; /* streams that it has opened and not closed */
-	bool told;       /* of a drain */
+	struct gb_stream *stream;     /* that it serves, or NULL */
+	bool waiting;                 /* suspended */
+	bool ready;                   /* in line */
+	bool woken;                   /* on the worker's own stack: the turns may end */
+	int cancelled;                /* what each wait returns from now on, or 0 */
+	int notice;                   /* what the next wait returns, or 0 */
+	struct gb_deadline *deadline; /* the innermost */
+	struct gb_timer alarm;        /* for it; may be earlier */
+	struct gb_scope *scope;       /* that it was started in, or NULL */
+	struct gb_scope *scopes;      /* its own that are open, innermost first */
+	struct gb__list sibling;      /* in its scope */
+	struct gb__list link;         /* among all of the worker */
+	struct gb__list queued;       /* among those who wait for the same, if it is */
+	unsigned opened;              /* streams that it has opened and not closed */
+	unsigned failed;              /* calls, without a wait in between */
+	bool told;                    /* of a drain */
 	gb_coro_run *run;
 	void *arg;
 	const char *name;
@@ -53,7 +54,7 @@ struct gb__streams {
 	struct gb__coros coros;
 	struct gb__endpoint_ops ops;       /* of connections that streams read */
 	struct gb__coro_line ready, later; /* for this turn if there is room in it, for the next one */
-	struct gb_coro *first;             /* of all */
+	struct gb__list all;               /* coroutines */
 	size_t stack_size;
 	bool made;   /* coros */
 	bool drains; /* who has no connection was told, and whoever is started now is as well */
@@ -107,6 +108,9 @@ int gb__coro_start(
 void gb__coro_wake(struct gb_coro *coro);
 /** Whether it may wait in `function`: only the one that runs can. */
 bool gb__coro_runs(const struct gb_coro *coro, const char *function);
+/** A call that could have waited failed without that, with `result`, which is returned: now and then others have their
+ *  turn first, so that who does not look at results keeps nobody from anything. */
+int gb__coro_failed(struct gb_coro *coro, int result);
 /** Why its waits end, or 0. A notice is taken. */
 int gb__coro_interruption(struct gb_coro *coro);
 /** What it waited for came as well, and `interruption` is not told: a notice is for the next wait. */
@@ -120,14 +124,10 @@ void gb__coro_wait_turn(struct gb_coro *coro);
 /** Cancel it, once. */
 void gb__coro_cancel(struct gb_coro *coro);
 
-/** Coroutines that wait for the same, first in, first out. */
-struct gb__coro_queue {
-	struct gb_coro *first, *last;
-};
-/** Wait in it until taken out. Returns 0, or what ended the wait (it is not in it any more). */
-int gb__coro_queue_wait(struct gb__coro_queue *queue, struct gb_coro *coro);
+/** Wait among coroutines that wait for the same, first in, first out, until taken out. Returns 0, or what ended the wait (it is not in it any more). */
+int gb__coro_queue_wait(struct gb__list *queue, struct gb_coro *coro);
 /** Take out the first, if any, and wake it. */
-void gb__coro_queue_wake(struct gb__coro_queue *queue);
-void gb__coro_queue_wake_all(struct gb__coro_queue *queue);
+void gb__coro_queue_wake(struct gb__list *queue);
+void gb__coro_queue_wake_all(struct gb__list *queue);
 
 #endif

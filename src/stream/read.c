@@ -37,26 +37,6 @@ void gb__stream_rest(struct gb_stream *stream)
 	conn->flags |= GB__CONN_PAUSED;
 }
 
-/* The front of the input up to the end of the delimiter. */
-static int until(const struct gb__want *want, struct gb_bytes input, size_t message_max, uint32_t *scanned,
-	struct gb_frame *ret)
-{
-	size_t from = *scanned;
-	const unsigned char *found =
-		memmem(input.data + from, input.size - from, want->delimiter, want->size);
-	size_t size = found ? (size_t)(found - input.data) + want->size : input.size;
-
-	if (size > message_max)
-		return -GB_ETOOLARGE;
-	if (!found) {
-		*scanned = (uint32_t)(input.size < want->size ? 0 : input.size - want->size + 1);
-		return 0;
-	}
-	ret->offset = 0;
-	ret->size = ret->consumed = size;
-	return 1;
-}
-
 static int front(struct gb_frame *ret, size_t size)
 {
 	ret->offset = 0;
@@ -89,7 +69,9 @@ int gb__stream_decode(const void *options, void *state, struct gb_bytes input, s
 			return 0;
 		return front(ret, gb__min(input.size, left));
 	case GB__WANT_UNTIL:
-		return until(want, input, message_max, scanned, ret);
+		return gb_codec_delimiter.decode(
+			&(struct gb_delimiter_options){ want->delimiter, want->size, .keep_end = 1 }, NULL,
+			input, message_max, scanned, ret);
 	default: /* it is paused then, and nothing is decoded */
 		return 0;
 	}
@@ -359,17 +341,17 @@ static int read_want(struct gb_stream *stream, struct gb__want want)
 	if (gb__unlikely(!coro))
 		return -GB_ENOCORO;
 	if (gb__unlikely(stream->reader))
-		return -EBUSY;
+		return gb__coro_failed(coro, -EBUSY);
 	result = gb__unlikely(coro->cancelled) ? coro->cancelled : turn_share(stream, coro);
 	if (gb__unlikely(result < 0))
-		return result;
+		return gb__coro_failed(coro, result);
 	gb__stream_drop(stream);
 	stream->got = 0;
 	if (gb__unlikely(at_end(stream)))
-		return ended(stream);
+		return gb__coro_failed(coro, ended(stream));
 	result = blocked(stream);
 	if (gb__unlikely(result < 0))
-		return result;
+		return gb__coro_failed(coro, result);
 	if (gb__unlikely(stream->quiet == GB__QUIET_RETURNED) && stream->reason == GB_CLOSE_DRAIN)
 		stream->reason = -1; /* it goes on */
 	stream->want = want;

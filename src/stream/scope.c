@@ -5,11 +5,19 @@
 
 #include <errno.h>
 
+static_assert(sizeof(((struct gb_scope *)NULL)->coroutines) == sizeof(struct gb__list), "it is one");
+
+static struct gb__list *members(struct gb_scope *scope)
+{
+	return (struct gb__list *)scope->coroutines;
+}
+
 void gb_scope_begin(struct gb_coro *coro, struct gb_scope *scope)
 {
 	gb__rule(50, coro->streams->running == coro,
 		"a scope is begun for another coroutine than the one that runs");
 	*scope = (struct gb_scope){ .coro = coro, .outer = coro->scopes };
+	gb__list_init(members(scope));
 	coro->scopes = scope;
 }
 
@@ -21,17 +29,22 @@ void gb_scope_limit(struct gb_scope *scope, size_t running_max)
 void gb_scope_cancel(struct gb_scope *scope)
 {
 	scope->cancelled = true;
-	for (struct gb_coro *coro = scope->first; coro; coro = coro->sibling)
-		gb__coro_cancel(coro);
+	for (struct gb__list *link = members(scope)->next; link != members(scope); link = link->next)
+		gb__coro_cancel(gb__container_of(link, struct gb_coro, sibling));
+}
+
+void gb__scope_joined(struct gb_scope *scope, struct gb_coro *coro)
+{
+	coro->scope = scope;
+	gb__list_append(members(scope), &coro->sibling);
+	scope->running++;
 }
 
 void gb__scope_left(struct gb_coro *coro, int result)
 {
 	struct gb_scope *scope = coro->scope;
 
-	*coro->sibling_link = coro->sibling;
-	if (coro->sibling)
-		coro->sibling->sibling_link = coro->sibling_link;
+	gb__list_remove(&coro->sibling);
 	scope->running--;
 	if (result < 0 && scope->failure == 0) {
 		/* What was cancelled fails for that reason, which is nobody's fault. */
@@ -46,7 +59,7 @@ void gb__scope_left(struct gb_coro *coro, int result)
 
 int gb_scope_start(struct gb_scope *scope, gb_coro_run *run, void *arg)
 {
-	struct gb_coro *owner = scope->coro, *coro;
+	struct gb_coro *owner = scope->coro;
 	int result = 0;
 
 	gb__rule(50, owner->streams->running == owner,
@@ -55,18 +68,7 @@ int gb_scope_start(struct gb_scope *scope, gb_coro_run *run, void *arg)
 		result = gb__coro_wait(owner);
 	if (result == 0 && scope->cancelled)
 		result = -ECANCELED;
-	if (result == 0)
-		result = gb__coro_start(owner->streams, owner->name, run, arg, scope);
-	if (result < 0)
-		return result;
-	coro = owner->streams->first; /* the newest */
-	coro->sibling = scope->first;
-	coro->sibling_link = &scope->first;
-	if (coro->sibling)
-		coro->sibling->sibling_link = &coro->sibling;
-	scope->first = coro;
-	scope->running++;
-	return 0;
+	return result < 0 ? result : gb__coro_start(owner->streams, owner->name, run, arg, scope);
 }
 
 int gb_scope_end(struct gb_scope *scope)

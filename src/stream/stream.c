@@ -57,15 +57,21 @@ void gb__stream_attach(struct gb_stream *stream, struct gb_conn *conn)
 	*gb__conn_link(conn) = (struct gb__stream_link){ stream, stream->opened ? stream : NULL };
 }
 
+/* The memory is zeroed. */
+static void init(struct gb_stream *stream, struct gb__streams *streams, struct gb_coro *coro)
+{
+	stream->streams = streams;
+	stream->coro = coro;
+	stream->reason = -1;
+}
+
 struct gb_stream *gb__stream_create(struct gb__streams *streams, struct gb_coro *coro)
 {
 	struct gb_stream *stream = gb__slabs_take(&streams->net->slabs, sizeof(*stream));
 
 	if (!stream)
 		return NULL;
-	stream->streams = streams;
-	stream->coro = coro;
-	stream->reason = -1;
+	init(stream, streams, coro);
 	return stream;
 }
 
@@ -92,8 +98,8 @@ void gb__stream_detach(struct gb_stream *stream)
 		gb__conn_close(conn, reason_of(stream));
 	if (stream->over || !(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_queue(conn);
-	stream->conn =
-		NULL; /* whoever uses it still is told so, as long as its memory is not another one's */
+	/* Whoever uses it still is told so, as long as its memory is not another one's. */
+	stream->conn = NULL;
 	stream->over = true;
 	stream->delivering = GB__DELIVERING_NOT;
 	stream->error = -ESTALE;
@@ -139,9 +145,7 @@ static struct gb_stream *serve_prepare(struct served *served, struct gb_conn *co
 	struct gb_stream *stream = &served->stream;
 
 	served->coro.stream = stream;
-	stream->streams = conn->net->streams;
-	stream->coro = &served->coro;
-	stream->reason = -1;
+	init(stream, conn->net->streams, &served->coro);
 	gb__stream_attach(stream, conn);
 	return stream;
 }
@@ -157,6 +161,7 @@ static int serve_natively(struct gb_conn *conn)
 	gb__coro_join(streams, &served->coro, conn->terms->service->name);
 	gb__stream_rest(serve_prepare(served, conn));
 	streams->native = &served->coro;
+	streams->net->native = conn;
 	streams->on_change(streams->arg);
 	return 0;
 }
@@ -174,6 +179,7 @@ void gb__streams_serve(struct gb__streams *streams)
 	conn = coro->stream->conn; /* it stays until the handler is done, and then until the turn's end */
 	serve(coro->stream);
 	gb__coro_over(coro);
+	streams->net->native = NULL;
 	gb__conn_leave(conn);
 	streams->native = NULL;
 	gb__slabs_give(&streams->net->slabs, coro, sizeof(struct served));

@@ -99,6 +99,8 @@ void gb__coro_drain_all(struct gb__net *net);
 void gb__coro_cancel_all(struct gb__net *net);
 
 /* scope.c */
+/** A coroutine is started in it. */
+void gb__scope_joined(struct gb_scope *scope, struct gb_coro *coro);
 /** One of its coroutines has returned `result`. */
 void gb__scope_left(struct gb_coro *coro, int result);
 

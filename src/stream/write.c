@@ -3,13 +3,10 @@
  * what is larger than that is queued piece by piece.
  */
 #include "base/macros.h"
+#include "buffer/text.h"
 #include "stream/stream.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#define FORMAT_SIZE 512u /* most texts fit */
 
 /* Why nothing can be written, or 0. */
 static int blocked(const struct gb_stream *stream)
@@ -69,6 +66,14 @@ static int begin(const struct gb_stream *stream)
 	return gb__unlikely(stream->writer) ? -EBUSY : blocked(stream);
 }
 
+/* Nothing can be written, whoever runs. */
+static __attribute__((noinline)) int failed(const struct gb_stream *stream, int result)
+{
+	struct gb_coro *coro = stream->streams->running;
+
+	return coro ? gb__coro_failed(coro, result) : result;
+}
+
 /* While the engine's buffer still holds the message, what is sent of it goes from there. */
 static inline const unsigned char *where_it_lies(const struct gb_stream *stream, const unsigned char *data)
 {
@@ -121,7 +126,7 @@ ssize_t gb_write(struct gb_stream *stream, const void *data, size_t size)
 		return (ssize_t)size;
 	result = begin(stream);
 	if (gb__unlikely(result < 0))
-		return result;
+		return failed(stream, result);
 	if (gb__unlikely(size > stream->conn->terms->limits->output_high))
 		result = write_pieces(stream, data, size);
 	else {
@@ -135,29 +140,18 @@ ssize_t gb_write(struct gb_stream *stream, const void *data, size_t size)
 int gb_write_format(struct gb_stream *stream, const char *format, ...)
 {
 	struct gb__pool *pool = &stream->streams->net->engine->pool;
-	struct gb__chunk *chunk = NULL;
-	char brief[FORMAT_SIZE], *text = brief;
+	struct gb__text text;
 	va_list arguments;
-	ssize_t result;
-	int length;
+	int result;
 
 	va_start(arguments, format);
-	length = vsnprintf(brief, sizeof(brief), format, arguments);
+	result = gb__text_format(&text, pool, format, arguments);
 	va_end(arguments);
-	if (length < 0)
-		return -EINVAL;
-	if ((size_t)length >= sizeof(brief)) {
-		chunk = gb__chunk_create(pool, (size_t)length + 1);
-		if (!chunk)
-			return -ENOMEM;
-		text = (char *)chunk->data;
-		va_start(arguments, format);
-		vsnprintf(text, (size_t)length + 1, format, arguments);
-		va_end(arguments);
-	}
-	result = gb_write(stream, text, (size_t)length);
-	gb__chunk_destroy(pool, chunk);
-	return (int)result;
+	if (gb__unlikely(result < 0))
+		return result;
+	result = (int)gb_write(stream, text.data, text.size);
+	gb__text_give(&text, pool);
+	return result;
 }
 
 int gb_write_buffer(struct gb_stream *stream, struct gb_buffer *buffer)

@@ -185,11 +185,13 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-def resident_bytes(pid):
-    """The memory of a process; none, when it has ended."""
+def own_bytes(pid):
+    """The memory that a process has for itself; none, when it has ended. Without pages of files: how many of those it
+    maps is up to the page cache, which may hold a program that was just built in large folios."""
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            resident, shared = file.read().split()[1:3]
+            return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
     except (FileNotFoundError, ProcessLookupError):
         return 0
 

@@ -9,7 +9,7 @@ import socket
 import time
 
 from client import answered, ending, reset, round_trip
-from lib import PATIENCE_S, Server, SMALL, case_for_each, check, check_equal, main, receive_all, receive_exactly, resident_bytes, \
+from lib import PATIENCE_S, Server, SMALL, case_for_each, check, check_equal, main, receive_all, receive_exactly, own_bytes, \
     timely, wait_until
 from models import EACH_ENGINE, MODELS, PRESETS
 
@@ -29,7 +29,7 @@ FOR_EACH_READER_OF_A_RING = 1 * MIB
 
 
 def resident(server):
-    return sum(resident_bytes(pid) for pid in server.processes())
+    return sum(own_bytes(pid) for pid in server.processes())
 
 
 def error_of(client):

@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include "base/alloc.h"
+#include "base/macros.h"
 
 #include <gearbox/stream.h>
 
@@ -136,4 +137,170 @@ NET_TEST(a_message_stays_until_the_next_read_whatever_the_handler_waits_for)
 	}
 	for (unsigned i = 0; i < 4; i++)
 		peer_close(peers[i]);
+}
+
+static int results[8]; /* of a handler's calls, in order */
+static unsigned count;
+
+static void note(int value)
+{
+	CHECK(count < gb__countof(results));
+	results[count++] = value;
+}
+
+/* Until the end, and once more. */
+static void serve_to_the_end(struct gb_stream *stream)
+{
+	struct gb_bytes line;
+	int code;
+
+	rig_at(stream);
+	count = 0;
+	while ((code = gb_read_message(stream, &line)) > 0)
+		gb_write_format(stream, "<%.*s>", (int)line.size, (const char *)line.data);
+	note(code);
+	note(gb_read_message(stream, &line));
+	note((int)gb_write(stream, "!", 1));
+}
+
+static const struct gb_service to_the_end = { GB_SERVICE_INIT, .name = "to-the-end", .codec = &gb_codec_line,
+	.serve = serve_to_the_end, .on_close = count_close };
+
+NET_TEST(a_fin_is_0_again_and_again_and_leaves_room_for_a_word)
+{
+	struct peer *peer = rig_peer(rig, &to_the_end);
+
+	peer_send(peer, "a\n", 2);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, peer->at_end && rig->closed == 1);
+	CHECK_INT(peer->got_size, 4);
+	CHECK(memcmp(peer->got, "<a>!", 4) == 0);
+	CHECK_INT(results[0] | results[1], 0);
+	CHECK_INT(results[2], 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_EOF);
+	peer_close(peer);
+}
+
+NET_TEST(a_reset_is_the_result_of_every_call)
+{
+	struct peer *peer = rig_peer(rig, &to_the_end);
+
+	peer_send(peer, "a\n", 2);
+	UNTIL(rig, peer, peer->got_size == 3);
+	sim_client_reset(peer->client);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_RESET);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_INT(results[i], -ECONNRESET);
+	peer_close(peer);
+}
+
+#define MUCH (3u << 20)
+
+static void serve_much(struct gb_stream *stream)
+{
+	static unsigned char piece[50000];
+	ssize_t written = 1;
+
+	rig_at(stream);
+	count = 0;
+	for (size_t sent = 0; sent < MUCH && written > 0; sent += sizeof(piece))
+		written = gb_write(stream, piece, sizeof(piece));
+	note((int)written);
+}
+
+static const struct gb_service much = { GB_SERVICE_INIT, .name = "much", .serve = serve_much,
+	.on_close = count_close };
+
+NET_TEST(the_write_timeout_ends_who_waits_to_write)
+{
+	struct peer *peer;
+
+	if (rig->round > 0)
+		return; /* a kernel with faults may take all of it, or a little now and then */
+	rig->limits.output_high = 100000;
+	rig->limits.output_low = 20000;
+	rig->limits.write_timeout_ms = 1000;
+	peer = rig_peer(rig, &much);
+	for (unsigned i = 0; i < 200 && rig->closed == 0; i++) {
+		rig_pass(rig, 100);
+		rig_step(rig, NULL);
+	}
+	CHECK_INT(rig->closed, 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);
+	CHECK_INT(results[0], -ETIMEDOUT);
+	peer_close(peer);
+}
+
+/* Everything at once ends each wait, for good. */
+static void serve_stopped(struct gb_stream *stream)
+{
+	struct gb_coro *coro = gb_stream_coro(stream);
+	struct gb_bytes bytes;
+
+	rig_at(stream);
+	count = 0;
+	note(gb_read_message(stream, &bytes));
+	note(gb_sleep(coro, 1000000));
+	note(gb_sleep(coro, 1));
+	note(gb_yield(coro));
+	note((int)gb_write(stream, "x", 1));
+	note(gb_coro_cancelled(coro));
+}
+
+static const struct gb_service stopped = { GB_SERVICE_INIT, .name = "stopped", .serve = serve_stopped,
+	.on_close = count_close };
+
+NET_TEST(a_stop_ends_every_wait_from_then_on)
+{
+	struct peer *peer = rig_peer(rig, &stopped);
+
+	peer_send(peer, "x", 1);
+	UNTIL(rig, peer, count == 1);
+	gb__net_abort_all(&rig->net, GB_CLOSE_DRAIN);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->net.coroutines, 0);
+	CHECK_INT(count, 6);
+	for (unsigned i = 1; i < 6; i++)
+		CHECK_INT(results[i], -ECANCELED);
+	peer_close(peer);
+}
+
+/* Whoever does not look at results goes round and round, but keeps nobody from anything. */
+static bool enough;
+
+static void serve_deaf(struct gb_stream *stream)
+{
+	struct gb_bytes bytes;
+
+	rig_at(stream);
+	while (!enough) {
+		gb_read_message(stream, &bytes);
+		gb_write(stream, "x", 1);
+	}
+}
+
+static const struct gb_service deaf = { GB_SERVICE_INIT, .name = "deaf", .serve = serve_deaf,
+	.on_close = count_close };
+
+NET_TEST(a_handler_that_ignores_errors_lets_others_run)
+{
+	struct peer *gone, *peer;
+
+	enough = false;
+	gone = rig_peer(rig, &deaf);
+	peer = rig_peer(rig, &echo);
+	peer_send(gone, "x", 1);
+	UNTIL(rig, gone, gone->got_size > 0);
+	sim_client_reset(gone->client);
+	peer_send(peer, "hello", 5);
+	UNTIL(rig, peer, peer->got_size == 5);
+	gb__net_drain(&rig->net);
+	for (unsigned i = 0; i < 20; i++)
+		rig_pass(rig, 100);
+	enough = true;
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 2);
+	peer_close(peer);
+	peer_close(gone);
 }

@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include "base/alloc.h"
+#include "base/macros.h"
 #include "loop/operation.h"
 
 #include <gearbox/coro.h>
@@ -298,37 +299,4 @@ NET_TEST(of_several_operations_the_first_that_is_complete_ends_the_wait)
 	run_out(rig);
 	CHECK_INT(over, 1);
 	CHECK_INT(outcome, 1);
-}
-
-static int told_of_drain(struct gb_coro *coro, void *arg)
-{
-	outcome = gb_sleep(coro, 1000000);
-	CHECK_INT(gb_sleep(coro, 10), 0); /* once: it may go on */
-	over++;
-	return 0;
-}
-
-NET_TEST(who_has_no_connection_is_told_of_a_drain_once)
-{
-	start(rig, told_of_drain, NULL);
-	rig_step(rig, NULL);
-	gb__net_drain(&rig->net);
-	run_out(rig);
-	CHECK_INT(outcome, -ESHUTDOWN);
-	CHECK_INT(over, 1);
-	start(rig, told_of_drain, NULL); /* whoever comes later as well */
-	run_out(rig);
-	CHECK_INT(outcome, -ESHUTDOWN);
-}
-
-NET_TEST(only_who_runs_can_wait)
-{
-	start(rig, work, (void *)1000000);
-	rig_step(rig, NULL);
-	CHECK_INT(gb_sleep(rig->streams.first, 1), -GB_ENOCORO);
-	CHECK_INT(gb_yield(rig->streams.first), -GB_ENOCORO);
-	CHECK_INT(gb_await(rig->streams.first, &operations[0]), -GB_ENOCORO);
-	CHECK(strstr(gb_strerror(-GB_ENOCORO), "coroutine"));
-	gb__net_abort_all(&rig->net, GB_CLOSE_DRAIN);
-	run_out(rig);
 }
