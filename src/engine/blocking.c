@@ -184,7 +184,7 @@ static int receive_wait(struct blocking *blocking, struct gb__stream *stream)
 		return gb__reactor_wait(engine, 0);
 	gb__engine_woke(engine);
 	blocking->polls = size == -EINTR || size == -EAGAIN;
-	if (gb__unlikely(size == -EINTR) && !gb__receivers_there()) {
+	if (gb__unlikely(blocking->polls) && !gb__receivers_there()) {
 		gb__receiver_leave();
 		blocking->joined = false;
 		blocking->bounded = 0;

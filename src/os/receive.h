@@ -36,6 +36,7 @@ struct gb__receiver {
 	_Atomic int state;
 	_Atomic bool arrived; /* the signal of the present call */
 	pid_t process, thread;
+	unsigned again; /* how often the signal of the present call has come and was sent again */
 };
 
 /** From now on there may be receivers, until the same number of calls of _end. Returns whether there may be here. */

@@ -4,9 +4,11 @@
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 
-from lib import PATIENCE_S, case, check, check_equal, main
+from lib import HOST, PATIENCE_S, case, check, check_equal, main, wait_until
 
 TESTS = os.environ["UNIT_TESTS"]
 
@@ -78,6 +80,29 @@ def valgrind_finds_nothing_to_complain_about():
     code, text = run("valgrind", "-q", "--error-exitcode=9", "--child-silent-after-fork=no",
                      os.path.join(TESTS, "coro-coro-test"), *cases_of("coro_test.c"))
     check(code == 0 and not re.search(r"^==\d+== ", text, re.M), f"{code}: {text[-3000:]}")
+
+
+@case
+def a_server_that_receives_bare_ends_in_order_under_valgrind():
+    """Valgrind keeps no mask that a signal's handler has set for who it returns to."""
+    if missing("valgrind"):
+        return
+    with subprocess.Popen(["valgrind", "-q", os.environ["GEARBOX"], "serve", "echo", "--model", "iterative",
+                           "--listen", f"{HOST}:0"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+        port = int(re.search(rf"{HOST}:(\d+)", server.stderr.readline())[1])
+        with socket.create_connection((HOST, port), PATIENCE_S * 4) as client:
+            client.sendall(b"hello")
+            check_equal(client.recv(5, socket.MSG_WAITALL), b"hello", "the answer")
+            wait_until(lambda: state(server.pid) == "S", "it waits for more", PATIENCE_S * 4)
+            server.send_signal(signal.SIGTERM)
+            check_equal(client.recv(1), b"", "the end")
+        text = server.stderr.read()
+        check_equal(server.wait(), 0, f"exit code ({text[-2000:]})")
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return file.read().rpartition(")")[2].split()[0]
 
 
 if __name__ == "__main__":
