@@ -19,6 +19,8 @@ from subject import start
 
 ALLOCATING = {"malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "memalign", "valloc", "mmap", "mmap64"}
 NO_SYSTEM_CALL = {"clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres"}  # the vDSO's
+# Of the signals that end the server, not of its messages: how often they come under valgrind is up to chance.
+NO_SYSTEM_CALL |= {"tgkill", "rt_sigreturn"}
 SYSTEM_CALL = re.compile(r"^SYSCALL\[\d+,\d+\]\(\s*\d+\) (?:sys_)?(\w+)")
 NAME = re.compile(r"\((\d+)\)(?: (.*))?")
 POSITION = re.compile(r"[+*\-\d]")

@@ -17,7 +17,7 @@
 #define SIGNAL SIGURG
 #define YIELDS_MAX 100u /* waiting for a signal that was sent: so often at once, then so many milliseconds */
 #define RESTS_MAX 100u
-#define AGAIN_MAX 64u /* other handlers on top of one receive */
+#define AGAIN_MAX 8u /* other handlers on top of one receive */
 
 #if defined(__x86_64__) && !defined(__ILP32__)
 #define PROGRAM_COUNTER(context) ((context)->uc_mcontext.gregs[REG_RIP])
@@ -61,7 +61,7 @@ static void on_signal(int number, siginfo_t *info, void *argument)
 
 	(void)number;
 	/* A handler's child has nothing of it. */
-	if (!receiver || receiver->process != getpid())
+	if (!receiver || receiver->process != gb__process_self())
 		return;
 	if (within(at, gb__receive_look, gb__receive_done))
 		PROGRAM_COUNTER(context) = (uintptr_t)gb__receive_out;
