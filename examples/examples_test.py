@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The examples, built as a user would build them, do what they say; README.md shows the first of them."""
 
+import functools
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import subprocess
 import threading
 import time
 
-from lib import PATIENCE_S, case, check, check_equal, main, receive_all, run
+from lib import PATIENCE_S, add_case, case, check, check_equal, main, receive_all, run
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLES = os.environ.get("EXAMPLES", os.path.join(HERE, "..", "build", "examples"))
@@ -82,16 +83,22 @@ def presets():
     return json.loads(run("models", "--json").stdout)["models"]
 
 
+@functools.cache
 def models():
     """The presets that this machine can run."""
-    for row in presets():
-        if "engine=io_uring" not in row["spec"] or ring_allowed():
-            yield row["name"]
+    return [row["name"] for row in presets() if "engine=io_uring" not in row["spec"] or ring_allowed()]
 
 
 def ring_allowed():
     # Refused where io_uring is: before the address, which nobody can listen on, is looked at.
     return "io_uring" not in run("serve", "echo", "--model", "proactor", "--listen", "192.0.2.1:1").stderr
+
+
+def case_under_every_model(function):
+    """Register a case for each of them; they mostly wait, so that several run at the same time."""
+    for model in models():
+        add_case(f"{function.__name__}[{model}]", function, model, waits=True)
+    return function
 
 
 @case
@@ -166,16 +173,15 @@ def verify_notices_an_answer_that_depends_on_the_model():
     check_equal(done.returncode, 0, f"chat alone is mute ({done.stdout!r}, {done.stderr!r})")
 
 
-@case
-def hello_greets_under_every_model():
-    for model in models():
-        with Program("hello", "--listen", "127.0.0.1:0", "--model", model) as server:
-            check(f"serving hello on {server.address} (model {model}," in server.ready_line, server.ready_line)
-            client, _ = server.connect()
-            with client:
-                client.sendall(b"Ada\r\nBob\n\xff\0\n")
-                client.shutdown(socket.SHUT_WR)
-                check_equal(receive_all(client), b"hello, Ada\nhello, Bob\nhello, \xff\0\n", f"answer under {model}")
+@case_under_every_model
+def hello_greets_under_every_model(model):
+    with Program("hello", "--listen", "127.0.0.1:0", "--model", model) as server:
+        check(f"serving hello on {server.address} (model {model}," in server.ready_line, server.ready_line)
+        client, _ = server.connect()
+        with client:
+            client.sendall(b"Ada\r\nBob\n\xff\0\n")
+            client.shutdown(socket.SHUT_WR)
+            check_equal(receive_all(client), b"hello, Ada\nhello, Bob\nhello, \xff\0\n", f"answer under {model}")
 
 
 @case
@@ -243,48 +249,45 @@ class FarSide(threading.Thread):
         self.listener.close()
 
 
-@case
-def forward_passes_everything_and_the_ends_under_every_model():
+@case_under_every_model
+def forward_passes_everything_and_the_ends_under_every_model(model):
     sent = bytes(range(256)) * 8192  # more than all buffers on the way
     far = FarSide()
-    for model in models():
-        with Program("forward", "--listen", "127.0.0.1:0", "--set", f"to={far.address}", "--model", model) as server:
-            client, _ = server.connect()
-            with client:
-                def send(client=client):
-                    client.sendall(sent)
-                    client.shutdown(socket.SHUT_WR)
-                sender = threading.Thread(target=send)
-                sender.start()
-                got = receive_all(client)
-                sender.join(PATIENCE_S)
-                check_equal(len(got), 2 * len(sent), f"bytes back under {model}")
-                check(sorted(got) == sorted(sent + sent), f"other bytes under {model}")
+    with Program("forward", "--listen", "127.0.0.1:0", "--set", f"to={far.address}", "--model", model) as server:
+        client, _ = server.connect()
+        with client:
+            def send(client=client):
+                client.sendall(sent)
+                client.shutdown(socket.SHUT_WR)
+            sender = threading.Thread(target=send)
+            sender.start()
+            got = receive_all(client)
+            sender.join(PATIENCE_S)
+            check_equal(len(got), 2 * len(sent), f"bytes back under {model}")
+            check(sorted(got) == sorted(sent + sent), f"other bytes under {model}")
     far.stop()
 
 
-@case
-def forward_resets_who_it_cannot_forward_under_every_model():
+@case_under_every_model
+def forward_resets_who_it_cannot_forward_under_every_model(model):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = "127.0.0.1:%d" % nobody.getsockname()[1]
-    for model in models():
-        with Program("forward", "--listen", "127.0.0.1:0", "--set", f"to={address}", "--model", model) as server:
-            try:
-                with server.connect()[0] as client:
-                    ended = client.recv(1)
-                check(False, f"{ended!r}, an end that looks whole, under {model}")
-            except ConnectionResetError:
-                pass
+    with Program("forward", "--listen", "127.0.0.1:0", "--set", f"to={address}", "--model", model) as server:
+        try:
+            with server.connect()[0] as client:
+                ended = client.recv(1)
+            check(False, f"{ended!r}, an end that looks whole, under {model}")
+        except ConnectionResetError:
+            pass
 
 
-@case
-def countdown_counts_down_under_every_model():
-    for model in models():
-        with Program("countdown", "--listen", "127.0.0.1:0", "--model", model) as server:
-            client, _ = server.connect()
-            with client:
-                client.sendall(b"3\n\nquit\n9\n")
-                check_equal(receive_all(client), b"3\n2\n1\nlift-off\nlift-off\n", f"answer under {model}")
+@case_under_every_model
+def countdown_counts_down_under_every_model(model):
+    with Program("countdown", "--listen", "127.0.0.1:0", "--model", model) as server:
+        client, _ = server.connect()
+        with client:
+            client.sendall(b"3\n\nquit\n9\n")
+            check_equal(receive_all(client), b"3\n2\n1\nlift-off\nlift-off\n", f"answer under {model}")
 
 
 @case
@@ -296,19 +299,18 @@ def kv_is_the_same_in_both_styles():
                     (0, f"{service}: 4 combinations, 0 differences from {other}\n", ""), f"kv verify {service}")
 
 
-@case
-def kv_keeps_values_by_their_keys_under_every_model():
+@case_under_every_model
+def kv_keeps_values_by_their_keys_under_every_model(model):
     for style in ("kv", "kv-sequential"):
-        for model in models():
-            if style == "kv" and model.endswith(("reactor-pool", "proactor-pool")):
-                continue  # refused: callbacks would share a store beside one another
-            with Program("kv", "serve", style, "--listen", "127.0.0.1:0", "--model", model) as server:
-                client, _ = server.connect()
-                with client:
-                    client.sendall(b"get a\nset a\none two\nget a\nset a\n\nget a\nnonsense\nset b\n")
-                    client.shutdown(socket.SHUT_WR)
-                    check_equal(receive_all(client), b"none\nok\none two\nok\n\nwhat?\n",
-                                f"answers of {style} under {model}")
+        if style == "kv" and model.endswith(("reactor-pool", "proactor-pool")):
+            continue  # refused: callbacks would share a store beside one another
+        with Program("kv", "serve", style, "--listen", "127.0.0.1:0", "--model", model) as server:
+            client, _ = server.connect()
+            with client:
+                client.sendall(b"get a\nset a\none two\nget a\nset a\n\nget a\nnonsense\nset b\n")
+                client.shutdown(socket.SHUT_WR)
+                check_equal(receive_all(client), b"none\nok\none two\nok\n\nwhat?\n",
+                            f"answers of {style} under {model}")
 
 
 def ask(server, *parts):
@@ -325,17 +327,16 @@ def status(answer):
     return answer.partition(b"\r\n")[0].decode()
 
 
-@case
-def http10_answers_under_every_model():
+@case_under_every_model
+def http10_answers_under_every_model(model):
     body = bytes(range(256)) * 1024  # more than is read at once
-    for model in models():
-        with Program("http10", "--listen", "127.0.0.1:0", "--model", model) as server:
-            check_equal(ask(server, b"GET /a HTTP/1.0\r\nHost: x\r\n\r\n"),
-                        b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nhello, /a\n",
-                        f"GET under {model}")
-            answer = ask(server, b"POST /b HTTP/1.0\r\ncontent-length: %d\r\n\r\n" % len(body), body)
-            check(answer.endswith(b"\r\n\r\n" + body), f"POST under {model}")
-            check_equal(status(ask(server, b"nonsense\r\n\r\n")), "HTTP/1.0 400 Bad Request", f"under {model}")
+    with Program("http10", "--listen", "127.0.0.1:0", "--model", model) as server:
+        check_equal(ask(server, b"GET /a HTTP/1.0\r\nHost: x\r\n\r\n"),
+                    b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nhello, /a\n",
+                    f"GET under {model}")
+        answer = ask(server, b"POST /b HTTP/1.0\r\ncontent-length: %d\r\n\r\n" % len(body), body)
+        check(answer.endswith(b"\r\n\r\n" + body), f"POST under {model}")
+        check_equal(status(ask(server, b"nonsense\r\n\r\n")), "HTTP/1.0 400 Bad Request", f"under {model}")
 
 
 @case
@@ -354,14 +355,13 @@ def http10_says_what_is_wrong_with_a_request():
         check_equal(ask(server), b"", "who asks nothing hears nothing")
 
 
-@case
-def http10_ends_who_is_too_slow_under_every_model():
-    for model in models():
-        with Program("http10", "--listen", "127.0.0.1:0", "--set", "request-timeout=50ms", "--model", model) as server:
-            client, _ = server.connect()
-            with client:
-                client.sendall(b"GET / HT")
-                check_equal(status(receive_all(client)), "HTTP/1.0 408 Request Timeout", f"under {model}")
+@case_under_every_model
+def http10_ends_who_is_too_slow_under_every_model(model):
+    with Program("http10", "--listen", "127.0.0.1:0", "--set", "request-timeout=50ms", "--model", model) as server:
+        client, _ = server.connect()
+        with client:
+            client.sendall(b"GET / HT")
+            check_equal(status(receive_all(client)), "HTTP/1.0 408 Request Timeout", f"under {model}")
 
 
 class Pages(threading.Thread):
@@ -443,34 +443,32 @@ def fetch_says_what_is_wrong():
     check("usage" in done.stderr and done.returncode == 1, f"usage: {done.stderr!r}")
 
 
-@case
-def periodic_loses_nothing_at_a_drain_under_every_model():
-    for model in models():
-        with subprocess.Popen([os.path.join(EXAMPLES, "periodic"), "--listen", "127.0.0.1:0", "--model", model],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            ready = process.stderr.readline().decode()
-            port = int(re.search(r"127\.0\.0\.1:([0-9]+)", ready)[1])
+@case_under_every_model
+def periodic_loses_nothing_at_a_drain_under_every_model(model):
+    with subprocess.Popen([os.path.join(EXAMPLES, "periodic"), "--listen", "127.0.0.1:0", "--model", model],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        ready = process.stderr.readline().decode()
+        port = int(re.search(r"127\.0\.0\.1:([0-9]+)", ready)[1])
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+                client.sendall(b"a\nb\nc\n")
+                client.shutdown(socket.SHUT_WR)
+                check_equal(receive_all(client), b"ok\nok\nok\n", f"answers under {model}")
+        process.send_signal(signal.SIGTERM)
+        told, _ = process.communicate(timeout=PATIENCE_S)
+        counted = sum(int(line.split()[0]) for line in told.splitlines())
+        check_equal((process.returncode, counted), (0, 9), f"exit code and lines under {model}")
+
+
+@case_under_every_model
+def ticker_tells_counters_until_a_key_is_pressed(model):
+    with Program("ticker", model) as server:
+        client, lines = server.connect()
+        with client, lines:
             for _ in range(3):
-                with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
-                    client.sendall(b"a\nb\nc\n")
-                    client.shutdown(socket.SHUT_WR)
-                    check_equal(receive_all(client), b"ok\nok\nok\n", f"answers under {model}")
-            process.send_signal(signal.SIGTERM)
-            told, _ = process.communicate(timeout=PATIENCE_S)
-            counted = sum(int(line.split()[0]) for line in told.splitlines())
-            check_equal((process.returncode, counted), (0, 9), f"exit code and lines under {model}")
-
-
-@case
-def ticker_tells_counters_until_a_key_is_pressed():
-    for model in models():
-        with Program("ticker", model) as server:
-            client, lines = server.connect()
-            with client, lines:
-                for _ in range(3):
-                    check_equal(lines.readline(), b"1 accepted, 1 open\n", f"counters under {model}")
-                client.sendall(b"q")
-                check(set(lines.read().splitlines()) <= {b"1 accepted, 1 open"}, f"rest under {model}")
+                check_equal(lines.readline(), b"1 accepted, 1 open\n", f"counters under {model}")
+            client.sendall(b"q")
+            check(set(lines.read().splitlines()) <= {b"1 accepted, 1 open"}, f"rest under {model}")
 
 
 @case
