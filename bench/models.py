@@ -157,20 +157,10 @@ def count(options, report):
 
 def main():
     parser = subject.command_line("models", __doc__, "build-bench")
-    parser.add_argument("--rounds", type=int, default=15, help="(default 15)")
-    parser.add_argument("--seconds", type=float, default=0.25, help="of load, a round and server (default 0.25)")
-    parser.add_argument("--cpus", default="0,1", metavar="S,L", help="for the servers, for the load (default 0,1)")
+    subject.add_rounds(parser)
     subject.add_choice(parser, "preset", PAIRS)
     options = parser.parse_args()
-    allowed = os.sched_getaffinity(0)
-    try:
-        options.cpus = [int(number) for number in options.cpus.split(",")]
-    except ValueError:
-        options.cpus = []
-    if len(options.cpus) != 2 or not allowed.issuperset(options.cpus):
-        parser.error(f"--cpus: two of {sorted(allowed)} are needed, as in 0,1")
-    if options.rounds < 1 or options.seconds <= 0:
-        parser.error("--rounds and --seconds must be above 0")
+    subject.check_rounds(parser, options)
     options.spin = False
     return subject.run(options, count)
 

@@ -87,22 +87,14 @@ def count(options, report):
 
 def main():
     parser = subject.command_line("sequential", __doc__, "build-bench")
-    parser.add_argument("--rounds", type=int, default=15, help="(default 15)")
-    parser.add_argument("--seconds", type=float, default=0.25, help="of load, a round and server (default 0.25)")
+    subject.add_rounds(parser)
     parser.add_argument("--connections", type=int, default=50, help="under load (default 50)")
     parser.add_argument("--depth", type=int, default=1, help="messages in flight on each (default 1)")
-    parser.add_argument("--cpus", default="0,1", metavar="S,L", help="for the servers, for the load (default 0,1)")
     subject.add_choice(parser, "subject", ROWS)
     options = parser.parse_args()
-    allowed = os.sched_getaffinity(0)
-    try:
-        options.cpus = [int(number) for number in options.cpus.split(",")]
-    except ValueError:
-        options.cpus = []
-    if len(options.cpus) != 2 or not allowed.issuperset(options.cpus):
-        parser.error(f"--cpus: two of {sorted(allowed)} are needed, as in 0,1")
-    if options.rounds < 1 or options.seconds <= 0 or options.connections < 1 or options.depth < 1:
-        parser.error("--rounds, --seconds, --connections and --depth must be above 0")
+    subject.check_rounds(parser, options)
+    if options.connections < 1 or options.depth < 1:
+        parser.error("--connections and --depth must be above 0")
     options.spin = False
     return subject.run(options, count)
 

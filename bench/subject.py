@@ -96,6 +96,25 @@ def chosen(rows, names, what):
     return [row for row in rows if not names or row[0] in names]
 
 
+def add_rounds(parser):
+    """Of a bench that measures CPU time in rounds: how many, how long, on which CPUs."""
+    parser.add_argument("--rounds", type=int, default=15, help="(default 15)")
+    parser.add_argument("--seconds", type=float, default=0.25, help="of load, a round and server (default 0.25)")
+    parser.add_argument("--cpus", default="0,1", metavar="S,L", help="for the servers, for the load (default 0,1)")
+
+
+def check_rounds(parser, options):
+    allowed = os.sched_getaffinity(0)
+    try:
+        options.cpus = [int(number) for number in options.cpus.split(",")]
+    except ValueError:
+        options.cpus = []
+    if len(options.cpus) != 2 or not allowed.issuperset(options.cpus):
+        parser.error(f"--cpus: two of {sorted(allowed)} are needed, as in 0,1")
+    if options.rounds < 1 or options.seconds <= 0:
+        parser.error("--rounds and --seconds must be above 0")
+
+
 def add_choice(parser, what, rows):
     """An option for names of rows, which `chosen` takes."""
     parser.add_argument(f"--{what}", action="append", metavar="NAME",

@@ -99,19 +99,6 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 static const struct gb_service service = { GB_SERVICE_INIT, .name = "operations", .state = GB_STATE_NONE,
 	.codec = &gb_codec_line, .conn_state_size = sizeof(struct request), .on_message = on_message };
 
-static void ask(int client, const char *request, const char *expected)
-{
-	char text[64];
-	long size;
-
-	driver_send(client, request);
-	driver_send(client, "\n");
-	size = driver_receive(client, text, strlen(expected));
-	CHECK(size > 0);
-	text[size] = '\0';
-	CHECK_STR(text, expected);
-}
-
 static void run(const char *model)
 {
 	struct gb_server *server;
@@ -121,11 +108,11 @@ static void run(const char *model)
 	server = driver_server(model, &service, NULL);
 	pid = driver_host(server);
 	client = driver_client(server);
-	ask(client, "timer", "0\n");
-	ask(client, "cancel", "-125\n");
-	ask(client, "posted", "42\n");
-	ask(client, "offload", "7\n");
-	ask(client, "refused", "-111\n");
+	driver_ask(client, "timer\n", "0\n");
+	driver_ask(client, "cancel\n", "-125\n");
+	driver_ask(client, "posted\n", "42\n");
+	driver_ask(client, "offload\n", "7\n");
+	driver_ask(client, "refused\n", "-111\n");
 	close(client);
 	driver_finish(server, pid);
 }

@@ -235,8 +235,7 @@ static void max_message_ends(const char *model)
 		return;
 	pid = driver_host(server);
 	client = driver_client(server);
-	driver_send(client, "12345678\n");
-	CHECK_INT(driver_receive(client, text, 8), 8);
+	driver_ask(client, "12345678\n", "12345678");
 	driver_send(client, "123456789\n");
 	CHECK_INT(driver_receive(client, text, 1), 0);
 	close(client);
@@ -255,7 +254,6 @@ static void drain_timeout_bounds(const char *model)
 	const struct driver_option set[] = { { "drain-timeout", "50ms" }, { "read-timeout", "0" },
 		{ "idle-timeout", "0" }, { 0 } };
 	struct gb_server *server = driver_server_set(model, set, &probe, NULL);
-	char text[4];
 	int client;
 	pid_t pid;
 
@@ -263,8 +261,7 @@ static void drain_timeout_bounds(const char *model)
 		return;
 	pid = driver_host(server);
 	client = driver_client(server);
-	driver_send(client, "hi\n");
-	CHECK_INT(driver_receive(client, text, 2), 2);
+	driver_ask(client, "hi\n", "hi");
 	driver_send(client, "half");
 	gb_server_stop(server);
 	CHECK_INT(driver_await(pid), 0); /* without it: never, as no other timeout is left */

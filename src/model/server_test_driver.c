@@ -204,6 +204,20 @@ long driver_receive(int client, char *text, size_t size)
 	return (long)used;
 }
 
+void driver_ask(int client, const char *text, const char *answer)
+{
+	char got[256];
+	const size_t size = strlen(answer);
+	long received;
+
+	CHECK(size < sizeof(got));
+	driver_send(client, text);
+	received = driver_receive(client, got, size);
+	CHECK(received >= 0);
+	got[received] = '\0';
+	CHECK_STR(got, answer);
+}
+
 int driver_guest(const struct gb_server *server)
 {
 	int client = driver_client(server);

@@ -46,6 +46,9 @@ void driver_send(int client, const char *text);
 /** Receive until so many bytes are there or the end. Returns how many: fewer at the end, -1 after a reset. */
 long driver_receive(int client, char *text, size_t size);
 
+/** Send a text and receive this answer. */
+void driver_ask(int client, const char *text, const char *answer);
+
 /** A client that has sent a byte and was answered with one; respectively one that leaves then. */
 int driver_guest(const struct gb_server *server);
 void driver_visit(const struct gb_server *server);

@@ -136,16 +136,11 @@ static const struct gb_service service = { GB_SERVICE_INIT, .name = "straight", 
 
 static void ask(int client, const char *word, int result)
 {
-	char text[64], expected[64];
-	long size;
+	char text[64], answer[64];
 
-	driver_send(client, word);
-	driver_send(client, "\n");
-	snprintf(expected, sizeof(expected), "%s: %d\n", word, result);
-	size = driver_receive(client, text, strlen(expected));
-	CHECK(size > 0);
-	text[size] = '\0';
-	CHECK_STR(text, expected);
+	snprintf(text, sizeof(text), "%s\n", word);
+	snprintf(answer, sizeof(answer), "%s: %d\n", word, result);
+	driver_ask(client, text, answer);
 }
 
 static void waits(const char *model)

@@ -22,29 +22,7 @@ static const struct gb_service bracket = { GB_SERVICE_INIT, .state = GB_STATE_NO
 
 NET_TEST(every_byte_comes_back_in_order)
 {
-	struct peer *peer = rig_peer(rig, &echo);
-	static unsigned char data[200000];
-
-	for (size_t i = 0; i < sizeof(data); i++)
-		data[i] = pattern_at(i);
-	for (size_t sent = 0; sent < sizeof(data);) {
-		size_t size = test_random(&rig->random) % 9000 + 1;
-
-		size = size < sizeof(data) - sent ? size : sizeof(data) - sent;
-		peer_send(peer, data + sent, size);
-		sent += size;
-		if (test_random(&rig->random) % 2)
-			rig_step(rig, peer);
-	}
-	UNTIL(rig, peer, peer->got_size == sizeof(data));
-	CHECK(memcmp(peer->got, data, sizeof(data)) == 0);
-	sim_client_shutdown(peer->client);
-	UNTIL(rig, peer, peer->at_end && rig->closed == 1);
-	CHECK(!peer->was_reset);
-	CHECK_INT(rig->last_reason, GB_CLOSE_EOF);
-	CHECK_INT(rig->counters.stats.bytes_in, sizeof(data));
-	CHECK_INT(rig->counters.stats.bytes_out, sizeof(data));
-	peer_close(peer);
+	rig_echo(rig, &echo);
 }
 
 NET_TEST(pipelined_lines_are_answered_one_by_one_however_they_are_split)

@@ -52,6 +52,9 @@ void rig_pass(struct rig *rig, uint64_t ms);
 /** From here on no faults. */
 void rig_calm(struct rig *rig);
 
+/** A service that sends everything back: all that is sent in pieces comes back in order, and then the end. */
+void rig_echo(struct rig *rig, const struct gb_service *service);
+
 /** Send everything, stepping as needed. */
 void peer_send(struct peer *peer, const void *data, size_t size);
 void peer_read(struct peer *peer);
