@@ -117,6 +117,10 @@ GB_API int gb_end_output(struct gb_stream *stream);
 GB_API int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb_service *protocol,
 	struct gb_stream **ret, struct gb_error *error);
 
+/** The same to one of several addresses of a peer, as gb_connect_any_begin has it. */
+GB_API int gb_stream_connect_any(struct gb_coro *coro, const char *const *addresses, size_t count,
+	const struct gb_service *protocol, struct gb_stream **ret, struct gb_error *error);
+
 /** End a stream of gb_stream_connect in order: what was written goes out, then a FIN. NULL is fine. */
 GB_API void gb_stream_close(struct gb_stream *stream);
 

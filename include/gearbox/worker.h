@@ -117,6 +117,30 @@ GB_API int gb_connect_begin(struct gb_worker *worker, struct gb_connecting *conn
 	const struct gb_service *service, void *user, gb_operation_done *on_done, void *on_done_user,
 	struct gb_error *error);
 
+/** A connection to whichever of several addresses is the first to be established. */
+struct gb_connecting_any {
+	struct gb_operation operation;
+	struct gb_conn *conn; /* once it is complete with 0 */
+	void *race;
+};
+
+/**
+ * Connect to one of `count` addresses of the same peer, by Happy Eyeballs (RFC 8305).
+ *
+ * They are tried in the order given, but that families take turns: the next one 250 ms after the one before, at once when
+ * none is left that has not failed. The first to be established is the connection, and the others are cancelled; no
+ * callback of `service` is called for them. The connect timeout is one for all of it. Completes with 0 and `conn` set,
+ * before `on_open`; else, when none is left, with the code of the one that failed last, or -ETIMEDOUT, and nothing
+ * follows. Cancelling it ends all attempts.
+ *
+ * Each address as for gb_connect; copies them. Thread: the worker's. Returns 0, -EINVAL (none, or more than
+ * GB_CONNECT_ANY_MAX), or an error as gb_connect (nothing follows).
+ */
+GB_API int gb_connect_any_begin(struct gb_worker *worker, struct gb_connecting_any *connecting,
+	const char *const *addresses, size_t count, const struct gb_service *service, void *user,
+	gb_operation_done *on_done, void *on_done_user, struct gb_error *error);
+#define GB_CONNECT_ANY_MAX 64u
+
 /**
  * Resolve "HOST:PORT" to numeric form with the system's resolver; numeric and unix: pass as they are.
  *

@@ -166,7 +166,32 @@ int gb_connect_begin(struct gb_worker *worker, struct gb_connecting *connecting,
 	return result;
 }
 
+int gb_connect_any_begin(struct gb_worker *worker, struct gb_connecting_any *connecting,
+	const char *const *addresses, size_t count, const struct gb_service *service, void *user,
+	gb_operation_done *on_done, void *on_done_user, struct gb_error *error)
+{
+	struct gb__race_terms terms = { .service = service, .user = user, .who = GB__FOR_HANDLER };
+
+	return gb__worker_connect_any(
+		worker, connecting, addresses, count, &terms, on_done, on_done_user, error);
+}
+
 static const struct gb_service plain = { GB_SERVICE_INIT, .name = "stream" };
+
+/* Who connects by a stream: where it may wait, and the stream. Returns 0, or why not. */
+static int stream_to_connect(struct gb_coro *coro, const char *function, const char *to,
+	struct gb_stream **ret, struct gb_error *error)
+{
+	int result = gb__coro_runs(coro, function) ? gb__coro_interruption(coro) : -GB_ENOCORO;
+
+	if (result < 0)
+		return gb_error_set(error, result, "cannot connect to %s: %s", to, gb_strerror(result));
+	*ret = gb__stream_create(coro->streams, coro);
+	if (!*ret)
+		return gb_error_set(error, -ENOMEM, "cannot connect to %s: no memory", to);
+	(*ret)->opened = true;
+	return 0;
+}
 
 int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb_service *protocol,
 	struct gb_stream **ret, struct gb_error *error)
@@ -175,16 +200,10 @@ int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb
 	struct gb_connecting connecting;
 	struct gb_stream *stream;
 	struct gb_conn *conn;
-	int result = gb__coro_runs(coro, __func__) ? gb__coro_interruption(coro) : -GB_ENOCORO;
+	int result = stream_to_connect(coro, __func__, address ? address : "nowhere", &stream, error);
 
 	if (result < 0)
-		return gb_error_set(error, result, "cannot connect to %s: %s", address ? address : "nowhere",
-			gb_strerror(result));
-	stream = gb__stream_create(coro->streams, coro);
-	if (!stream)
-		return gb_error_set(
-			error, -ENOMEM, "cannot connect to %s: no memory", address ? address : "nowhere");
-	stream->opened = true;
+		return result;
 	result = gb__worker_connect(
 		worker, address, protocol ? protocol : &plain, NULL, GB__FOR_STREAM, &conn, error);
 	if (result < 0) {
@@ -203,4 +222,47 @@ int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb
 	}
 	*ret = stream;
 	return 0;
+}
+
+static void stream_won(struct gb_conn *conn, void *arg)
+{
+	struct gb_stream *stream = arg;
+
+	gb__stream_attach(stream, conn);
+	stream->coro->opened++;
+}
+
+int gb_stream_connect_any(struct gb_coro *coro, const char *const *addresses, size_t count,
+	const struct gb_service *protocol, struct gb_stream **ret, struct gb_error *error)
+{
+	const char *to = count > 0 && addresses[0] ? addresses[0] : "nowhere";
+	struct gb__race_terms terms = {
+		.service = protocol ? protocol : &plain, .who = GB__FOR_STREAM, .on_won = stream_won
+	};
+	struct gb_connecting_any connecting;
+	struct gb_stream *stream;
+	int result = stream_to_connect(coro, __func__, to, &stream, error);
+
+	if (result < 0)
+		return result;
+	terms.arg = stream;
+	result = gb__worker_connect_any(
+		coro->streams->net->worker, &connecting, addresses, count, &terms, NULL, NULL, error);
+	if (result == 0) {
+		result = gb_await(coro, &connecting.operation);
+		if (result < 0)
+			gb_error_set(error, result, "cannot connect to %s%s: %s", to,
+				count > 1 ? " and others" : "", gb_strerror(result));
+	}
+	if (result == 0) {
+		*ret = stream;
+		return 0;
+	}
+	if (stream->conn) { /* it was established, and the wait ended all the same */
+		gb_stream_abort(stream);
+		gb_stream_close(stream);
+	} else {
+		gb__stream_destroy(stream);
+	}
+	return result;
 }

@@ -19,6 +19,7 @@ struct request {
 	struct gb_posted posted;
 	struct gb_offload offload;
 	struct gb_connecting connecting;
+	struct gb_connecting_any any;
 	pthread_t helper;
 };
 
@@ -40,6 +41,26 @@ static void on_done(struct gb_operation *operation, void *user)
 		answer(conn, 0, &result);
 		gb_conn_release(conn);
 	}
+}
+
+static void on_any(struct gb_operation *operation, void *user)
+{
+	struct request *request = user;
+
+	if (gb_operation_result(operation) == 0)
+		gb_conn_abort(request->any.conn);
+	on_done(operation, user);
+}
+
+static void any(struct gb_worker *worker, struct request *request, size_t count)
+{
+	const char *addresses[] = { "127.0.0.1:1", "unix:/nobody/there", "127.0.0.1:1",
+		gb_server_address(gb_worker_server(worker), 0) };
+	struct gb_error error;
+
+	CHECK_INT(gb_connect_any_begin(worker, &request->any, addresses, count, &driver_echo, NULL, on_any,
+			  request, &error),
+		0);
 }
 
 static void *help(void *arg)
@@ -83,6 +104,10 @@ static void begin(struct gb_conn *conn, int status, void *arg)
 		CHECK_INT(gb_connect_begin(worker, &request->connecting, "127.0.0.1:1", &driver_echo, NULL,
 				  on_done, request, &error),
 			0);
+	} else if (gb_bytes_is(message, "any")) {
+		any(worker, request, 4);
+	} else if (gb_bytes_is(message, "none")) {
+		any(worker, request, 3);
 	} else {
 		gb_conn_close(conn);
 	}
@@ -113,6 +138,8 @@ static void run(const char *model)
 	driver_ask(client, "posted\n", "42\n");
 	driver_ask(client, "offload\n", "7\n");
 	driver_ask(client, "refused\n", "-111\n");
+	driver_ask(client, "any\n", "0\n");
+	driver_ask(client, "none\n", "-111\n");
 	close(client);
 	driver_finish(server, pid);
 }

@@ -82,20 +82,49 @@ static int posted(struct gb_coro *coro)
 }
 
 /* To a server that is there, in the same style. */
-static int ask_other(struct gb_coro *coro, const char *address)
+static int ask_stream(struct gb_stream *other)
 {
-	struct gb_stream *other;
 	char answer[5];
-	int result = gb_stream_connect(coro, address, NULL, &other, NULL);
+	int result;
 
-	if (result < 0)
-		return result;
 	gb_write(other, "hello", 5);
 	result = (int)gb_read_exact(other, answer, 5);
 	if (result == 5 && memcmp(answer, "hello", 5) != 0)
 		result = -EBADMSG;
 	gb_stream_close(other);
 	return result;
+}
+
+static int ask_other(struct gb_coro *coro, const char *address)
+{
+	struct gb_stream *other;
+	int result = gb_stream_connect(coro, address, NULL, &other, NULL);
+
+	return result < 0 ? result : ask_stream(other);
+}
+
+/* At the last of these addresses. */
+static int ask_any(struct gb_coro *coro, const char *address)
+{
+	const char *addresses[] = { "127.0.0.1:1", "unix:/nobody/there", address };
+	struct gb_stream *other;
+	int result = gb_stream_connect_any(coro, addresses, 3, NULL, &other, NULL);
+
+	return result < 0 ? result : ask_stream(other);
+}
+
+/* What is no address, or none, is refused with a text. */
+static int ask_wrongly(struct gb_coro *coro)
+{
+	const char *addresses[] = { "127.0.0.1:1", "nonsense" };
+	struct gb_error error = { 0 };
+	struct gb_stream *other;
+
+	CHECK_INT(gb_stream_connect_any(coro, addresses, 0, NULL, &other, &error), -EINVAL);
+	CHECK(strstr(error.text, "1 to 64"));
+	CHECK_INT(gb_stream_connect_any(coro, addresses, 2, NULL, &other, &error), -GB_EUSAGE);
+	CHECK(strstr(error.text, "nonsense"));
+	return 0;
 }
 
 static int obey(struct gb_coro *coro, struct gb_bytes line, const char *other)
@@ -112,6 +141,12 @@ static int obey(struct gb_coro *coro, struct gb_bytes line, const char *other)
 		return ask_other(coro, other);
 	if (gb_bytes_is(line, "refused"))
 		return ask_other(coro, "127.0.0.1:1");
+	if (gb_bytes_is(line, "any"))
+		return ask_any(coro, other);
+	if (gb_bytes_is(line, "any refused"))
+		return ask_any(coro, "127.0.0.1:1");
+	if (gb_bytes_is(line, "wrong"))
+		return ask_wrongly(coro);
 	if (gb_bytes_is(line, "long"))
 		return gb_sleep(coro, 100);
 	if (gb_bytes_is(line, "for ever"))
@@ -159,6 +194,9 @@ static void waits(const char *model)
 		ask(client, "posted", 42);
 		ask(client, "other", 5);
 		ask(client, "refused", -ECONNREFUSED);
+		ask(client, "any", 5);
+		ask(client, "any refused", -ECONNREFUSED);
+		ask(client, "wrong", 0);
 	}
 	close(client);
 	driver_finish(server, pid);

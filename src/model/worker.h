@@ -10,6 +10,7 @@
 #include "model/channel.h"
 #include "model/inbox.h"
 #include "model/server.h"
+#include "net/race.h"
 #include "stream/coroutine.h"
 
 enum gb__command {
@@ -85,6 +86,10 @@ void gb__worker_command(struct gb_worker *worker, enum gb__command command);
 /** gb_connect, for whom. */
 int gb__worker_connect(struct gb_worker *worker, const char *address, const struct gb_service *service,
 	void *user, enum gb__for who, struct gb_conn **ret_conn, struct gb_error *error);
+/** gb_connect_any_begin, by terms without options. */
+int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *connecting,
+	const char *const *addresses, size_t count, struct gb__race_terms *terms, gb_operation_done *on_done,
+	void *on_done_user, struct gb_error *error);
 /** Serve a connection; one that was told to end at once refuses it. Thread: the worker's. */
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
 /** It has fewer connections, or was found to serve one less than it took: GB__BAR_FULL may be over. */

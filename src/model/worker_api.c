@@ -4,7 +4,7 @@
 #include "model/worker.h"
 
 #include "base/alloc.h"
-#include "net/outgoing.h"
+#include "net/race.h"
 #include "net/task.h"
 #include "os/socket.h"
 
@@ -197,6 +197,32 @@ int gb_handle_post(
 	return result;
 }
 
+/* What holds of every connection that is made: the thread, the service, and that the worker does not end. */
+static int may_connect(const struct gb_worker *worker, const char *to, const struct gb_service *service,
+	enum gb__for who, struct gb_error *error)
+{
+	int result = gb__service_check(service, who == GB__FOR_HANDLER, error);
+
+	if (result < 0)
+		return result;
+	/* Or a handler that connects whenever it lost a connection would keep it for ever. */
+	if (gb__worker_ends(worker))
+		return gb_error_set(error, -ESHUTDOWN, "cannot connect to %s: the worker ends", to);
+	return gb__limits_check(&worker->server->limits, service, error);
+}
+
+static int parse(const char *text, struct gb__address *ret, struct gb_error *error)
+{
+	int result;
+
+	if (!text)
+		return gb_error_set(error, -EINVAL, "gb_connect: the address is NULL");
+	result = gb__address_parse(text, false, ret, error);
+	if (result == 0)
+		gb__address_to_client(ret);
+	return result;
+}
+
 int gb__worker_connect(struct gb_worker *worker, const char *text, const struct gb_service *service,
 	void *user, enum gb__for who, struct gb_conn **ret_conn, struct gb_error *error)
 {
@@ -206,23 +232,51 @@ int gb__worker_connect(struct gb_worker *worker, const char *text, const struct 
 
 	gb__rule_in("gb_connect", 31, gb__loop_here(&worker->loop),
 		"connections are made on their worker's thread: post to it");
-	if (!text)
-		return gb_error_set(error, -EINVAL, "gb_connect: the address is NULL");
-	result = gb__address_parse(text, false, &address, error);
+	result = parse(text, &address, error);
 	if (result == 0)
-		result = gb__service_check(service, who == GB__FOR_HANDLER, error);
-	if (result < 0)
-		return result;
-	gb__address_to_client(&address);
-	/* Or a handler that connects whenever it lost a connection would keep it for ever. */
-	if (gb__worker_ends(worker))
-		return gb_error_set(error, -ESHUTDOWN, "cannot connect to %s: the worker ends", text);
-	result = gb__limits_check(&worker->server->limits, service, error);
+		result = may_connect(worker, text, service, who, error);
 	if (result < 0)
 		return result;
 	result = gb__net_connect(&worker->net, &address, &options, service, user, who, ret_conn);
 	if (result < 0)
 		gb_error_set(error, result, "cannot connect to %s: %s", text, gb_strerror(result));
+	return result;
+}
+
+/* Parsed, in the order in which they are tried. */
+static int parse_all(const char *const *texts, size_t count, struct gb__address *ret, struct gb_error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = parse(texts[i], &ret[i], error);
+	if (result == 0)
+		gb__race_order(ret, count);
+	return result;
+}
+
+int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *connecting,
+	const char *const *texts, size_t count, struct gb__race_terms *terms, gb_operation_done *on_done,
+	void *on_done_user, struct gb_error *error)
+{
+	struct gb__socket_options options = gb__options_socket(worker->server->options);
+	struct gb__address addresses[GB_CONNECT_ANY_MAX];
+	int result;
+
+	gb__rule_in("gb_connect_any_begin", 31, gb__loop_here(&worker->loop),
+		"connections are made on their worker's thread: post to it");
+	if (count == 0 || count > GB_CONNECT_ANY_MAX)
+		return gb_error_set(error, -EINVAL, "cannot connect to one of %zu addresses: 1 to %u", count,
+			GB_CONNECT_ANY_MAX);
+	result = parse_all(texts, count, addresses, error);
+	if (result == 0)
+		result = may_connect(worker, texts[0], terms->service, terms->who, error);
+	if (result < 0)
+		return result;
+	terms->options = &options;
+	result = gb__race_begin(&worker->net, connecting, addresses, count, terms, on_done, on_done_user);
+	if (result < 0)
+		gb_error_set(error, result, "cannot connect to %s: %s", texts[0], gb_strerror(result));
 	return result;
 }
 

@@ -1,0 +1,228 @@
+/*
+ * Happy path: the first attempt begins at once, the next one with each GB__RACE_DELAY_MS that passes, and the first to be
+ * established takes it all: the operation completes, and the others are let go of.
+ *
+ * An attempt is a connection like any other, in the connecting state, but that its callbacks are nobody's until it has
+ * won. While the race is under way at least one is: when the last one fails, the next begins there and then, or the
+ * race is over. So whatever ends connections (a stop, the connect timeout) ends the race by them, and the only clock of
+ * its own is the one for the next attempt. Each counts its connect timeout from the beginning of the race.
+ */
+#include "net/race.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/macros.h"
+#include "loop/operation.h"
+#include "net/conn.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct attempt {
+	struct gb_connecting connecting; /* conn is NULL: it is not under way */
+	struct gb__address address;
+};
+
+struct race {
+	struct gb__net *net;
+	struct gb_connecting_any *whole;
+	struct gb__race_terms terms;
+	struct gb__socket_options options;
+	const struct gb_service *calls; /* whose callbacks the winner has */
+	struct gb_timer timer;          /* until the next attempt */
+	uint64_t timeout_ms;            /* of the service, once an attempt was begun */
+	uint32_t began_ms;
+	unsigned running;
+	int error; /* of the attempt that failed last */
+	size_t next, count;
+	struct attempt attempts[];
+};
+
+static const struct gb_service nobody = { GB_SERVICE_INIT, .name = "attempt" };
+
+void gb__race_order(struct gb__address *addresses, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		size_t other = i;
+		struct gb__address moved;
+
+		while (other < count && addresses[other].any.sa_family == addresses[i - 1].any.sa_family)
+			other++;
+		if (other == count)
+			return; /* one family is left */
+		moved = addresses[other];
+		memmove(&addresses[i + 1], &addresses[i], (other - i) * sizeof(moved));
+		addresses[i] = moved;
+	}
+}
+
+/* It is nobody's any more: it ends by itself. */
+static void let_go(struct race *race, struct attempt *attempt)
+{
+	struct gb_conn *conn = attempt->connecting.conn;
+
+	conn->terms->connecting = NULL;
+	attempt->connecting.conn = NULL;
+	race->running--;
+	gb_conn_abort(conn);
+}
+
+/* The memory goes. Returns what is to be completed. */
+static struct gb_operation *finish(struct race *race)
+{
+	struct gb_operation *operation = &race->whole->operation;
+
+	for (size_t i = 0; i < race->next; i++)
+		if (race->attempts[i].connecting.conn)
+			let_go(race, &race->attempts[i]);
+	gb__assert(race->running == 0);
+	gb__timers_stop(&race->net->loop->timers, &race->timer);
+	race->whole->race = NULL;
+	gb__free(race);
+	return operation;
+}
+
+static bool time_is_over(const struct race *race)
+{
+	return race->timeout_ms && gb__net_elapsed(race->net, race->began_ms) >= race->timeout_ms;
+}
+
+static void on_attempted(struct gb_operation *operation, void *user);
+
+static int attempt(struct race *race, struct attempt *attempt)
+{
+	struct gb_conn *conn;
+	int result = gb__net_connect(race->net, &attempt->address, &race->options, race->terms.service,
+		race->terms.user, race->terms.who, &conn);
+
+	if (result < 0)
+		return result;
+	race->calls = conn->terms->calls;
+	conn->terms->calls = &nobody;
+	conn->further |= GB__CONN_FURTHER_LOGGED; /* that it fails is no news */
+	race->timeout_ms = conn->terms->limits->connect_timeout_ms;
+	conn->progress_ms = race->began_ms;
+	if (race->timeout_ms) {
+		uint32_t elapsed_ms = gb__net_elapsed(race->net, race->began_ms);
+
+		gb__conn_deadline_within(
+			conn, race->timeout_ms > elapsed_ms ? race->timeout_ms - elapsed_ms : 1);
+	}
+	gb__connect_begin(conn, &attempt->connecting, on_attempted, race);
+	race->running++;
+	return 0;
+}
+
+static void on_delay(struct gb_timer *timer, void *arg);
+
+static void wait_for_next(struct race *race)
+{
+	struct gb__loop *loop = race->net->loop;
+
+	race->timer.worker = race->net->worker;
+	race->timer.on_expire = on_delay;
+	race->timer.arg = race;
+	race->timer.deadline_ns = loop->os->ops->now_ns(loop->os) + GB__RACE_DELAY_MS * 1000000ull;
+	/* Without memory for it the next begins when this one has failed. */
+	(void)gb__timers_start(&loop->timers, &race->timer);
+}
+
+/* Begin the next attempt that can be. */
+static void go_on(struct race *race)
+{
+	bool begun = false;
+
+	gb__timers_stop(&race->net->loop->timers, &race->timer);
+	while (!begun && race->next < race->count && !time_is_over(race)) {
+		int result = attempt(race, &race->attempts[race->next++]);
+
+		begun = result == 0;
+		if (!begun)
+			race->error = result;
+	}
+	if (begun && race->next < race->count)
+		wait_for_next(race);
+}
+
+static void on_delay(struct gb_timer *timer, void *arg)
+{
+	(void)timer;
+	go_on(arg); /* of those before it one is under way */
+}
+
+static void won(struct race *race, struct attempt *attempt)
+{
+	struct gb_connecting_any *whole = race->whole;
+	struct gb_conn *conn = attempt->connecting.conn;
+
+	attempt->connecting.conn = NULL;
+	race->running--;
+	conn->terms->calls = race->calls;
+	conn->further &= (uint8_t)~GB__CONN_FURTHER_LOGGED;
+	whole->conn = conn;
+	if (race->terms.on_won)
+		race->terms.on_won(conn, race->terms.arg);
+	gb__operation_complete(finish(race), 0);
+}
+
+static void on_attempted(struct gb_operation *operation, void *user)
+{
+	struct attempt *attempt = gb__container_of(operation, struct attempt, connecting.operation);
+	struct race *race = user;
+	int result = operation->result;
+
+	if (result == 0) {
+		won(race, attempt);
+		return;
+	}
+	attempt->connecting.conn = NULL;
+	race->running--;
+	race->error = result;
+	if (result != -ECANCELED)
+		go_on(race);
+	if (race->running == 0 || result == -ECANCELED)
+		gb__operation_complete(finish(race), result == -ECANCELED ? result : race->error);
+}
+
+static void cancel(struct gb_operation *operation)
+{
+	struct gb_connecting_any *whole = gb__container_of(operation, struct gb_connecting_any, operation);
+	struct race *race = whole->race;
+	struct gb__loop *loop;
+
+	if (!race)
+		return; /* it was cancelled before */
+	loop = race->net->loop;
+	finish(race);
+	(void)gb__operation_complete_later(loop, operation, -ECANCELED);
+}
+
+static const struct gb__operation_kind race_kind = { "connect to any", cancel };
+
+int gb__race_begin(struct gb__net *net, struct gb_connecting_any *connecting,
+	const struct gb__address *addresses, size_t count, const struct gb__race_terms *terms,
+	gb_operation_done *on_done, void *user)
+{
+	struct race *race = gb__alloc_zero(sizeof(*race) + count * sizeof(race->attempts[0]));
+	int result;
+
+	if (!race)
+		return -ENOMEM;
+	race->net = net;
+	race->whole = connecting;
+	race->terms = *terms;
+	race->options = *terms->options;
+	race->began_ms = gb__net_now(net);
+	race->error = -EINVAL;
+	race->count = count;
+	for (size_t i = 0; i < count; i++)
+		race->attempts[i].address = addresses[i];
+	*connecting = (struct gb_connecting_any){ .race = race };
+	gb__operation_begin(&connecting->operation, &race_kind, net->worker, on_done, user);
+	go_on(race);
+	if (race->running > 0)
+		return 0;
+	result = race->error;
+	finish(race)->kind = NULL;
+	return result;
+}

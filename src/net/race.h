@@ -1,0 +1,36 @@
+/** Connecting to whichever of several addresses answers first: Happy Eyeballs version 2 (RFC 8305, sections 4 and 5). */
+#ifndef NET_RACE_H
+#define NET_RACE_H
+
+#include "net/outgoing.h"
+
+/** From one attempt to the next while none has failed (RFC 8305, section 8: recommended). */
+#define GB__RACE_DELAY_MS 250u
+
+/** What is connected, and for whom. */
+struct gb__race_terms {
+	const struct gb__socket_options *options; /* copied */
+	const struct gb_service *service;
+	void *user;
+	enum gb__for who;
+	/** The winner is established: called before anything else of it is. May be NULL. */
+	void (*on_won)(struct gb_conn *conn, void *arg);
+	void *arg;
+};
+
+/** Put addresses in the order in which they are tried: families take turns, beginning with that of the first; within
+ *  a family they stay as they are. */
+void gb__race_order(struct gb__address *addresses, size_t count);
+
+/**
+ * Begin the operation of `connecting`, which completes with 0 when the first connection is established, before its
+ * on_open, or with a negative code when none can be. Copies `addresses`, which are in order.
+ *
+ * The connect timeout of the service is one for all of them. The losers' ends are told to nobody.
+ * Returns 0, or -EMFILE, -ENOMEM… (no attempt could be begun: nothing follows).
+ */
+int gb__race_begin(struct gb__net *net, struct gb_connecting_any *connecting,
+	const struct gb__address *addresses, size_t count, const struct gb__race_terms *terms,
+	gb_operation_done *on_done, void *user);
+
+#endif
