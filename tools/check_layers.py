@@ -18,10 +18,11 @@ MAY_USE = {
     "codec": {"base", "buffer"},
     "engine": {"base", "os", "buffer"},
     "loop": {"base", "os", "engine"},
+    "file": {"base", "os", "engine", "loop"},
     "net": {"base", "os", "buffer", "codec", "engine", "loop"},
     "stream": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "net"},
     "pool": {"base", "os", "loop", "net"},
-    "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "net", "stream", "pool"},
+    "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "net", "stream", "pool"},
 }
 
 # These see what a user of the library sees: public headers, and the headers of the folders named here.

@@ -7,6 +7,7 @@
 #include <gearbox/conn.h>
 #include <gearbox/coro.h>
 #include <gearbox/error.h>
+#include <gearbox/file.h>
 #include <gearbox/limit.h>
 #include <gearbox/log.h>
 #include <gearbox/main.h>

@@ -38,6 +38,7 @@
 
 struct gb__engine;
 struct gb__endpoint;
+struct gb__file;
 struct gb__stream;
 struct gb__poller_ops;
 struct gb__ring_ops;
@@ -52,6 +53,7 @@ enum gb__endpoint_kind {
 	GB__ENDPOINT_STREAM,   /* a connected or connecting socket: struct gb__stream */
 	GB__ENDPOINT_LISTENER, /* a listening socket */
 	GB__ENDPOINT_WATCH,    /* a foreign descriptor, watched for readiness */
+	GB__ENDPOINT_FILE,     /* a call on a file: struct gb__file */
 };
 
 /** What an endpoint wants of the engine at the moment; set by the engine's own functions. */
@@ -85,6 +87,8 @@ struct gb__endpoint_ops {
 	void (*on_accept)(struct gb__endpoint *listener, int fd);
 	/** WATCH: GB__READY_… bits; level-triggered: again and again until handled or unwatched. */
 	void (*on_ready)(struct gb__endpoint *watch, unsigned ready);
+	/** FILE: what came of its call; it is not attached any more. */
+	void (*on_file)(struct gb__file *file, int result);
 	/** Any: a detach that returned 1 is done. */
 	void (*on_detached)(struct gb__endpoint *endpoint);
 };
@@ -123,6 +127,13 @@ static inline uint32_t gb__state_word(struct gb__endpoint_state state)
 struct gb__stream {
 	struct gb__endpoint endpoint;
 	struct gb__output output; /* the core appends, the engine consumes */
+};
+
+/** A call on a file under way; the engine attaches it for that long. */
+struct gb__file {
+	struct gb__endpoint endpoint;
+	struct gb__file_call call;
+	int result; /* the engine's */
 };
 
 struct gb__engine_options {
@@ -207,6 +218,12 @@ struct gb__engine_ops {
 	int (*error_untold)(struct gb__engine *engine, const struct gb__stream *stream);
 	/** WATCH: report these GB__READY_… bits from now on, perhaps with GB__READY_WAKES; 0 rests. */
 	int (*watch)(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
+
+	/** FILE: carry out its call; on_file follows. Returns 0, -ENOMEM. NULL: it cannot, and whoever can wait for a disk
+	 *  does it. */
+	int (*file)(struct gb__engine *engine, struct gb__file *file);
+	/** It is under way: have it end soon, with -ECANCELED, -EINTR, or as if nothing had been said. */
+	void (*file_cancel)(struct gb__engine *engine, struct gb__file *file);
 
 	/**
 	 * Give back memory that a burst has touched and nothing needs now. Outside of `wait`. Returns false when some

@@ -162,6 +162,10 @@ static bool settle_line(struct proactor *proactor)
 		proactor->next[slot] = LINE_NOT;
 		if ((uintptr_t)endpoint & 1u)
 			continue; /* left meanwhile */
+		if (endpoint->kind == GB__ENDPOINT_FILE) {
+			told |= gb__proactor_settle_file(proactor, (struct gb__file *)endpoint);
+			continue;
+		}
 		if (starves(proactor, endpoint))
 			line_add(proactor, slot);
 		/* Settled in any case: a send may be in line beside the end of input. */
@@ -345,6 +349,23 @@ static int proactor_watch(struct gb__engine *engine, struct gb__endpoint *endpoi
 	else
 		gb__proactor_settle_watch((struct proactor *)engine, endpoint);
 	return 0;
+}
+
+static int proactor_file(struct gb__engine *engine, struct gb__file *file)
+{
+	int result;
+
+	file->endpoint.kind = GB__ENDPOINT_FILE;
+	result = proactor_attach(engine, &file->endpoint);
+	if (result == 0)
+		(void)gb__proactor_settle_file((struct proactor *)engine, file);
+	return result;
+}
+
+static void proactor_file_cancel(struct gb__engine *engine, struct gb__file *file)
+{
+	file->endpoint.bits |= FILE_CANCEL;
+	gb__proactor_retry((struct proactor *)engine, &file->endpoint);
 }
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
@@ -576,6 +597,8 @@ const struct gb__engine_ops gb__engine_proactor = {
 	.error_untold = proactor_error_untold,
 	.close = proactor_close,
 	.watch = proactor_watch,
+	.file = proactor_file,
+	.file_cancel = proactor_file_cancel,
 	.trim = proactor_trim,
 	.wait = proactor_wait,
 	.wake = proactor_wake,

@@ -47,6 +47,10 @@ enum {
 /* In endpoint.wants, with END_HELD: it ended with an error. */
 #define ENDED_BADLY (1u << 7)
 
+/* endpoint.bits of a file: its call is to be cancelled, once. The kernel's thread that is at it may go on as long as its
+ * disk takes, and who asked again and again would spin. */
+#define FILE_CANCEL (1u << 0)
+
 #define WATCHED (GB__READY_IN | GB__READY_OUT)
 static_assert(!(WATCHED & DETACHING), "a watch's mask lies below DETACHING");
 
@@ -58,6 +62,7 @@ enum operation {
 	OP_POLL_OUT,
 	OP_CONNECT,
 	OP_WATCH,
+	OP_FILE,
 	OP_CANCEL_IN,
 	OP_CANCEL_OUT,
 	OP_CLOSE, /* of nobody, as the next: gb__proactor_nobody */
@@ -176,6 +181,8 @@ void gb__proactor_settle_output(struct proactor *proactor, struct gb__stream *st
 void gb__proactor_send_alone(
 	struct proactor *proactor, struct gb__stream *stream, const void *data, uint32_t size);
 void gb__proactor_settle_watch(struct proactor *proactor, struct gb__endpoint *watch);
+/** Returns whether it was over already, and that was told: only for who was cancelled before it began. */
+bool gb__proactor_settle_file(struct proactor *proactor, struct gb__file *file);
 struct vector *gb__proactor_vector_take(struct proactor *proactor);
 void gb__proactor_vector_give(struct proactor *proactor, struct vector *vector);
 
@@ -197,6 +204,8 @@ bool gb__proactor_done_untold(struct gb__engine *engine, const struct gb__stream
 void gb__proactor_complete(struct proactor *proactor, unsigned count);
 /** Of these those of listeners, with the option accept_first: before all others. */
 void gb__proactor_accepts_first(struct proactor *proactor, unsigned count);
+/** Nothing of it is in flight: leave, and tell. */
+void gb__proactor_file_over(struct proactor *proactor, struct gb__file *file);
 /** The end of input: told, held until input is wanted, or dropped when leaving. */
 void gb__proactor_end(struct proactor *proactor, struct gb__stream *stream, int error);
 

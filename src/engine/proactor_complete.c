@@ -339,14 +339,33 @@ static void watch_completed(struct proactor *proactor, struct gb__endpoint *watc
 	conclude(proactor, slot, generation);
 }
 
+void gb__proactor_file_over(struct proactor *proactor, struct gb__file *file)
+{
+	gb__proactor_leave(proactor, &file->endpoint);
+	file->endpoint.ops->on_file(file, file->result);
+}
+
+static void file_completed(struct proactor *proactor, struct gb__file *file, int result)
+{
+	file->result = result;
+	file->endpoint.armed &= (uint8_t)~ARMED_IN;
+	file->endpoint.bits = 0;
+	if (!file->endpoint.armed)
+		gb__proactor_file_over(proactor, file);
+}
+
 /* The target may be on its way all the same; if not, the next turn cancels again. */
 static void cancel_completed(struct proactor *proactor, struct gb__endpoint *endpoint, unsigned armed)
 {
 	endpoint->armed &= (uint8_t)~armed;
-	if (endpoint->armed)
+	if (endpoint->kind == GB__ENDPOINT_FILE) {
+		if (!endpoint->armed)
+			gb__proactor_file_over(proactor, (struct gb__file *)endpoint);
+	} else if (endpoint->armed) {
 		gb__proactor_retry(proactor, endpoint);
-	else
+	} else {
 		conclude(proactor, endpoint->slot, endpoint->generation);
+	}
 }
 
 bool gb__proactor_done_untold(struct gb__engine *engine, const struct gb__stream *stream)
@@ -408,6 +427,9 @@ static __attribute__((noinline)) void complete(
 			break;
 		case OP_WATCH:
 			watch_completed(proactor, endpoint, completion->result);
+			break;
+		case OP_FILE:
+			file_completed(proactor, (struct gb__file *)endpoint, completion->result);
 			break;
 		case OP_CANCEL_IN:
 			cancel_completed(proactor, endpoint, ARMED_CANCEL_IN);

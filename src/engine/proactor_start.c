@@ -4,6 +4,8 @@
 
 #include "base/alloc.h"
 
+#include <errno.h>
+
 #define VECTORS_KEPT_MAX 64u
 
 static uint64_t token_of(const struct gb__endpoint *endpoint, enum operation operation)
@@ -126,6 +128,8 @@ static void input_cancel(struct proactor *proactor, struct gb__endpoint *endpoin
 
 	if (endpoint->kind == GB__ENDPOINT_WATCH)
 		operation = OP_WATCH;
+	else if (endpoint->kind == GB__ENDPOINT_FILE)
+		operation = OP_FILE;
 	else if (endpoint->bits & VIA_POLL_IN)
 		operation = OP_POLL_IN;
 	else if (endpoint->kind == GB__ENDPOINT_LISTENER)
@@ -163,6 +167,28 @@ void gb__proactor_settle_watch(struct proactor *proactor, struct gb__endpoint *w
 			proactor->ops->poll(
 				proactor->ring, watch->fd, watch->wants, token_of(watch, OP_WATCH)));
 	}
+}
+
+bool gb__proactor_settle_file(struct proactor *proactor, struct gb__file *file)
+{
+	struct gb__endpoint *endpoint = &file->endpoint;
+
+	if (endpoint->armed & ARMED_CANCEL_IN)
+		return false;
+	if (endpoint->armed & ARMED_IN) {
+		if (endpoint->bits & FILE_CANCEL)
+			input_cancel(proactor, endpoint);
+		if (endpoint->armed & ARMED_CANCEL_IN)
+			endpoint->bits = 0;
+	} else if (endpoint->bits & FILE_CANCEL) {
+		file->result = -ECANCELED;
+		gb__proactor_file_over(proactor, file);
+		return true;
+	} else {
+		begun(proactor, endpoint, ARMED_IN,
+			proactor->ops->file(proactor->ring, &file->call, token_of(endpoint, OP_FILE)));
+	}
+	return false;
 }
 
 void gb__proactor_settle_input(struct proactor *proactor, struct gb__endpoint *endpoint)

@@ -1,6 +1,7 @@
 #include "model/offload.h"
 
 #include "base/macros.h"
+#include "file/threads.h"
 #include "model/worker.h"
 #include "os/cpu.h"
 #include "pool/compute.h"
@@ -43,6 +44,7 @@ void gb__offload_stop(struct gb_server *server)
 {
 	gb__compute_destroy(server->compute);
 	server->compute = NULL;
+	gb__file_threads_destroy(atomic_exchange(&server->file_threads, NULL));
 }
 
 static void submit(void *arg, struct gb__job *job)

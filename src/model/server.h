@@ -10,6 +10,7 @@
 struct gb_worker;
 struct gb__compute;
 struct gb__crew;
+struct gb__file_threads;
 
 /** A service on an address, or one without (attached). */
 struct gb__binding {
@@ -45,6 +46,7 @@ struct gb_server {
 	struct gb_worker *chief;     /* while running, in each process: the worker of the main thread */
 	struct gb__crew *crew;       /* while running, in the first process: the other workers */
 	struct gb__compute *compute; /* while running with compute=threads: this process's pool */
+	_Atomic(struct gb__file_threads *) file_threads; /* of this process, once somebody has needed them */
 };
 
 /** Whether a service is filled in as it must be, whatever the model; `handles`: also its handlers, which only who reads by

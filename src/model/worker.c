@@ -280,7 +280,8 @@ static void run_down(struct gb_worker *worker)
 {
 	gb__worker_command(worker, GB__COMMAND_STOP);
 	obey(worker);
-	while (worker->net.connections > 0 || worker->net.coroutines > 0 || worker->net.offloads > 0)
+	while (worker->net.connections > 0 || worker->net.coroutines > 0 || worker->net.offloads > 0 ||
+		worker->files.under_way > 0)
 		gb__worker_turn(worker, -1);
 }
 
@@ -326,6 +327,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	gb__net_init(&worker->net, &worker->loop, &server->limits, &record->counters,
 		&server->shared->connections);
 	worker->net.worker = worker;
+	gb__worker_files_init(worker);
 	gb__streams_init(&worker->streams, &worker->net, server->model.stack);
 	gb__streams_belong(&worker->streams, native_turn, on_change, worker);
 	if (roles & GB__WORKER_SERVES)

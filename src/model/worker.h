@@ -5,6 +5,7 @@
 #ifndef MODEL_WORKER_H
 #define MODEL_WORKER_H
 
+#include "file/file.h"
 #include "model/accept_lock.h"
 #include "model/acceptance.h"
 #include "model/channel.h"
@@ -37,6 +38,7 @@ struct gb_worker {
 	unsigned roles; /* GB__WORKER_… */
 	struct gb__net net;
 	struct gb__streams streams;
+	struct gb__files files;
 	struct gb__acceptance acceptance;
 	bool watching;              /* has not let go of the listening sockets */
 	struct gb__inbox inbox;     /* of connections handed over to it */
@@ -83,6 +85,8 @@ bool gb__worker_done(struct gb_worker *worker);
 void gb__worker_end(struct gb_worker *worker);
 /** Raise the command and wake it. Thread: any; async-signal-safe. */
 void gb__worker_command(struct gb_worker *worker, enum gb__command command);
+/** file_api.c: its loop has an engine. */
+void gb__worker_files_init(struct gb_worker *worker);
 /** gb_connect, for whom. */
 int gb__worker_connect(struct gb_worker *worker, const char *address, const struct gb_service *service,
 	void *user, enum gb__for who, struct gb_conn **ret_conn, struct gb_error *error);

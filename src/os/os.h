@@ -1,6 +1,6 @@
 /**
  * The kernel, as engines, loops and connections see it: one table, so that a simulated kernel can
- * take its place (sim/). Everything returns 0 or a count, or a negative errno; nothing blocks. What every
+ * take its place (sim/). Everything returns 0 or a count, or a negative errno; nothing blocks but `file`. What every
  * message needs is no entry of the table but a function below, which the real kernel does without one.
  *
  * Stream sockets are blocking descriptors on which every operation says MSG_DONTWAIT (but see os/receive.h): the flag
@@ -11,6 +11,7 @@
 #define OS_OS_H
 
 #include "base/macros.h"
+#include "os/file.h"
 #include "os/syscall.h"
 
 #include <stdbool.h>
@@ -63,6 +64,8 @@ struct gb__os_ops {
 	int (*event_create)(struct gb__os *os);
 	void (*event_signal)(struct gb__os *os, int fd);
 	void (*event_clear)(struct gb__os *os, int fd);
+	/** Perform a call on a file, which may take as long as the disk does. Thread: any. */
+	int (*file)(struct gb__os *os, const struct gb__file_call *call);
 };
 
 struct gb__os {

@@ -173,6 +173,12 @@ static void os_event_clear(struct gb__os *os, int fd)
 	while (got < 0 && errno == EINTR);
 }
 
+static int os_file(struct gb__os *os, const struct gb__file_call *call)
+{
+	(void)os;
+	return gb__file_perform(call);
+}
+
 static const struct gb__os_ops linux_ops = {
 	.name = "linux",
 	.accept = os_accept,
@@ -192,6 +198,7 @@ static const struct gb__os_ops linux_ops = {
 	.event_create = os_event_create,
 	.event_signal = os_event_signal,
 	.event_clear = os_event_clear,
+	.file = os_file,
 };
 
 struct gb__os gb__os_linux = { .ops = &linux_ops };

@@ -16,9 +16,11 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "engine/engine.h"
+#include "os/file.h"
 #include "os/tsan.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -260,6 +262,52 @@ static int ring_close(struct gb__ring *ring, int fd, uint64_t token)
 	return 0;
 }
 
+/* All of these are of Linux 5.11 or older, as is IORING_ENTER_EXT_ARG. What would wait for a disk goes on a thread of the
+ * kernel's. */
+static int ring_file(struct gb__ring *ring, const struct gb__file_call *call, uint64_t token)
+{
+	struct io_uring_sqe *entry = prepare(ring, token);
+
+	if (!entry)
+		return -EBUSY;
+	switch ((enum gb__file_verb)call->verb) {
+	case GB__FILE_OPEN:
+		io_uring_prep_openat(entry, AT_FDCWD, call->path, call->flags, call->mode);
+		break;
+	case GB__FILE_READ:
+		if (call->vector)
+			io_uring_prep_readv(entry, call->fd, call->parts, call->size, (uint64_t)call->offset);
+		else
+			io_uring_prep_read(entry, call->fd, call->data, call->size, (uint64_t)call->offset);
+		break;
+	case GB__FILE_WRITE:
+		if (call->vector)
+			io_uring_prep_writev(
+				entry, call->fd, call->parts, call->size, (uint64_t)call->offset);
+		else
+			io_uring_prep_write(entry, call->fd, call->data, call->size, (uint64_t)call->offset);
+		break;
+	case GB__FILE_SYNC:
+		io_uring_prep_fsync(entry, call->fd, call->data_only ? IORING_FSYNC_DATASYNC : 0);
+		break;
+	case GB__FILE_STAT:
+		io_uring_prep_statx(entry, call->path ? AT_FDCWD : call->fd, call->path ? call->path : "",
+			call->path ? 0 : AT_EMPTY_PATH, STATX_BASIC_STATS, call->stat);
+		break;
+	case GB__FILE_CLOSE:
+		io_uring_prep_close(entry, call->fd);
+		break;
+	case GB__FILE_RENAME:
+		io_uring_prep_renameat(entry, AT_FDCWD, call->path, AT_FDCWD, call->to, 0);
+		break;
+	case GB__FILE_UNLINK:
+		io_uring_prep_unlinkat(entry, AT_FDCWD, call->path, 0);
+		break;
+	}
+	entry->user_data = token; /* some of those clear it */
+	return 0;
+}
+
 static unsigned ring_waiting(const struct gb__ring *ring)
 {
 	return io_uring_sq_ready(&ring->uring);
@@ -447,6 +495,7 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.poll = ring_poll,
 	.cancel = ring_cancel,
 	.close = ring_close,
+	.file = ring_file,
 	.wait = ring_wait,
 	.wake = ring_wake,
 	.completes = ring_completes,

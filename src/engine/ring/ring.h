@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+struct gb__file_call;
 struct gb__ring; /* each ring's own */
 
 enum {
@@ -86,6 +87,8 @@ struct gb__ring_ops {
 	int (*cancel)(struct gb__ring *ring, uint64_t target, uint64_t token);
 	/** Completes with a failure only; on an old kernel also when it succeeds. */
 	int (*close)(struct gb__ring *ring, int fd, uint64_t token);
+	/** What a call on a file names stays until its completion, but for `call` itself. */
+	int (*file)(struct gb__ring *ring, const struct gb__file_call *call, uint64_t token);
 
 	/** Submit, wait up to timeout_ns (-1: for ever, 0: not) for one completion, take up to `max`.
 	 *  Returns their number, 0 on timeout or interruption, or a negative errno. */

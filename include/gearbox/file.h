@@ -1,0 +1,90 @@
+/**
+ * Files that never stop a loop: opening, reading, writing and the rest as operations, appends in order, whole files.
+ *
+ * A proactor has the kernel carry them out (io_uring); under a reactor some threads of the process do, made when first
+ * needed; the blocking engine's thread, which has one client, does it itself. So one call serves every model. The result
+ * is what the system call returns, or a negative errno (-ENOSPC, -EIO, -ENOENT, …).
+ *
+ * What an operation names (its memory, the bytes, the paths) stays as it is until it is complete, also after
+ * gb_operation_cancel: a disk that is at it is not called off. Two that are under way at once may be done in either order;
+ * begin the second when the first is complete, or append (struct gb_appender). A drain does not know of them: in callback
+ * style gb_conn_hold the connection that waits for one, a straight-line handler holds its own. A worker that ends waits for
+ * all that it has under way. on_stop is too late for them: it uses the plain calls.
+ *
+ * These are for files. What may take for ever, as a FIFO that nobody writes to, takes a thread for as long.
+ *
+ * Thread: the worker's, for all here. (A handler in the compute pool uses the plain calls: it may block.)
+ */
+#ifndef GEARBOX_FILE_H
+#define GEARBOX_FILE_H
+
+#include <gearbox/operation.h>
+#include <gearbox/types.h>
+
+GB_BEGIN
+
+/** An operation on a file. Zeroed, or any that is complete: it may be begun again. */
+struct gb_file_operation {
+	struct gb_operation operation;
+	size_t done; /* gb_file_write_begin: how many bytes were written, also where it failed */
+	struct gb_file_stat *stat;
+	void *state[14]; /* gearbox's own */
+};
+
+/** What gb_file_stat tells. */
+struct gb_file_stat {
+	uint64_t size;
+	int64_t modified_ns;    /* since 1970 */
+	uint64_t inode, device; /* of two paths the same: the same file */
+	uint32_t mode, links;
+	uint64_t kernel[32]; /* gearbox's own */
+};
+
+/** An offset: where the descriptor stands, or the end of the file that was opened with O_APPEND. */
+#define GB_FILE_HERE (-1)
+
+/** open(2), with O_CLOEXEC. The result is the descriptor; one that was cancelled leaves none. All return the operation. */
+GB_API struct gb_operation *gb_file_open_begin(struct gb_worker *worker, struct gb_file_operation *file,
+	const char *path, int flags, unsigned mode, gb_operation_done *on_done, void *user);
+/** pread(2): the result is how many bytes came, at most 1 GiB; 0 at the end of the file. */
+GB_API struct gb_operation *gb_file_read_begin(struct gb_worker *worker, struct gb_file_operation *file,
+	int fd, void *data, size_t size, int64_t offset, gb_operation_done *on_done, void *user);
+/**
+ * Write all of it: a short write is continued. The result is `size`, at most 1 GiB (else -EINVAL), or an error; what was
+ * written by then is in `done`.
+ */
+GB_API struct gb_operation *gb_file_write_begin(struct gb_worker *worker, struct gb_file_operation *file,
+	int fd, const void *data, size_t size, int64_t offset, gb_operation_done *on_done, void *user);
+/** fsync(2), or fdatasync(2). After an error nothing is known of what was written before. */
+GB_API struct gb_operation *gb_file_sync_begin(struct gb_worker *worker, struct gb_file_operation *file,
+	int fd, bool data_only, gb_operation_done *on_done, void *user);
+/** stat(2) of a path, or with NULL of a descriptor. */
+GB_API struct gb_operation *gb_file_stat_begin(struct gb_worker *worker, struct gb_file_operation *file,
+	const char *path, int fd, struct gb_file_stat *ret, gb_operation_done *on_done, void *user);
+/** close(2). It is never cancelled, and whatever it says the descriptor is gone. */
+GB_API struct gb_operation *gb_file_close_begin(struct gb_worker *worker, struct gb_file_operation *file,
+	int fd, gb_operation_done *on_done, void *user);
+/** rename(2). */
+GB_API struct gb_operation *gb_file_rename_begin(struct gb_worker *worker, struct gb_file_operation *file,
+	const char *from, const char *to, gb_operation_done *on_done, void *user);
+/** unlink(2). */
+GB_API struct gb_operation *gb_file_unlink_begin(struct gb_worker *worker, struct gb_file_operation *file,
+	const char *path, gb_operation_done *on_done, void *user);
+
+/*
+ * The same for straight-line handlers. All wait; what ends the wait early (-ETIMEDOUT, -ECANCELED, -ESHUTDOWN) cancels the
+ * operation and waits for its end.
+ */
+GB_API int gb_file_open(struct gb_coro *coro, const char *path, int flags, unsigned mode);
+GB_API int gb_file_read(struct gb_coro *coro, int fd, void *data, size_t size, int64_t offset);
+GB_API int gb_file_write(struct gb_coro *coro, int fd, const void *data, size_t size, int64_t offset);
+GB_API int gb_file_sync(struct gb_coro *coro, int fd, bool data_only);
+GB_API int gb_file_stat(struct gb_coro *coro, const char *path, int fd, struct gb_file_stat *ret);
+GB_API int gb_file_rename(struct gb_coro *coro, const char *from, const char *to);
+GB_API int gb_file_unlink(struct gb_coro *coro, const char *path);
+/** It closes, and waits for that, whatever ends waits by then: the result is that of close(2). */
+GB_API int gb_file_close(struct gb_coro *coro, int fd);
+
+GB_END
+
+#endif
