@@ -170,6 +170,8 @@ static void operation_free(struct operation *operation)
 		socket->operations--;
 		socket->receiving -= operation->kind == RECV;
 		socket->sending -= operation->kind == SEND || operation->kind == SENDMSG;
+		if (!socket->operations && socket->fd < 0)
+			sim_socket_let_go(socket);
 	}
 	gb__list_remove(&operation->link);
 	free(operation);
@@ -220,7 +222,7 @@ static struct operation *prepare(struct gb__ring *ring, enum operation_kind kind
 	if (kind != CANCEL && kind != CLOSE)
 		socket = sim_fd_get(kernel, fd, kind_names[kind]);
 	operation = sim_alloc(sizeof(*operation));
-	*operation = (struct operation){ .kind = kind, .socket = socket, .token = token };
+	*operation = (struct operation){ .kind = kind, .socket = socket, .fd = fd, .token = token };
 	gb__list_append(&ring->operations, &operation->link);
 	if (socket) {
 		bool receives = kind == RECV, sends = kind == SEND || kind == SENDMSG;
@@ -350,7 +352,7 @@ static int prepare_close(struct gb__ring *ring, int fd, uint64_t token)
 static void retire(struct gb__ring *ring, const struct operation *operation)
 {
 	ring->retired[ring->retired_count++ % RETIRED_MAX] =
-		(struct retired){ operation->token, operation->socket->serial, operation->socket->fd };
+		(struct retired){ operation->token, operation->socket->serial, operation->fd };
 }
 
 static void completion_add(struct gb__ring *ring, struct gb__completion what)

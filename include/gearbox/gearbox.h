@@ -18,6 +18,7 @@
 #include <gearbox/setting.h>
 #include <gearbox/stream.h>
 #include <gearbox/types.h>
+#include <gearbox/watch.h>
 #include <gearbox/worker.h>
 
 #endif

@@ -19,7 +19,8 @@
  *   waits the engine watches for room by itself and says on_output whenever some left.
  * - detach ends all interest; once it is done nothing is in flight, the engine holds no bytes of this
  *   endpoint (unread ones were delivered, unsent ones, borrowed or not, are still in `output`), and
- *   the descriptor still open belongs to the caller. The endpoint's memory must stay until then.
+ *   the descriptor still open belongs to the caller. The endpoint's memory must stay until then, and the
+ *   descriptor, unless it was only watched: that may be closed as soon as detach has returned.
  * - An endpoint that wants nothing is out of the poller: a hang-up that nobody asked about must not
  *   spin (epoll reports ERR and HUP for an empty mask as well).
  */
@@ -216,7 +217,8 @@ struct gb__engine_ops {
 	/** The error that ended a stream while its input was not wanted, as on_end will tell it, or 0; NULL: it is still
 	 *  the kernel's. */
 	int (*error_untold)(struct gb__engine *engine, const struct gb__stream *stream);
-	/** WATCH: report these GB__READY_… bits from now on, perhaps with GB__READY_WAKES; 0 rests. */
+	/** WATCH: report these GB__READY_… bits from now on, perhaps with GB__READY_WAKES; 0 rests. Returns 0, or as the
+	 *  poller: -EEXIST, where another is attached with the same descriptor. */
 	int (*watch)(struct gb__engine *engine, struct gb__endpoint *endpoint, unsigned ready);
 
 	/** FILE: carry out its call; on_file follows. Returns 0, -ENOMEM. NULL: it cannot, and whoever can wait for a disk

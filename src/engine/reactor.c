@@ -18,6 +18,7 @@
 #include "engine/reactor.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/macros.h"
 #include "engine/poller/poller.h"
 #include "os/process.h"
@@ -216,6 +217,13 @@ static inline struct gb__endpoint *find(const struct reactor *reactor, uint64_t 
 	return endpoint;
 }
 
+/* The number of a descriptor of ours is in the set: somebody has closed another under it. */
+static void check_single(const struct gb__endpoint *endpoint, int result)
+{
+	gb__rule_in("gb_watch_add", 54, result != -EEXIST || endpoint->kind == GB__ENDPOINT_WATCH,
+		"a descriptor was closed before its watch was removed, or is a connection's");
+}
+
 /* Have the poller watch exactly what is wanted. */
 static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
 {
@@ -234,6 +242,8 @@ static int arm(struct reactor *reactor, struct gb__endpoint *endpoint)
 		result = reactor->ops->modify(reactor->poller, endpoint->fd, ready, token);
 	if (result == 0)
 		endpoint->armed = (uint8_t)ready;
+	else
+		check_single(endpoint, result);
 	return result;
 }
 

@@ -25,6 +25,8 @@ static void wait_failed(struct gb_worker *worker, int error)
 {
 	uint64_t held;
 
+	if (error == -EBADF)
+		gb__watches_blame(&worker->watches);
 	gb__assert(error != -EBADF && error != -EINVAL && error != -EFAULT);
 	if (gb__log_allowed(&worker->wait_failures, gb__loop_now_ms(&worker->loop), &held))
 		gb__log(GB__LOG_ERROR,
@@ -322,6 +324,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	engine->on_accepts_told = on_accepts_told;
 	engine->on_accepts_told_arg = worker;
 	gb__loop_init(&worker->loop, engine);
+	gb__watches_init(&worker->watches, &worker->loop);
 	if (roles & GB__WORKER_SERVES)
 		worker->loop.busy_poll_ns = server->options->busy_poll_us * 1000;
 	gb__net_init(&worker->net, &worker->loop, &server->limits, &record->counters,
@@ -372,11 +375,15 @@ void gb__worker_end(struct gb_worker *worker)
 	gb__accept_lock_finish(worker);
 	gb_timer_stop(&worker->last_orders);
 	run_down(worker);
+	gb__watches_end(&worker->watches);
+	while (worker->watches.attached > 0)
+		gb__worker_turn(worker, -1);
 	while (!gb__acceptance_gone(&worker->acceptance))
 		gb__worker_turn(worker, -1);
 	watching_ends(worker);
 	gb__channel_finish(&worker->channel);
 	services_stop(worker); /* no turn, and so no callback, after it */
+	gb__watches_finish(&worker->watches);
 	gb__streams_finish(&worker->streams);
 	gb__loop_finish(&worker->loop);
 	gb__net_finish(&worker->net);

@@ -6,6 +6,7 @@
 #define MODEL_WORKER_H
 
 #include "file/file.h"
+#include "loop/watch.h"
 #include "model/accept_lock.h"
 #include "model/acceptance.h"
 #include "model/channel.h"
@@ -39,6 +40,7 @@ struct gb_worker {
 	struct gb__net net;
 	struct gb__streams streams;
 	struct gb__files files;
+	struct gb__watches watches; /* descriptors of handlers */
 	struct gb__acceptance acceptance;
 	bool watching;              /* has not let go of the listening sockets */
 	struct gb__inbox inbox;     /* of connections handed over to it */

@@ -156,6 +156,106 @@ ENGINE_TEST(a_watch_may_go_in_its_callback)
 	os->ops->close(os, fd);
 }
 
+/* Nothing is heard of the one that left, although its number is another's at once. */
+ENGINE_TEST(a_descriptor_may_be_closed_once_its_watch_has_left)
+{
+	struct gb__os *os = rig->os;
+
+	rig_exact_readiness(rig);
+	for (unsigned turn = 0; turn < 6; turn++) {
+		int fd = os->ops->event_create(os);
+		struct watch *watch = watch_open(rig, fd);
+		bool gone = false;
+
+		watch->ret_gone = &gone;
+		watch_for(watch, GB__READY_IN);
+		if (turn & 1u)
+			rig_step(rig);
+		os->ops->event_signal(os, fd);
+		watch_leave(watch);
+		os->ops->close(os, fd);
+		fd = os->ops->event_create(os);
+		watch = watch_open(rig, fd);
+		watch_for(watch, GB__READY_IN);
+		rig_rest(rig);
+		CHECK_INT(watch->readies, 0);
+		CHECK(gone);
+		os->ops->event_signal(os, fd);
+		UNTIL(rig, watch->readies);
+		watch_close(watch);
+		os->ops->close(os, fd);
+	}
+}
+
+static struct watch *both[2];
+static unsigned told;
+
+/* Of two that are ready whoever is told first ends the other. */
+static void ends_the_other(struct watch *watch)
+{
+	struct watch *other = both[watch == both[0]];
+
+	if (told++ == 0)
+		watch_leave(other);
+}
+
+ENGINE_TEST(a_watch_that_another_one_ends_is_not_told_any_more)
+{
+	struct gb__os *os = rig->os;
+
+	for (unsigned turn = 0; turn < 4; turn++) {
+		int fds[2];
+		bool gone[2] = { false, false };
+
+		told = 0;
+		for (unsigned i = 0; i < 2; i++) {
+			fds[i] = os->ops->event_create(os);
+			both[i] = watch_open(rig, fds[i]);
+			both[i]->ret_gone = &gone[i];
+			both[i]->then = ends_the_other;
+			os->ops->event_signal(os, fds[i]);
+			watch_for(both[i], GB__READY_IN);
+		}
+		UNTIL(rig, gone[0] || gone[1]);
+		UNTIL(rig, told >= 4);
+		CHECK(gone[0] != gone[1]);
+		watch_close(both[gone[0]]);
+		for (unsigned i = 0; i < 2; i++)
+			os->ops->close(os, fds[i]);
+	}
+}
+
+/* Beside a connection, also under the engine that blocks in its receive. */
+ENGINE_TEST(watches_and_a_connection_share_a_wait)
+{
+	struct gb__os *os = rig->os;
+	int fd = os->ops->event_create(os);
+	struct rig_peer *peer;
+	struct probe *probe = probe_pair(rig, &peer);
+	struct watch *watch = watch_open(rig, fd);
+
+	rig_exact_readiness(rig);
+	watch_for(watch, GB__READY_IN);
+	for (unsigned turn = 1; turn < 4; turn++) {
+		peer_send(peer, 100);
+		UNTIL(rig, probe->got.size == turn * 100);
+		CHECK_INT(watch->readies, 0);
+		os->ops->event_signal(os, fd);
+		UNTIL(rig, watch->readies);
+		os->ops->event_clear(os, fd);
+		rig_settle(rig);
+		watch->readies = 0;
+	}
+	watch_for(watch, 0);
+	peer_send(peer, 50);
+	UNTIL(rig, probe->got.size == 350);
+	watch_close(watch);
+	peer_send(peer, 50);
+	UNTIL(rig, probe->got.size == 400);
+	probe_close(probe);
+	os->ops->close(os, fd);
+}
+
 static int wait_once(struct rig *rig, int64_t timeout_ns)
 {
 	int result;

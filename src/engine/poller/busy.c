@@ -52,7 +52,8 @@ static struct entry *find(struct gb__poller *poller, int fd)
 
 static int busy_add(struct gb__poller *poller, int fd, unsigned ready, uint64_t token)
 {
-	gb__assert(!find(poller, fd));
+	if (find(poller, fd))
+		return -EEXIST;
 	if (poller->count == poller->size) {
 		unsigned size = gb__max(16u, poller->size * 2);
 		struct entry *entries = gb__realloc(poller->entries, size * sizeof(*entries));

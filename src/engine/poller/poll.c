@@ -109,7 +109,8 @@ static int poll_add(struct gb__poller *poller, int fd, unsigned ready, uint64_t 
 
 	if (result < 0)
 		return result;
-	gb__assert(find(poller, fd) == 0);
+	if (find(poller, fd) > 0)
+		return -EEXIST;
 	poller->set[poller->count] = (struct pollfd){ .fd = fd, .events = (short)ready };
 	poller->tokens[poller->count] = token;
 	index_set(poller, fd, ++poller->count);

@@ -42,7 +42,7 @@ struct gb__poller_ops {
 	void (*destroy)(struct gb__poller *poller);
 	/** In a forked child: close its copy of the poller's descriptor, free nothing. NULL: there is none. */
 	void (*let_go)(struct gb__poller *poller);
-	/** Returns 0, -ENOMEM, -GB_ELIMIT (the descriptor is too high: select). `ready` is not 0. */
+	/** Returns 0, -ENOMEM, -GB_ELIMIT (the descriptor is too high: select), -EEXIST. `ready` is not 0. */
 	int (*add)(struct gb__poller *poller, int fd, unsigned ready, uint64_t token);
 	int (*modify)(struct gb__poller *poller, int fd, unsigned ready, uint64_t token);
 	int (*remove)(struct gb__poller *poller, int fd);

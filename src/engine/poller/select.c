@@ -52,7 +52,8 @@ static int select_add(struct gb__poller *poller, int fd, unsigned ready, uint64_
 {
 	if (fd >= FD_SETSIZE)
 		return -GB_ELIMIT;
-	gb__assert(!poller->present[fd]);
+	if (poller->present[fd])
+		return -EEXIST;
 	poller->present[fd] = true;
 	poller->end = gb__max(poller->end, fd + 1);
 	return select_modify(poller, fd, ready, token);
