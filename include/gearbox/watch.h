@@ -50,7 +50,7 @@ GB_API int gb_watch_change(struct gb_watch *watch, unsigned ready);
 GB_API int gb_watch_descriptor(const struct gb_watch *watch);
 
 /**
- * End it: no call comes after this, and the descriptor may be closed, but not before (rule 54 of docs/lifetimes.md).
+ * End it: no call comes after this, and the descriptor may be closed, but not before (rule 64 of docs/lifetimes.md).
  * The kernel may keep what it stands for open until the end of the turn. NULL is fine. Thread: the worker's; the last
  * occasion is on_stop, which comes when nothing is watched any more. What was not removed by then goes by itself.
  */

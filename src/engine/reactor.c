@@ -220,7 +220,7 @@ static inline struct gb__endpoint *find(const struct reactor *reactor, uint64_t 
 /* The number of a descriptor of ours is in the set: somebody has closed another under it. */
 static void check_single(const struct gb__endpoint *endpoint, int result)
 {
-	gb__rule_in("gb_watch_add", 54, result != -EEXIST || endpoint->kind == GB__ENDPOINT_WATCH,
+	gb__rule_in("gb_watch_add", 64, result != -EEXIST || endpoint->kind == GB__ENDPOINT_WATCH,
 		"a descriptor was closed before its watch was removed, or is a connection's");
 }
 

@@ -25,7 +25,7 @@ static_assert((unsigned)GB_READY_IN == GB__READY_IN && (unsigned)GB_READY_OUT ==
 static void check_open(const struct gb_watch *watch, const char *function)
 {
 	if (!watch->watches->loop->os->simulated)
-		gb__rule_in(function, 54, gb__descriptor_open(watch->fd),
+		gb__rule_in(function, 64, gb__descriptor_open(watch->fd),
 			"a descriptor was closed before its watch was removed");
 }
 
@@ -143,7 +143,7 @@ void gb__watch_remove(struct gb_watch *watch)
 	} else if (!watch->leaving) {
 		check_open(watch, "gb_watch_remove");
 		/* The kernel does not know it by its number any more: that is another's now. */
-		gb__rule_in("gb_watch_remove", 54, engine->ops->watch(engine, &watch->endpoint, 0) != -ENOENT,
+		gb__rule_in("gb_watch_remove", 64, engine->ops->watch(engine, &watch->endpoint, 0) != -ENOENT,
 			"a descriptor was closed before its watch was removed");
 		detach(watch);
 	}

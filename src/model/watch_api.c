@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #define HERE(worker, function) \
-	gb__rule_in(function, 54, gb__loop_here(&(worker)->loop), \
+	gb__rule_in(function, 64, gb__loop_here(&(worker)->loop), \
 		"a watch is used on another thread than its worker's")
 
 static struct gb_worker *worker_of(const struct gb_watch *watch)
