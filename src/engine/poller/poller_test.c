@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gearbox/error.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -19,6 +20,14 @@
 static const struct gb__poller_ops *ops;
 static struct gb__poller *poller;
 static int mine[PAIRS], theirs[PAIRS];
+static unsigned yields;
+
+/* In place of the kernel's. */
+int sched_yield(void)
+{
+	yields++;
+	return 0;
+}
 
 static void begin(void)
 {
@@ -247,5 +256,26 @@ TEST(an_edge_is_told_once)
 	CHECK_INT(ops->wait(poller, &event, 1, 0), 0);
 	make_readable(0);
 	CHECK_INT(ops->wait(poller, &event, 1, 0), 1);
+	ops->destroy(poller);
+}
+
+TEST(busy_polling_yields_when_nothing_comes_for_a_while)
+{
+	struct gb__poll_event event;
+
+	ops = &gb__poller_busy;
+	begin();
+	CHECK_INT(ops->add(poller, mine[0], GB__READY_IN, TOKEN(0)), 0);
+	for (unsigned i = 0; i < 1000; i++)
+		CHECK_INT(ops->wait(poller, &event, 1, 0), 0); /* who has something to do does not wait */
+	CHECK_INT(yields, 0);
+	for (unsigned i = 0; i < 1000; i++)
+		CHECK_INT(ops->wait(poller, &event, 1, -1), 0);
+	CHECK(yields > 0 && yields < 100);
+	yields = 0;
+	make_readable(0);
+	for (unsigned i = 0; i < 1000; i++)
+		CHECK_INT(ops->wait(poller, &event, 1, -1), 1);
+	CHECK_INT(yields, 0);
 	ops->destroy(poller);
 }
