@@ -9,8 +9,8 @@
 
 #include "verify/protocol.h"
 
-extern const struct verify_protocol gb__verify_echo, gb__verify_discard, gb__verify_time_echo,
-	gb__verify_work;
+extern const struct verify_protocol gb__verify_echo, gb__verify_proxy, gb__verify_discard,
+	gb__verify_time_echo, gb__verify_work;
 extern const struct verify_protocol gb__verify_chargen, gb__verify_daytime, gb__verify_time;
 
 /** All of them; ends with NULL. */

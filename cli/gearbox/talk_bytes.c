@@ -1,5 +1,7 @@
-/* Services without messages: RFC 862 (echo) and RFC 863 (discard). */
+/* Services without messages: RFC 862 (echo), also behind a proxy, and RFC 863 (discard). */
 #include "gearbox/protocols.h"
+
+#include "services.h"
 
 static void echo_exchange(struct verify_talk *talk, size_t size)
 {
@@ -13,6 +15,13 @@ const struct verify_protocol gb__verify_echo = {
 	.settings = { NULL, "once=yes" },
 	.exchange = echo_exchange,
 	.once = true,
+};
+
+const struct verify_protocol gb__verify_proxy = {
+	.service = "proxy",
+	.upstream = &gb_service_echo,
+	.upstream_key = "upstream",
+	.exchange = echo_exchange,
 };
 
 const struct verify_protocol gb__verify_discard = {

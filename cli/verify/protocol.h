@@ -36,6 +36,9 @@ struct verify_protocol {
 	const char *service;
 	const char *twin;                       /* another service that speaks it, or NULL */
 	const char *settings[VERIFY_ADDRESSES]; /* "key=value" that each address differs by, or NULL */
+	/** What it forwards to, unless the user sets `upstream_key`: served in another process. NULL: to nobody. */
+	const struct gb_service *upstream;
+	const char *upstream_key;
 
 	/** A talk begins: append to `wanted` what comes unasked. NULL: nothing does. */
 	void (*begin)(struct verify_talk *talk);

@@ -8,6 +8,7 @@
 #include "verify/options.h"
 #include "verify/specs.h"
 #include "verify/tell.h"
+#include "verify/upstream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -220,11 +221,20 @@ static void list_specs(struct verification *v, const struct gb_service *service)
 		gb__verify_specs_add(&v->specs, v->options->only[i]);
 }
 
+/* What is written down of a service, or NULL. */
+static const struct verify_protocol *written(const struct gb_service *service)
+{
+	for (const struct verify_protocol *const *row = gb__program.protocols; row && *row; row++)
+		if (strcmp((*row)->service, service->name) == 0 ||
+			((*row)->twin && strcmp((*row)->twin, service->name) == 0))
+			return *row;
+	return NULL;
+}
+
 /* What clients say: as somebody has written down, unless the user gives messages; else what is learned. */
 static int find_protocol(const struct verify_options *options, struct verify_target *target,
 	struct verify_protocol **ret_learned, struct gb_error *error)
 {
-	const struct verify_protocol *const *row = gb__program.protocols;
 	struct verify_target model = *target;
 	int result;
 
@@ -232,12 +242,9 @@ static int find_protocol(const struct verify_options *options, struct verify_tar
 		model.service = options->as;
 
 	*ret_learned = NULL;
-	for (; row && *row && options->messages.count == 0; row++)
-		if (strcmp((*row)->service, model.service->name) == 0 ||
-			((*row)->twin && strcmp((*row)->twin, model.service->name) == 0)) {
-			target->protocol = *row;
-			return 0;
-		}
+	target->protocol = options->messages.count == 0 ? written(model.service) : NULL;
+	if (target->protocol)
+		return 0;
 	result = gb__learned_create(&model, &options->messages,
 		options->list ? 0 : (unsigned)options->patience_ms, ret_learned, error);
 	target->protocol = *ret_learned;
@@ -277,6 +284,29 @@ static int verify_talks(struct verification *v, json_t *list, struct gb_error *e
 	return result;
 }
 
+/* One of our own for a service that forwards, unless the user has set another. */
+static int start_upstream(
+	struct verify_target *target, const char **sets, struct verify_upstream *ret, struct gb_error *error)
+{
+	const struct verify_protocol *protocol = written(target->service);
+	size_t size = protocol && protocol->upstream ? strlen(protocol->upstream_key) : 0;
+	int result;
+
+	*ret = (struct verify_upstream){ 0 };
+	if (size == 0)
+		return 0;
+	for (size_t i = 0; i < target->sets_count; i++) {
+		sets[i] = target->sets[i];
+		if (strncmp(sets[i], protocol->upstream_key, size) == 0 && sets[i][size] == '=')
+			return 0;
+	}
+	result = gb__verify_upstream_start(protocol->upstream, protocol->upstream_key, ret, error);
+	sets[target->sets_count] = ret->set;
+	target->sets = sets;
+	target->sets_count++;
+	return result;
+}
+
 static int verify_service(const struct verify_options *options, const struct gb_service *service,
 	json_t *list, bool *ret_differs, struct gb_error *error)
 {
@@ -290,17 +320,24 @@ static int verify_service(const struct verify_options *options, const struct gb_
 			.as = options->as ? options->as->name : NULL,
 			.json = list,
 			.quiet = options->quiet } };
-	struct verify_protocol *learned;
-	int result = find_protocol(options, &v.program.target, &learned, error);
+	const char *sets[VERIFY_ONLY_MAX + 1];
+	struct verify_upstream upstream;
+	struct verify_protocol *learned = NULL;
+	int result = start_upstream(&v.program.target, sets, &upstream, error);
 
-	if (result < 0)
+	if (result == 0)
+		result = find_protocol(options, &v.program.target, &learned, error);
+	if (result < 0) {
+		gb__verify_upstream_stop(&upstream);
 		return result;
+	}
 	if (options->list)
 		gb__verify_tell_list(service, v.program.target.protocol);
 	else
 		result = verify_talks(&v, list, error);
 	*ret_differs |= v.result.differences > 0;
 	gb__learned_destroy(learned);
+	gb__verify_upstream_stop(&upstream);
 	return result;
 }
 

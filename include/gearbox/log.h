@@ -16,6 +16,12 @@ enum gb_log_level {
 };
 
 /**
+ * Write a line of one's own where the library's go, in the form of the option `log-format`: control characters are
+ * escaped, and nobody waits for who reads it. Thread: any.
+ */
+GB_API void gb_log(enum gb_log_level level, const char *format, ...) GB_PRINTF(2, 3);
+
+/**
  * Have `write` called for each line instead of writing it to standard error.
  *
  * `text` has no prefix and no newline; what came from a peer is escaped in it. It holds for all servers of the

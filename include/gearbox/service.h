@@ -4,6 +4,7 @@
 
 #include <gearbox/codec.h>
 #include <gearbox/conn.h>
+#include <gearbox/error.h>
 #include <gearbox/limit.h>
 #include <gearbox/setting.h>
 #include <gearbox/types.h>
@@ -56,6 +57,15 @@ struct gb_service {
 	 *  they are. NULL: a few lines of text. */
 	const char *const *samples;
 
+	/** gb_server_listen or gb_server_attach gets the service, once for each call: its settings are complete. What it
+	 *  prepares in `user` all workers have, and what lies in shared memory their processes as well. Returns 0, or a
+	 *  negative code with the reason in `error`, which is theirs: -GB_EUSAGE if a setting is wrong. */
+	int (*on_prepare)(struct gb_server *server, void *user, struct gb_error *error);
+	/** Once for each on_prepare that returned 0, in gb_server_destroy. */
+	void (*on_release)(void *user);
+	/** Counters of its own for the summary (--summary, SIGUSR1), as a JSON object. Returns its length, as snprintf
+	 *  does. Called while workers run, in the process of gb_server_run. */
+	int (*on_summary)(void *user, char *text, size_t size);
 	/** A worker begins, before its first connection: once, also with several addresses and the same `user`.
 	 *  < 0 stops the server with that error. */
 	int (*on_start)(struct gb_worker *worker, void *user);

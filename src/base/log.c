@@ -170,6 +170,17 @@ void gb__log(enum gb__log_level level, const char *format, ...)
 	va_end(arguments);
 }
 
+void gb_log(enum gb_log_level level, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!gb__log_wanted((enum gb__log_level)level))
+		return;
+	va_start(arguments, format);
+	emit((enum gb__log_level)level, NULL, 0, format, arguments);
+	va_end(arguments);
+}
+
 void gb__log_with(
 	enum gb__log_level level, const struct gb__log_field *fields, size_t count, const char *format, ...)
 {

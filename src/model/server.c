@@ -163,14 +163,22 @@ void gb__server_unlisten(struct gb_server *server)
 	}
 }
 
+static void release(const struct gb__binding *binding)
+{
+	if (binding->service->on_release)
+		binding->service->on_release(binding->user);
+}
+
 void gb_server_destroy(struct gb_server *server)
 {
 	if (!server)
 		return;
 	gb__assert(!server->chief);
 	gb__server_unlisten(server);
-	for (size_t i = 0; i < server->bindings_count; i++)
+	for (size_t i = 0; i < server->bindings_count; i++) {
+		release(&server->bindings[i]);
 		gb__free(server->bindings[i].fds);
+	}
 	if (server->wake_fd >= 0)
 		gb__socket_close(server->wake_fd);
 	gb__free(server->bindings);
@@ -233,14 +241,21 @@ static int check_service(const struct gb_server *server, const struct gb_service
 	return 0;
 }
 
+/* The last step: what has been prepared is the server's to release. */
 static int binding_add(struct gb_server *server, const struct gb__binding *binding, struct gb_error *error)
 {
 	struct gb__binding *grown =
 		gb__realloc(server->bindings, (server->bindings_count + 1) * sizeof(*server->bindings));
+	int result;
 
 	if (!grown)
 		return gb_error_set(error, -ENOMEM, "no memory for another service");
 	server->bindings = grown;
+	if (binding->service->on_prepare) {
+		result = binding->service->on_prepare(server, binding->user, error);
+		if (result < 0)
+			return result;
+	}
 	server->bindings[server->bindings_count++] = *binding;
 	return 0;
 }

@@ -1,5 +1,6 @@
 #include "model/summary.h"
 
+#include "base/alloc.h"
 #include "base/log.h"
 #include "model/server.h"
 
@@ -8,6 +9,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define OWN_COUNTERS_GROWTH 256u /* while they are asked for: digits */
 
 /* The main thread is the only worker, in the last place. */
 static bool serves_alone(const struct gb__model *model)
@@ -75,6 +78,42 @@ static json_t *closed(const struct gb_stats *stats)
 	return object;
 }
 
+/* What a service counts itself, or NULL. */
+static json_t *own_counters(const struct gb__binding *binding)
+{
+	const struct gb_service *service = binding->service;
+	int size = service->on_summary ? service->on_summary(binding->user, NULL, 0) : -1;
+	json_t *object = NULL;
+	char *text;
+
+	if (size < 0)
+		return NULL;
+	text = gb__alloc((size_t)size + OWN_COUNTERS_GROWTH);
+	if (!text)
+		return NULL;
+	size = service->on_summary(binding->user, text, (size_t)size + OWN_COUNTERS_GROWTH);
+	if (size >= 0)
+		object = json_loads(text, 0, NULL);
+	gb__free(text);
+	return object;
+}
+
+/* By their names; of several addresses with the same settings the counters are the same. */
+static void add_own_counters(json_t *summary, const struct gb_server *server)
+{
+	json_t *services = json_object();
+
+	for (size_t i = 0; i < server->bindings_count; i++) {
+		json_t *own = own_counters(&server->bindings[i]);
+
+		if (own)
+			json_object_set_new(services, server->bindings[i].service->name, own);
+	}
+	if (json_object_size(services) > 0)
+		json_object_set(summary, "services", services);
+	json_decref(services);
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = serves_alone(&server->model);
@@ -95,6 +134,8 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		(json_int_t)stats.bytes_in, "bytes_out", (json_int_t)stats.bytes_out, "closed",
 		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
 		"imbalance", imbalance(server, workers));
+	if (object)
+		add_own_counters(object, server);
 	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;
 	json_decref(object);
 	if (result == 0)

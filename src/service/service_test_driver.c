@@ -199,3 +199,90 @@ int gb_scope_end(struct gb_scope *scope)
 	(void)scope;
 	abort();
 }
+
+int gb_connect_begin(struct gb_worker *worker, struct gb_connecting *connecting, const char *address,
+	const struct gb_service *service, void *user, gb_operation_done *on_done, void *on_done_user,
+	struct gb_error *error)
+{
+	(void)worker;
+	(void)connecting;
+	(void)address;
+	(void)service;
+	(void)user;
+	(void)on_done;
+	(void)on_done_user;
+	(void)error;
+	abort();
+}
+
+int gb_operation_result(const struct gb_operation *operation)
+{
+	(void)operation;
+	abort();
+}
+
+void gb_operation_cancel(struct gb_operation *operation)
+{
+	(void)operation;
+	abort();
+}
+
+int gb_relay(struct gb_conn *a, struct gb_conn *b)
+{
+	(void)a;
+	(void)b;
+	abort();
+}
+
+void gb_conn_abort(struct gb_conn *conn)
+{
+	(void)conn;
+	abort();
+}
+
+void gb_conn_pause(struct gb_conn *conn)
+{
+	(void)conn;
+	abort();
+}
+
+int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size)
+{
+	(void)conn;
+	(void)text;
+	(void)size;
+	abort();
+}
+
+struct gb_worker *gb_conn_worker(const struct gb_conn *conn)
+{
+	(void)conn;
+	abort();
+}
+
+unsigned gb_worker_id(const struct gb_worker *worker)
+{
+	(void)worker;
+	abort();
+}
+
+uint64_t gb_worker_now_ms(const struct gb_worker *worker)
+{
+	(void)worker;
+	abort();
+}
+
+size_t gb_server_workers(const struct gb_server *server)
+{
+	(void)server;
+	abort();
+}
+
+int gb_resolve(const char *address, char *ret_text, size_t size, struct gb_error *error)
+{
+	(void)address;
+	(void)ret_text;
+	(void)size;
+	(void)error;
+	abort();
+}
