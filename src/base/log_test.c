@@ -13,7 +13,7 @@
 static void log_each_level(void)
 {
 	gb__log(GB__LOG_ERROR, "one %d", 1);
-	gb__log(GB__LOG_WARNING, "two");
+	gb_log(GB_LOG_WARNING, "two");
 	gb__log(GB__LOG_NOTICE, "three");
 	gb__log(GB__LOG_INFO, "four");
 	gb__log(GB__LOG_DEBUG, "five");

@@ -348,3 +348,47 @@ TEST(the_socket_file_of_another_stays)
 	CHECK(access(path, F_OK) < 0);
 	CHECK_INT(rmdir(folder), 0);
 }
+
+/* Told of each address, before anything runs; what is refused is not the server's. */
+struct preparations {
+	unsigned prepared, released;
+	bool refuses;
+};
+
+static int prepare(struct gb_server *server, void *user, struct gb_error *error)
+{
+	struct preparations *preparations = user;
+
+	CHECK(gb_server_workers(server) > 0);
+	if (preparations->refuses)
+		return gb_error_set(error, -GB_EUSAGE, "set colour: there is none");
+	preparations->prepared++;
+	return 0;
+}
+
+static void release_it(void *user)
+{
+	((struct preparations *)user)->released++;
+}
+
+TEST(settings_are_looked_at_before_a_server_runs_and_given_back_with_it)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE,
+		.name = "prepared", .on_message = on_message, .on_prepare = prepare,
+		.on_release = release_it };
+	unsigned before = descriptors();
+	struct preparations preparations = { 0 };
+	struct gb_error error = { 0 };
+	struct gb_server *server = driver_server("reactor", &service, &preparations);
+
+	CHECK_INT(gb_server_attach(server, &service, &preparations, &error), 0);
+	CHECK_INT(preparations.prepared, 2);
+	preparations.refuses = true;
+	CHECK_INT(gb_server_listen(server, "127.0.0.1:0", &service, &preparations, &error), -GB_EUSAGE);
+	CHECK_STR(error.text, "set colour: there is none");
+	CHECK(!gb_server_address(server, 1));
+	CHECK_INT(preparations.released, 0);
+	gb_server_destroy(server);
+	CHECK_INT(preparations.released, 2);
+	CHECK_INT(descriptors(), before);
+}

@@ -392,7 +392,7 @@ static int add_upstream(struct shared *shared, const char *text, struct gb_error
 		return gb_error_set(error, -GB_EUSAGE, "set upstream: more than %u", UPSTREAMS_MAX);
 	result = gb_resolve(text, address, ADDRESS_MAX, &why);
 	if (result < 0)
-		return gb_error_set(error, -GB_EUSAGE, "set upstream: %s", why.text);
+		return gb_error_set(error, result, "set upstream: %s", why.text);
 	for (size_t i = 0; i < shared->count; i++)
 		if (strcmp(shared->upstreams[i].address, address) == 0)
 			return gb_error_set(

@@ -11,8 +11,10 @@ from lib import (GEARBOX, SMALL, add_case, case, check, check_equal, check_refus
                  wait_until)
 from seccomp import refuse_io_uring
 
-SERVICES = ("chargen", "chargen-sequential", "daytime", "discard", "echo", "echo-sequential", "time", "time-echo",
-            "work", "work-sequential")
+SERVICES = ("chargen", "chargen-sequential", "daytime", "discard", "echo", "echo-sequential", "proxy", "time",
+            "time-echo", "work", "work-sequential")
+# Each of their clients is two: a few models tell, tests/blackbox/proxy_test.py has the others.
+COSTLY = ("proxy",)
 COMBINATIONS = 134
 # Sanitizer builds are many times slower: one model for each engine, unit and way of handing over.
 FEW = ("reactor", "prefork", "thread", "thread-pool", "process-pool", "multi-reactor-pool,workers=2",
@@ -35,12 +37,13 @@ def only(*specs):
 
 def does_not_differ(service):
     # Most of their time is waiting.
-    done = verify(service, *(only(*FEW) + ["--patience", "60s"] if SMALL else ["--jobs", f"{JOBS}"]))
+    few = SMALL or service in COSTLY
+    done = verify(service, *(only(*FEW) + ["--patience", "60s"] if few else ["--jobs", f"{JOBS}"]))
     lines = done.stdout.splitlines()
     check_equal(done.returncode, 0, f"exit code ({lines[:10]})")
     last = re.match(rf"^{service}: (\d+) combinations, 0 differences$", lines[-1])
     check(last, f"the last line is {lines[-1]!r}")
-    expected = len(FEW) if SMALL else COMBINATIONS
+    expected = len(FEW) if few else COMBINATIONS
     skipped = [line for line in lines if " combinations skipped: " in line]
     check(int(last[1]) == expected or (skipped and "io_uring" in skipped[0]), f"{lines}")
 

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""The proxy: every byte and end passes, failures go to another upstream, each upstream has its share and its count."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import tempfile
+import threading
+
+from client import Talk, converse, cut, ending, seeded
+from lib import (HOST, PATIENCE_S, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal,
+                 children, main, receive_all, run, wait_until)
+from models import EACH_ENGINE, PRESETS
+
+CLIENTS = 8 if SMALL else 24
+SIZE_MAX = 200000
+
+
+class Upstream:
+    """A server of Python's that gives each client, with its number, to `serve` in a thread of its own."""
+
+    def __init__(self, serve, port=0):
+        self.serve, self.count = serve, 0
+        self.listener = socket.create_server((HOST, port))
+        self.address = f"{HOST}:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            self.count += 1
+            threading.Thread(target=self._one, args=(client,), daemon=True).start()
+
+    def _one(self, client):
+        client.settimeout(PATIENCE_S)
+        with client, contextlib.suppress(OSError):
+            self.serve(client)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def named(name):
+    """An upstream that says who it is, and stays until its client ends."""
+    def serve(client):
+        client.sendall(name)
+        receive_all(client)
+    return Upstream(serve)
+
+
+def end_of_a_client(server):
+    """How it ends. A reset may be there before the client has looked whether it is connected."""
+    try:
+        with server.connect() as client:
+            return ending(client)
+    except ConnectionResetError:
+        return "reset"
+
+
+class Nobody:
+    """An address that refuses, and is nobody else's."""
+
+    def __enter__(self):
+        self.socket = socket.socket()
+        self.socket.bind((HOST, 0))
+        self.port = self.socket.getsockname()[1]
+        self.address = f"{HOST}:{self.port}"
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+
+def settings(upstreams, *sets):
+    words = ["upstream=" + ",".join(upstream if isinstance(upstream, str) else upstream.address
+                                    for upstream in upstreams), *sets]
+    return [word for setting in words for word in ("--set", setting)]
+
+
+def summary_of(visit, *arguments):
+    """What the proxy counts of each upstream, after `visit` was called with it."""
+    with tempfile.TemporaryFile() as output:
+        with Server(*arguments, "--summary", service="proxy",
+                    before_exec=lambda: os.dup2(output.fileno(), 1)) as server:
+            visit(server)
+        output.seek(0)
+        return json.loads(output.read())["services"]["proxy"]["upstreams"]
+
+
+def echo(client):
+    while data := client.recv(1 << 16):
+        client.sendall(data)
+    client.shutdown(socket.SHUT_WR)
+
+
+ECHO = Upstream(echo), Upstream(echo)
+
+
+def every_byte_and_end_passes(model):
+    """To two that are there, and one that is not, for which there is always another."""
+    randomness, seed = seeded()
+    talks = []
+    for _ in range(CLIENTS):
+        data = randomness.randbytes(randomness.choice((1, 64, 5000, SIZE_MAX)))
+        talks.append(Talk(cut(data, randomness, randomness.randint(1, 5)), data))
+    with Nobody() as nobody:
+        counted = summary_of(lambda server: converse(server, talks), *model.arguments,
+                             *settings((nobody, *ECHO), "back-off=1ms"))
+    connected = [upstream["connected"] for upstream in counted]
+    check_equal((connected[0], sum(connected)), (0, CLIENTS), f"connected (seed {seed})")
+    check(min(connected[1:]) > 0, f"both serve: {connected} (seed {seed})")
+    for upstream in counted:
+        check_equal((upstream["tried"], upstream["open"]), (upstream["connected"] + upstream["failed"], 0),
+                    f"{upstream}")
+
+
+for preset in PRESETS:
+    add_case(f"every_byte_and_end_passes[{preset}]", every_byte_and_end_passes, preset)
+
+
+@case_for_each(EACH_ENGINE)
+def each_side_may_end_first_and_go_on_reading(model):
+    heard = []
+
+    def serve(client):
+        client.sendall(b"all I have")
+        client.shutdown(socket.SHUT_WR)
+        heard.append(receive_all(client))
+
+    with Upstream(serve) as upstream, Server(*model.arguments, *settings([upstream]), service="proxy") as server:
+        with server.connect() as client:
+            check_equal(receive_all(client), b"all I have", "what the upstream said")
+            client.sendall(b"so have I" * 10000)
+            client.shutdown(socket.SHUT_WR)
+            wait_until(lambda: heard, "the upstream hears all")
+    check_equal(heard, [b"so have I" * 10000], "what the upstream heard")
+
+
+@case_for_each(EACH_ENGINE)
+def who_cannot_be_forwarded_is_reset(model):
+    with Nobody() as one, Nobody() as other:
+        with Server(*model.arguments, *settings([one, other]), service="proxy") as server:
+            for _ in range(3):
+                check_equal(end_of_a_client(server), "reset", "the end")
+
+
+@case_for_each(EACH_ENGINE)
+def an_upstream_that_is_reset_resets_its_client(model):
+    def serve(client):
+        client.recv(1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    with Upstream(serve) as upstream, Server(*model.arguments, *settings([upstream]), service="proxy") as server:
+        with server.connect() as client:
+            client.sendall(b"x")
+            check_equal(ending(client), "reset", "the end")
+
+
+@case
+def one_that_failed_is_left_out_and_comes_back():
+    with Nobody() as nobody, named(b"there") as there:
+        def visit(server):
+            for _ in range(20):
+                with server.connect() as client:
+                    check_equal(client.recv(9), b"there", "who answers")
+        counted = summary_of(visit, *settings([nobody, there], "back-off=1h"))
+        check_equal([row["tried"] for row in counted], [1, 20], "tried")
+        check_equal([row["left_out"] for row in counted], [True, False], "left out")
+
+        def visit_again(server):
+            def back():
+                with server.connect() as client:
+                    return client.recv(9) == b"again"
+            visit(server)
+            nobody.socket.close()
+            with Upstream(lambda client: client.sendall(b"again"), nobody.port):
+                wait_until(back, "it is tried again")
+        counted = summary_of(visit_again, *settings([nobody, there], "back-off=20ms"))
+        check(counted[0]["connected"] > 0 and not counted[0]["left_out"], f"it is back: {counted}")
+
+
+@case
+def what_fails_when_all_have_failed_is_tried_all_the_same():
+    with Nobody() as nobody:
+        def visit(server):
+            check_equal(end_of_a_client(server), "reset", "the end")
+            nobody.socket.close()
+            with Upstream(lambda client: client.sendall(b"here"), nobody.port), server.connect() as client:
+                check_equal(receive_all(client), b"here", "the answer")
+        summary_of(visit, *settings([nobody], "back-off=1h"))
+
+
+def held(stack, server, source=None):
+    """A client that stays, and which upstream it has."""
+    client = socket.create_connection((server.host, server.port), PATIENCE_S, source and (source, 0))
+    stack.enter_context(client)
+    return client, client.recv(1)
+
+
+@case_for_each([model for model in EACH_ENGINE if model.serving(6)])
+def each_upstream_has_its_share(model):
+    with contextlib.ExitStack() as stack:
+        upstreams = [stack.enter_context(named(name)) for name in (b"a", b"b", b"c")]
+
+        def shares(balance, sources=(None,) * 6):
+            with Server(*model.serving(6), *settings(upstreams, f"balance={balance}"), service="proxy") as server, \
+                    contextlib.ExitStack() as clients:
+                return [held(clients, server, source)[1] for source in sources]
+
+        check_equal(sorted(shares("round-robin")), [b"a", b"a", b"b", b"b", b"c", b"c"], "in turn")
+        check_equal(sorted(shares("least-connections")), [b"a", b"a", b"b", b"b", b"c", b"c"], "the fewest")
+        hosts = [f"127.0.1.{number}" for number in range(3)]
+        first = shares("source", hosts + hosts)
+        check_equal(first[:3], first[3:], "the same for a host")
+
+
+@case
+def the_fewest_connections_are_those_that_are_open_now():
+    with named(b"a") as one, named(b"b") as other, \
+            Server(*settings([one, other], "balance=least-connections"), service="proxy") as server, \
+            contextlib.ExitStack() as stack:
+        clients = [held(stack, server) for _ in range(6)]
+        for client, name in clients:
+            if name == b"a":
+                client.shutdown(socket.SHUT_WR)
+                check_equal(receive_all(client), b"", "its end")
+        check_equal([held(stack, server)[1] for _ in range(3)], [b"a"] * 3, "those that come then")
+
+
+def open_now(server):
+    """As it tells when it is asked; lines about workers are passed over."""
+    server.send_signal(signal.SIGUSR1)
+    while not (line := server.read_line()).startswith("{"):
+        pass
+    return json.loads(line)["services"]["proxy"]["upstreams"][0]["open"]
+
+
+@case
+def what_a_worker_had_open_that_crashed_counts_no_more():
+    with named(b"a") as upstream, contextlib.ExitStack() as stack, \
+            Server("--model", "prefork-reactor,workers=2", *settings([upstream]), service="proxy") as server:
+        server.expected_log = "worker"
+        client, _ = held(stack, server)
+        check_equal(open_now(server), 1, "open")
+        for pid in children(server.pid):
+            os.kill(pid, signal.SIGKILL)
+        ending(client)
+        held(stack, server)
+        wait_until(lambda: open_now(server) == 1, "both places are taken again, and one connection is open")
+
+
+@case
+def a_host_is_resolved_when_it_begins():
+    with named(b"a") as upstream:
+        port = upstream.address.rsplit(":", 1)[1]
+        with socket.create_server(("127.0.0.1", 0)) as listener, \
+                Server(*settings([f"localhost:{listener.getsockname()[1]}"]), service="proxy") as server, \
+                server.connect() as client:
+            client.sendall(b"x")
+            far, _ = listener.accept()
+            with far:
+                check_equal(far.recv(1), b"x", "what arrives")
+        check_refusal(run("serve", "proxy", "--listen", f"{HOST}:0", *settings([f"name.invalid:{port}"])), 1,
+                      "name.invalid")
+
+
+WRONG = [
+    ("no_upstream", (), ("no upstream", "--set upstream=")),
+    ("an_empty_upstream", ("upstream=",), ("no upstream",)),
+    ("an_upstream_without_port", ("upstream=127.0.0.1:1,localhost",), ("localhost", "HOST:PORT")),
+    ("an_upstream_out_of_range", ("upstream=127.0.0.1:99999",), ("99999",)),
+    ("a_comma_too_many", ("upstream=127.0.0.1:1,,127.0.0.1:2",), ("HOST:PORT",)),
+    ("an_upstream_twice", ("upstream=127.0.0.1:1,127.0.0.1:1",), ("twice",)),
+    ("too_many_upstreams", ("upstream=" + ",".join(f"127.0.0.1:{port}" for port in range(1, 66)),), ("more than 64",)),
+    ("an_unknown_balance", ("upstream=127.0.0.1:1", "balance=random"), ("random", "least-connections")),
+    ("no_back_off", ("upstream=127.0.0.1:1", "back-off=0"), ("back-off",)),
+]
+
+
+def is_refused(sets, words):
+    check_refusal(run("serve", "proxy", "--listen", f"{HOST}:0", *[word for pair in sets for word in ("--set", pair)]),
+                  2, *words)
+
+
+for wrong, wrong_sets, wrong_words in WRONG:
+    add_case(f"{wrong}_is_refused", is_refused, wrong_sets, wrong_words)
+
+
+if __name__ == "__main__":
+    main()
