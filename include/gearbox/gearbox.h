@@ -13,6 +13,7 @@
 #include <gearbox/main.h>
 #include <gearbox/model.h>
 #include <gearbox/operation.h>
+#include <gearbox/reply.h>
 #include <gearbox/server.h>
 #include <gearbox/service.h>
 #include <gearbox/setting.h>

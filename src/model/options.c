@@ -44,6 +44,8 @@ const struct gb_setting gb_option_settings[] = {
 		"read again when it falls to so much" },
 	{ "output-max", GB_SETTING_SIZE, AT(limits.output_bytes_max), "16MiB", 1, 1u << 31, NULL, "SIZE",
 		"close a connection above so much unsent output" },
+	{ "max-replies", GB_SETTING_COUNT, AT(limits.replies_max), "256", 1, 1u << 20, NULL, "N",
+		"replies of one connection that are open at once; no more messages are delivered meanwhile" },
 	{ "turn-messages", GB_SETTING_COUNT, AT(limits.turn_messages), "1024", 1, UINT32_MAX, NULL, "N",
 		"messages of one connection in a row before the others have their turn" },
 	{ "trim-after", GB_SETTING_DURATION, AT(limits.trim_after_ms), "10s", 0, WEEK_MS, NULL, "TIME",

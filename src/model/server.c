@@ -92,6 +92,7 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 	if (!server)
 		return gb_error_set(error, -ENOMEM, "no memory for a server");
 	server->wake_fd = -1;
+	gb__places_init(&server->places);
 	server->pid = getpid();
 	result = gb__descriptors_standard();
 	if (result < 0) {
@@ -182,6 +183,7 @@ void gb_server_destroy(struct gb_server *server)
 	if (server->wake_fd >= 0)
 		gb__socket_close(server->wake_fd);
 	gb__free(server->bindings);
+	gb__places_finish(&server->places);
 	gb__shared_destroy(server->shared);
 	gb_options_destroy(server->options);
 	gb__free(server);

@@ -330,6 +330,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	gb__net_init(&worker->net, &worker->loop, &server->limits, &record->counters,
 		&server->shared->connections);
 	worker->net.worker = worker;
+	worker->net.places = &server->places;
 	gb__worker_files_init(worker);
 	gb__streams_init(&worker->streams, &worker->net, server->model.stack);
 	gb__streams_belong(&worker->streams, native_turn, on_change, worker);

@@ -72,7 +72,8 @@ struct gb_conn *gb__conn_create(
 			.kind = GB__ENDPOINT_STREAM };
 	conn->net = net;
 	conn->terms = terms;
-	conn->flags = outgoing ? GB__CONN_MUTED | GB__CONN_OUTGOING : GB__CONN_MUTED;
+	conn->flags = GB__CONN_MUTED;
+	conn->further = outgoing ? GB__CONN_FURTHER_OUTGOING : 0;
 	conn->active_ms = conn->progress_ms = gb__net_now(net);
 	gb__wheel_node_init(&conn->deadline);
 	gb__trim_later(net);
@@ -101,7 +102,7 @@ static void count_out(struct gb_conn *conn)
 {
 	struct gb__net *net = conn->net;
 
-	if (conn->flags & GB__CONN_OUTGOING) {
+	if (conn->further & GB__CONN_FURTHER_OUTGOING) {
 		gb__count(net->counters->stats.outgoing, -1);
 		return;
 	}
@@ -113,7 +114,7 @@ static void count_out(struct gb_conn *conn)
 static void conn_destroy(struct gb_conn *conn)
 {
 	const size_t size = conn_size(conn->terms);
-	const bool outgoing = conn->flags & GB__CONN_OUTGOING;
+	const bool outgoing = conn->further & GB__CONN_FURTHER_OUTGOING;
 	struct gb__net *net = conn->net;
 
 	gb__wheel_remove(&net->loop->wheel, &conn->deadline);
@@ -200,7 +201,7 @@ refuse:
 void gb__conn_open(struct gb_conn *conn)
 {
 	conn->state = GB__CONN_OPEN;
-	conn->further |= GB__CONN_FURTHER_OPENED;
+	conn->past |= GB__CONN_PAST_OPENED;
 	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
 	conn->opened_ms = (uint8_t)conn->active_ms;
 	if (gb__unlikely(conn->terms->connecting)) {
@@ -262,11 +263,11 @@ static void log_end(struct gb_conn *conn)
 {
 	struct gb__os *os = conn->net->loop->os;
 
-	if (os->simulated || (conn->further & GB__CONN_FURTHER_LOGGED))
+	if (os->simulated || (conn->past & GB__CONN_PAST_LOGGED))
 		return;
-	conn->further |= GB__CONN_FURTHER_LOGGED;
-	gb__tell_closed(os, conn->stream.endpoint.fd, conn->terms->service, conn->flags & GB__CONN_OUTGOING,
-		conn->reason, conn->error, conn->net->problem);
+	conn->past |= GB__CONN_PAST_LOGGED;
+	gb__tell_closed(os, conn->stream.endpoint.fd, conn->terms->service,
+		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, conn->net->problem);
 }
 
 void gb__conn_close(struct gb_conn *conn, int reason)
@@ -276,7 +277,7 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 	if (gb__unlikely(conn->terms->peer))
 		gb__relay_cut(conn, GB__RELAY_IN_ORDER);
 	if (conn->state == GB__CONN_CONNECTING) {
-		if (gb__output_empty(&conn->stream.output)) {
+		if (gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_REPLIES)) {
 			gb__conn_end(conn, reason, 0);
 			return;
 		}
@@ -292,6 +293,8 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 		gb__conn_deadline_within(conn, gb__conn_stall_ms(conn));
 	if (conn->flags & GB__CONN_TASKED)
 		gb__task_cancel(conn);
+	if (conn->flags & GB__CONN_REPLIES)
+		gb__conn_listen_for_reset(conn);
 	/* Inside a callback the bytes being looked at may lie in this chunk: whoever called drops it. */
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_input_drop(conn);
@@ -322,13 +325,13 @@ static void end_output(struct gb_conn *conn)
 {
 	struct gb__os *os = conn->net->loop->os;
 
-	if (conn->further & GB__CONN_FURTHER_OUTPUT_ENDED)
+	if (conn->past & GB__CONN_PAST_OUTPUT_ENDED)
 		return;
 	if (os->ops->shutdown(os, conn->stream.endpoint.fd, SHUT_WR) < 0) {
 		gb__conn_end(conn, GB_CLOSE_RESET, 0);
 		return;
 	}
-	conn->further |= GB__CONN_FURTHER_OUTPUT_ENDED;
+	conn->past |= GB__CONN_PAST_OUTPUT_ENDED;
 }
 
 /* All output is gone: say so to the peer and wait for its FIN, or end when that has come. */
@@ -402,7 +405,7 @@ static void flush(struct gb_conn *conn)
 static bool output_has_fallen(const struct gb_conn *conn)
 {
 	return (conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) && !(conn->flags & GB__CONN_TASKED) &&
-		conn->stream.output.bytes <= conn->terms->limits->output_low;
+		gb__conn_output_bytes(conn) <= conn->terms->limits->output_low && !gb__replies_many(conn);
 }
 
 /* Output fell: end a pause and tell the handler once. */
@@ -432,7 +435,7 @@ static void tell_eof(struct gb_conn *conn)
 		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
 		return;
 	if (conn->flags & GB__CONN_KEPT)
-		conn->further |= GB__CONN_FURTHER_CUT;
+		conn->past |= GB__CONN_PAST_CUT;
 	if (conn->input)
 		gb__conn_input_drop(conn); /* a message that will never be complete */
 	if (!conn->terms->calls->on_eof && !conn->terms->relayed) {
@@ -471,6 +474,12 @@ void gb__conn_flush(struct gb_conn *conn)
 		flush_queued(conn);
 }
 
+/* What replies are to come is output that waits. */
+static bool all_sent(const struct gb_conn *conn)
+{
+	return gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_REPLIES);
+}
+
 static void settle_slow(struct gb_conn *conn)
 {
 	output_fell(conn);
@@ -479,9 +488,9 @@ static void settle_slow(struct gb_conn *conn)
 		gb__conn_drain(conn);
 	if (conn->state < GB__CONN_ENDED)
 		flush_late(conn);
-	if (conn->state == GB__CONN_DRAINING && gb__output_empty(&conn->stream.output))
+	if (conn->state == GB__CONN_DRAINING && all_sent(conn))
 		half_close(conn);
-	if ((conn->flags & GB__CONN_OUTPUT_END) && gb__output_empty(&conn->stream.output) &&
+	if ((conn->flags & GB__CONN_OUTPUT_END) && all_sent(conn) &&
 		(conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED)) {
 		end_output(conn);
 		if (conn->state == GB__CONN_HALF_CLOSED && !(conn->flags & GB__CONN_TASKED))
@@ -572,7 +581,7 @@ static void finish(struct gb_conn *conn)
 	struct gb__engine *engine = conn->net->engine;
 	int fd = conn->stream.endpoint.fd;
 
-	if ((conn->further & GB__CONN_FURTHER_OPENED) || (conn->flags & GB__CONN_OUTGOING)) {
+	if ((conn->past & GB__CONN_PAST_OPENED) || (conn->further & GB__CONN_FURTHER_OUTGOING)) {
 		if (conn->terms->calls->on_close)
 			conn->terms->calls->on_close(conn, conn->reason);
 		count_closed(
@@ -623,6 +632,7 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 				gb__connect_complete(conn);
 			if (conn->terms->sequential && net->sequential->on_ended(conn))
 				continue; /* as does the end of its stream */
+			gb__replies_cancel(conn);
 			conn->state = GB__CONN_DETACHING;
 			conn->stream.endpoint.wants |= GB__WANT_CLOSE;
 			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)

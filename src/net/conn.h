@@ -39,9 +39,9 @@ enum gb__conn_flag {
 	GB__CONN_RESET = 1u << 10,      /* close with a reset */
 	GB__CONN_OUTPUT_END =
 		1u << 11, /* gb_conn_end_output: a FIN follows on what is queued, nothing more is */
-	GB__CONN_OUTGOING = 1u << 12, /* made by gb_connect */
-	GB__CONN_TASKED = 1u << 13,   /* a message of it is in the compute pool: nothing else is called */
-	GB__CONN_PARKED = 1u << 14,   /* waits for room in the compute pool */
+	GB__CONN_REPLIES = 1u << 12, /* replies are open: what is sent comes behind them (reply.h) */
+	GB__CONN_TASKED = 1u << 13,  /* a message of it is in the compute pool: nothing else is called */
+	GB__CONN_PARKED = 1u << 14,  /* waits for room in the compute pool */
 	/* The state is draining or a later one, so that one test tells; or it connects, to send what is queued and
 	 * be closed then; or it is a facade. */
 	GB__CONN_CLOSING = 1u << 15,
@@ -49,22 +49,28 @@ enum gb__conn_flag {
 
 /** Flags that hardly a message looks at. */
 enum gb__conn_further {
-	GB__CONN_FURTHER_OPENED = 1u << 0,       /* on_open was called, so on_close is owed */
-	GB__CONN_FURTHER_OUTPUT_ENDED = 1u << 1, /* the FIN of GB__CONN_OUTPUT_END is out */
-	GB__CONN_FURTHER_JOINED = 1u << 2,       /* gb_relay paused it until the next turn */
-	GB__CONN_FURTHER_LATE = 1u << 3, /* the message's time began anew once: we were late, not the peer */
+	GB__CONN_FURTHER_OUTGOING = 1u << 0, /* made by gb_connect */
+	GB__CONN_FURTHER_JOINED = 1u << 1,   /* gb_relay paused it until the next turn */
+	GB__CONN_FURTHER_LATE = 1u << 2, /* the message's time began anew once: we were late, not the peer */
 	/* Its answers come from elsewhere: a message was not answered at once, or it was sent to outside its callbacks. */
-	GB__CONN_FURTHER_ELSEWHERE = 1u << 4,
-	GB__CONN_FURTHER_LOGGED = 1u << 6, /* why it ends, while the peer had an address */
-	GB__CONN_FURTHER_DRAIN_TOLD = 1u << 5,
-	GB__CONN_FURTHER_CUT = 1u << 7, /* the peer's FIN came inside a message */
+	GB__CONN_FURTHER_ELSEWHERE = 1u << 3,
+};
+
+/** What has happened to it, once. */
+enum gb__conn_past {
+	GB__CONN_PAST_OPENED = 1u << 0,       /* on_open was called, so on_close is owed */
+	GB__CONN_PAST_OUTPUT_ENDED = 1u << 1, /* the FIN of GB__CONN_OUTPUT_END is out */
+	GB__CONN_PAST_DRAIN_TOLD = 1u << 2,
+	GB__CONN_PAST_LOGGED = 1u << 3, /* why it ends, while the peer had an address */
+	GB__CONN_PAST_CUT = 1u << 4,    /* the peer's FIN came inside a message */
 };
 
 /** Any of these stops the delivery of messages. */
 #define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH | GB__CONN_TASKED | GB__CONN_PARKED)
 /** With any of these, input does not go straight to the handler. Who gets input and has none is open. */
 #define GB__CONN_SLOW_INPUT \
-	(GB__CONN_STOPPED | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_CLOSING | GB__CONN_OUTPUT_END)
+	(GB__CONN_STOPPED | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_CLOSING | GB__CONN_OUTPUT_END | \
+		GB__CONN_REPLIES)
 /** With any of these, the end of a dispatch has more to do than to flush. Who has none is open. */
 #define GB__CONN_SLOW_SETTLE (GB__CONN_SLOW_INPUT | GB__CONN_REFUSED_TRY | GB__CONN_MUTED)
 
@@ -90,6 +96,7 @@ struct gb_conn {
 	uint8_t reason;     /* enum gb_close_reason, once closing */
 	uint8_t idle_turns; /* while draining: turns in which it was idle */
 	uint8_t opened_ms;  /* active_ms of when it was opened, cut further */
+	uint8_t past;       /* GB__CONN_PAST_… */
 } __attribute__((aligned(16)));
 
 static_assert(
@@ -131,10 +138,18 @@ static inline bool gb__conn_closing(const struct gb_conn *conn)
 	return conn->flags & GB__CONN_CLOSING;
 }
 
-/** After bytes were queued: whether reading has to stop, or the handler is owed a word once there is room. */
-static inline void gb__conn_output_rose(struct gb_conn *conn)
+/** Bytes that wait to be sent, those that wait for a reply before them included. */
+static inline size_t gb__conn_output_bytes(const struct gb_conn *conn)
 {
-	if (gb__unlikely(conn->stream.output.bytes > conn->terms->limits->output_high))
+	size_t bytes = conn->stream.output.bytes;
+
+	return gb__unlikely(conn->flags & GB__CONN_REPLIES) ? bytes + conn->terms->replies.waiting : bytes;
+}
+
+/** After bytes were queued: whether reading has to stop, or the handler is owed a word once there is room. */
+static inline void gb__conn_output_rose(struct gb_conn *conn, size_t bytes)
+{
+	if (gb__unlikely(bytes > conn->terms->limits->output_high))
 		conn->flags |= conn->terms->reads_on ? GB__CONN_REFUSED_TRY : GB__CONN_HIGH;
 }
 
@@ -166,6 +181,10 @@ void gb__conn_end(struct gb_conn *conn, int reason, int error);
 int gb__conn_spill(struct gb_conn *conn);
 /** The errno of a failed operation as a reason. */
 int gb__conn_reason_of(int error);
+/** After bytes were queued, or not (`result`): limits, and who is not in a callback of this connection needs a turn. */
+int gb__conn_queued(struct gb_conn *conn, int result, size_t size);
+/** Whether nothing can be sent any more. */
+bool gb__conn_ended(struct gb_conn *conn);
 /** Queue what a task collected. */
 void gb__conn_take_output(struct gb_conn *conn, struct gb__output *output);
 /** gb__conn_settle beyond its shortcut. */

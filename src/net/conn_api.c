@@ -10,16 +10,15 @@
 
 #include <errno.h>
 
-/* After bytes were queued: limits, and whoever is not in a callback of this connection needs a turn. */
-static inline int queued(struct gb_conn *conn, int result, size_t size)
+int gb__conn_queued(struct gb_conn *conn, int result, size_t size)
 {
 	if (gb__unlikely(result < 0)) {
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return result;
 	}
 	conn->net->tally.bytes_out += size;
-	gb__conn_output_rose(conn);
-	if (gb__unlikely(conn->stream.output.bytes > conn->terms->limits->output_bytes_max)) {
+	gb__conn_output_rose(conn, gb__conn_output_bytes(conn));
+	if (gb__unlikely(gb__conn_output_bytes(conn) > conn->terms->limits->output_bytes_max)) {
 		conn->flags |= GB__CONN_RESET; /* the peer gets no orderly end of half an answer */
 		gb__conn_end(conn, GB_CLOSE_OUTPUT_LIMIT, 0);
 		return -GB_ELIMIT;
@@ -36,12 +35,24 @@ static struct gb__pool *pool_of(struct gb_conn *conn)
 	return gb__unlikely(gb__conn_is_task(conn)) ? &gb__task_of(conn)->chunks : &conn->net->engine->pool;
 }
 
-/* As `queued`, for what a task collects: nothing leaves before it is back. */
+/* Where bytes go: behind the last of the open replies. */
+static inline struct gb__output *output_of(struct gb_conn *conn)
+{
+	struct gb__replies *replies;
+
+	if (gb__likely(!(conn->flags & GB__CONN_REPLIES)))
+		return &conn->stream.output;
+	replies = gb__conn_is_task(conn) ? &gb__task_of(conn)->replies : &conn->terms->replies;
+	return replies->loose ? &conn->stream.output : &replies->last->behind;
+}
+
+/* As gb__conn_queued, for what a task collects: nothing leaves before it is back. */
 static int collected(struct gb_conn *facade, int result)
 {
 	struct gb__task *task = gb__task_of(facade);
+	const size_t bytes = facade->stream.output.bytes + task->replies.waiting;
 
-	if (result == 0 && facade->stream.output.bytes <= gb__limit(&facade->terms->limits->output_bytes_max))
+	if (result == 0 && bytes <= gb__limit(&facade->terms->limits->output_bytes_max))
 		return 0;
 	task->failed = result < 0 ? GB_CLOSE_NO_MEMORY : GB_CLOSE_OUTPUT_LIMIT;
 	facade->flags |= GB__CONN_RESET;
@@ -49,13 +60,23 @@ static int collected(struct gb_conn *facade, int result)
 	return result < 0 ? result : -GB_ELIMIT;
 }
 
+/* Bytes were appended where output_of said, or not. */
+static int appended(struct gb_conn *conn, int result, size_t size)
+{
+	const bool apart = gb__conn_is_task(conn);
+
+	if (gb__unlikely(conn->flags & GB__CONN_REPLIES) && result == 0 &&
+		output_of(conn) != &conn->stream.output)
+		(apart ? &gb__task_of(conn)->replies : &conn->terms->replies)->waiting += size;
+	return apart ? collected(conn, result) : gb__conn_queued(conn, result, size);
+}
+
 static bool task_ended(const struct gb__task *task)
 {
 	return task->aborted || task->failed >= 0;
 }
 
-/* Whether nothing can be sent any more. */
-static inline bool ended(struct gb_conn *conn)
+bool gb__conn_ended(struct gb_conn *conn)
 {
 	if (gb__unlikely(conn->flags & GB__CONN_OUTPUT_END))
 		return true;
@@ -83,7 +104,7 @@ int gb__conn_spill(struct gb_conn *conn)
 		chunk = engine->ops->borrow(engine, burst->data, size);
 	if (chunk)
 		gb__output_append_chunk(&conn->stream.output, chunk);
-	return queued(conn,
+	return gb__conn_queued(conn,
 		chunk ? 0 : gb__output_append(&conn->stream.output, &engine->pool, burst->data, size), size);
 }
 
@@ -95,15 +116,15 @@ static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void 
 		(conn->net->sends_at_once ? gb__burst_add(&conn->net->burst, data, size)
 					  : gb__burst_extend(&conn->net->burst, data, size)))
 		return 0;
-	if (gb__unlikely(ended(conn)))
+	if (gb__unlikely(gb__conn_ended(conn)))
 		return -EPIPE;
-	if (gb__conn_is_task(conn))
-		return collected(conn, gb__output_append(&conn->stream.output, pool_of(conn), data, size));
-	gb__conn_mine_in(conn, "gb_conn_send");
-	result = gb__conn_spill(conn);
-	if (result < 0)
-		return result;
-	return queued(conn, gb__output_append(&conn->stream.output, pool_of(conn), data, size), size);
+	if (gb__likely(!gb__conn_is_task(conn))) {
+		gb__conn_mine_in(conn, "gb_conn_send");
+		result = gb__conn_spill(conn);
+		if (result < 0)
+			return result;
+	}
+	return appended(conn, gb__output_append(output_of(conn), pool_of(conn), data, size), size);
 }
 
 int gb_conn_send(struct gb_conn *conn, const void *data, size_t size)
@@ -120,7 +141,7 @@ int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer)
 	size_t size;
 	int result;
 
-	if (ended(conn))
+	if (gb__conn_ended(conn))
 		return -EPIPE;
 	if (!gb__conn_is_task(conn)) {
 		gb__conn_mine(conn);
@@ -129,8 +150,7 @@ int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer)
 			return result;
 	}
 	gb__buffer_bytes(buffer, &size);
-	result = gb__output_append_shared(&conn->stream.output, pool_of(conn), buffer);
-	return gb__conn_is_task(conn) ? collected(conn, result) : queued(conn, result, size);
+	return appended(conn, gb__output_append_shared(output_of(conn), pool_of(conn), buffer), size);
 }
 
 void gb__conn_take_output(struct gb_conn *conn, struct gb__output *output)
@@ -139,15 +159,15 @@ void gb__conn_take_output(struct gb_conn *conn, struct gb__output *output)
 
 	if (gb__output_empty(output))
 		return;
-	gb__output_splice(&conn->stream.output, output);
+	gb__output_splice(output_of(conn), output);
 	conn->flags |= GB__CONN_DISPATCH; /* it is the answer to its message */
-	queued(conn, 0, size);
+	appended(conn, 0, size);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 }
 
 int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
 {
-	if (ended(conn))
+	if (gb__conn_ended(conn))
 		return -EPIPE;
 	/* Up to the low watermark anything is taken, so that after on_writable there is room for any piece. */
 	if (gb_conn_output_size(conn) > gb__limit(&conn->terms->limits->output_low) &&
@@ -166,13 +186,13 @@ int gb_conn_printf(struct gb_conn *conn, const char *format, ...)
 	va_list arguments;
 	int result;
 
-	if (gb__unlikely(ended(conn)))
+	if (gb__unlikely(gb__conn_ended(conn)))
 		return -EPIPE;
 	va_start(arguments, format);
 	result = gb__text_format(&text, pool_of(conn), format, arguments);
 	va_end(arguments);
 	if (gb__unlikely(result == -ENOMEM))
-		return gb__conn_is_task(conn) ? collected(conn, -ENOMEM) : queued(conn, -ENOMEM, 0);
+		return appended(conn, -ENOMEM, 0);
 	if (gb__unlikely(result < 0))
 		return result;
 	result = gb_conn_send(conn, text.data, text.size);
@@ -219,7 +239,7 @@ int gb_conn_end_output(struct gb_conn *conn)
 {
 	int result;
 
-	if (ended(conn))
+	if (gb__conn_ended(conn))
 		return conn->flags & GB__CONN_OUTPUT_END ? 0 : -EPIPE;
 	if (!gb__conn_is_task(conn)) {
 		gb__conn_mine(conn);
@@ -274,11 +294,12 @@ bool gb_conn_cancelled(const struct gb_conn *conn)
 
 size_t gb_conn_output_size(const struct gb_conn *conn)
 {
-	size_t size = conn->stream.output.bytes;
+	size_t size;
 
-	if (!gb__conn_is_task(conn) && conn->net->burst.conn == conn)
-		size += conn->net->burst.size;
-	return size;
+	if (gb__conn_is_task(conn))
+		return conn->stream.output.bytes + ((const struct gb__task *)conn)->replies.waiting;
+	size = gb__conn_output_bytes(conn);
+	return conn->net->burst.conn == conn ? size + conn->net->burst.size : size;
 }
 
 const struct gb_frame *gb_conn_frame(const struct gb_conn *conn)

@@ -163,7 +163,8 @@ static bool goes_on(struct gb_conn *conn, int reason)
 /* Nothing that is asked of the engine for it would tell of a reset, or not for long: output may leave at once. */
 static bool is_deaf(const struct gb_conn *conn)
 {
-	return (conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED) &&
+	return (conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED ||
+		       (conn->state == GB__CONN_DRAINING && (conn->flags & GB__CONN_REPLIES))) &&
 		(conn->flags & GB__CONN_MUTED);
 }
 

@@ -18,8 +18,9 @@ static bool moves(const struct gb_conn *conn)
 /* Whoever ends it has something to do first, and will. */
 static bool is_held(const struct gb_conn *conn)
 {
-	return !gb__conn_closing(conn) &&
-		(conn->holds || (conn->flags & GB__CONN_PAUSED) || conn->state == GB__CONN_HALF_CLOSED);
+	if (gb__conn_closing(conn))
+		return conn->flags & GB__CONN_REPLIES;
+	return conn->holds || (conn->flags & GB__CONN_PAUSED) || conn->state == GB__CONN_HALF_CLOSED;
 }
 
 static bool is_pooled(const struct gb_conn *conn)
@@ -37,7 +38,7 @@ static void tell(struct gb_conn *conn)
 {
 	const struct gb_service *calls = conn->terms->calls;
 
-	conn->further |= GB__CONN_FURTHER_DRAIN_TOLD;
+	conn->past |= GB__CONN_PAST_DRAIN_TOLD;
 	if (!calls->on_drain || conn->terms->relayed)
 		return;
 	conn->flags |= GB__CONN_DISPATCH;
@@ -70,12 +71,12 @@ void gb__conn_drain(struct gb_conn *conn)
 	if ((conn->state != GB__CONN_OPEN && conn->state != GB__CONN_HALF_CLOSED) ||
 		(conn->flags & GB__CONN_TASKED))
 		return;
-	if (!(conn->further & GB__CONN_FURTHER_DRAIN_TOLD))
+	if (!(conn->past & GB__CONN_PAST_DRAIN_TOLD))
 		tell(conn);
 	if (gb__conn_closing(conn) || moves(conn) || is_held(conn) || is_pooled(conn) ||
 		(conn->flags & GB__CONN_KEPT))
 		return;
-	if ((conn->flags & GB__CONN_OUTGOING) && net->connections > net->outgoing)
+	if ((conn->further & GB__CONN_FURTHER_OUTGOING) && net->connections > net->outgoing)
 		return;
 	left_ms = patience_ms(conn);
 	/* It seems idle, but a request may wait in the kernel, unread because input was off for a reply, a pause or

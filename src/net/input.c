@@ -272,7 +272,7 @@ static void burst_sent(struct gb_conn *conn, ssize_t sent)
 		net->tally.bytes_out += (size_t)sent;
 	} else {
 		net->tally.bytes_out += size;
-		gb__conn_output_rose(conn);
+		gb__conn_output_rose(conn, conn->stream.output.bytes);
 	}
 }
 
@@ -304,7 +304,8 @@ void gb__conn_enter(struct gb_conn *conn)
 	if (conn->flags & GB__CONN_DISPATCH)
 		return;
 	conn->flags |= GB__CONN_DISPATCH;
-	if (gb__output_empty(&conn->stream.output) && conn->state == GB__CONN_OPEN && !conn->net->burst.conn)
+	if (gb__output_empty(&conn->stream.output) && conn->state == GB__CONN_OPEN &&
+		!(conn->flags & GB__CONN_REPLIES) && !conn->net->burst.conn)
 		burst_start(conn->net, conn, NULL, 0);
 }
 

@@ -7,6 +7,7 @@
 
 #include "loop/loop.h"
 #include "net/burst.h"
+#include "net/reply.h"
 #include "net/slab.h"
 #include "net/terms.h"
 #include "net/trim.h"
@@ -96,6 +97,8 @@ struct gb__net {
 	struct gb__parked *parked;  /* a ring of connections that wait for a task to come back */
 	size_t parked_first, parked_count, parked_size;
 	struct gb__burst burst;
+	struct gb__places *places;     /* of the process; NULL: no reply can be deferred */
+	struct gb__place *places_free; /* that it has taken from there */
 	/** A connection is gone; `connections` has been lowered. May be NULL. */
 	void (*on_gone)(struct gb__net *net, void *arg);
 	void *arg;

@@ -32,7 +32,7 @@ static ssize_t forward(struct gb_conn *from, struct gb_conn *to, struct gb_bytes
 	if (!chunk)
 		return 0;
 	gb__output_append_chunk(&to->stream.output, chunk);
-	gb__conn_output_rose(to);
+	gb__conn_output_rose(to, to->stream.output.bytes);
 	gb__conn_queue(to);
 	return (ssize_t)bytes.size;
 }
@@ -72,7 +72,7 @@ static int check(const struct gb_conn *conn)
 	gb__conn_mine(conn);
 	if (gb__conn_closing(conn) || (conn->flags & GB__CONN_OUTPUT_END))
 		return -EPIPE;
-	return conn->terms->peer || (conn->flags & GB__CONN_TASKED) ? -EBUSY : 0;
+	return conn->terms->peer || (conn->flags & (GB__CONN_TASKED | GB__CONN_REPLIES)) ? -EBUSY : 0;
 }
 
 static void join(struct gb_conn *conn, struct gb_conn *peer)
@@ -89,7 +89,7 @@ static void join(struct gb_conn *conn, struct gb_conn *peer)
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_PARTIAL | GB__CONN_PARKED);
 	conn->flags |= GB__CONN_PAUSED;
 	conn->further |= GB__CONN_FURTHER_JOINED;
-	gb__conn_output_rose(conn);
+	gb__conn_output_rose(conn, conn->stream.output.bytes);
 	if (conn->state == GB__CONN_HALF_CLOSED)
 		gb_conn_end_output(peer);
 	gb__conn_queue(conn);

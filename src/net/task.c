@@ -110,6 +110,7 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 		task->frame.parsed = task->message->data + task->message->begin + within;
 	task->deferred_end = &task->deferred;
 	task->failed = -1;
+	task->replies.loose = conn->terms->replies.loose;
 	task->done.run = tasks_back;
 	return task;
 }
@@ -179,13 +180,15 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 
 	if (gb__conn_closing(conn)) {
 		gb__output_clear(&facade->stream.output, &conn->net->engine->pool);
+		gb__replies_drop(conn->net, &task->replies);
 		return;
 	}
 	gb__conn_hold(conn, task->holds);
-	if (gb__output_empty(&facade->stream.output))
+	if (gb__output_empty(&facade->stream.output) && !task->replies.first)
 		conn->further |= GB__CONN_FURTHER_ELSEWHERE;
 	conn->net->task_sent = facade->stream.output.bytes;
 	gb__conn_take_output(conn, &facade->stream.output);
+	gb__replies_place(conn, &task->replies);
 	conn->flags |= facade->flags & (GB__CONN_REFUSED_TRY | GB__CONN_RESET | GB__CONN_OUTPUT_END);
 	if (task->paused)
 		conn->flags = (uint16_t)(task->paused > 0 ? conn->flags | GB__CONN_PAUSED

@@ -25,6 +25,7 @@ struct gb__task {
 	struct gb__pool chunks;     /* for what the handler sends */
 	_Atomic bool cancelled;     /* the connection is closing or gone */
 	bool aborted;               /* by the handler */
+	struct gb__replies replies; /* deferred by the handler */
 	int holds;                  /* gb_conn_hold and gb_conn_release by the handler */
 	int failed;                 /* by gb_conn_close or gb_conn_fail: the reason; -1: not */
 	_Atomic signed char paused; /* 1: by the handler; -1: resumed; 0: neither */

@@ -25,6 +25,7 @@ static const struct {
 	[GB_LIMIT_OUTPUT_HIGH] = { AT(output_high), 1, 1u << 30 },
 	[GB_LIMIT_OUTPUT_LOW] = { AT(output_low), 0, 1u << 30 },
 	[GB_LIMIT_OUTPUT_MAX] = { AT(output_bytes_max), 1, 1ull << 31 },
+	[GB_LIMIT_REPLIES] = { AT(replies_max), 1, 1u << 20 },
 };
 
 int gb__limits_set(struct gb__limits *limits, enum gb_limit_kind kind, uint64_t value)
@@ -86,6 +87,7 @@ static struct gb__terms *terms_create(
 	if (sequential)
 		net->sequential->adapt(terms);
 	terms->user = user;
+	terms->replies.loose = service->traits & GB_TRAIT_UNORDERED;
 	terms->limits = net->limits;
 	if (service->limits) {
 		terms->own = *net->limits;

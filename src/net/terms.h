@@ -7,6 +7,8 @@
 #ifndef NET_TERMS_H
 #define NET_TERMS_H
 
+#include "net/reply.h"
+
 #include <gearbox/error.h>
 #include <gearbox/limit.h>
 #include <gearbox/service.h>
@@ -23,6 +25,7 @@ struct gb__limits {
 	uint64_t connect_timeout_ms;
 	uint64_t output_high, output_low; /* watermarks, bytes */
 	uint64_t output_bytes_max;
+	uint64_t replies_max;   /* open ones of a connection */
 	uint64_t turn_messages; /* of one connection before the others have their turn */
 	uint64_t trim_after_ms; /* a burst: its memory goes back then; of a server */
 };
@@ -54,6 +57,7 @@ struct gb__terms {
 	uint16_t state_offset; /* of the service's state behind the connection */
 	struct gb_conn *peer;  /* relayed to; or NULL */
 	struct gb_operation *connecting; /* the operation that made it, while it is under way */
+	struct gb__replies replies;      /* open ones; of own terms */
 	struct gb__terms *next;
 	struct gb__limits own;
 };

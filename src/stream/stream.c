@@ -136,7 +136,7 @@ static void serve_entry(struct gb_coro *coro)
 
 static bool natively(const struct gb__streams *streams, const struct gb_conn *conn)
 {
-	return streams->turn && !streams->native && !(conn->flags & GB__CONN_OUTGOING) &&
+	return streams->turn && !streams->native && !(conn->further & GB__CONN_FURTHER_OUTGOING) &&
 		(streams->net->engine->ops->caps & GB__ENGINE_ONE_STREAM);
 }
 
@@ -225,7 +225,7 @@ static void on_eof(struct gb_conn *conn)
 	if (!stream)
 		return;
 	stream->eof = true;
-	stream->cut = conn->further & GB__CONN_FURTHER_CUT;
+	stream->cut = conn->past & GB__CONN_PAST_CUT;
 	if (stream->reader)
 		gb__coro_wake(stream->reader);
 }

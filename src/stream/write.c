@@ -96,7 +96,7 @@ static inline bool goes_back(const struct gb_stream *stream, const unsigned char
 
 static inline bool is_high(const struct gb_stream *stream)
 {
-	return gb__unlikely(stream->conn->stream.output.bytes > stream->conn->terms->limits->output_high);
+	return gb__unlikely(gb__conn_output_bytes(stream->conn) > stream->conn->terms->limits->output_high);
 }
 
 /* More than fits below the high watermark at once. */
@@ -163,6 +163,12 @@ int gb_write_buffer(struct gb_stream *stream, struct gb_buffer *buffer)
 	return result == 0 && is_high(stream) ? await_room(stream) : result;
 }
 
+/* What is to come behind an open reply is not waited for. */
+static size_t unsent(const struct gb_conn *conn)
+{
+	return conn->stream.output.bytes + (conn->net->burst.conn == conn ? conn->net->burst.size : 0);
+}
+
 int gb_flush(struct gb_stream *stream)
 {
 	struct gb_coro *coro;
@@ -173,9 +179,9 @@ int gb_flush(struct gb_stream *stream)
 	coro = stream->streams->running;
 	if (!coro)
 		return -GB_ENOCORO;
-	while (result == 0 && gb_conn_output_size(stream->conn) > 0) {
+	while (result == 0 && unsent(stream->conn) > 0) {
 		gb__conn_push(stream->conn);
-		if (gb_conn_output_size(stream->conn) == 0)
+		if (unsent(stream->conn) == 0)
 			break;
 		stream->writer = coro;
 		stream->flushes = true;

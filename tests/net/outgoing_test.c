@@ -11,7 +11,7 @@ static int last_error;
 
 static int note_open(struct gb_conn *conn)
 {
-	served = conn->flags & GB__CONN_OUTGOING ? served : conn;
+	served = conn->further & GB__CONN_FURTHER_OUTGOING ? served : conn;
 	return count_open(conn);
 }
 

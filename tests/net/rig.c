@@ -18,6 +18,7 @@ static const struct gb__limits default_limits = {
 	.output_high = 64u << 10,
 	.output_low = 16u << 10,
 	.output_bytes_max = 1u << 20,
+	.replies_max = 16,
 	.turn_messages = 64,
 };
 
@@ -85,6 +86,8 @@ void rig_run(const char *engine, void (*body)(struct rig *rig))
 		rig.sim = sim_kernel_create(test_random(&random), &rig.profile);
 		gb__loop_init(&rig.loop, engine_create(&rig, engine));
 		gb__net_init(&rig.net, &rig.loop, &rig.limits, &rig.counters, &rig.connections_total);
+		gb__places_init(&rig.places);
+		rig.net.places = &rig.places;
 		gb__streams_init(&rig.streams, &rig.net, 0);
 		body(&rig);
 		for (unsigned steps = 0; rig.net.connections > 0 || rig.net.coroutines > 0; steps++) {
@@ -98,6 +101,7 @@ void rig_run(const char *engine, void (*body)(struct rig *rig))
 		gb__streams_finish(&rig.streams);
 		gb__net_finish(&rig.net);
 		gb__loop_finish(&rig.loop);
+		gb__places_finish(&rig.places);
 		sim_kernel_destroy(rig.sim);
 	}
 }

@@ -22,6 +22,7 @@ struct rig {
 	struct gb__loop loop;
 	struct gb__net net;
 	struct gb__streams streams;
+	struct gb__places places;
 	struct gb__limits limits;
 	struct gb__counters counters;
 	_Atomic uint64_t connections_total;
