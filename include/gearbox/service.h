@@ -26,7 +26,9 @@ enum {
 	GB_TRAIT_HEAVY_COMPUTE = 1u << 1, /* a handler may compute for long */
 	GB_TRAIT_THREAD_SAFE =
 		1u << 2, /* handlers may run on several threads at once although state is shared */
-	GB_TRAIT_UNORDERED = 1u << 3, /* replies carry ids and may overtake one another */
+	GB_TRAIT_UNORDERED = 1u
+		<< 3, /* replies carry ids and may overtake one another: those that are deferred, and with a
+			    pool, where messages of one connection then run on several threads at once */
 	GB_TRAIT_MOVABLE_IDLE =
 		1u << 4, /* an idle connection may go to another worker with its state bytes */
 	GB_TRAIT_STATE_APART = 1u

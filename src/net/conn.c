@@ -291,9 +291,10 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 		log_end(conn);
 	if (conn->flags & GB__CONN_FLUSHING)
 		gb__conn_deadline_within(conn, gb__conn_stall_ms(conn));
-	if (conn->flags & GB__CONN_TASKED)
+	/* Replies that need not wait for one another were not overtaken by the end: they are awaited. */
+	if ((conn->flags & GB__CONN_TASKED) && !conn->terms->replies.loose)
 		gb__task_cancel(conn);
-	if (conn->flags & GB__CONN_REPLIES)
+	if (conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED))
 		gb__conn_listen_for_reset(conn);
 	/* Inside a callback the bytes being looked at may lie in this chunk: whoever called drops it. */
 	if (!(conn->flags & GB__CONN_DISPATCH))
@@ -307,7 +308,7 @@ void gb__conn_close_for_error(struct gb_conn *conn, int reason)
 	if (conn->terms->sequential && conn->net->sequential->on_error(conn, reason))
 		return;
 	if (conn->terms->calls->on_error && !gb__conn_closing(conn) && !conn->terms->relayed &&
-		!(conn->flags & GB__CONN_TASKED)) {
+		(!(conn->flags & GB__CONN_TASKED) || conn->terms->replies.loose)) {
 		conn->flags |= GB__CONN_DISPATCH;
 		conn->terms->calls->on_error(conn, reason);
 		conn->flags = (uint16_t)((conn->flags & ~GB__CONN_DISPATCH) | inside);
@@ -358,7 +359,7 @@ static void input_gate(struct gb_conn *conn)
 
 	switch (conn->state) {
 	case GB__CONN_OPEN:
-		want = !(conn->flags & (GB__CONN_STOPPED | GB__CONN_EOF)) && !gb__conn_backlog(conn);
+		want = !gb__conn_stopped(conn) && !(conn->flags & GB__CONN_EOF) && !gb__conn_backlog(conn);
 		break;
 	case GB__CONN_DRAINING: /* a peer that sends before it reads must not wait for us */
 	case GB__CONN_LINGERING:
@@ -477,7 +478,8 @@ void gb__conn_flush(struct gb_conn *conn)
 /* What replies are to come is output that waits. */
 static bool all_sent(const struct gb_conn *conn)
 {
-	return gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_REPLIES);
+	return gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_REPLIES) &&
+		!((conn->flags & GB__CONN_TASKED) && conn->terms->replies.loose);
 }
 
 static void settle_slow(struct gb_conn *conn)
@@ -499,7 +501,7 @@ static void settle_slow(struct gb_conn *conn)
 	if (output_has_fallen(conn))
 		gb__conn_queue(
 			conn); /* on_writable filled it and the kernel took it all: its next call waits a turn */
-	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED))
+	if (gb__conn_backlog(conn) && !gb__conn_stopped(conn))
 		gb__conn_queue(conn);
 	if (conn->state < GB__CONN_ENDED)
 		input_gate(conn);
@@ -607,7 +609,7 @@ void gb__conn_go_on(struct gb_conn *conn)
 {
 	if (gb__unlikely(conn->further & GB__CONN_FURTHER_JOINED))
 		gb__relay_begin(conn);
-	if (gb__conn_backlog(conn) && !(conn->flags & GB__CONN_STOPPED) && conn->state == GB__CONN_OPEN)
+	if (gb__conn_backlog(conn) && !gb__conn_stopped(conn) && conn->state == GB__CONN_OPEN)
 		gb__conn_deliver_kept(conn);
 	gb__conn_settle(conn);
 }

@@ -40,8 +40,9 @@ enum gb__conn_flag {
 	GB__CONN_OUTPUT_END =
 		1u << 11, /* gb_conn_end_output: a FIN follows on what is queued, nothing more is */
 	GB__CONN_REPLIES = 1u << 12, /* replies are open: what is sent comes behind them (reply.h) */
-	GB__CONN_TASKED = 1u << 13,  /* a message of it is in the compute pool: nothing else is called */
-	GB__CONN_PARKED = 1u << 14,  /* waits for room in the compute pool */
+	GB__CONN_TASKED = 1u
+		<< 13, /* a message of it is in the compute pool: nothing else is called (but where replies are loose) */
+	GB__CONN_PARKED = 1u << 14, /* waits for room in the compute pool */
 	/* The state is draining or a later one, so that one test tells; or it connects, to send what is queued and
 	 * be closed then; or it is a facade. */
 	GB__CONN_CLOSING = 1u << 15,
@@ -67,6 +68,8 @@ enum gb__conn_past {
 
 /** Any of these stops the delivery of messages. */
 #define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH | GB__CONN_TASKED | GB__CONN_PARKED)
+/** Whether nothing is delivered now. Replies that need not wait for one another let several messages into the pool. */
+static inline bool gb__conn_stopped(const struct gb_conn *conn);
 /** With any of these, input does not go straight to the handler. Who gets input and has none is open. */
 #define GB__CONN_SLOW_INPUT \
 	(GB__CONN_STOPPED | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_CLOSING | GB__CONN_OUTPUT_END | \
@@ -102,6 +105,15 @@ struct gb_conn {
 static_assert(
 	sizeof(struct gb_conn) == 112, "places lie side by side: with its user's data it spans two lines");
 static_assert(offsetof(struct gb_conn, input) == 64, "the hot part is one cache line long");
+
+static inline bool gb__conn_stopped(const struct gb_conn *conn)
+{
+	unsigned stops = conn->flags & GB__CONN_STOPPED;
+
+	if (gb__unlikely(stops == GB__CONN_TASKED) && conn->terms->replies.loose)
+		return conn->terms->tasks >= conn->terms->limits->replies_max;
+	return stops;
+}
 
 static inline struct gb_conn *gb__conn_of(struct gb__stream *stream)
 {

@@ -73,7 +73,7 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 		if (!(conn->flags & GB__CONN_TASKED) && !conn->holds)
 			consider(&earliest, limits->idle_timeout_ms, gb__conn_idle_ms(conn), GB_CLOSE_IDLE);
 		/* While it is us who do not read, a message cannot be late. */
-		if (gb__conn_keeps_partial(conn) && !(conn->flags & GB__CONN_STOPPED))
+		if (gb__conn_keeps_partial(conn) && !gb__conn_stopped(conn))
 			consider(&earliest, limits->read_timeout_ms,
 				gb__net_elapsed(conn->net, conn->input->input.since_ms),
 				GB_CLOSE_READ_TIMEOUT);
@@ -164,7 +164,8 @@ static bool goes_on(struct gb_conn *conn, int reason)
 static bool is_deaf(const struct gb_conn *conn)
 {
 	return (conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED ||
-		       (conn->state == GB__CONN_DRAINING && (conn->flags & GB__CONN_REPLIES))) &&
+		       (conn->state == GB__CONN_DRAINING &&
+			       (conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED)))) &&
 		(conn->flags & GB__CONN_MUTED);
 }
 

@@ -19,7 +19,7 @@ static bool moves(const struct gb_conn *conn)
 static bool is_held(const struct gb_conn *conn)
 {
 	if (gb__conn_closing(conn))
-		return conn->flags & GB__CONN_REPLIES;
+		return conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED);
 	return conn->holds || (conn->flags & GB__CONN_PAUSED) || conn->state == GB__CONN_HALF_CLOSED;
 }
 

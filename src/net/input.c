@@ -84,7 +84,7 @@ static size_t deliver_frames(struct gb_conn *conn, unsigned char *data, size_t s
 	while (used < size) {
 		size_t consumed;
 
-		if (gb__unlikely(conn->flags & GB__CONN_STOPPED) || crowded(conn))
+		if (gb__unlikely(gb__conn_stopped(conn)) || crowded(conn))
 			break;
 		if (gb__unlikely(budget-- == 0)) {
 			gb__conn_queue(conn);
@@ -216,7 +216,7 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 
 static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 {
-	bool wait = (conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn);
+	bool wait = gb__conn_stopped(conn) || gb__conn_backlog(conn);
 	const uint64_t messages = conn->net->tally.messages;
 	const size_t output = conn->stream.output.bytes;
 	size_t held, used;

@@ -79,9 +79,12 @@ void gb__task_park(struct gb_conn *conn)
 static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes message)
 {
 	struct gb__net *net = conn->net;
-	struct gb__task *task = gb__slabs_take(&net->slabs, sizeof(*task));
+	struct gb__task *task;
 	uintptr_t within;
 
+	if (conn->terms->replies.loose && !gb__terms_own(conn))
+		return NULL;
+	task = gb__slabs_take(&net->slabs, sizeof(*task));
 	if (!task)
 		return NULL;
 	task->message = gb__chunk_create(&net->engine->pool, message.size);
@@ -111,6 +114,7 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 	task->deferred_end = &task->deferred;
 	task->failed = -1;
 	task->replies.loose = conn->terms->replies.loose;
+	task->number = net->tally.messages;
 	task->done.run = tasks_back;
 	return task;
 }
@@ -124,6 +128,7 @@ void gb__task_submit(struct gb_conn *conn, struct gb_bytes message)
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return;
 	}
+	conn->terms->tasks += conn->terms->replies.loose;
 	conn->flags |= GB__CONN_TASKED;
 	task->under_way = net->under_way;
 	net->under_way = task;
@@ -163,7 +168,8 @@ bool gb__task_defer(struct gb_conn *conn, struct gb__post *post)
 {
 	struct gb__task *task = conn->net->under_way;
 
-	if (!(conn->flags & GB__CONN_TASKED))
+	/* Where several may be in there, one always may: the post does not wait. */
+	if (!(conn->flags & GB__CONN_TASKED) || conn->terms->replies.loose)
 		return false;
 	while (task->conn != conn)
 		task = task->under_way;
@@ -173,12 +179,22 @@ bool gb__task_defer(struct gb_conn *conn, struct gb__post *post)
 	return true;
 }
 
+/* What was asked behind a message that ends the connection is not answered. */
+static void cancel_later(struct gb_conn *conn, const struct gb__task *task)
+{
+	for (struct gb__task *other = conn->net->under_way; other; other = other->under_way)
+		if (other->conn == conn && other->number > task->number)
+			atomic_store_explicit(&other->cancelled, true, memory_order_relaxed);
+}
+
 /* Do to the connection what the handler did to the facade. */
 static void carry_out(struct gb__task *task, struct gb_conn *conn)
 {
 	struct gb_conn *facade = &task->facade;
 
-	if (gb__conn_closing(conn)) {
+	if (gb__conn_closing(conn) &&
+		(conn->state != GB__CONN_DRAINING || !conn->terms->replies.loose ||
+			atomic_load_explicit(&task->cancelled, memory_order_relaxed))) {
 		gb__output_clear(&facade->stream.output, &conn->net->engine->pool);
 		gb__replies_drop(conn->net, &task->replies);
 		return;
@@ -193,6 +209,8 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 	if (task->paused)
 		conn->flags = (uint16_t)(task->paused > 0 ? conn->flags | GB__CONN_PAUSED
 							  : conn->flags & ~GB__CONN_PAUSED);
+	if (task->aborted || task->failed >= 0)
+		cancel_later(conn, task);
 	if (task->aborted)
 		gb__conn_end(conn, GB_CLOSE_LOCAL, 0);
 	else if (task->failed >= 0 && (facade->flags & GB__CONN_RESET))
@@ -218,8 +236,12 @@ static void tasks_back(struct gb__post *post, bool alive)
 	gb__chunk_destroy(&net->engine->pool, task->message);
 	conn->active_ms = gb__net_now(net);
 	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
-	conn->flags &= (uint16_t)~GB__CONN_TASKED;
-	gb__conn_read_anew(conn);
+	if (!conn->terms->replies.loose) {
+		conn->flags &= (uint16_t)~GB__CONN_TASKED;
+		gb__conn_read_anew(conn);
+	} else if (--conn->terms->tasks == 0) {
+		conn->flags &= (uint16_t)~GB__CONN_TASKED;
+	}
 	carry_out(task, conn);
 	while (task->deferred) {
 		struct gb__post *next = task->deferred;

@@ -20,6 +20,7 @@ struct gb__task {
 	struct gb__post done;
 	struct gb__chunk *message;
 	struct gb_frame frame; /* of the message */
+	uint64_t number;       /* it rises from message to message */
 	struct gb__post *deferred,
 		**deferred_end;     /* for the connection, meanwhile: they run when it is back */
 	struct gb__pool chunks;     /* for what the handler sends */

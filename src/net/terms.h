@@ -58,6 +58,7 @@ struct gb__terms {
 	struct gb_conn *peer;  /* relayed to; or NULL */
 	struct gb_operation *connecting; /* the operation that made it, while it is under way */
 	struct gb__replies replies;      /* open ones; of own terms */
+	unsigned tasks;                  /* in the pool, of own terms whose replies are loose */
 	struct gb__terms *next;
 	struct gb__limits own;
 };
