@@ -35,7 +35,7 @@ struct gb_server {
 	struct gb__binding *bindings;
 	size_t bindings_count;
 	struct gb__shared *shared; /* counters and commands, in memory that worker processes share */
-	struct gb__places places; /* of replies, for all workers of a process */
+	struct gb__places places;  /* of replies, for all workers of a process */
 	pid_t pid;                 /* of the process that created it */
 	bool unlistened;           /* the listening sockets have been closed */
 	_Atomic bool running; /* gb_server_run has been called and not returned; so in worker processes */
