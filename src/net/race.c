@@ -99,7 +99,7 @@ static int attempt(struct race *race, struct attempt *attempt)
 		return result;
 	race->calls = conn->terms->calls;
 	conn->terms->calls = &nobody;
-	conn->further |= GB__CONN_FURTHER_LOGGED; /* that it fails is no news */
+	conn->past |= GB__CONN_PAST_LOGGED; /* that it fails is no news */
 	race->timeout_ms = conn->terms->limits->connect_timeout_ms;
 	conn->progress_ms = race->began_ms;
 	if (race->timeout_ms) {
