@@ -158,7 +158,7 @@ static void won(struct race *race, struct attempt *attempt)
 	attempt->connecting.conn = NULL;
 	race->running--;
 	conn->terms->calls = race->calls;
-	conn->further &= (uint8_t)~GB__CONN_FURTHER_LOGGED;
+	conn->past &= (uint8_t)~GB__CONN_PAST_LOGGED;
 	whole->conn = conn;
 	if (race->terms.on_won)
 		race->terms.on_won(conn, race->terms.arg);
