@@ -101,6 +101,21 @@ GB_API int gb_handle_post(
 GB_API int gb_connect(struct gb_worker *worker, const char *address, const struct gb_service *service,
 	void *user, struct gb_conn **ret_conn, struct gb_error *error);
 
+/**
+ * Serve a connected stream socket that somebody else made: an inherited one, one half of a pair, one that a library
+ * accepted. From here on it is a client like any other: counted and limited, with the server's options for sockets, served by
+ * `service` in its style; `on_open` follows in this turn or the next. Its reads and writes must be nobody else's, and
+ * O_NONBLOCK is cleared.
+ *
+ * Thread: the worker's. Takes `fd` when it returns 0, borrows `service` and `user` until gb_server_destroy. Else the
+ * descriptor is the caller's still: -EBADF, -ENOTSOCK, -EPROTOTYPE (no stream), -ENOTCONN, -EAFNOSUPPORT (neither IP nor
+ * Unix), -EINVAL, -GB_ELIMIT (max-connections, or the worker's share), -EBUSY (it serves one client at a time, and has one),
+ * -ENOTSUP (it serves the one client that it is given: blocking workers behind an acceptor), -ENOMEM, -ESHUTDOWN (it drains
+ * or ends).
+ */
+GB_API int gb_worker_adopt(struct gb_worker *worker, int fd, const struct gb_service *service, void *user,
+	struct gb_error *error);
+
 /** gb_connect as an operation. */
 struct gb_connecting {
 	struct gb_operation operation;

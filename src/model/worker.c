@@ -50,16 +50,16 @@ static bool one_stream(const struct gb_worker *worker)
 }
 
 /* Those it is given, or takes; what it connected to is its own affair. */
-static bool full(const struct gb_worker *worker)
+bool gb__worker_full(const struct gb_worker *worker)
 {
-	uint64_t clients = gb__net_clients(&worker->net) + worker->accept_lock.count;
+	uint64_t clients = gb__net_clients(&worker->net) + worker->accept_lock.count + worker->adopting;
 
 	return clients >= (one_stream(worker) ? 1 : worker->server->worker_connections_max);
 }
 
 void gb__worker_fewer(struct gb_worker *worker)
 {
-	if ((worker->acceptance.bars & GB__BAR_FULL) && !full(worker))
+	if ((worker->acceptance.bars & GB__BAR_FULL) && !gb__worker_full(worker))
 		gb__acceptance_clear(&worker->acceptance, GB__BAR_FULL);
 }
 
@@ -120,7 +120,7 @@ static void on_accepted(void *arg, int fd, size_t index)
 		gb__accept_lock_keep(worker, handed);
 	else
 		gb__worker_adopt(worker, handed);
-	if (full(worker))
+	if (gb__worker_full(worker))
 		gb__acceptance_bar(&worker->acceptance, GB__BAR_FULL);
 }
 
@@ -439,7 +439,7 @@ static bool awaits_more(const struct gb_worker *worker)
 
 bool gb__worker_done(struct gb_worker *worker)
 {
-	if (worker->net.connections > 0 || (worker->roles & (GB__WORKER_SERVES)) == 0)
+	if (worker->net.connections > 0 || worker->adopting > 0 || (worker->roles & (GB__WORKER_SERVES)) == 0)
 		return false;
 	if (worker->net.coroutines > 0 && (worker->net.draining || (worker->roles & GB__WORKER_ONCE)))
 		return false;

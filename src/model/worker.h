@@ -41,6 +41,7 @@ struct gb_worker {
 	struct gb__streams streams;
 	struct gb__files files;
 	struct gb__watches watches; /* descriptors of handlers */
+	unsigned adopting;          /* clients that it has taken over and are not open yet (adopt.c) */
 	struct gb__acceptance acceptance;
 	bool watching;              /* has not let go of the listening sockets */
 	struct gb__inbox inbox;     /* of connections handed over to it */
@@ -98,6 +99,8 @@ int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *c
 	void *on_done_user, struct gb_error *error);
 /** Serve a connection; one that was told to end at once refuses it. Thread: the worker's. */
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
+/** Whether it has all that it may serve at once. */
+bool gb__worker_full(const struct gb_worker *worker);
 /** It has fewer connections, or was found to serve one less than it took: GB__BAR_FULL may be over. */
 void gb__worker_fewer(struct gb_worker *worker);
 /** Close a connection that nobody serves, unless its descriptor is lost (< 0), and count why. Thread: the worker's. */

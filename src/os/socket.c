@@ -32,6 +32,38 @@ void gb__socket_tune(int fd, const struct gb__socket_options *options)
 		set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
 }
 
+int gb__socket_check_connected(int fd, struct gb_error *error)
+{
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof(int);
+	int type, domain;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+		return gb_error_set(error, -errno, "descriptor %d is no socket: %s", fd, gb_strerror(-errno));
+	if (type != SOCK_STREAM)
+		return gb_error_set(error, -EPROTOTYPE, "descriptor %d is no stream socket", fd);
+	size = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
+		(domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
+		return gb_error_set(
+			error, -EAFNOSUPPORT, "descriptor %d is a socket of neither IP nor Unix", fd);
+	size = sizeof(peer);
+	if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0)
+		return gb_error_set(
+			error, -errno, "descriptor %d is not connected: %s", fd, gb_strerror(-errno));
+	return 0;
+}
+
+void gb__socket_take_over(int fd, const struct gb__socket_options *options)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_NONBLOCK))
+		(void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	gb__socket_tune(fd, options);
+}
+
 /* A socket file that nobody listens on any more stands in the way of bind(2). */
 static void remove_stale(const struct gb__address *address)
 {

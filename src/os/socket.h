@@ -28,6 +28,10 @@ int gb__socket_listen(
 	struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error);
 /** Set what an outgoing socket does not inherit. */
 void gb__socket_tune(int fd, const struct gb__socket_options *options);
+/** Whether it is a connected stream socket of IP or Unix. Returns 0, or a negative errno with the reason. */
+int gb__socket_check_connected(int fd, struct gb_error *error);
+/** Make it as those that we accept: blocking (every operation says how it waits), closed at exec, tuned. */
+void gb__socket_take_over(int fd, const struct gb__socket_options *options);
 /**
  * How many connections wait to be accepted; where the kernel tells only whether any do (Unix sockets), 0 or
  * `guess`.
