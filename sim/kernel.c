@@ -33,6 +33,8 @@ struct sim_kernel *sim_kernel_create(uint64_t seed, const struct sim_profile *pr
 	kernel->port_next = SIM_PORT_FIRST;
 	kernel->trace = getenv("SIM_TRACE") != NULL;
 	gb__list_init(&kernel->sockets);
+	gb__list_init(&kernel->files);
+	kernel->space = SIZE_MAX;
 	sim_kernel_set_profile(kernel, profile);
 	return kernel;
 }
@@ -65,6 +67,7 @@ void sim_kernel_destroy(struct sim_kernel *kernel)
 		sim_socket_let_go(socket);
 	if (!gb__list_empty(&kernel->sockets))
 		sim_fail(kernel, "a socket outlived both of its holders");
+	sim_files_finish(kernel);
 	free(kernel->fds);
 	free(kernel);
 }

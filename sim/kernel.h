@@ -61,6 +61,12 @@ void sim_script(struct sim_kernel *kernel, int fd, enum sim_call call, struct si
 /** Outcomes not used yet. */
 unsigned sim_script_left(struct sim_kernel *kernel, int fd, enum sim_call call);
 
+/** What is in a file, until it changes; and how much of it was synced. */
+const unsigned char *sim_file_data(struct sim_kernel *kernel, const char *path, size_t *ret_size);
+size_t sim_file_synced(struct sim_kernel *kernel, const char *path);
+/** So many bytes are left on the disk from now on; at first there is no end of them. */
+void sim_file_space(struct sim_kernel *kernel, size_t bytes);
+
 /** Somebody besides the code under test: acts in every turn of a wait. Memory is the caller's. */
 struct sim_actor {
 	/** May use the client functions. Whatever it does there counts as movement. */

@@ -29,6 +29,12 @@ uint64_t sim_operation_sum(const struct operation *operation)
 
 	if (operation->kind == SEND)
 		return sum_add(sum, operation->data, operation->size);
+	if (operation->kind == CALL && operation->call.verb == GB__FILE_WRITE && !operation->call.vector)
+		return sum_add(sum, operation->call.data, operation->call.size);
+	if (operation->kind == CALL && operation->call.verb == GB__FILE_WRITE)
+		for (uint32_t i = 0; i < operation->call.size; i++)
+			sum = sum_add(
+				sum, operation->call.parts[i].iov_base, operation->call.parts[i].iov_len);
 	if (operation->kind == SENDMSG)
 		for (size_t i = 0; i < operation->message->msg_iovlen; i++)
 			sum = sum_add(sum, operation->message->msg_iov[i].iov_base,
@@ -43,6 +49,9 @@ void sim_operation_check(const struct gb__ring *ring, const struct operation *op
 		operation->sum != sim_operation_sum(operation))
 		sim_fail(ring->kernel, "the bytes of a send on descriptor %d changed while it was in flight",
 			operation->socket->fd);
+	if (operation->kind == CALL && operation->sum != sim_operation_sum(operation))
+		sim_fail(ring->kernel, "the bytes of a write to descriptor %d changed while it was in flight",
+			operation->call.fd);
 	if (operation->kind == CONNECT &&
 		memcmp(&operation->address, operation->address_given, operation->address_size) != 0)
 		sim_fail(ring->kernel, "the address of a connect on descriptor %d changed while in flight",
@@ -209,6 +218,15 @@ static void run_close(struct gb__ring *ring, struct operation *operation)
 		operation->finished = true;
 }
 
+static void run_call(struct gb__ring *ring, struct operation *operation)
+{
+	struct sim_outcome outcome = { 0 };
+
+	if (sim_chance(ring->kernel, ring->kernel->profile.file_slow))
+		return;
+	complete(ring, operation, sim_file_perform(ring->kernel, &operation->call), 0, 0, outcome);
+}
+
 void sim_operation_run(struct gb__ring *ring, struct operation *operation)
 {
 	switch (operation->kind) {
@@ -233,6 +251,9 @@ void sim_operation_run(struct gb__ring *ring, struct operation *operation)
 		break;
 	case CLOSE:
 		run_close(ring, operation);
+		break;
+	case CALL:
+		run_call(ring, operation);
 		break;
 	}
 	operation->started = true;

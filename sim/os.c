@@ -234,6 +234,11 @@ static void os_event_clear(struct gb__os *os, int fd)
 	get_kind(os, fd, SIM_EVENT, "event_clear")->signalled = false;
 }
 
+static int os_file(struct gb__os *os, const struct gb__file_call *call)
+{
+	return sim_file_perform(sim_kernel_of(os), call);
+}
+
 const struct gb__os_ops sim_os_ops = {
 	.name = "simulated",
 	.accept = os_accept,
@@ -256,6 +261,7 @@ const struct gb__os_ops sim_os_ops = {
 	.event_create = os_event_create,
 	.event_signal = os_event_signal,
 	.event_clear = os_event_clear,
+	.file = os_file,
 };
 
 int sim_listen(struct sim_kernel *kernel, uint16_t port, unsigned backlog)

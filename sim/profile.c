@@ -58,3 +58,12 @@ void sim_profile_draw(struct sim_profile *profile, uint64_t *state)
 		.bulk_refused = draw(state, 500),
 	};
 }
+
+void sim_profile_draw_files(struct sim_profile *profile, uint64_t *state)
+{
+	profile->file_slow = draw(state, 900);
+	profile->file_partial = draw(state, 700);
+	profile->file_eintr = draw(state, 200);
+	profile->file_eio = draw(state, 100);
+	profile->file_enospc = draw(state, 100);
+}

@@ -42,6 +42,10 @@ struct sim_profile {
 	unsigned stray;         /* a completion for an operation of a descriptor long closed */
 	unsigned busy;          /* preparing answers -EBUSY while completions wait */
 	unsigned bulk_refused;  /* there are no large buffers */
+	/* files */
+	unsigned file_slow;    /* ring: it is not done in this turn */
+	unsigned file_partial; /* fewer bytes than asked for are read or written */
+	unsigned file_eintr, file_eio, file_enospc;
 };
 
 /** No faults at all, buffers of 64 KiB, everything moves in the turn it can. */
@@ -49,8 +53,10 @@ extern const struct sim_profile sim_profile_calm;
 
 /** Every field drawn from `*state`: some runs have many faults of a kind, some none. */
 void sim_profile_draw(struct sim_profile *profile, uint64_t *state);
+/** Likewise those of files, which it leaves out: the tests without any have their runs without them. */
+void sim_profile_draw_files(struct sim_profile *profile, uint64_t *state);
 
-enum sim_call { SIM_ACCEPT, SIM_RECV, SIM_SEND, SIM_CONNECT, SIM_CALLS };
+enum sim_call { SIM_ACCEPT, SIM_RECV, SIM_SEND, SIM_CONNECT, SIM_FILE_CALL, SIM_CALLS };
 
 /** What one call, or one completion, does. */
 struct sim_outcome {

@@ -19,7 +19,7 @@
 		GB__RING_DEFER_TASKRUN | GB__RING_SINGLE_ISSUER | GB__RING_MESSAGES | GB__RING_BULK)
 #define POISON 0xdb
 static const char *const kind_names[] = { "accept", "recv", "send", "sendmsg", "connect", "poll", "cancel",
-	"close" };
+	"close", "file" };
 
 /* ---- buffers ---- */
 
@@ -190,9 +190,9 @@ static void destroy(struct gb__ring *ring)
 	while (!gb__list_empty(&ring->operations)) {
 		struct operation *operation = gb__container_of(ring->operations.next, struct operation, link);
 
-		if (operation->socket && operation->socket->kind != SIM_EVENT)
+		if (operation->kind == CALL || (operation->socket && operation->socket->kind != SIM_EVENT))
 			sim_fail(ring->kernel, "a ring is destroyed while %s on descriptor %d is in flight",
-				kind_names[operation->kind], operation->socket->fd);
+				kind_names[operation->kind], operation->socket ? operation->socket->fd : -1);
 		operation_free(operation);
 	}
 	for (unsigned i = 0; i < ring->small.count + ring->large.count; i++) {
@@ -219,7 +219,7 @@ static struct operation *prepare(struct gb__ring *ring, enum operation_kind kind
 		sim_trace(kernel, "ring %s(%d) = EBUSY", kind_names[kind], fd);
 		return NULL;
 	}
-	if (kind != CANCEL && kind != CLOSE)
+	if (kind != CANCEL && kind != CLOSE && (kind != CALL || fd >= 0))
 		socket = sim_fd_get(kernel, fd, kind_names[kind]);
 	operation = sim_alloc(sizeof(*operation));
 	*operation = (struct operation){ .kind = kind, .socket = socket, .fd = fd, .token = token };
@@ -227,7 +227,11 @@ static struct operation *prepare(struct gb__ring *ring, enum operation_kind kind
 	if (socket) {
 		bool receives = kind == RECV, sends = kind == SEND || kind == SENDMSG;
 
-		if (kind != POLL && socket->kind != (kind == ACCEPT ? SIM_LISTENER : SIM_STREAM))
+		if (kind != POLL &&
+			socket->kind !=
+				(kind == ACCEPT                ? SIM_LISTENER
+						: kind == CALL ? SIM_FILE
+							       : SIM_STREAM))
 			sim_fail(
 				kernel, "%s on descriptor %d, which is something else", kind_names[kind], fd);
 		if ((receives && socket->receiving) || (sends && socket->sending))
@@ -347,6 +351,19 @@ static int prepare_close(struct gb__ring *ring, int fd, uint64_t token)
 	return 0;
 }
 
+/* A close may have no operation in flight beside it, so it does not count as one. */
+static int prepare_file(struct gb__ring *ring, const struct gb__file_call *call, uint64_t token)
+{
+	struct operation *operation =
+		prepare(ring, CALL, call->verb == GB__FILE_CLOSE ? -1 : call->fd, token);
+
+	if (!operation)
+		return -EBUSY;
+	operation->call = *call;
+	operation->sum = sim_operation_sum(operation);
+	return 0;
+}
+
 /* ---- taking ---- */
 
 static void retire(struct gb__ring *ring, const struct operation *operation)
@@ -463,6 +480,7 @@ static int collect(void *self, void *ret, unsigned max, bool *ret_held)
 
 		if (!operation->finished && (takes || operation->started))
 			sim_operation_run(ring, operation);
+		*ret_held |= operation->kind == CALL && !operation->finished;
 		next = node->next;
 		if (operation->finished && !operation->completions)
 			operation_free(operation); /* it is over without a word */
@@ -503,6 +521,7 @@ const struct gb__ring_ops sim_ring = {
 	.poll = prepare_poll,
 	.cancel = prepare_cancel,
 	.close = prepare_close,
+	.file = prepare_file,
 	.completes = completes,
 	.wait = wait_completions,
 	.wake = wake,

@@ -9,7 +9,7 @@
 
 #define RETIRED_MAX 64u
 
-enum operation_kind { ACCEPT, RECV, SEND, SENDMSG, CONNECT, POLL, CANCEL, CLOSE };
+enum operation_kind { ACCEPT, RECV, SEND, SENDMSG, CONNECT, POLL, CANCEL, CLOSE, CALL };
 
 struct operation {
 	struct gb__list link; /* of ring->operations, in the order of preparation */
@@ -26,7 +26,8 @@ struct operation {
 	struct sockaddr_storage address; /* connect; compared until the end */
 	const struct sockaddr *address_given;
 	socklen_t address_size;
-	uint64_t sum; /* of the bytes to be sent */
+	struct gb__file_call call; /* on a file */
+	uint64_t sum;              /* of the bytes to be sent, or written */
 };
 
 struct completion {
@@ -76,7 +77,7 @@ void sim_buffer_free(struct gb__ring *ring, unsigned id);
 /* operation.c */
 /** Try it; queues a completion when something was done. */
 void sim_operation_run(struct gb__ring *ring, struct operation *operation);
-/** A sum over the bytes that it sends. */
+/** A sum over the bytes that it sends or writes. */
 uint64_t sim_operation_sum(const struct operation *operation);
 /** Fail the run when memory that the operation names has changed. */
 void sim_operation_check(const struct gb__ring *ring, const struct operation *operation);

@@ -71,6 +71,8 @@ static void destroy(struct sim_socket *socket)
 	sim_bytes_clear(&socket->tx);
 	for (unsigned i = 0; i < SIM_CALLS; i++)
 		free(socket->scripts[i].outcomes);
+	if (socket->file)
+		sim_file_let_go(socket->file);
 	free(socket->queue);
 	free(socket);
 }

@@ -27,7 +27,7 @@ struct sim_script {
 	size_t first, count;
 };
 
-enum sim_kind { SIM_STREAM, SIM_LISTENER, SIM_EVENT };
+enum sim_kind { SIM_STREAM, SIM_LISTENER, SIM_EVENT, SIM_FILE };
 
 struct sim_socket {
 	struct gb__list link; /* of kernel->sockets */
@@ -61,6 +61,10 @@ struct sim_socket {
 	struct sim_socket **queue; /* oldest first */
 	unsigned queued;
 
+	struct sim_file *file; /* files */
+	size_t position;
+	bool appends;
+
 	bool signalled;   /* events */
 	uint64_t signals; /* so far */
 	struct sim_script scripts[SIM_CALLS];
@@ -82,7 +86,8 @@ struct sim_kernel {
 	struct sim_socket **fds; /* by number, from SIM_FD_FIRST */
 	unsigned fds_size, fds_open, fds_limit;
 	uint16_t port_next;
-	struct gb__list sockets;
+	struct gb__list sockets, files;
+	size_t space; /* that is left on the disk */
 	struct sim_actor *actors;
 	struct gb__poller *pollers;
 	unsigned rings;        /* alive */
@@ -146,6 +151,13 @@ ssize_t sim_stream_sendv(
 	struct sim_socket *socket, const struct iovec *parts, size_t count, struct sim_outcome outcome);
 int sim_stream_connect(struct sim_socket *socket, const struct sockaddr *address, socklen_t size);
 int sim_stream_connect_result(struct sim_socket *socket);
+
+/* file.c */
+/** A call on a file; -EINTR and other faults included. */
+int sim_file_perform(struct sim_kernel *kernel, const struct gb__file_call *call);
+/** A descriptor of it is closed. */
+void sim_file_let_go(struct sim_file *file);
+void sim_files_finish(struct sim_kernel *kernel);
 
 extern const struct gb__os_ops sim_os_ops;
 

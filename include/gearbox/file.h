@@ -85,6 +85,58 @@ GB_API int gb_file_unlink(struct gb_coro *coro, const char *path);
 /** It closes, and waits for that, whatever ends waits by then: the result is that of close(2). */
 GB_API int gb_file_close(struct gb_coro *coro, int fd);
 
+/**
+ * Appends to one file in the order of their calls, from as many connections of a worker as like.
+ *
+ * One write is under way at a time; what is appended meanwhile goes with the next one. An append is complete when all of
+ * its bytes are written (and on the disk, with GB_APPENDER_SYNC), or with the error that kept some of them from it: nothing
+ * is called written that was not. A short write is continued. When a write fails, the append that it stopped in and all
+ * that wait behind it fail with its error, up to a gb_append_switch_begin: so whoever tries again does so in order.
+ *
+ * Several workers that append to one file have an appender each, on a descriptor with O_APPEND each: every write of theirs
+ * lands whole at the end, but for what a full disk cuts.
+ */
+struct gb_appender;
+
+enum { GB_APPENDER_SYNC = 1u << 0 /* fdatasync(2) behind every write, which serves all appends in it */ };
+
+/** The most that goes with one write: more waits for the next. */
+#define GB_APPENDER_PARTS 64u
+
+/** An append, or what takes its turn among them. Zeroed, or any that is complete. */
+struct gb_append {
+	struct gb_operation operation;
+	size_t written; /* so many bytes of it are in the file, also where it failed: the rest may be appended later */
+	const void *data;
+	size_t size;
+	void *state[4]; /* gearbox's own */
+};
+
+/** `fd` is open for writing, with O_APPEND as a rule, and stays the caller's. `flags`: GB_APPENDER_…. Returns 0, -ENOMEM. */
+GB_API int gb_appender_create(struct gb_worker *worker, int fd, unsigned flags, struct gb_appender **ret);
+/** Nothing of it is under way. NULL is fine. */
+GB_API void gb_appender_destroy(struct gb_appender *appender);
+/** Bytes that were appended and are not complete: what is to be bounded when the disk is slow, by not reading on. */
+GB_API size_t gb_appender_waiting(const struct gb_appender *appender);
+/** The descriptor that it appends to at the moment. */
+GB_API int gb_appender_fd(const struct gb_appender *appender);
+
+/**
+ * Append. Borrows `data` until it is complete. The result is `size`, at most 1 GiB (else -EINVAL), or an error. One that is
+ * cancelled is not written if none of it was yet. Returns the operation.
+ */
+GB_API struct gb_operation *gb_append_begin(struct gb_appender *appender, struct gb_append *append,
+	const void *data, size_t size, gb_operation_done *on_done, void *user);
+/** Have what was appended before on the disk: fdatasync(2) when its turn comes. The result is 0 or an error. */
+GB_API struct gb_operation *gb_append_sync_begin(
+	struct gb_appender *appender, struct gb_append *append, gb_operation_done *on_done, void *user);
+/** Append to `fd` from here on, as after a rotation. The result is the descriptor before, which everything that was
+ *  appended earlier has gone to, or failed for. */
+GB_API struct gb_operation *gb_append_switch_begin(struct gb_appender *appender, struct gb_append *append,
+	int fd, gb_operation_done *on_done, void *user);
+/** gb_append_begin for straight-line handlers. Waits. */
+GB_API int gb_append(struct gb_coro *coro, struct gb_appender *appender, const void *data, size_t size);
+
 GB_END
 
 #endif

@@ -1,5 +1,6 @@
 /* Operations on files, for who has a worker or a coroutine. */
 #include "base/macros.h"
+#include "file/appender.h"
 #include "file/threads.h"
 #include "model/worker.h"
 #include "stream/stream.h"
@@ -185,4 +186,18 @@ int gb_file_close(struct gb_coro *coro, int fd)
 	result = gb_await(coro, gb_file_close_begin(gb_coro_worker(coro), &file, fd, NULL, NULL));
 	gb__coro_untold(coro, result);
 	return gb_operation_result(&file.operation);
+}
+
+int gb_appender_create(struct gb_worker *worker, int fd, unsigned flags, struct gb_appender **ret)
+{
+	return gb__appender_create(files_of(worker, __func__), fd, flags, ret);
+}
+
+int gb_append(struct gb_coro *coro, struct gb_appender *appender, const void *data, size_t size)
+{
+	struct gb_append append;
+	int result = may_wait(coro, __func__);
+
+	return result < 0 ? result
+			  : gb_await(coro, gb_append_begin(appender, &append, data, size, NULL, NULL));
 }
