@@ -56,7 +56,8 @@ static void print_text(void)
 		putchar('\n');
 	}
 	puts("Each takes overrides: --model reactor,engine=poll. A list of axes works as well:\n"
-	     "--model accept=shared,unit=process,workers=4,engine=select. N is the number of CPUs allotted.");
+	     "--model accept=shared,unit=process,workers=4,engine=select. N is the number of CPUs allotted.\n"
+	     "With compute=processes handlers run in processes: one that crashes costs its message, not the server.");
 }
 
 /* "accept=shared,unit=thread" as an object. */

@@ -21,7 +21,7 @@ MAY_USE = {
     "file": {"base", "os", "engine", "loop"},
     "net": {"base", "os", "buffer", "codec", "engine", "loop"},
     "stream": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "net"},
-    "pool": {"base", "os", "loop", "net"},
+    "pool": {"base", "os", "buffer", "loop", "net"},
     "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "net", "stream", "pool"},
 }
 

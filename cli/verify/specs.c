@@ -26,7 +26,7 @@ static const struct domain domains[KEYS] = {
 	{ "unit", { NULL, "thread", "process" } },
 	{ "workers", { NULL, "1", "N", "per-connection" } },
 	{ "engine", { NULL, "blocking", "busy", "select", "poll", "epoll", "io_uring" } },
-	{ "compute", { NULL, "inline", "threads" } },
+	{ "compute", { NULL, "inline", "threads", "processes" } },
 	{ "wake", { NULL, "all", "exclusive", "lock" } },
 	{ "place", { NULL, "least-connections", "random", "hash" } },
 	{ "accept-batch", { NULL, "1", "64" } },

@@ -9,7 +9,7 @@ static const struct gb_service plain = { GB_SERVICE_INIT, .state = GB_STATE_NONE
 
 static const char *const keys[] = { "accept", "unit", "workers", "engine", "compute", "wake", "place",
 	"accept-batch", "stack", "compute-workers" };
-enum { KEYS = sizeof(keys) / sizeof(*keys), COMBINATIONS = 134 };
+enum { KEYS = sizeof(keys) / sizeof(*keys), COMBINATIONS = 194 };
 
 /* Whether some spec has both values ("" stands for a key that is not given). */
 static bool meet(const struct verify_specs *specs, const char *key, const char *value, const char *other_key,

@@ -148,6 +148,8 @@ void gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service
 	wrapped.offset = (service->conn_state_size + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
 	*ret = *service;
 	ret->conn_state_size = wrapped.offset + sizeof(struct observed);
+	if (service->conn_state_size == 0)
+		ret->traits |= GB_TRAIT_MOVABLE_IDLE; /* all that there is now is ours, and plain bytes */
 	if (service->serve) {
 		ret->serve = serve;
 	} else {

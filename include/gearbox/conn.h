@@ -3,7 +3,8 @@
  *
  * Every function here is for the connection's own worker (its callbacks, timers and posted tasks),
  * except where it says otherwise. Under compute=threads `on_message` runs on a pool thread, and there, too,
- * all of them may be called with the `conn` that it was given: what it sends leaves when it has returned.
+ * all of them may be called with the `conn` that it was given: what it sends leaves when it has returned. Under
+ * compute=processes it runs in another process, where there is no descriptor (docs/lifetimes.md, 70).
  * Rules of lifetime are collected in docs/lifetimes.md.
  */
 #ifndef GEARBOX_CONN_H
@@ -36,7 +37,8 @@ GB_BEGIN
 	X(GB_CLOSE_NO_MEMORY, "no_memory", "memory for this connection could not be had") \
 	X(GB_CLOSE_RELAY, "relay", "the connection that it was joined with ended") \
 	X(GB_CLOSE_KERNEL_ERROR, "kernel_error", "another error of the socket") \
-	X(GB_CLOSE_CRASHED, "crashed", "its worker process ended unexpectedly; on_close was not called")
+	X(GB_CLOSE_CRASHED, "crashed", \
+		"the process that served it ended unexpectedly; of a worker process on_close was not called")
 
 enum gb_close_reason {
 #define GB__CLOSE_REASON(name, word, text) name,
@@ -190,13 +192,13 @@ GB_API void *gb_conn_user(const struct gb_conn *conn);
 /** The worker that operates this connection. */
 GB_API struct gb_worker *gb_conn_worker(const struct gb_conn *conn);
 
-/** The descriptor, to look at or to set socket options on; never to close, read or write. */
+/** The descriptor, to look at or to set socket options on; never to close, read or write. -1 in a process of a pool. */
 GB_API int gb_conn_descriptor(const struct gb_conn *conn);
 
 /**
  * The peer's, respectively the own address as "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000", "unix:/path",
  * "unix:@name" or "unix:" (a peer without a name), fit for a log: what is not printable in a name is escaped.
- * Returns 0 or -errno; -ENOBUFS: 448 bytes hold any.
+ * Returns 0 or -errno; -ENOBUFS: 448 bytes hold any; -EOPNOTSUPP: in a process of a pool.
  */
 GB_API int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size);
 GB_API int gb_conn_local(const struct gb_conn *conn, char *text, size_t size);

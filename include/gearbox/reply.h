@@ -31,7 +31,7 @@ struct gb_reply {
  * Keep the reply to the message that is being handled open; outside of on_message, a place behind all that was sent.
  *
  * Thread: the connection's worker; in on_message on a pool thread as well. Returns 0, -EPIPE (closing, or its output has
- * ended), -EBUSY (relayed), -GB_ELIMIT (as many are open as may be), -ENOMEM.
+ * ended), -EBUSY (relayed), -GB_ELIMIT (as many are open as may be), -ENOMEM, -EOPNOTSUPP (in a process of a pool).
  */
 GB_API int gb_conn_defer(struct gb_conn *conn, struct gb_reply *ret);
 

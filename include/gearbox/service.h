@@ -29,8 +29,9 @@ enum {
 	GB_TRAIT_UNORDERED = 1u
 		<< 3, /* replies carry ids and may overtake one another: those that are deferred, and with a
 			    pool, where messages of one connection then run on several threads at once */
-	GB_TRAIT_MOVABLE_IDLE =
-		1u << 4, /* an idle connection may go to another worker with its state bytes */
+	GB_TRAIT_MOVABLE_IDLE = 1u
+		<< 4, /* an idle connection may go to another worker, and a message to another process, with its state bytes:
+			 no pointers */
 	GB_TRAIT_STATE_APART = 1u
 		<< 5, /* worker state in which connections need not meet: a cache, links, counters. No warning where
 			    a worker has one connection at a time */
@@ -40,7 +41,7 @@ enum {
  * A service. Static storage as a rule; it must outlive the servers that use it.
  *
  * All callbacks of one connection run on its worker, one at a time; under compute=threads on_message runs on
- * a thread of the pool instead. Any but on_message may be NULL.
+ * a thread of the pool instead, under compute=processes in a process of one. Any but on_message may be NULL.
  */
 struct gb_service {
 	uint32_t struct_size, abi;         /* set by GB_SERVICE_INIT */

@@ -12,6 +12,13 @@ GB_BEGIN
 /** The worker's number, from 0, unique within its server. */
 GB_API unsigned gb_worker_id(const struct gb_worker *worker);
 
+/**
+ * Whether it stands for a process of the compute pool (compute=processes): on_start and on_stop run there as well, for
+ * what on_message needs. It has no loop: timers, posting and coroutines give -EOPNOTSUPP, as does gb_connect; operations
+ * are a bug. Its numbers follow those of the others.
+ */
+GB_API bool gb_worker_computes(const struct gb_worker *worker);
+
 /** The server this worker belongs to (under process models: this process's copy). */
 GB_API struct gb_server *gb_worker_server(const struct gb_worker *worker);
 

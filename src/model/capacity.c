@@ -39,9 +39,11 @@ static uint64_t descriptors_reserved(uint64_t descriptors)
 static uint64_t descriptors_needed(const struct gb__model *model, uint64_t workers, uint64_t descriptors)
 {
 	uint64_t loops = per_connection(model) || model->unit == GB__UNIT_PROCESS ? 1 : workers + 1;
+	/* How its processes tell of replies, each loop, and of their ends. */
+	uint64_t pool = model->compute == GB__COMPUTE_PROCESSES ? loops + 1 : 0;
 
 	/* A listening socket or a channel for each. */
-	return descriptors_reserved(descriptors) + loops * DESCRIPTORS_PER_LOOP +
+	return descriptors_reserved(descriptors) + loops * DESCRIPTORS_PER_LOOP + pool +
 		(model->accept == GB__ACCEPT_REUSEPORT ? workers : 0);
 }
 
@@ -82,7 +84,7 @@ static int check_workers(
 	uint64_t tasks = workers, allowed = tasks_allowed(model), possible = tasks_possible(allowed);
 	uint64_t needed = descriptors_needed(model, workers, descriptors);
 
-	if (model->compute == GB__COMPUTE_THREADS) {
+	if (model->compute != GB__COMPUTE_INLINE) {
 		uint64_t pool = model->compute_workers ? model->compute_workers : gb__cpus_allotted();
 
 		tasks += model->unit == GB__UNIT_PROCESS ? workers * pool : pool;

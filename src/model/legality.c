@@ -7,6 +7,8 @@
 #include "base/assert.h"
 #include "base/macros.h"
 
+#include "pool/exchange.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -114,7 +116,8 @@ static const struct rule illegal[] = {
 		"connection at a time" },
 	{ batch_on_completions,
 		"accept-batch needs an engine that waits for readiness: io_uring takes connections as they come" },
-	{ pool_size_without_pool, "compute-workers needs compute=threads: otherwise there is no pool" },
+	{ pool_size_without_pool,
+		"compute-workers needs compute=threads or compute=processes: otherwise there is no pool" },
 	{ NULL },
 };
 
@@ -138,6 +141,36 @@ static bool beside_in_one_space(const struct gb__model *m, const struct gb_servi
 	return pooled(m, service) || (m->unit == GB__UNIT_THREAD && m->workers != 1);
 }
 
+/* Whether its handlers run in processes of a pool, apart from the connections. */
+static bool apart(const struct gb__model *m, const struct gb_service *service)
+{
+	return m->compute == GB__COMPUTE_PROCESSES && !service->serve;
+}
+
+/* What it shares, or keeps with a connection, that a process of a pool does not see. Or NULL. */
+static const char *objection_to_processes(const struct gb_service *service)
+{
+	if (service->state == GB_STATE_UNSPECIFIED)
+		return "processes run its handlers, and it does not say what they share: set .state (GB_STATE_NONE if "
+		       "nothing), or take compute=threads";
+	if (service->state == GB_STATE_ADDRESS_SPACE)
+		return "its state lives in one address space, which the processes of a pool do not share, so that it "
+		       "needs compute=threads or inline";
+	if (service->state == GB_STATE_WORKER && !(service->traits & GB_TRAIT_STATE_APART))
+		return "its state belongs to a worker, and each process of a pool has its own: if handlers need not "
+		       "meet there, say so with GB_TRAIT_STATE_APART; else it needs compute=threads or inline";
+	if (service->conn_state_size > 0 && !(service->traits & GB_TRAIT_MOVABLE_IDLE))
+		return "its connections have state, which would be copied to a process and back: if it is plain bytes "
+		       "without pointers, say so with GB_TRAIT_MOVABLE_IDLE; else it needs compute=threads or inline";
+	if (service->conn_state_size > GB__EXCHANGE_STATE_MAX)
+		return "the state of its connections is larger than 4,096 bytes, the most that is copied to a process "
+		       "and back, so that it needs compute=threads or inline";
+	if (service->codec && service->codec->state_size > 0)
+		return "its codec keeps state with the connection, which a process of a pool does not have, so that it "
+		       "needs compute=threads or inline";
+	return NULL;
+}
+
 /* What the service or its address forbids, or NULL. */
 static const char *service_objection(const struct subject *subject)
 {
@@ -148,6 +181,8 @@ static const char *service_objection(const struct subject *subject)
 		return NULL;
 	if (!subject->ip_address && m->accept == GB__ACCEPT_REUSEPORT)
 		return "accept=reuseport needs an IP address: Unix sockets refuse it";
+	if (apart(m, service) && objection_to_processes(service))
+		return objection_to_processes(service);
 	if (service->state == GB_STATE_ADDRESS_SPACE && m->unit == GB__UNIT_PROCESS && m->workers != 1)
 		return "its state lives in one address space, so that it needs unit=thread or one worker";
 	if (service->state == GB_STATE_ADDRESS_SPACE && beside_in_one_space(m, service) &&
@@ -194,6 +229,8 @@ static unsigned distance(const struct gb__model *from, const struct gb__model *t
 			continue;
 		}
 		sum += 100000 + reluctance[key];
+		if (key == GB__KEY_COMPUTE && from->compute != GB__COMPUTE_INLINE) /* a pool for a pool */
+			sum += to->compute == GB__COMPUTE_INLINE;
 		if (from->given & 1u << key)
 			sum += 10000;
 	}
@@ -213,7 +250,7 @@ static const struct {
 	[GB__KEY_ENGINE] = { 7,
 		{ KEEP, GB__ENGINE_EPOLL, GB__ENGINE_IO_URING, GB__ENGINE_POLL, GB__ENGINE_SELECT,
 			GB__ENGINE_BLOCKING, GB__ENGINE_BUSY } },
-	[GB__KEY_COMPUTE] = { 2, { GB__COMPUTE_INLINE, GB__COMPUTE_THREADS } },
+	[GB__KEY_COMPUTE] = { 3, { GB__COMPUTE_INLINE, GB__COMPUTE_THREADS, GB__COMPUTE_PROCESSES } },
 	[GB__KEY_WAKE] = { 2, { KEEP, GB__WAKE_AUTO } },
 	[GB__KEY_PLACE] = { 2, { KEEP, GB__PLACE_AUTO } },
 	[GB__KEY_ACCEPT_BATCH] = { 2, { KEEP, 0 } },
@@ -324,7 +361,7 @@ size_t gb__model_combinations(struct gb__model *out, size_t max)
 		UNITS = GB__UNIT_PROCESS + 1,
 		WORKERS = gb__countof(workers)
 	};
-	enum { ENGINES = GB__ENGINE_IO_URING, COMPUTES = GB__COMPUTE_THREADS + 1 }; /* without auto */
+	enum { ENGINES = GB__ENGINE_IO_URING, COMPUTES = GB__COMPUTE_PROCESSES + 1 }; /* without auto */
 	size_t count = 0;
 
 	for (unsigned i = 0; i < ACCEPTS * UNITS * WORKERS * ENGINES * COMPUTES; i++) {

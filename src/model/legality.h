@@ -30,7 +30,7 @@ bool gb__model_legal(const struct gb__model *model);
 int gb__model_check_service(const struct gb__model *model, const struct gb_service *service, bool ip_address,
 	struct gb_error *error);
 
-#define GB__COMBINATIONS_MAX 216 /* of all values of the axes; fewer are legal */
+#define GB__COMBINATIONS_MAX 324 /* of all values of the axes; fewer are legal */
 
 /**
  * All legal combinations of the five axes: workers in {1, N, per-connection}, engine=auto left out.

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-#define COMBINATIONS 134
+#define COMBINATIONS 194
 
 static struct gb__model parsed(const char *spec)
 {

@@ -5,24 +5,28 @@
 #include "model/worker.h"
 #include "os/cpu.h"
 #include "pool/compute.h"
+#include "pool/processes.h"
 
 #define BLOCKING_FACTOR 5u /* threads per CPU for handlers that wait: a compute share below 0.2 */
 #define BLOCKING_THREADS \
 	64u /* at least so many: how many wait at once nobody has said, and a waiting thread costs little */
-#define TASKS_PER_THREAD 64u /* that may wait for a thread */
+#define BLOCKING_PROCESSES 16u /* the same of processes, which cost more */
+#define TASKS_EACH 64u         /* that may wait for a thread, or a process */
 
 /* threads = C / P for C CPUs and the share P of a handler's time that it computes; unknown, so taken as 1,
  * or 0.2 and less where the service says that it may block. The command `gearbox serve` takes compute-workers=N. */
-static unsigned threads_of(const struct gb_server *server)
+static unsigned size_of(const struct gb_server *server)
 {
-	unsigned threads = gb__cpus_allotted();
+	const bool processes = server->model.compute == GB__COMPUTE_PROCESSES;
+	unsigned cpus = gb__cpus_allotted();
 
 	if (server->model.compute_workers)
 		return server->model.compute_workers;
 	for (size_t i = 0; i < server->bindings_count; i++)
 		if (server->bindings[i].service->traits & GB_TRAIT_MAY_BLOCK)
-			return gb__max(BLOCKING_FACTOR * threads, BLOCKING_THREADS);
-	return threads;
+			return gb__max(
+				BLOCKING_FACTOR * cpus, processes ? BLOCKING_PROCESSES : BLOCKING_THREADS);
+	return cpus;
 }
 
 /* Worker threads that share the pool. */
@@ -35,15 +39,22 @@ static unsigned loops_of(const struct gb_server *server)
 
 int gb__offload_start(struct gb_server *server, struct gb_error *error)
 {
-	if (server->model.compute != GB__COMPUTE_THREADS)
+	switch (server->model.compute) {
+	case GB__COMPUTE_THREADS:
+		return gb__compute_create(size_of(server), server->model.stack, &server->compute, error);
+	case GB__COMPUTE_PROCESSES:
+		return gb__apart_start(server, size_of(server), loops_of(server), error);
+	default:
 		return 0;
-	return gb__compute_create(threads_of(server), server->model.stack, &server->compute, error);
+	}
 }
 
 void gb__offload_stop(struct gb_server *server)
 {
 	gb__compute_destroy(server->compute);
 	server->compute = NULL;
+	gb__processes_destroy(server->processes);
+	server->processes = NULL;
 	gb__file_threads_destroy(atomic_exchange(&server->file_threads, NULL));
 }
 
@@ -52,12 +63,23 @@ static void submit(void *arg, struct gb__job *job)
 	gb__compute_submit(arg, job);
 }
 
-void gb__offload_join(struct gb_worker *worker)
+int gb__offload_join(struct gb_worker *worker)
 {
 	struct gb_server *server = worker->server;
+	const unsigned tasks_max = gb__max(TASKS_EACH * size_of(server) / loops_of(server), 1u);
 
-	if (!server->compute)
-		return;
-	gb__net_submit_to(&worker->net, submit, server->compute,
-		gb__max(TASKS_PER_THREAD * threads_of(server) / loops_of(server), 1u));
+	if (server->compute)
+		gb__net_submit_to(&worker->net, submit, server->compute, tasks_max);
+	return server->processes ? gb__apart_join(worker, tasks_max) : 0;
+}
+
+int gb__offload_supervise(struct gb_worker *worker)
+{
+	return worker->server->processes ? gb__apart_supervise(worker) : 0;
+}
+
+void gb__offload_kill(struct gb_server *server)
+{
+	if (server->processes)
+		gb__processes_kill(server->processes);
 }

@@ -15,6 +15,8 @@
 
 int gb_coro_start(struct gb_worker *worker, const char *name, gb_coro_run *run, void *arg)
 {
+	if (worker->apart)
+		return -EOPNOTSUPP;
 	return gb__coro_start(&worker->streams, name, run, arg, NULL);
 }
 
@@ -126,7 +128,7 @@ struct gb_operation *gb_offload_begin(struct gb_worker *worker, struct gb_offloa
 	offload->run = run;
 	offload->arg = arg;
 	offload->cancelled = false;
-	if (worker->net.submit) {
+	if (worker->server->compute) {
 		struct gb__job *job = (struct gb__job *)offload->job;
 
 		job->run = offload_run;

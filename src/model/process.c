@@ -86,6 +86,8 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 	if (result == 0)
 		result = worker ? gb__seat_init_worker(seat, worker, &error)
 				: gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);
+	if (result == 0 && gb__offload_supervise(worker) < 0)
+		result = gb_error_set(&error, -ENOMEM, "worker %u cannot watch the compute pool", seat->id);
 	if (result == 0)
 		error = (struct gb_error){ 0 }; /* of what was tried before what worked: engine=auto */
 	if (report_fd >= 0)

@@ -80,15 +80,20 @@ static void look_after_orphans(struct gb_timer *timer, void *arg)
 
 static void grace_over(struct gb_timer *timer, void *arg)
 {
-	gb__crew_kill(((struct run *)arg)->crew);
+	struct run *run = arg;
+
+	if (run->crew)
+		gb__crew_kill(run->crew);
+	gb__offload_kill(run->chief.server);
 }
 
 static void stop_now(struct run *run)
 {
 	gb__worker_command(&run->chief, GB__COMMAND_STOP);
-	if (!run->crew)
+	if (run->crew)
+		gb__crew_command(run->crew, GB__COMMAND_STOP);
+	else if (!run->chief.server->processes)
 		return;
-	gb__crew_command(run->crew, GB__COMMAND_STOP);
 	gb__worker_timer(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
 }
 
@@ -307,6 +312,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	struct gb__record *record = &server->shared->records[server->shared->records_count - 1];
 	int result;
 
+	server->failure = (struct gb_error){ 0 };
 	if (server->model.unit == GB__UNIT_THREAD) {
 		result = gb__offload_start(server, error);
 		if (result < 0)
@@ -326,6 +332,8 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	result = wakeup_watch(&run, alone, error);
 	if (result == 0)
 		result = watch_children(&run, error);
+	if (result == 0 && gb__offload_supervise(&run.chief) < 0)
+		result = gb_error_set(error, -ENOMEM, "cannot watch the compute pool");
 	if (result == 0 && !alone) {
 		run.chief.on_accepted = give;
 		run.chief.attentive = true; /* workers that are threads end without a word */
@@ -344,6 +352,8 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	}
 	if (result == 0 && run.crew && run.crew->failure.code < 0)
 		result = gb_error_set(error, run.crew->failure.code, "%s", run.crew->failure.text);
+	if (result == 0 && server->failure.code < 0)
+		result = gb_error_set(error, server->failure.code, "%s", server->failure.text);
 	gb_timer_stop(&run.deadline);
 	gb_timer_stop(&run.look_after_orphans);
 	gb__starvation_end(&run.starvation);
@@ -407,7 +417,8 @@ static _Atomic uint64_t running_here; /* pid, then 32 bits of how many, RUNS_ALO
 static int enter(const struct gb_server *server, struct gb_error *error)
 {
 	const uint64_t process = (uint64_t)getpid() << 32;
-	const bool forks = server->model.unit == GB__UNIT_PROCESS;
+	const bool forks =
+		server->model.unit == GB__UNIT_PROCESS || server->model.compute == GB__COMPUTE_PROCESSES;
 	uint64_t seen = atomic_load(&running_here), count;
 
 	do {
@@ -415,11 +426,11 @@ static int enter(const struct gb_server *server, struct gb_error *error)
 		if (forks && count > 0)
 			return gb_error_set(error, -EBUSY,
 				"worker processes cannot be started beside another server that runs in this process: "
-				"run them in processes of their own, or take unit=thread");
+				"run them in processes of their own, or take unit=thread and no compute=processes");
 		if (count == RUNS_ALONE)
 			return gb_error_set(error, -EBUSY,
 				"a server with worker processes runs in this process, and so no other can: run this one "
-				"in a process of its own, or that one with unit=thread");
+				"in a process of its own, or that one with unit=thread and no compute=processes");
 	} while (!atomic_compare_exchange_weak(
 		&running_here, &seen, process | (forks ? RUNS_ALONE : count + 1)));
 	return 0;

@@ -9,6 +9,7 @@
 
 struct gb_worker;
 struct gb__compute;
+struct gb__processes;
 struct gb__crew;
 struct gb__file_threads;
 
@@ -44,9 +45,11 @@ struct gb_server {
 	_Atomic bool asked;        /* for its counters, gb__server_ask */
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;
-	struct gb_worker *chief;     /* while running, in each process: the worker of the main thread */
-	struct gb__crew *crew;       /* while running, in the first process: the other workers */
-	struct gb__compute *compute; /* while running with compute=threads: this process's pool */
+	struct gb_worker *chief;         /* while running, in each process: the worker of the main thread */
+	struct gb__crew *crew;           /* while running, in the first process: the other workers */
+	struct gb__compute *compute;     /* while running with compute=threads: this process's pool */
+	struct gb__processes *processes; /* likewise, compute=processes */
+	struct gb_error failure;         /* why it stops by itself; code 0: it does not */
 	_Atomic(struct gb__file_threads *) file_threads; /* of this process, once somebody has needed them */
 };
 

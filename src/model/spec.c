@@ -32,7 +32,7 @@ static const char *const accept_words[] = { "acceptor", "shared", "reuseport", N
 static const char *const unit_words[] = { "thread", "process", NULL };
 static const char *const engine_words[] = { "auto", "blocking", "busy", "select", "poll", "epoll", "io_uring",
 	NULL };
-static const char *const compute_words[] = { "inline", "threads", NULL };
+static const char *const compute_words[] = { "inline", "threads", "processes", NULL };
 static const char *const wake_words[] = { "auto", "all", "exclusive", "lock", NULL };
 static const char *const place_words[] = { "auto", "round-robin", "least-connections", "random", "hash",
 	NULL };

@@ -25,7 +25,7 @@ enum gb__model_engine {
 	GB__ENGINE_EPOLL,
 	GB__ENGINE_IO_URING,
 };
-enum gb__model_compute { GB__COMPUTE_INLINE, GB__COMPUTE_THREADS };
+enum gb__model_compute { GB__COMPUTE_INLINE, GB__COMPUTE_THREADS, GB__COMPUTE_PROCESSES };
 enum gb__model_wake {
 	GB__WAKE_AUTO,
 	GB__WAKE_ALL,

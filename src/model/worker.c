@@ -250,24 +250,37 @@ static bool begun_already(const struct gb_worker *worker, size_t n)
 	return false;
 }
 
-static void services_stop(struct gb_worker *worker)
+/* Whether anything of it runs on this worker: of straight-line handlers and of those without an address nothing does in a
+ * process of the pool. */
+static bool runs(const struct gb_worker *worker, const struct gb__binding *binding)
+{
+	return !worker->apart || (binding->fds_count > 0 && !binding->service->serve);
+}
+
+void gb__worker_services_stop(struct gb_worker *worker)
 {
 	while (worker->started > 0) {
 		const struct gb__binding *binding = &worker->server->bindings[--worker->started];
 
-		if (binding->service->on_stop && !begun_already(worker, worker->started))
+		if (binding->service->on_stop && runs(worker, binding) &&
+			!begun_already(worker, worker->started))
 			binding->service->on_stop(worker, binding->user);
 	}
 }
 
-static int services_start(struct gb_worker *worker, struct gb_error *error)
+int gb__worker_services_start(struct gb_worker *worker, struct gb_error *error)
 {
 	for (; worker->started < worker->server->bindings_count; worker->started++) {
 		const struct gb__binding *binding = &worker->server->bindings[worker->started];
 		int result = 0;
 
-		if (binding->service->on_start && !begun_already(worker, worker->started))
+		if (binding->service->on_start && runs(worker, binding) &&
+			!begun_already(worker, worker->started))
 			result = binding->service->on_start(worker, binding->user);
+		if (result < 0 && worker->apart)
+			return gb_error_set(error, result,
+				"%s: cannot start in a process of the compute pool: %s",
+				binding->service->name, gb_strerror(result));
 		if (result < 0)
 			return gb_error_set(error, result, "%s: cannot start on worker %u: %s",
 				binding->service->name, worker->id, gb_strerror(result));
@@ -334,10 +347,16 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	gb__worker_files_init(worker);
 	gb__streams_init(&worker->streams, &worker->net, server->model.stack);
 	gb__streams_belong(&worker->streams, native_turn, on_change, worker);
-	if (roles & GB__WORKER_SERVES)
-		gb__offload_join(worker);
 	worker->net.on_gone = on_gone;
 	worker->net.arg = worker;
+	if (roles & GB__WORKER_SERVES) {
+		result = gb__offload_join(worker);
+		if (result < 0) {
+			gb_error_set(error, result, "worker %u cannot use the compute pool: %s", id,
+				gb_strerror(result));
+			goto fail;
+		}
+	}
 	if (!(roles & GB__WORKER_ONCE)) {
 		result = gb__timers_reserve(&worker->loop.timers, TIMERS);
 		if (result < 0) {
@@ -348,7 +367,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	if (roles & GB__WORKER_ACCEPTS)
 		result = listeners_init(worker);
 	if (result == 0 && (roles & GB__WORKER_SERVES)) {
-		result = services_start(worker, error);
+		result = gb__worker_services_start(worker, error);
 		if (result < 0)
 			goto fail;
 	}
@@ -383,7 +402,8 @@ void gb__worker_end(struct gb_worker *worker)
 		gb__worker_turn(worker, -1);
 	watching_ends(worker);
 	gb__channel_finish(&worker->channel);
-	services_stop(worker); /* no turn, and so no callback, after it */
+	gb__apart_leave(worker);
+	gb__worker_services_stop(worker); /* no turn, and so no callback, after it */
 	gb__watches_finish(&worker->watches);
 	gb__streams_finish(&worker->streams);
 	gb__loop_finish(&worker->loop);

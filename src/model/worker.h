@@ -9,6 +9,7 @@
 #include "loop/watch.h"
 #include "model/accept_lock.h"
 #include "model/acceptance.h"
+#include "model/apart.h"
 #include "model/channel.h"
 #include "model/inbox.h"
 #include "model/server.h"
@@ -43,9 +44,11 @@ struct gb_worker {
 	struct gb__watches watches; /* descriptors of handlers */
 	unsigned adopting;          /* clients that it has taken over and are not open yet (adopt.c) */
 	struct gb__acceptance acceptance;
-	bool watching;              /* has not let go of the listening sockets */
-	struct gb__inbox inbox;     /* of connections handed over to it */
-	struct gb__channel channel; /* the same, from another process */
+	bool watching;                                    /* has not let go of the listening sockets */
+	struct gb__inbox inbox;                           /* of connections handed over to it */
+	struct gb__channel channel;                       /* the same, from another process */
+	struct gb__apart_watch apart_bell, apart_control; /* of a pool of processes */
+	bool apart;                                       /* it stands for one of these: no loop is turned */
 	struct gb__accept_lock accept_lock;
 	_Atomic unsigned command; /* enum gb__command; only ever rises */
 	unsigned obeyed;          /* the command that was acted upon */
@@ -86,6 +89,9 @@ void gb__worker_turn(struct gb_worker *worker, int64_t timeout_ns);
 bool gb__worker_done(struct gb_worker *worker);
 /** End what is left, call on_stop of the services, let go of everything but the memory. */
 void gb__worker_end(struct gb_worker *worker);
+/** Call on_start, respectively on_stop, of the services: in a process of the pool of those that it handles. */
+int gb__worker_services_start(struct gb_worker *worker, struct gb_error *error);
+void gb__worker_services_stop(struct gb_worker *worker);
 /** Raise the command and wake it. Thread: any; async-signal-safe. */
 void gb__worker_command(struct gb_worker *worker, enum gb__command command);
 /** file_api.c: its loop has an engine. */

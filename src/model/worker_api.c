@@ -17,6 +17,11 @@ unsigned gb_worker_id(const struct gb_worker *worker)
 	return worker->id;
 }
 
+bool gb_worker_computes(const struct gb_worker *worker)
+{
+	return worker->apart;
+}
+
 struct gb_server *gb_worker_server(const struct gb_worker *worker)
 {
 	return worker->server;
@@ -83,6 +88,8 @@ void *gb_worker_data(const struct gb_worker *worker, const void *key)
 int gb_timer_start_at(struct gb_worker *worker, struct gb_timer *timer, uint64_t deadline_ns,
 	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
 {
+	if (worker->apart)
+		return -EOPNOTSUPP;
 	gb__rule(23, gb__loop_here(&worker->loop), "a timer is started on another thread than its worker's");
 	timer->worker = worker;
 	timer->on_expire = on_expire;
@@ -142,8 +149,10 @@ int gb_worker_post(struct gb_worker *worker, void (*run)(struct gb_worker *, voi
 	struct worker_task *task = gb__alloc(sizeof(*task));
 	int result;
 
-	if (!task)
-		return -ENOMEM;
+	if (worker->apart || !task) {
+		gb__free(task);
+		return worker->apart ? -EOPNOTSUPP : -ENOMEM;
+	}
 	*task = (struct worker_task){ { .run = worker_task_run }, worker, run, arg };
 	result = gb__loop_post(&worker->loop, &task->post);
 	if (result < 0)
@@ -188,8 +197,10 @@ int gb_handle_post(
 	struct handle_task *task = gb__alloc(sizeof(*task));
 	int result;
 
-	if (!task)
-		return -ENOMEM;
+	if (handle.worker->apart || !task) {
+		gb__free(task);
+		return handle.worker->apart ? -EOPNOTSUPP : -ENOMEM;
+	}
 	*task = (struct handle_task){ { .run = handle_task_run }, handle, run, arg };
 	result = gb__loop_post(&handle.worker->loop, &task->post);
 	if (result < 0)
@@ -230,6 +241,10 @@ int gb__worker_connect(struct gb_worker *worker, const char *text, const struct 
 	struct gb__address address;
 	int result;
 
+	if (worker->apart)
+		return gb_error_set(error, -EOPNOTSUPP,
+			"cannot connect to %s: a process of the compute pool has no loop; connect on the worker",
+			text ? text : "nowhere");
 	gb__rule_in("gb_connect", 31, gb__loop_here(&worker->loop),
 		"connections are made on their worker's thread: post to it");
 	result = parse(text, &address, error);

@@ -286,9 +286,13 @@ void gb_conn_resume(struct gb_conn *conn)
 
 bool gb_conn_cancelled(const struct gb_conn *conn)
 {
-	if (gb__conn_is_task(conn))
-		return atomic_load_explicit(
-			&((const struct gb__task *)conn)->cancelled, memory_order_relaxed);
+	if (gb__conn_is_task(conn)) {
+		const struct gb__task *task = (const struct gb__task *)conn;
+
+		return atomic_load_explicit(&task->cancelled, memory_order_relaxed) ||
+			(task->cancelled_there &&
+				atomic_load_explicit(task->cancelled_there, memory_order_relaxed));
+	}
 	return gb__conn_closing(conn);
 }
 
@@ -333,8 +337,11 @@ static int describe(const struct gb_conn *conn, bool peer, char *text, size_t si
 {
 	struct gb__os *os = conn->net->loop->os;
 	struct gb__address address;
-	int result = os->ops->address(os, conn->stream.endpoint.fd, peer, &address);
+	int result;
 
+	if (conn->stream.endpoint.fd < 0 && gb__conn_is_task(conn))
+		return -EOPNOTSUPP; /* a process of the pool has no connections */
+	result = os->ops->address(os, conn->stream.endpoint.fd, peer, &address);
 	return result < 0 ? result : gb__address_format(&address, text, size);
 }
 

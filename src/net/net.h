@@ -88,9 +88,12 @@ struct gb__net {
 	const struct gb_conn *native; /* its handler runs on the worker's own stack, between turns; or NULL */
 	size_t coroutines;            /* that live: the worker does not end before them */
 	size_t offloads;              /* functions in the pool: likewise */
-	/** compute=threads: hands a job to the pool; NULL: handlers run inline. */
+	/** compute=threads, compute=processes: hands a job to the pool; NULL: handlers run inline. */
 	void (*submit)(void *arg, struct gb__job *job);
 	void *submit_arg;
+	/** compute=processes: tells the process that has the task that its connection has ended; else NULL. What
+	 *  gb_connect made is not handled there: its service and `user` may be younger than the processes. */
+	void (*apart)(void *arg, struct gb__task *task);
 	struct gb__task *under_way; /* submitted and not back */
 	unsigned tasks, tasks_max;  /* how many, and how many at most */
 	size_t task_sent;           /* bytes, by the one that came back last */
@@ -130,7 +133,7 @@ static inline size_t gb__net_clients(const struct gb__net *net)
 void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user);
 /** Close what is idle after taking in what has arrived, the rest once it is idle: see drain.h. */
 void gb__net_drain(struct gb__net *net);
-/** Hand messages to a pool instead of calling handlers inline: compute=threads. */
+/** Hand messages to a pool instead of calling handlers inline. */
 void gb__net_submit_to(
 	struct gb__net *net, void (*submit)(void *arg, struct gb__job *job), void *arg, unsigned tasks_max);
 /** Every connection of it. */

@@ -150,6 +150,8 @@ int gb_conn_defer(struct gb_conn *conn, struct gb_reply *ret)
 
 	if (gb__conn_ended(conn))
 		return -EPIPE;
+	if (apart && gb__task_of(conn)->cancelled_there)
+		return -EOPNOTSUPP;
 	if (apart) {
 		replies = &gb__task_of(conn)->replies;
 		place = net->places ? fetch(net->places, 1) : NULL;

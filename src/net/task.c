@@ -94,7 +94,8 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 	}
 	gb__chunk_fill(task->message, message.data, message.size);
 	/* What the pool's thread sends goes in here: as much as it got, or as it sent last. */
-	gb__pool_lend(&net->engine->pool, gb__max(message.size, net->task_sent), &task->chunks);
+	if (!net->apart)
+		gb__pool_lend(&net->engine->pool, gb__max(message.size, net->task_sent), &task->chunks);
 	task->facade = (struct gb_conn){
 		.stream.endpoint = { .fd = conn->stream.endpoint.fd,
 			.slot = conn->stream.endpoint.slot,
@@ -150,11 +151,20 @@ void gb__task_run(struct gb__job *job)
 	gb__assert(gb__loop_post(loop, &task->done) == 0);
 }
 
+static void cancel(const struct gb__net *net, struct gb__task *task)
+{
+	atomic_store_explicit(&task->cancelled, true, memory_order_relaxed);
+	if (net->apart)
+		net->apart(net->submit_arg, task);
+}
+
 void gb__task_cancel(struct gb_conn *conn)
 {
-	for (struct gb__task *task = conn->net->under_way; task; task = task->under_way)
+	const struct gb__net *net = conn->net;
+
+	for (struct gb__task *task = net->under_way; task; task = task->under_way)
 		if (task->conn == conn)
-			atomic_store_explicit(&task->cancelled, true, memory_order_relaxed);
+			cancel(net, task);
 }
 
 void gb__task_forget_pause(struct gb_conn *conn)
@@ -184,7 +194,7 @@ static void cancel_later(struct gb_conn *conn, const struct gb__task *task)
 {
 	for (struct gb__task *other = conn->net->under_way; other; other = other->under_way)
 		if (other->conn == conn && other->number > task->number)
-			atomic_store_explicit(&other->cancelled, true, memory_order_relaxed);
+			cancel(conn->net, other);
 }
 
 /* Do to the connection what the handler did to the facade. */

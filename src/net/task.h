@@ -22,14 +22,16 @@ struct gb__task {
 	struct gb_frame frame; /* of the message */
 	uint64_t number;       /* it rises from message to message */
 	struct gb__post *deferred,
-		**deferred_end;     /* for the connection, meanwhile: they run when it is back */
-	struct gb__pool chunks;     /* for what the handler sends */
-	_Atomic bool cancelled;     /* the connection is closing or gone */
-	bool aborted;               /* by the handler */
-	struct gb__replies replies; /* deferred by the handler */
-	int holds;                  /* gb_conn_hold and gb_conn_release by the handler */
-	int failed;                 /* by gb_conn_close or gb_conn_fail: the reason; -1: not */
-	_Atomic signed char paused; /* 1: by the handler; -1: resumed; 0: neither */
+		**deferred_end;                  /* for the connection, meanwhile: they run when it is back */
+	struct gb__pool chunks;                  /* for what the handler sends */
+	_Atomic bool cancelled;                  /* the connection is closing or gone */
+	const _Atomic uint32_t *cancelled_there; /* the same, in a process of the pool; else NULL */
+	unsigned source, service;                /* of a pool of processes: of which loop, of which binding */
+	bool aborted;                            /* by the handler */
+	struct gb__replies replies;              /* deferred by the handler */
+	int holds;                               /* gb_conn_hold and gb_conn_release by the handler */
+	int failed;                              /* by gb_conn_close or gb_conn_fail: the reason; -1: not */
+	_Atomic signed char paused;              /* 1: by the handler; -1: resumed; 0: neither */
 };
 
 static inline bool gb__conn_is_task(const struct gb_conn *conn)

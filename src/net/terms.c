@@ -117,6 +117,7 @@ struct gb__terms *gb__terms_take(
 		} else {
 			/* What we send on a connection of our own making is no answer to what it brings. */
 			terms->one = terms->reads_on = true;
+			terms->here |= net->apart != NULL;
 		}
 	}
 	terms->holders++;

@@ -19,6 +19,7 @@ const struct gb_service gb_service_daytime = {
 	GB_SERVICE_INIT,
 	.name = "daytime",
 	.summary = "tells the time as a line, then closes (RFC 867)",
+	.state = GB_STATE_NONE,
 	.traits = GB_TRAIT_THREAD_SAFE,
 	.settings = gb_service_clock_settings,
 	.settings_size = sizeof(struct clock_settings),

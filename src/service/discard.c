@@ -11,6 +11,7 @@ const struct gb_service gb_service_discard = {
 	GB_SERVICE_INIT,
 	.name = "discard",
 	.summary = "throws away what it receives (RFC 863)",
+	.state = GB_STATE_NONE,
 	.traits = GB_TRAIT_THREAD_SAFE | GB_TRAIT_MOVABLE_IDLE,
 	.on_message = discard_message,
 };

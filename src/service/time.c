@@ -20,6 +20,7 @@ const struct gb_service gb_service_time = {
 	GB_SERVICE_INIT,
 	.name = "time",
 	.summary = "tells the seconds since 1900 as four bytes, then closes (RFC 868)",
+	.state = GB_STATE_NONE,
 	.traits = GB_TRAIT_THREAD_SAFE,
 	.settings = gb_service_clock_settings,
 	.settings_size = sizeof(struct clock_settings),

@@ -41,6 +41,7 @@ const struct gb_service gb_service_time_echo = {
 	.name = "time-echo",
 	.summary = "sends back each line with the local time before it",
 	.codec = &gb_codec_line,
+	.state = GB_STATE_NONE,
 	.traits = GB_TRAIT_THREAD_SAFE | GB_TRAIT_MOVABLE_IDLE,
 	.settings = gb_service_clock_settings,
 	.settings_size = sizeof(struct clock_settings),

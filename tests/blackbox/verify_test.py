@@ -15,7 +15,7 @@ SERVICES = ("chargen", "chargen-sequential", "daytime", "discard", "echo", "echo
             "time-echo", "work", "work-sequential")
 # Each of their clients is two: a few models tell, tests/blackbox/proxy_test.py has the others.
 COSTLY = ("proxy",)
-COMBINATIONS = 134
+COMBINATIONS = 194
 # Sanitizer builds are many times slower: one model for each engine, unit and way of handing over.
 FEW = ("reactor", "prefork", "thread", "thread-pool", "process-pool", "multi-reactor-pool,workers=2",
        "prefork-reactor,workers=2,wake=lock", "process-pool-reactor,workers=2,engine=poll",
