@@ -1,8 +1,11 @@
 /*
  * echo by lines, with the library: each line, its end included, is a message and goes back as it came. What it
- * costs beyond `gearbox serve echo` is the codec. It is measured, and measures nothing.
+ * costs beyond `gearbox serve echo` is the codec; with --by-… first, what it costs beyond that is the route. It is
+ * measured, and measures nothing.
  */
 #include <gearbox/gearbox.h>
+
+#include <string.h>
 
 static const struct gb_line_options whole = { .keep_end = 1 };
 
@@ -21,7 +24,49 @@ static const struct gb_service line_echo = {
 	.on_message = on_line,
 };
 
+/* The loads' lines are numbers. */
+static const struct gb_route by_byte[] = {
+	{ "number", .key = '0', .on_message = on_line },
+	{ "other", .otherwise = true, .on_message = on_line },
+	{ NULL },
+};
+static const struct gb_route by_word[] = {
+	{ "get", .text = "get", .on_message = on_line },
+	{ "set", .text = "set", .on_message = on_line },
+	{ "other", .otherwise = true, .on_message = on_line },
+	{ NULL },
+};
+static const struct gb_route by_integer[] = {
+	{ "zeros", .key = 0x30303030, .on_message = on_line },
+	{ "ones", .key = 0x31313131, .on_message = on_line },
+	{ NULL },
+};
+static const struct gb_route by_prefix[] = {
+	{ "zeros", .text = "0000", .on_message = on_line },
+	{ "more zeros", .text = "0000000x", .on_message = on_line },
+	{ NULL },
+};
+
+static const struct {
+	const char *option;
+	struct gb_routes routes;
+} routed[] = {
+	{ "--by-byte", { .by = GB_ROUTE_BY_BYTE, .table = by_byte } },
+	{ "--by-integer", { .by = GB_ROUTE_BY_INTEGER, .table = by_integer } },
+	{ "--by-word", { .by = GB_ROUTE_BY_WORD, .table = by_word } },
+	{ "--by-prefix", { .by = GB_ROUTE_BY_PREFIX, .table = by_prefix } },
+};
+
 int main(int argc, char **argv)
 {
-	return gb_main(argc, argv, &line_echo);
+	struct gb_service service = line_echo;
+
+	for (size_t i = 0; argc > 1 && i < sizeof(routed) / sizeof(*routed); i++)
+		if (strcmp(argv[1], routed[i].option) == 0) {
+			service.on_message = NULL;
+			service.routes = &routed[i].routes;
+			argv[1] = argv[0];
+			return gb_main(argc - 1, argv + 1, &service);
+		}
+	return gb_main(argc, argv, &service);
 }

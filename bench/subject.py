@@ -24,8 +24,8 @@ def model(spec, *more):
     return ["{build}/gearbox", "serve", "echo", *LISTEN, "--model", spec, *more]
 
 
-def line_echo(spec):
-    return ["{build}/bench/line_echo", *LISTEN, "--model", spec]
+def line_echo(spec, *first):
+    return ["{build}/bench/line_echo", *first, *LISTEN, "--model", spec]
 
 
 def sequential(spec, *first, more=()):

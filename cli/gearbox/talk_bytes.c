@@ -11,7 +11,7 @@ static void echo_exchange(struct verify_talk *talk, size_t size)
 
 const struct verify_protocol gb__verify_echo = {
 	.service = "echo",
-	.twin = "echo-sequential",
+	.twins = { "echo-sequential" },
 	.settings = { NULL, "once=yes" },
 	.exchange = echo_exchange,
 	.once = true,

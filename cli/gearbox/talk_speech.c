@@ -51,7 +51,7 @@ static bool time_speech(struct verify_talk *talk, size_t size)
 
 const struct verify_protocol gb__verify_chargen = {
 	.service = "chargen",
-	.twin = "chargen-sequential",
+	.twins = { "chargen-sequential" },
 	.settings = { CHARGEN_SETTING, "bytes=0" },
 	.speech = chargen_speech,
 	.endless = true,

@@ -26,8 +26,7 @@ static void check_bytes(const struct verify_bytes *bytes, const void *data, size
 static const struct verify_protocol *protocol_of(const struct gb_service *service)
 {
 	for (const struct verify_protocol *const *protocol = gb__protocols_builtin; *protocol; protocol++)
-		if (strcmp((*protocol)->service, service->name) == 0 ||
-			((*protocol)->twin && strcmp((*protocol)->twin, service->name) == 0))
+		if (gb__verify_knows(*protocol, service->name))
 			return *protocol;
 	return NULL;
 }
@@ -40,7 +39,8 @@ TEST(every_service_has_a_protocol)
 				__FILE__, __LINE__, "no protocol for %s: see protocols.h", (*service)->name);
 	for (const struct verify_protocol *const *protocol = gb__protocols_builtin; *protocol; protocol++) {
 		CHECK(gb_service_find((*protocol)->service));
-		CHECK(!(*protocol)->twin || gb_service_find((*protocol)->twin));
+		for (unsigned i = 0; i < VERIFY_TWINS && (*protocol)->twins[i]; i++)
+			CHECK(gb_service_find((*protocol)->twins[i]));
 		CHECK(!(*protocol)->exchange != !(*protocol)->speech);
 	}
 }

@@ -83,7 +83,7 @@ static const struct verify_fault faults[] = {
 
 const struct verify_protocol gb__verify_work = {
 	.service = "work",
-	.twin = "work-sequential",
+	.twins = { "work-sequential", "work-routed" },
 	.settings = { "max-compute=2s", "max-block=2s" },
 	.exchange = work_exchange,
 	.framed = true,

@@ -32,9 +32,11 @@ struct verify_last {
 /** Whether a connection can be ended with last words for that reason. */
 bool gb__verify_last_possible(enum gb_close_reason reason);
 
+#define VERIFY_TWINS 4 /* at most */
+
 struct verify_protocol {
 	const char *service;
-	const char *twin;                       /* another service that speaks it, or NULL */
+	const char *twins[VERIFY_TWINS];        /* other services that speak it, or NULL */
 	const char *settings[VERIFY_ADDRESSES]; /* "key=value" that each address differs by, or NULL */
 	/** What it forwards to, unless the user sets `upstream_key`: served in another process. NULL: to nobody. */
 	const struct gb_service *upstream;
@@ -72,5 +74,8 @@ struct verify_target {
 	const char *const *sets; /* "key=value" for every address, before the protocol's own */
 	size_t sets_count;
 };
+
+/** Whether the service of that name speaks it. */
+bool gb__verify_knows(const struct verify_protocol *protocol, const char *service);
 
 #endif

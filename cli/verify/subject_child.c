@@ -247,8 +247,9 @@ _Noreturn void gb__verify_subject_serve(const char *spec, const struct verify_ta
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGINT, SIG_IGN); /* of a terminal: who started us decides */
 	descriptors = entries("/proc/self/fd", 1);
-	gb__verify_wrap(target->service, pipes->notes[1], &child.service);
-	child.told->error.code = make_server(spec, stage, &server, &child.told->error);
+	child.told->error.code = gb__verify_wrap(target->service, pipes->notes[1], &child.service);
+	if (child.told->error.code == 0)
+		child.told->error.code = make_server(spec, stage, &server, &child.told->error);
 	if (server) {
 		child.told->error.code = serve(&child, server);
 		signal(SIGTERM, SIG_IGN);

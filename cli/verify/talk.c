@@ -3,6 +3,7 @@
 #include "verify/protocol.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void gb__verify_talk_finish(struct verify_talk *talk)
 {
@@ -121,4 +122,14 @@ unsigned gb__verify_talk_endings(const struct verify_talk *talk)
 		if (talk->steps[i].kind == VERIFY_LEAVE || talk->steps[i].kind == VERIFY_RESET)
 			return 1u << VERIFY_BY_CLIENT;
 	return 1u << VERIFY_BY_FIN;
+}
+
+bool gb__verify_knows(const struct verify_protocol *protocol, const char *service)
+{
+	if (strcmp(protocol->service, service) == 0)
+		return true;
+	for (unsigned i = 0; i < VERIFY_TWINS && protocol->twins[i]; i++)
+		if (strcmp(protocol->twins[i], service) == 0)
+			return true;
+	return false;
 }

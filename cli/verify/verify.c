@@ -225,8 +225,7 @@ static void list_specs(struct verification *v, const struct gb_service *service)
 static const struct verify_protocol *written(const struct gb_service *service)
 {
 	for (const struct verify_protocol *const *row = gb__program.protocols; row && *row; row++)
-		if (strcmp((*row)->service, service->name) == 0 ||
-			((*row)->twin && strcmp((*row)->twin, service->name) == 0))
+		if (gb__verify_knows(*row, service->name))
 			return *row;
 	return NULL;
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,7 +20,9 @@ struct observed {
 
 static struct {
 	const struct gb_service *service;
-	size_t offset; /* of struct observed in a connection's state */
+	size_t offset;           /* of struct observed in a connection's state */
+	struct gb_routes routes; /* the service's, with `table` */
+	struct gb_route *table;  /* of it, each handler wrapped; or NULL */
 	int fd;
 } wrapped;
 
@@ -87,6 +90,35 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 	leave(observed);
 }
 
+/* A service is wrapped once in a process: its table stays as long as that. */
+static void on_routed(struct gb_conn *conn, struct gb_bytes message)
+{
+	struct observed *observed = enter(conn);
+
+	wrapped.service->routes->table[gb_conn_route(conn) - wrapped.table].on_message(conn, message);
+	leave(observed);
+}
+
+/* Returns 0 or -ENOMEM. */
+static int wrap_routes(const struct gb_routes *routes)
+{
+	size_t count = 0;
+
+	while (routes->table[count].name)
+		count++;
+	free(wrapped.table);
+	wrapped.table = calloc(count + 1, sizeof(*wrapped.table));
+	if (!wrapped.table)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		wrapped.table[i] = routes->table[i];
+		wrapped.table[i].on_message = on_routed;
+	}
+	wrapped.routes = *routes;
+	wrapped.routes.table = wrapped.table;
+	return 0;
+}
+
 /* What is said of its processor and thread holds at its beginning: others run while it waits. */
 static void serve(struct gb_stream *stream)
 {
@@ -141,8 +173,10 @@ static void on_close(struct gb_conn *conn, int reason)
 	leave(observed);
 }
 
-void gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service *ret)
+int gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service *ret)
 {
+	int result = 0;
+
 	wrapped.service = service;
 	wrapped.fd = fd;
 	wrapped.offset = (service->conn_state_size + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
@@ -154,7 +188,11 @@ void gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service
 		ret->serve = serve;
 	} else {
 		ret->on_open = on_open;
-		ret->on_message = on_message;
+		ret->on_message = service->on_message ? on_message : NULL;
+		if (service->routes) {
+			result = wrap_routes(service->routes);
+			ret->routes = &wrapped.routes;
+		}
 	}
 	/* What the service has not, the library does by itself: that stays so. */
 	ret->on_writable = service->on_writable ? on_writable : NULL;
@@ -162,4 +200,5 @@ void gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service
 	ret->on_error = service->on_error ? on_error : NULL;
 	ret->on_drain = service->on_drain ? on_drain : NULL;
 	ret->on_close = on_close;
+	return result;
 }

@@ -25,6 +25,6 @@ struct verify_note {
  * Wrap `service` into `*ret`; notes go to `fd`. One service per process: a handler has no place of its own
  * to find its wrapping from, but for static memory.
  */
-void gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service *ret);
+int gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service *ret);
 
 #endif

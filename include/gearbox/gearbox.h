@@ -14,6 +14,7 @@
 #include <gearbox/model.h>
 #include <gearbox/operation.h>
 #include <gearbox/reply.h>
+#include <gearbox/route.h>
 #include <gearbox/server.h>
 #include <gearbox/service.h>
 #include <gearbox/setting.h>

@@ -61,20 +61,30 @@ GB_API struct gb_operation *gb_posted_begin(
  */
 GB_API int gb_posted_finish(struct gb_posted *posted, int result);
 
-/** A function on the compute pool. */
+/** Who goes first where several wait for a thread of the compute pool; among equals, who came first. None waits for ever:
+ *  after eight choices that passed over normal ones that wait, respectively 32 over low ones, one of these is next. */
+enum gb_priority {
+	GB_PRIORITY_LOW = -1,
+	GB_PRIORITY_NORMAL = 0,
+	GB_PRIORITY_HIGH = 1,
+};
+
+/** A function on the compute pool. Zeroed, or with a priority, before it is begun. */
 struct gb_offload {
 	struct gb_operation operation;
 	int (*run)(struct gb_offload *offload, void *arg);
 	void *arg;
-	void *job[2];
-	bool cancelled; /* by gb_operation_cancel: ask by gb_offload_cancelled */
+	void *job[4];
+	enum gb_priority priority; /* the caller's, set before it is begun */
+	bool cancelled;            /* by gb_operation_cancel: ask by gb_offload_cancelled */
 };
 
 /**
  * Run `run` on a thread of the compute pool; what it returns is the result. Without a pool (compute=inline) it runs on
  * the worker's thread, before the next wait for events.
  *
- * It sees `offload` and `arg` and nothing of the worker. Thread: the worker's. Returns the operation.
+ * It sees `offload` and `arg` and nothing of the worker. Thread: the worker's. Returns the operation; a priority that is
+ * none completes it with -EINVAL.
  */
 GB_API struct gb_operation *gb_offload_begin(struct gb_worker *worker, struct gb_offload *offload,
 	int (*run)(struct gb_offload *offload, void *arg), void *arg, gb_operation_done *on_done, void *user);

@@ -114,6 +114,29 @@ GB_API size_t gb_server_workers(const struct gb_server *server);
 /** Take one's counters; beyond the last place they are 0. Thread: as gb_server_stats. */
 GB_API void gb_server_worker_stats(const struct gb_server *server, size_t n, struct gb_worker_stats *ret);
 
+/** Counters of a route, of all workers together. */
+struct gb_route_stats {
+	const char *service, *route; /* their names */
+	uint64_t messages;           /* that it took */
+};
+
+/** Take the counters of the n-th route, in the order of services and of their tables. Returns 0, or -ENOENT: there are no
+ *  more. Thread: as gb_server_stats. */
+GB_API int gb_server_route_stats(const struct gb_server *server, size_t n, struct gb_route_stats *ret);
+
+/** Counters of a priority in the compute pool; where each worker process has one, of all together. */
+struct gb_pool_stats {
+	uint64_t jobs;        /* messages and functions that a thread has taken */
+	uint64_t waiting;     /* for a thread now */
+	uint64_t waiting_max; /* at once, in one pool */
+	uint64_t wait_ns;     /* how long those taken had waited, in all */
+	uint64_t wait_max_ns; /* the longest wait */
+};
+
+/** Take them; without a pool all are 0. Returns 0, or -EINVAL: it is no priority. Thread: as gb_server_stats. */
+GB_API int gb_server_pool_stats(
+	const struct gb_server *server, enum gb_priority priority, struct gb_pool_stats *ret);
+
 GB_END
 
 #endif

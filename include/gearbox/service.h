@@ -6,6 +6,7 @@
 #include <gearbox/conn.h>
 #include <gearbox/error.h>
 #include <gearbox/limit.h>
+#include <gearbox/route.h>
 #include <gearbox/setting.h>
 #include <gearbox/types.h>
 
@@ -41,7 +42,8 @@ enum {
  * A service. Static storage as a rule; it must outlive the servers that use it.
  *
  * All callbacks of one connection run on its worker, one at a time; under compute=threads on_message runs on
- * a thread of the pool instead, under compute=processes in a process of one. Any but on_message may be NULL.
+ * a thread of the pool instead, under compute=processes in a process of one. Any but on_message may be NULL, and that as
+ * well where there are routes.
  */
 struct gb_service {
 	uint32_t struct_size, abi;         /* set by GB_SERVICE_INIT */
@@ -69,6 +71,9 @@ struct gb_service {
 	/** Counters of its own for the summary (--summary, SIGUSR1), as a JSON object. Returns its length, as snprintf
 	 *  does. Called while workers run, in the process of gb_server_run. */
 	int (*on_summary)(void *user, char *text, size_t size);
+	/** Who gets a message, by its content, in place of on_message; beside `serve`, for gb_stream_dispatch. NULL: none. */
+	const struct gb_routes *routes;
+
 	/** A worker begins, before its first connection: once, also with several addresses and the same `user`.
 	 *  < 0 stops the server with that error. */
 	int (*on_start)(struct gb_worker *worker, void *user);

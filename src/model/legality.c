@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/route.h"
 
 #include "pool/exchange.h"
 
@@ -129,10 +130,18 @@ static const char *first_broken(const struct rule *rules, const struct gb__model
 	return NULL;
 }
 
-/* Whether a pool runs its handlers: straight-line ones stay on their worker's thread. */
+/* Whether any of its handlers are for a pool: straight-line ones stay on their worker's thread, and routes that are short. */
+static bool computes(const struct gb_service *service)
+{
+	return !service->serve &&
+		(!service->routes ||
+			(gb__service_traits(service) & (GB_TRAIT_MAY_BLOCK | GB_TRAIT_HEAVY_COMPUTE)));
+}
+
+/* Whether threads of a pool run its handlers. */
 static bool pooled(const struct gb__model *m, const struct gb_service *service)
 {
-	return m->compute == GB__COMPUTE_THREADS && !service->serve;
+	return m->compute == GB__COMPUTE_THREADS && computes(service);
 }
 
 /* Whether handlers of one address space may run on several threads at once. */
@@ -144,7 +153,7 @@ static bool beside_in_one_space(const struct gb__model *m, const struct gb_servi
 /* Whether its handlers run in processes of a pool, apart from the connections. */
 static bool apart(const struct gb__model *m, const struct gb_service *service)
 {
-	return m->compute == GB__COMPUTE_PROCESSES && !service->serve;
+	return m->compute == GB__COMPUTE_PROCESSES && computes(service);
 }
 
 /* What it shares, or keeps with a connection, that a process of a pool does not see. Or NULL. */
@@ -338,7 +347,7 @@ int gb__model_check_service(const struct gb__model *model, const struct gb_servi
 		snprintf(who, sizeof(who), "illegal model for %s", service->name);
 		return refuse(&subject, -GB_EILLEGAL, who, why, error);
 	}
-	if (service->traits & GB_TRAIT_MAY_BLOCK && event_engine(model) &&
+	if (gb__service_traits(service) & GB_TRAIT_MAY_BLOCK && event_engine(model) &&
 		model->compute == GB__COMPUTE_INLINE)
 		return gb_error_set(error, 1,
 			"%s may block: under engine=%s with compute=inline one handler that waits stops all "

@@ -2,7 +2,9 @@
 
 #include "base/macros.h"
 #include "file/threads.h"
+#include "model/tally.h"
 #include "model/worker.h"
+#include "net/route.h"
 #include "os/cpu.h"
 #include "pool/compute.h"
 #include "pool/processes.h"
@@ -23,7 +25,7 @@ static unsigned size_of(const struct gb_server *server)
 	if (server->model.compute_workers)
 		return server->model.compute_workers;
 	for (size_t i = 0; i < server->bindings_count; i++)
-		if (server->bindings[i].service->traits & GB_TRAIT_MAY_BLOCK)
+		if (gb__service_traits(server->bindings[i].service) & GB_TRAIT_MAY_BLOCK)
 			return gb__max(
 				BLOCKING_FACTOR * cpus, processes ? BLOCKING_PROCESSES : BLOCKING_THREADS);
 	return cpus;
@@ -37,16 +39,26 @@ static unsigned loops_of(const struct gb_server *server)
 	return server->seats_count;
 }
 
-int gb__offload_start(struct gb_server *server, struct gb_error *error)
+int gb__offload_start(struct gb_server *server, size_t place, struct gb_error *error)
 {
+	struct gb__level_counters *levels = gb__tally_levels(server, place);
+	int result = 0;
+
 	switch (server->model.compute) {
 	case GB__COMPUTE_THREADS:
-		return gb__compute_create(size_of(server), server->model.stack, &server->compute, error);
+		result = gb__compute_create(size_of(server), server->model.stack, &server->compute, error);
+		if (result == 0)
+			gb__compute_count(server->compute, levels);
+		break;
 	case GB__COMPUTE_PROCESSES:
-		return gb__apart_start(server, size_of(server), loops_of(server), error);
+		result = gb__apart_start(server, size_of(server), loops_of(server), error);
+		if (result == 0)
+			gb__processes_count(server->processes, levels);
+		break;
 	default:
-		return 0;
+		break;
 	}
+	return result;
 }
 
 void gb__offload_stop(struct gb_server *server)

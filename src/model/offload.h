@@ -4,11 +4,14 @@
 
 #include <gearbox/error.h>
 
+#include <stddef.h>
+
 struct gb_server;
 struct gb_worker;
 
-/** Start the pool of this process, if the model has one. After fork, before the workers. */
-int gb__offload_start(struct gb_server *server, struct gb_error *error);
+/** Start the pool of this process, if the model has one; it counts in the place of this record. After fork, before the
+ *  workers. */
+int gb__offload_start(struct gb_server *server, size_t place, struct gb_error *error);
 /** All workers of this process have ended; nor has anybody further use for threads that wait for disks. */
 void gb__offload_stop(struct gb_server *server);
 /** Have the worker's messages go through it. Returns 0 or a negative errno. */

@@ -85,7 +85,7 @@ bool gb_offload_cancelled(const struct gb_offload *offload)
 }
 
 static_assert(sizeof(((struct gb_offload *)NULL)->job) == sizeof(struct gb__job) &&
-		sizeof(struct gb__job) == sizeof(struct gb__post),
+		sizeof(struct gb__job) >= sizeof(struct gb__post),
 	"it waits for a thread as a job, and for its loop as a post");
 
 static int offload_call(struct gb_offload *offload)
@@ -128,10 +128,13 @@ struct gb_operation *gb_offload_begin(struct gb_worker *worker, struct gb_offloa
 	offload->run = run;
 	offload->arg = arg;
 	offload->cancelled = false;
-	if (worker->server->compute) {
+	if (!gb__priority_known(offload->priority)) {
+		(void)gb__operation_complete_later(&worker->loop, &offload->operation, -EINVAL);
+	} else if (worker->server->compute) {
 		struct gb__job *job = (struct gb__job *)offload->job;
 
 		job->run = offload_run;
+		job->level = gb__level_of(offload->priority);
 		worker->net.offloads++;
 		worker->net.submit(worker->net.submit_arg, job);
 	} else {
@@ -145,7 +148,7 @@ struct gb_operation *gb_offload_begin(struct gb_worker *worker, struct gb_offloa
 
 int gb_offload(struct gb_coro *coro, int (*run)(struct gb_offload *offload, void *arg), void *arg)
 {
-	struct gb_offload offload;
+	struct gb_offload offload = { .priority = coro ? coro->priority : GB_PRIORITY_NORMAL };
 	int result;
 
 	if (!gb__coro_runs(coro, __func__))

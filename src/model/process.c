@@ -82,7 +82,7 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 				server->bindings[i].fds[j] = -1;
 			}
 	/* From here on there may be threads, which fork would not have copied. */
-	result = gb__offload_start(server, &error);
+	result = gb__offload_start(server, seat->id, &error);
 	if (result == 0)
 		result = worker ? gb__seat_init_worker(seat, worker, &error)
 				: gb_error_set(&error, -ENOMEM, "no memory for worker %u", seat->id);

@@ -314,7 +314,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 
 	server->failure = (struct gb_error){ 0 };
 	if (server->model.unit == GB__UNIT_THREAD) {
-		result = gb__offload_start(server, error);
+		result = gb__offload_start(server, server->shared->records_count - 1, error);
 		if (result < 0)
 			return result;
 	}

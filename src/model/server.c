@@ -9,6 +9,8 @@
 #include "base/macros.h"
 #include "model/capacity.h"
 #include "model/legality.h"
+#include "model/tally.h"
+#include "net/route.h"
 #include "os/limit.h"
 
 #include <errno.h>
@@ -184,6 +186,7 @@ void gb_server_destroy(struct gb_server *server)
 		gb__socket_close(server->wake_fd);
 	gb__free(server->bindings);
 	gb__places_finish(&server->places);
+	gb__tally_finish(server);
 	gb__shared_destroy(server->shared);
 	gb_options_destroy(server->options);
 	gb__free(server);
@@ -191,7 +194,12 @@ void gb_server_destroy(struct gb_server *server)
 
 static int check_handlers(const struct gb_service *service, struct gb_error *error)
 {
-	if (!service->serve && !service->on_message)
+	if (service->on_message && service->routes)
+		return gb_error_set(error, -EINVAL,
+			"service %s: .on_message and .routes are both set: what no route takes is for a route that is the "
+			"default (.otherwise)",
+			service->name);
+	if (!service->serve && !service->on_message && !service->routes)
 		return gb_error_set(error, -EINVAL,
 			"service %s: .on_message and .serve are NULL: nobody gets its messages",
 			service->name);
@@ -222,11 +230,17 @@ int gb__service_check(const struct gb_service *service, bool handles, struct gb_
 	if (!service->name || !*service->name)
 		return gb_error_set(
 			error, -EINVAL, "a service without a name: set .name, a word for messages");
+	if (service->routes) {
+		int result = gb__routes_check(service, handles, error);
+
+		if (result < 0)
+			return result;
+	}
 	return handles ? check_handlers(service, error) : 0;
 }
 
-static int check_service(const struct gb_server *server, const struct gb_service *service, bool ip_address,
-	struct gb_error *error)
+static int check_service(
+	struct gb_server *server, const struct gb_service *service, bool ip_address, struct gb_error *error)
 {
 	struct gb_error reason = { 0 };
 	int result = gb__service_check(service, true, error);
@@ -240,7 +254,7 @@ static int check_service(const struct gb_server *server, const struct gb_service
 		return gb_error_set(error, result, "%s", reason.text);
 	if (result > 0)
 		gb__log(GB__LOG_WARNING, "%s", reason.text);
-	return 0;
+	return gb__tally_service(server, service, error);
 }
 
 /* The last step: what has been prepared is the server's to release. */

@@ -12,6 +12,7 @@ struct gb__compute;
 struct gb__processes;
 struct gb__crew;
 struct gb__file_threads;
+struct gb__router;
 
 /** A service on an address, or one without (attached). */
 struct gb__binding {
@@ -43,6 +44,9 @@ struct gb_server {
 	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
 	_Atomic bool asked;        /* for its counters, gb__server_ask */
+	struct gb__router *routers; /* of its services that have routes */
+	size_t route_counts_count;  /* of all of them, for each worker */
+	unsigned char *tally;       /* their counters and the pool's, shared (tally.h); or NULL */
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;
 	struct gb_worker *chief;         /* while running, in each process: the worker of the main thread */

@@ -114,6 +114,41 @@ static void add_own_counters(json_t *summary, const struct gb_server *server)
 	json_decref(services);
 }
 
+/* One for each: service, route, messages. */
+static json_t *routes(const struct gb_server *server)
+{
+	json_t *array = json_array();
+	struct gb_route_stats route;
+
+	for (size_t i = 0; gb_server_route_stats(server, i, &route) == 0; i++)
+		json_array_append_new(array,
+			json_pack("{s:s, s:s, s:I}", "service", route.service, "route", route.route,
+				"messages", (json_int_t)route.messages));
+	return array;
+}
+
+/* Of each priority; null without a pool. */
+static json_t *pool(const struct gb_server *server)
+{
+	static const char *const names[] = { "high", "normal", "low" };
+	json_t *object;
+
+	if (server->model.compute == GB__COMPUTE_INLINE)
+		return json_null();
+	object = json_object();
+	for (int priority = GB_PRIORITY_HIGH; priority >= GB_PRIORITY_LOW; priority--) {
+		struct gb_pool_stats level;
+
+		gb_server_pool_stats(server, (enum gb_priority)priority, &level);
+		json_object_set_new(object, names[GB_PRIORITY_HIGH - priority],
+			json_pack("{s:I, s:I, s:I, s:I, s:I}", "jobs", (json_int_t)level.jobs, "waiting",
+				(json_int_t)level.waiting, "waiting_max", (json_int_t)level.waiting_max,
+				"wait_us", (json_int_t)(level.wait_ns / 1000), "wait_max_us",
+				(json_int_t)(level.wait_max_ns / 1000)));
+	}
+	return object;
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = serves_alone(&server->model);
@@ -127,13 +162,13 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		json_array_append_new(seats, seat(server, i));
 	if (alone)
 		json_array_append_new(seats, seat(server, last));
-	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "model",
+	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
 		gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
 		(json_int_t)stats.connections, "connected", (json_int_t)stats.connected, "outgoing",
 		(json_int_t)stats.outgoing, "messages", (json_int_t)stats.messages, "bytes_in",
 		(json_int_t)stats.bytes_in, "bytes_out", (json_int_t)stats.bytes_out, "closed",
 		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
-		"imbalance", imbalance(server, workers));
+		"imbalance", imbalance(server, workers), "routes", routes(server), "pool", pool(server));
 	if (object)
 		add_own_counters(object, server);
 	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;

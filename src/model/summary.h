@@ -14,6 +14,9 @@
  * thread's where that is not a worker itself; it accepts only under accept=acceptor. `imbalance` is what
  * the worker with most connections accepted over the mean, null without several workers or connections.
  *
+ * `routes` holds each route of each service with the messages that it took; `pool` each priority of the compute pool with
+ * its jobs, how many wait and waited at once at most, and how long they waited, in all and the longest; null without one.
+ *
  * Returns 0, whatever became of the stream, or -ENOMEM.
  */
 int gb__summary_print(FILE *stream, const struct gb_server *server);

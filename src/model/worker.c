@@ -5,6 +5,7 @@
 #include "base/macros.h"
 #include "model/handover.h"
 #include "model/offload.h"
+#include "model/tally.h"
 #include "net/tell.h"
 #include "net/turn.h"
 #include "os/socket.h"
@@ -347,6 +348,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	gb__worker_files_init(worker);
 	gb__streams_init(&worker->streams, &worker->net, server->model.stack);
 	gb__streams_belong(&worker->streams, native_turn, on_change, worker);
+	gb__tally_join(worker);
 	worker->net.on_gone = on_gone;
 	worker->net.arg = worker;
 	if (roles & GB__WORKER_SERVES) {

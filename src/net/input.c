@@ -188,7 +188,7 @@ static void after_delivery(struct gb_conn *conn, const unsigned char *rest, size
 static void note_unanswered(struct gb_conn *conn, uint64_t messages, size_t output)
 {
 	if (conn->net->tally.messages != messages && conn->stream.output.bytes == output &&
-		!conn->net->submit)
+		!(conn->flags & GB__CONN_TASKED))
 		conn->further |= GB__CONN_FURTHER_ELSEWHERE;
 }
 

@@ -1,6 +1,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "net/drain.h"
+#include "net/route.h"
 #include "net/sequential.h"
 #include "net/turn.h"
 
@@ -113,7 +114,7 @@ bool gb__burst_room(struct gb__burst *burst)
 void gb__net_finish(struct gb__net *net)
 {
 	gb__assert(net->connections == 0);
-	gb__assert(net->tasks == 0);
+	gb__assert(net->tasks == 0 && net->waiting.count == 0);
 	gb__assert(net->coroutines == 0 && net->offloads == 0);
 	net->census = (struct gb__census){ 0 };
 	gb__net_census_publish(net);
@@ -123,6 +124,7 @@ void gb__net_finish(struct gb__net *net)
 	gb__free(net->burst.copied);
 	gb__replies_finish(net);
 	gb__terms_finish(net);
+	gb__net_routes_finish(net);
 	gb__slabs_finish(&net->slabs);
 }
 

@@ -7,6 +7,7 @@
 
 #include "loop/loop.h"
 #include "net/burst.h"
+#include "net/job.h"
 #include "net/reply.h"
 #include "net/slab.h"
 #include "net/terms.h"
@@ -15,7 +16,7 @@
 #include <gearbox/codec.h>
 #include <gearbox/server.h>
 
-struct gb__job;
+struct gb__router;
 struct gb__sequential;
 struct gb__streams;
 struct gb__task;
@@ -74,7 +75,8 @@ struct gb__net {
 	uint32_t turn_last;
 	struct {
 		uint32_t scanned, since_ms;
-		struct gb_frame frame; /* of the last one that was whole */
+		struct gb_frame frame;        /* of the last one that was whole */
+		const struct gb_route *route; /* ... and that has one, of a handler that runs here */
 	} message; /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
 	const char *problem;   /* of a codec that has just refused its input, while that is told; or NULL */
 	size_t connections;    /* not finished yet */
@@ -99,6 +101,12 @@ struct gb__net {
 	size_t task_sent;           /* bytes, by the one that came back last */
 	struct gb__parked *parked;  /* a ring of connections that wait for a task to come back */
 	size_t parked_first, parked_count, parked_size;
+	struct gb__jobs waiting; /* tasks of routes, for which there is no room either */
+	bool waiting_first;      /* the next room is theirs, as the last was not */
+	/** Routes of the server's services, shared by its workers, and this worker's counters of them. */
+	const struct gb__router *routers;
+	uint64_t *route_counts;
+	struct gb__router *routers_own; /* of others */
 	struct gb__burst burst;
 	struct gb__places *places;     /* of the process; NULL: no reply can be deferred */
 	struct gb__place *places_free; /* that it has taken from there */

@@ -21,15 +21,33 @@ static struct gb_conn *parked_find(const struct gb__net *net, struct gb__parked 
 	return conn && (conn->flags & GB__CONN_PARKED) ? conn : NULL;
 }
 
+static void submit(struct gb__net *net, struct gb__job *job)
+{
+	net->tasks++;
+	net->submit(net->submit_arg, job);
+}
+
+/* Whether the next room is for a task that waits, rather than for a connection that does: in turn, where both do. */
+static bool waiting_next(struct gb__net *net)
+{
+	net->waiting_first = net->waiting.count > 0 && (net->parked_count == 0 || !net->waiting_first);
+	return net->waiting_first;
+}
+
 /*
  * Let those in who have waited longest. They go at once: if they only became free to, one that is busy with
  * a long backlog would be there before them. Whoever has no use for the place leaves it to the next.
  */
 static void unpark(struct gb__net *net)
 {
-	while (net->parked_count > 0 && net->tasks < net->tasks_max) {
-		struct gb_conn *conn = parked_find(net, *parked_at(net, 0));
+	while (net->parked_count + net->waiting.count > 0 && net->tasks < net->tasks_max) {
+		struct gb_conn *conn;
 
+		if (waiting_next(net)) {
+			submit(net, gb__jobs_take(&net->waiting));
+			continue;
+		}
+		conn = parked_find(net, *parked_at(net, 0));
 		net->parked_first = (net->parked_first + 1) % net->parked_size;
 		net->parked_count--;
 		if (!conn)
@@ -107,6 +125,8 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 	};
 	task->conn = conn;
 	task->job.run = gb__task_run;
+	task->job.level = gb__level_of(GB_PRIORITY_NORMAL);
+	task->on_message = conn->terms->on_message;
 	task->frame = net->message.frame;
 	/* What the codec parsed of the message lies where the task has it. */
 	within = (uintptr_t)task->frame.parsed - (uintptr_t)message.data;
@@ -120,21 +140,47 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 	return task;
 }
 
-void gb__task_submit(struct gb_conn *conn, struct gb_bytes message)
+/* NULL: there is no memory, and it has ended. */
+static struct gb__task *task_begin(struct gb_conn *conn, struct gb_bytes message)
 {
 	struct gb__net *net = conn->net;
 	struct gb__task *task = task_create(conn, message);
 
 	if (!task) {
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
-		return;
+		return NULL;
 	}
 	conn->terms->tasks += conn->terms->replies.loose;
 	conn->flags |= GB__CONN_TASKED;
 	task->under_way = net->under_way;
 	net->under_way = task;
-	net->tasks++;
-	net->submit(net->submit_arg, &task->job);
+	return task;
+}
+
+void gb__task_submit(struct gb_conn *conn, struct gb_bytes message)
+{
+	struct gb__task *task = task_begin(conn, message);
+
+	if (task)
+		submit(conn->net, &task->job);
+}
+
+/* Which route it is was known only when the message was: it is not asked for room before, as others are, for what needs none. */
+void gb__task_submit_routed(
+	struct gb_conn *conn, struct gb_bytes message, const struct gb__route_entry *entry)
+{
+	struct gb__net *net = conn->net;
+	struct gb__task *task = task_begin(conn, message);
+
+	if (!task)
+		return;
+	task->on_message = entry->on_message;
+	task->route = entry->row;
+	task->job.level = gb__level_of(entry->row->priority);
+	if (net->tasks < net->tasks_max)
+		submit(net, &task->job);
+	else
+		gb__jobs_put(&net->waiting, &task->job);
 }
 
 void gb__task_run(struct gb__job *job)
@@ -144,7 +190,7 @@ void gb__task_run(struct gb__job *job)
 	struct gb__chunk *message = task->message;
 
 	if (!atomic_load_explicit(&task->cancelled, memory_order_relaxed))
-		task->facade.terms->on_message(&task->facade,
+		task->on_message(&task->facade,
 			(struct gb_bytes){ message->data + message->begin, message->end - message->begin });
 	task->facade.state = GB__CONN_STALE;
 	/* The loop does not end while a connection of its has a task: this cannot be refused. */

@@ -11,6 +11,7 @@
 
 #include "net/conn.h"
 #include "net/job.h"
+#include "net/route.h"
 
 struct gb__task {
 	struct gb_conn facade;      /* first: what the handler sees */
@@ -21,6 +22,8 @@ struct gb__task {
 	struct gb__chunk *message;
 	struct gb_frame frame; /* of the message */
 	uint64_t number;       /* it rises from message to message */
+	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
+	const struct gb_route *route; /* of the message; or NULL */
 	struct gb__post *deferred,
 		**deferred_end;                  /* for the connection, meanwhile: they run when it is back */
 	struct gb__pool chunks;                  /* for what the handler sends */
@@ -46,6 +49,9 @@ static inline struct gb__task *gb__task_of(struct gb_conn *facade)
 
 /** Hand a message to the pool of the net. Ends the connection when there is no memory. */
 void gb__task_submit(struct gb_conn *conn, struct gb_bytes message);
+/** The same for its route. Without room in the pool it waits, and the connection for it. */
+void gb__task_submit_routed(
+	struct gb_conn *conn, struct gb_bytes message, const struct gb__route_entry *entry);
 /** The `job.run` of tasks, on a pool thread: run the handler, unless cancelled, and post the task back. */
 void gb__task_run(struct gb__job *job);
 /** The connection has ended: the handler need not run, or can learn that its work is in vain. */

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/route.h"
 #include "net/sequential.h"
 #include "net/task.h"
 
@@ -84,6 +85,10 @@ static struct gb__terms *terms_create(
 	terms->codec_options = service->codec_options;
 	terms->service = terms->calls = service;
 	terms->state_offset = (uint16_t)codec_state_size(service);
+	if (service->routes && gb__terms_route(net, terms) < 0) {
+		gb__slabs_give(&net->slabs, terms, sizeof(*terms));
+		return NULL;
+	}
 	if (sequential)
 		net->sequential->adapt(terms);
 	terms->user = user;

@@ -37,6 +37,7 @@ static inline uint64_t gb__limit(const uint64_t *limit)
 }
 
 struct gb_operation;
+struct gb__router;
 
 struct gb__terms {
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message); /* the service's, at hand */
@@ -47,18 +48,20 @@ struct gb__terms {
 		*calls; /* whose callbacks are called: `service`, or the streams' (sequential.h) */
 	const struct gb__limits *limits; /* the net's, or `own` */
 	void *user;
-	uint32_t holders;      /* connections */
-	bool kept;             /* on the net's list, for those that come later: stays until the net ends */
-	bool one;              /* of one connection alone */
-	bool reads_on;         /* high output stops neither reading nor parsing */
-	bool relayed;          /* by gb_relay, now or before: no more for the handler than the end */
-	bool sequential;       /* a stream reads it (sequential.h) */
-	bool here;             /* relayed or sequential: no message goes to the pool */
-	uint16_t state_offset; /* of the service's state behind the connection */
-	struct gb_conn *peer;  /* relayed to; or NULL */
+	uint32_t holders; /* connections */
+	bool kept;        /* on the net's list, for those that come later: stays until the net ends */
+	bool one;         /* of one connection alone */
+	bool reads_on;    /* high output stops neither reading nor parsing */
+	bool relayed;     /* by gb_relay, now or before: no more for the handler than the end */
+	bool sequential;  /* a stream reads it (sequential.h) */
+	bool here;        /* relayed, sequential, or routed: no message goes to the pool, but by its route */
+	uint16_t state_offset;           /* of the service's state behind the connection */
+	struct gb_conn *peer;            /* relayed to; or NULL */
 	struct gb_operation *connecting; /* the operation that made it, while it is under way */
 	struct gb__replies replies;      /* open ones; of own terms */
 	unsigned tasks;                  /* in the pool, of own terms whose replies are loose */
+	const struct gb__router *router; /* of a service with routes; or NULL */
+	uint64_t *route_counts;          /* by its entries */
 	struct gb__terms *next;
 	struct gb__limits own;
 };

@@ -54,6 +54,8 @@ static void task_begin(struct apart *apart, struct gb__exchange_slot *slot, stru
 		.key = slot->key,
 		.parsed = slot->parsed <= message.size ? message.data + slot->parsed : NULL,
 	};
+	task->route = (const struct gb_route *)(uintptr_t)slot->route;
+	task->on_message = task->route ? task->route->on_message : task->facade.terms->on_message;
 	task->aborted = false;
 	task->holds = 0;
 	task->failed = -1;
@@ -125,7 +127,7 @@ static void handle(struct apart *apart, unsigned n)
 		apart->task.failed = GB_CLOSE_NO_MEMORY;
 		apart->task.facade.flags |= GB__CONN_RESET;
 	} else if (!gb_conn_cancelled(&apart->task.facade)) {
-		apart->task.facade.terms->on_message(&apart->task.facade, message);
+		apart->task.on_message(&apart->task.facade, message);
 	}
 	apart->task.facade.state = GB__CONN_STALE;
 	task_end(apart, n);

@@ -16,6 +16,7 @@
 #include "os/os.h"
 #include "os/process.h"
 #include "os/thread.h"
+#include "pool/level.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,11 +28,11 @@
 struct gb__compute {
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
-	struct gb__job *first, **last; /* waiting */
-	unsigned waiting;              /* how many */
-	uint64_t behind_since_ms;      /* tasks have waited without a break since then; 0: none waits */
-	uint64_t behind_cpu_ns;        /* what CPU time the process had taken then */
-	bool told;                     /* that it is the bottleneck */
+	struct gb__jobs waiting;
+	struct gb__level_counters *counters, own[GB__LEVELS]; /* the server's, or its own */
+	uint64_t behind_since_ms; /* tasks have waited without a break since then; 0: none waits */
+	uint64_t behind_cpu_ns;   /* what CPU time the process had taken then */
+	bool told;                /* that it is the bottleneck */
 	bool ending;
 	unsigned count; /* threads */
 	pthread_t threads[];
@@ -62,7 +63,7 @@ static bool falls_behind(struct gb__compute *compute)
 {
 	uint64_t now_ms;
 
-	if (!compute->first) {
+	if (compute->waiting.count == 0) {
 		compute->behind_since_ms = 0;
 		return false;
 	}
@@ -79,7 +80,7 @@ static void tell_once(struct gb__compute *compute)
 {
 	uint64_t wall_ms = gb__os_now_ms(&gb__os_linux) - compute->behind_since_ms;
 	uint64_t cpu_ns = gb__process_cpu_ns() - compute->behind_cpu_ns;
-	unsigned waiting = compute->waiting;
+	unsigned waiting = compute->waiting.count;
 
 	compute->told = true;
 	pthread_mutex_unlock(&compute->lock);
@@ -93,7 +94,7 @@ static void *thread_main(void *arg)
 
 	pthread_mutex_lock(&compute->lock);
 	for (;;) {
-		struct gb__job *job = compute->first;
+		struct gb__job *job = gb__jobs_take(&compute->waiting);
 
 		if (!job) {
 			if (compute->ending)
@@ -101,10 +102,7 @@ static void *thread_main(void *arg)
 			pthread_cond_wait(&compute->filled, &compute->lock);
 			continue;
 		}
-		compute->first = job->next;
-		if (!compute->first)
-			compute->last = &compute->first;
-		compute->waiting--;
+		gb__level_taken(compute->counters, &compute->waiting, job);
 		if (gb__unlikely(!compute->told) && gb__unlikely(falls_behind(compute)))
 			tell_once(compute);
 		pthread_mutex_unlock(&compute->lock);
@@ -123,7 +121,7 @@ int gb__compute_create(unsigned threads, size_t stack, struct gb__compute **ret,
 		return gb_error_set(error, -ENOMEM, "no memory for a pool of %u threads", threads);
 	pthread_mutex_init(&compute->lock, NULL);
 	pthread_cond_init(&compute->filled, NULL);
-	compute->last = &compute->first;
+	compute->counters = compute->own;
 	for (; compute->count < threads; compute->count++) {
 		int result = gb__thread_start(&compute->threads[compute->count], stack, thread_main, compute);
 
@@ -139,12 +137,18 @@ int gb__compute_create(unsigned threads, size_t stack, struct gb__compute **ret,
 	return 0;
 }
 
+void gb__compute_count(struct gb__compute *compute, struct gb__level_counters *counters)
+{
+	gb__levels_begin(counters);
+	compute->counters = counters;
+}
+
 void gb__compute_destroy(struct gb__compute *compute)
 {
 	if (!compute)
 		return;
 	pthread_mutex_lock(&compute->lock);
-	gb__assert(!compute->first);
+	gb__assert(compute->waiting.count == 0);
 	compute->ending = true;
 	pthread_cond_broadcast(&compute->filled);
 	pthread_mutex_unlock(&compute->lock);
@@ -157,11 +161,10 @@ void gb__compute_destroy(struct gb__compute *compute)
 
 void gb__compute_submit(struct gb__compute *compute, struct gb__job *job)
 {
-	job->next = NULL;
+	gb__level_begin(job);
 	pthread_mutex_lock(&compute->lock);
-	compute->waiting++;
-	*compute->last = job;
-	compute->last = &job->next;
+	gb__jobs_put(&compute->waiting, job);
+	gb__level_put(compute->counters, &compute->waiting, job);
 	pthread_cond_signal(&compute->filled);
 	pthread_mutex_unlock(&compute->lock);
 }

@@ -1,5 +1,6 @@
 /**
- * A pool of threads that run jobs first-in first-out. One per process, shared by its loops.
+ * A pool of threads that run jobs, in the order of net/job.h: by priority, none for ever behind others, among equals first
+ * in, first out. One per process, shared by its loops.
  *
  * The queue is bounded by its users: each loop has at most `tasks_max` tasks of messages under way (net/net.h); functions lie
  * in their callers' memory.
@@ -14,8 +15,12 @@
 struct gb__compute;
 struct gb__job;
 
+struct gb__level_counters;
+
 /** Start `threads` threads with `stack` bytes each (0: the system's default). */
 int gb__compute_create(unsigned threads, size_t stack, struct gb__compute **ret, struct gb_error *error);
+/** Count its jobs here, by level: GB__LEVELS of them. Before the first job. */
+void gb__compute_count(struct gb__compute *compute, struct gb__level_counters *counters);
 /** No task is left. Waits for the threads. NULL is fine. */
 void gb__compute_destroy(struct gb__compute *compute);
 /** Have a thread run it. Thread: any. */

@@ -63,6 +63,7 @@ static void submit(struct gb__compute *compute, unsigned n)
 {
 	tasks[n] = (struct gb__task){
 		.facade = { .net = &net, .terms = &terms, .state = GB__CONN_TASK },
+		.on_message = terms.on_message,
 		.message = &message,
 		.job.run = gb__task_run,
 		.done = { .run = come_back },

@@ -1,5 +1,5 @@
 /*
- * The dispatcher. Tasks that no process has room for wait in a queue, first in, first out. A process is given a few
+ * The dispatcher. Tasks that no process has room for wait in the order of net/job.h. A process is given a few
  * messages ahead, so that it need not sleep while the loop is busy; when another has nothing to do, those that have not
  * begun are taken back for it. So no message waits behind another while there is a process that could run it.
  */
@@ -65,6 +65,7 @@ static void give(struct gb__processes *processes, struct gb__process *process, s
 		memory_order_relaxed);
 	slot->source = task->source;
 	slot->service = task->service;
+	slot->route = (uintptr_t)task->route;
 	slot->key = task->frame.key;
 	slot->offset = task->frame.offset;
 	slot->consumed = task->frame.consumed;
@@ -131,14 +132,13 @@ void gb__processes_dispatch(struct gb__processes *processes, struct gb__wakes *w
 {
 	struct gb__process *process;
 
-	while (!processes->gone && (processes->first || processes->ahead) && (process = freest(processes))) {
-		struct gb__job *job = processes->first;
+	while (!processes->gone && (processes->waiting.count || processes->ahead) &&
+		(process = freest(processes))) {
+		struct gb__job *job = gb__jobs_take(&processes->waiting);
 		struct gb__task *task = NULL;
 
 		if (job) {
-			processes->first = job->next;
-			if (!processes->first)
-				processes->last = &processes->first;
+			gb__level_taken(processes->counters, &processes->waiting, job);
 			task = gb__container_of(job, struct gb__task, job);
 		} else if (process->taken == 0) {
 			task = take_back(processes);
@@ -157,10 +157,10 @@ void gb__processes_submit(
 
 	task->source = source;
 	task->service = service;
-	task->job.next = NULL;
+	gb__level_begin(&task->job);
 	pthread_mutex_lock(&processes->lock);
-	*processes->last = &task->job;
-	processes->last = &task->job.next;
+	gb__jobs_put(&processes->waiting, &task->job);
+	gb__level_put(processes->counters, &processes->waiting, &task->job);
 	if (processes->gone)
 		gb__os_linux.ops->event_signal(&gb__os_linux, processes->bells[source].fd);
 	gb__processes_dispatch(processes, &wakes);
@@ -251,21 +251,18 @@ static bool look_at(
 static struct gb__job *take_all_waiting(
 	struct gb__processes *processes, unsigned source, struct gb__job *taken)
 {
-	struct gb__job **link = &processes->first;
-
-	while (*link) {
-		struct gb__task *task = gb__container_of(*link, struct gb__task, job);
+	for (unsigned left = processes->waiting.count; left > 0; left--) {
+		struct gb__job *job = gb__jobs_take(&processes->waiting);
+		struct gb__task *task = gb__container_of(job, struct gb__task, job);
 
 		if (task->source != source) {
-			link = &(*link)->next;
+			gb__jobs_put(&processes->waiting, job);
 			continue;
 		}
-		*link = task->job.next;
 		spill(&(struct gb__errand){ .task = task }, GB_CLOSE_CRASHED);
 		task->job.next = taken;
 		taken = &task->job;
 	}
-	processes->last = link;
 	return taken;
 }
 

@@ -6,6 +6,7 @@
 #include "net/job.h"
 #include "os/forker.h"
 #include "pool/exchange.h"
+#include "pool/level.h"
 #include "pool/processes.h"
 
 #include <pthread.h>
@@ -36,7 +37,8 @@ struct gb__process {
 struct gb__processes {
 	struct gb__processes_options options;
 	pthread_mutex_t lock; /* of all below */
-	struct gb__job *first, **last;
+	struct gb__jobs waiting;
+	struct gb__level_counters *counters, own[GB__LEVELS]; /* the server's, or its own */
 	unsigned ahead; /* messages given beyond the first of each process */
 	struct gb__bell *bells;
 	struct gb__forker forker;

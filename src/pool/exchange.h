@@ -41,6 +41,7 @@ struct gb__exchange_slot {
 	uint32_t service;               /* index of the binding */
 	uint32_t part;                  /* bytes of the message that are here */
 	uint64_t size;                  /* of it all */
+	uint64_t route;                 /* its row, at the same address there; or 0 */
 	uint64_t key, offset, consumed; /* of its frame */
 	uint64_t parsed;                /* likewise: where in the message; UINT64_MAX: nowhere */
 	uint64_t output_low, output_high, output_max;

@@ -66,10 +66,7 @@ static void wait_again(struct gb__processes *processes, struct gb__process *proc
 			return;
 		atomic_store(&exchange->phases[newest], GB__EXCHANGE_FREE);
 		job = &process->errands[newest].task->job;
-		job->next = processes->first;
-		if (!job->next)
-			processes->last = &job->next;
-		processes->first = job;
+		gb__jobs_put_back(&processes->waiting, job);
 		gb__errand_free(processes, process, &process->errands[newest]);
 	}
 }
@@ -303,7 +300,7 @@ int gb__processes_create(
 	if (!processes)
 		return gb_error_set(error, -ENOMEM, "no memory for a pool of %u processes", options.count);
 	processes->options = options;
-	processes->last = &processes->first;
+	processes->counters = processes->own;
 	pthread_mutex_init(&processes->lock, NULL);
 	result = memory_make(processes);
 	if (result < 0)
@@ -321,11 +318,17 @@ int gb__processes_create(
 	return 0;
 }
 
+void gb__processes_count(struct gb__processes *processes, struct gb__level_counters *counters)
+{
+	gb__levels_begin(counters);
+	processes->counters = counters;
+}
+
 void gb__processes_destroy(struct gb__processes *processes)
 {
 	if (!processes)
 		return;
-	gb__assert(!processes->first);
+	gb__assert(processes->waiting.count == 0);
 	gb__forker_finish(&processes->forker);
 	for (unsigned i = 0; processes->bells && i < processes->options.sources; i++)
 		if (processes->bells[i].fd >= 0)

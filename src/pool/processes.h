@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct gb__job;
+struct gb__level_counters;
 struct gb__net;
 struct gb__processes;
 struct gb__task;
@@ -37,6 +38,8 @@ struct gb__processes_options {
 /** Start them, by the only thread there is, and wait until all have begun. */
 int gb__processes_create(
 	struct gb__processes_options options, struct gb__processes **ret, struct gb_error *error);
+/** Count its tasks here, by level. Before the first task. */
+void gb__processes_count(struct gb__processes *processes, struct gb__level_counters *counters);
 /** No task is left. NULL is fine. */
 void gb__processes_destroy(struct gb__processes *processes);
 

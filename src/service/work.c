@@ -7,8 +7,9 @@
  *   request: id (32 bits), microseconds to compute (32), microseconds to block (32), payload
  *   reply:   id, payload
  *
- * The callback computes and blocks where it stands. The straight-line form has the compute pool compute, and sleeps
- * while others are served.
+ * The callback computes and blocks where it stands. By routes, a request that does neither never waits for a thread of
+ * the pool, one that blocks goes there before those that compute. The straight-line form has the compute pool compute,
+ * and sleeps while others are served.
  */
 #include "services.h"
 
@@ -128,6 +129,35 @@ static void work_message(struct gb_conn *conn, struct gb_bytes request)
 	gb_conn_send(conn, request.data + REQUEST_HEADER, request.size - REQUEST_HEADER);
 }
 
+enum { SHORT, COMPUTES, BLOCKS };
+
+/* What a request is there for; one that is none is soon refused. */
+static uint64_t choose(struct gb_conn *conn, const struct gb_frame *frame, struct gb_bytes request)
+{
+	struct work work;
+
+	(void)frame;
+	if (understand(gb_conn_user(conn), request, &work) < 0)
+		return SHORT;
+	if (work.compute_us > 0)
+		return COMPUTES;
+	return work.block_us > 0 ? BLOCKS : SHORT;
+}
+
+static const struct gb_route work_table[] = {
+	{ "short", .key = SHORT, .on_message = work_message },
+	{ "computes", .key = COMPUTES, .on_message = work_message,
+		.traits = GB_TRAIT_HEAVY_COMPUTE | GB_TRAIT_MAY_BLOCK, .priority = GB_PRIORITY_LOW },
+	{ "blocks", .key = BLOCKS, .on_message = work_message, .traits = GB_TRAIT_MAY_BLOCK },
+	{ NULL },
+};
+
+static const struct gb_routes work_routes = {
+	.by = GB_ROUTE_BY_FUNCTION,
+	.choose = choose,
+	.table = work_table,
+};
+
 /* On a thread of the pool. */
 static int compute_apart(struct gb_offload *offload, void *arg)
 {
@@ -180,6 +210,18 @@ const struct gb_service gb_service_work = {
 	.settings = work_settings,
 	.settings_size = sizeof(struct work_settings),
 	.on_message = work_message,
+};
+
+const struct gb_service gb_service_work_routed = {
+	GB_SERVICE_INIT,
+	.name = "work-routed",
+	.state = GB_STATE_NONE,
+	.summary = "work, by routes: only what computes or blocks goes to a pool, what blocks first",
+	.codec = &gb_codec_length,
+	.traits = GB_TRAIT_THREAD_SAFE | GB_TRAIT_MOVABLE_IDLE,
+	.settings = work_settings,
+	.settings_size = sizeof(struct work_settings),
+	.routes = &work_routes,
 };
 
 const struct gb_service gb_service_work_sequential = {

@@ -37,6 +37,7 @@ struct gb_coro {
 	unsigned opened;              /* streams that it has opened and not closed */
 	unsigned failed;              /* calls, without a wait in between */
 	bool told;                    /* of a drain */
+	enum gb_priority priority;    /* of what it offloads: of the route that it serves */
 	gb_coro_run *run;
 	void *arg;
 	const char *name;

@@ -4,13 +4,14 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 
 from client import answered
 from lib import CASE_SECONDS_MAX, GEARBOX, Server, backlog, case, case_for_each, check, check_equal, \
-    check_refusal, listens, main, run, wait_until
+    check_refusal, listens, main, receive_all, run, wait_until
 from models import MODELS
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
@@ -54,6 +55,37 @@ def the_sums_are_those_of_the_clients(model):
     most = max(place["accepted"] for place in found["workers"])
     expected = round(most * len(found["workers"]) / CLIENTS, 3) if several else None
     check_equal(found["imbalance"], expected, f"imbalance of {found['workers']}")
+
+
+@case
+def routes_and_priorities_are_counted():
+    """Where each worker process has a pool of its own, of all together."""
+    def request(server, compute_us, block_us):
+        body = (1).to_bytes(4, "big") + compute_us.to_bytes(4, "big") + block_us.to_bytes(4, "big")
+        client = server.connect()
+        client.sendall(len(body).to_bytes(4, "big") + body)
+        client.shutdown(socket.SHUT_WR)
+        check_equal(receive_all(client), (4).to_bytes(4, "big") + (1).to_bytes(4, "big"), "reply")
+        client.close()
+
+    def visit(server):
+        for _ in range(3):
+            request(server, 0, 0)
+        for _ in range(2):
+            request(server, 10, 0)
+        request(server, 0, 10)
+
+    for model, pool in (("thread", False), ("reactor-pool", True),
+                        ("accept=acceptor,unit=process,workers=2,engine=epoll,compute=threads", True)):
+        found = summary(("--model", model), visit, service="work-routed")
+        check_equal(found["routes"], [{"service": "work-routed", "route": route, "messages": messages}
+                                      for route, messages in (("short", 3), ("computes", 2), ("blocks", 1))], "routes")
+        check_equal({name: level["jobs"] for name, level in (found["pool"] or {}).items()},
+                    {"high": 0, "normal": 1, "low": 2} if pool else {}, f"jobs under {model}")
+        for level in (found["pool"] or {}).values():
+            check_equal(level["waiting"], 0, "waiting at the end")
+            check((level["waiting_max"] == 0) == (level["jobs"] == 0), f"waited at once: {level}")
+            check(level["wait_us"] >= level["wait_max_us"], f"waits: {level}")
 
 
 @case_for_each([model for model in MODELS if model.axes["accept"] == "acceptor"])

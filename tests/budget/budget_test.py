@@ -15,12 +15,14 @@ import subject
 # A count is a difference of two runs by many messages: one odd event in either is no cost of a message.
 TOLERANCE = 0.005
 QUANTITIES = {
-    "instructions": lambda counts, echo: counts.instructions,
-    "system calls": lambda counts, echo: sum(counts.system_calls.values()),
-    "allocations": lambda counts, echo: counts.allocations,
-    "codec instructions": lambda counts, echo: counts.instructions - echo.instructions - searching(counts),
+    "instructions": lambda counts, echo, lines: counts.instructions,
+    "system calls": lambda counts, echo, lines: sum(counts.system_calls.values()),
+    "allocations": lambda counts, echo, lines: counts.allocations,
+    "codec instructions": lambda counts, echo, lines: counts.instructions - echo.instructions - searching(counts),
+    "route instructions": lambda counts, echo, lines: counts.instructions - lines.instructions,
 }
 CODEC_BASE = "reactor"  # what lines are compared with
+ROUTE_BASE = "reactor, lines"  # and what routes are
 
 
 def searching(counts):
@@ -74,8 +76,9 @@ class Counter:
             title = f"{name}, {load}: {what}"
             if all(word in title for word in words):
                 counts, echo = self.counted(name, load), self.counted(CODEC_BASE, load)
-                yield Case(title, budget, goal, lambda what=what, counts=counts, echo=echo:
-                           QUANTITIES[what](counts.result(), echo.result()))
+                lines = self.counted(ROUTE_BASE, load) if what.startswith("route") else echo
+                yield Case(title, budget, goal, lambda what=what, counts=counts, echo=echo, lines=lines:
+                           QUANTITIES[what](counts.result(), echo.result(), lines.result()))
         for name, what, budget, goal in budgets.HELD:
             title = f"{name}, idle connection: {what.replace('_', ' ')}"
             if all(word in title for word in words):

@@ -1,0 +1,85 @@
+/**
+ * The routes of a service, made ready to be looked up with every message: a table of 256 for a byte, a hash without
+ * collisions for numbers and words, candidates by their first byte for prefixes.
+ *
+ * Entry 0 is the default: its row, or what refuses the message. So a look-up always finds one.
+ */
+#ifndef NET_ROUTE_H
+#define NET_ROUTE_H
+
+#include <gearbox/error.h>
+#include <gearbox/service.h>
+
+struct gb__net;
+struct gb__terms;
+
+struct gb__route_entry {
+	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
+	const struct gb_route *row; /* NULL: no route takes it */
+	bool pooled;                /* its handler may go to the pool, if there is one */
+} __attribute__((aligned(32)));
+
+struct gb__route_slot {
+	uint64_t key;
+	uint32_t
+		found; /* the entry, or of a long word the first text with that beginning: + 1; 0: none has this key */
+};
+
+/* A text that is longer than a number, or any prefix. */
+struct gb__route_text {
+	uint64_t head, mask; /* its first 8 bytes, and which of them it has */
+	const unsigned char *bytes;
+	size_t size;
+	uint32_t entry;
+	uint32_t next; /* text with the same head: + 1; or 0 */
+};
+
+struct gb__router {
+	const struct gb_service *service;
+	const struct gb_routes *routes;
+	struct gb__router *next;     /* of the server, or of the net */
+	size_t offset, reach, width; /* of a byte or number: reach is where it ends */
+	uint64_t multiplier;
+	unsigned shift, slots_mask;
+	bool little_endian, ignore_case;
+	size_t first_count; /* of the server's: its first counter among a worker's */
+	uint64_t *counts;   /* of a net's own; NULL: the server's */
+	uint16_t *bytes;    /* 256: entries, respectively of prefixes 257: the first candidate */
+	struct gb__route_slot *slots;
+	struct gb__route_text *texts;
+	size_t entries_count;
+	struct gb__route_entry entries[];
+};
+
+/** Whether the routes of a service make sense; `handles`: and have handlers. Returns 0 or -EINVAL with what is wrong. */
+int gb__routes_check(const struct gb_service *service, bool handles, struct gb_error *error);
+/** Of a service that was checked. NULL without memory. */
+struct gb__router *gb__router_create(const struct gb_service *service);
+void gb__router_destroy(struct gb__router *router);
+/** The traits of all routes of a service together, or its own without routes. */
+unsigned gb__service_traits(const struct gb_service *service);
+
+/* dispatch.c */
+/** Give the terms of a service with routes what they need. Returns 0 or -ENOMEM. */
+int gb__terms_route(struct gb__net *net, struct gb__terms *terms);
+/** The entry of a message. */
+const struct gb__route_entry *gb__route_find(const struct gb__terms *terms, struct gb_conn *conn,
+	const struct gb_frame *frame, struct gb_bytes message);
+/** No route takes a message of this connection: an error of the peer. */
+void gb__route_none(struct gb_conn *conn, struct gb_bytes message);
+
+/** Routers that this net alone had. */
+void gb__net_routes_finish(struct gb__net *net);
+
+/* what both use: a text as a number */
+/** Letters in small ones, all 8 at once. */
+static inline uint64_t gb__route_fold(uint64_t text)
+{
+	const uint64_t ones = 0x0101010101010101u, low = text & 0x7f * ones;
+	const uint64_t capitals =
+		~text & ((low + (0x80 - 'A') * ones) ^ (low + (0x7f - 'Z') * ones)) & 0x80 * ones;
+
+	return text | capitals >> 2;
+}
+
+#endif
