@@ -1,44 +1,34 @@
-/* A chat: each line goes to everybody else in the room. The connections of a worker share a room. */
+/* A chat: each line goes to everybody else in the room, whichever worker serves them, be it a thread or a process. */
 #include <gearbox/gearbox.h>
-
-struct member { /* a connection's state; a room is a list of them */
-	struct gb_conn *conn;
-	struct member *next;
-};
-static const struct gb_service chat;
 
 static int join(struct gb_conn *conn)
 {
-	struct gb_worker *worker = gb_conn_worker(conn);
-	struct member *self = gb_conn_state(conn);
+	struct gb_stats stats;
 
-	*self = (struct member){ conn, gb_worker_data(worker, &chat) };
-	gb_conn_printf(conn, "%zu here\n", gb_worker_connections(worker));
-	return gb_worker_set_data(worker, &chat, self);
+	gb_server_stats(gb_worker_server(gb_conn_worker(conn)), &stats);
+	gb_conn_printf(conn, "%llu here\n", (unsigned long long)stats.connections);
+	/* Who does not read loses what is beyond the bounds of a subscription; nobody waits for it. */
+	return gb_conn_subscribe(conn, gb_conn_state(conn), "room", NULL);
 }
 
 static void leave(struct gb_conn *conn, int reason)
 {
-	struct member *self = gb_conn_state(conn), *first = gb_worker_data(gb_conn_worker(conn), &chat);
-
-	if (first == self)
-		gb_worker_set_data(gb_conn_worker(conn), &chat, self->next);
-	for (struct member *member = first; member; member = member->next)
-		if (member->next == self)
-			member->next = self->next;
+	gb_unsubscribe(gb_conn_state(conn));
 }
 
-/* One copy for all. Who does not read is closed by the limits on output; nobody waits for it. */
+/* One copy for all but who says it. */
 static void say(struct gb_conn *conn, struct gb_bytes line)
 {
 	struct gb_buffer *text;
+	int result = gb_buffer_create(line.data, line.size, &text);
 
-	if (gb_buffer_create(line.data, line.size, &text) < 0)
-		return gb_conn_abort(conn);
-	for (struct member *to = gb_worker_data(gb_conn_worker(conn), &chat); to; to = to->next)
-		if (to->conn != conn)
-			gb_conn_send_ref(to->conn, text);
-	gb_buffer_unref(text);
+	if (result == 0) {
+		result =
+			gb_publish(gb_worker_server(gb_conn_worker(conn)), "room", text, gb_conn_state(conn));
+		gb_buffer_unref(text);
+	}
+	if (result < 0)
+		gb_conn_printf(conn, "not heard: %s\n", gb_strerror(result));
 }
 
 static const struct gb_service chat = {
@@ -47,8 +37,8 @@ static const struct gb_service chat = {
 	.summary = "passes each line on to everybody else in the room",
 	.codec = &gb_codec_line,
 	.codec_options = &(const struct gb_line_options){ .keep_end = 1 },
-	.state = GB_STATE_WORKER,
-	.conn_state_size = sizeof(struct member),
+	.state = GB_STATE_NONE,
+	.conn_state_size = sizeof(struct gb_subscription),
 	.on_open = join,
 	.on_message = say,
 	.on_close = leave,

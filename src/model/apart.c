@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/macros.h"
+#include "model/bus.h"
 #include "model/crew.h"
 #include "net/task.h"
 #include "os/process.h"
@@ -33,6 +34,7 @@ static void let_go(void *arg)
 		gb__socket_close(channels->pairs[i][0]);
 		gb__socket_close(channels->pairs[i][1]);
 	}
+	gb__bus_join(server->bus);
 	server->chief = NULL;
 	server->crew = NULL;
 }

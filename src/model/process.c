@@ -4,6 +4,7 @@
  */
 #include "base/assert.h"
 #include "base/macros.h"
+#include "model/bus.h"
 #include "model/crew.h"
 #include "model/offload.h"
 
@@ -73,6 +74,8 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 	gb__signal_subscribe(SIGTERM, on_terminate, NULL);
 	gb__signal_release();
 	gb__loop_abandon(&server->chief->loop);
+	gb__hubs_init(&server->hubs); /* its lock may have been another thread's at the fork */
+	gb__bus_join(server->bus);
 	/* Of the listening sockets it keeps those that it accepts on itself. */
 	for (size_t i = 0; i < server->bindings_count; i++)
 		for (unsigned j = 0; j < server->bindings[i].fds_count; j++)

@@ -28,6 +28,7 @@ struct gb__shared {
 	struct gb__receiver receiver;   /* of the chief that serves alone and blocks; any process calls */
 	_Atomic bool giving;            /* there is an acceptor that still gives connections to workers */
 	_Atomic uint64_t connections;   /* accepted and open in all workers */
+	_Atomic uint64_t subscriptions; /* that were ever begun: each has a number of its own */
 	pthread_mutex_t accept_lock;    /* wake=lock: process-shared, robust */
 	struct gb__log_limit failures;  /* of worker processes that cannot start */
 	struct gb__log_limit misplaced; /* of workers whose CPU was taken away */

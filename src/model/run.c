@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/parse.h"
+#include "model/bus.h"
 #include "model/crew.h"
 #include "model/offload.h"
 #include "model/starvation.h"
@@ -305,6 +306,38 @@ static int run_crew(struct run *run, struct gb_error *error)
 	return result;
 }
 
+/* What other processes publish goes through the chief: before there are any. */
+static int bus_create(struct gb_server *server, struct gb_error *error)
+{
+	const struct gb__model *model = &server->model;
+	int result = 0;
+
+	if (model->unit == GB__UNIT_PROCESS || model->compute == GB__COMPUTE_PROCESSES)
+		result = gb__bus_create(&server->bus);
+	return result < 0 ? gb_error_set(error, result, "cannot connect processes with each other: %s",
+				    gb_strerror(result))
+			  : 0;
+}
+
+static int bus_watch(struct run *run, struct gb_error *error)
+{
+	struct gb_server *server = run->chief.server;
+	int result = 0;
+
+	if (server->bus)
+		result = gb__bus_watch(server->bus, &run->chief,
+			server->model.unit == GB__UNIT_PROCESS ? NULL : &server->hubs);
+	return result < 0
+		? gb_error_set(error, result, "cannot watch what is published: %s", gb_strerror(result))
+		: 0;
+}
+
+static void bus_destroy(struct gb_server *server)
+{
+	gb__bus_destroy(server->bus);
+	server->bus = NULL;
+}
+
 static int serve(struct gb_server *server, unsigned roles, struct gb_error *error)
 {
 	struct run run = { .child_signal = -1 };
@@ -313,10 +346,12 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	int result;
 
 	server->failure = (struct gb_error){ 0 };
-	if (server->model.unit == GB__UNIT_THREAD) {
+	result = bus_create(server, error);
+	if (result == 0 && server->model.unit == GB__UNIT_THREAD)
 		result = gb__offload_start(server, server->shared->records_count - 1, error);
-		if (result < 0)
-			return result;
+	if (result < 0) {
+		bus_destroy(server);
+		return result;
 	}
 	/* Behind the start of other threads, which would inherit it. */
 	if (alone)
@@ -325,6 +360,7 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 		roles, record, error);
 	if (result < 0) {
 		gb__offload_stop(server);
+		bus_destroy(server);
 		return result;
 	}
 	run.chief.on_turn = chief_turn;
@@ -334,6 +370,8 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 		result = watch_children(&run, error);
 	if (result == 0 && gb__offload_supervise(&run.chief) < 0)
 		result = gb_error_set(error, -ENOMEM, "cannot watch the compute pool");
+	if (result == 0)
+		result = bus_watch(&run, error);
 	if (result == 0 && !alone) {
 		run.chief.on_accepted = give;
 		run.chief.attentive = true; /* workers that are threads end without a word */
@@ -361,12 +399,14 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	gb_timer_stop(&run.report);
 	gb__signal_unsubscribe(run.child_signal);
 	wakeup_unwatch(&run);
+	gb__bus_unwatch(server->bus);
 	gb__worker_end(&run.chief);
 	gb__server_unlisten(server); /* done already, unless it could not start */
 	gb__offload_stop(server);
 	server->chief = NULL;
 	gb__crew_destroy(run.crew);
 	server->crew = NULL;
+	bus_destroy(server);
 	gb__record_retire(server->shared, record, GB_CLOSE_DRAIN);
 	atomic_store(&server->shared->stop, 0);
 	atomic_store(&server->shared->command, GB__COMMAND_RUN);

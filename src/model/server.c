@@ -95,6 +95,7 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 		return gb_error_set(error, -ENOMEM, "no memory for a server");
 	server->wake_fd = -1;
 	gb__places_init(&server->places);
+	gb__hubs_init(&server->hubs);
 	server->pid = getpid();
 	result = gb__descriptors_standard();
 	if (result < 0) {
@@ -188,6 +189,7 @@ void gb_server_destroy(struct gb_server *server)
 	gb__places_finish(&server->places);
 	gb__tally_finish(server);
 	gb__shared_destroy(server->shared);
+	pthread_mutex_destroy(&server->hubs.lock);
 	gb_options_destroy(server->options);
 	gb__free(server);
 }

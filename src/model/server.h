@@ -2,12 +2,14 @@
 #ifndef MODEL_SERVER_H
 #define MODEL_SERVER_H
 
+#include "model/hub.h"
 #include "model/options.h"
 #include "model/record.h"
 
 #include <gearbox/server.h>
 
 struct gb_worker;
+struct gb__bus;
 struct gb__compute;
 struct gb__processes;
 struct gb__crew;
@@ -54,6 +56,8 @@ struct gb_server {
 	struct gb__compute *compute;     /* while running with compute=threads: this process's pool */
 	struct gb__processes *processes; /* likewise, compute=processes */
 	struct gb_error failure;         /* why it stops by itself; code 0: it does not */
+	struct gb__hubs hubs;            /* of the workers in this process */
+	struct gb__bus *bus;             /* while running with processes that publish */
 	_Atomic(struct gb__file_threads *) file_threads; /* of this process, once somebody has needed them */
 };
 

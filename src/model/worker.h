@@ -11,6 +11,7 @@
 #include "model/acceptance.h"
 #include "model/apart.h"
 #include "model/channel.h"
+#include "model/hub.h"
 #include "model/inbox.h"
 #include "model/server.h"
 #include "net/race.h"
@@ -57,6 +58,7 @@ struct gb_worker {
 	size_t started;           /* bindings whose on_start was called */
 	struct gb__worker_data *data;
 	size_t data_count;
+	struct gb__hub hub; /* of what is published */
 	struct gb__record *record;
 	/** Called before a turn when `look` is set or a command has come, by the owner of the thread; may be NULL.
 	 *  Returns whether to go on. */

@@ -420,9 +420,12 @@ static void output_fell(struct gb_conn *conn)
 		gb__relay_output_fell(conn);
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_REFUSED_TRY);
 	gb__conn_read_anew(conn); /* the peer can go on with its message only now */
-	if (calls->on_writable && !gb__conn_closing(conn) && !conn->terms->relayed) {
+	if ((calls->on_writable || conn->net->on_room) && !gb__conn_closing(conn) && !conn->terms->relayed) {
 		conn->flags |= GB__CONN_DISPATCH;
-		calls->on_writable(conn);
+		if (conn->net->on_room)
+			conn->net->on_room(conn, conn->net->arg);
+		if (calls->on_writable && !gb__conn_closing(conn))
+			calls->on_writable(conn);
 		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 		if (gb__conn_closing(conn))
 			gb__conn_input_drop(conn);

@@ -112,6 +112,8 @@ struct gb__net {
 	struct gb__place *places_free; /* that it has taken from there */
 	/** A connection is gone; `connections` has been lowered. May be NULL. */
 	void (*on_gone)(struct gb__net *net, void *arg);
+	/** The output of an open connection has fallen, before on_writable. May be NULL. */
+	void (*on_room)(struct gb_conn *conn, void *arg);
 	void *arg;
 };
 

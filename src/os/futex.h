@@ -9,5 +9,7 @@
 void gb__futex_wait(const _Atomic uint32_t *word, uint32_t value);
 /** Wake one who waits on it, in whichever process. */
 void gb__futex_wake(const _Atomic uint32_t *word);
+/** Wake all of them. */
+void gb__futex_wake_all(const _Atomic uint32_t *word);
 
 #endif
