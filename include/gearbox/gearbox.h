@@ -21,6 +21,7 @@
 #include <gearbox/stream.h>
 #include <gearbox/topic.h>
 #include <gearbox/types.h>
+#include <gearbox/upstream.h>
 #include <gearbox/watch.h>
 #include <gearbox/worker.h>
 

@@ -6,7 +6,9 @@
 #include "base/alloc.h"
 #include "net/race.h"
 #include "net/task.h"
+#include "net/upstream.h"
 #include "os/socket.h"
+#include "stream/stream.h"
 
 #include <gearbox/worker.h>
 
@@ -270,6 +272,14 @@ static int parse_all(const char *const *texts, size_t count, struct gb__address 
 	return result;
 }
 
+static int check_count(size_t count, struct gb_error *error)
+{
+	if (count > 0 && count <= GB_CONNECT_ANY_MAX)
+		return 0;
+	return gb_error_set(
+		error, -EINVAL, "cannot connect to one of %zu addresses: 1 to %u", count, GB_CONNECT_ANY_MAX);
+}
+
 int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *connecting,
 	const char *const *texts, size_t count, struct gb__race_terms *terms, gb_operation_done *on_done,
 	void *on_done_user, struct gb_error *error)
@@ -280,10 +290,9 @@ int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *c
 
 	gb__rule_in("gb_connect_any_begin", 31, gb__loop_here(&worker->loop),
 		"connections are made on their worker's thread: post to it");
-	if (count == 0 || count > GB_CONNECT_ANY_MAX)
-		return gb_error_set(error, -EINVAL, "cannot connect to one of %zu addresses: 1 to %u", count,
-			GB_CONNECT_ANY_MAX);
-	result = parse_all(texts, count, addresses, error);
+	result = check_count(count, error);
+	if (result == 0)
+		result = parse_all(texts, count, addresses, error);
 	if (result == 0)
 		result = may_connect(worker, texts[0], terms->service, terms->who, error);
 	if (result < 0)
@@ -299,6 +308,42 @@ int gb_connect(struct gb_worker *worker, const char *address, const struct gb_se
 	struct gb_conn **ret_conn, struct gb_error *error)
 {
 	return gb__worker_connect(worker, address, service, user, GB__FOR_HANDLER, ret_conn, error);
+}
+
+static bool no_more(const struct gb__net *net)
+{
+	return gb__worker_ends(net->worker);
+}
+
+static const struct gb_service plain = { GB_SERVICE_INIT, .name = "upstream" };
+
+int gb_upstream_create(struct gb_worker *worker, const char *const *texts, size_t count,
+	const struct gb_upstream_options *options, struct gb_upstream **ret, struct gb_error *error)
+{
+	struct gb__socket_options socket = gb__options_socket(worker->server->options);
+	struct gb_upstream_options own = options ? *options : (struct gb_upstream_options){ 0 };
+	struct gb__address addresses[GB_CONNECT_ANY_MAX];
+	const struct gb__upstream_terms terms = { .addresses = addresses,
+		.count = count,
+		.socket = &socket,
+		.options = &own,
+		.style = own.streams ? &gb__upstream_streams : NULL,
+		.ends = no_more };
+	int result = check_count(count, error);
+
+	gb__rule(31, gb__loop_here(&worker->loop), "a pool is made on its worker's thread: post to it");
+	if (!own.service && own.streams)
+		own.service = &plain;
+	if (result == 0)
+		result = gb__service_check(own.service, !own.streams, error);
+	if (result == 0)
+		result = gb__limits_check(&worker->server->limits, own.service, error);
+	if (result == 0)
+		result = parse_all(texts, count, addresses, error);
+	if (result < 0)
+		return result;
+	result = gb__upstream_create(&worker->net, &terms, ret);
+	return result < 0 ? gb_error_set(error, result, "no memory for a pool of connections") : 0;
 }
 
 int gb_resolve(const char *text, char *ret_text, size_t size, struct gb_error *error)

@@ -18,6 +18,7 @@
 #include "net/sequential.h"
 #include "net/task.h"
 #include "net/tell.h"
+#include "net/upstream.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -591,6 +592,8 @@ static void finish(struct gb_conn *conn)
 			conn->terms->calls->on_close(conn, conn->reason);
 		count_closed(
 			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
+		if (gb__unlikely(conn->terms->pooled))
+			gb__upstream_gone(conn);
 	}
 	if (gb__tells(conn->reason))
 		log_end(conn);

@@ -37,6 +37,7 @@ static inline uint64_t gb__limit(const uint64_t *limit)
 }
 
 struct gb_operation;
+struct gb__pooled;
 struct gb__router;
 
 struct gb__terms {
@@ -58,6 +59,7 @@ struct gb__terms {
 	uint16_t state_offset;           /* of the service's state behind the connection */
 	struct gb_conn *peer;            /* relayed to; or NULL */
 	struct gb_operation *connecting; /* the operation that made it, while it is under way */
+	struct gb__pooled *pooled;       /* it is of a pool (upstream.h), or NULL */
 	struct gb__replies replies;      /* open ones; of own terms */
 	unsigned tasks;                  /* in the pool, of own terms whose replies are loose */
 	const struct gb__router *router; /* of a service with routes; or NULL */

@@ -71,6 +71,8 @@ struct gb_stream {
 };
 
 extern const struct gb__sequential gb__sequential;
+/** Of a pool whose connections are taken as streams (net/upstream.h). */
+extern const struct gb__upstream_style gb__upstream_streams;
 
 /** For functions that handlers call, as gb__conn_mine_in. */
 #define gb__stream_mine_in(stream, function) \
