@@ -75,7 +75,7 @@ GB_API int gb_upstream_try_take(struct gb_upstream *upstream, void *conn_user, s
 
 /**
  * Give a connection back; no callback for it follows. `good`: it was of use, and is at the beginning of an exchange. One
- * that is not, or with input or output left, held, or that closes, is ended. One that has ended, in `on_close`, goes by
+ * that is not, or with input left, held, or that closes, is ended; output that is left goes out first. One that has ended, in `on_close`, goes by
  * itself. Not on a pool thread. Returns 0, -EINVAL (it is not lent), -EWOULDBLOCK.
  */
 GB_API int gb_upstream_give(struct gb_conn *conn, bool good);

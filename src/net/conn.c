@@ -556,6 +556,8 @@ static void on_output(struct gb__stream *stream, int error)
 		conn->flags &= (uint16_t)~GB__CONN_FLUSHING;
 		if (gb__unlikely(conn->terms->sequential))
 			conn->net->sequential->on_flushed(conn);
+		if (gb__unlikely(conn->terms->pooled))
+			gb__upstream_flushed(conn);
 	}
 	gb__conn_settle(conn); /* of who has ended there is nothing to settle */
 }

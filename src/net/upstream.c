@@ -1,7 +1,7 @@
 /*
  * Happy path: who takes gets the idle connection that was given back last, whose buffers and windows are warm; without
  * one he waits, and a connection is made for him. Whatever frees a place or brings a connection has those who wait
- * served, in order, by the loop (`serve`), never inside a function that a handler called.
+ * served, in order, by the loop (`gb__upstream_serve`), never inside a function that a handler called.
  *
  * An idle connection has callbacks of ours in place of the service's: input ends it, and so does the peer's FIN. What has
  * not been told yet by a wait the kernel is asked, unless it was lent a moment ago.
@@ -9,7 +9,7 @@
  * The ways out: connecting fails, a use fails, a connection ends (`gb__upstream_gone`), the time of who waits is over,
  * the pool is destroyed. The memory of the pool stays until nobody points to it: an attempt to connect, a post.
  */
-#include "net/upstream.h"
+#include "net/upstream_pool.h"
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -19,8 +19,6 @@
 
 #include <errno.h>
 
-#define MS 1000000ull
-
 enum {
 	OPEN_MAX = 16,
 	WAITING_MAX = 1000,
@@ -28,34 +26,6 @@ enum {
 	WAIT_MS = 10000,
 	BACK_OFF_MS = 100,
 	BACK_OFF_MAX_MS = 10000
-};
-
-struct gb_upstream {
-	struct gb__net *net;
-	struct gb_upstream_options options; /* none is 0 */
-	struct gb__socket_options socket;
-	const struct gb__upstream_style *style;
-	bool (*ends)(const struct gb__net *net);
-	struct gb__list idle, waiting;           /* pooled; takings, whose times are over in the same order */
-	struct gb__list members, dials;          /* pooled, attempts */
-	struct gb_upstream_stats stats;          /* open, idle, connecting, waiting as of now */
-	unsigned connect_failures, use_failures; /* in a row */
-	uint64_t retry_ns;                       /* nothing is connected to before */
-	uint64_t random;
-	struct gb_timer timer;
-	struct gb__post post;
-	bool posted, destroyed;
-	unsigned holders;
-	size_t count;
-	struct gb__address addresses[];
-};
-
-/* An attempt to connect. */
-struct dial {
-	struct gb_connecting_any any;
-	struct gb__list link;
-	struct gb_upstream *upstream;
-	struct gb__pooled *pooled; /* what came of it */
 };
 
 static_assert(sizeof(((struct gb_taking *)NULL)->link) == sizeof(struct gb__list), "it waits in a list");
@@ -70,7 +40,7 @@ static struct gb__list *link_of(struct gb_taking *taking)
 	return (struct gb__list *)taking->link;
 }
 
-static void release(struct gb_upstream *upstream)
+void gb__upstream_release(struct gb_upstream *upstream)
 {
 	if (--upstream->holders == 0)
 		gb__free(upstream);
@@ -84,7 +54,7 @@ static void asked_for_nothing(struct gb_conn *conn, struct gb_bytes bytes)
 
 static const struct gb_service resting = { GB_SERVICE_INIT, .name = "idle", .on_message = asked_for_nothing };
 
-static void silence(struct gb_conn *conn)
+void gb__upstream_silence(struct gb_conn *conn)
 {
 	struct gb__terms *terms = conn->terms;
 
@@ -96,12 +66,11 @@ static void silence(struct gb_conn *conn)
 	conn->past |= GB__CONN_PAST_LOGGED; /* how an idle one ends is no news */
 }
 
-/* It is idle from here on, or ends: nobody's. */
-static void rest(struct gb__pooled *pooled)
+void gb__upstream_rest(struct gb__pooled *pooled)
 {
 	pooled->lent = false;
 	pooled->given_ms = gb__net_now(pooled->conn->net);
-	silence(pooled->conn);
+	gb__upstream_silence(pooled->conn);
 }
 
 static void lend(struct gb_upstream *upstream, struct gb__pooled *pooled, void *user, void *taker)
@@ -154,11 +123,39 @@ static void leave_idle(struct gb_upstream *upstream, struct gb__pooled *pooled)
 	upstream->stats.idle--;
 }
 
+/* It was given back inside a delivery of its own, which may leave something, or with output: that comes first. */
+static bool is_busy(const struct gb_conn *conn)
+{
+	return (conn->flags & GB__CONN_DISPATCH) || !gb__output_empty(&conn->stream.output);
+}
+
+/* How many will be to be had; `*ret_soon`: some without being told of. */
+static size_t count_busy(const struct gb_upstream *upstream, bool *ret_soon)
+{
+	size_t count = 0;
+
+	*ret_soon = false;
+	for (struct gb__list *link = upstream->idle.next; link != &upstream->idle; link = link->next) {
+		const struct gb_conn *conn = gb__container_of(link, struct gb__pooled, link)->conn;
+
+		if (!is_busy(conn))
+			continue;
+		count++;
+		*ret_soon |= !(conn->flags & GB__CONN_FLUSHING);
+	}
+	return count;
+}
+
 static struct gb__pooled *take_idle(struct gb_upstream *upstream)
 {
-	while (!gb__list_empty(&upstream->idle)) {
-		struct gb__pooled *pooled = gb__container_of(upstream->idle.prev, struct gb__pooled, link);
+	struct gb__list *link = upstream->idle.prev;
 
+	while (link != &upstream->idle) {
+		struct gb__pooled *pooled = gb__container_of(link, struct gb__pooled, link);
+
+		link = link->prev;
+		if (is_busy(pooled->conn) && pooled->conn->state == GB__CONN_OPEN)
+			continue;
 		leave_idle(upstream, pooled);
 		if (is_healthy(pooled))
 			return pooled;
@@ -178,30 +175,6 @@ static void drop_idle(struct gb_upstream *upstream)
 	}
 }
 
-static uint64_t now_ns(const struct gb_upstream *upstream)
-{
-	struct gb__os *os = upstream->net->loop->os;
-
-	return os->ops->now_ns(os);
-}
-
-static bool backs_off(const struct gb_upstream *upstream)
-{
-	return upstream->retry_ns > now_ns(upstream);
-}
-
-/* Doubled for each failure, and of that between a half and all: who failed together shall not come together. */
-static void back_off(struct gb_upstream *upstream, unsigned failures)
-{
-	const unsigned doublings = gb__min(failures - 1, 30u);
-	uint64_t longest_ms =
-		gb__min(upstream->options.back_off_ms << doublings, upstream->options.back_off_max_ms);
-
-	upstream->random = upstream->random * 6364136223846793005u + 1442695040888963407u;
-	upstream->retry_ns =
-		now_ns(upstream) + (longest_ms - (upstream->random >> 33) % (longest_ms / 2 + 1)) * MS;
-}
-
 static void note_use(struct gb_upstream *upstream, bool good)
 {
 	if (good) {
@@ -209,9 +182,9 @@ static void note_use(struct gb_upstream *upstream, bool good)
 		return;
 	}
 	upstream->stats.uses_failed++;
-	if (++upstream->use_failures < upstream->options.failures_max)
+	if (gb__upstream_backs_off(upstream) || ++upstream->use_failures < upstream->options.failures_max)
 		return;
-	back_off(upstream, upstream->use_failures - upstream->options.failures_max + 1);
+	gb__upstream_back_off(upstream, upstream->use_failures - upstream->options.failures_max + 1);
 	drop_idle(upstream);
 }
 
@@ -224,133 +197,13 @@ static struct gb_taking *first_waiting(struct gb_upstream *upstream)
 	return taking;
 }
 
-static void fail_all(struct gb_upstream *upstream, int code)
+void gb__upstream_fail_all(struct gb_upstream *upstream, int code)
 {
 	while (!gb__list_empty(&upstream->waiting))
 		gb__operation_complete(&first_waiting(upstream)->operation, code);
 }
 
-static void connect_failed(struct gb_upstream *upstream, int code)
-{
-	upstream->stats.connects_failed++;
-	upstream->stats.error = code;
-	back_off(upstream, ++upstream->connect_failures);
-	if (upstream->options.fails_fast)
-		fail_all(upstream, code);
-}
-
-static void serve(struct gb_upstream *upstream, struct gb__pooled *opening);
-
-/* Before anything else of it is told. */
-static void on_won(struct gb_conn *conn, void *arg)
-{
-	struct dial *dial = arg;
-	struct gb_upstream *upstream = dial->upstream;
-	struct gb__pooled *pooled;
-
-	if (!upstream)
-		return;
-	pooled = gb__slabs_take(&conn->net->slabs, sizeof(*pooled));
-	if (!pooled)
-		return;
-	*pooled = (struct gb__pooled){ .upstream = upstream,
-		.style = upstream->style,
-		.conn = conn,
-		.calls = conn->terms->calls,
-		.on_message = conn->terms->on_message,
-		.sequential = conn->terms->sequential,
-		.here = conn->terms->here };
-	gb__list_init(&pooled->link);
-	if (upstream->style) {
-		pooled->reader = upstream->style->begin(conn);
-		if (!pooled->reader) {
-			gb__slabs_give(&conn->net->slabs, pooled, sizeof(*pooled));
-			return;
-		}
-	}
-	gb__list_append(&upstream->members, &pooled->member);
-	conn->terms->pooled = dial->pooled = pooled;
-	upstream->stats.open++;
-	rest(pooled);
-}
-
-static void on_dialled(struct gb_operation *operation, void *user)
-{
-	int result = gb_operation_result(operation);
-	struct dial *dial = user;
-	struct gb_upstream *upstream = dial->upstream;
-	struct gb__pooled *pooled = dial->pooled;
-	struct gb_conn *conn = dial->any.conn;
-
-	gb__list_remove(&dial->link);
-	gb__free(dial);
-	if (result == 0 && !pooled) {
-		silence(conn);
-		gb_conn_abort(conn);
-		result = -ENOMEM;
-	}
-	if (!upstream)
-		return;
-	upstream->stats.connecting--;
-	if (result == 0) {
-		upstream->stats.connected++;
-		upstream->stats.error = 0;
-		upstream->connect_failures = 0;
-		gb__list_append(&upstream->idle, &pooled->link);
-		upstream->stats.idle++;
-	} else if (result == -ECANCELED) {
-		fail_all(upstream, result); /* the worker ends */
-	} else {
-		connect_failed(upstream, result);
-	}
-	serve(upstream, pooled);
-	release(upstream);
-}
-
-static int dial(struct gb_upstream *upstream)
-{
-	const struct gb_service *service = upstream->options.service;
-	struct dial *dial = gb__alloc_zero(sizeof(*dial));
-	const struct gb__race_terms terms = { .options = &upstream->socket,
-		.service = service,
-		.who = upstream->style ? GB__FOR_STREAM : GB__FOR_HANDLER,
-		.on_won = on_won,
-		.arg = dial };
-	int result;
-
-	if (!dial)
-		return -ENOMEM;
-	dial->upstream = upstream;
-	result = gb__race_begin(
-		upstream->net, &dial->any, upstream->addresses, upstream->count, &terms, on_dialled, dial);
-	if (result < 0) {
-		gb__free(dial);
-		return result;
-	}
-	gb__list_append(&upstream->dials, &dial->link);
-	upstream->holders++;
-	upstream->stats.connecting++;
-	return 0;
-}
-
-/* As many as there are who wait, and places. */
-static void connect_more(struct gb_upstream *upstream)
-{
-	const struct gb_upstream_stats *stats = &upstream->stats;
-
-	while (stats->connecting < stats->waiting &&
-		stats->open + stats->connecting < upstream->options.open_max && !backs_off(upstream)) {
-		int result;
-
-		if (upstream->ends && upstream->ends(upstream->net)) {
-			fail_all(upstream, -ESHUTDOWN);
-			return;
-		}
-		result = dial(upstream);
-		if (result < 0)
-			connect_failed(upstream, result);
-	}
-}
+static void serve_soon(struct gb_upstream *upstream);
 
 static void on_time(struct gb_timer *timer, void *arg);
 
@@ -363,18 +216,18 @@ static void set_timer(struct gb_upstream *upstream)
 	if (gb__list_empty(&upstream->waiting))
 		return;
 	at_ns = taking_of(upstream->waiting.next)->deadline_ns;
-	if (backs_off(upstream))
+	if (gb__upstream_backs_off(upstream))
 		at_ns = gb__min(at_ns, upstream->retry_ns);
 	upstream->timer.worker = upstream->net->worker;
 	upstream->timer.on_expire = on_time;
 	upstream->timer.arg = upstream;
 	upstream->timer.deadline_ns = at_ns;
 	if (gb__timers_start(&upstream->net->loop->timers, &upstream->timer) < 0)
-		fail_all(upstream, -ENOMEM);
+		gb__upstream_fail_all(upstream, -ENOMEM);
 }
 
 /* Whatever is told here may take, give back, and destroy. */
-static void serve(struct gb_upstream *upstream, struct gb__pooled *opening)
+void gb__upstream_serve(struct gb_upstream *upstream, struct gb__pooled *opening)
 {
 	struct gb__pooled *pooled;
 
@@ -392,25 +245,30 @@ static void serve(struct gb_upstream *upstream, struct gb__pooled *opening)
 		if (late)
 			open_late(conn);
 	}
-	if (!upstream->destroyed) {
-		connect_more(upstream);
-		set_timer(upstream);
+	if (!upstream->destroyed && !gb__list_empty(&upstream->waiting)) {
+		bool soon;
+
+		gb__upstream_connect_more(upstream, count_busy(upstream, &soon));
+		if (soon)
+			serve_soon(upstream);
 	}
-	release(upstream);
+	if (!upstream->destroyed)
+		set_timer(upstream);
+	gb__upstream_release(upstream);
 }
 
 static void on_time(struct gb_timer *timer, void *arg)
 {
 	struct gb_upstream *upstream = arg;
-	uint64_t at_ns = now_ns(upstream);
+	uint64_t at_ns = gb__upstream_now_ns(upstream);
 
 	(void)timer;
 	upstream->holders++;
 	while (!gb__list_empty(&upstream->waiting) && taking_of(upstream->waiting.next)->deadline_ns <= at_ns)
 		gb__operation_complete(&first_waiting(upstream)->operation,
 			upstream->stats.error ? upstream->stats.error : -ETIMEDOUT);
-	serve(upstream, NULL);
-	release(upstream);
+	gb__upstream_serve(upstream, NULL);
+	gb__upstream_release(upstream);
 }
 
 static void on_post(struct gb__post *post, bool alive)
@@ -419,8 +277,8 @@ static void on_post(struct gb__post *post, bool alive)
 
 	upstream->posted = false;
 	if (alive && !upstream->destroyed)
-		serve(upstream, NULL);
-	release(upstream);
+		gb__upstream_serve(upstream, NULL);
+	gb__upstream_release(upstream);
 }
 
 /* In this turn or the next one. */
@@ -456,7 +314,7 @@ int gb__upstream_create(struct gb__net *net, const struct gb__upstream_terms *te
 	gb__list_init(&upstream->waiting);
 	gb__list_init(&upstream->members);
 	gb__list_init(&upstream->dials);
-	upstream->random = now_ns(upstream) ^ (uintptr_t)upstream;
+	upstream->random = gb__upstream_now_ns(upstream) ^ (uintptr_t)upstream;
 	options = &upstream->options;
 	options->open_max = options->open_max ? options->open_max : OPEN_MAX;
 	options->idle_max = options->idle_max ? options->idle_max : options->open_max;
@@ -482,14 +340,7 @@ void gb_upstream_destroy(struct gb_upstream *upstream)
 		(void)gb__operation_complete_later(
 			net->loop, &first_waiting(upstream)->operation, -ECANCELED);
 	drop_idle(upstream);
-	while (!gb__list_empty(&upstream->dials)) {
-		struct dial *dial = gb__container_of(upstream->dials.next, struct dial, link);
-
-		gb__list_remove(&dial->link);
-		dial->upstream = NULL;
-		gb_operation_cancel(&dial->any.operation);
-		release(upstream);
-	}
+	gb__upstream_connect_cancel(upstream);
 	while (!gb__list_empty(&upstream->members)) {
 		struct gb__pooled *pooled =
 			gb__container_of(upstream->members.next, struct gb__pooled, member);
@@ -497,7 +348,7 @@ void gb_upstream_destroy(struct gb_upstream *upstream)
 		gb__list_remove(&pooled->member);
 		pooled->upstream = NULL;
 	}
-	release(upstream);
+	gb__upstream_release(upstream);
 }
 
 bool gb__upstream_has_streams(const struct gb_upstream *upstream)
@@ -530,7 +381,7 @@ static int refusal(const struct gb_upstream *upstream)
 
 	if (stats->waiting >= upstream->options.waiting_max)
 		return -EAGAIN;
-	if (upstream->options.fails_fast && stats->idle == 0 && backs_off(upstream))
+	if (upstream->options.fails_fast && stats->idle == 0 && gb__upstream_backs_off(upstream))
 		return stats->error ? stats->error : -EAGAIN;
 	return 0;
 }
@@ -550,8 +401,8 @@ struct gb_operation *gb__upstream_take_begin(struct gb_upstream *upstream, struc
 		(void)gb__operation_complete_later(upstream->net->loop, &taking->operation, code);
 		return &taking->operation;
 	}
-	taking->deadline_ns =
-		gb__add_capped(now_ns(upstream), gb__multiply_capped(upstream->options.wait_ms, MS));
+	taking->deadline_ns = gb__add_capped(
+		gb__upstream_now_ns(upstream), gb__multiply_capped(upstream->options.wait_ms, MS));
 	gb__list_append(&upstream->waiting, link_of(taking));
 	upstream->stats.waiting++;
 	serve_soon(upstream);
@@ -602,15 +453,23 @@ int gb_upstream_try_take(struct gb_upstream *upstream, void *conn_user, struct g
 	return 0;
 }
 
-/* Whether the next exchange begins at its beginning. */
+/* Whether the next exchange begins at its beginning, once a delivery and output that are under way are through. */
 static bool is_clean(const struct gb_conn *conn)
 {
-	const uint16_t unclean = GB__CONN_KEPT | GB__CONN_PARTIAL | GB__CONN_HIGH | GB__CONN_FLUSHING |
-		GB__CONN_EOF | GB__CONN_RESET | GB__CONN_OUTPUT_END | GB__CONN_REPLIES | GB__CONN_TASKED |
-		GB__CONN_PARKED | GB__CONN_CLOSING;
+	const uint16_t kept = conn->flags & GB__CONN_DISPATCH ? 0 : GB__CONN_KEPT;
+	const uint16_t unclean = GB__CONN_EOF | GB__CONN_RESET | GB__CONN_OUTPUT_END | GB__CONN_REPLIES |
+		GB__CONN_TASKED | GB__CONN_PARKED | GB__CONN_CLOSING;
 
-	return conn->state == GB__CONN_OPEN && !(conn->flags & unclean) && !conn->holds &&
-		!conn->terms->relayed && gb__output_empty(&conn->stream.output);
+	return conn->state == GB__CONN_OPEN && !(conn->flags & (unclean | kept)) && !conn->holds &&
+		!conn->terms->relayed;
+}
+
+void gb__upstream_flushed(struct gb_conn *conn)
+{
+	struct gb__pooled *pooled = conn->terms->pooled;
+
+	if (!pooled->lent && pooled->upstream)
+		serve_soon(pooled->upstream);
 }
 
 static void keep(struct gb_upstream *upstream, struct gb__pooled *pooled)
@@ -631,7 +490,7 @@ void gb__upstream_take_back(struct gb__pooled *pooled, bool good)
 	struct gb_conn *conn = pooled->conn;
 	bool clean = gb__conn_spill(conn) == 0 && is_clean(conn);
 
-	rest(pooled);
+	gb__upstream_rest(pooled);
 	if (upstream)
 		note_use(upstream, good);
 	if (upstream && good && clean && upstream->stats.idle < upstream->options.idle_max)

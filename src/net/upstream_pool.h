@@ -1,0 +1,51 @@
+/** Inside of a pool: what its two files share. */
+#ifndef NET_UPSTREAM_POOL_H
+#define NET_UPSTREAM_POOL_H
+
+#include "net/upstream.h"
+
+#define MS 1000000ull
+
+struct gb_upstream {
+	struct gb__net *net;
+	struct gb_upstream_options options; /* none is 0 */
+	struct gb__socket_options socket;
+	const struct gb__upstream_style *style;
+	bool (*ends)(const struct gb__net *net);
+	struct gb__list idle, waiting;           /* pooled; takings, whose times are over in the same order */
+	struct gb__list members, dials;          /* pooled, attempts */
+	struct gb_upstream_stats stats;          /* open, idle, connecting, waiting as of now */
+	unsigned connect_failures, use_failures; /* in a row */
+	uint64_t retry_ns;                       /* nothing is connected to before */
+	uint64_t random;
+	struct gb_timer timer;
+	struct gb__post post;
+	bool posted, destroyed;
+	unsigned holders;
+	size_t count;
+	struct gb__address addresses[];
+};
+
+/* upstream.c */
+/** One that points to it does so no more. */
+void gb__upstream_release(struct gb_upstream *upstream);
+/** Callbacks of ours take the place of its own. */
+void gb__upstream_silence(struct gb_conn *conn);
+/** It is idle from here on, or ends: nobody's. */
+void gb__upstream_rest(struct gb__pooled *pooled);
+/** Lend what there is to who waits, and connect for the others; `opening` is just being opened, or NULL. */
+void gb__upstream_serve(struct gb_upstream *upstream, struct gb__pooled *opening);
+/** All who wait get this code. */
+void gb__upstream_fail_all(struct gb_upstream *upstream, int code);
+
+/* upstream_connect.c */
+uint64_t gb__upstream_now_ns(const struct gb_upstream *upstream);
+bool gb__upstream_backs_off(const struct gb_upstream *upstream);
+/** Doubled for each failure in a row, and of that between a half and all: who failed together shall not come together. */
+void gb__upstream_back_off(struct gb_upstream *upstream, unsigned failures);
+/** As many as there are who wait, less `busy` that are to be had soon, and places. */
+void gb__upstream_connect_more(struct gb_upstream *upstream, size_t busy);
+/** Nobody wants what is being connected to. */
+void gb__upstream_connect_cancel(struct gb_upstream *upstream);
+
+#endif
