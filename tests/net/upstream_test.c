@@ -1,14 +1,8 @@
 /* A pool of connections to one peer: who gets which, what of those that are no good, and when none is to be had. */
-#include "rig.h"
-
-#include "net/race.h"
-#include "net/upstream.h"
-#include "stream/stream.h"
+#include "upstream_driver.h"
 
 #include <errno.h>
 
-static int listener;
-static struct gb__address address;
 static unsigned opens, ends;
 
 static int note_open(struct gb_conn *conn)
@@ -41,49 +35,12 @@ static void note_end(struct gb_conn *conn, int reason)
 static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "far",
 	.codec = &gb_codec_line, .on_open = note_open, .on_message = note_message, .on_close = note_end };
 
-static void listen_anew(struct rig *rig, unsigned backlog)
+static struct gb_upstream *pool(struct rig *rig, struct gb_upstream_options options)
 {
-	listener = sim_listen(rig->sim, 0, backlog);
-	CHECK(listener >= 0);
-	address.size = sizeof(address.v4);
-	address.v4 = sim_address(rig->sim, listener);
-}
-
-static void stop_listening(struct rig *rig)
-{
-	struct gb__os *os = sim_os(rig->sim);
-
-	os->ops->close(os, listener);
-}
-
-static struct gb_upstream *pool_of(
-	struct rig *rig, struct gb_upstream_options options, const struct gb__upstream_style *style)
-{
-	static const struct gb__socket_options socket;
-	struct gb__upstream_terms terms = {
-		.addresses = &address, .count = 1, .socket = &socket, .options = &options, .style = style
-	};
-	struct gb_upstream *upstream;
-
 	opens = ends = 0;
 	got_size = 0;
 	gives = false;
-	options.service = &service;
-	CHECK_INT(gb__upstream_create(&rig->net, &terms, &upstream), 0);
-	return upstream;
-}
-
-static struct gb_upstream *pool(struct rig *rig, struct gb_upstream_options options)
-{
-	return pool_of(rig, options, NULL);
-}
-
-static struct gb_upstream_stats stats(const struct gb_upstream *upstream)
-{
-	struct gb_upstream_stats ret;
-
-	gb_upstream_stats(upstream, &ret);
-	return ret;
+	return pool_of(rig, &service, options, NULL);
 }
 
 /* Takes that are told into `order`. */
@@ -121,22 +78,6 @@ static struct gb_conn *taken(struct rig *rig, struct gb_upstream *upstream)
 	return takings[0].conn;
 }
 
-/* The other end of the connection that came first and was not accepted yet. */
-static struct peer far_end(struct rig *rig)
-{
-	struct peer peer = { .rig = rig, .got = malloc(PEER_BYTES_MAX), .read_max = PEER_BYTES_MAX };
-
-	CHECK(peer.got);
-	UNTIL(rig, NULL, (peer.client = sim_client_accept(rig->sim, listener)) != NULL);
-	return peer;
-}
-
-static void far_close(struct peer *peer)
-{
-	sim_client_close(peer->client);
-	free(peer->got);
-}
-
 static void exchange(struct rig *rig, struct gb_conn *conn, struct peer *peer)
 {
 	size_t before = peer->got_size;
@@ -146,24 +87,6 @@ static void exchange(struct rig *rig, struct gb_conn *conn, struct peer *peer)
 	UNTIL(rig, peer, peer->got_size == before + 4);
 	peer_send(peer, "answer\n", 7);
 	UNTIL(rig, peer, got_size == 6);
-}
-
-/* Ends in order, each for as long as its peer does not end. */
-static void rest_goes(struct rig *rig)
-{
-	rig_calm(rig);
-	for (unsigned i = 0; rig->net.connections > 0; i++) {
-		rig_pass(rig, 500);
-		CHECK(i < 100);
-	}
-}
-
-static void finish(struct rig *rig, struct gb_upstream *upstream)
-{
-	gb_upstream_destroy(upstream);
-	rest_goes(rig);
-	CHECK_INT(rig->loop.timers.count, 0);
-	stop_listening(rig);
 }
 
 NET_TEST(what_is_given_back_is_lent_again)
@@ -626,104 +549,4 @@ NET_TEST(a_worker_that_ends_ends_what_waits)
 	CHECK_INT(result_of(1), -ECANCELED);
 	sim_client_close(filler);
 	finish(rig, upstream);
-}
-
-/* In straight-line style: two that ask in turn, by one connection. */
-static struct gb_upstream *shared;
-static unsigned asked;
-
-static int ask(struct gb_coro *coro, void *arg)
-{
-	struct gb_stream *stream;
-	struct gb_bytes answer;
-
-	for (unsigned i = 0; i < 3; i++) {
-		CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
-		CHECK(gb_stream_coro(stream) == coro);
-		CHECK_INT(gb_write(stream, "ask\n", 4), 4);
-		CHECK_INT(gb_read_message(stream, &answer), 1);
-		CHECK(gb_bytes_is(answer, "answer"));
-		CHECK_INT(gb_upstream_give_stream(stream, true), 0);
-		asked++;
-	}
-	return 0;
-}
-
-NET_TEST(streams_are_taken_and_given_back)
-{
-	size_t answered = 0;
-	struct peer peer;
-
-	listen_anew(rig, 4);
-	shared = pool_of(
-		rig, (struct gb_upstream_options){ .open_max = 1, .streams = true }, &gb__upstream_streams);
-	asked = 0;
-	for (unsigned i = 0; i < 2; i++)
-		CHECK_INT(gb__coro_start(&rig->streams, "ask", ask, NULL, NULL), 0);
-	peer = far_end(rig);
-	while (asked < 6) {
-		UNTIL(rig, &peer, peer.got_size / 4 > answered || asked == 6);
-		if (peer.got_size / 4 > answered) {
-			answered++;
-			peer_send(&peer, "answer\n", 7);
-		}
-	}
-	UNTIL(rig, &peer, rig->net.coroutines == 0);
-	CHECK_INT(rig->counters.stats.connected, 1);
-	CHECK_INT(stats(shared).taken, 6);
-	CHECK_INT(stats(shared).reused, 5);
-	CHECK_INT(stats(shared).idle, 1);
-	sim_client_shutdown(peer.client);
-	UNTIL(rig, &peer, stats(shared).open == 0);
-	far_close(&peer);
-	finish(rig, shared);
-}
-
-/* What a coroutine does with a stream that is no good any more, and what it waits for in vain. */
-static int fail_in_each_way(struct gb_coro *coro, void *arg)
-{
-	struct gb_stream *stream;
-	char byte;
-
-	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
-	CHECK_INT(gb_read(stream, &byte, 1), -ECONNRESET);
-	CHECK_INT(gb_upstream_give_stream(stream, true), 0); /* it is over */
-	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
-	GB_WITH_DEADLINE(coro, 10)
-	{
-		struct gb_stream *other;
-
-		CHECK_INT(gb_upstream_take(coro, shared, &other), -ETIMEDOUT);
-	}
-	gb_stream_close(stream); /* for good */
-	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
-	CHECK_INT(gb_upstream_give_stream(stream, false), 0);
-	asked++;
-	return 0;
-}
-
-NET_TEST(a_stream_that_ended_goes_from_its_pool)
-{
-	struct peer peers[3];
-
-	listen_anew(rig, 4);
-	rig_calm(rig);
-	rig->limits.linger_timeout_ms = 1;
-	shared = pool_of(
-		rig, (struct gb_upstream_options){ .open_max = 1, .streams = true }, &gb__upstream_streams);
-	asked = 0;
-	CHECK_INT(gb__coro_start(&rig->streams, "fail", fail_in_each_way, NULL, NULL), 0);
-	peers[0] = far_end(rig);
-	rig_step(rig, NULL);
-	sim_client_reset(peers[0].client);
-	peers[1] = far_end(rig);
-	for (unsigned i = 0; i < 5; i++)
-		rig_pass(rig, 10);
-	peers[2] = far_end(rig);
-	UNTIL(rig, NULL, asked == 1 && rig->net.coroutines == 0);
-	UNTIL(rig, NULL, stats(shared).open == 0);
-	CHECK_INT(stats(shared).uses_failed, 2);
-	for (unsigned i = 0; i < 3; i++)
-		far_close(&peers[i]);
-	finish(rig, shared);
 }

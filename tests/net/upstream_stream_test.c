@@ -1,0 +1,115 @@
+/* Connections of a pool as coroutines take them. */
+#include "upstream_driver.h"
+
+#include "stream/stream.h"
+
+#include <errno.h>
+
+static void unheard(struct gb_conn *conn, struct gb_bytes message)
+{
+	(void)conn;
+	(void)message;
+}
+
+static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "far",
+	.codec = &gb_codec_line, .on_message = unheard };
+
+/* In straight-line style: two that ask in turn, by one connection. */
+static struct gb_upstream *shared;
+static unsigned asked;
+
+static int ask(struct gb_coro *coro, void *arg)
+{
+	struct gb_stream *stream;
+	struct gb_bytes answer;
+
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
+		CHECK(gb_stream_coro(stream) == coro);
+		CHECK_INT(gb_write(stream, "ask\n", 4), 4);
+		CHECK_INT(gb_read_message(stream, &answer), 1);
+		CHECK(gb_bytes_is(answer, "answer"));
+		CHECK_INT(gb_upstream_give_stream(stream, true), 0);
+		asked++;
+	}
+	return 0;
+}
+
+NET_TEST(streams_are_taken_and_given_back)
+{
+	size_t answered = 0;
+	struct peer peer;
+
+	listen_anew(rig, 4);
+	shared = pool_of(rig, &service, (struct gb_upstream_options){ .open_max = 1, .streams = true },
+		&gb__upstream_streams);
+	asked = 0;
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_INT(gb__coro_start(&rig->streams, "ask", ask, NULL, NULL), 0);
+	peer = far_end(rig);
+	while (asked < 6) {
+		UNTIL(rig, &peer, peer.got_size / 4 > answered || asked == 6);
+		if (peer.got_size / 4 > answered) {
+			answered++;
+			peer_send(&peer, "answer\n", 7);
+		}
+	}
+	UNTIL(rig, &peer, rig->net.coroutines == 0);
+	CHECK_INT(rig->counters.stats.connected, 1);
+	CHECK_INT(stats(shared).taken, 6);
+	CHECK_INT(stats(shared).reused, 5);
+	CHECK_INT(stats(shared).idle, 1);
+	sim_client_shutdown(peer.client);
+	UNTIL(rig, &peer, stats(shared).open == 0);
+	far_close(&peer);
+	finish(rig, shared);
+}
+
+/* What a coroutine does with a stream that is no good any more, and what it waits for in vain. */
+static int fail_in_each_way(struct gb_coro *coro, void *arg)
+{
+	struct gb_stream *stream;
+	char byte;
+
+	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
+	CHECK_INT(gb_read(stream, &byte, 1), -ECONNRESET);
+	CHECK_INT(gb_upstream_give_stream(stream, true), 0); /* it is over */
+	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
+	GB_WITH_DEADLINE(coro, 10)
+	{
+		struct gb_stream *other;
+
+		CHECK_INT(gb_upstream_take(coro, shared, &other), -ETIMEDOUT);
+	}
+	gb_stream_close(stream); /* for good */
+	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
+	CHECK_INT(gb_upstream_give_stream(stream, false), 0);
+	asked++;
+	return 0;
+}
+
+NET_TEST(a_stream_that_ended_goes_from_its_pool)
+{
+	struct peer peers[3];
+
+	listen_anew(rig, 4);
+	rig_calm(rig);
+	rig->limits.linger_timeout_ms = 1;
+	shared = pool_of(rig, &service, (struct gb_upstream_options){ .open_max = 1, .streams = true },
+		&gb__upstream_streams);
+	asked = 0;
+	CHECK_INT(gb__coro_start(&rig->streams, "fail", fail_in_each_way, NULL, NULL), 0);
+	peers[0] = far_end(rig);
+	rig_step(rig, NULL);
+	sim_client_reset(peers[0].client);
+	peers[1] = far_end(rig);
+	for (unsigned i = 0; i < 5; i++)
+		rig_pass(rig, 10);
+	peers[2] = far_end(rig);
+	UNTIL(rig, NULL, asked == 1 && rig->net.coroutines == 0);
+	UNTIL(rig, NULL, stats(shared).open == 0);
+	CHECK_INT(stats(shared).uses_failed, 2);
+	for (unsigned i = 0; i < 3; i++)
+		far_close(&peers[i]);
+	finish(rig, shared);
+}
