@@ -6,8 +6,8 @@
  * gets everything from the first byte on, and a connect that fails is tried again at another.
  *
  * Health is learned by connecting: an upstream that failed is left out for a time that doubles with each failure, with
- * jitter, and then one client tries it while the others still leave it out. Where none is left, the one whose time ends
- * first is tried all the same.
+ * jitter. Whoever comes then has it probed, by a connection of nobody's, and takes another one himself. Where none is
+ * left, the one whose time ends first is tried all the same.
  *
  * What is known of upstreams lies in memory that all workers share, be they threads or processes: under one process a
  * connection there is nobody else to remember whose turn it is.
@@ -77,7 +77,13 @@ struct pair {
 	struct gb_conn *client; /* NULL: it has gone */
 	struct upstream *upstream;
 	uint64_t tried; /* a bit for each upstream */
-	bool probes;    /* it tries one that the others leave out */
+};
+
+/* A connection that is made to see whether it can be. */
+struct probe {
+	struct gb_connecting connecting;
+	const struct proxy_settings *settings;
+	struct upstream *upstream;
 };
 
 /* What an upstream's connection belongs to: to be counted at its end. */
@@ -157,23 +163,9 @@ static uint64_t back_off_ms(const struct proxy_settings *settings, unsigned fail
 	return longest_ms - random % (longest_ms / 2 + 1);
 }
 
-/* Whether it may be tried: it is healthy, or its time is over and nobody else tries it yet. */
-static bool claim(
-	struct upstream *upstream, const struct proxy_settings *settings, uint64_t now_ms, bool *ret_probes)
-{
-	uint64_t until_ms = atomic_load(&upstream->out_until_ms);
-
-	*ret_probes = until_ms != 0;
-	if (until_ms == 0)
-		return true;
-	return until_ms <= now_ms &&
-		atomic_compare_exchange_strong(
-			&upstream->out_until_ms, &until_ms, now_ms + settings->back_off_ms);
-}
-
 /* The best of those that are not `skipped` and not left out, else -1. */
-static int best(const struct proxy_settings *settings, const struct gb_conn *client, uint64_t skipped,
-	uint64_t now_ms, uint64_t turn)
+static int best(
+	const struct proxy_settings *settings, const struct gb_conn *client, uint64_t skipped, uint64_t turn)
 {
 	const uint32_t source = settings->balance == SOURCE ? source_of(client) : 0;
 	const struct shared *shared = settings->shared;
@@ -183,7 +175,7 @@ static int best(const struct proxy_settings *settings, const struct gb_conn *cli
 	for (unsigned i = 0; i < shared->count; i++) {
 		struct rank rank;
 
-		if (skipped & 1ull << i || atomic_load(&shared->upstreams[i].out_until_ms) > now_ms)
+		if (skipped & 1ull << i || atomic_load(&shared->upstreams[i].out_until_ms))
 			continue;
 		rank = rank_of(shared, i, settings->balance, turn, source);
 		if (found < 0 || better(rank, best_rank)) {
@@ -207,24 +199,17 @@ static unsigned soonest(const struct shared *shared)
 }
 
 /* Choose one that this client has not tried. Returns its index, or -1: none is left. */
-static int choose(const struct proxy_settings *settings, struct pair *pair, uint64_t now_ms)
+static int choose(const struct proxy_settings *settings, struct pair *pair)
 {
 	struct shared *shared = settings->shared;
 	uint64_t turn = pair->tried ? 0 : atomic_fetch_add_explicit(&shared->turn, 1, memory_order_relaxed);
-	uint64_t skipped = pair->tried;
-	int index;
+	int index = best(settings, pair->client, pair->tried, turn);
 
-	while ((index = best(settings, pair->client, skipped, now_ms, turn)) >= 0) {
-		skipped |= 1ull << index;
-		if (claim(&shared->upstreams[index], settings, now_ms, &pair->probes)) {
-			pair->tried |= 1ull << index;
-			return index;
-		}
+	if (index < 0) {
+		if (pair->tried)
+			return -1;
+		index = (int)soonest(shared);
 	}
-	if (pair->tried)
-		return -1;
-	index = (int)soonest(shared);
-	pair->probes = false;
 	pair->tried |= 1ull << index;
 	return index;
 }
@@ -247,16 +232,15 @@ static void note_success(struct upstream *upstream)
 }
 
 /* Of several that fail at the same time the first has it left out. */
-static void note_failure(const struct proxy_settings *settings, const struct pair *pair,
-	const struct gb_worker *worker, const char *why)
+static void note_failure(const struct proxy_settings *settings, struct upstream *upstream,
+	const struct gb_worker *worker, bool probe, const char *why)
 {
-	struct upstream *upstream = pair->upstream;
 	uint64_t now_ms = gb_worker_now_ms(worker), until_ms = atomic_load(&upstream->out_until_ms), out_ms;
 	const uint64_t random = gb_worker_clock_ns(worker) / 16;
 	unsigned failures = atomic_load(&upstream->failures) + 1;
 
 	atomic_fetch_add_explicit(&upstream->failed, 1, memory_order_relaxed);
-	if (until_ms > now_ms && !pair->probes)
+	if (until_ms && !probe)
 		return;
 	out_ms = back_off_ms(settings, failures, hash(failures, &random, sizeof(random)));
 	if (!atomic_compare_exchange_strong(&upstream->out_until_ms, &until_ms, now_ms + out_ms))
@@ -265,18 +249,75 @@ static void note_failure(const struct proxy_settings *settings, const struct pai
 	gb_log(GB_LOG_NOTICE, "proxy: %s is left out for %" PRIu64 " ms: %s", upstream->address, out_ms, why);
 }
 
+static void unheard(struct gb_conn *conn, struct gb_bytes bytes)
+{
+	(void)conn;
+	(void)bytes;
+}
+
+static const struct gb_service probe_service = {
+	GB_SERVICE_INIT,
+	.name = "probe",
+	.state = GB_STATE_NONE,
+	.on_message = unheard,
+};
+
+static void on_probed(struct gb_operation *operation, void *user)
+{
+	int result = gb_operation_result(operation);
+	struct probe *probe = user;
+	const struct gb_worker *worker = gb_conn_worker(probe->connecting.conn);
+
+	if (result == 0) {
+		note_success(probe->upstream);
+		gb_conn_close(probe->connecting.conn);
+	} else if (is_own(result)) {
+		atomic_store(&probe->upstream->out_until_ms, 1); /* it is as it was: the next one */
+	} else {
+		note_failure(probe->settings, probe->upstream, worker, true, gb_strerror(result));
+	}
+	free(probe);
+}
+
+static void probe(const struct proxy_settings *settings, struct upstream *upstream, struct gb_worker *worker)
+{
+	struct probe *probe = calloc(1, sizeof(*probe));
+
+	if (!probe)
+		return;
+	probe->settings = settings;
+	probe->upstream = upstream;
+	atomic_fetch_add_explicit(&upstream->tried, 1, memory_order_relaxed);
+	if (gb_connect_begin(worker, &probe->connecting, upstream->address, &probe_service, NULL, on_probed,
+		    probe, NULL) < 0) {
+		atomic_fetch_add_explicit(&upstream->failed, 1, memory_order_relaxed);
+		free(probe);
+	}
+}
+
+/* Those whose time is over. Of several who come then one has it probed; the others' time is over again if that hangs. */
+static void probe_all(const struct proxy_settings *settings, struct gb_worker *worker)
+{
+	struct shared *shared = settings->shared;
+	uint64_t now_ms = gb_worker_now_ms(worker);
+
+	for (size_t i = 0; i < shared->count; i++) {
+		struct upstream *upstream = &shared->upstreams[i];
+		uint64_t until_ms = atomic_load_explicit(&upstream->out_until_ms, memory_order_relaxed);
+		uint64_t next_ms = now_ms + (settings->back_off_ms << DOUBLINGS_MAX);
+
+		if (until_ms && until_ms <= now_ms &&
+			atomic_compare_exchange_strong(&upstream->out_until_ms, &until_ms, next_ms))
+			probe(settings, upstream, worker);
+	}
+}
+
 static void far_close(struct gb_conn *conn, int reason)
 {
 	const struct far *far = gb_conn_state(conn);
 
 	(void)reason;
 	count_open(far->shared, gb_conn_worker(conn), far->index, -1);
-}
-
-static void unheard(struct gb_conn *conn, struct gb_bytes bytes)
-{
-	(void)conn;
-	(void)bytes;
 }
 
 static const struct gb_service far_service = {
@@ -298,7 +339,7 @@ static int connect_next(struct pair *pair)
 	struct gb_error error = { 0 };
 	int index, result;
 
-	while ((index = choose(settings, pair, gb_worker_now_ms(worker))) >= 0) {
+	while ((index = choose(settings, pair)) >= 0) {
 		pair->upstream = &settings->shared->upstreams[index];
 		atomic_fetch_add_explicit(&pair->upstream->tried, 1, memory_order_relaxed);
 		result = gb_connect_begin(worker, &pair->connecting, pair->upstream->address, &far_service,
@@ -313,7 +354,7 @@ static int connect_next(struct pair *pair)
 			gb_log(GB_LOG_NOTICE, "proxy: %s", error.text);
 			return result;
 		}
-		note_failure(settings, pair, worker, error.text);
+		note_failure(settings, pair->upstream, worker, false, error.text);
 	}
 	return -EHOSTUNREACH;
 }
@@ -334,8 +375,6 @@ static void on_connected(struct gb_operation *operation, void *user)
 
 	if (!client || result == -ECANCELED) {
 		/* The upstream is as it was. */
-		if (pair->probes)
-			atomic_store(&pair->upstream->out_until_ms, 1);
 	} else if (result == 0) {
 		note_success(pair->upstream);
 		result = gb_relay(client, pair->connecting.conn);
@@ -343,7 +382,8 @@ static void on_connected(struct gb_operation *operation, void *user)
 			gb_conn_abort(pair->connecting.conn);
 	} else {
 		if (!is_own(result))
-			note_failure(gb_conn_user(client), pair, gb_conn_worker(client), gb_strerror(result));
+			note_failure(gb_conn_user(client), pair->upstream, gb_conn_worker(client), false,
+				gb_strerror(result));
 		result = connect_next(pair);
 		if (result == 0)
 			return;
@@ -360,6 +400,7 @@ static int proxy_open(struct gb_conn *client)
 
 	if (!pair)
 		return -ENOMEM;
+	probe_all(gb_conn_user(client), gb_conn_worker(client));
 	pair->client = client;
 	*(struct pair **)gb_conn_state(client) = pair;
 	gb_conn_pause(client);

@@ -165,6 +165,25 @@ def an_upstream_that_is_reset_resets_its_client(model):
             check_equal(ending(client), "reset", "the end")
 
 
+def rows_now(server):
+    """What it counts of each, as it tells when it is asked; other lines are passed over."""
+    server.send_signal(signal.SIGUSR1)
+    while not (line := server.read_line()).startswith("{"):
+        pass
+    return json.loads(line)["services"]["proxy"]["upstreams"]
+
+
+def open_now(server):
+    return rows_now(server)[0]["open"]
+
+
+def held(stack, server, source=None):
+    """A client that stays, and which upstream it has."""
+    client = socket.create_connection((server.host, server.port), PATIENCE_S, source and (source, 0))
+    stack.enter_context(client)
+    return client, client.recv(1)
+
+
 @case
 def one_that_failed_is_left_out_and_comes_back():
     with Nobody() as nobody, named(b"there") as there:
@@ -189,6 +208,22 @@ def one_that_failed_is_left_out_and_comes_back():
 
 
 @case
+def nobody_waits_for_one_that_is_tried_again():
+    """It hangs then, and without a connect timeout for ever."""
+    with Nobody() as nobody, named(b"there") as there, contextlib.ExitStack() as stack, \
+            Server(*settings([nobody, there], "back-off=1ms"), "--connect-timeout", "off", "--drain-timeout", "100ms",
+                   service="proxy") as server:
+        server.expected_log = "drain|cut"
+        check_equal(held(stack, server)[1], b"t", "who answers")
+        nobody.socket.listen(0)
+        stack.enter_context(socket.create_connection(nobody.socket.getsockname(), PATIENCE_S))  # nobody accepts it
+        wait_until(lambda: held(stack, server) and rows_now(server)[0]["tried"] > 1, "it is tried again")
+        for _ in range(10):
+            check_equal(held(stack, server)[1], b"t", "who answers")
+        check_equal(rows_now(server)[0]["connected"], 0, "connected to the one that hangs")
+
+
+@case
 def what_fails_when_all_have_failed_is_tried_all_the_same():
     with Nobody() as nobody:
         def visit(server):
@@ -197,13 +232,6 @@ def what_fails_when_all_have_failed_is_tried_all_the_same():
             with Upstream(lambda client: client.sendall(b"here"), nobody.port), server.connect() as client:
                 check_equal(receive_all(client), b"here", "the answer")
         summary_of(visit, *settings([nobody], "back-off=1h"))
-
-
-def held(stack, server, source=None):
-    """A client that stays, and which upstream it has."""
-    client = socket.create_connection((server.host, server.port), PATIENCE_S, source and (source, 0))
-    stack.enter_context(client)
-    return client, client.recv(1)
 
 
 @case_for_each([model for model in EACH_ENGINE if model.serving(6)])
@@ -234,14 +262,6 @@ def the_fewest_connections_are_those_that_are_open_now():
                 client.shutdown(socket.SHUT_WR)
                 check_equal(receive_all(client), b"", "its end")
         check_equal([held(stack, server)[1] for _ in range(3)], [b"a"] * 3, "those that come then")
-
-
-def open_now(server):
-    """As it tells when it is asked; lines about workers are passed over."""
-    server.send_signal(signal.SIGUSR1)
-    while not (line := server.read_line()).startswith("{"):
-        pass
-    return json.loads(line)["services"]["proxy"]["upstreams"][0]["open"]
 
 
 @case
