@@ -23,6 +23,8 @@
 
 GB_BEGIN
 
+struct gb__files;
+
 /** An operation on a file. Zeroed, or any that is complete: it may be begun again. */
 struct gb_file_operation {
 	struct gb_operation operation;
@@ -84,6 +86,30 @@ GB_API int gb_file_rename(struct gb_coro *coro, const char *from, const char *to
 GB_API int gb_file_unlink(struct gb_coro *coro, const char *path);
 /** It closes, and waits for that, whatever ends waits by then: the result is that of close(2). */
 GB_API int gb_file_close(struct gb_coro *coro, int fd);
+
+/** A whole file in memory. */
+struct gb_file_load {
+	struct gb_operation operation;
+	unsigned char *data; /* with a 0 behind it; NULL unless it succeeded */
+	size_t size;
+	struct gb_file_operation step; /* from here on gearbox's own */
+	struct gb_file_stat stat;
+	struct gb__files *files;
+	size_t size_max, room;
+	int fd, result;
+	bool closing, cancelled;
+};
+
+/**
+ * Read all of a file of at most `size_max` bytes, 1 GiB at most. The result is its size, -EFBIG, -ENOMEM, …. When it
+ * succeeded, gb_file_load_free gives the memory back. Returns the operation.
+ */
+GB_API struct gb_operation *gb_file_load_begin(struct gb_worker *worker, struct gb_file_load *load,
+	const char *path, size_t size_max, gb_operation_done *on_done, void *user);
+/** Free `data`. One that failed, or zeroed memory, is fine. */
+GB_API void gb_file_load_free(struct gb_file_load *load);
+/** gb_file_load_begin for straight-line handlers. Waits. Unless it returns the size, there is nothing to free. */
+GB_API int gb_file_load(struct gb_coro *coro, const char *path, size_t size_max, struct gb_file_load *ret);
 
 /**
  * Appends to one file in the order of their calls, from as many connections of a worker as like.

@@ -1,6 +1,7 @@
 /* Operations on files, for who has a worker or a coroutine. */
 #include "base/macros.h"
 #include "file/appender.h"
+#include "file/load.h"
 #include "file/threads.h"
 #include "model/worker.h"
 #include "stream/stream.h"
@@ -200,4 +201,22 @@ int gb_append(struct gb_coro *coro, struct gb_appender *appender, const void *da
 
 	return result < 0 ? result
 			  : gb_await(coro, gb_append_begin(appender, &append, data, size, NULL, NULL));
+}
+
+struct gb_operation *gb_file_load_begin(struct gb_worker *worker, struct gb_file_load *load, const char *path,
+	size_t size_max, gb_operation_done *on_done, void *user)
+{
+	return gb__file_load(files_of(worker, __func__), load, path, size_max, on_done, user);
+}
+
+int gb_file_load(struct gb_coro *coro, const char *path, size_t size_max, struct gb_file_load *ret)
+{
+	int result = may_wait(coro, __func__);
+
+	if (result < 0)
+		return result;
+	result = gb_await(coro, gb_file_load_begin(gb_coro_worker(coro), ret, path, size_max, NULL, NULL));
+	if (result < 0)
+		gb_file_load_free(ret);
+	return result;
 }

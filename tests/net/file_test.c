@@ -3,6 +3,7 @@
 
 #include "base/macros.h"
 #include "file/appender.h"
+#include "file/load.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -400,5 +401,56 @@ NET_TEST(a_failed_sync_is_told_to_those_it_was_for)
 	holds(rig, "log", "abc");
 	gb_appender_destroy(appender);
 	rig->loop.os->ops->close(rig->loop.os, fd);
+	finish(rig);
+}
+
+/* Sizes around what is allowed, and a file that grew since it was asked for its size, which the disk's parts come to. */
+static int loads(struct gb_coro *coro, void *arg)
+{
+	struct rig *rig = arg;
+	struct gb_file_operation file = { 0 };
+	struct gb_file_load load;
+	unsigned char data[DATA_MAX];
+	size_t size = test_random(&rig->random) % DATA_MAX;
+	int fd;
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = pattern_at(i);
+	CHECK_INT(gb_await(coro, gb__file_load(&files, &load, "none", 10, NULL, NULL)), -ENOENT);
+	CHECK(!load.data);
+	fd = gb_await(coro, gb__file_open(&files, &file, "a", O_WRONLY | O_CREAT, 0600, NULL, NULL));
+	CHECK(fd >= 0);
+	for (size_t done = 0; done < size; done += file.done)
+		gb_await(coro,
+			gb__file_write(
+				&files, &file, fd, data + done, size - done, (int64_t)done, NULL, NULL));
+	CHECK_INT(INSISTS(coro, file, gb__file_load(&files, &load, "a", size, NULL, NULL)), size);
+	CHECK(load.size == size && memcmp(load.data, data, size) == 0 && load.data[size] == 0);
+	gb_file_load_free(&load);
+	if (size > 0) {
+		CHECK_INT(
+			INSISTS(coro, file, gb__file_load(&files, &load, "a", size - 1, NULL, NULL)), -EFBIG);
+		CHECK(!load.data);
+	}
+	/* Cancelled at some step of it, or never. */
+	gb__file_load(&files, &load, "a", size, NULL, NULL);
+	for (unsigned i = test_random(&rig->random) % 8; i > 0; i--)
+		CHECK_INT(gb_yield(coro), 0);
+	gb_operation_cancel(&load.operation);
+	if (gb_await(coro, &load.operation) < 0)
+		CHECK(!load.data && load.size == 0);
+	gb_file_load_free(&load);
+	gb_await(coro, gb__file_close(&files, &file, fd, NULL, NULL));
+	over = true;
+	return 0;
+}
+
+NET_TEST(a_whole_file_is_loaded_or_nothing_is_left_of_it)
+{
+	begin(rig);
+	over = false;
+	CHECK_INT(gb__coro_start(&rig->streams, "test", loads, rig, NULL), 0);
+	UNTIL(rig, NULL, over);
+	UNTIL(rig, NULL, rig->net.coroutines == 0);
 	finish(rig);
 }
