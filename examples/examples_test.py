@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The examples, built as a user would build them, do what they say; README.md shows the first of them."""
 
+import concurrent.futures
 import functools
 import json
 import os
@@ -9,6 +10,7 @@ import select
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -315,6 +317,55 @@ def kv_keeps_values_by_their_keys_under_every_model(model):
                 client.shutdown(socket.SHUT_WR)
                 check_equal(receive_all(client), b"none\nok\none two\nok\n\nwhat?\n",
                             f"answers of {style} under {model}")
+
+
+def pipelined(server, name, count):
+    """Sends lines, all at once, and checks that each is answered. Returns them as they are to be in the file."""
+    client, lines = server.connect()
+    texts = [f"{name} {number}\n".encode() for number in range(count)]
+    with client, lines:
+        client.sendall(b"".join(texts))
+        check_equal([lines.readline() for _ in texts], [b"ok\n"] * count, f"answers to {name}")
+    return texts
+
+
+@case_under_every_model
+def logger_stores_every_line_once_and_in_order_under_every_model(model):
+    for style in ("logger", "logger-sequential"):
+        if style == "logger" and "pool" in model and ("actor-pool" in model):
+            continue  # refused: callbacks would share an appender beside one another
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "log")
+            with Program("logger", "serve", style, "--listen", "127.0.0.1:0", "--model", model,
+                         "--set", f"file={path}") as server:
+                with concurrent.futures.ThreadPoolExecutor() as clients:
+                    sent = list(clients.map(lambda name: pipelined(server, name, 100), "abc"))
+            with open(path, "rb") as log:
+                stored = log.readlines()
+            check_equal(len(stored), 300, f"lines that {style} stored under {model}")
+            for texts in sent:
+                name = texts[0].split()[0]
+                check_equal([line for line in stored if line.split()[0] == name], texts,
+                            f"lines of a client that {style} stored under {model}")
+
+
+@case
+def logger_says_ok_only_of_what_is_stored():
+    for style in ("logger", "logger-sequential"):
+        with Program("logger", "serve", style, "--listen", "127.0.0.1:0", "--set", "file=/dev/full") as server:
+            client, lines = server.connect()
+            with client, lines:
+                client.sendall(b"one\ntwo\n")
+                check_equal([lines.readline() for _ in range(2)], [b"No space left on device\n"] * 2,
+                            f"answers of {style} on a full disk")
+
+
+@case
+def logger_is_the_same_in_both_styles():
+    few = [word for model in ("reactor", "thread", "proactor") if model != "proactor" or ring_allowed()
+           for word in ("--only", model)]
+    done = example("logger", "verify", "logger-sequential", "--as", "logger", "--quiet", *few)
+    check_equal((done.returncode, done.stderr), (0, ""), "logger verify")
 
 
 def ask(server, *parts):

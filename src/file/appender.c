@@ -316,7 +316,7 @@ void gb_appender_destroy(struct gb_appender *appender)
 {
 	if (!appender)
 		return;
-	gb__rule_in(__func__, 49, !appender->busy && gb__list_empty(&appender->waiting),
+	gb__rule_in(__func__, 81, !appender->busy && gb__list_empty(&appender->waiting),
 		"an appender is destroyed while appends are under way");
 	gb__free(appender);
 }
