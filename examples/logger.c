@@ -39,12 +39,12 @@ static int on_start(struct gb_worker *worker, void *user)
 		close(fd);
 		return result;
 	}
-	return gb_worker_set_data(worker, settings, appender);
+	return gb_worker_set_data(worker, user, appender); /* one for each file */
 }
 
 static void on_stop(struct gb_worker *worker, void *user)
 {
-	struct gb_appender *appender = gb_worker_data(worker, settings);
+	struct gb_appender *appender = gb_worker_data(worker, user);
 
 	if (!appender)
 		return;
@@ -72,7 +72,7 @@ static void stored(struct gb_operation *operation, void *user)
 
 static void on_message(struct gb_conn *conn, struct gb_bytes line)
 {
-	struct gb_appender *appender = gb_worker_data(gb_conn_worker(conn), settings);
+	struct gb_appender *appender = gb_worker_data(gb_conn_worker(conn), gb_conn_user(conn));
 	struct record *record = calloc(1, sizeof(*record) + line.size + 1);
 
 	if (!record || gb_conn_defer(conn, &record->reply) < 0) {
@@ -90,7 +90,7 @@ static void on_message(struct gb_conn *conn, struct gb_bytes line)
 static void serve(struct gb_stream *stream)
 {
 	struct gb_coro *coro = gb_stream_coro(stream);
-	struct gb_appender *appender = gb_worker_data(gb_coro_worker(coro), settings);
+	struct gb_appender *appender = gb_worker_data(gb_coro_worker(coro), gb_stream_user(stream));
 	char line[4096];
 	struct gb_bytes got;
 	int result;

@@ -138,7 +138,8 @@ struct gb_append {
 	void *state[4]; /* gearbox's own */
 };
 
-/** `fd` is open for writing, with O_APPEND as a rule, and stays the caller's. `flags`: GB_APPENDER_…. Returns 0, -ENOMEM. */
+/** `fd` is open for writing, with O_APPEND as a rule, and stays the caller's. `flags`: GB_APPENDER_…. Returns 0, -ENOMEM,
+ *  -EOPNOTSUPP (gb_worker_computes). */
 GB_API int gb_appender_create(struct gb_worker *worker, int fd, unsigned flags, struct gb_appender **ret);
 /** Nothing of it is under way. NULL is fine. */
 GB_API void gb_appender_destroy(struct gb_appender *appender);

@@ -191,6 +191,8 @@ int gb_file_close(struct gb_coro *coro, int fd)
 
 int gb_appender_create(struct gb_worker *worker, int fd, unsigned flags, struct gb_appender **ret)
 {
+	if (worker->apart)
+		return -EOPNOTSUPP;
 	return gb__appender_create(files_of(worker, __func__), fd, flags, ret);
 }
 
