@@ -425,12 +425,13 @@ static void proxy_close(struct gb_conn *client, int reason)
 
 static int add_upstream(struct shared *shared, const char *text, struct gb_error *error)
 {
-	char *address = shared->upstreams[shared->count].address;
 	struct gb_error why = { 0 };
+	char *address;
 	int result;
 
 	if (shared->count == UPSTREAMS_MAX)
 		return gb_error_set(error, -GB_EUSAGE, "set upstream: more than %u", UPSTREAMS_MAX);
+	address = shared->upstreams[shared->count].address;
 	result = gb_resolve(text, address, ADDRESS_MAX, &why);
 	if (result < 0)
 		return gb_error_set(error, result, "set upstream: %s", why.text);
