@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+"""Forwarding: CPU time of the proxy a message, beside HAProxy and nginx's stream module.
+
+All are up at the same time, each on one CPU, before one echo server; that and the load are on another CPU, and the load
+visits the proxies in turn, round after round. What counts is the median over the rounds of the ratio to the better of
+HAProxy and nginx within a round. Those of them that are not installed are left out, and said to be; HAPROXY, NGINX and
+NGINX_STREAM (its module's file) name others.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+import measure
+import subject
+from results import spread
+from server import PATIENCE_S, Failure, Server, child
+
+LOADS = [
+    ("64 B", "50 connections, 64 B", ["--connections", "50"]),
+    ("16 KiB", "50 connections, 16 KiB", ["--connections", "50", "--size", "16384"]),
+    ("once", "50 at a time: connect, 64 B, close", ["--connections", "50", "--once"]),
+]
+
+HAPROXY = """
+global
+    nbthread 1
+    maxconn 4000
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+listen bench
+    bind 127.0.0.1:{port}
+    server echo 127.0.0.1:{upstream}
+"""
+
+NGINX = """
+{module}
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log;
+events {{ worker_connections 4000; }}
+stream {{ server {{ listen 127.0.0.1:{port} backlog=4096; proxy_pass 127.0.0.1:{upstream}; }} }}
+"""
+
+
+class Row(NamedTuple):
+    name: str
+    model: str = ""  # of ours
+
+
+ROWS = [Row("reactor", "reactor,engine=epoll"), Row("proactor", "proactor"), Row("HAProxy"), Row("nginx")]
+
+
+class Foreign:
+    """A proxy of others: its configuration in a folder, ready when somebody listens."""
+
+    def __init__(self, name, command, config, upstream, cpu):
+        self.name = name
+        self.folder = tempfile.TemporaryDirectory()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        path = os.path.join(self.folder.name, "config")
+        module = os.environ.get("NGINX_STREAM", "/usr/lib/nginx/modules/ngx_stream_module.so")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(config.format(port=self.port, upstream=upstream, folder=self.folder.name,
+                                     module=f"load_module {module};" if os.path.exists(module) else ""))
+        self.process = child([*command, path], {cpu}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE)
+        self.pid = self.process.pid
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.listens():
+            if self.ended or time.monotonic() > deadline:
+                raise Failure(f"{name} does not begin to serve")
+            time.sleep(0.01)
+
+    def listens(self):
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def ended(self):
+        return self.process.poll() is not None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(PATIENCE_S)
+        self.process.stderr.close()
+        self.folder.cleanup()
+
+
+def foreign(name):
+    """(its command, its configuration), or None where it is not installed."""
+    program = os.environ.get(name.upper(), {"HAProxy": "haproxy", "nginx": "nginx"}[name])
+    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if not found:
+        return None
+    return ([found, "-f"], HAPROXY) if name == "HAProxy" else ([found, "-c"], NGINX)
+
+
+def start(row, options, upstream):
+    cpu = options.cpus[0]
+    if row.model:
+        command = ["{build}/gearbox", "serve", "proxy", *subject.LISTEN, "--model", row.model, "--set",
+                   f"upstream=127.0.0.1:{upstream}"]
+        return Server(row.name, [part.format(build=options.build) for part in command], {cpu})
+    return Foreign(row.name, *foreign(row.name), upstream, cpu)
+
+
+def better(visits, number):
+    """The less of what the others used in a round."""
+    return min(visits[name][number]["cpu_us_per_message"] for name in ("HAProxy", "nginx") if name in visits)
+
+
+def tell(visits, report):
+    found = {}
+    for name, rounds in visits.items():
+        used = statistics.median(one["cpu_us_per_message"] for one in rounds)
+        found[name] = {"cpu_us": used, "rounds": rounds}
+        line = f"  {name:<12} {used:>8.2f} µs"
+        if {"HAProxy", "nginx"} & set(visits):
+            middle, lower, upper = spread([one["cpu_us_per_message"] / better(visits, number)
+                                           for number, one in enumerate(rounds)])
+            found[name].update(ratio=middle, ratio_lower=lower, ratio_upper=upper)
+            line += f"  {middle:>7.3f}  {lower:.3f} – {upper:.3f}"
+        report.say(line)
+    return found
+
+
+def count(options, report):
+    rows = [row for row in subject.chosen(ROWS, options.subject, "subject") if row.model or foreign(row.name)]
+    missing = [row.name for row in ROWS if not row.model and not foreign(row.name)]
+    if not subject.io_uring_works(options.build):
+        rows = [row for row in rows if row.name != "proactor"]
+    report.say(f"{options.rounds} rounds of {options.seconds} s, proxies on CPU {options.cpus[0]}, load and echo server on "
+               f"CPU {options.cpus[1]}, load average {os.getloadavg()[0]:.1f} when it began"
+               + (f"; not installed: {', '.join(missing)}" if missing else ""))
+    results = {}
+    with contextlib.ExitStack() as stack:
+        load_cpu = {options.cpus[1]}
+        echo = stack.enter_context(subject.start("echo", subject.model("reactor,engine=epoll"), options.build,
+                                                 cpus=load_cpu))
+        proxies = {row.name: stack.enter_context(start(row, options, echo.port)) for row in rows}
+        for name, text, load in subject.chosen(LOADS, options.load, "load"):
+            visits = measure.interleaved(name, list(proxies), options.rounds,
+                                         lambda one, load=load: measure.visit(proxies[one], load, load_cpu, options))
+            report.say(f"\n{text}: CPU a message, ratio to the better of the others, its quartiles")
+            results[name] = tell(visits, report)
+    return {"loads": results}
+
+
+def main():
+    parser = subject.command_line("proxy", __doc__, "build-bench")
+    subject.add_rounds(parser)
+    subject.add_choice(parser, "subject", ROWS)
+    subject.add_choice(parser, "load", LOADS)
+    options = parser.parse_args()
+    subject.check_rounds(parser, options)
+    options.spin = False
+    return subject.run(options, count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
