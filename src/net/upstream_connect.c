@@ -78,6 +78,7 @@ static void on_won(struct gb_conn *conn, void *arg)
 	}
 	gb__list_append(&upstream->members, &pooled->member);
 	conn->terms->pooled = dial->pooled = pooled;
+	conn->terms->flush_told = true;
 	upstream->stats.open++;
 	gb__upstream_rest(pooled);
 }

@@ -309,7 +309,7 @@ static void adapt(struct gb__terms *terms)
 	terms->on_message = gb__stream_on_message;
 	terms->codec = &codec;
 	terms->codec_options = NULL;
-	terms->sequential = terms->here = true;
+	terms->sequential = terms->here = terms->flush_told = true;
 	terms->reads_on = true; /* whoever writes waits for room, whoever reads does not */
 	terms->state_offset = (uint16_t)(terms->state_offset + sizeof(struct gb__stream_link));
 }
