@@ -34,6 +34,7 @@ struct school {
 	unsigned patience_ms;
 	struct verify_lesson lesson; /* the last connection */
 	struct verify_bytes before;  /* what the one before it heard */
+	size_t asked;                /* messages, in the one that was learned from last */
 };
 
 static const struct learned *learned_of(const struct verify_talk *talk)
@@ -138,8 +139,10 @@ static int learn(struct school *school, size_t number, enum gb_close_reason usua
 	struct learned *learned = school->learned;
 	struct verify_bytes *answer = &learned->answers[(number - 1) % learned->messages.count];
 	size_t known;
-	int result = ask(school, number, error);
+	int result;
 
+	school->asked = number;
+	result = ask(school, number, error);
 	if (result < 0)
 		return result;
 	known = school->before.size;
@@ -164,6 +167,39 @@ static int learn(struct school *school, size_t number, enum gb_close_reason usua
 	return 0;
 }
 
+/*
+ * Without a codec nobody knows where a message ends for the service, or whether any of these ends at all: then few of them
+ * are taken, and more than fit into its max-message are not.
+ */
+static int check_many(struct school *school, enum gb_close_reason usual, struct gb_error *error)
+{
+	const struct learned *learned = school->learned;
+	const struct messages *messages = &learned->messages;
+	struct verify_bytes wanted = { 0 };
+	size_t size = 0, count = 0;
+	bool differs;
+	int result;
+
+	gb__verify_bytes_append(&wanted, learned->greeting.data, learned->greeting.size);
+	for (; size <= 2 * VERIFY_MESSAGE_MAX; count++) {
+		const struct verify_bytes *answer = &learned->answers[count % messages->count];
+
+		size += messages->list[count % messages->count].size;
+		gb__verify_bytes_append(&wanted, answer->data, answer->size);
+	}
+	result = ask(school, count, error);
+	differs = result == 0 &&
+		(school->lesson.reason != usual || school->lesson.heard.size != wanted.size ||
+			memcmp(school->lesson.heard.data, wanted.data, wanted.size) != 0);
+	if (differs)
+		result = gb_error_set(error, -GB_EUSAGE,
+			"%s: %zu messages in one connection are not answered as few are (%s): give messages that end as "
+			"its own do (--message TEXT, --message-file FILE, or the service's `samples`)",
+			school->target->service->name, count, gb_close_reason_name(school->lesson.reason));
+	gb__verify_bytes_finish(&wanted);
+	return result;
+}
+
 static int learn_all(struct school *school, struct gb_error *error)
 {
 	struct learned *learned = school->learned;
@@ -180,6 +216,8 @@ static int learn_all(struct school *school, struct gb_error *error)
 	gb__verify_bytes_append(&learned->greeting, school->lesson.heard.data, school->lesson.heard.size);
 	for (size_t n = 1; n <= 2 * count && result == 0; n++)
 		result = learn(school, n, usual, error);
+	if (result == 0 && !school->target->service->codec)
+		result = check_many(school, usual, error);
 	learned->protocol.mute = true;
 	for (size_t i = 0; i < count; i++)
 		learned->protocol.mute &= learned->answers[i].size == 0;
@@ -332,8 +370,8 @@ static int attend(struct school *school, struct gb_error *error)
 	return result;
 }
 
-static int create(const struct verify_target *target, const struct messages *given, struct learned **ret,
-	struct gb_error *error)
+static int create(const struct verify_target *target, const struct messages *given, bool brief,
+	struct learned **ret, struct gb_error *error)
 {
 	const struct gb_service *service = target->service;
 	struct learned *learned;
@@ -348,7 +386,7 @@ static int create(const struct verify_target *target, const struct messages *giv
 					     .exchange = exchange,
 					     .coded = service->codec } };
 	*ret = learned;
-	result = gb__suit_messages(service, given, &learned->messages, error);
+	result = gb__suit_messages(service, given, brief, "", &learned->messages, error);
 	if (result < 0)
 		return result;
 	learned->answers = gb__verify_grow(NULL, learned->messages.count, sizeof(*learned->answers));
@@ -358,16 +396,81 @@ static int create(const struct verify_target *target, const struct messages *giv
 	return 0;
 }
 
+/*
+ * Of services without a codec: the end behind which it answers. A straight-line one may read up to something, and would
+ * hear the whole connection as one message.
+ */
+static const char *find_end(struct school *school, const struct messages *none)
+{
+	const char *const *row = gb__suit_ends, *found = NULL;
+	struct gb_error error;
+	size_t greeting = 0;
+
+	choose_model(school->target->service, school->model, sizeof(school->model));
+	if (start(school, VERIFY_PATIENT, &error) == 0 &&
+		gb__verify_lesson_hold(
+			&school->lesson, &(struct verify_bytes){ 0 }, VERIFY_LESSON_FIN, &error) == 0)
+		greeting = school->lesson.heard.size;
+	else
+		found = *row;
+	for (; *row && !found; row++) {
+		struct messages messages = { 0 };
+		struct verify_bytes sent = { 0 };
+
+		if (gb__suit_messages(school->target->service, none, true, *row, &messages, &error) == 0)
+			append_messages(&messages, messages.count, &sent);
+		if (gb__verify_lesson_hold(&school->lesson, &sent, VERIFY_LESSON_FIN, &error) < 0)
+			found = *gb__suit_ends;
+		else if (school->lesson.heard.size > greeting)
+			found = *row;
+		gb__verify_bytes_finish(&sent);
+		gb__messages_finish(&messages);
+	}
+	if (school->subject.pid >= 0)
+		gb__verify_subject_stop(&school->subject);
+	end(school, 0, NULL);
+	return found ? found : *gb__suit_ends;
+}
+
+/* Whether nothing was wrong before the last message was said. */
+static bool failed_by_last(const struct school *school)
+{
+	return !school->learned->answers || school->asked >= school->learned->messages.count;
+}
+
+static int create_and_ask(
+	struct school *school, const struct messages *given, bool brief, struct gb_error *error)
+{
+	const struct gb_service *service = school->target->service;
+	int result = create(school->target, given, brief, &school->learned, error);
+
+	if (result == 0 && school->patience_ms > 0 && !service->codec && gb__suit_usual(service, given)) {
+		const char *end = find_end(school, given);
+		struct messages *messages = &school->learned->messages;
+
+		gb__messages_finish(messages);
+		result = gb__suit_messages(service, given, brief, end, messages, error);
+	}
+	if (result == 0 && school->patience_ms > 0)
+		result = attend(school, error);
+	gb__verify_bytes_finish(&school->before);
+	gb__verify_bytes_finish(&school->lesson.heard);
+	return result;
+}
+
 int gb__learned_create(const struct verify_target *target, const struct messages *messages,
 	unsigned patience_ms, struct verify_protocol **ret, struct gb_error *error)
 {
 	struct school school = { .target = target, .patience_ms = patience_ms };
-	int result = create(target, messages, &school.learned, error);
+	int result = create_and_ask(&school, messages, false, error);
 
-	if (result == 0 && patience_ms > 0)
-		result = attend(&school, error);
-	gb__verify_bytes_finish(&school.before);
-	gb__verify_bytes_finish(&school.lesson.heard);
+	/* The long one is for those alone who take it. */
+	if (result == -GB_EUSAGE && school.learned && gb__suit_usual(target->service, messages) &&
+		failed_by_last(&school)) {
+		gb__learned_destroy(&school.learned->protocol);
+		school = (struct school){ .target = target, .patience_ms = patience_ms };
+		result = create_and_ask(&school, messages, true, error);
+	}
 	if (result < 0 && school.learned)
 		gb__learned_destroy(&school.learned->protocol);
 	else if (result == 0)

@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const usual_messages[] = { "a", "hello", "the quick brown fox jumps over the lazy dog",
-	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
-	NULL };
-/* Ends and headers that protocols have in front of or behind a text. */
-static const char *const usual_ends[] = { "", "\\n", "\\r\\n", "\\r\\n\\r\\n", "\\0" };
+/* The first three suffice for talks that cut at every place, or send a byte at a time. Behind them comes one of LONG bytes. */
+static const char *const usual_messages[] = { "hello, world of servers!", "a", "goodbye", NULL };
+#define LONG 4000u
+
+const char *const gb__suit_ends[] = { "", "\\n", "\\r\\n", "\\r\\n\\r\\n", "\\0", NULL };
+#define ENDS (sizeof(gb__suit_ends) / sizeof(*gb__suit_ends) - 1)
 static const struct gb_length_options usual_headers[] = { { .width = 4 }, { .width = 2 }, { .width = 1 },
 	{ .width = 4, .little_endian = 1 }, { .width = 2, .little_endian = 1 },
 	{ .width = 4, .counts_itself = 1 }, { .width = 8 } };
@@ -94,34 +95,44 @@ static int check(const struct gb_service *service, const struct messages *messag
 		service->codec->name ? service->codec->name : "?");
 }
 
-static int add_all(
-	struct messages *messages, const char *const *texts, const char *end, struct gb_error *error)
+static int add_long(struct messages *messages, const char *end, struct gb_error *error)
+{
+	static const char line[] = "the quick brown fox jumps over the lazy dog ";
+	char text[LONG + 16];
+
+	for (size_t i = 0; i < LONG; i++)
+		text[i] = line[i % (sizeof(line) - 1)];
+	snprintf(text + LONG, sizeof(text) - LONG, "%s", end);
+	return gb__messages_add(messages, text, error);
+}
+
+static int add_usual(struct messages *messages, bool brief, const char *end, struct gb_error *error)
 {
 	int result = 0;
 
-	for (; *texts && result == 0; texts++) {
-		char text[256];
+	for (const char *const *text = usual_messages; *text && result == 0; text++) {
+		char ended[64];
 
-		snprintf(text, sizeof(text), "%s%s", *texts, end);
-		result = gb__messages_add(messages, text, error);
+		snprintf(ended, sizeof(ended), "%s%s", *text, end);
+		result = gb__messages_add(messages, ended, error);
 	}
-	return result;
+	return result < 0 || brief ? result : add_long(messages, end, error);
 }
 
 /* A way of framing in which a codec of one's own takes the usual messages. */
-static int find_usual(const struct gb_service *service, struct messages *ret, struct gb_error *error)
+static int find_usual(
+	const struct gb_service *service, bool brief, struct messages *ret, struct gb_error *error)
 {
-	const size_t ends = sizeof(usual_ends) / sizeof(*usual_ends),
-		     headers = sizeof(usual_headers) / sizeof(*usual_headers);
+	const size_t headers = sizeof(usual_headers) / sizeof(*usual_headers);
 
-	for (size_t i = 0; i < ends + headers; i++) {
-		int result = add_all(ret, usual_messages, i < ends ? usual_ends[i] : "", error);
+	for (size_t i = 0; i < ENDS + headers; i++) {
+		int result = add_usual(ret, brief, i < ENDS ? gb__suit_ends[i] : "", error);
 
-		if (result == 0 && i >= ends)
-			result = gb__messages_frame(ret, &gb_codec_length, &usual_headers[i - ends], error);
-		if (result < 0)
+		if (result == 0 && i >= ENDS)
+			result = gb__messages_frame(ret, &gb_codec_length, &usual_headers[i - ENDS], error);
+		if (result == -ENOMEM)
 			return result;
-		if (check(service, ret, error) == 0)
+		if (result == 0 && check(service, ret, error) == 0)
 			return 0;
 		gb__messages_finish(ret);
 	}
@@ -131,13 +142,18 @@ static int find_usual(const struct gb_service *service, struct messages *ret, st
 		service->name, service->codec->name ? service->codec->name : "?");
 }
 
-int gb__suit_messages(const struct gb_service *service, const struct messages *given, struct messages *ret,
-	struct gb_error *error)
+bool gb__suit_usual(const struct gb_service *service, const struct messages *given)
+{
+	return given->count == 0 && !(service->samples && *service->samples);
+}
+
+int gb__suit_messages(const struct gb_service *service, const struct messages *given, bool brief,
+	const char *end, struct messages *ret, struct gb_error *error)
 {
 	int result;
 
-	if (given->count == 0 && !service->samples && !of_library(service->codec))
-		return find_usual(service, ret, error);
+	if (gb__suit_usual(service, given) && !of_library(service->codec))
+		return find_usual(service, brief, ret, error);
 	if (given->count > 0) {
 		result = gb__messages_copy(given, ret, error);
 	} else {
@@ -146,7 +162,7 @@ int gb__suit_messages(const struct gb_service *service, const struct messages *g
 			if (result < 0)
 				return result;
 		}
-		result = ret->count > 0 ? 0 : add_all(ret, usual_messages, "", error);
+		result = ret->count > 0 ? 0 : add_usual(ret, brief, service->codec ? "" : end, error);
 	}
 	if (result == 0)
 		result = gb__messages_frame(ret, service->codec, service->codec_options, error);

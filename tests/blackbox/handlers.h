@@ -8,6 +8,7 @@
 extern const struct gb_service parting_service, held_service, ending_service, relayed_service,
 	differing_service;
 /* handlers_codec.c: codecs of one's own */
-extern const struct gb_service netstring_service, stanza_service, unknown_service;
+extern const struct gb_service netstring_service, stanza_service, unknown_service, curt_service,
+	until_service;
 
 #endif

@@ -41,7 +41,10 @@ static void answer_netstring(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_codec_ops netstring = { .name = "netstring", .decode = decode_netstring };
-static const char *const netstring_samples[] = { "5:hello,", "0:,", "3:\\0\\n\\xff,", NULL };
+/* The last one is for amounts that fill buffers. */
+#define TEN(text) text text text text text text text text text text
+static const char *const netstring_samples[] = { "5:hello,", "0:,", "3:\\0\\n\\xff,",
+	"2000:" TEN(TEN("a netstring, of many")) ",", NULL };
 
 const struct gb_service netstring_service = {
 	GB_SERVICE_INIT,
@@ -60,6 +63,24 @@ const struct gb_service unknown_service = {
 	.codec = &netstring,
 	.state = GB_STATE_NONE,
 	.on_message = answer_netstring,
+};
+
+static void answer_curtly(struct gb_conn *conn, struct gb_bytes line)
+{
+	if (line.size > 100) {
+		gb_conn_fail(conn, GB_CLOSE_REFUSED);
+		return;
+	}
+	gb_conn_printf(conn, "%zu\n", line.size);
+}
+
+const struct gb_service curt_service = {
+	GB_SERVICE_INIT,
+	.name = "curt",
+	.summary = "counts short lines, and refuses long ones",
+	.codec = &gb_codec_line,
+	.state = GB_STATE_NONE,
+	.on_message = answer_curtly,
 };
 
 /* Lines up to an empty one. */
@@ -94,4 +115,23 @@ const struct gb_service stanza_service = {
 	.codec = &stanza,
 	.state = GB_STATE_NONE,
 	.on_message = answer_stanza,
+};
+
+/* What it takes for a message no codec says: it reads up to a newline. */
+static void serve_until(struct gb_stream *stream)
+{
+	struct gb_bytes line;
+
+	while (gb_read_until(stream, "\n", 1, &line) > 0) {
+		gb_write_format(stream, "%zu: ", line.size);
+		gb_write(stream, line.data, line.size);
+	}
+}
+
+const struct gb_service until_service = {
+	GB_SERVICE_INIT,
+	.name = "until",
+	.summary = "echoes lines behind their size, and frames them itself",
+	.state = GB_STATE_NONE,
+	.serve = serve_until,
 };

@@ -101,6 +101,19 @@ def the_codec_says_which_messages_suit():
 
 
 @case
+def a_service_that_takes_no_long_messages_is_asked_short_ones():
+    check_verified("curt", ("reactor", "thread"))
+
+
+@case
+def a_straight_line_service_is_asked_messages_with_the_end_that_it_reads_to():
+    check_verified("until", MODELS_SMALL)
+    done = handlers("verify", "until", *only("reactor"), "--message", "hello")
+    check(done.returncode == 2 and done.stderr.count("\n") == 1 and
+          "are not answered as few are (message_too_large)" in done.stderr, f"{done.returncode}, {done.stderr!r}")
+
+
+@case
 def conversations_are_listed_although_nothing_can_be_asked():
     for service in ("relayed", "netstring", "stanza"):
         done = handlers("verify", service, "--list")
@@ -110,7 +123,7 @@ def conversations_are_listed_although_nothing_can_be_asked():
 
 @case
 def differences_that_are_alike_are_told_of_a_few_models_and_counted():
-    done = handlers("verify", "differing", *only(*(f"reactor,accept-batch={n}" for n in range(1, 9))))
+    done = handlers("verify", "differing", "--message", "a", *only(*(f"reactor,accept-batch={n}" for n in range(1, 9))))
     lines = done.stdout.splitlines()
     check_equal(done.returncode, 1, f"exit code ({done.stdout}, {done.stderr})")
     check(any(re.fullmatch(r"differing: and \d+ more differences like those above, .*", line) for line in lines), lines)

@@ -63,7 +63,7 @@ def a_service_is_compared_with_what_another_one_answers():
         check_equal(done.returncode, 0, f"exit code ({lines[:10]})")
         check_equal(lines[-1], f"{service}: 3 combinations, 0 differences from {other}", "the last line")
     done = verify("discard", "--as", "echo", "--message", "one", "--conversation", "paced", "--json",
-                  *only("reactor", "thread"))
+                  "--patience", "1s", *only("reactor", "thread"))  # for answers that never come
     row = json.loads(done.stdout)[0]
     check_equal((done.returncode, row["as"], row["differences"] > 0), (1, "echo", True), "other answers")
     check_equal(len({told["model"] for told in row["different"]}), 2, "models that differ")
