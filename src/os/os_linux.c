@@ -64,14 +64,13 @@ static bool met_itself(int fd)
 
 static int os_connect_result(struct gb__os *os, int fd)
 {
-	int error = os_error(os, fd), flags;
+	int error = os_error(os, fd), off = 0;
 
 	if (error)
 		return error;
 	if (met_itself(fd))
 		return -ECONNREFUSED;
-	flags = fcntl(fd, F_GETFL);
-	return result(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK));
+	return result(ioctl(fd, FIONBIO, &off)); /* as fcntl would by two calls */
 }
 
 static ssize_t os_sendv(struct gb__os *os, int fd, const struct iovec *parts, unsigned count)
