@@ -7,8 +7,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -132,6 +134,11 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 	} else if (is(message, "refused")) {
 		services_refused(conn);
 		return;
+	} else if (is(message, "pids")) {
+		gb_conn_printf(conn, "%08d %08d\n", getpid(), getppid());
+		return;
+	} else if (is(message, "stop")) {
+		gb_server_stop(gb_worker_server(gb_conn_worker(conn)));
 	} else if (is(message, "bye")) {
 		gb_conn_send(conn, "bye\n", 4);
 		gb_conn_close(conn);
@@ -520,6 +527,120 @@ static void many(const char *model)
 TEST(many_messages_are_answered_in_their_order)
 {
 	test_side_by_side(many, models, sizeof(models) / sizeof(*models));
+}
+
+/* A process of the pool, and the one that forks them. */
+static void pids_of(const struct gb_server *server, pid_t *ret_process, pid_t *ret_forker)
+{
+	int client = driver_client(server);
+	char text[19] = "";
+
+	driver_send(client, "pids\n");
+	CHECK_INT(driver_receive(client, text, 18), 18);
+	CHECK_INT(sscanf(text, "%d %d", ret_process, ret_forker), 2);
+	close(client);
+}
+
+/* As whoever adopts orphans. */
+static void await_end(pid_t pid)
+{
+	while (kill(pid, 0) == 0 && waitpid(pid, NULL, WNOHANG) != pid)
+		usleep(1000);
+}
+
+static void is_killed(const char *model)
+{
+	struct gb_server *server = server_of(model);
+	pid_t pid, process, forker;
+
+	if (!server)
+		return;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	pid = driver_host(server);
+	pids_of(server, &process, &forker);
+	kill(pid, SIGKILL);
+	CHECK_INT(driver_await(pid), 128 + SIGKILL);
+	await_end(process);
+	await_end(forker);
+	gb_server_destroy(server);
+}
+
+TEST(no_process_of_the_pool_outlives_its_server)
+{
+	test_side_by_side(is_killed, models, sizeof(models) / sizeof(*models));
+}
+
+static void forker_is_killed(const char *model)
+{
+	struct gb_server *server = server_of(model);
+	pid_t pid, process, forker;
+	int client;
+	char byte;
+
+	if (!server)
+		return;
+	pid = driver_host(server);
+	pids_of(server, &process, &forker);
+	client = driver_client(server);
+	driver_send(client, "wait\n");
+	await(&shared->began, 1);
+	kill(forker, SIGKILL);
+	CHECK_INT(driver_receive(client, &byte, 1), -1);
+	close(client);
+	CHECK_INT(driver_await(pid), 1);
+	gb_server_destroy(server);
+}
+
+TEST(a_server_whose_pool_cannot_be_replaced_ends_with_an_error)
+{
+	static const char *const specs[] = { "reactor,compute=processes,compute-workers=2",
+		"multi-proactor,workers=2,compute=processes,compute-workers=2" };
+
+	test_side_by_side(forker_is_killed, specs, 2);
+}
+
+TEST(a_handler_may_stop_the_server)
+{
+	struct gb_server *server = server_of("multi-reactor,workers=2,compute=processes");
+	pid_t pid = driver_host(server);
+	int client = driver_client(server);
+
+	driver_ask(client, "stop\n", "1:stop\n");
+	close(client);
+	CHECK_INT(driver_await(pid), 0);
+	gb_server_destroy(server);
+}
+
+static void slow_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	/* The first of a connection takes until the second has begun, which only another process can do. */
+	if (message.data[0] == '1')
+		await(&shared->began, 1);
+	else
+		shared->began++;
+	gb_conn_printf(conn, "%c", message.data[0]);
+}
+
+TEST(messages_of_an_unordered_service_run_in_several_processes_at_once)
+{
+	static const struct gb_fixed_options one = { 1 };
+	static const struct gb_service unordered = { GB_SERVICE_INIT, .name = "unordered",
+		.state = GB_STATE_NONE, .traits = GB_TRAIT_UNORDERED, .codec = &gb_codec_fixed,
+		.codec_options = &one, .on_message = slow_message };
+	struct gb_server *server;
+	char text[2];
+	int client;
+	pid_t pid;
+
+	share();
+	server = driver_server("reactor,compute=processes,compute-workers=2", &unordered, NULL);
+	pid = driver_host(server);
+	client = driver_client(server);
+	driver_send(client, "12");
+	CHECK_INT(driver_receive(client, text, 2), 2);
+	CHECK(text[0] + text[1] == '1' + '2');
+	close(client);
+	driver_finish(server, pid);
 }
 
 static int refuse_start(struct gb_worker *worker, void *user)

@@ -15,6 +15,7 @@ OVERRIDES = (
     "reactor,engine=select",
     "reactor,engine=busy",
     "reactor,workers=2",
+    "multi-reactor,compute=processes",
     "multi-reactor,engine=poll",
     "multi-reactor,engine=select",
     "prefork-reactor,engine=poll",
