@@ -12,7 +12,7 @@
  *	static const struct gb_service service = { GB_SERVICE_INIT, .name = "store", .codec = &gb_codec_line,
  *		.state = GB_STATE_NONE, .routes = &routes };
  *
- * Above any codec, under every model. With compute=threads a route whose traits say that it blocks or computes for long
+ * Above any codec, under every model. With a compute pool a route whose traits say that it blocks or computes for long
  * runs in the pool, the others on the worker's thread; the replies of one connection keep the order of its messages. The
  * table is looked at when the server is told to listen: one that is empty or ambiguous is refused there.
  */
@@ -45,7 +45,7 @@ struct gb_route {
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
 	/** Its message where a straight-line handler reads (gb_stream_dispatch). 0 or more: go on; negative: an end. */
 	int (*serve)(struct gb_stream *stream, struct gb_bytes message);
-	/** GB_TRAIT_MAY_BLOCK, GB_TRAIT_HEAVY_COMPUTE: with compute=threads on_message runs in the pool, with either; else
+	/** GB_TRAIT_MAY_BLOCK, GB_TRAIT_HEAVY_COMPUTE: with compute=threads or processes on_message runs in the pool, with either; else
 	 *  it runs on the worker's thread. `serve` always does, and uses the pool by gb_offload. */
 	unsigned traits;
 	enum gb_priority

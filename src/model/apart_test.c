@@ -1,204 +1,16 @@
 /* compute=processes: a handler that crashes costs its message, and what it does comes back as from a thread. */
-#include "model/server_test_driver.h"
+#include "model/apart_test_driver.h"
 
-#include <gearbox/worker.h>
+#include <gearbox/route.h>
 
 #include <errno.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
-static const char *const models[] = {
-	"reactor,compute=processes,compute-workers=2",
-	"reactor,engine=poll,compute=processes,compute-workers=1",
-	"multi-reactor,workers=2,compute=processes,compute-workers=2",
-	"multi-reactor-reuseport,workers=2,compute=processes,compute-workers=2",
-	"proactor,compute=processes,compute-workers=2",
-	"multi-proactor,workers=2,compute=processes,compute-workers=2",
-	"prefork-reactor,workers=2,compute=processes,compute-workers=2",
-};
-
-/* What all processes see. */
-static struct shared {
-	_Atomic unsigned began, released, closed_crashed, started, stopped, started_apart, stopped_apart;
-} * shared;
-
-static void share(void)
-{
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	CHECK(shared != MAP_FAILED);
-}
-
-/* Plain bytes: they go to the process and come back. */
-struct talk {
-	unsigned lines;
-};
-
-static void await(const _Atomic unsigned *number, unsigned value)
-{
-	while (atomic_load(number) < value)
-		usleep(1000);
-}
-
-static unsigned deep(volatile unsigned char *before)
-{
-	volatile unsigned char bytes[4096];
-
-	bytes[0] = before ? before[0] : 0;
-	return bytes[0] == 77 ? 0 : bytes[0] + deep(bytes); /* it never is */
-}
-
-static void leak(void)
-{
-	const struct rlimit limit = { 256u << 20, 256u << 20 };
-
-	setrlimit(RLIMIT_AS, &limit);
-	for (;;) {
-		char *memory = malloc(1u << 20);
-
-		if (!memory)
-			abort();
-		memory[0] = 1;
-	}
-}
-
-static void services_refused(struct gb_conn *conn)
-{
-	static struct gb_timer timer;
-	struct gb_worker *worker = gb_conn_worker(conn);
-	struct gb_error error;
-	struct gb_conn *other;
-	char text[64];
-
-	gb_conn_printf(conn, "%d %d %d %d %d %d %d %s\n", gb_worker_computes(worker),
-		gb_timer_start(worker, &timer, 1, NULL, NULL) == -EOPNOTSUPP,
-		gb_worker_post(worker, NULL, NULL) == -EOPNOTSUPP,
-		gb_handle_post(gb_conn_handle(conn), NULL, NULL) == -EOPNOTSUPP,
-		gb_connect(worker, "127.0.0.1:1", NULL, NULL, &other, &error) == -EOPNOTSUPP,
-		gb_conn_peer(conn, text, sizeof(text)) == -EOPNOTSUPP, gb_conn_descriptor(conn),
-		gb_worker_engine(worker));
-}
-
-static bool is(struct gb_bytes message, const char *text)
-{
-	return message.size == strlen(text) && memcmp(message.data, text, message.size) == 0;
-}
-
-static void on_message(struct gb_conn *conn, struct gb_bytes message)
-{
-	struct talk *talk = gb_conn_state(conn);
-	volatile char *nowhere = NULL;
-
-	talk->lines++;
-	if (is(message, "abort"))
-		abort();
-	else if (is(message, "kill"))
-		raise(SIGKILL);
-	else if (is(message, "exit"))
-		exit(0);
-	else if (is(message, "null"))
-		*nowhere = 1;
-	else if (is(message, "stack"))
-		deep(NULL);
-	else if (is(message, "leak"))
-		leak();
-	else if (is(message, "wait") || is(message, "die")) {
-		shared->began++;
-		await(&shared->released, 1);
-		if (is(message, "die"))
-			raise(SIGKILL);
-	} else if (is(message, "hang")) {
-		shared->began++;
-		for (;;)
-			pause();
-	} else if (is(message, "cancelled")) {
-		shared->began++;
-		while (!gb_conn_cancelled(conn))
-			usleep(1000);
-		shared->released++;
-	} else if (is(message, "operation")) {
-		struct gb_posted posted;
-
-		gb_posted_begin(gb_conn_worker(conn), &posted, NULL, NULL);
-	} else if (is(message, "refused")) {
-		services_refused(conn);
-		return;
-	} else if (is(message, "pids")) {
-		gb_conn_printf(conn, "%08d %08d\n", getpid(), getppid());
-		return;
-	} else if (is(message, "stop")) {
-		gb_server_stop(gb_worker_server(gb_conn_worker(conn)));
-	} else if (is(message, "bye")) {
-		gb_conn_send(conn, "bye\n", 4);
-		gb_conn_close(conn);
-		return;
-	} else if (is(message, "reset")) {
-		gb_conn_abort(conn);
-	} else if (is(message, "fail")) {
-		gb_conn_fail(conn, GB_CLOSE_REFUSED);
-	} else if (is(message, "end")) {
-		gb_conn_printf(conn, "last\n");
-		gb_conn_end_output(conn);
-		return;
-	}
-	gb_conn_printf(conn, "%u:", talk->lines);
-	gb_conn_send(conn, message.data, message.size);
-	gb_conn_send(conn, "\n", 1);
-}
-
-static void on_close(struct gb_conn *conn, int reason)
-{
-	if (reason == GB_CLOSE_CRASHED && !gb_worker_computes(gb_conn_worker(conn)))
-		shared->closed_crashed++;
-}
-
-static int on_start(struct gb_worker *worker, void *user)
-{
-	(void)user;
-	gb_worker_set_data(worker, &shared, &shared);
-	if (gb_worker_computes(worker))
-		shared->started_apart++;
-	else
-		shared->started++;
-	return 0;
-}
-
-static void on_stop(struct gb_worker *worker, void *user)
-{
-	(void)user;
-	CHECK(gb_worker_data(worker, &shared) == &shared);
-	if (gb_worker_computes(worker))
-		shared->stopped_apart++;
-	else
-		shared->stopped++;
-}
-
-static const struct gb_service risky = { GB_SERVICE_INIT, .name = "risky", .codec = &gb_codec_line,
-	.state = GB_STATE_NONE, .traits = GB_TRAIT_MOVABLE_IDLE, .conn_state_size = sizeof(struct talk),
-	.on_start = on_start, .on_stop = on_stop, .on_message = on_message, .on_close = on_close };
-
-static struct gb_server *server_of(const char *model)
-{
-	share();
-	return driver_server_with(model, "output-max", "4MiB", &risky, NULL);
-}
 
 static void a_crash(const char *model)
 {
 	static const char *const crashes[] = { "abort\n", "kill\n", "exit\n", "null\n", "stack\n", "leak\n" };
 	const unsigned count = SANITIZED ? 3 : 6; /* a sanitizer has its own end for the others */
-	struct gb_server *server = server_of(model);
+	struct gb_server *server = apart_server(model);
 	struct gb_stats stats;
 	int beside[2];
 	pid_t pid;
@@ -232,13 +44,13 @@ static void a_crash(const char *model)
 
 TEST(a_handler_that_crashes_costs_its_connection_alone)
 {
-	test_side_by_side(a_crash, models, sizeof(models) / sizeof(*models));
+	test_side_by_side(a_crash, apart_models, APART_MODELS);
 }
 
 /* One process, which has messages behind the one that kills it. */
 static void the_rest_of_a_crash(const char *model)
 {
-	struct gb_server *server = server_of(model);
+	struct gb_server *server = apart_server(model);
 	int first, others[20];
 	char text[64];
 	pid_t pid;
@@ -248,7 +60,7 @@ static void the_rest_of_a_crash(const char *model)
 	pid = driver_host(server);
 	first = driver_client(server);
 	driver_send(first, "die\n");
-	await(&shared->began, 1);
+	apart_await(&shared->began, 1);
 	for (unsigned i = 0; i < 20; i++) {
 		others[i] = driver_client(server);
 		driver_send(others[i], "x\ny\n");
@@ -273,7 +85,7 @@ TEST(what_a_process_that_crashes_had_not_begun_goes_to_another)
 
 static void a_long_one(const char *model)
 {
-	struct gb_server *server = server_of(model);
+	struct gb_server *server = apart_server(model);
 	int first, others[20];
 	pid_t pid;
 
@@ -282,7 +94,7 @@ static void a_long_one(const char *model)
 	pid = driver_host(server);
 	first = driver_client(server);
 	driver_send(first, "wait\n");
-	await(&shared->began, 1);
+	apart_await(&shared->began, 1);
 	for (unsigned i = 0; i < 20; i++)
 		others[i] = driver_client(server);
 	for (unsigned round = 0; round < 3; round++) {
@@ -315,7 +127,7 @@ static void sizes(const char *model)
 {
 	static const size_t lengths[] = { 0, 1, (32u << 10) - 1, 32u << 10, (32u << 10) + 1, (64u << 10) - 2,
 		(64u << 10) + 1, 1000000 };
-	struct gb_server *server = server_of(model);
+	struct gb_server *server = apart_server(model);
 	pid_t pid;
 
 	if (!server)
@@ -342,7 +154,7 @@ static void sizes(const char *model)
 
 TEST(a_message_and_its_reply_may_be_longer_than_what_is_shared)
 {
-	test_side_by_side(sizes, models, sizeof(models) / sizeof(*models));
+	test_side_by_side(sizes, apart_models, APART_MODELS);
 }
 
 static void wordy_message(struct gb_conn *conn, struct gb_bytes message)
@@ -371,7 +183,7 @@ TEST(a_reply_above_output_max_ends_its_connection)
 
 TEST(what_the_handler_does_to_its_connection_comes_back)
 {
-	struct gb_server *server = server_of("reactor,compute=processes,compute-workers=1");
+	struct gb_server *server = apart_server("reactor,compute=processes,compute-workers=1");
 	pid_t pid = driver_host(server);
 	struct gb_stats stats;
 	int client = driver_client(server);
@@ -402,7 +214,7 @@ TEST(what_the_handler_does_to_its_connection_comes_back)
 
 TEST(a_broken_rule_costs_the_message_that_broke_it)
 {
-	struct gb_server *server = server_of("reactor,compute=processes,compute-workers=1");
+	struct gb_server *server = apart_server("reactor,compute=processes,compute-workers=1");
 	pid_t pid = driver_host(server);
 	int client = driver_client(server);
 	char byte;
@@ -417,7 +229,8 @@ TEST(a_broken_rule_costs_the_message_that_broke_it)
 
 TEST(services_begin_and_end_in_each_process)
 {
-	struct gb_server *server = server_of("multi-reactor,workers=2,compute=processes,compute-workers=3");
+	struct gb_server *server =
+		apart_server("multi-reactor,workers=2,compute=processes,compute-workers=3");
 	pid_t pid = driver_host(server);
 
 	CHECK_INT(shared->started_apart, 3);
@@ -427,80 +240,11 @@ TEST(services_begin_and_end_in_each_process)
 	CHECK_INT(shared->stopped, 2);
 }
 
-static void a_hang(const char *model)
-{
-	struct gb_server *server = server_of(model);
-	struct gb_stats stats;
-	int client;
-	char byte;
-	pid_t pid;
-
-	if (!server)
-		return;
-	pid = driver_host(server);
-	client = driver_client(server);
-	driver_send(client, "hang\n");
-	await(&shared->began, 1);
-	gb_server_stop(server);
-	gb_server_stop(server);
-	CHECK_INT(driver_receive(client, &byte, 1), -1);
-	close(client);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_stats(server, &stats);
-	CHECK_INT(stats.closed[GB_CLOSE_DRAIN], 1);
-	gb_server_destroy(server);
-}
-
-TEST(a_handler_that_hangs_is_killed_after_a_stop)
-{
-	test_side_by_side(a_hang, models, sizeof(models) / sizeof(*models));
-}
-
-static void a_drain(const char *model)
-{
-	struct gb_server *server = server_of(model);
-	int client;
-	pid_t pid;
-
-	if (!server)
-		return;
-	pid = driver_host(server);
-	client = driver_client(server);
-	driver_send(client, "wait\n");
-	await(&shared->began, 1);
-	gb_server_stop(server);
-	atomic_store(&shared->released, 1);
-	driver_ask(client, "", "1:wait\n");
-	close(client);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
-}
-
-TEST(a_drain_waits_for_the_reply)
-{
-	test_side_by_side(a_drain, models, sizeof(models) / sizeof(*models));
-}
-
-TEST(a_handler_learns_that_its_connection_has_ended)
-{
-	struct gb_server *server = server_of("reactor,compute=processes,compute-workers=1");
-	pid_t pid = driver_host(server);
-	int client = driver_client(server);
-	const struct linger at_once = { 1, 0 };
-
-	driver_send(client, "cancelled\n");
-	await(&shared->began, 1);
-	setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-	close(client); /* with a reset */
-	await(&shared->released, 1);
-	driver_finish(server, pid);
-}
-
 /* More than all that is shared has room for, and in order. */
 static void many(const char *model)
 {
 	enum { CLIENTS = 50, LINES = 40 };
-	struct gb_server *server = server_of(model);
+	struct gb_server *server = apart_server(model);
 	int clients[CLIENTS];
 	pid_t pid;
 
@@ -526,96 +270,14 @@ static void many(const char *model)
 
 TEST(many_messages_are_answered_in_their_order)
 {
-	test_side_by_side(many, models, sizeof(models) / sizeof(*models));
-}
-
-/* A process of the pool, and the one that forks them. */
-static void pids_of(const struct gb_server *server, pid_t *ret_process, pid_t *ret_forker)
-{
-	int client = driver_client(server);
-	char text[19] = "";
-
-	driver_send(client, "pids\n");
-	CHECK_INT(driver_receive(client, text, 18), 18);
-	CHECK_INT(sscanf(text, "%d %d", ret_process, ret_forker), 2);
-	close(client);
-}
-
-/* As whoever adopts orphans. */
-static void await_end(pid_t pid)
-{
-	while (kill(pid, 0) == 0 && waitpid(pid, NULL, WNOHANG) != pid)
-		usleep(1000);
-}
-
-static void is_killed(const char *model)
-{
-	struct gb_server *server = server_of(model);
-	pid_t pid, process, forker;
-
-	if (!server)
-		return;
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	pid = driver_host(server);
-	pids_of(server, &process, &forker);
-	kill(pid, SIGKILL);
-	CHECK_INT(driver_await(pid), 128 + SIGKILL);
-	await_end(process);
-	await_end(forker);
-	gb_server_destroy(server);
-}
-
-TEST(no_process_of_the_pool_outlives_its_server)
-{
-	test_side_by_side(is_killed, models, sizeof(models) / sizeof(*models));
-}
-
-static void forker_is_killed(const char *model)
-{
-	struct gb_server *server = server_of(model);
-	pid_t pid, process, forker;
-	int client;
-	char byte;
-
-	if (!server)
-		return;
-	pid = driver_host(server);
-	pids_of(server, &process, &forker);
-	client = driver_client(server);
-	driver_send(client, "wait\n");
-	await(&shared->began, 1);
-	kill(forker, SIGKILL);
-	CHECK_INT(driver_receive(client, &byte, 1), -1);
-	close(client);
-	CHECK_INT(driver_await(pid), 1);
-	gb_server_destroy(server);
-}
-
-TEST(a_server_whose_pool_cannot_be_replaced_ends_with_an_error)
-{
-	static const char *const specs[] = { "reactor,compute=processes,compute-workers=2",
-		"multi-proactor,workers=2,compute=processes,compute-workers=2" };
-
-	test_side_by_side(forker_is_killed, specs, 2);
-}
-
-TEST(a_handler_may_stop_the_server)
-{
-	struct gb_server *server = server_of("multi-reactor,workers=2,compute=processes");
-	pid_t pid = driver_host(server);
-	int client = driver_client(server);
-
-	driver_ask(client, "stop\n", "1:stop\n");
-	close(client);
-	CHECK_INT(driver_await(pid), 0);
-	gb_server_destroy(server);
+	test_side_by_side(many, apart_models, APART_MODELS);
 }
 
 static void slow_message(struct gb_conn *conn, struct gb_bytes message)
 {
 	/* The first of a connection takes until the second has begun, which only another process can do. */
 	if (message.data[0] == '1')
-		await(&shared->began, 1);
+		apart_await(&shared->began, 1);
 	else
 		shared->began++;
 	gb_conn_printf(conn, "%c", message.data[0]);
@@ -632,7 +294,7 @@ TEST(messages_of_an_unordered_service_run_in_several_processes_at_once)
 	int client;
 	pid_t pid;
 
-	share();
+	apart_share();
 	server = driver_server("reactor,compute=processes,compute-workers=2", &unordered, NULL);
 	pid = driver_host(server);
 	client = driver_client(server);
@@ -640,6 +302,71 @@ TEST(messages_of_an_unordered_service_run_in_several_processes_at_once)
 	CHECK_INT(driver_receive(client, text, 2), 2);
 	CHECK(text[0] + text[1] == '1' + '2');
 	close(client);
+	driver_finish(server, pid);
+}
+
+static void ranked_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	if (message.data[0] == 'h') {
+		shared->began++;
+		apart_await(&shared->released, 1);
+	}
+	gb_conn_printf(conn, "%c%u\n", message.data[0], shared->started++);
+}
+
+TEST(the_urgent_are_run_before_others_that_came_first)
+{
+	static const struct gb_route rows[] = {
+		{ .name = "hold",
+			.text = "hold",
+			.on_message = ranked_message,
+			.traits = GB_TRAIT_MAY_BLOCK },
+		{ .name = "low",
+			.text = "low",
+			.on_message = ranked_message,
+			.traits = GB_TRAIT_MAY_BLOCK,
+			.priority = GB_PRIORITY_LOW },
+		{ .name = "urgent",
+			.text = "urgent",
+			.on_message = ranked_message,
+			.traits = GB_TRAIT_MAY_BLOCK,
+			.priority = GB_PRIORITY_HIGH },
+		{ 0 },
+	};
+	static const struct gb_routes routes = { .by = GB_ROUTE_BY_WORD, .table = rows };
+	static const struct gb_service ranked = { GB_SERVICE_INIT, .name = "ranked", .state = GB_STATE_NONE,
+		.codec = &gb_codec_line, .routes = &routes };
+	struct gb_pool_stats stats = { 0 };
+	struct gb_server *server;
+	int first, lows[4], urgent;
+	pid_t pid;
+
+	apart_share();
+	server = driver_server("reactor,compute=processes,compute-workers=1", &ranked, NULL);
+	pid = driver_host(server);
+	first = driver_client(server);
+	driver_send(first, "hold\n");
+	apart_await(&shared->began, 1);
+	for (unsigned i = 0; i < 4; i++)
+		driver_send(lows[i] = driver_client(server), "low\n");
+	while (stats.waiting < 4)
+		CHECK_INT(gb_server_pool_stats(server, GB_PRIORITY_LOW, &stats), 0);
+	urgent = driver_client(server);
+	driver_send(urgent, "urgent\n");
+	while (stats.jobs < 1)
+		CHECK_INT(gb_server_pool_stats(server, GB_PRIORITY_HIGH, &stats), 0);
+	atomic_store(&shared->released, 1);
+	driver_ask(first, "", "h0\n");
+	driver_ask(urgent, "", "u1\n");
+	for (unsigned i = 0; i < 4; i++) {
+		char text[3];
+
+		CHECK_INT(driver_receive(lows[i], text, 3), 3);
+		CHECK(text[0] == 'l' && text[1] > '1');
+		close(lows[i]);
+	}
+	close(first);
+	close(urgent);
 	driver_finish(server, pid);
 }
 
@@ -652,7 +379,7 @@ static int refuse_start(struct gb_worker *worker, void *user)
 TEST(a_process_that_cannot_start_is_named)
 {
 	static const struct gb_service refusing = { GB_SERVICE_INIT, .name = "refusing",
-		.state = GB_STATE_NONE, .on_start = refuse_start, .on_message = on_message };
+		.state = GB_STATE_NONE, .on_start = refuse_start, .on_message = wordy_message };
 	struct gb_server *server =
 		driver_server("reactor,compute=processes,compute-workers=2", &refusing, NULL);
 	struct gb_error error = { 0 };

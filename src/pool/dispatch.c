@@ -107,7 +107,7 @@ static struct gb__process *freest(struct gb__processes *processes)
 /* Take the oldest message that another has not begun. NULL: there is none. */
 static struct gb__task *take_back(struct gb__processes *processes)
 {
-	for (unsigned i = 0; i < processes->options.count; i++) {
+	for (unsigned i = 0; processes->ahead > 0 && i < processes->options.count; i++) {
 		struct gb__process *process = &processes->list[i];
 		unsigned best = GB__EXCHANGE_SLOTS;
 
@@ -128,21 +128,36 @@ static struct gb__task *take_back(struct gb__processes *processes)
 	return NULL;
 }
 
+static struct gb__task *take_waiting(struct gb__processes *processes)
+{
+	struct gb__job *job = gb__jobs_take(&processes->waiting);
+
+	if (!job)
+		return NULL;
+	gb__level_taken(processes->counters, &processes->waiting, job);
+	return gb__container_of(job, struct gb__task, job);
+}
+
+/* Those of low priority stay where others can pass them. */
+static bool any_for_ahead(const struct gb__jobs *waiting)
+{
+	return waiting->count > waiting->levels[gb__level_of(GB_PRIORITY_LOW)].count;
+}
+
 void gb__processes_dispatch(struct gb__processes *processes, struct gb__wakes *wakes)
 {
 	struct gb__process *process;
 
 	while (!processes->gone && (processes->waiting.count || processes->ahead) &&
 		(process = freest(processes))) {
-		struct gb__job *job = gb__jobs_take(&processes->waiting);
-		struct gb__task *task = NULL;
+		const bool urgent = any_for_ahead(&processes->waiting);
+		struct gb__task *task;
 
-		if (job) {
-			gb__level_taken(processes->counters, &processes->waiting, job);
-			task = gb__container_of(job, struct gb__task, job);
-		} else if (process->taken == 0) {
-			task = take_back(processes);
-		}
+		if (process->taken > 0 && !urgent)
+			return;
+		task = urgent ? NULL : take_back(processes);
+		if (!task)
+			task = take_waiting(processes);
 		if (!task)
 			return;
 		give(processes, process, task);
