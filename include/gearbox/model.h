@@ -32,6 +32,14 @@ GB_API const struct gb_preset *gb_preset_next(const struct gb_preset *preset);
  */
 GB_API int gb_model_combination(size_t n, char *text, size_t size);
 
+/**
+ * How many threads a pool needs: CPUs / the share of their time for which its jobs compute (0 to 1; the rest of it they
+ * wait), and five for each CPU below 0.2. Good to 50 %. `cpus` 0: those allotted to this process by affinity and cgroup.
+ * compute-workers=auto measures the share while it runs, and goes by this. Thread: any.
+ * Source: Goetz et al., Java Concurrency in Practice (2006), 8.2.
+ */
+GB_API unsigned gb_pool_size_for(unsigned cpus, double compute_share);
+
 struct gb_service;
 
 /**

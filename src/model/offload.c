@@ -9,6 +9,8 @@
 #include "pool/compute.h"
 #include "pool/processes.h"
 
+#include <gearbox/model.h>
+
 #define BLOCKING_FACTOR 5u /* threads per CPU for handlers that wait: a compute share below 0.2 */
 #define BLOCKING_THREADS \
 	64u /* at least so many: how many wait at once nobody has said, and a waiting thread costs little */
@@ -31,6 +33,17 @@ static unsigned size_of(const struct gb_server *server)
 	return cpus;
 }
 
+/* compute-workers=auto: from there on by what is measured. */
+static int adapt(struct gb_server *server, struct gb_error *error)
+{
+	unsigned cpus = gb__cpus_allotted(), begun = size_of(server);
+	unsigned blocking = begun > cpus ? begun : 0, most = gb__max(begun, gb_pool_size_for(cpus, 0));
+	int result =
+		gb__compute_adapt(server->compute, cpus, blocking, most + (most + 1) / 2, &gb__compute_clock);
+
+	return result < 0 ? gb_error_set(error, result, "no memory for the compute pool") : 0;
+}
+
 /* Worker threads that share the pool. */
 static unsigned loops_of(const struct gb_server *server)
 {
@@ -49,6 +62,8 @@ int gb__offload_start(struct gb_server *server, size_t place, struct gb_error *e
 		result = gb__compute_create(size_of(server), server->model.stack, &server->compute, error);
 		if (result == 0)
 			gb__compute_count(server->compute, levels);
+		if (result == 0 && !server->model.compute_workers)
+			result = adapt(server, error);
 		break;
 	case GB__COMPUTE_PROCESSES:
 		result = gb__apart_start(server, size_of(server), loops_of(server), error);

@@ -1,6 +1,8 @@
 /* compute=threads with real threads: what a handler may do on a pool thread, under load, with clients that
  * come, pipeline, stop reading, half-close and reset. Meant for the thread sanitizer as well. */
+#include "base/macros.h"
 #include "model/server_test_driver.h"
+#include "os/cpu.h"
 
 #include <gearbox/worker.h>
 
@@ -239,4 +241,63 @@ TEST(one_proactor_beside_four_threads)
 TEST(two_reactors_share_a_pool_of_one_thread)
 {
 	serve_shop("multi-reactor-pool,workers=2,compute-workers=1");
+}
+
+/* Handlers that wait: those who ran one are remembered. */
+static pthread_mutex_t nappers_lock = PTHREAD_MUTEX_INITIALIZER;
+static pid_t nappers[256];
+static unsigned nappers_count;
+
+static void nap(struct gb_conn *conn, struct gb_bytes message)
+{
+	const pid_t self = gettid();
+	unsigned i = 0;
+
+	usleep(3000);
+	pthread_mutex_lock(&nappers_lock);
+	while (i < nappers_count && nappers[i] != self)
+		i++;
+	if (i == nappers_count && i < gb__countof(nappers))
+		nappers[nappers_count++] = self;
+	pthread_mutex_unlock(&nappers_lock);
+	gb_conn_send(conn, message.data, message.size);
+}
+
+static unsigned nappers_now(void)
+{
+	unsigned count;
+
+	pthread_mutex_lock(&nappers_lock);
+	count = nappers_count;
+	pthread_mutex_unlock(&nappers_lock);
+	return count;
+}
+
+static void *keep_napping(void *server)
+{
+	int clients[64];
+	char byte;
+
+	for (unsigned i = 0; i < gb__countof(clients); i++)
+		clients[i] = driver_client(server);
+	while (nappers_now() <= gb__cpus_allotted()) {
+		for (unsigned i = 0; i < gb__countof(clients); i++)
+			driver_send(clients[i], "x");
+		for (unsigned i = 0; i < gb__countof(clients); i++)
+			CHECK_INT(driver_receive(clients[i], &byte, 1), 1);
+	}
+	for (unsigned i = 0; i < gb__countof(clients); i++)
+		close(clients[i]);
+	gb_server_stop(server);
+	return NULL;
+}
+
+TEST(compute_workers_auto_takes_more_threads_than_cpus_for_handlers_that_wait)
+{
+	static const struct gb_service naps = { GB_SERVICE_INIT, .name = "naps", .state = GB_STATE_NONE,
+		.on_message = nap };
+	struct gb_server *server = driver_server("reactor-pool", &naps, NULL);
+
+	driver_run_beside(server, keep_napping);
+	gb_server_destroy(server);
 }

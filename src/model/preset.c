@@ -10,7 +10,7 @@
 
 #define POOL_SIZE \
 	"compute-workers=N: threads = how many wait at once, which is messages a second times the seconds that each " \
-	"waits, and one more for each CPU. Default: the CPUs, five for each where the service may block."
+	"waits, and one more for each CPU. Default, auto: CPUs / the share of their time that handlers compute, measured."
 #define BLOCKING_SIZE \
 	"workers=N: how many clients are connected at once, idle ones included; the rest wait for their turn."
 

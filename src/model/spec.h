@@ -73,7 +73,7 @@ struct gb__model {
 	enum gb__model_place place;
 	unsigned accept_batch;    /* connections taken in a row; 0: the engine's own measure */
 	unsigned stack;           /* bytes for a thread's or a coroutine's stack; 0: the system's default */
-	unsigned compute_workers; /* 0: sized by the CPUs allotted */
+	unsigned compute_workers; /* 0: auto, by what is measured (pool/sizing.h) */
 	unsigned given; /* bit per enum gb__model_key: typed, rather than taken from a preset or filled in */
 };
 

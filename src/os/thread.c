@@ -93,3 +93,11 @@ void gb__thread_rest(unsigned ms)
 
 	nanosleep(&time, NULL);
 }
+
+uint64_t gb__thread_cpu_ns(void)
+{
+	struct timespec time = { 0 };
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /** As pthread_create; `stack` bytes, 0: the system's default. Returns 0 or a negative errno. */
 int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg);
@@ -14,6 +15,8 @@ int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void
  * normal one alone. Returns whether anything changed.
  */
 bool gb__thread_courteous(bool courteous);
+/** CPU time that the calling thread has taken. */
+uint64_t gb__thread_cpu_ns(void);
 /** Sleep, for who has nothing better to do. */
 void gb__thread_rest(unsigned ms);
 

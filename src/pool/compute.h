@@ -11,6 +11,7 @@
 #include <gearbox/error.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct gb__compute;
 struct gb__job;
@@ -21,6 +22,19 @@ struct gb__level_counters;
 int gb__compute_create(unsigned threads, size_t stack, struct gb__compute **ret, struct gb_error *error);
 /** Count its jobs here, by level: GB__LEVELS of them. Before the first job. */
 void gb__compute_count(struct gb__compute *compute, struct gb__level_counters *counters);
+/** What a pool measures by. */
+struct gb__compute_clock {
+	uint64_t (*now_ms)(void);
+	uint64_t (*wall_ns)(void);
+	uint64_t (*cpu_ns)(void); /* of the calling thread */
+};
+extern const struct gb__compute_clock gb__compute_clock;
+
+/** Have it grow and shrink from now on as sizing.h says, to `most` threads. Before the first job. Returns 0 or -ENOMEM. */
+int gb__compute_adapt(struct gb__compute *compute, unsigned cpus, unsigned blocking, unsigned most,
+	const struct gb__compute_clock *clock);
+/** Threads that it has now. Thread: any. */
+unsigned gb__compute_threads(struct gb__compute *compute);
 /** No task is left. Waits for the threads. NULL is fine. */
 void gb__compute_destroy(struct gb__compute *compute);
 /** Have a thread run it. Thread: any. */

@@ -27,8 +27,30 @@ static unsigned order[TASKS], ran, inside, inside_most;
 static bool held;         /* nobody leaves */
 static unsigned leave_at; /* ... before so many are inside */
 
+/* Time as the pool sees it, where a test makes it up: a job takes so much, and computes for a share of it. */
+static _Atomic uint64_t time_ms = 1000;
+static unsigned job_ms, job_percent;
+
+static uint64_t made_up_ms(void)
+{
+	return time_ms;
+}
+
+static uint64_t made_up_wall_ns(void)
+{
+	return time_ms * 1000000;
+}
+
+static uint64_t made_up_cpu_ns(void)
+{
+	return time_ms * 10000 * job_percent;
+}
+
+static const struct gb__compute_clock made_up = { made_up_ms, made_up_wall_ns, made_up_cpu_ns };
+
 static void handle(struct gb_conn *conn, struct gb_bytes bytes)
 {
+	atomic_fetch_add(&time_ms, job_ms);
 	pthread_mutex_lock(&lock);
 	order[ran++] = (unsigned)(gb__task_of(conn) - tasks);
 	inside++;
@@ -274,4 +296,71 @@ TEST(a_thread_that_cannot_start_is_named_and_nothing_remains)
 	CHECK_INT(gb__compute_create(3, 1, &compute, &error), -EINVAL); /* a stack of one byte */
 	CHECK(!compute);
 	CHECK(strstr(error.text, "cannot start thread 0 of the compute pool"));
+}
+
+/* All wait from the beginning on, and no thread is idle. */
+static void run_all(struct gb__compute *compute)
+{
+	const unsigned threads = gb__compute_threads(compute);
+
+	held = true;
+	back = 0;
+	for (unsigned n = 0; n < TASKS; n++)
+		submit(compute, n);
+	pthread_mutex_lock(&lock);
+	while (inside < threads)
+		pthread_cond_wait(&changed, &lock);
+	ran = 0;
+	held = false;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+	await_back(TASKS);
+}
+
+/* Single jobs, in steps of time, until there are so many threads. */
+static void idle_until(struct gb__compute *compute, unsigned threads)
+{
+	while (gb__compute_threads(compute) != threads) {
+		back = ran = 0;
+		atomic_fetch_add(&time_ms, 200);
+		submit(compute, 0);
+		await_back(1);
+		CHECK(gb__compute_threads(compute) >= threads);
+	}
+}
+
+TEST(a_pool_that_adapts_grows_while_tasks_wait_and_shrinks_once_threads_are_idle)
+{
+	struct gb__compute *compute = pool(2);
+
+	loop_make();
+	CHECK_INT(gb__compute_adapt(compute, 2, 0, 100, &made_up), 0);
+	job_ms = 20;
+	run_all(compute);
+	CHECK_INT(gb__compute_threads(compute), 15); /* five for each CPU, and half as many */
+	job_ms = 0;
+	idle_until(compute, 5);
+	for (unsigned i = 0; i < 60; i++) {
+		idle_until(compute, 5);
+		atomic_fetch_add(&time_ms, 200);
+	}
+	job_ms = 20; /* and again */
+	run_all(compute);
+	CHECK_INT(gb__compute_threads(compute), 15);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+TEST(a_pool_that_adapts_stays_small_for_handlers_that_compute)
+{
+	struct gb__compute *compute = pool(2);
+
+	loop_make();
+	CHECK_INT(gb__compute_adapt(compute, 2, 0, 100, &made_up), 0);
+	job_ms = 20;
+	job_percent = 100;
+	run_all(compute);
+	CHECK_INT(gb__compute_threads(compute), 3);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
 }
