@@ -19,8 +19,8 @@ MAY_USE = {
     "engine": {"base", "os", "buffer"},
     "loop": {"base", "os", "engine"},
     "file": {"base", "os", "engine", "loop"},
-    "net": {"base", "os", "buffer", "codec", "engine", "loop"},
-    "stream": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "net"},
+    "net": {"base", "os", "buffer", "codec", "engine", "loop", "file"},
+    "stream": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "net"},
     "pool": {"base", "os", "buffer", "loop", "net"},
     "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "net", "stream", "pool"},
 }

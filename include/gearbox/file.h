@@ -6,7 +6,8 @@
  * is what the system call returns, or a negative errno (-ENOSPC, -EIO, -ENOENT, …).
  *
  * What an operation names (its memory, the bytes, the paths) stays as it is until it is complete, also after
- * gb_operation_cancel: a disk that is at it is not called off. Two that are under way at once may be done in either order;
+ * gb_operation_cancel: a disk that is at it is not called off. (So it is not in the state of a connection, which goes when
+ * its peer resets it.) Two that are under way at once may be done in either order;
  * begin the second when the first is complete, or append (struct gb_appender). A drain does not know of them: in callback
  * style gb_conn_hold the connection that waits for one, a straight-line handler holds its own. A worker that ends waits for
  * all that it has under way. on_stop is too late for them: it uses the plain calls.
@@ -19,6 +20,7 @@
 #define GEARBOX_FILE_H
 
 #include <gearbox/operation.h>
+#include <gearbox/reply.h>
 #include <gearbox/types.h>
 
 GB_BEGIN
@@ -110,6 +112,41 @@ GB_API struct gb_operation *gb_file_load_begin(struct gb_worker *worker, struct 
 GB_API void gb_file_load_free(struct gb_file_load *load);
 /** gb_file_load_begin for straight-line handlers. Waits. Unless it returns the size, there is nothing to free. */
 GB_API int gb_file_load(struct gb_coro *coro, const char *path, size_t size_max, struct gb_file_load *ret);
+
+/** A file on its way to a peer. */
+struct gb_file_sending {
+	struct gb_operation operation;
+	uint64_t sent;                 /* bytes that were queued so far */
+	struct gb_file_operation step; /* from here on gearbox's own */
+	struct gb_reply reply;
+	struct gb__files *files;
+	struct gb_conn *conn;
+	struct gb_file_sending *next;
+	unsigned char *page;
+	int64_t offset;
+	uint64_t left;
+	int fd;
+	bool reading, cancelled;
+};
+
+/**
+ * Send `size` bytes of a file from `offset` on (UINT64_MAX: to its end), as the reply to the message that is handled: it
+ * takes a place as gb_conn_defer does, and what is sent later comes behind it. A page of it is in memory at a time; the
+ * next one is read when output is below the low watermark.
+ *
+ * The result is 0 when all is queued: the descriptor is of no more use then. Else nothing more of it is sent and the
+ * connection ends, by a reset if a part has left, so that nobody takes that for the whole: -EPIPE (the connection has
+ * ended), -ENODATA (the file is shorter), -ECANCELED, or an error of the file. Where there was no place for it (what
+ * gb_conn_defer returns, -ENOMEM, -EOPNOTSUPP with GB_TRAIT_UNORDERED) the connection goes on. The memory of the operation is not in the connection's state, which
+ * goes with the connection. Returns the operation.
+ */
+GB_API struct gb_operation *gb_conn_send_file_begin(struct gb_conn *conn, struct gb_file_sending *sending,
+	int fd, int64_t offset, uint64_t size, gb_operation_done *on_done, void *user);
+/**
+ * The same for straight-line handlers. Waits. Returns how many bytes were written, fewer than `size` when the file is
+ * shorter; or an error, with any part written.
+ */
+GB_API int64_t gb_write_file(struct gb_stream *stream, int fd, int64_t offset, uint64_t size);
 
 /**
  * Appends to one file in the order of their calls, from as many connections of a worker as like.

@@ -34,6 +34,7 @@ static int submit(void *arg, struct gb__file_job *job)
 void gb__worker_files_init(struct gb_worker *worker)
 {
 	worker->files = (struct gb__files){ .loop = &worker->loop, .worker = worker };
+	worker->net.files = &worker->files;
 	/* Who serves one client has nobody else to wait for. */
 	if (!(worker->loop.engine->ops->caps & GB__ENGINE_ONE_STREAM)) {
 		worker->files.submit = submit;

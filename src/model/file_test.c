@@ -14,13 +14,15 @@
 #include <unistd.h>
 
 #define TEXT "a line that a disk keeps\n"
+#define LARGE 400000
 
 /* A request is the name of a file; it is made, filled, looked at and removed, and the answer is what it all came to. */
 struct job {
 	struct gb_handle conn;
 	struct gb_file_operation file;
 	struct gb_file_stat stat;
-	char path[64], to[64], copy[64];
+	struct gb_file_sending sending;
+	char path[64], to[128], copy[64];
 	int fd;
 	unsigned step;
 };
@@ -78,20 +80,50 @@ static void next(struct gb_operation *operation, void *user)
 	}
 	answer(conn, result < 0 ? result : (int)job->stat.size);
 	gb_conn_release(conn);
+	free(job);
+}
+
+static void closed(struct gb_operation *operation, void *user)
+{
+	CHECK_INT(gb_operation_result(operation), 0);
+	free(user);
+}
+
+static void is_sent(struct gb_operation *operation, void *user)
+{
+	struct job *job = user;
+
+	CHECK_INT(gb_operation_result(operation), 0);
+	CHECK_INT(job->sending.sent, LARGE);
+	gb_file_close_begin(operation->worker, &job->file, job->fd, closed, job);
+}
+
+static void is_open(struct gb_operation *operation, void *user)
+{
+	struct job *job = user;
+	struct gb_conn *conn = gb_handle_conn(job->conn);
+
+	job->fd = gb_operation_result(operation);
+	CHECK(job->fd >= 0 && conn);
+	gb_conn_send_file_begin(conn, &job->sending, job->fd, 0, UINT64_MAX, is_sent, job);
+	gb_conn_release(conn); /* what is sent holds it */
 }
 
 static void begin(struct gb_conn *conn, int status, void *arg)
 {
-	struct job *job = gb_conn_state(conn);
+	struct job *job = calloc(1, sizeof(*job)); /* it outlives its connection, if that is reset */
 
-	CHECK_INT(status, 0);
+	CHECK(job && status == 0);
 	snprintf(job->path, sizeof(job->path), "%s", (char *)arg);
 	snprintf(job->to, sizeof(job->to), "%s.renamed", (char *)arg);
 	free(arg);
 	job->conn = gb_conn_handle(conn);
-	job->step = 0;
 	gb_conn_hold(conn);
-	go_on(gb_conn_worker(conn), job);
+	if (job->path[0] == '=')
+		gb_file_open_begin(
+			gb_conn_worker(conn), &job->file, job->path + 1, O_RDONLY, 0, is_open, job);
+	else
+		go_on(gb_conn_worker(conn), job);
 }
 
 /* Under compute=threads it is not on the worker's thread, where operations begin. */
@@ -103,7 +135,7 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service by_callbacks = { GB_SERVICE_INIT, .name = "files", .state = GB_STATE_NONE,
-	.codec = &gb_codec_line, .conn_state_size = sizeof(struct job), .on_message = on_message };
+	.codec = &gb_codec_line, .on_message = on_message };
 
 static int in_line(struct gb_coro *coro, const char *path)
 {
@@ -131,6 +163,22 @@ static int in_line(struct gb_coro *coro, const char *path)
 	return result < 0 ? result : (int)stat.size;
 }
 
+/* Whole, and by parts: the same. */
+static void send_in_line(struct gb_stream *stream, const char *path)
+{
+	struct gb_coro *coro = gb_stream_coro(stream);
+	struct gb_file_load load;
+	int fd = gb_file_open(coro, path, O_RDONLY, 0);
+
+	CHECK(fd >= 0);
+	CHECK_INT(gb_write_file(stream, fd, 0, LARGE / 2), LARGE / 2);
+	CHECK_INT(gb_file_close(coro, fd), 0);
+	CHECK_INT(gb_file_load(coro, path, LARGE - 1, &load), -EFBIG);
+	CHECK_INT(gb_file_load(coro, path, LARGE, &load), LARGE);
+	gb_write(stream, load.data + LARGE / 2, LARGE / 2);
+	gb_file_load_free(&load);
+}
+
 static void serve(struct gb_stream *stream)
 {
 	struct gb_bytes line;
@@ -139,12 +187,40 @@ static void serve(struct gb_stream *stream)
 		char path[64];
 
 		snprintf(path, sizeof(path), "%.*s", (int)line.size, (const char *)line.data);
-		gb_write_format(stream, "%d\n", in_line(gb_stream_coro(stream), path));
+		if (path[0] == '=')
+			send_in_line(stream, path + 1);
+		else
+			gb_write_format(stream, "%d\n", in_line(gb_stream_coro(stream), path));
 	}
 }
 
 static const struct gb_service straight = { GB_SERVICE_INIT, .name = "files", .state = GB_STATE_NONE,
 	.codec = &gb_codec_line, .serve = serve };
+
+static unsigned char byte_at(size_t i)
+{
+	return (unsigned char)(i * 7 + i / 253);
+}
+
+/* The file is made here, and comes twice, the second time asked for before the first is read. */
+static void sent(int client, const char *folder)
+{
+	static char data[LARGE], got[2 * LARGE];
+	char path[64], text[256];
+	int fd;
+
+	for (size_t i = 0; i < LARGE; i++)
+		data[i] = (char)byte_at(i);
+	snprintf(path, sizeof(path), "%s/large", folder);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	CHECK(write(fd, data, LARGE) == LARGE);
+	close(fd);
+	snprintf(text, sizeof(text), "=%s\n=%s\n", path, path);
+	driver_send(client, text);
+	CHECK_INT(driver_receive(client, got, sizeof(got)), sizeof(got));
+	CHECK(memcmp(got, data, LARGE) == 0 && memcmp(got + LARGE, data, LARGE) == 0);
+	CHECK(unlink(path) == 0);
+}
 
 static void asked(const char *model, const struct gb_service *service)
 {
@@ -160,6 +236,7 @@ static void asked(const char *model, const struct gb_service *service)
 	driver_ask(client, text, size); /* whatever the first has made serves the second */
 	snprintf(text, sizeof(text), "%s/none/f\n", folder);
 	driver_ask(client, text, "-2\n");
+	sent(client, folder);
 	close(client);
 	driver_finish(server, pid);
 	CHECK(rmdir(folder) == 0); /* nothing is left in it */

@@ -15,6 +15,7 @@
 #include "base/macros.h"
 #include "net/drain.h"
 #include "net/outgoing.h"
+#include "net/sending.h"
 #include "net/sequential.h"
 #include "net/task.h"
 #include "net/tell.h"
@@ -494,6 +495,8 @@ static void settle_slow(struct gb_conn *conn)
 		gb__conn_drain(conn);
 	if (conn->state < GB__CONN_ENDED)
 		flush_late(conn);
+	if (gb__unlikely(conn->terms->sendings) && conn->state < GB__CONN_ENDED)
+		gb__sendings_settle(conn);
 	if (conn->state == GB__CONN_DRAINING && all_sent(conn))
 		half_close(conn);
 	if ((conn->flags & GB__CONN_OUTPUT_END) && all_sent(conn) &&

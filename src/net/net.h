@@ -17,6 +17,7 @@
 #include <gearbox/server.h>
 
 struct gb__router;
+struct gb__files;
 struct gb__sequential;
 struct gb__streams;
 struct gb__task;
@@ -87,6 +88,7 @@ struct gb__net {
 	/** Straight-line handlers, where there are any: NULL until gb__streams_init. */
 	const struct gb__sequential *sequential;
 	struct gb__streams *streams;  /* theirs */
+	struct gb__files *files;      /* of the same loop */
 	const struct gb_conn *native; /* its handler runs on the worker's own stack, between turns; or NULL */
 	size_t coroutines;            /* that live: the worker does not end before them */
 	size_t offloads;              /* functions in the pool: likewise */

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/sending.h"
 #include "net/task.h"
 
 #include <errno.h>
@@ -535,6 +536,7 @@ void gb__replies_cancel(struct gb_conn *conn)
 	conn->flags &= (uint16_t)~GB__CONN_REPLIES;
 	conn->net->tally.bytes_out -= conn->terms->replies.waiting; /* modulo 2^64, as sums are */
 	drop(conn->net, &conn->terms->replies);
+	gb__sendings_cut(conn);
 }
 
 void gb__replies_place(struct gb_conn *conn, struct gb__replies *from)

@@ -36,6 +36,7 @@ static inline uint64_t gb__limit(const uint64_t *limit)
 	return __atomic_load_n(limit, __ATOMIC_RELAXED);
 }
 
+struct gb_file_sending;
 struct gb_operation;
 struct gb__pooled;
 struct gb__router;
@@ -57,14 +58,15 @@ struct gb__terms {
 	bool sequential;  /* a stream reads it (sequential.h) */
 	bool here;        /* relayed, sequential, or routed: no message goes to the pool, but by its route */
 	bool flush_told;  /* somebody is to know when its output has gone: of `sequential`, or `pooled` */
-	uint16_t state_offset;           /* of the service's state behind the connection */
-	struct gb_conn *peer;            /* relayed to; or NULL */
-	struct gb_operation *connecting; /* the operation that made it, while it is under way */
-	struct gb__pooled *pooled;       /* it is of a pool (upstream.h), or NULL */
-	struct gb__replies replies;      /* open ones; of own terms */
-	unsigned tasks;                  /* in the pool, of own terms whose replies are loose */
-	const struct gb__router *router; /* of a service with routes; or NULL */
-	uint64_t *route_counts;          /* by its entries */
+	uint16_t state_offset;            /* of the service's state behind the connection */
+	struct gb_conn *peer;             /* relayed to; or NULL */
+	struct gb_operation *connecting;  /* the operation that made it, while it is under way */
+	struct gb__pooled *pooled;        /* it is of a pool (upstream.h), or NULL */
+	struct gb__replies replies;       /* open ones; of own terms */
+	struct gb_file_sending *sendings; /* of files, each with a reply; of own terms */
+	unsigned tasks;                   /* in the pool, of own terms whose replies are loose */
+	const struct gb__router *router;  /* of a service with routes; or NULL */
+	uint64_t *route_counts;           /* by its entries */
 	struct gb__terms *next;
 	struct gb__limits own;
 };

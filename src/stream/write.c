@@ -2,8 +2,10 @@
  * Writing: as by callbacks, but whoever writes above the high watermark waits until output is below the low one, and
  * what is larger than that is queued piece by piece.
  */
+#include "base/alloc.h"
 #include "base/macros.h"
 #include "buffer/text.h"
+#include "file/file.h"
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -254,4 +256,30 @@ int gb_stream_relay(struct gb_stream *a, struct gb_stream *b)
 	}
 	result = gb__stream_left(a, result);
 	return gb__stream_left(b, result);
+}
+
+#define FILE_PAGE (64u << 10)
+
+int64_t gb_write_file(struct gb_stream *stream, int fd, int64_t offset, uint64_t size)
+{
+	struct gb_coro *coro = gb_stream_coro(stream);
+	struct gb_file_operation file;
+	unsigned char *page = gb__alloc(FILE_PAGE);
+	uint64_t written = 0;
+	ssize_t result = page ? 1 : -ENOMEM;
+
+	while (result > 0 && written < size) {
+		result = gb__coro_runs(coro, __func__) ? gb__coro_interruption(coro) : -GB_ENOCORO;
+		if (result < 0)
+			break;
+		result = gb_await(coro,
+			gb__file_read(stream->streams->net->files, &file, fd, page,
+				gb__min(size - written, FILE_PAGE), offset + (int64_t)written, NULL, NULL));
+		if (result > 0)
+			result = gb_write(stream, page, (size_t)result);
+		if (result > 0)
+			written += (uint64_t)result;
+	}
+	gb__free(page);
+	return result < 0 ? result : (int64_t)written;
 }

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gearbox/coro.h>
+#include <gearbox/stream.h>
 
 #define DATA_MAX 4000u
 #define APPENDS 60u
@@ -453,4 +453,202 @@ NET_TEST(a_whole_file_is_loaded_or_nothing_is_left_of_it)
 	UNTIL(rig, NULL, over);
 	UNTIL(rig, NULL, rig->net.coroutines == 0);
 	finish(rig);
+}
+
+/* A service that sends a file for an F, and a t for a T. Operations lie apart from connections, which may go first. */
+#define FILE_SIZE 300000u
+
+static struct gb_file_sending sendings[8];
+static int sent[8];
+static unsigned sendings_begun;
+static int sent_fd;
+static uint64_t sent_size;
+static unsigned char file_bytes[FILE_SIZE];
+
+static void on_sent(struct gb_operation *operation, void *user)
+{
+	*(int *)user = gb_operation_result(operation);
+}
+
+static void on_request(struct gb_conn *conn, struct gb_bytes message)
+{
+	if (message.data[0] == 'T') {
+		gb_conn_send(conn, "t", 1);
+		return;
+	}
+	CHECK(sendings_begun < 8);
+	gb_conn_send_file_begin(
+		conn, &sendings[sendings_begun], sent_fd, 0, sent_size, on_sent, &sent[sendings_begun]);
+	sendings_begun++;
+}
+
+static const struct gb_service sender = { GB_SERVICE_INIT, .name = "sender", .state = GB_STATE_NONE,
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = on_request, .on_close = count_close };
+
+/* Faults as drawn, but for errors, each of which ends a connection. */
+static struct peer *begin_sending(struct rig *rig)
+{
+	struct gb_file_operation file = { 0 };
+
+	begin(rig);
+	rig->net.files = &files;
+	sendings_begun = 0;
+	for (unsigned i = 0; i < 8; i++)
+		sent[i] = 1;
+	sent_size = UINT64_MAX;
+	rig->profile.file_eio = rig->profile.file_enospc = 0;
+	sim_kernel_set_profile(rig->sim, &rig->profile);
+	for (size_t i = 0; i < FILE_SIZE; i++)
+		file_bytes[i] = pattern_at(i);
+	gb__file_open(&files, &file, "page", O_RDWR | O_CREAT, 0600, NULL, NULL);
+	UNTIL(rig, NULL, !gb_operation_pending(&file.operation));
+	sent_fd = gb_operation_result(&file.operation);
+	gb__file_write(&files, &file, sent_fd, file_bytes, FILE_SIZE, 0, NULL, NULL);
+	UNTIL(rig, NULL, !gb_operation_pending(&file.operation));
+	CHECK_INT(gb_operation_result(&file.operation), FILE_SIZE);
+	return rig_peer(rig, &sender);
+}
+
+static void finish_sending(struct rig *rig, struct peer *peer)
+{
+	UNTIL(rig, NULL, files.under_way == 0);
+	if (peer)
+		peer_close(peer);
+	rig->loop.os->ops->close(rig->loop.os, sent_fd);
+	finish(rig);
+}
+
+NET_TEST(files_are_sent_in_the_order_of_replies)
+{
+	struct peer *peer = begin_sending(rig);
+	size_t at = 0;
+
+	peer_send(peer, "T\nF\nT\nF\nT\n", 10);
+	UNTIL(rig, peer, peer->got_size == 2 * FILE_SIZE + 3);
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK(peer->got[at] == 't');
+		at++;
+		CHECK(i == 2 || memcmp(peer->got + at, file_bytes, FILE_SIZE) == 0);
+		at += FILE_SIZE;
+	}
+	UNTIL(rig, peer, files.under_way == 0);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_INT(sent[i], 0);
+		CHECK_INT(sendings[i].sent, FILE_SIZE);
+	}
+	sent_size = 0;
+	peer_send(peer, "F\nT\n", 4);
+	UNTIL(rig, peer, peer->got_size == 2 * FILE_SIZE + 4 && sent[2] == 0);
+	/* The peer's end is answered behind all that. */
+	sent_size = 70000;
+	peer_send(peer, "F\n", 2);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, peer->at_end && rig->closed == 1);
+	CHECK(!peer->was_reset);
+	CHECK_INT(peer->got_size, 2 * FILE_SIZE + 4 + 70000);
+	finish_sending(rig, peer);
+}
+
+NET_TEST(of_a_file_no_more_is_read_than_the_peer_takes)
+{
+	struct peer *peer;
+
+	rig->profile.rx_max = rig->profile.tx_max = 4096;
+	peer = begin_sending(rig);
+	peer->read_max = 10;
+	peer_send(peer, "F\n", 2);
+	UNTIL(rig, peer, peer->got_size == 10);
+	for (unsigned i = 0; i < 500; i++)
+		rig_step(rig, peer);
+	CHECK_INT(sent[0], 1);
+	/* What the kernel holds at either end, what is queued up to the low watermark, and a page. */
+	CHECK(sendings[0].sent <=
+		rig->profile.rx_max + rig->profile.tx_max + rig->limits.output_low + (64u << 10) + 10);
+	peer->read_max = PEER_BYTES_MAX;
+	UNTIL(rig, peer, peer->got_size == FILE_SIZE && sent[0] == 0);
+	finish_sending(rig, peer);
+}
+
+NET_TEST(a_file_that_cannot_be_sent_whole_ends_the_connection)
+{
+	bool fails = rig->round % 2;
+	struct peer *peer;
+
+	rig->profile.rx_max = rig->profile.tx_max = 4096;
+	peer = begin_sending(rig);
+	sent_size = fails ? FILE_SIZE : FILE_SIZE + 1;
+	peer_send(peer, "F\nT\n", 4);
+	if (fails) { /* a page leaves, then the disk fails */
+		UNTIL(rig, peer, peer->got_size > 0);
+		sim_script(rig->sim, sent_fd, SIM_FILE_CALL, (struct sim_outcome){ .result = -EIO });
+	}
+	UNTIL(rig, peer, sent[0] < 0);
+	CHECK_INT(sent[0], fails ? -EIO : -ENODATA);
+	UNTIL(rig, peer, rig->closed == 1 && peer->was_reset);
+	CHECK_INT(rig->last_reason, GB_CLOSE_KERNEL_ERROR);
+	CHECK(peer->got_size <= FILE_SIZE && memcmp(peer->got, file_bytes, peer->got_size) == 0);
+	finish_sending(rig, peer);
+}
+
+/* At any moment: two are under way, of which the first is cancelled, or the peer goes. */
+NET_TEST(a_sending_that_is_cut_is_complete_once)
+{
+	struct peer *peer = begin_sending(rig);
+
+	peer->read_max = test_random(&rig->random) % FILE_SIZE;
+	peer_send(peer, "F\nF\n", 4);
+	UNTIL(rig, peer, sendings_begun == 2);
+	for (unsigned i = test_random(&rig->random) % 40; i > 0; i--)
+		rig_step(rig, peer);
+	if (test_random(&rig->random) % 2) {
+		gb_operation_cancel(&sendings[test_random(&rig->random) % 2].operation);
+	} else {
+		peer_close(peer);
+		peer = NULL;
+	}
+	if (peer)
+		peer->read_max = PEER_BYTES_MAX;
+	UNTIL(rig, peer, sent[0] < 1 && sent[1] < 1);
+	if (sent[0] != -EPIPE && sent[0] != -ECANCELED)
+		CHECK_INT(sent[0], 0);
+	if (sent[1] != -EPIPE && sent[1] != -ECANCELED)
+		CHECK_INT(sent[1], 0);
+	UNTIL(rig, peer, !peer || peer->at_end || peer->was_reset || (sent[0] == 0 && sent[1] == 0));
+	finish_sending(rig, peer);
+}
+
+static int64_t written;
+
+static void send_in_line(struct gb_stream *stream)
+{
+	struct gb_bytes line;
+
+	while (gb_read_message(stream, &line) > 0) {
+		written = gb_write_file(stream, sent_fd, 7, sent_size);
+		gb_write(stream, "t", 1);
+	}
+}
+
+static const struct gb_service straight_sender = { GB_SERVICE_INIT, .name = "straight",
+	.state = GB_STATE_NONE, .codec = &gb_codec_line, .serve = send_in_line };
+
+NET_TEST(a_straight_line_handler_writes_a_file)
+{
+	struct peer *peer = begin_sending(rig);
+
+	peer_close(peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+	peer = rig_peer(rig, &straight_sender);
+	rig->opened = rig->closed = 0;
+	peer_send(peer, "F\n", 2);
+	UNTIL(rig, peer, peer->got_size == FILE_SIZE - 7 + 1);
+	CHECK(memcmp(peer->got, file_bytes + 7, FILE_SIZE - 7) == 0);
+	CHECK_INT(written, FILE_SIZE - 7);
+	sent_size = 11;
+	peer_send(peer, "F\n", 2);
+	UNTIL(rig, peer, peer->got_size == FILE_SIZE - 7 + 1 + 12);
+	CHECK_INT(written, 11);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, peer->at_end);
+	finish_sending(rig, peer);
 }
