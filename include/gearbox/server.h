@@ -82,6 +82,25 @@ GB_API int gb_server_on_ready(
  */
 GB_API int gb_server_run(struct gb_server *server, struct gb_error *error);
 
+/*
+ * A server in a loop of somebody else's: begin it, have the descriptor polled for input (level-triggered) for at most as
+ * long as gb_server_timeout_ms says, step it each time that the descriptor was ready or the time is over, and end it. It
+ * never sleeps in between. All on one thread, the one that begins it; a gb_server_stop from anywhere readies the
+ * descriptor. For models with one loop, on epoll or io_uring: reactor, proactor, with a compute pool or without; another
+ * has several, or a loop that has no descriptor, and is refused. docs/descriptors.md has such loops.
+ */
+
+/** Begin. Returns 0; an error as gb_server_run, -ENOTSUP (the model cannot; the text names the nearest that can). */
+GB_API int gb_server_begin(struct gb_server *server, struct gb_error *error);
+/** To be polled for input. It stays the same, and the server's, until gb_server_end. */
+GB_API int gb_server_descriptor(const struct gb_server *server);
+/** From now until the next step, at most, or -1: until the descriptor is ready. Ask before each wait. */
+GB_API int gb_server_timeout_ms(struct gb_server *server);
+/** Do what is due, without sleeping. Returns 1, or 0 once it has drained: end it. */
+GB_API int gb_server_step(struct gb_server *server);
+/** End it; what is still open is cut off. Not from inside a step. */
+GB_API void gb_server_end(struct gb_server *server);
+
 /**
  * Stop accepting, finish what is in flight within the drain timeout, return from gb_server_run.
  * A second call ends at once. Thread: any; async-signal-safe; also before gb_server_run.

@@ -174,6 +174,17 @@ enum {
 	GB__ENGINE_SENDS_AT_ONCE = 1u << 1, /* performs sends itself: gb__engine_send */
 };
 
+/** For who waits in a loop of his own: by a descriptor, and only then calls `wait`, with 0. */
+struct gb__engine_polled_ops {
+	/** Before anything is attached. Returns a descriptor, the engine's, that is readable once `wait` has something to do;
+	 *  or -ENOTSUP, or another negative errno. */
+	int (*begin)(struct gb__engine *engine);
+	/** The descriptor was heard: `wait` follows. */
+	void (*heard)(struct gb__engine *engine);
+	/** Whether the next `wait` has something to do that the descriptor does not tell of. */
+	bool (*due)(const struct gb__engine *engine);
+};
+
 struct gb__engine_ops {
 	const char *name; /* kind: "blocking", "reactor", "proactor" */
 	unsigned caps;    /* GB__ENGINE_… */
@@ -237,6 +248,7 @@ struct gb__engine_ops {
 	int (*wait)(struct gb__engine *engine, int64_t timeout_ns);
 	/** Make a present or the next wait return. Thread: any. */
 	void (*wake)(struct gb__engine *engine);
+	const struct gb__engine_polled_ops *polled; /* NULL: it cannot be */
 };
 
 /** The part that all engines share. */

@@ -484,6 +484,8 @@ static void proactor_destroy(struct gb__engine *engine)
 		proactor->ops->destroy(proactor->ring);
 	if (proactor->wakeup.fd >= 0)
 		engine->os->ops->close(engine->os, proactor->wakeup.fd);
+	if (proactor->notify_fd >= 0)
+		engine->os->ops->close(engine->os, proactor->notify_fd);
 	while (proactor->vectors)
 		gb__free(gb__proactor_vector_take(proactor));
 	gb__free(proactor->buffer);
@@ -535,6 +537,7 @@ static int proactor_create(
 	gb__list_init(&proactor->targets);
 	proactor->engine.pool.give_back = give_back;
 	proactor->delivering = NOT_DELIVERING;
+	proactor->notify_fd = -1;
 	proactor->small.count = proactor->small.credits = ring_options.buffers;
 	proactor->large.count = ring_options.bulk_buffers;
 	proactor->buffer_size = ring_options.buffer_size;
@@ -602,4 +605,5 @@ const struct gb__engine_ops gb__engine_proactor = {
 	.trim = proactor_trim,
 	.wait = proactor_wait,
 	.wake = proactor_wake,
+	.polled = &gb__proactor_polled,
 };

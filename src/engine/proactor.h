@@ -129,8 +129,11 @@ struct proactor {
 	unsigned char *buffer; /* without provided buffers: of all, one receive at a time */
 	uint32_t buffer_size;  /* of it, or of the small ones */
 	struct gb__endpoint wakeup;
+	int notify_fd; /* an event for who waits in a loop of his own, or -1 */
 	struct gb__completion completions[GB__PROACTOR_COMPLETIONS + GB__ENGINE_AHEAD];
 };
+
+extern const struct gb__engine_polled_ops gb__proactor_polled; /* proactor_polled.c */
 
 /* proactor.c */
 

@@ -616,6 +616,30 @@ void gb__reactor_wake(struct gb__engine *engine)
 	engine->os->ops->event_signal(engine->os, ((struct reactor *)engine)->wakeup.fd);
 }
 
+/* The set stays the same one: so whoever leaves is removed from it (`forgets`), and it is never made anew. */
+static int polled_begin(struct gb__engine *engine)
+{
+	struct reactor *reactor = (struct reactor *)engine;
+
+	if (!reactor->ops->descriptor)
+		return -ENOTSUP;
+	reactor->forgets = false;
+	return reactor->ops->descriptor(reactor->poller);
+}
+
+static void polled_heard(struct gb__engine *engine)
+{
+	(void)engine;
+}
+
+static bool polled_due(const struct gb__engine *engine)
+{
+	(void)engine;
+	return false;
+}
+
+static const struct gb__engine_polled_ops polled_ops = { polled_begin, polled_heard, polled_due };
+
 static int create(const struct gb__engine_options *options, struct gb__engine **ret, struct gb_error *error)
 {
 	static const struct gb__reactor_kind kind = {
@@ -642,4 +666,5 @@ const struct gb__engine_ops gb__engine_reactor = {
 	.watch = gb__reactor_watch,
 	.wait = gb__reactor_wait,
 	.wake = gb__reactor_wake,
+	.polled = &polled_ops,
 };

@@ -138,6 +138,24 @@ void gb__loop_rest(struct gb__loop *loop)
 	}
 }
 
+int64_t gb__loop_sleep_ns(struct gb__loop *loop, int64_t bound_ns)
+{
+	uint64_t due_ms = gb__wheel_next_ms(&loop->wheel), now_ms = gb__os_now_ms(loop->os);
+	uint64_t sleep_ns = (uint64_t)bound_ns;
+
+	if (atomic_load(&loop->posted))
+		return 0;
+	if (due_ms != UINT64_MAX)
+		sleep_ns = gb__min(sleep_ns, due_ms > now_ms ? (due_ms - now_ms) * 1000000u : 0);
+	if (loop->timers.count) {
+		uint64_t due_ns = gb__timers_next_ns(&loop->timers);
+		uint64_t now_ns = loop->os->ops->now_ns(loop->os);
+
+		sleep_ns = gb__min(sleep_ns, due_ns > now_ns ? due_ns - now_ns : 0);
+	}
+	return sleep_ns > INT64_MAX ? -1 : (int64_t)sleep_ns;
+}
+
 int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns)
 {
 	uint64_t sleep_ns = (uint64_t)timeout_ns; /* -1: longer than any other */

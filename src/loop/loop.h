@@ -72,6 +72,16 @@ static inline bool gb__loop_here(const struct gb__loop *loop)
  *  as the engine's wait does. */
 int gb__loop_turn(struct gb__loop *loop, int64_t timeout_ns);
 
+/** How long a turn that begins now might sleep, at most `bound_ns` (-1: no bound of its own), on account of all but the
+ *  engine; the clock is read. -1: for ever. */
+int64_t gb__loop_sleep_ns(struct gb__loop *loop, int64_t bound_ns);
+/** Whoever turns the loop with a timeout of 0 sleeps elsewhere, by the engine's descriptor: posters wake it always. */
+static inline void gb__loop_sleeps_elsewhere(struct gb__loop *loop)
+{
+	loop->busy_poll_ns = 0;
+	atomic_store(&loop->sleeping, true);
+}
+
 /* The parts of a turn, for who has them in line (net/turn.h). */
 /** Count wheel_ns. */
 void gb__loop_look(struct gb__loop *loop);

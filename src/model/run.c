@@ -1,11 +1,13 @@
 /*
- * gb_server_run: the composition. The calling thread's worker, the chief, exists under every model. By
+ * A run of a server: the composition. The calling thread's worker, the chief, exists under every model. By
  * the model's axes it serves alone (one worker thread, no acceptor), accepts and gives to a crew, or
  * only supervises a crew that accepts for itself. No model has code of its own.
  *
  * Stopping: the chief commands the crew to drain, gives it what the backlog holds and lets go of the
  * listening sockets; at the deadline it commands all to stop. It ends when nobody is left.
  */
+#include "model/run.h"
+#include "base/alloc.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "base/parse.h"
@@ -16,6 +18,7 @@
 #include "model/summary.h"
 
 #include "os/orphan.h"
+#include "os/process.h"
 #include "os/signal.h"
 
 #include <errno.h>
@@ -29,7 +32,7 @@
 #define REPORT_MS 3000u     /* between two lines about what a drain waits for */
 #define KILL_GRACE_MS 1000u /* for worker processes that do not end although told to */
 
-struct run {
+struct gb__run {
 	struct gb_worker chief;
 	struct gb__endpoint wakeup; /* of server->wake_fd */
 	bool wakeup_gone;
@@ -43,18 +46,19 @@ struct run {
 	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
 	struct gb_timer look_after_orphans;
 	struct gb__starvation starvation;
+	struct gb__cpus before; /* of the calling thread */
 };
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
-	gb__container_of(watch, struct run, wakeup)->chief.look =
+	gb__container_of(watch, struct gb__run, wakeup)->chief.look =
 		true; /* chief_turn knows what it may mean */
 	gb__os_linux.ops->event_clear(&gb__os_linux, watch->fd);
 }
 
 static void wakeup_detached(struct gb__endpoint *watch)
 {
-	gb__container_of(watch, struct run, wakeup)->wakeup_gone = true;
+	gb__container_of(watch, struct gb__run, wakeup)->wakeup_gone = true;
 }
 
 static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready,
@@ -62,7 +66,7 @@ static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready,
 
 static void on_child(void *arg)
 {
-	struct run *run = arg;
+	struct gb__run *run = arg;
 
 	atomic_store(&run->child_ended, true);
 	gb__os_linux.ops->event_signal(&gb__os_linux, run->chief.server->wake_fd);
@@ -70,7 +74,7 @@ static void on_child(void *arg)
 
 static void look_after_orphans(struct gb_timer *timer, void *arg)
 {
-	struct run *run = arg;
+	struct gb__run *run = arg;
 
 	atomic_store(&run->child_ended, false);
 	if (gb__orphans_reap(&run->orphans))
@@ -81,14 +85,14 @@ static void look_after_orphans(struct gb_timer *timer, void *arg)
 
 static void grace_over(struct gb_timer *timer, void *arg)
 {
-	struct run *run = arg;
+	struct gb__run *run = arg;
 
 	if (run->crew)
 		gb__crew_kill(run->crew);
 	gb__offload_kill(run->chief.server);
 }
 
-static void stop_now(struct run *run)
+static void stop_now(struct gb__run *run)
 {
 	gb__worker_command(&run->chief, GB__COMMAND_STOP);
 	if (run->crew)
@@ -100,7 +104,7 @@ static void stop_now(struct run *run)
 
 /* What workers wait for, as they said last. One that is inside a handler may not have seen yet that all drain. */
 static void census_log(
-	const struct run *run, enum gb__log_level level, const char *what, const char *when, uint64_t ms)
+	const struct gb__run *run, enum gb__log_level level, const char *what, const char *when, uint64_t ms)
 {
 	const struct gb__shared *shared = run->chief.server->shared;
 	struct gb__census census;
@@ -132,7 +136,7 @@ static void census_log(
 
 static void report(struct gb_timer *timer, void *arg)
 {
-	struct run *run = arg;
+	struct gb__run *run = arg;
 	uint64_t now_ns = gb_worker_clock_ns(&run->chief), end_ns = run->deadline.deadline_ns;
 
 	census_log(run, GB__LOG_NOTICE, "draining: waiting for", ", for another ",
@@ -142,7 +146,7 @@ static void report(struct gb_timer *timer, void *arg)
 
 static void deadline_over(struct gb_timer *timer, void *arg)
 {
-	struct run *run = arg;
+	struct gb__run *run = arg;
 
 	census_log(run, GB__LOG_WARNING, "draining: cutting off", ": still there after ",
 		run->chief.server->options->drain_timeout_ms);
@@ -150,7 +154,7 @@ static void deadline_over(struct gb_timer *timer, void *arg)
 	stop_now(arg);
 }
 
-static void drain(struct run *run)
+static void drain(struct gb__run *run)
 {
 	struct gb_server *server = run->chief.server;
 
@@ -165,7 +169,7 @@ static void drain(struct run *run)
 		gb__server_unlisten(server);
 }
 
-static void obey_stop(struct run *run)
+static void obey_stop(struct gb__run *run)
 {
 	unsigned stop = atomic_load(&run->chief.server->shared->stop);
 
@@ -187,7 +191,7 @@ static void obey_stop(struct run *run)
 }
 
 /* Workers stay until all that was in the backlog has been given to them. */
-static bool all_given(const struct run *run)
+static bool all_given(const struct gb__run *run)
 {
 	return run->chief.net.draining && !run->chief.net.drain_turns && !run->chief.watching &&
 		!run->crew->channels.waiting_count;
@@ -195,7 +199,7 @@ static bool all_given(const struct run *run)
 
 static bool chief_turn(struct gb_worker *chief)
 {
-	struct run *run = gb__container_of(chief, struct run, chief);
+	struct gb__run *run = gb__container_of(chief, struct gb__run, chief);
 
 	if (run->crew)
 		gb__crew_flush(run->crew);
@@ -220,7 +224,7 @@ static bool chief_turn(struct gb_worker *chief)
 
 static void give(struct gb_worker *chief, struct gb__handed handed)
 {
-	struct gb__crew *crew = gb__container_of(chief, struct run, chief)->crew;
+	struct gb__crew *crew = gb__container_of(chief, struct gb__run, chief)->crew;
 
 	if (crew->commanded == GB__COMMAND_STOP || gb__crew_deserted(crew))
 		gb__worker_refuse(chief, handed, GB_CLOSE_DRAIN); /* there may be nobody any more */
@@ -228,7 +232,7 @@ static void give(struct gb_worker *chief, struct gb__handed handed)
 		gb__crew_give(crew, handed);
 }
 
-static int wakeup_watch(struct run *run, bool alone, struct gb_error *error)
+static int wakeup_watch(struct gb__run *run, bool alone, struct gb_error *error)
 {
 	struct gb__engine *engine = run->chief.loop.engine;
 	int result;
@@ -248,7 +252,7 @@ static int wakeup_watch(struct run *run, bool alone, struct gb_error *error)
 			  : 0;
 }
 
-static void wakeup_unwatch(struct run *run)
+static void wakeup_unwatch(struct gb__run *run)
 {
 	struct gb__engine *engine = run->chief.loop.engine;
 
@@ -270,7 +274,7 @@ static unsigned chief_roles(const struct gb__model *model)
 }
 
 /* Wait for the crew to end after a failed start or a run; it has been told to. */
-static void crew_await(struct run *run)
+static void crew_await(struct gb__run *run)
 {
 	while (run->crew->alive > 0) {
 		gb__worker_turn(&run->chief, -1);
@@ -279,7 +283,7 @@ static void crew_await(struct run *run)
 }
 
 /* Worker processes are; as process 1, so are those of others. */
-static int watch_children(struct run *run, struct gb_error *error)
+static int watch_children(struct gb__run *run, struct gb_error *error)
 {
 	bool processes = run->chief.server->model.unit == GB__UNIT_PROCESS;
 
@@ -293,7 +297,7 @@ static int watch_children(struct run *run, struct gb_error *error)
 				     : 0;
 }
 
-static int run_crew(struct run *run, struct gb_error *error)
+static int run_crew(struct gb__run *run, struct gb_error *error)
 {
 	struct gb_server *server = run->chief.server;
 	int result = gb__crew_create(server, &run->chief, &run->crew, error);
@@ -319,7 +323,7 @@ static int bus_create(struct gb_server *server, struct gb_error *error)
 			  : 0;
 }
 
-static int bus_watch(struct run *run, struct gb_error *error)
+static int bus_watch(struct gb__run *run, struct gb_error *error)
 {
 	struct gb_server *server = run->chief.server;
 	int result = 0;
@@ -338,9 +342,61 @@ static void bus_destroy(struct gb_server *server)
 	server->bus = NULL;
 }
 
-static int serve(struct gb_server *server, unsigned roles, struct gb_error *error)
+static int start(struct gb__run *run, bool alone, struct gb_error *error)
 {
-	struct run run = { .child_signal = -1 };
+	struct gb_server *server = run->chief.server;
+	int result = wakeup_watch(run, alone, error);
+
+	if (result == 0)
+		result = watch_children(run, error);
+	if (result == 0 && gb__offload_supervise(&run->chief) < 0)
+		result = gb_error_set(error, -ENOMEM, "cannot watch the compute pool");
+	if (result == 0)
+		result = bus_watch(run, error);
+	if (result == 0 && !alone) {
+		run->chief.on_accepted = give;
+		run->chief.attentive = true; /* workers that are threads end without a word */
+		result = run_crew(run, error);
+		if (result == 0)
+			gb__starvation_watch(&run->starvation, &run->chief, run->crew->seats_count);
+	}
+	if (result < 0)
+		return result;
+	if (server->on_ready)
+		server->on_ready(server, server->on_ready_arg);
+	if (run->crew)
+		gb__crew_courtesy(run->crew, true);
+	return 0;
+}
+
+static void end(struct gb__run *run)
+{
+	struct gb_server *server = run->chief.server;
+
+	gb_timer_stop(&run->deadline);
+	gb_timer_stop(&run->look_after_orphans);
+	gb__starvation_end(&run->starvation);
+	gb__orphans_finish(&run->orphans);
+	gb_timer_stop(&run->report);
+	gb__signal_unsubscribe(run->child_signal);
+	wakeup_unwatch(run);
+	gb__bus_unwatch(server->bus);
+	gb__worker_end(&run->chief);
+	gb__server_unlisten(server); /* done already, unless it could not start */
+	gb__offload_stop(server);
+	server->chief = NULL;
+	gb__crew_destroy(run->crew);
+	server->crew = NULL;
+	bus_destroy(server);
+	gb__record_retire(server->shared, run->chief.record, GB_CLOSE_DRAIN);
+	atomic_store(&server->shared->stop, 0);
+	atomic_store(&server->shared->command, GB__COMMAND_RUN);
+	atomic_store(&server->shared->giving, false);
+}
+
+static int serve(struct gb_server *server, struct gb__run *run, struct gb_error *error)
+{
+	const unsigned roles = chief_roles(&server->model);
 	bool alone = roles & GB__WORKER_SERVES;
 	struct gb__record *record = &server->shared->records[server->shared->records_count - 1];
 	int result;
@@ -356,61 +412,18 @@ static int serve(struct gb_server *server, unsigned roles, struct gb_error *erro
 	/* Behind the start of other threads, which would inherit it. */
 	if (alone)
 		gb__worker_bind(server, 0);
-	result = gb__worker_init(&run.chief, server, alone ? 0 : (unsigned)server->shared->records_count - 1,
+	result = gb__worker_init(&run->chief, server, alone ? 0 : (unsigned)server->shared->records_count - 1,
 		roles, record, error);
 	if (result < 0) {
 		gb__offload_stop(server);
 		bus_destroy(server);
 		return result;
 	}
-	run.chief.on_turn = chief_turn;
-	server->chief = &run.chief;
-	result = wakeup_watch(&run, alone, error);
-	if (result == 0)
-		result = watch_children(&run, error);
-	if (result == 0 && gb__offload_supervise(&run.chief) < 0)
-		result = gb_error_set(error, -ENOMEM, "cannot watch the compute pool");
-	if (result == 0)
-		result = bus_watch(&run, error);
-	if (result == 0 && !alone) {
-		run.chief.on_accepted = give;
-		run.chief.attentive = true; /* workers that are threads end without a word */
-		result = run_crew(&run, error);
-		if (result == 0)
-			gb__starvation_watch(&run.starvation, &run.chief, run.crew->seats_count);
-	}
-	if (result == 0) {
-		if (server->on_ready)
-			server->on_ready(server, server->on_ready_arg);
-		if (run.crew)
-			gb__crew_courtesy(run.crew, true);
-		gb__worker_run(&run.chief);
-		if (run.crew)
-			gb__crew_courtesy(run.crew, false);
-	}
-	if (result == 0 && run.crew && run.crew->failure.code < 0)
-		result = gb_error_set(error, run.crew->failure.code, "%s", run.crew->failure.text);
-	if (result == 0 && server->failure.code < 0)
-		result = gb_error_set(error, server->failure.code, "%s", server->failure.text);
-	gb_timer_stop(&run.deadline);
-	gb_timer_stop(&run.look_after_orphans);
-	gb__starvation_end(&run.starvation);
-	gb__orphans_finish(&run.orphans);
-	gb_timer_stop(&run.report);
-	gb__signal_unsubscribe(run.child_signal);
-	wakeup_unwatch(&run);
-	gb__bus_unwatch(server->bus);
-	gb__worker_end(&run.chief);
-	gb__server_unlisten(server); /* done already, unless it could not start */
-	gb__offload_stop(server);
-	server->chief = NULL;
-	gb__crew_destroy(run.crew);
-	server->crew = NULL;
-	bus_destroy(server);
-	gb__record_retire(server->shared, record, GB_CLOSE_DRAIN);
-	atomic_store(&server->shared->stop, 0);
-	atomic_store(&server->shared->command, GB__COMMAND_RUN);
-	atomic_store(&server->shared->giving, false);
+	run->chief.on_turn = chief_turn;
+	server->chief = &run->chief;
+	result = start(run, alone, error);
+	if (result < 0)
+		end(run);
 	return result;
 }
 
@@ -422,6 +435,12 @@ static int check_run(const struct gb_server *server, struct gb_error *error)
 	if (server->unlistened)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");
+	if (server->model.unit == GB__UNIT_PROCESS && gb__process_threads() > 1)
+		return gb_error_set(error, -EBUSY,
+			"worker processes are forked, and this program has %u threads, of which they would have one, with "
+			"whatever locks the others hold: run the server before they start, or take unit=thread (model "
+			"multi-reactor)",
+			gb__process_threads());
 	if (server->model.workers == GB__WORKERS_PER_CONNECTION && !gb_server_address(server, 0))
 		return gb_error_set(error, -GB_EILLEGAL,
 			"%s: without an address there is no connection to start a worker for; take model reactor",
@@ -429,21 +448,60 @@ static int check_run(const struct gb_server *server, struct gb_error *error)
 	return 0;
 }
 
-static int run_checked(struct gb_server *server, struct gb_error *error)
+bool gb__run_alone(const struct gb_server *server)
 {
-	unsigned roles = chief_roles(&server->model);
-	struct gb__cpus before;
-	int result;
+	return chief_roles(&server->model) & GB__WORKER_SERVES;
+}
 
-	gb__cpus_get(&before);
-	if (server->model.engine == GB__ENGINE_BLOCKING)
-		gb__receivers_begin();
-	result = serve(server, roles, error);
+struct gb_worker *gb__run_chief(struct gb__run *run)
+{
+	return &run->chief;
+}
+
+/* The thread is the caller's, and has its CPUs back if we took them. */
+static void give_back(const struct gb_server *server, const struct gb__cpus *before)
+{
 	if (server->model.engine == GB__ENGINE_BLOCKING)
 		gb__receivers_end();
-	/* The thread is the caller's, and has its CPUs back if we took them. */
-	if ((roles & GB__WORKER_SERVES) && gb__cpus_count(&server->options->affinity))
-		gb__cpus_use(&before);
+	if (gb__run_alone(server) && gb__cpus_count(&server->options->affinity))
+		gb__cpus_use(before);
+}
+
+int gb__run_begin(struct gb_server *server, struct gb__run **ret, struct gb_error *error)
+{
+	struct gb__run *run = gb__alloc_zero(sizeof(*run));
+	int result;
+
+	if (!run)
+		return gb_error_set(error, -ENOMEM, "no memory for a server");
+	run->child_signal = -1;
+	gb__cpus_get(&run->before);
+	if (server->model.engine == GB__ENGINE_BLOCKING)
+		gb__receivers_begin();
+	result = serve(server, run, error);
+	if (result < 0) {
+		give_back(server, &run->before);
+		gb__free(run);
+		return result;
+	}
+	*ret = run;
+	return 0;
+}
+
+int gb__run_end(struct gb__run *run, struct gb_error *error)
+{
+	const struct gb_server *server = run->chief.server;
+	int result = 0;
+
+	if (run->crew)
+		gb__crew_courtesy(run->crew, false);
+	if (run->crew && run->crew->failure.code < 0)
+		result = gb_error_set(error, run->crew->failure.code, "%s", run->crew->failure.text);
+	if (result == 0 && server->failure.code < 0)
+		result = gb_error_set(error, server->failure.code, "%s", server->failure.text);
+	end(run);
+	give_back(server, &run->before);
+	gb__free(run);
 	return result;
 }
 
@@ -454,7 +512,7 @@ static int run_checked(struct gb_server *server, struct gb_error *error)
 static _Atomic uint64_t running_here; /* pid, then 32 bits of how many, RUNS_ALONE for one that forks */
 #define RUNS_ALONE UINT32_MAX
 
-static int enter(const struct gb_server *server, struct gb_error *error)
+static int enter_process(const struct gb_server *server, struct gb_error *error)
 {
 	const uint64_t process = (uint64_t)getpid() << 32;
 	const bool forks =
@@ -476,7 +534,7 @@ static int enter(const struct gb_server *server, struct gb_error *error)
 	return 0;
 }
 
-static void leave(const struct gb_server *server)
+static void leave_process(const struct gb_server *server)
 {
 	if (server->model.unit == GB__UNIT_PROCESS)
 		atomic_store(&running_here, 0);
@@ -484,21 +542,41 @@ static void leave(const struct gb_server *server)
 		atomic_fetch_sub(&running_here, 1);
 }
 
-int gb_server_run(struct gb_server *server, struct gb_error *error)
+int gb__run_enter(struct gb_server *server, struct gb_error *error)
 {
 	int result;
 
-	if (!server)
-		return gb_error_set(error, -EINVAL, "gb_server_run: the server is NULL");
 	if (atomic_exchange(&server->running, true))
 		return gb_error_set(error, -EBUSY, "the server runs already");
 	result = check_run(server, error);
 	if (result == 0)
-		result = enter(server, error);
-	if (result == 0) {
-		result = run_checked(server, error);
-		leave(server);
-	}
+		result = enter_process(server, error);
+	if (result < 0)
+		atomic_store(&server->running, false);
+	return result;
+}
+
+void gb__run_leave(struct gb_server *server)
+{
+	leave_process(server);
 	atomic_store(&server->running, false);
+}
+
+int gb_server_run(struct gb_server *server, struct gb_error *error)
+{
+	struct gb__run *run;
+	int result;
+
+	if (!server)
+		return gb_error_set(error, -EINVAL, "gb_server_run: the server is NULL");
+	result = gb__run_enter(server, error);
+	if (result < 0)
+		return result;
+	result = gb__run_begin(server, &run, error);
+	if (result == 0) {
+		gb__worker_run(gb__run_chief(run));
+		result = gb__run_end(run, error);
+	}
+	gb__run_leave(server);
 	return result;
 }

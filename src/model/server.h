@@ -27,6 +27,8 @@ struct gb__binding {
 	struct gb__socket_file file;                            /* at `path` */
 };
 
+struct gb__run;
+
 struct gb_server {
 	struct gb_options *options;
 	struct gb__model model;              /* engine resolved */
@@ -51,6 +53,9 @@ struct gb_server {
 	unsigned char *tally;       /* their counters and the pool's, shared (tally.h); or NULL */
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;
+	struct gb__run *embedded; /* between gb_server_begin and gb_server_end */
+	int embedded_fd;
+	bool stepping;
 	struct gb_worker *chief;         /* while running, in each process: the worker of the main thread */
 	struct gb__crew *crew;           /* while running, in the first process: the other workers */
 	struct gb__compute *compute;     /* while running with compute=threads: this process's pool */

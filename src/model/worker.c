@@ -577,11 +577,15 @@ static bool look(struct gb_worker *worker)
 	return goes_on;
 }
 
-static __attribute__((noinline)) bool turn(struct gb_worker *worker)
+/* It sleeps at most so long, -1: as long as it may. */
+static __attribute__((noinline)) bool turn(struct gb_worker *worker, int64_t timeout_ns)
 {
+	int64_t accept_ns;
+
 	if (wants_look(worker) && !look(worker))
 		return false;
-	gb__worker_turn(worker, accept_turn(worker));
+	accept_ns = accept_turn(worker);
+	gb__worker_turn(worker, timeout_ns == 0 ? 0 : accept_ns);
 	return true;
 }
 
@@ -591,7 +595,32 @@ void gb__worker_run(struct gb_worker *worker)
 	for (;;) {
 		if (gb__likely(only_events(worker)))
 			turn_plain(worker);
-		else if (!turn(worker))
+		else if (!turn(worker, -1))
 			break;
 	}
+}
+
+#define STEP_TURNS 4u /* of one step, so that the other loop has its turn */
+
+bool gb__worker_step(struct gb_worker *worker)
+{
+	const struct gb__engine *engine = worker->loop.engine;
+
+	for (unsigned i = 0; i < STEP_TURNS; i++) {
+		if (!turn(worker, 0))
+			return false;
+		if (!engine->ops->polled->due(engine) && gb__net_sleep_ns(&worker->net) != 0)
+			break;
+	}
+	return !wants_look(worker) || look(worker);
+}
+
+int64_t gb__worker_sleep_ns(struct gb_worker *worker)
+{
+	const struct gb__engine *engine = worker->loop.engine;
+	int64_t accept_ns = accept_turn(worker), sleep_ns = gb__net_sleep_ns(&worker->net);
+
+	if (atomic_load(&worker->command) != worker->obeyed || engine->ops->polled->due(engine))
+		return 0;
+	return accept_ns >= 0 && (sleep_ns < 0 || accept_ns < sleep_ns) ? accept_ns : sleep_ns;
 }

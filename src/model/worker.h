@@ -87,6 +87,10 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 void gb__worker_run(struct gb_worker *worker);
 /** A turn (gb__net_turn). Failures that last are told, and do not spin. */
 void gb__worker_turn(struct gb_worker *worker, int64_t timeout_ns);
+/** In a loop of somebody else's, in place of gb__worker_run: some turns that do not sleep. Returns whether to go on. */
+bool gb__worker_step(struct gb_worker *worker);
+/** How long it may be until the next one, or -1, unless the engine's descriptor tells. */
+int64_t gb__worker_sleep_ns(struct gb_worker *worker);
 /** Whether it is, for who has an on_turn of its own. */
 bool gb__worker_done(struct gb_worker *worker);
 /** End what is left, call on_stop of the services, let go of everything but the memory. */

@@ -74,6 +74,13 @@ int gb__net_turn(struct gb__net *net, int64_t timeout_ns)
 	return result;
 }
 
+int64_t gb__net_sleep_ns(struct gb__net *net)
+{
+	int64_t bound_ns = net->draining ? gb__net_drain_count(net, -1) : -1;
+
+	return net->turn_more ? 0 : gb__loop_sleep_ns(net->loop, bound_ns);
+}
+
 static void on_deadline(struct gb__wheel_node *node, void *arg)
 {
 	struct gb__net *net = arg;

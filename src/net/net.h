@@ -128,6 +128,10 @@ void gb__net_finish(struct gb__net *net);
  *  there is something left for this turn. Where turns follow each other, net/turn.h is quicker. */
 int gb__net_turn(struct gb__net *net, int64_t timeout_ns);
 
+/** How long a turn that begins now may sleep for all that the engine does not tell of: for who turns it with a
+ *  timeout of 0, and sleeps elsewhere. -1: for ever. */
+int64_t gb__net_sleep_ns(struct gb__net *net);
+
 /** There is something to trim later: a connection begins, or has gone. */
 static inline void gb__trim_later(struct gb__net *net)
 {

@@ -3,11 +3,13 @@
 #include "base/macros.h"
 #include "base/stderr.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +17,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#define LEAVING_TRIES 20u
 
 static _Atomic pid_t self; /* 0: to be asked for */
 static pthread_once_t self_once = PTHREAD_ONCE_INIT;
@@ -154,4 +158,50 @@ uint64_t gb__process_cpu_ns(void)
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
 	return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* "iou-wrk-PID", "iou-sqp-PID": a fork leaves those alone. */
+static bool kernels_own(const char *task)
+{
+	char path[64], name[16] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", task);
+	file = fopen(path, "re");
+	if (!file)
+		return true; /* it has ended */
+	if (!fgets(name, sizeof(name), file))
+		name[0] = '\0';
+	fclose(file);
+	return strncmp(name, "iou-", 4) == 0;
+}
+
+static unsigned count_threads(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *entry;
+	unsigned count = 0;
+
+	if (!tasks)
+		return 1;
+	while ((entry = readdir(tasks)) != NULL)
+		count += entry->d_name[0] != '.' && !kernels_own(entry->d_name);
+	closedir(tasks);
+	return count;
+}
+
+/* One that was joined may be there for a moment still. */
+unsigned gb__process_threads(void)
+{
+	unsigned count = 1;
+
+#ifndef __SANITIZE_THREAD__
+	for (unsigned tries = 0; tries < LEAVING_TRIES; tries++) {
+		count = count_threads();
+		if (count <= 1)
+			return 1;
+		usleep(1000);
+	}
+#endif
+	return count;
 }

@@ -45,6 +45,9 @@ void gb__shared_unmap(void *memory, size_t size);
 
 /** getpid(2) without a system call each time. A child of fork(2) knows that it is another. Thread: any. */
 pid_t gb__process_self(void);
+/** How many threads this process has; 1 where nobody tells (no /proc, a sanitizer that has one of its own). Workers that
+ *  the kernel has made for a ring are none. */
+unsigned gb__process_threads(void);
 /** CPU time that all threads of this process have taken. */
 uint64_t gb__process_cpu_ns(void);
 

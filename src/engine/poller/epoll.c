@@ -94,6 +94,11 @@ static int epoll_poller_wait(
 	return gb__unlikely(count == -EINTR) ? 0 : count;
 }
 
+static int epoll_descriptor(const struct gb__poller *poller)
+{
+	return poller->fd;
+}
+
 const struct gb__poller_ops gb__poller_epoll = {
 	.name = "epoll",
 	.caps = GB__POLLER_EXCLUSIVE | GB__POLLER_EDGE | GB__POLLER_FORGETS,
@@ -104,4 +109,5 @@ const struct gb__poller_ops gb__poller_epoll = {
 	.modify = epoll_modify,
 	.remove = epoll_remove,
 	.wait = epoll_poller_wait,
+	.descriptor = epoll_descriptor,
 };

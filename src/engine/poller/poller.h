@@ -49,6 +49,8 @@ struct gb__poller_ops {
 	/** Wait up to timeout_ns (-1: for ever), rounded up to what the call can tell. Returns the number
 	 *  of events, 0 on a timeout or an interruption, or a negative errno. */
 	int (*wait)(struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns);
+	/** One that is readable while `wait` has events to tell. NULL: there is none. */
+	int (*descriptor)(const struct gb__poller *poller);
 };
 
 /** Nanoseconds as the milliseconds of poll(2) and epoll_wait(2): rounded up, so that no timer fires early. */

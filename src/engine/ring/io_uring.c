@@ -413,6 +413,11 @@ static int ring_wait(struct gb__ring *ring, struct gb__completion *ret, unsigned
 	return reap(ring, ret, max);
 }
 
+static int ring_notify(struct gb__ring *ring, int event)
+{
+	return io_uring_register_eventfd(&ring->uring, event);
+}
+
 static bool ring_completes(const struct gb__ring *ring, uint64_t token, uint64_t mask)
 {
 	const struct io_uring_cq *queue = &ring->uring.cq;
@@ -498,6 +503,7 @@ const struct gb__ring_ops gb__ring_io_uring = {
 	.file = ring_file,
 	.wait = ring_wait,
 	.wake = ring_wake,
+	.notify = ring_notify,
 	.completes = ring_completes,
 	.waiting = ring_waiting,
 	.bulk_start = gb__uring_bulk,

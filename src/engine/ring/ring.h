@@ -98,6 +98,10 @@ struct gb__ring_ops {
 	 *  negative errno (not now: the ring has not begun, memory). Thread: any; signal handlers as well. */
 	int (*wake)(struct gb__ring *ring, uint64_t token);
 
+	/** Have this event signalled when `wait` has something to take. Once; the ring does not close it. Returns 0 or a
+	 *  negative errno. NULL: it cannot. */
+	int (*notify)(struct gb__ring *ring, int event);
+
 	/** Whether a completion that was not taken yet has this token, as far as `mask` goes. */
 	bool (*completes)(const struct gb__ring *ring, uint64_t token, uint64_t mask);
 
