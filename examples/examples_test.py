@@ -498,6 +498,51 @@ def fetch_says_what_is_wrong():
     check("usage" in done.stderr and done.returncode == 1, f"usage: {done.stderr!r}")
 
 
+def answered_at_beats(client, lines, which):
+    """Both loops go on: lines are answered, at beats that rise."""
+    last = deadline = -1
+    deadline = time.monotonic() + PATIENCE_S
+    while last < 3:
+        check(time.monotonic() < deadline, f"{which}: the other loop stands at beat {last}")
+        client.sendall(b"hello\n")
+        found = re.fullmatch(rb"hello at beat ([0-9]+)\n", lines.readline())
+        check(found and int(found[1]) >= last, f"{which}: no answer, or the beat goes back from {last}")
+        last = int(found[1])
+        time.sleep(0.005)
+
+
+def embedded(name, model):
+    if not os.path.exists(os.path.join(EXAMPLES, name)):
+        print(f"  {name} is not built: the library is not installed")
+        return
+    with Program(name, model) as program:
+        for _ in range(2):
+            client, lines = program.connect()
+            with client, lines:
+                answered_at_beats(client, lines, f"{name} {model}")
+
+
+for _name in ("embed_epoll", "embed_uv"):
+    for _model in ("reactor,engine=epoll", "proactor"):
+        if _model in models() or _model != "proactor":
+            add_case(f"a_server_serves_in_the_loop_of_{_name}[{_model}]", embedded, _name, _model, waits=True)
+
+
+@case
+def a_model_of_several_loops_is_refused_in_another_loop():
+    result = example("embed_epoll", "multi-reactor")
+    check_equal(result.returncode, 1, "exit code")
+    check("take model=reactor" in result.stderr, f"the text names one that can: {result.stderr!r}")
+
+
+@case_under_every_model
+def another_loop_is_nested_in_each_worker_under_every_model(model):
+    with Program("nested", "--listen", "127.0.0.1:0", "--model", model) as program:
+        client, lines = program.connect()
+        with client, lines:
+            answered_at_beats(client, lines, f"nested {model}")
+
+
 @case_under_every_model
 def periodic_loses_nothing_at_a_drain_under_every_model(model):
     with subprocess.Popen([os.path.join(EXAMPLES, "periodic"), "--listen", "127.0.0.1:0", "--model", model],

@@ -69,7 +69,7 @@ GB_API int gb_server_on_ready(
 /**
  * Serve until stopped, on the calling thread (and those, or the processes, that the model asks for).
  *
- * Process models fork here: call it while the process has no other threads. Listening sockets are closed
+ * Process models fork here, and are refused where the process has other threads. Listening sockets are closed
  * when a drain begins, so that later clients are refused at once. Under the option `affinity` each worker's thread is
  * bound to its CPU from before on_start, which threads that are started there inherit; the calling thread, where it
  * serves, has its CPUs back at the end.
@@ -77,7 +77,8 @@ GB_API int gb_server_on_ready(
  * models catch SIGCHLD meanwhile, and SIGTERM in worker processes, where what else the program catches has no effect.
  * Blocking models catch SIGURG, unless the program handles, ignores or blocks it when it calls this: then their workers
  * poll before each receive.
- * Returns 0 after a drain, or a negative code with the reason in `error`: -EBUSY when it runs already, or where one of two
+ * Returns 0 after a drain, or a negative code with the reason in `error`: -EBUSY when it runs already, where worker
+ * processes would be forked from a process with threads, or where one of two
  * servers of this process has worker processes: such a one runs alone.
  */
 GB_API int gb_server_run(struct gb_server *server, struct gb_error *error);
