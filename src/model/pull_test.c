@@ -170,6 +170,12 @@ static void *wait_to_be_told(void *arg)
 	return NULL;
 }
 
+/* Behind the forks. */
+static void start_clients(struct gb_server *server, void *thread)
+{
+	CHECK(pthread_create(thread, NULL, wait_to_be_told, server) == 0);
+}
+
 static void check_told(const char *model)
 {
 	struct gb_server *server = driver_server(model, &driver_echo, NULL);
@@ -177,7 +183,7 @@ static void check_told(const char *model)
 	pthread_t clients;
 
 	gb_log_set(hear, NULL);
-	CHECK(pthread_create(&clients, NULL, wait_to_be_told, server) == 0);
+	gb_server_on_ready(server, start_clients, &clients);
 	CHECK_INT(gb_server_run(server, &error), 0);
 	pthread_join(clients, NULL);
 	CHECK_INT(tellings, 1);

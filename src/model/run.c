@@ -435,12 +435,6 @@ static int check_run(const struct gb_server *server, struct gb_error *error)
 	if (server->unlistened)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");
-	if (server->model.unit == GB__UNIT_PROCESS && gb__process_threads() > 1)
-		return gb_error_set(error, -EBUSY,
-			"worker processes are forked, and this program has %u threads, of which they would have one, with "
-			"whatever locks the others hold: run the server before they start, or take unit=thread (model "
-			"multi-reactor)",
-			gb__process_threads());
 	if (server->model.workers == GB__WORKERS_PER_CONNECTION && !gb_server_address(server, 0))
 		return gb_error_set(error, -GB_EILLEGAL,
 			"%s: without an address there is no connection to start a worker for; take model reactor",
@@ -542,6 +536,19 @@ static void leave_process(const struct gb_server *server)
 		atomic_fetch_sub(&running_here, 1);
 }
 
+/* Once no other server of this process may run: those have a reason of their own. */
+static int check_threads(const struct gb_server *server, struct gb_error *error)
+{
+	const unsigned threads = server->model.unit == GB__UNIT_PROCESS ? gb__process_threads() : 1;
+
+	if (threads == 1)
+		return 0;
+	return gb_error_set(error, -EBUSY,
+		"worker processes are forked, and this program has %u threads, of which they would have one, with whatever "
+		"locks the others hold: run the server before they start, or take unit=thread (model multi-reactor)",
+		threads);
+}
+
 int gb__run_enter(struct gb_server *server, struct gb_error *error)
 {
 	int result;
@@ -551,6 +558,11 @@ int gb__run_enter(struct gb_server *server, struct gb_error *error)
 	result = check_run(server, error);
 	if (result == 0)
 		result = enter_process(server, error);
+	if (result == 0) {
+		result = check_threads(server, error);
+		if (result < 0)
+			leave_process(server);
+	}
 	if (result < 0)
 		atomic_store(&server->running, false);
 	return result;
