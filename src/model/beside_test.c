@@ -94,9 +94,10 @@ static void on_ready(struct gb_server *server, void *arg)
 TEST(worker_processes_are_not_started_beside_another_server)
 {
 	static const char *const models[][2] = { { "reactor", "prefork" }, { "prefork", "reactor" },
-		{ "prefork,workers=2", "fork" } };
+		{ "prefork,workers=2", "fork" },
+		{ "reactor,compute=processes,compute-workers=1", "prefork" } };
 	static const char *const texts[] = { "beside another server", "so no other can",
-		"beside another server" };
+		"beside another server", "beside another server" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
 		struct beside beside = { driver_server(models[i][0], &driver_echo, NULL),

@@ -506,16 +506,20 @@ int gb__run_end(struct gb__run *run, struct gb_error *error)
 static _Atomic uint64_t running_here; /* pid, then 32 bits of how many, RUNS_ALONE for one that forks */
 #define RUNS_ALONE UINT32_MAX
 
+static bool forks(const struct gb_server *server)
+{
+	return server->model.unit == GB__UNIT_PROCESS || server->model.compute == GB__COMPUTE_PROCESSES;
+}
+
 static int enter_process(const struct gb_server *server, struct gb_error *error)
 {
 	const uint64_t process = (uint64_t)getpid() << 32;
-	const bool forks =
-		server->model.unit == GB__UNIT_PROCESS || server->model.compute == GB__COMPUTE_PROCESSES;
+	const bool alone = forks(server);
 	uint64_t seen = atomic_load(&running_here), count;
 
 	do {
 		count = (seen & ~(uint64_t)UINT32_MAX) == process ? seen & UINT32_MAX : 0;
-		if (forks && count > 0)
+		if (alone && count > 0)
 			return gb_error_set(error, -EBUSY,
 				"worker processes cannot be started beside another server that runs in this process: "
 				"run them in processes of their own, or take unit=thread and no compute=processes");
@@ -524,13 +528,13 @@ static int enter_process(const struct gb_server *server, struct gb_error *error)
 				"a server with worker processes runs in this process, and so no other can: run this one "
 				"in a process of its own, or that one with unit=thread and no compute=processes");
 	} while (!atomic_compare_exchange_weak(
-		&running_here, &seen, process | (forks ? RUNS_ALONE : count + 1)));
+		&running_here, &seen, process | (alone ? RUNS_ALONE : count + 1)));
 	return 0;
 }
 
 static void leave_process(const struct gb_server *server)
 {
-	if (server->model.unit == GB__UNIT_PROCESS)
+	if (forks(server))
 		atomic_store(&running_here, 0);
 	else
 		atomic_fetch_sub(&running_here, 1);
@@ -539,13 +543,13 @@ static void leave_process(const struct gb_server *server)
 /* Once no other server of this process may run: those have a reason of their own. */
 static int check_threads(const struct gb_server *server, struct gb_error *error)
 {
-	const unsigned threads = server->model.unit == GB__UNIT_PROCESS ? gb__process_threads() : 1;
+	const unsigned threads = forks(server) ? gb__process_threads() : 1;
 
 	if (threads == 1)
 		return 0;
 	return gb_error_set(error, -EBUSY,
 		"worker processes are forked, and this program has %u threads, of which they would have one, with whatever "
-		"locks the others hold: run the server before they start, or take unit=thread (model multi-reactor)",
+		"locks the others hold: run the server before they start, or take unit=thread without compute=processes (model multi-reactor)",
 		threads);
 }
 
