@@ -129,6 +129,19 @@ struct gb_worker_stats {
 	uint64_t events; /* events or completions it handled */
 };
 
+/** Coroutines of straight-line handlers and of gb_coro_start, of all workers together. */
+struct gb_coro_stats {
+	uint64_t alive;
+	uint64_t ended;
+	uint64_t alive_max; /* at once, in one worker */
+	uint64_t
+		stack_used_max; /* bytes of the fullest stack that was looked at: one in 64 that are given back, the first of
+				    a worker's, and each at its end; 0 where handlers run on the worker's own stack */
+};
+
+/** Take them. Thread: as gb_server_stats. */
+GB_API void gb_server_coro_stats(const struct gb_server *server, struct gb_coro_stats *ret);
+
 /** Places of workers; the last is the main thread's, which accepts or supervises unless it serves alone. */
 GB_API size_t gb_server_workers(const struct gb_server *server);
 /** Take one's counters; beyond the last place they are 0. Thread: as gb_server_stats. */

@@ -47,8 +47,15 @@ static void add(struct gb__counters *sum, const struct gb__counters *counters)
 	uint64_t *to = (uint64_t *)sum;
 
 	static_assert(sizeof(*counters) % sizeof(uint64_t) == 0, "counters only");
-	for (size_t i = 0; i < sizeof(*counters) / sizeof(uint64_t); i++)
-		gb__count(to[i], read_counter(&from[i]));
+	for (size_t i = 0; i < sizeof(*counters) / sizeof(uint64_t); i++) {
+		const bool maximum = i >= sizeof(*counters) / sizeof(uint64_t) - GB__COUNTERS_MAXIMA;
+		const uint64_t value = read_counter(&from[i]);
+
+		if (!maximum)
+			gb__count(to[i], value);
+		else if (value > to[i])
+			__atomic_store_n(&to[i], value, __ATOMIC_RELAXED);
+	}
 }
 
 static void clear(struct gb__counters *counters)
@@ -68,6 +75,7 @@ void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int
 	atomic_fetch_sub_explicit(&shared->connections, clients, memory_order_relaxed);
 	__atomic_store_n(&stats->connections, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&stats->outgoing, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&record->counters.coroutines.alive, 0, __ATOMIC_RELAXED);
 	gb__count(stats->accepted, received);
 	gb__count(stats->closed[reason], clients + outgoing + received);
 	for (size_t i = 0; i < sizeof(struct gb__census) / sizeof(uint64_t); i++)

@@ -409,6 +409,20 @@ void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)
 	}
 }
 
+void gb_server_coro_stats(const struct gb_server *server, struct gb_coro_stats *ret)
+{
+	*ret = (struct gb_coro_stats){ 0 };
+	for (size_t i = 0; i < server->shared->records_count; i++) {
+		struct gb__counters counters;
+
+		gb__record_sum(&server->shared->records[i], &counters);
+		ret->alive += counters.coroutines.alive;
+		ret->ended += counters.coroutines.ended;
+		ret->alive_max = gb__max(ret->alive_max, counters.coroutines.alive_max);
+		ret->stack_used_max = gb__max(ret->stack_used_max, counters.coroutines.stack_used_max);
+	}
+}
+
 size_t gb_server_workers(const struct gb_server *server)
 {
 	return server->shared->records_count;

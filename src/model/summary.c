@@ -149,6 +149,16 @@ static json_t *pool(const struct gb_server *server)
 	return object;
 }
 
+static json_t *coroutines(const struct gb_server *server)
+{
+	struct gb_coro_stats stats;
+
+	gb_server_coro_stats(server, &stats);
+	return json_pack("{s:I, s:I, s:I, s:I}", "alive", (json_int_t)stats.alive, "alive_max",
+		(json_int_t)stats.alive_max, "ended", (json_int_t)stats.ended, "stack_used_max",
+		(json_int_t)stats.stack_used_max);
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = serves_alone(&server->model);
@@ -162,13 +172,14 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		json_array_append_new(seats, seat(server, i));
 	if (alone)
 		json_array_append_new(seats, seat(server, last));
-	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
-		gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
+	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"model", gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
 		(json_int_t)stats.connections, "connected", (json_int_t)stats.connected, "outgoing",
 		(json_int_t)stats.outgoing, "messages", (json_int_t)stats.messages, "bytes_in",
 		(json_int_t)stats.bytes_in, "bytes_out", (json_int_t)stats.bytes_out, "closed",
 		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
-		"imbalance", imbalance(server, workers), "routes", routes(server), "pool", pool(server));
+		"imbalance", imbalance(server, workers), "routes", routes(server), "pool", pool(server),
+		"coroutines", coroutines(server));
 	if (object)
 		add_own_counters(object, server);
 	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;

@@ -17,6 +17,9 @@
  * `routes` holds each route of each service with the messages that it took; `pool` each priority of the compute pool with
  * its jobs, how many wait and waited at once at most, and how long they waited, in all and the longest; null without one.
  *
+ * `coroutines`: how many straight-line handlers and others are alive, were at once in one worker, and have ended, and the
+ * bytes of the fullest of their stacks that was looked at (gb_server_coro_stats).
+ *
  * Returns 0, whatever became of the stream, or -ENOMEM.
  */
 int gb__summary_print(FILE *stream, const struct gb_server *server);

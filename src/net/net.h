@@ -16,6 +16,9 @@
 #include <gearbox/codec.h>
 #include <gearbox/server.h>
 
+#include <assert.h>
+#include <stddef.h>
+
 struct gb__router;
 struct gb__files;
 struct gb__sequential;
@@ -37,7 +40,14 @@ struct gb__counters {
 	struct gb_stats stats;    /* messages and bytes: as of the last turn */
 	uint64_t waits, events;   /* the engine's, as of the last tick of its clock */
 	struct gb__census census; /* while it drains, of a moment ago */
+	struct gb_coro_stats coroutines;
 };
+
+/** Of what the other fields of gb__counters are sums, these at their end are the greatest. */
+enum { GB__COUNTERS_MAXIMA = 2 };
+static_assert(offsetof(struct gb__counters, coroutines.alive_max) + GB__COUNTERS_MAXIMA * sizeof(uint64_t) ==
+		sizeof(struct gb__counters),
+	"they come last");
 
 /** What every message changes is counted here, in all, and is copied to the counters once a turn. */
 struct gb__tally {

@@ -32,16 +32,31 @@ void gb__streams_belong(
 	streams->arg = arg;
 }
 
+static void publish(uint64_t *counter, uint64_t value)
+{
+	__atomic_store_n(counter, value, __ATOMIC_RELAXED);
+}
+
+/* The stack that ends is looked at behind its end: it shows with the next one, with a trim, or here. */
+static void publish_stacks(struct gb__streams *streams)
+{
+	publish(&streams->net->counters->coroutines.stack_used_max, streams->coros.stacks.used_max);
+}
+
 void gb__streams_finish(struct gb__streams *streams)
 {
 	gb__assert(gb__list_empty(&streams->all) && !streams->ready.first && !streams->later.first &&
 		!streams->running);
-	if (streams->made)
+	if (streams->made) {
+		publish_stacks(streams);
 		gb__coros_destroy(&streams->coros);
+	}
 }
 
 void gb__coro_join(struct gb__streams *streams, struct gb_coro *coro, const char *name)
 {
+	struct gb_coro_stats *stats = &streams->net->counters->coroutines;
+
 	coro->streams = streams;
 	coro->name = name;
 	coro->waiting = true; /* for its first line */
@@ -49,12 +64,15 @@ void gb__coro_join(struct gb__streams *streams, struct gb_coro *coro, const char
 	gb__list_init(&coro->sibling);
 	gb__list_init(&coro->queued);
 	gb__list_append(&streams->all, &coro->link);
-	streams->net->coroutines++;
+	publish(&stats->alive, ++streams->net->coroutines);
+	if (streams->net->coroutines > stats->alive_max)
+		publish(&stats->alive_max, streams->net->coroutines);
 }
 
 void gb__coro_over(struct gb_coro *coro)
 {
 	struct gb__streams *streams = coro->streams;
+	struct gb_coro_stats *stats = &streams->net->counters->coroutines;
 
 	gb__rule_in("a coroutine", 50, !coro->scopes,
 		"it returned before the end of a scope of its: gb_scope_end waits for what was started in it");
@@ -64,16 +82,25 @@ void gb__coro_over(struct gb_coro *coro)
 	gb__list_remove(&coro->link);
 	streams->running = NULL;
 	if (coro->stack) {
+		publish_stacks(streams);
 		streams->net->trim.stacks += STACK_TOUCHED;
 		gb__trim_later(streams->net);
 	}
-	if (--streams->net->coroutines == 0 && streams->on_change)
+	gb__count(stats->ended, 1);
+	publish(&stats->alive, --streams->net->coroutines);
+	if (streams->net->coroutines == 0 && streams->on_change)
 		streams->on_change(streams->arg);
 }
 
 bool gb__coro_trim(struct gb__net *net)
 {
-	return !net->streams->made || gb__coros_trim(&net->streams->coros);
+	bool done;
+
+	if (!net->streams->made)
+		return true;
+	done = gb__coros_trim(&net->streams->coros);
+	publish_stacks(net->streams);
+	return done;
 }
 
 static int stacks_make(struct gb__streams *streams)

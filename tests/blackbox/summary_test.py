@@ -12,7 +12,7 @@ import tempfile
 from client import answered
 from lib import CASE_SECONDS_MAX, GEARBOX, Server, backlog, case, case_for_each, check, check_equal, \
     check_refusal, listens, main, receive_all, run, wait_until
-from models import MODELS
+from models import MODELS, PRESETS
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools")
 CLIENTS = 12
@@ -86,6 +86,23 @@ def routes_and_priorities_are_counted():
             check_equal(level["waiting"], 0, "waiting at the end")
             check((level["waiting_max"] == 0) == (level["jobs"] == 0), f"waited at once: {level}")
             check(level["wait_us"] >= level["wait_max_us"], f"waits: {level}")
+
+
+@case_for_each(PRESETS)
+def coroutines_and_their_fullest_stack_are_counted(model):
+    def visit(server):
+        for _ in range(3):
+            client = server.connect()
+            client.sendall(b"hello")
+            client.shutdown(socket.SHUT_WR)
+            check_equal(receive_all(client), b"hello", "what comes back")
+            client.close()
+
+    found = summary(model.arguments, visit, service="echo-sequential")["coroutines"]
+    check_equal((found["alive"], found["ended"]), (0, 3), "alive, ended")
+    check(1 <= found["alive_max"] <= 3, f"at once in one worker: {found}")
+    native = model.axes["engine"] == "blocking"
+    check(found["stack_used_max"] == 0 if native else 1000 < found["stack_used_max"] < 128 << 10, f"stacks: {found}")
 
 
 @case_for_each([model for model in MODELS if model.axes["accept"] == "acceptor"])
