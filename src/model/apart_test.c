@@ -1,6 +1,7 @@
 /* compute=processes: a handler that crashes costs its message, and what it does comes back as from a thread. */
 #include "model/apart_test_driver.h"
 
+#include <gearbox/log.h>
 #include <gearbox/route.h>
 
 #include <errno.h>
@@ -368,6 +369,49 @@ TEST(the_urgent_are_run_before_others_that_came_first)
 	close(first);
 	close(urgent);
 	driver_finish(server, pid);
+}
+
+static void hear(enum gb_log_level level, const char *text, void *arg)
+{
+	(void)level;
+	(void)arg;
+	shared->began +=
+		strstr(text, "the compute pool is the bottleneck") && strstr(text, "compute-workers=");
+}
+
+/* Waits, until somebody has said that this makes others wait. */
+static void sleepy_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	if (!shared->began)
+		usleep(30000);
+	gb_conn_send(conn, message.data, message.size);
+}
+
+TEST(a_pool_of_processes_that_is_the_bottleneck_says_so_once)
+{
+	static const struct gb_service sleepy = { GB_SERVICE_INIT, .name = "sleepy", .state = GB_STATE_NONE,
+		.codec = &gb_codec_line, .on_message = sleepy_message };
+	struct gb_server *server;
+	int clients[3];
+	pid_t pid;
+
+	apart_share();
+	gb_log_set(hear, NULL);
+	server = driver_server("reactor,compute=processes,compute-workers=1", &sleepy, NULL);
+	pid = driver_host(server);
+	for (unsigned i = 0; i < 3; i++) {
+		clients[i] = driver_client(server);
+		for (unsigned n = 0; n < 100; n++)
+			driver_send(clients[i], "x\n");
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		char text[100];
+
+		CHECK_INT(driver_receive(clients[i], text, 100), 100);
+		close(clients[i]);
+	}
+	driver_finish(server, pid);
+	CHECK_INT(shared->began, 1);
 }
 
 static int refuse_start(struct gb_worker *worker, void *user)

@@ -11,6 +11,9 @@
 
 #include <string.h>
 
+#define BEHIND_MS 1000u /* without a break: then it is the bottleneck */
+#define PROCESSES_ADVISED_MAX 256u
+
 static void wake_later(struct gb__wakes *wakes, struct gb__exchange *exchange)
 {
 	for (unsigned i = 0; i < wakes->count; i++)
@@ -281,10 +284,38 @@ static struct gb__job *take_all_waiting(
 	return taken;
 }
 
+/* With the lock. Returns how many messages wait, once, when some have for long: else it would be slow in silence. */
+static unsigned falls_behind(struct gb__processes *processes)
+{
+	const unsigned waiting = processes->waiting.count + processes->ahead;
+	uint64_t now_ms;
+
+	if (processes->told)
+		return 0;
+	if (waiting == 0) {
+		processes->behind_since_ms = 0;
+		return 0;
+	}
+	now_ms = gb__os_now_ms(&gb__os_linux);
+	if (processes->behind_since_ms == 0)
+		processes->behind_since_ms = now_ms;
+	processes->told = now_ms - processes->behind_since_ms >= BEHIND_MS;
+	return processes->told ? waiting : 0;
+}
+
+static void tell(unsigned waiting, unsigned count)
+{
+	gb__log(GB__LOG_WARNING,
+		"the compute pool is the bottleneck: %u messages wait for its %u processes: handlers that wait want "
+		"more of them, say compute-workers=%u, those that compute want more CPUs",
+		waiting, count, gb__min(count + waiting, PROCESSES_ADVISED_MAX));
+}
+
 void gb__processes_collect(struct gb__processes *processes, unsigned source)
 {
 	struct gb__bell *bell = &processes->bells[source];
 	struct gb__job *back = NULL;
+	unsigned waiting;
 	struct gb__wakes wakes = { 0 };
 
 	gb__os_linux.ops->event_clear(&gb__os_linux, bell->fd);
@@ -313,9 +344,12 @@ void gb__processes_collect(struct gb__processes *processes, unsigned source)
 		}
 	}
 	gb__processes_dispatch(processes, &wakes);
+	waiting = falls_behind(processes);
 	if (gb__unlikely(processes->gone))
 		back = take_all_waiting(processes, source, back);
 	gb__processes_unlock(processes, &wakes);
+	if (gb__unlikely(waiting))
+		tell(waiting, processes->options.count);
 	while (back) {
 		struct gb__task *task = gb__container_of(back, struct gb__task, job);
 

@@ -44,6 +44,8 @@ struct gb__processes {
 	struct gb__forker forker;
 	bool gone;
 	struct gb__log_limit log_limit;
+	uint64_t behind_since_ms; /* messages have waited without a break since then; 0: none waits */
+	bool told;                /* that it is the bottleneck */
 	struct gb__process list[];
 };
 
