@@ -146,6 +146,28 @@ def each_side_may_end_first_and_go_on_reading(model):
 
 
 @case_for_each(EACH_ENGINE)
+def a_drain_waits_for_an_answer_that_is_to_come(model):
+    heard, drains = threading.Event(), threading.Event()
+
+    def serve(client):
+        receive_all(client)
+        heard.set()
+        drains.wait(PATIENCE_S)
+        client.sendall(b"the answer")
+
+    with Upstream(serve) as upstream, Server(*model.arguments, *settings([upstream]), service="proxy") as server:
+        with server.connect() as client:
+            client.sendall(b"a question")
+            client.shutdown(socket.SHUT_WR)
+            check(heard.wait(PATIENCE_S), "the upstream hears it")
+            server.send_signal()
+            while "draining" not in server.read_line():
+                pass
+            drains.set()
+            check_equal(receive_all(client), b"the answer", "what comes")
+
+
+@case_for_each(EACH_ENGINE)
 def who_cannot_be_forwarded_is_reset(model):
     with Nobody() as one, Nobody() as other:
         with Server(*model.arguments, *settings([one, other]), service="proxy") as server:
