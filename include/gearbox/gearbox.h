@@ -19,6 +19,7 @@
 #include <gearbox/service.h>
 #include <gearbox/setting.h>
 #include <gearbox/stream.h>
+#include <gearbox/ticker.h>
 #include <gearbox/topic.h>
 #include <gearbox/types.h>
 #include <gearbox/upstream.h>
