@@ -129,7 +129,7 @@ def run(name, command, build, load, rounds):
         prefix = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={profile}", f"--log-file={log}",
                   "--trace-syscalls=yes"]
         with start(name, command, build, prefix=prefix) as server, \
-                Client(server, load.connections, load.size) as client:
+                Client(server, load.connections, load.size, load.start) as client:
             go = getattr(client, load.order)
             for _ in range(rounds):
                 if not go():
@@ -151,10 +151,11 @@ def run(name, command, build, load, rounds):
 
 
 class Load:
-    """What the client does: an order of `Client`, its connections, bytes a message, and rounds of it to count."""
+    """What the client does: an order of `Client`, its connections, bytes a message, rounds of it to count, and what each
+    message begins with."""
 
-    def __init__(self, order, connections, size, rounds):
-        self.order, self.connections, self.size, self.rounds = order, connections, size, rounds
+    def __init__(self, order, connections, size, rounds, start=b""):
+        self.order, self.connections, self.size, self.rounds, self.start = order, connections, size, rounds, start
 
 
 def per_message(name, command, build, load):

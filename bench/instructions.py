@@ -8,6 +8,7 @@ difference is what one message costs, and the same on every run. Loads:
   50 in turn   50 connections, one message under way at any time
   5            5 connections, all with a message under way: a turn serves them all
   50           50 connections, all with a message under way, as under full load
+  50, words    the same, each message after "get "
   50 x 1 KiB   the same with 1,024 bytes
   passing      connect, 64 bytes, close: per connection
 """
@@ -56,6 +57,7 @@ LOADS = [
     ("50 in turn", Load("in_turn", 50, 64, 20)),
     ("5", Load("at_once", 5, 64, 200)),
     ("50", Load("at_once", 50, 64, 40)),
+    ("50, words", Load("at_once", 50, 64, 40, b"get ")),
     ("50 x 1 KiB", Load("at_once", 50, 1024, 40)),
     ("passing", Load("in_passing", 0, 64, 200)),
 ]

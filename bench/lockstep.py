@@ -36,9 +36,9 @@ def stopped(server):
 class Client:
     """Connections to one server, each of which has echoed once; counts the messages that came back right."""
 
-    def __init__(self, server, connections, size):
+    def __init__(self, server, connections, size, start=b""):
         self.server = server
-        self.size = size
+        self.size, self.start = size, start
         self.number = self.answered = 0
         self.connections = []
         for _ in range(connections):  # one by one, so that accepting them is the same every time, too
@@ -53,7 +53,7 @@ class Client:
     def send(self, connection):
         """A message that no other is equal to; a line, so that line codecs take it as well."""
         self.number += 1
-        message = b"%0*d\n" % (self.size - 1, self.number)
+        message = self.start + b"%0*d\n" % (self.size - 1 - len(self.start), self.number)
         connection.sendall(message)
         return message
 

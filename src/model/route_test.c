@@ -246,3 +246,21 @@ TEST(a_function_has_the_priority_that_it_is_offloaded_with)
 	check_pool(server, GB_PRIORITY_LOW, 1);
 	gb_server_destroy(server);
 }
+
+/* Processes run what threads do: their on_start was there as well. */
+TEST(routes_go_to_processes_as_to_threads)
+{
+	struct gb_server *server =
+		driver_server("reactor,compute=processes,compute-workers=2", &routed, NULL);
+	pid_t pid = driver_host(server);
+
+	converse(server, 0, false);
+	gb_server_stop(server);
+	CHECK_INT(driver_await(pid), 0);
+	check_route(server, 0, "routed", "short", 3);
+	check_route(server, 1, "routed", "report", 1);
+	check_pool(server, GB_PRIORITY_HIGH, 1);
+	check_pool(server, GB_PRIORITY_NORMAL, 0);
+	check_pool(server, GB_PRIORITY_LOW, 1);
+	gb_server_destroy(server);
+}

@@ -1,5 +1,7 @@
 /*
- * A message to its route. Nothing is asked that the table could have answered at start: some 15 to 25 instructions.
+ * A message to its route. Nothing is asked that the table could have answered at start. What is out of the ordinary (a
+ * message shorter than 8 bytes, a long word, keys that meet) is looked up by message_any, to which all comes the same: so
+ * the short ways need no registers but what a call leaves them.
  */
 #include "base/alloc.h"
 #include "base/macros.h"
@@ -13,24 +15,21 @@
 #define BLANK 0x20u
 #define HEAD 8u
 
-static inline uint32_t find_key(const struct gb__router *router, uint64_t key)
+static const struct gb__route_entry *find_key(const struct gb__router *router, uint64_t key)
 {
 	size_t at = key * router->multiplier >> router->shift;
 
-	/* The first is it, or none, where no two keys meet. */
-	while (router->slots[at].key != key || gb__unlikely(!router->slots[at].found)) {
-		if (!router->slots[at].found)
-			return 0;
+	while (router->keys[at] != key && router->found[at] != router->entries)
 		at = (at + 1) & router->slots_mask;
-	}
-	return router->slots[at].found - 1;
+	return router->found[at];
 }
 
-static inline uint32_t find_byte(const struct gb__router *router, struct gb_bytes message)
+static inline const struct gb__route_entry *find_byte(
+	const struct gb__router *router, struct gb_bytes message)
 {
 	if (gb__unlikely(message.size <= router->offset))
-		return 0;
-	return router->bytes[message.data[router->offset]];
+		return router->entries;
+	return router->place.found[message.data[router->offset]];
 }
 
 static uint64_t number_of(const unsigned char *bytes, size_t width, bool little_endian)
@@ -42,38 +41,20 @@ static uint64_t number_of(const unsigned char *bytes, size_t width, bool little_
 	return number;
 }
 
-static inline uint32_t find_integer(const struct gb__router *router, struct gb_bytes message)
+static const struct gb__route_entry *find_integer(const struct gb__router *router, struct gb_bytes message)
 {
-	const unsigned char *bytes = message.data + router->offset;
-	uint16_t two;
-	uint32_t four;
-
-	if (gb__unlikely(message.size < router->reach))
-		return 0;
-	if (gb__likely(router->width == 4)) {
-		memcpy(&four, bytes, sizeof(four));
-		return find_key(router, router->little_endian ? le32toh(four) : be32toh(four));
-	}
-	if (gb__likely(router->width == 2)) {
-		memcpy(&two, bytes, sizeof(two));
-		return find_key(router, router->little_endian ? le16toh(two) : be16toh(two));
-	}
-	return find_key(router, number_of(bytes, router->width, router->little_endian));
+	if (message.size < router->reach)
+		return router->entries;
+	return find_key(
+		router, number_of(message.data + router->offset, router->width, router->little_endian));
 }
 
 /* Its first 8 bytes as a number, the first of them lowest; zeros behind its end. */
-static inline uint64_t head_of(const struct gb__router *router, struct gb_bytes message)
+static uint64_t head_of(const struct gb__router *router, struct gb_bytes message)
 {
-	const unsigned char *bytes = message.data;
-	uint64_t head = 0;
+	uint64_t head = number_of(message.data, gb__min(message.size, HEAD), true);
 
-	if (gb__likely(message.size >= HEAD)) {
-		memcpy(&head, bytes, HEAD);
-		head = le64toh(head);
-	} else {
-		head = number_of(bytes, message.size, true);
-	}
-	return gb__unlikely(router->ignore_case) ? gb__route_fold(head) : head;
+	return router->ignore_case ? gb__route_fold(head) : head;
 }
 
 static bool same(const struct gb__router *router, const unsigned char *a, const unsigned char *b, size_t size)
@@ -96,134 +77,207 @@ static bool has_rest(
 }
 
 /* A word of 8 bytes or more. */
-static __attribute__((noinline)) uint32_t find_long(
+static const struct gb__route_entry *find_long(
 	const struct gb__router *router, struct gb_bytes message, uint64_t head)
 {
-	uint32_t found = find_key(router, head);
+	const struct gb__route_text *text = &router->texts[find_key(router, head)->index];
 
-	if (found == 0)
-		return 0;
-	for (const struct gb__route_text *text = &router->texts[found];;
-		text = &router->texts[text->next - 1]) {
+	/* That of the default is empty. */
+	for (; text && text->size > 0; text = text->next)
 		if (has_rest(router, message, text) &&
 			(message.size == text->size || message.data[text->size] <= BLANK))
 			return text->entry;
-		if (text->next == 0)
-			return 0;
-	}
+	return router->entries;
 }
 
-static inline uint32_t find_word(const struct gb__router *router, struct gb_bytes message)
+/* The top bit of the first byte that ends a word; those of later ones may be wrong. 0: none does. */
+static inline uint64_t word_end(uint64_t head)
 {
 	const uint64_t ones = 0x0101010101010101u;
-	uint64_t head = head_of(router, message);
-	/* The top bit of the first byte that ends a word; those of later ones may be wrong. */
-	uint64_t ends = (head - (BLANK + 1) * ones) & ~head & 0x80 * ones;
 
-	if (gb__unlikely(ends == 0))
-		return find_long(router, message, head);
-	return find_key(router, head & (((ends & -ends) >> 7) - 1));
+	return (head - (BLANK + 1) * ones) & ~head & 0x80 * ones;
 }
 
-static inline uint32_t find_prefix(const struct gb__router *router, struct gb_bytes message)
+/* What is before it. */
+static inline uint64_t word_before(uint64_t head, uint64_t end)
 {
-	uint64_t head;
+	return head & (end ^ (end - 1)) >> 8;
+}
 
-	if (gb__unlikely(message.size == 0))
-		return 0;
-	head = head_of(router, message);
-	for (unsigned i = router->bytes[head & 0xff]; i < router->bytes[(head & 0xff) + 1]; i++) {
+static const struct gb__route_entry *find_word(const struct gb__router *router, struct gb_bytes message)
+{
+	uint64_t head = head_of(router, message), end = word_end(head);
+
+	return end ? find_key(router, word_before(head, end)) : find_long(router, message, head);
+}
+
+static const struct gb__route_entry *find_prefix(const struct gb__router *router, struct gb_bytes message)
+{
+	uint64_t head = head_of(router, message);
+
+	for (unsigned i = router->firsts[head & 0xff]; i < router->firsts[(head & 0xff) + 1]; i++) {
 		const struct gb__route_text *text = &router->texts[i];
 
 		if (((head ^ text->head) & text->mask) == 0 && has_rest(router, message, text))
 			return text->entry;
 	}
-	return 0;
+	return router->entries;
 }
-
-/* Count it, and call its handler here or in the pool. */
-static inline __attribute__((always_inline)) void dispatch(
-	struct gb_conn *conn, struct gb_bytes message, uint32_t found)
-{
-	const struct gb__terms *terms = conn->terms;
-	const struct gb__route_entry *entry = &terms->router->entries[found];
-
-	gb__count(terms->route_counts[found], 1);
-	if (gb__unlikely(entry->pooled) && conn->net->submit) {
-		gb__task_submit_routed(conn, message, entry);
-		return;
-	}
-	conn->net->message.route = entry->row;
-	entry->on_message(conn, message);
-}
-
-static void message_by_byte(struct gb_conn *conn, struct gb_bytes message)
-{
-	dispatch(conn, message, find_byte(conn->terms->router, message));
-}
-
-static void message_by_integer(struct gb_conn *conn, struct gb_bytes message)
-{
-	dispatch(conn, message, find_integer(conn->terms->router, message));
-}
-
-static void message_by_key(struct gb_conn *conn, struct gb_bytes message)
-{
-	dispatch(conn, message, find_key(conn->terms->router, conn->net->message.frame.key));
-}
-
-static void message_by_word(struct gb_conn *conn, struct gb_bytes message)
-{
-	dispatch(conn, message, find_word(conn->terms->router, message));
-}
-
-static void message_by_prefix(struct gb_conn *conn, struct gb_bytes message)
-{
-	dispatch(conn, message, find_prefix(conn->terms->router, message));
-}
-
-static void message_by_function(struct gb_conn *conn, struct gb_bytes message)
-{
-	const struct gb__router *router = conn->terms->router;
-
-	dispatch(conn, message,
-		find_key(router, router->routes->choose(conn, &conn->net->message.frame, message)));
-}
-
-static void (*const by[])(struct gb_conn *conn, struct gb_bytes message) = {
-	[GB_ROUTE_BY_BYTE] = message_by_byte,
-	[GB_ROUTE_BY_INTEGER] = message_by_integer,
-	[GB_ROUTE_BY_KEY] = message_by_key,
-	[GB_ROUTE_BY_WORD] = message_by_word,
-	[GB_ROUTE_BY_PREFIX] = message_by_prefix,
-	[GB_ROUTE_BY_FUNCTION] = message_by_function,
-};
 
 const struct gb__route_entry *gb__route_find(const struct gb__terms *terms, struct gb_conn *conn,
 	const struct gb_frame *frame, struct gb_bytes message)
 {
 	const struct gb__router *router = terms->router;
-	uint32_t found;
 
 	switch (router->routes->by) {
 	case GB_ROUTE_BY_BYTE:
-		found = find_byte(router, message);
-		break;
+		return find_byte(router, message);
 	case GB_ROUTE_BY_INTEGER:
-		found = find_integer(router, message);
-		break;
+		return find_integer(router, message);
 	case GB_ROUTE_BY_WORD:
-		found = find_word(router, message);
-		break;
+		return find_word(router, message);
 	case GB_ROUTE_BY_PREFIX:
-		found = find_prefix(router, message);
-		break;
+		return find_prefix(router, message);
+	case GB_ROUTE_BY_FUNCTION:
+		return find_key(router, router->routes->choose(conn, frame, message));
 	default:
-		found = find_key(router,
-			router->routes->choose ? router->routes->choose(conn, frame, message) : frame->key);
+		return find_key(router, frame->key);
 	}
-	gb__count(terms->route_counts[found], 1);
-	return &router->entries[found];
+}
+
+/* As gb__count. The compiler makes three instructions of that. */
+static inline __attribute__((always_inline)) void count(uint64_t *counter)
+{
+#ifdef __x86_64__
+	__asm__("addq $1, %0" : "+m"(*counter) : : "cc");
+#else
+	gb__count(*counter, 1);
+#endif
+}
+
+/* Count it, and call its handler. */
+static inline __attribute__((always_inline)) void dispatch(struct gb_conn *conn, struct gb_bytes message,
+	struct gb__terms *terms, const struct gb__route_entry *entry)
+{
+	count(&terms->route_counts[entry->index]);
+	terms->route = entry;
+	entry->on_message(conn, message);
+}
+
+static __attribute__((noinline)) void message_any(struct gb_conn *conn, struct gb_bytes message)
+{
+	struct gb__terms *terms = conn->terms;
+
+	dispatch(conn, message, terms, gb__route_find(terms, conn, &conn->net->message.frame, message));
+}
+
+/* No two keys meet: what is not in its place is not there. */
+static inline __attribute__((always_inline)) const struct gb__route_entry *find_perfect(
+	const struct gb__router *router, uint64_t key)
+{
+	const size_t at = key * router->multiplier / (UINT64_MAX / GB__ROUTE_SLOTS + 1);
+
+	return gb__likely(router->place.keys[at] == key) ? router->place.found[at] : router->entries;
+}
+
+static void message_by_byte(struct gb_conn *conn, struct gb_bytes message)
+{
+	dispatch(conn, message, conn->terms, find_byte(conn->terms->router, message));
+}
+
+static void message_by_two(struct gb_conn *conn, struct gb_bytes message)
+{
+	const struct gb__router *router = conn->terms->router;
+	uint16_t number;
+
+	if (gb__unlikely(message.size < router->reach)) {
+		message_any(conn, message);
+		return;
+	}
+	memcpy(&number, message.data + router->offset, sizeof(number));
+	number = router->little_endian ? le16toh(number) : be16toh(number);
+	dispatch(conn, message, conn->terms, find_perfect(router, number));
+}
+
+static void message_by_four(struct gb_conn *conn, struct gb_bytes message)
+{
+	const struct gb__router *router = conn->terms->router;
+	uint32_t number;
+
+	if (gb__unlikely(message.size < router->reach)) {
+		message_any(conn, message);
+		return;
+	}
+	memcpy(&number, message.data + router->offset, sizeof(number));
+	number = router->little_endian ? le32toh(number) : be32toh(number);
+	dispatch(conn, message, conn->terms, find_perfect(router, number));
+}
+
+static void message_by_key(struct gb_conn *conn, struct gb_bytes message)
+{
+	dispatch(conn, message, conn->terms, find_perfect(conn->terms->router, conn->net->message.frame.key));
+}
+
+static inline __attribute__((always_inline)) void by_word(
+	struct gb_conn *conn, struct gb_bytes message, bool ignore_case)
+{
+	uint64_t head, end;
+
+	if (gb__unlikely(message.size < HEAD)) {
+		message_any(conn, message);
+		return;
+	}
+	memcpy(&head, message.data, sizeof(head));
+	head = le64toh(head);
+	if (ignore_case)
+		head = gb__route_fold(head);
+	end = word_end(head);
+	if (gb__unlikely(end == 0))
+		message_any(conn, message);
+	else
+		dispatch(conn, message, conn->terms,
+			find_perfect(conn->terms->router, word_before(head, end)));
+}
+
+static void message_by_word(struct gb_conn *conn, struct gb_bytes message)
+{
+	by_word(conn, message, false);
+}
+
+static void message_by_word_in_any_case(struct gb_conn *conn, struct gb_bytes message)
+{
+	by_word(conn, message, true);
+}
+
+/* The short way of these routes, or that of all. */
+static void (*way_of(const struct gb__router *router))(struct gb_conn *conn, struct gb_bytes message)
+{
+	if (router->routes->by == GB_ROUTE_BY_BYTE)
+		return message_by_byte;
+	if (!router->perfect)
+		return message_any;
+	switch (router->routes->by) {
+	case GB_ROUTE_BY_INTEGER:
+		return router->width == 4    ? message_by_four
+			: router->width == 2 ? message_by_two
+					     : message_any;
+	case GB_ROUTE_BY_KEY:
+		return message_by_key;
+	case GB_ROUTE_BY_WORD:
+		return router->ignore_case ? message_by_word_in_any_case : message_by_word;
+	default:
+		return message_any;
+	}
+}
+
+void gb__route_pooled(struct gb_conn *conn, struct gb_bytes message)
+{
+	const struct gb_route *row = conn->terms->route->row;
+
+	if (conn->net->submit)
+		gb__task_submit_routed(conn, message, row);
+	else
+		row->on_message(conn, message);
 }
 
 void gb__route_none(struct gb_conn *conn, struct gb_bytes message)
@@ -240,7 +294,7 @@ const struct gb_route *gb_conn_route(const struct gb_conn *conn)
 {
 	if (gb__conn_is_task(conn))
 		return ((const struct gb__task *)conn)->route;
-	return conn->net->message.route;
+	return conn->terms->route->row;
 }
 
 /* Of a service that this net alone knows: of gb_connect. */
@@ -277,7 +331,7 @@ int gb__terms_route(struct gb__net *net, struct gb__terms *terms)
 		return -ENOMEM;
 	terms->router = router;
 	terms->route_counts = router->counts ? router->counts : net->route_counts + router->first_count;
-	terms->on_message = by[router->routes->by];
+	terms->on_message = way_of(router);
 	terms->here = true; /* or in the pool: the route says */
 	return 0;
 }

@@ -86,8 +86,7 @@ struct gb__net {
 	uint32_t turn_last;
 	struct {
 		uint32_t scanned, since_ms;
-		struct gb_frame frame;        /* of the last one that was whole */
-		const struct gb_route *route; /* ... and that has one, of a handler that runs here */
+		struct gb_frame frame; /* of the last one that was whole */
 	} message; /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
 	const char *problem;   /* of a codec that has just refused its input, while that is told; or NULL */
 	size_t connections;    /* not finished yet */

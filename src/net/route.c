@@ -14,8 +14,8 @@
 #define ROUTES_MAX 10000u
 #define TRAITS (GB_TRAIT_MAY_BLOCK | GB_TRAIT_HEAVY_COMPUTE)
 #define BLANK 0x20u   /* what is not above it ends a word */
-#define TRIES 256u    /* of multipliers, for each size */
-#define TRIED_MAX 64u /* routes: of more, a few may share a place */
+#define TRIES 256u    /* of multipliers */
+#define TRIED_MAX 64u /* entries: of more, some meet in any case */
 #define HEAD 8u       /* bytes of a text that are a number */
 #define GOLDEN 0x9e3779b97f4a7c15u
 
@@ -180,7 +180,7 @@ static void set_text(struct gb__router *router, struct gb__route_text *text, uin
 		.mask = size < HEAD ? (1ull << 8 * size) - 1 : ~0ull,
 		.bytes = (const unsigned char *)bytes,
 		.size = size,
-		.entry = entry,
+		.entry = &router->entries[entry],
 	};
 }
 
@@ -193,13 +193,13 @@ static uint64_t key_of(const struct gb__router *router, uint32_t entry)
 }
 
 /* Where a key is, or would be. */
-static struct gb__route_slot *slot_of(const struct gb__router *router, uint64_t key)
+static size_t slot_of(const struct gb__router *router, uint64_t key)
 {
 	size_t at = key * router->multiplier >> router->shift;
 
-	while (router->slots[at].found && router->slots[at].key != key)
+	while (router->found[at] != router->entries && router->keys[at] != key)
 		at = (at + 1) & router->slots_mask;
-	return &router->slots[at];
+	return at;
 }
 
 static bool default_row(const struct gb__router *router, uint32_t entry)
@@ -207,14 +207,13 @@ static bool default_row(const struct gb__router *router, uint32_t entry)
 	return router->entries[entry].row->otherwise;
 }
 
-/* A word that is no number: behind the others with the same head. */
-static void add_long(struct gb__router *router, struct gb__route_slot *slot, uint32_t entry)
+/* A word that is no number: before `next`, with the same head. */
+static void add_long(struct gb__router *router, uint32_t entry, const struct gb__route_entry *next)
 {
 	struct gb__route_text *text = &router->texts[entry];
 
 	set_text(router, text, entry);
-	text->next = slot->found;
-	slot->found = entry + 1;
+	text->next = next == router->entries ? NULL : &router->texts[next->index];
 }
 
 /* Put all keys in. Returns how many lie where another one should. */
@@ -222,57 +221,78 @@ static unsigned fill(struct gb__router *router)
 {
 	unsigned astray = 0;
 
-	memset(router->slots, 0, (router->slots_mask + 1) * sizeof(*router->slots));
+	for (unsigned at = 0; at <= router->slots_mask; at++) {
+		router->keys[at] = 0;
+		router->found[at] = router->entries;
+	}
 	for (uint32_t entry = 1; entry < router->entries_count; entry++) {
 		const struct gb_route *row = router->entries[entry].row;
 		uint64_t key;
-		struct gb__route_slot *slot;
+		size_t at;
 
 		if (default_row(router, entry))
 			continue;
 		key = key_of(router, entry);
-		slot = slot_of(router, key);
-		astray += slot != &router->slots[key * router->multiplier >> router->shift];
-		slot->key = key;
+		at = slot_of(router, key);
+		astray += at != key * router->multiplier >> router->shift;
 		if (row->text && strlen(row->text) >= HEAD)
-			add_long(router, slot, entry);
-		else
-			slot->found = entry + 1;
+			add_long(router, entry, router->found[at]);
+		router->keys[at] = key;
+		router->found[at] = &router->entries[entry];
 	}
 	return astray;
 }
 
-/* A power of two at least double the number of keys, and a multiplier by which no two meet, if one is found soon. */
+static unsigned bits_of(size_t number)
+{
+	return 64 - (unsigned)__builtin_clzll(number);
+}
+
+static void set_slots(struct gb__router *router, unsigned bits)
+{
+	router->shift = 64 - bits;
+	router->slots_mask = (1u << bits) - 1;
+	router->multiplier = GOLDEN;
+}
+
+/* Whether a multiplier by which no two keys meet is found soon. */
+static bool make_perfect(struct gb__router *router)
+{
+	router->keys = router->place.keys;
+	router->found = router->place.found;
+	set_slots(router, bits_of(GB__ROUTE_SLOTS - 1));
+	for (unsigned i = 0; router->entries_count <= TRIED_MAX && i < TRIES; i++) {
+		router->multiplier = (2 * i + 1) * GOLDEN;
+		if (fill(router) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Some meet: they follow one another. */
 static int make_slots(struct gb__router *router)
 {
-	const bool tries = router->entries_count <= TRIED_MAX;
+	unsigned bits = bits_of(2 * router->entries_count);
 
-	for (unsigned bits = 64 - (unsigned)__builtin_clzll(2 * router->entries_count);; bits++) {
-		struct gb__route_slot *slots = gb__realloc(router->slots, sizeof(*router->slots) << bits);
-
-		if (!slots)
-			return -ENOMEM;
-		router->slots = slots;
-		router->shift = 64 - bits;
-		router->slots_mask = (1u << bits) - 1;
-		for (unsigned i = 0; i < (tries ? TRIES : 1u); i++) {
-			router->multiplier = (2 * i + 1) * GOLDEN;
-			if (fill(router) == 0)
-				return 0;
-		}
-		if (!tries || sizeof(*slots) << bits > 1u << 16)
-			return 0; /* the last attempt is in place */
-	}
+	router->perfect = make_perfect(router);
+	if (router->perfect)
+		return 0;
+	router->keys = gb__alloc(sizeof(*router->keys) << bits);
+	router->found = gb__alloc(sizeof(*router->found) << bits);
+	if (!router->keys || !router->found)
+		return -ENOMEM;
+	set_slots(router, bits);
+	fill(router);
+	return 0;
 }
 
 static int make_bytes(struct gb__router *router)
 {
-	router->bytes = gb__alloc_zero(256 * sizeof(*router->bytes));
-	if (!router->bytes)
-		return -ENOMEM;
+	for (unsigned byte = 0; byte < GB__ROUTE_SLOTS; byte++)
+		router->place.found[byte] = router->entries;
 	for (uint32_t entry = 1; entry < router->entries_count; entry++)
 		if (!default_row(router, entry))
-			router->bytes[router->entries[entry].row->key] = (uint16_t)entry;
+			router->place.found[router->entries[entry].row->key] = &router->entries[entry];
 	return 0;
 }
 
@@ -288,8 +308,8 @@ static int make_prefixes(struct gb__router *router)
 {
 	uint32_t count = 0, at = 0;
 
-	router->bytes = gb__alloc_zero(257 * sizeof(*router->bytes));
-	if (!router->bytes)
+	router->firsts = gb__alloc_zero(257 * sizeof(*router->firsts));
+	if (!router->firsts)
 		return -ENOMEM;
 	for (uint32_t entry = 1; entry < router->entries_count; entry++) {
 		struct gb__route_text text;
@@ -306,23 +326,23 @@ static int make_prefixes(struct gb__router *router)
 	for (unsigned byte = 0; byte <= 256; byte++) {
 		while (at < count && (unsigned char)router->texts[at].head < byte)
 			at++;
-		router->bytes[byte] = (uint16_t)at;
+		router->firsts[byte] = (uint16_t)at;
 	}
 	return 0;
 }
 
 static void make_entries(struct gb__router *router)
 {
-	for (uint32_t entry = 1; entry < router->entries_count; entry++) {
-		const struct gb_route *row = &router->routes->table[entry - 1];
+	router->entries[0].on_message = gb__route_none;
+	for (uint32_t i = 1; i < router->entries_count; i++) {
+		const struct gb_route *row = &router->routes->table[i - 1];
+		struct gb__route_entry *entry = &router->entries[i];
 
-		router->entries[entry] =
-			(struct gb__route_entry){ row->on_message, row, row->traits & TRAITS };
+		*entry = (struct gb__route_entry){ row->traits & TRAITS ? gb__route_pooled : row->on_message,
+			row, i };
 		if (row->otherwise)
-			router->entries[0] = router->entries[entry];
+			router->entries[0] = (struct gb__route_entry){ entry->on_message, row, 0 };
 	}
-	if (!router->entries[0].row)
-		router->entries[0].on_message = gb__route_none;
 }
 
 static int make_table(struct gb__router *router)
@@ -375,8 +395,11 @@ void gb__router_destroy(struct gb__router *router)
 	if (!router)
 		return;
 	gb__free(router->counts);
-	gb__free(router->bytes);
-	gb__free(router->slots);
+	if (router->keys != router->place.keys) {
+		gb__free(router->keys);
+		gb__free(router->found);
+	}
 	gb__free(router->texts);
+	gb__free(router->firsts);
 	gb__free(router);
 }

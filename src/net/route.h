@@ -14,15 +14,10 @@ struct gb__net;
 struct gb__terms;
 
 struct gb__route_entry {
-	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
-	const struct gb_route *row; /* NULL: no route takes it */
-	bool pooled;                /* its handler may go to the pool, if there is one */
-} __attribute__((aligned(32)));
-
-struct gb__route_slot {
-	uint64_t key;
-	uint32_t
-		found; /* the entry, or of a long word the first text with that beginning: + 1; 0: none has this key */
+	void (*on_message)(
+		struct gb_conn *conn, struct gb_bytes message); /* the row's, or what asks the pool first */
+	const struct gb_route *row;                             /* NULL: no route takes it */
+	size_t index;                                           /* of it, and of its counter */
 };
 
 /* A text that is longer than a number, or any prefix. */
@@ -30,9 +25,11 @@ struct gb__route_text {
 	uint64_t head, mask; /* its first 8 bytes, and which of them it has */
 	const unsigned char *bytes;
 	size_t size;
-	uint32_t entry;
-	uint32_t next; /* text with the same head: + 1; or 0 */
+	const struct gb__route_entry *entry;
+	const struct gb__route_text *next; /* with the same head; or NULL */
 };
+
+#define GB__ROUTE_SLOTS 256u /* of a table in which no two keys meet */
 
 struct gb__router {
 	const struct gb_service *service;
@@ -41,12 +38,20 @@ struct gb__router {
 	size_t offset, reach, width; /* of a byte or number: reach is where it ends */
 	uint64_t multiplier;
 	unsigned shift, slots_mask;
+	bool perfect; /* the keys are in `place`, and no two meet */
 	bool little_endian, ignore_case;
+	/* By slot: its key, of a long word the beginning; and whose it is. The default: nobody's. */
+	uint64_t *keys;
+	const struct gb__route_entry **found;
+	struct gb__route_text
+		*texts;     /* of words by entry, of prefixes by their first bytes, the longest first */
+	uint16_t *firsts;   /* 257: the first prefix that begins with that byte, or a higher one */
 	size_t first_count; /* of the server's: its first counter among a worker's */
 	uint64_t *counts;   /* of a net's own; NULL: the server's */
-	uint16_t *bytes;    /* 256: entries, respectively of prefixes 257: the first candidate */
-	struct gb__route_slot *slots;
-	struct gb__route_text *texts;
+	struct {
+		uint64_t keys[GB__ROUTE_SLOTS];
+		const struct gb__route_entry *found[GB__ROUTE_SLOTS]; /* routes by byte: by that */
+	} place;
 	size_t entries_count;
 	struct gb__route_entry entries[];
 };
@@ -65,6 +70,8 @@ int gb__terms_route(struct gb__net *net, struct gb__terms *terms);
 /** The entry of a message. */
 const struct gb__route_entry *gb__route_find(const struct gb__terms *terms, struct gb_conn *conn,
 	const struct gb_frame *frame, struct gb_bytes message);
+/** Its route may be for the pool. */
+void gb__route_pooled(struct gb_conn *conn, struct gb_bytes message);
 /** No route takes a message of this connection: an error of the peer. */
 void gb__route_none(struct gb_conn *conn, struct gb_bytes message);
 

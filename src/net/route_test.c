@@ -35,6 +35,7 @@ struct asked {
 	struct gb__router *router;
 	uint64_t counts[ROWS_MAX + 2];
 	struct gb__terms terms;
+	struct gb__net net;
 };
 
 static void ready(struct asked *asked, const struct gb_routes *routes)
@@ -46,7 +47,14 @@ static void ready(struct asked *asked, const struct gb_routes *routes)
 		test_fail(__FILE__, __LINE__, "%s", error.text);
 	asked->router = gb__router_create(&asked->service);
 	CHECK(asked->router);
-	asked->terms = (struct gb__terms){ .router = asked->router, .route_counts = asked->counts };
+	if (!asked->router->entries->row) {
+		CHECK(asked->router->entries->on_message == gb__route_none);
+		asked->router->entries->on_message = handle;
+	}
+	asked->net.routers = asked->router;
+	asked->net.route_counts = asked->counts;
+	asked->terms.service = &asked->service;
+	CHECK_INT(gb__terms_route(&asked->net, &asked->terms), 0);
 }
 
 /* The name of the row, from memory that ends with the message. */
@@ -55,11 +63,16 @@ static const char *ask_frame(struct asked *asked, const void *data, size_t size,
 	unsigned char *copy = malloc(size ? size : 1);
 	const struct gb_frame frame = { .size = size, .key = key };
 	const struct gb__route_entry *entry;
+	struct gb_conn conn = { .terms = &asked->terms, .net = &asked->net };
 
 	memcpy(copy, data, size);
 	entry = gb__route_find(&asked->terms, NULL, &frame, (struct gb_bytes){ copy, size });
+	CHECK(entry->on_message == handle);
+	/* As with a message: it may go a shorter way. */
+	asked->net.message.frame = frame;
+	asked->terms.on_message(&conn, (struct gb_bytes){ copy, size });
+	CHECK(asked->terms.route == entry);
 	free(copy);
-	CHECK(entry->on_message == (entry->row ? handle : gb__route_none));
 	return entry->row ? entry->row->name : "none";
 }
 

@@ -166,17 +166,16 @@ void gb__task_submit(struct gb_conn *conn, struct gb_bytes message)
 }
 
 /* Which route it is was known only when the message was: it is not asked for room before, as others are, for what needs none. */
-void gb__task_submit_routed(
-	struct gb_conn *conn, struct gb_bytes message, const struct gb__route_entry *entry)
+void gb__task_submit_routed(struct gb_conn *conn, struct gb_bytes message, const struct gb_route *route)
 {
 	struct gb__net *net = conn->net;
 	struct gb__task *task = task_begin(conn, message);
 
 	if (!task)
 		return;
-	task->on_message = entry->on_message;
-	task->route = entry->row;
-	task->job.level = gb__level_of(entry->row->priority);
+	task->on_message = route->on_message;
+	task->route = route;
+	task->job.level = gb__level_of(route->priority);
 	if (net->tasks < net->tasks_max)
 		submit(net, &task->job);
 	else

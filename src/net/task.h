@@ -50,8 +50,7 @@ static inline struct gb__task *gb__task_of(struct gb_conn *facade)
 /** Hand a message to the pool of the net. Ends the connection when there is no memory. */
 void gb__task_submit(struct gb_conn *conn, struct gb_bytes message);
 /** The same for its route. Without room in the pool it waits, and the connection for it. */
-void gb__task_submit_routed(
-	struct gb_conn *conn, struct gb_bytes message, const struct gb__route_entry *entry);
+void gb__task_submit_routed(struct gb_conn *conn, struct gb_bytes message, const struct gb_route *route);
 /** The `job.run` of tasks, on a pool thread: run the handler, unless cancelled, and post the task back. */
 void gb__task_run(struct gb__job *job);
 /** The connection has ended: the handler need not run, or can learn that its work is in vain. */

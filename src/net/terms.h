@@ -40,6 +40,7 @@ struct gb_file_sending;
 struct gb_operation;
 struct gb__pooled;
 struct gb__router;
+struct gb__route_entry;
 
 struct gb__terms {
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message); /* the service's, at hand */
@@ -58,15 +59,16 @@ struct gb__terms {
 	bool sequential;  /* a stream reads it (sequential.h) */
 	bool here;        /* relayed, sequential, or routed: no message goes to the pool, but by its route */
 	bool flush_told;  /* somebody is to know when its output has gone: of `sequential`, or `pooled` */
-	uint16_t state_offset;            /* of the service's state behind the connection */
-	struct gb_conn *peer;             /* relayed to; or NULL */
-	struct gb_operation *connecting;  /* the operation that made it, while it is under way */
-	struct gb__pooled *pooled;        /* it is of a pool (upstream.h), or NULL */
-	struct gb__replies replies;       /* open ones; of own terms */
-	struct gb_file_sending *sendings; /* of files, each with a reply; of own terms */
-	unsigned tasks;                   /* in the pool, of own terms whose replies are loose */
-	const struct gb__router *router;  /* of a service with routes; or NULL */
-	uint64_t *route_counts;           /* by its entries */
+	uint16_t state_offset;               /* of the service's state behind the connection */
+	struct gb_conn *peer;                /* relayed to; or NULL */
+	struct gb_operation *connecting;     /* the operation that made it, while it is under way */
+	struct gb__pooled *pooled;           /* it is of a pool (upstream.h), or NULL */
+	struct gb__replies replies;          /* open ones; of own terms */
+	struct gb_file_sending *sendings;    /* of files, each with a reply; of own terms */
+	unsigned tasks;                      /* in the pool, of own terms whose replies are loose */
+	const struct gb__router *router;     /* of a service with routes; or NULL */
+	uint64_t *route_counts;              /* by its entries */
+	const struct gb__route_entry *route; /* of the last message */
 	struct gb__terms *next;
 	struct gb__limits own;
 };

@@ -10,11 +10,14 @@
 static const struct gb_route *find(struct gb_stream *stream, struct gb_bytes message, const char *function)
 {
 	const struct gb_conn *conn = stream->conn;
+	const struct gb__route_entry *entry;
 
 	gb__stream_mine_in(stream, function);
 	if (gb__unlikely(!conn) || gb__unlikely(!conn->terms->router))
 		return NULL;
-	return gb__route_find(conn->terms, stream->conn, &stream->frame, message)->row;
+	entry = gb__route_find(conn->terms, stream->conn, &stream->frame, message);
+	gb__count(conn->terms->route_counts[entry->index], 1);
+	return entry->row;
 }
 
 const struct gb_route *gb_route_find(struct gb_stream *stream, struct gb_bytes message)
