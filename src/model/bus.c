@@ -181,7 +181,7 @@ int gb__bus_listen(struct gb__bus *bus, struct gb__hubs *hubs)
 	pthread_t thread;
 	int result;
 
-	if (!bus || bus->listens || bus->hubs)
+	if (bus->listens)
 		return 0;
 	bus->hubs = hubs;
 	gb__broadcast_begin(bus->broadcast, &bus->reader);

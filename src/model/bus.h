@@ -23,7 +23,7 @@ int gb__bus_watch(struct gb__bus *bus, struct gb_worker *chief, struct gb__hubs 
 void gb__bus_unwatch(struct gb__bus *bus);
 /** In another process: let go of what is the chief's. NULL is fine. */
 void gb__bus_join(struct gb__bus *bus);
-/** In a worker process: what is published from now on goes to these hubs. Repeatable; NULL is fine. Returns 0 or a negative
+/** In a worker process: what is published from now on goes to these hubs. Repeatable. Returns 0 or a negative
  *  errno. Thread: the worker's. */
 int gb__bus_listen(struct gb__bus *bus, struct gb__hubs *hubs);
 /** Thread: any of any of the processes. Returns as gb_publish. */

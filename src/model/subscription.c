@@ -345,7 +345,9 @@ static int subscribe(struct gb_worker *worker, struct gb_conn *conn, struct gb_s
 		return -EBUSY;
 	if (!hub->worker)
 		return -ESHUTDOWN;
-	result = gb__bus_listen(worker->server->bus, &worker->server->hubs);
+	result = worker->server->model.unit == GB__UNIT_PROCESS
+		? gb__bus_listen(worker->server->bus, &worker->server->hubs)
+		: 0;
 	if (result == 0)
 		result = gb__hub_enter(hub, name, &topic);
 	if (result < 0)

@@ -491,3 +491,93 @@ TEST(callbacks_may_end_any_subscription_and_publish)
 	gb_buffer_unref(buffer);
 	gb_server_destroy(server);
 }
+
+/* Handlers in processes of their own publish; workers send what they hear to their only client. */
+static const char only[] = "only"; /* a key, as is apart_key */
+static const char apart_key[] = "apart";
+
+static void send_to_only(struct gb_subscription *subscription, struct gb_bytes message, void *user)
+{
+	struct gb_conn *conn = gb_worker_data(user, only);
+
+	(void)subscription;
+	if (conn)
+		gb_conn_send(conn, message.data, message.size);
+}
+
+static int apart_start(struct gb_worker *worker, void *user)
+{
+	struct gb_subscription *subscription;
+
+	(void)user;
+	if (gb_worker_computes(worker)) {
+		CHECK_INT(gb_subscribe(worker, &(struct gb_subscription){ 0 }, "room", NULL), -EOPNOTSUPP);
+		return 0;
+	}
+	subscription = calloc(1, sizeof(*subscription));
+	CHECK_INT(gb_subscribe(worker, subscription, "room",
+			  &(struct gb_subscription_options){ .on_message = send_to_only, .user = worker }),
+		0);
+	return gb_worker_set_data(worker, apart_key, subscription);
+}
+
+static void apart_stop(struct gb_worker *worker, void *user)
+{
+	struct gb_subscription *subscription = gb_worker_data(worker, apart_key);
+
+	(void)user;
+	if (subscription)
+		gb_unsubscribe(subscription);
+	free(subscription);
+}
+
+static int apart_open(struct gb_conn *conn)
+{
+	return gb_worker_set_data(gb_conn_worker(conn), only, conn);
+}
+
+static void apart_close(struct gb_conn *conn, int reason)
+{
+	(void)reason;
+	(void)gb_worker_set_data(gb_conn_worker(conn), only, NULL);
+}
+
+static void apart_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	CHECK_INT(publish(gb_conn_worker(conn), "room", message.data, message.size), 0);
+}
+
+static void hears_processes(const char *model)
+{
+	static const struct gb_service apart = { GB_SERVICE_INIT, .name = "apart", .state = GB_STATE_NONE,
+		.on_start = apart_start, .on_stop = apart_stop, .on_open = apart_open,
+		.on_message = apart_message, .on_close = apart_close };
+	struct gb_server *server = driver_server(model, &apart, NULL);
+	pid_t pid = driver_host(server);
+	int first = driver_client(server), other = first;
+	char heard[6] = { 0 };
+
+	if (strstr(model, ",workers=2"))
+		other = driver_client(server);
+	driver_send(first, "x");
+	CHECK_INT(driver_receive(first, heard, 1), 1);
+	if (other != first) { /* it may have come before, and have heard that as well */
+		driver_send(other, "yyyyy");
+		while (heard[0] != 'y')
+			CHECK_INT(driver_receive(first, heard, 1), 1);
+		while (heard[1] != 'y')
+			CHECK_INT(driver_receive(other, heard + 1, 1), 1);
+		close(other);
+	}
+	close(first);
+	driver_finish(server, pid);
+}
+
+TEST(handlers_in_processes_of_their_own_publish)
+{
+	static const char *const models[] = { "reactor,compute=processes,compute-workers=2",
+		"multi-reactor,workers=2,compute=processes,compute-workers=2",
+		"process-pool-reactor,workers=2,compute=processes,compute-workers=1" };
+
+	test_side_by_side(hears_processes, (const char **)models, gb__countof(models));
+}
