@@ -72,6 +72,17 @@ static void too_long_a_block(struct verify_talk *talk)
 	append_request(talk, 10, 0, 2000001);
 }
 
+static size_t answer_size(struct gb_bytes bytes)
+{
+	uint32_t size;
+
+	if (bytes.size < 4)
+		return 0;
+	size = (uint32_t)bytes.data[0] << 24 | (uint32_t)bytes.data[1] << 16 | (uint32_t)bytes.data[2] << 8 |
+		bytes.data[3];
+	return size <= bytes.size - 4 ? 4 + (size_t)size : 0;
+}
+
 static const struct verify_fault faults[] = {
 	{ "a request one byte too long", too_long, GB_CLOSE_MESSAGE_TOO_LARGE },
 	{ "a length of 4 GiB", huge_length, GB_CLOSE_MESSAGE_TOO_LARGE },
@@ -83,9 +94,10 @@ static const struct verify_fault faults[] = {
 
 const struct verify_protocol gb__verify_work = {
 	.service = "work",
-	.twins = { "work-sequential", "work-routed" },
+	.twins = { "work-deferred", "work-routed", "work-sequential" },
 	.settings = { "max-compute=2s", "max-block=2s" },
 	.exchange = work_exchange,
+	.answer_size = answer_size,
 	.framed = true,
 	.work = work_for,
 	.faults = faults,

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *ending_name(enum verify_ending ending)
@@ -122,6 +123,64 @@ static bool last_words_differ(const struct verify_talk *talk, const struct verif
 	return true;
 }
 
+struct answer {
+	size_t at, size;
+};
+
+/* Of which there are `ret_count`; what follows on the last whole one is one more. The caller frees them. */
+static struct answer *answers_of(
+	const struct verify_protocol *protocol, const struct verify_bytes *bytes, size_t *ret_count)
+{
+	struct answer *answers = NULL;
+
+	*ret_count = 0;
+	for (size_t at = 0; at < bytes->size;) {
+		size_t size = protocol->answer_size((struct gb_bytes){ bytes->data + at, bytes->size - at });
+
+		answers = gb__verify_grow(answers, *ret_count + 1, sizeof(*answers));
+		answers[*ret_count] = (struct answer){ at, size ? size : bytes->size - at };
+		at += answers[(*ret_count)++].size;
+	}
+	return answers;
+}
+
+/* One that is among those wanted goes from there. With a `prefix`, a part of one will do at the end. */
+static bool take_answer(const struct verify_bytes *wanted, struct answer *answers, size_t count,
+	const unsigned char *data, size_t size, bool prefix)
+{
+	for (size_t i = 0; i < count; i++)
+		if ((answers[i].size == size || (prefix && answers[i].size > size)) &&
+			memcmp(wanted->data + answers[i].at, data, size) == 0) {
+			answers[i].size = 0;
+			return true;
+		}
+	return false;
+}
+
+/* As bytes_differ, where answers may come in any order. */
+static bool answers_differ(const struct verify_talk *talk, const struct verify_transcript *transcript,
+	bool prefix, char *text, size_t size)
+{
+	const struct verify_bytes *got = &transcript->got, *wanted = &talk->wanted;
+	size_t wanted_count, got_count, known = 0;
+	struct answer *expected = answers_of(talk->protocol, wanted, &wanted_count),
+		      *answers = answers_of(talk->protocol, got, &got_count);
+
+	while (known < got_count &&
+		take_answer(wanted, expected, wanted_count, got->data + answers[known].at,
+			answers[known].size, prefix && known + 1 == got_count))
+		known++;
+	if (known < got_count)
+		snprintf(text, size, "answer %zu, %zu bytes at byte %zu, is none of those that are expected",
+			known + 1, answers[known].size, answers[known].at);
+	else if (got_count < wanted_count)
+		snprintf(text, size, "%zu of %zu answers came: %s after %zu of %zu bytes", got_count,
+			wanted_count, ending_name(transcript->ending), got->size, wanted->size);
+	free(expected);
+	free(answers);
+	return known < got_count || (got_count < wanted_count && !prefix);
+}
+
 static bool bytes_differ(const struct verify_talk *talk, const struct verify_transcript *transcript,
 	bool prefix, char *text, size_t size)
 {
@@ -129,6 +188,8 @@ static bool bytes_differ(const struct verify_talk *talk, const struct verify_tra
 	size_t common = got->size < wanted->size ? got->size : wanted->size, at = 0;
 	bool differs;
 
+	if (talk->protocol && talk->protocol->answer_size)
+		return answers_differ(talk, transcript, prefix, text, size);
 	if (last_words_differ(talk, transcript, prefix, &differs, text, size))
 		return differs;
 	while (at < common && got->data[at] == wanted->data[at])

@@ -32,7 +32,7 @@ struct verify_last {
 /** Whether a connection can be ended with last words for that reason. */
 bool gb__verify_last_possible(enum gb_close_reason reason);
 
-#define VERIFY_TWINS 4 /* at most */
+#define VERIFY_TWINS 6 /* at most */
 
 struct verify_protocol {
 	const char *service;
@@ -55,6 +55,9 @@ struct verify_protocol {
 	uint32_t eof_reasons; /* that the server may give for a client that ends in order: bits; 0: EOF */
 	bool ends_first;      /* its FIN comes whatever the client does: a client that sees it ends as well */
 	bool once;            /* the second address answers the first bytes that it gets, then closes */
+	/** Of answers that carry ids, and may overtake one another: bytes of the first of these. 0: it is not whole. NULL:
+	 *  they come in the order of their requests. */
+	size_t (*answer_size)(struct gb_bytes bytes);
 	/** The same, whose answer takes `ms` milliseconds. NULL: no answer does. */
 	void (*work)(struct verify_talk *talk, unsigned ms);
 	const struct verify_last

@@ -45,7 +45,7 @@ static struct observed *enter(struct gb_conn *conn)
 {
 	struct observed *observed = observed_of(conn);
 
-	if (atomic_fetch_add(&observed->inside, 1) > 0)
+	if (atomic_fetch_add(&observed->inside, 1) > 0 && !(wrapped.service->traits & GB_TRAIT_UNORDERED))
 		tell(observed, VERIFY_NOTE_OVERLAPPED, 0);
 	return observed;
 }

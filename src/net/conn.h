@@ -111,7 +111,7 @@ static inline bool gb__conn_stopped(const struct gb_conn *conn)
 	unsigned stops = conn->flags & GB__CONN_STOPPED;
 
 	if (gb__unlikely(stops == GB__CONN_TASKED) && conn->terms->replies.loose)
-		return conn->terms->tasks >= conn->terms->limits->replies_max;
+		return conn->terms->tasks >= conn->terms->limits->replies_max || conn->terms->refused;
 	return stops;
 }
 
@@ -230,6 +230,8 @@ static inline void gb__conn_settle(struct gb_conn *conn)
 }
 
 /* input.c */
+/** The codec has refused the input. */
+void gb__conn_refuse_input(struct gb_conn *conn, int found, const char *problem);
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size);
 /** The same where the service has a codec. */
 void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size);

@@ -51,16 +51,28 @@ static inline int decode(struct gb__net *net, struct gb_conn *conn, const unsign
 		&net->message.frame);
 }
 
+void gb__conn_refuse_input(struct gb_conn *conn, int found, const char *problem)
+{
+	struct gb__net *net = conn->net;
+
+	if (gb__unlikely(conn->terms->tasks > 0)) {
+		/* Any of them may end the connection before. */
+		conn->terms->refused = found;
+		conn->terms->problem = problem;
+		conn->flags &= (uint16_t)~GB__CONN_PARTIAL;
+		return;
+	}
+	net->problem = net->message.frame.problem = problem;
+	gb__conn_close_for_error(
+		conn, found == -GB_ETOOLARGE ? GB_CLOSE_MESSAGE_TOO_LARGE : GB_CLOSE_BAD_FRAME);
+	net->problem = net->message.frame.problem = NULL;
+}
+
 /* No whole message is left. Returns the bytes of it that are dropped: all, or none. */
 static size_t frame_incomplete(struct gb_conn *conn, int found, size_t used, size_t size)
 {
 	if (found < 0) {
-		struct gb__net *net = conn->net;
-
-		net->problem = net->message.frame.problem;
-		gb__conn_close_for_error(
-			conn, found == -GB_ETOOLARGE ? GB_CLOSE_MESSAGE_TOO_LARGE : GB_CLOSE_BAD_FRAME);
-		net->problem = net->message.frame.problem = NULL;
+		gb__conn_refuse_input(conn, found, conn->net->message.frame.problem);
 		return size;
 	}
 	if (used > 0 || !(conn->flags & GB__CONN_PARTIAL)) {

@@ -305,6 +305,8 @@ static void tasks_back(struct gb__post *post, bool alive)
 		next->run(next, true);
 	}
 	gb__slabs_give(&net->slabs, task, sizeof(*task));
+	if (gb__unlikely(conn->terms->refused) && conn->terms->tasks == 0 && !gb__conn_closing(conn))
+		gb__conn_refuse_input(conn, conn->terms->refused, conn->terms->problem);
 	gb__conn_queue(conn);
 	unpark(net);
 }

@@ -69,6 +69,8 @@ struct gb__terms {
 	const struct gb__router *router;     /* of a service with routes; or NULL */
 	uint64_t *route_counts;              /* by its entries */
 	const struct gb__route_entry *route; /* of the last message */
+	int refused; /* by the codec, while there are such tasks: once they are back it is told; 0: nothing was */
+	const char *problem; /* its reason */
 	struct gb__terms *next;
 	struct gb__limits own;
 };

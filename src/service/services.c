@@ -13,6 +13,7 @@ const struct gb_service *const gb_services[] = {
 	&gb_service_time,
 	&gb_service_time_echo,
 	&gb_service_work,
+	&gb_service_work_deferred,
 	&gb_service_work_routed,
 	&gb_service_work_sequential,
 	NULL,

@@ -19,6 +19,7 @@ extern const struct gb_service gb_service_proxy;
 extern const struct gb_service gb_service_time;
 extern const struct gb_service gb_service_time_echo;
 extern const struct gb_service gb_service_work;
+extern const struct gb_service gb_service_work_deferred;
 extern const struct gb_service gb_service_work_routed;
 extern const struct gb_service gb_service_work_sequential;
 

@@ -7,13 +7,15 @@
  *   request: id (32 bits), microseconds to compute (32), microseconds to block (32), payload
  *   reply:   id, payload
  *
- * The callback computes and blocks where it stands. By routes, a request that does neither never waits for a thread of
- * the pool, one that blocks goes there before those that compute. The straight-line form has the compute pool compute,
- * and sleeps while others are served.
+ * The callback computes and blocks where it stands; with a pool, several requests of a connection at once, as replies carry
+ * ids. By routes, a request that does neither never waits for a thread of the pool, one that blocks goes there before
+ * those that compute. The straight-line form has the compute pool compute, and sleeps while others are served. The deferred
+ * form keeps replies open while the pool does both.
  */
 #include "services.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -200,13 +202,84 @@ static void work_serve(struct gb_stream *stream)
 	}
 }
 
+/* A request whose reply is open. */
+struct job {
+	struct gb_offload offload;
+	struct gb_reply reply;
+	struct work work;
+	size_t size;
+	unsigned char request[];
+};
+
+/* On a thread of the pool; without one, on the worker's. */
+static int job_run(struct gb_offload *offload, void *arg)
+{
+	struct job *job = arg;
+	uint64_t end_ns = thread_cpu_ns() + (uint64_t)job->work.compute_us * 1000;
+	struct gb_bytes request = { job->request, job->size };
+	unsigned char *reply = job->request + REQUEST_HEADER - REPLY_HEADER, header[REPLY_HEADER];
+
+	(void)offload;
+	while (job->work.compute_us > 0 && thread_cpu_ns() < end_ns && gb_reply_open(job->reply))
+		compute_some();
+	if (job->work.block_us > 0)
+		block(job->work.block_us);
+	write_header(request, header);
+	memcpy(reply, header, sizeof(header)); /* the payload lies behind it */
+	return gb_reply_finish(job->reply, reply, REPLY_HEADER + job->size - REQUEST_HEADER);
+}
+
+static void job_done(struct gb_operation *operation, void *user)
+{
+	(void)operation;
+	free(user);
+}
+
+static void job_begin(struct gb_worker *worker, void *arg)
+{
+	struct job *job = arg;
+
+	if (worker)
+		gb_offload_begin(worker, &job->offload, job_run, job, job_done, job);
+	else
+		free(job);
+}
+
+static void work_defer(struct gb_conn *conn, struct gb_bytes request)
+{
+	struct work work;
+	struct job *job;
+	int result = understand(gb_conn_user(conn), request, &work);
+
+	if (result < 0) {
+		gb_conn_fail(conn, -result);
+		return;
+	}
+	job = malloc(sizeof(*job) + request.size);
+	if (!job || gb_conn_defer(conn, &job->reply) < 0) {
+		free(job);
+		gb_conn_fail(conn, GB_CLOSE_NO_MEMORY);
+		return;
+	}
+	job->offload = (struct gb_offload){ 0 };
+	job->work = work;
+	job->size = request.size;
+	memcpy(job->request, request.data, request.size);
+	/* Offloading is for the worker's thread, and this may be the pool's. */
+	if (gb_worker_post(gb_conn_worker(conn), job_begin, job) < 0) {
+		gb_reply_fail(job->reply, GB_CLOSE_NO_MEMORY);
+		free(job);
+	}
+}
+
 const struct gb_service gb_service_work = {
 	GB_SERVICE_INIT,
 	.name = "work",
 	.summary = "computes and blocks for as long as each request says",
 	.codec = &gb_codec_length,
 	.state = GB_STATE_NONE,
-	.traits = GB_TRAIT_MAY_BLOCK | GB_TRAIT_HEAVY_COMPUTE | GB_TRAIT_THREAD_SAFE | GB_TRAIT_MOVABLE_IDLE,
+	.traits = GB_TRAIT_MAY_BLOCK | GB_TRAIT_HEAVY_COMPUTE | GB_TRAIT_THREAD_SAFE | GB_TRAIT_UNORDERED |
+		GB_TRAIT_MOVABLE_IDLE,
 	.settings = work_settings,
 	.settings_size = sizeof(struct work_settings),
 	.on_message = work_message,
@@ -222,6 +295,17 @@ const struct gb_service gb_service_work_routed = {
 	.settings = work_settings,
 	.settings_size = sizeof(struct work_settings),
 	.routes = &work_routes,
+};
+
+const struct gb_service gb_service_work_deferred = {
+	GB_SERVICE_INIT,
+	.name = "work-deferred",
+	.summary = "work, whose replies come later: the compute pool does it, and they leave in order",
+	.codec = &gb_codec_length,
+	.traits = GB_TRAIT_MAY_BLOCK | GB_TRAIT_HEAVY_COMPUTE | GB_TRAIT_THREAD_SAFE,
+	.settings = work_settings,
+	.settings_size = sizeof(struct work_settings),
+	.on_message = work_defer,
 };
 
 const struct gb_service gb_service_work_sequential = {

@@ -97,3 +97,16 @@ TEST(request_beyond_a_bound_is_refused)
 	check_bound("max-compute", "1h", 3600000001u, 0, true);
 	check_bound("max-compute", "0", 2000, 0, false);
 }
+
+TEST(a_deferred_reply_is_the_same)
+{
+	struct gb_conn *conn = service_conn(&gb_service_work_deferred, NULL, NULL);
+
+	service_deliver(&gb_service_work_deferred, conn, get_7, sizeof(get_7));
+	service_check_sent(conn, "\0\0\0\x09\0\0\0\x07hello", 13);
+	service_deliver(&gb_service_work_deferred, conn, get_7, 11);
+	CHECK(conn->closed);
+	CHECK_INT(conn->reason, GB_CLOSE_BAD_FRAME);
+	service_check_sent(conn, "", 0);
+	service_conn_destroy(&gb_service_work_deferred, conn);
+}

@@ -12,7 +12,7 @@ from lib import (GEARBOX, SMALL, add_case, case, check, check_equal, check_refus
 from seccomp import refuse_io_uring
 
 SERVICES = ("chargen", "chargen-sequential", "daytime", "discard", "echo", "echo-sequential", "proxy", "time",
-            "time-echo", "work", "work-routed", "work-sequential")
+            "time-echo", "work", "work-deferred", "work-routed", "work-sequential")
 # Each of their clients is two: a few models tell, tests/blackbox/proxy_test.py has the others.
 COSTLY = ("proxy",)
 COMBINATIONS = 194
@@ -64,7 +64,8 @@ for name in SERVICES:
 @case
 def a_service_is_compared_with_what_another_one_answers():
     specs = only("reactor", "thread", "reactor-pool,workers=1" if SMALL else "proactor-pool")
-    for service, other, messages in (("echo-sequential", "echo", ()), ("work-sequential", "work", ()), ("work", "work-routed", ()),
+    for service, other, messages in (("echo-sequential", "echo", ()), ("work-sequential", "work", ()),
+                                     ("work-deferred", "work", ()), ("work", "work-routed", ()),
                                      ("echo-sequential", "echo", ("--message", "one", "--message", "two")),
                                      ("echo", "echo-sequential", ("--message", "\\x00"))):
         done = verify(service, "--as", other, *messages, *specs)
