@@ -33,6 +33,7 @@ SUBJECTS = [
     ("reactor, lines by integer", subject.line_echo("reactor", "--by-integer")),
     ("reactor, lines by word", subject.line_echo("reactor", "--by-word")),
     ("reactor, lines by prefix", subject.line_echo("reactor", "--by-prefix")),
+    ("reactor, lines deferred", subject.line_echo("reactor", "--deferred")),
     ("reactor, straight", subject.sequential("reactor")),
     ("reactor, straight lines", subject.sequential("reactor", "--lines")),
     ("thread", subject.model("thread")),

@@ -1,7 +1,7 @@
 /*
  * echo by lines, with the library: each line, its end included, is a message and goes back as it came. What it
- * costs beyond `gearbox serve echo` is the codec; with --by-… first, what it costs beyond that is the route. It is
- * measured, and measures nothing.
+ * costs beyond `gearbox serve echo` is the codec; with --by-… first, what it costs beyond that is the route; with --deferred
+ * first, the reply. It is measured, and measures nothing.
  */
 #include <gearbox/gearbox.h>
 
@@ -12,6 +12,14 @@ static const struct gb_line_options whole = { .keep_end = 1 };
 static void on_line(struct gb_conn *conn, struct gb_bytes line)
 {
 	gb_conn_send(conn, line.data, line.size);
+}
+
+static void defer_line(struct gb_conn *conn, struct gb_bytes line)
+{
+	struct gb_reply reply;
+
+	if (gb_conn_defer(conn, &reply) == 0)
+		gb_reply_finish(reply, line.data, line.size);
 }
 
 static const struct gb_service line_echo = {
@@ -68,5 +76,10 @@ int main(int argc, char **argv)
 			argv[1] = argv[0];
 			return gb_main(argc - 1, argv + 1, &service);
 		}
+	if (argc > 1 && strcmp(argv[1], "--deferred") == 0) {
+		service.on_message = defer_line;
+		argv[1] = argv[0];
+		return gb_main(argc - 1, argv + 1, &service);
+	}
 	return gb_main(argc, argv, &service);
 }

@@ -3,6 +3,7 @@
 #include "verify/protocol.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void gb__verify_talk_finish(struct verify_talk *talk)
 {
