@@ -23,7 +23,7 @@
 #define GB_VERSION "0.1.0"
 
 /** Grows when a struct of these headers changes in a way that old binaries would notice. */
-#define GB_ABI 4u
+#define GB_ABI 5u
 
 /** A range of bytes that somebody else owns; valid during the callback that received it. */
 struct gb_bytes {
