@@ -562,6 +562,41 @@ def periodic_loses_nothing_at_a_drain_under_every_model(model):
         check_equal((process.returncode, counted), (0, 9), f"exit code and lines under {model}")
 
 
+def answers_under(program, model, sent):
+    with Program(program, model) as server:
+        client, lines = server.connect()
+        with client, lines:
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            return lines.read()
+
+
+def python_hash(line):
+    value = 0
+    for byte in line:
+        value = (value * 31 + byte) & 0xffffffff
+    return value
+
+
+@case_under_every_model
+def jobs_are_answered_by_another_thread_in_the_order_of_their_lines(model):
+    lines = [b"x" * i for i in range(0, 300, 7)]
+    check_equal(answers_under("jobs", model, b"".join(line + b"\n" for line in lines)),
+                b"".join(b"%d bytes, hash %08x\n" % (len(line), python_hash(line)) for line in lines),
+                f"answers under {model}")
+
+
+@case_under_every_model
+def calls_are_answered_by_their_ids(model):
+    numbers = [18, 1, 2, 20, 5] * 5
+    sent = b"".join(b"%d fib %d\n" % call for call in enumerate(numbers))
+    values = {1: 1, 2: 1, 5: 5, 18: 2584, 20: 6765}
+    got = answers_under("rpc", model, sent + b"what\n").splitlines()
+    check(b"? say ID fib N, N at most 40" in got, f"a wrong call is told under {model}")
+    check_equal(sorted(got), sorted([b"%d %d" % (i, values[n]) for i, n in enumerate(numbers)] +
+                                    [b"? say ID fib N, N at most 40"]), f"answers under {model}")
+
+
 @case_under_every_model
 def ticker_tells_counters_until_a_key_is_pressed(model):
     with Program("ticker", model) as server:

@@ -339,7 +339,7 @@ static int subscribe(struct gb_worker *worker, struct gb_conn *conn, struct gb_s
 
 	if (worker->apart)
 		return -EOPNOTSUPP;
-	gb__rule_in("gb_subscribe", 71, gb__loop_here(&worker->loop),
+	gb__rule_in("gb_subscribe", 74, gb__loop_here(&worker->loop),
 		"a subscription is begun on another thread than its worker's");
 	if (subscription->hub)
 		return -EBUSY;
