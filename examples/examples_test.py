@@ -563,7 +563,7 @@ def periodic_loses_nothing_at_a_drain_under_every_model(model):
 
 
 def answers_under(program, model, sent):
-    with Program(program, model) as server:
+    with Program(program, "--listen", "127.0.0.1:0", "--model", model) as server:
         client, lines = server.connect()
         with client, lines:
             client.sendall(sent)
@@ -580,6 +580,8 @@ def python_hash(line):
 
 @case_under_every_model
 def jobs_are_answered_by_another_thread_in_the_order_of_their_lines(model):
+    if model.endswith(("reactor-pool", "proactor-pool")):
+        return  # refused: callbacks would share a worker's thread and queue beside one another
     lines = [b"x" * i for i in range(0, 300, 7)]
     check_equal(answers_under("jobs", model, b"".join(line + b"\n" for line in lines)),
                 b"".join(b"%d bytes, hash %08x\n" % (len(line), python_hash(line)) for line in lines),

@@ -112,7 +112,7 @@ FILE_TEST(a_file_is_made_written_read_renamed_and_removed)
 {
 	static char data[100000], copy[sizeof(data)];
 	struct gb_file_operation file = { 0 };
-	struct gb_file_stat stat, again;
+	struct gb_file_stat stat = { 0 }, again = { 0 };
 	int fd;
 
 	for (size_t i = 0; i < sizeof(data); i++)
@@ -165,7 +165,7 @@ FILE_TEST(what_is_here_is_the_end_of_a_file_that_is_appended_to)
 FILE_TEST(what_the_kernel_refuses_is_told)
 {
 	struct gb_file_operation file = { 0 };
-	struct gb_file_stat stat;
+	struct gb_file_stat stat = { 0 };
 	char byte;
 	int fd;
 

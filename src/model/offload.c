@@ -93,8 +93,11 @@ static void submit(void *arg, struct gb__job *job)
 int gb__offload_join(struct gb_worker *worker)
 {
 	struct gb_server *server = worker->server;
-	const unsigned tasks_max = gb__max(TASKS_EACH * size_of(server) / loops_of(server), 1u);
+	unsigned tasks_max;
 
+	if (!server->compute && !server->processes)
+		return 0; /* and nobody reads files of the system for each connection's thread */
+	tasks_max = gb__max(TASKS_EACH * size_of(server) / loops_of(server), 1u);
 	if (server->compute)
 		gb__net_submit_to(&worker->net, submit, server->compute, tasks_max);
 	return server->processes ? gb__apart_join(worker, tasks_max) : 0;

@@ -107,8 +107,8 @@ int gb__worker_connect(struct gb_worker *worker, const char *address, const stru
 	void *user, enum gb__for who, struct gb_conn **ret_conn, struct gb_error *error);
 /** gb_connect_any_begin, by terms without options. */
 int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *connecting,
-	const char *const *addresses, size_t count, struct gb__race_terms *terms, gb_operation_done *on_done,
-	void *on_done_user, struct gb_error *error);
+	const char *const *addresses, size_t count, const struct gb__race_terms *terms,
+	gb_operation_done *on_done, void *on_done_user, struct gb_error *error);
 /** Serve a connection; one that was told to end at once refuses it. Thread: the worker's. */
 void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed);
 /** Whether it has all that it may serve at once. */

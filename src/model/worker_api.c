@@ -281,10 +281,11 @@ static int check_count(size_t count, struct gb_error *error)
 }
 
 int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *connecting,
-	const char *const *texts, size_t count, struct gb__race_terms *terms, gb_operation_done *on_done,
-	void *on_done_user, struct gb_error *error)
+	const char *const *texts, size_t count, const struct gb__race_terms *terms,
+	gb_operation_done *on_done, void *on_done_user, struct gb_error *error)
 {
 	struct gb__socket_options options = gb__options_socket(worker->server->options);
+	struct gb__race_terms race = *terms;
 	struct gb__address addresses[GB_CONNECT_ANY_MAX];
 	int result;
 
@@ -297,8 +298,8 @@ int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *c
 		result = may_connect(worker, texts[0], terms->service, terms->who, error);
 	if (result < 0)
 		return result;
-	terms->options = &options;
-	result = gb__race_begin(&worker->net, connecting, addresses, count, terms, on_done, on_done_user);
+	race.options = &options;
+	result = gb__race_begin(&worker->net, connecting, addresses, count, &race, on_done, on_done_user);
 	if (result < 0)
 		gb_error_set(error, result, "cannot connect to %s: %s", texts[0], gb_strerror(result));
 	return result;
