@@ -61,9 +61,10 @@ void sim_files_finish(struct sim_kernel *kernel)
 
 static char *copy_of(const char *path)
 {
-	char *copy = sim_alloc(strlen(path) + 1);
+	const size_t size = strlen(path) + 1;
+	char *copy = sim_alloc(size);
 
-	memcpy(copy, path, strlen(path));
+	memcpy(copy, path, size);
 	return copy;
 }
 
@@ -133,8 +134,9 @@ static void move(struct sim_file *file, size_t at, const struct gb__file_call *c
 {
 	const struct iovec whole = { call->data, call->size };
 	const struct iovec *parts = call->vector ? call->parts : &whole;
+	size_t part = 0;
 
-	for (size_t part; size > 0; parts++, size -= part, at += part) {
+	for (; size > 0; parts++, size -= part, at += part) {
 		part = gb__min(size, parts->iov_len);
 		if (part && call->verb == GB__FILE_WRITE)
 			memcpy(file->data + at, parts->iov_base, part);

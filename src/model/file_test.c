@@ -20,7 +20,7 @@
 struct job {
 	struct gb_handle conn;
 	struct gb_file_operation file;
-	struct gb_file_stat stat = { 0 };
+	struct gb_file_stat stat;
 	struct gb_file_sending sending;
 	char path[64], to[128], copy[64];
 	int fd;

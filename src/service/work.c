@@ -297,6 +297,7 @@ const struct gb_service gb_service_work_routed = {
 	.routes = &work_routes,
 };
 
+/* What handlers share is not said: so it is refused where processes run them, who cannot answer later. */
 const struct gb_service gb_service_work_deferred = {
 	GB_SERVICE_INIT,
 	.name = "work-deferred",

@@ -22,6 +22,7 @@ FEW = ("reactor", "prefork", "thread", "thread-pool", "process-pool", "multi-rea
        "multi-reactor-reuseport,workers=2,engine=select")
 # With compute=processes all combinations are held for these, for the others two: what differs is not the service's.
 THOROUGH = ("echo", "work")
+APART = ("work-deferred",)  # refused there: nobody is there who could answer later
 PROCESSES = ("reactor,compute=processes", "multi-proactor,compute=processes,workers=2")
 VERIFY_S = 600
 JOBS = 6 * len(os.sched_getaffinity(0))
@@ -46,7 +47,8 @@ def without_processes():
 def does_not_differ(service):
     # Most of their time is waiting.
     few = SMALL or service in COSTLY
-    specs = FEW if few else () if service in THOROUGH else without_processes() + PROCESSES
+    specs = (FEW if few else () if service in THOROUGH else
+             without_processes() + (() if service in APART else PROCESSES))
     done = verify(service, *only(*specs), *(("--patience", "60s") if few else ("--jobs", f"{JOBS}")))
     lines = done.stdout.splitlines()
     check_equal(done.returncode, 0, f"exit code ({lines[:10]})")
