@@ -190,7 +190,8 @@ static int check_many(struct school *school, enum gb_close_reason usual, struct 
 	result = ask(school, count, error);
 	differs = result == 0 &&
 		(school->lesson.reason != usual || school->lesson.heard.size != wanted.size ||
-			memcmp(school->lesson.heard.data, wanted.data, wanted.size) != 0);
+			(wanted.size > 0 &&
+				memcmp(school->lesson.heard.data, wanted.data, wanted.size) != 0));
 	if (differs)
 		result = gb_error_set(error, -GB_EUSAGE,
 			"%s: %zu messages in one connection are not answered as few are (%s): give messages that end as "

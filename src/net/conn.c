@@ -545,12 +545,13 @@ static void on_end(struct gb__stream *stream, int error)
 		gb__conn_listen_for_reset(conn);
 }
 
-static void tell_flushed(struct gb_conn *conn)
+static __attribute__((noinline)) void tell_flushed(struct gb_conn *conn)
 {
 	if (conn->terms->sequential)
 		conn->net->sequential->on_flushed(conn);
 	if (conn->terms->pooled)
 		gb__upstream_flushed(conn);
+	gb__conn_settle(conn);
 }
 
 static void on_output(struct gb__stream *stream, int error)
@@ -565,8 +566,10 @@ static void on_output(struct gb__stream *stream, int error)
 	conn->active_ms = conn->progress_ms = gb__net_now(conn->net);
 	if (gb__output_empty(&stream->output)) {
 		conn->flags &= (uint16_t)~GB__CONN_FLUSHING;
-		if (gb__unlikely(conn->terms->flush_told))
-			tell_flushed(conn);
+		if (gb__unlikely(conn->terms->flush_told)) {
+			tell_flushed(conn); /* and nothing else: who has none to tell saves no registers */
+			return;
+		}
 	}
 	gb__conn_settle(conn); /* of who has ended there is nothing to settle */
 }
