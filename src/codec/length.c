@@ -69,7 +69,7 @@ static int length_decode(const void *options, void *state, struct gb_bytes input
 		return result;
 	if (gb__unlikely(length > max_message))
 		return -GB_ETOOLARGE;
-	if (gb__unlikely(header + length < length_options->strip)) {
+	if (gb__unlikely(length_options->strip > header && length < length_options->strip - header)) {
 		ret->problem = "the message is shorter than what is to be dropped of it";
 		return -GB_EBADFRAME;
 	}

@@ -210,3 +210,16 @@ TEST(an_adjustment_beyond_the_length_and_a_message_shorter_than_what_is_dropped_
 	CHECK_MESSAGES(&most, 100, "\3xyz", 0, 0, BYTES(""));
 	CHECK_NO_MESSAGES(&huge, 100, "\xff\xff\xff\xff\xff\xff\xff\xff", -GB_ETOOLARGE, 0);
 }
+
+TEST(a_length_of_almost_all_of_64_bits_is_not_shorter_than_what_is_dropped)
+{
+	static const struct gb_length_options dropped = { .width = 8, .strip = 12 },
+					      behind = {
+						      .width = 8, .offset = 1, .keep_header = 1, .strip = 9
+					      };
+
+	CHECK_NO_MESSAGES(&dropped, SIZE_MAX, "\xff\xff\xff\xff\xff\xff\xff\xffrest", 0, 12);
+	CHECK_NO_MESSAGES(&dropped, SIZE_MAX, "\0\0\0\0\0\0\0\3xyz", -GB_EBADFRAME, 0);
+	CHECK_MESSAGES(&dropped, SIZE_MAX, "\0\0\0\0\0\0\0\5vwxyz", 0, 0, BYTES("z"));
+	CHECK_NO_MESSAGES(&behind, SIZE_MAX, "T\xff\xff\xff\xff\xff\xff\xff\xffrest", 0, 13);
+}
