@@ -115,5 +115,14 @@ def busy_loops_take_every_cpu_and_end_with_who_started_them():
     # That no process is left is looked for after each case.
 
 
+@case
+def a_fuzzer_that_is_not_there_is_answered_with_those_that_are():
+    for given, expected in ((["no"], "no fuzzer 'no': delimiter fixed length line varint"),
+                            (["line", "--seconds", "0"], "after the codec comes --seconds N or nothing")):
+        done = subprocess.run([os.path.join(TREE, "tests", "fuzz", "run.sh"), *given], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        check_equal((done.returncode, done.stdout, done.stderr), (2, "", f"fuzz: {expected}\n"), f"the answer to {given}")
+
+
 if __name__ == "__main__":
     main()
