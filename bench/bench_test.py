@@ -10,6 +10,7 @@ import tempfile
 
 import grow
 import measure
+import mixed
 import page
 import plot
 import report
@@ -245,6 +246,7 @@ def the_page_of_this_tree_has_all_markers():
     text = read(os.path.join(rig.SOURCE, "..", "docs", "performance.md"))
     for name in ("raw", "peers", "models", "instructions", "memory", "idle", "grow"):
         page.filled(text, name, "anything")
+    page.filled(read(os.path.join(rig.SOURCE, "..", "docs", "mixed.md")), "mixed", "anything")
 
 
 @with_two_cpus
@@ -280,6 +282,37 @@ def each_preset_is_beside_its_yardstick(folder):
             assert {name: len(taken) for name, taken in one["rounds"].items()} == {"by hand": 2, "again": 2, "preset": 2}
     assert presets["iterative"]["memory"] is None and min(presets["prefork"]["memory"]) > 0
     assert "prefork" in done.stdout
+
+
+@with_two_cpus
+def short_requests_are_answered_beside_long_ones(folder):
+    path = os.path.join(folder, "results.json")
+    where = write_page(folder, "By hand.\n<!-- mixed:begin -->\n<!-- mixed:end -->\n")
+    cpus = ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))[:2])
+    command = ["/usr/bin/python3", "-B", os.path.join(rig.SOURCE, "mixed.py"), "--rounds", "1", "--requests", "4",
+               "--json", path, "--report", where, "--build", rig.BUILD, "--cpus", cpus]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * DEADLINE)
+    assert done.returncode == 0, done.stderr
+    with open(path) as file:
+        situations = json.load(file)["situations"]
+    assert set(situations) == {one.name for one in mixed.SITUATIONS}
+    for name, rows in situations.items():
+        assert set(rows) == {row.name for row in mixed.ROWS}
+        for row, one in rows.items():
+            (only,) = one["rounds"]
+            long = {"alone": 0, "full": mixed.MANY}.get(name, 1)
+            assert len(only["short_us"]) == 4 and len(only["long_us"]) == long, (name, row)
+            assert one["median_us"] <= one["p99_us"] <= one["longest_us"], (name, row)
+            assert len(only["late_us"]) == len(only["short_us"]) + len(only["long_us"])
+    text = read(where)
+    assert text.startswith("By hand.\n<!-- mixed:begin -->") and all(text.count(row.name) > len(mixed.SITUATIONS) for row in mixed.ROWS)
+
+
+@test
+def a_percentile_is_one_of_the_values():
+    values = list(range(100, 0, -1))
+    assert [mixed.percentile(values, part) for part in (0.01, 0.5, 0.99, 1)] == [1, 50, 99, 100]
+    assert mixed.percentile([7], 0.99) == 7
 
 
 @test
