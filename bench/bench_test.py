@@ -284,28 +284,41 @@ def each_preset_is_beside_its_yardstick(folder):
     assert "prefork" in done.stdout
 
 
-@with_two_cpus
-def short_requests_are_answered_beside_long_ones(folder):
+def run_mixed(folder, *arguments):
+    """A round of four short requests: {situation: {row: what was found}}"""
     path = os.path.join(folder, "results.json")
-    where = write_page(folder, "By hand.\n<!-- mixed:begin -->\n<!-- mixed:end -->\n")
     cpus = ",".join(str(cpu) for cpu in sorted(os.sched_getaffinity(0))[:2])
     command = ["/usr/bin/python3", "-B", os.path.join(rig.SOURCE, "mixed.py"), "--rounds", "1", "--requests", "4",
-               "--json", path, "--report", where, "--build", rig.BUILD, "--cpus", cpus]
+               "--json", path, "--build", rig.BUILD, "--cpus", cpus, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=4 * DEADLINE)
     assert done.returncode == 0, done.stderr
     with open(path) as file:
-        situations = json.load(file)["situations"]
+        return json.load(file)["situations"]
+
+
+@with_two_cpus
+def short_requests_are_answered_beside_long_ones(folder):
+    where = write_page(folder, "By hand.\n<!-- mixed:begin -->\n<!-- mixed:end -->\n")
+    rows = ("inline, one reactor", "pool, priorities", "compute processes")
+    situations = run_mixed(folder, "--report", where, *(word for row in rows for word in ("--subject", row)))
     assert set(situations) == {one.name for one in mixed.SITUATIONS}
-    for name, rows in situations.items():
-        assert set(rows) == {row.name for row in mixed.ROWS}
-        for row, one in rows.items():
+    for name, found in situations.items():
+        assert set(found) == set(rows)
+        for row, one in found.items():
             (only,) = one["rounds"]
             long = {"alone": 0, "full": mixed.MANY}.get(name, 1)
             assert len(only["short_us"]) == 4 and len(only["long_us"]) == long, (name, row)
+            assert len(only["late_us"]) == 4 + long
             assert one["median_us"] <= one["p99_us"] <= one["longest_us"], (name, row)
-            assert len(only["late_us"]) == len(only["short_us"]) + len(only["long_us"])
     text = read(where)
-    assert text.startswith("By hand.\n<!-- mixed:begin -->") and all(text.count(row.name) > len(mixed.SITUATIONS) for row in mixed.ROWS)
+    assert text.startswith("By hand.\n<!-- mixed:begin -->")
+    assert all(text.count(row) > len(mixed.SITUATIONS) for row in rows), text
+
+
+@with_two_cpus
+def every_model_of_the_mix_is_there(folder):
+    found = run_mixed(folder, "--situation", "pipelined")
+    assert {name: set(rows) for name, rows in found.items()} == {"pipelined": {row.name for row in mixed.ROWS}}
 
 
 @test
