@@ -9,7 +9,7 @@
 
 #include "verify/protocol.h"
 
-extern const struct verify_protocol gb__verify_echo, gb__verify_proxy, gb__verify_discard,
+extern const struct verify_protocol gb__verify_echo, gb__verify_proxy, gb__verify_discard, gb__verify_syslog,
 	gb__verify_time_echo, gb__verify_work;
 extern const struct verify_protocol gb__verify_chargen, gb__verify_daytime, gb__verify_time;
 

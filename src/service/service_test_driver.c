@@ -253,10 +253,14 @@ int gb_connect_begin(struct gb_worker *worker, struct gb_connecting *connecting,
 	abort();
 }
 
+bool gb_operation_pending(const struct gb_operation *operation)
+{
+	return service_append && operation == &service_append->operation;
+}
+
 int gb_operation_result(const struct gb_operation *operation)
 {
-	(void)operation;
-	abort();
+	return operation->result;
 }
 
 void gb_operation_cancel(struct gb_operation *operation)
@@ -280,8 +284,7 @@ void gb_conn_abort(struct gb_conn *conn)
 
 void gb_conn_pause(struct gb_conn *conn)
 {
-	(void)conn;
-	abort();
+	conn->paused = true;
 }
 
 int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size)
@@ -321,5 +324,128 @@ int gb_resolve(const char *address, char *ret_text, size_t size, struct gb_error
 	(void)ret_text;
 	(void)size;
 	(void)error;
+	abort();
+}
+
+void gb_conn_resume(struct gb_conn *conn)
+{
+	conn->paused = false;
+}
+
+void gb_conn_hold(struct gb_conn *conn)
+{
+	conn->holds++;
+}
+
+void gb_conn_release(struct gb_conn *conn)
+{
+	CHECK(conn->holds-- > 0);
+}
+
+const struct gb_frame *gb_conn_frame(const struct gb_conn *conn)
+{
+	(void)conn;
+	abort();
+}
+
+bool gb_worker_computes(const struct gb_worker *worker)
+{
+	(void)worker;
+	return false;
+}
+
+/* There is one worker, and one key. */
+static void *worker_data;
+
+int gb_worker_set_data(struct gb_worker *worker, const void *key, void *data)
+{
+	(void)worker;
+	(void)key;
+	worker_data = data;
+	return 0;
+}
+
+void *gb_worker_data(const struct gb_worker *worker, const void *key)
+{
+	(void)worker;
+	(void)key;
+	return worker_data;
+}
+
+int gb_timer_start(struct gb_worker *worker, struct gb_timer *timer, uint64_t delay_ms,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
+{
+	(void)worker;
+	(void)delay_ms;
+	timer->on_expire = on_expire;
+	timer->arg = arg;
+	service_timer = timer;
+	return 0;
+}
+
+void gb_timer_stop(struct gb_timer *timer)
+{
+	if (service_timer == timer)
+		service_timer = NULL;
+}
+
+/* The test is the disk. */
+struct gb_append *service_append;
+struct gb_timer *service_timer;
+
+void service_append_done(int result, size_t written)
+{
+	struct gb_append *append = service_append;
+
+	CHECK(append != NULL);
+	service_append = NULL;
+	append->written = written;
+	append->operation.result = result;
+	append->operation.on_done(&append->operation, append->operation.user);
+}
+
+void service_timer_expire(void)
+{
+	struct gb_timer *timer = service_timer;
+
+	CHECK(timer != NULL);
+	service_timer = NULL;
+	timer->on_expire(timer, timer->arg);
+}
+
+int gb_appender_create(struct gb_worker *worker, int fd, unsigned flags, struct gb_appender **ret)
+{
+	(void)worker;
+	(void)fd;
+	(void)flags;
+	*ret = NULL;
+	return 0;
+}
+
+void gb_appender_destroy(struct gb_appender *appender)
+{
+	(void)appender;
+}
+
+struct gb_operation *gb_append_begin(struct gb_appender *appender, struct gb_append *append, const void *data,
+	size_t size, gb_operation_done *on_done, void *user)
+{
+	(void)appender;
+	CHECK(!service_append);
+	append->data = data;
+	append->size = size;
+	append->operation.on_done = on_done;
+	append->operation.user = user;
+	service_append = append;
+	return &append->operation;
+}
+
+struct gb_operation *gb_append_sync_begin(
+	struct gb_appender *appender, struct gb_append *append, gb_operation_done *on_done, void *user)
+{
+	(void)appender;
+	(void)append;
+	(void)on_done;
+	(void)user;
 	abort();
 }

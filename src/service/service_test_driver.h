@@ -16,6 +16,8 @@ struct gb_conn {
 	size_t room; /* gb_conn_try_send says -EAGAIN above so many bytes in `sent` */
 	bool closed;
 	int reason; /* of closing */
+	bool paused;
+	int holds;
 };
 
 /** A connection of the service with this setting (NULL: all fallbacks), not told of yet. */
@@ -28,5 +30,12 @@ void service_deliver(const struct gb_service *service, struct gb_conn *conn, con
 void service_serve(const struct gb_service *service, struct gb_conn *conn);
 /** What was sent since is exactly this; forgets it. */
 void service_check_sent(struct gb_conn *conn, const void *data, size_t size);
+
+/** The append and the timer that are under way, or NULL: there is one of each. */
+extern struct gb_append *service_append;
+extern struct gb_timer *service_timer;
+/** Complete the append, respectively the timer. */
+void service_append_done(int result, size_t written);
+void service_timer_expire(void);
 
 #endif

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""The service `syslog`: every record is in the file once and in order, or counted as lost; what is none names its peer."""
+
+import json
+import os
+import signal
+import socket
+import tempfile
+
+from client import cut, ending, seeded
+from lib import (HOST, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal, main,
+                 receive_all, run, wait_until)
+from models import EACH_ENGINE, PRESETS
+
+CLIENTS = 3
+RECORDS = 60 if SMALL else 300
+
+
+def counted_now(server):
+    """What it counts, as it tells when it is asked; other lines are passed over."""
+    server.send_signal(signal.SIGUSR1)
+    while not (line := server.read_line()).startswith("{"):
+        pass
+    return json.loads(line)["services"]["syslog"]
+
+
+def stop(server, clients):
+    """A drain, in which clients end when the server does."""
+    server.send_signal()
+    for client in clients:
+        ending(client)
+        client.close()
+    server.wait()
+
+
+def stored(visit, *arguments):
+    """The lines of the file, and what was counted, after `visit` was called with the server."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+        path = os.path.join(folder, "log")
+        with Server(*arguments, "--set", f"file={path}", "--summary", service="syslog",
+                    before_exec=lambda: os.dup2(output.fileno(), 1)) as server:
+            visit(server)
+        output.seek(0)
+        with open(path, "rb") as file:
+            return file.read().split(b"\n"), json.loads(output.read())["services"]["syslog"]
+
+
+def framed(record, counted):
+    return b"%d %s" % (len(record), record) if counted else record + b"\n"
+
+
+def records_of(client, randomness):
+    """Records and the bytes that they are sent as, both framings mixed."""
+    records = [b"<13>1 - host %d %d - - " % (client, number) + b"x" * randomness.choice((0, 9, 90, 900))
+               for number in range(RECORDS)]
+    return records, b"".join(framed(record, randomness.random() < 0.5) for record in records)
+
+
+def every_record_is_stored_once_and_in_order(model, *sets):
+    """Also when a stop comes while clients are there, who have sent all."""
+    randomness, seed = seeded()
+    talks = [records_of(client, randomness) for client in range(CLIENTS)]
+    pieces = [cut(data, randomness, 5) for _, data in talks]
+
+    def visit(server):
+        clients = [server.connect() for _ in range(CLIENTS)]
+        for client, bytes_of_it in zip(clients, pieces):
+            for piece in bytes_of_it:
+                client.sendall(piece)
+        # Where one is served at a time, the others wait until it ends.
+        if model.serving(CLIENTS) is None:
+            for client in clients:
+                client.shutdown(socket.SHUT_WR)
+        wait_until(lambda: counted_now(server)["accepted"] == CLIENTS * RECORDS, "all is accepted")
+        stop(server, clients)
+
+    lines, counted = stored(visit, *(model.serving(CLIENTS) or model.arguments), *sets)
+    check_equal(lines.pop(), b"", "what is behind the last line")
+    check_equal((counted["accepted"], counted["stored"], counted["lost"], counted["waiting"]),
+                (CLIENTS * RECORDS, CLIENTS * RECORDS, 0, 0), f"counted (seed {seed})")
+    check_equal(len(lines), CLIENTS * RECORDS, f"lines (seed {seed})")
+    for client, (records, _) in enumerate(talks):
+        got = [line for line in lines if line.startswith(b"<13>1 - host %d " % client)]
+        check(got == records, f"client {client}: its records, once and in order (seed {seed})")
+
+
+for preset in PRESETS:
+    add_case(f"every_record_is_stored_once_and_in_order[{preset}]", every_record_is_stored_once_and_in_order, preset)
+for preset in EACH_ENGINE:
+    for policy in ("interval", "batch"):
+        add_case(f"every_record_is_stored_once_and_in_order[{preset},fsync={policy}]",
+                 every_record_is_stored_once_and_in_order, preset, "--set", f"fsync={policy}")
+
+
+@case_for_each(EACH_ENGINE)
+def senders_wait_for_a_disk_that_is_slower_than_they(model):
+    """One byte may wait: so each batch pauses all, and all go on."""
+    every_record_is_stored_once_and_in_order(model, "--set", "memory=1")
+
+
+def is_lost_and_counted(model):
+    """The disk is full: what was taken waits for room, reading stops, and a stop gives it up."""
+    with tempfile.TemporaryFile() as output:
+        with Server(*model.arguments, "--set", "file=/dev/full", "--set", "memory=20", "--summary", service="syslog",
+                    before_exec=lambda: os.dup2(output.fileno(), 1)) as server:
+            server.expected_log = "No space left on device"
+            with server.connect() as client:
+                client.sendall(b"<1>one\n<2>a record that is more\n")
+                wait_until(lambda: counted_now(server)["accepted"] == 2, "it is accepted")
+                client.sendall(b"<3>the last, which nobody has read perhaps\n")
+                now = counted_now(server)
+                check_equal((now["stored"], now["lost"]), (0, 0), "none is given up")
+                stop(server, [client])
+        output.seek(0)
+        counted = json.loads(output.read())["services"]["syslog"]
+    check(counted["accepted"] in (2, 3), f"{counted}")
+    check_equal((counted["stored"], counted["lost"], counted["waiting"]), (0, counted["accepted"], 0), "counted")
+
+
+for preset in PRESETS:
+    add_case(f"what_a_full_disk_does_not_take_is_lost_and_counted[{preset}]", is_lost_and_counted, preset)
+
+
+@case
+def a_record_is_one_line_whatever_is_in_it():
+    def visit(server):
+        with server.connect() as client:
+            client.sendall(b"15 <1>a\nb\r\n\0\x7f\t\x1b\xc3\xbc\n<2>c\r\n6 <3>d\n\n")
+            client.shutdown(socket.SHUT_WR)
+            receive_all(client)
+
+    lines, _ = stored(visit)
+    check_equal(lines, [b"<1>a#012b#015#012#000#177#011#033\xc3\xbc", b"<2>c", b"<3>d#012", b""], "lines")
+
+
+@case_for_each(EACH_ENGINE)
+def what_is_no_record_names_its_peer_and_ends_its_connection(model):
+    peers = []
+
+    def visit(server):
+        server.expected_log = "syslog: "
+        for text in (b"<1>good\nhello\n", b"<2>good\n99999999999 <", b"12<"):
+            with server.connect() as client:
+                peers.append("%s:%d" % client.getsockname()[:2])
+                client.sendall(text)
+                check_equal(ending(client), "FIN", "the end")
+        server.stop()
+        for peer, word in zip(peers, ("neither a length nor <", "larger than max-message", "no space")):
+            check(any(f"syslog: {peer}: " in line and word in line for line in server.log), f"{peer}: {server.log}")
+
+    lines, counted = stored(visit, *model.arguments)
+    check_equal(lines, [b"<1>good", b"<2>good", b""], "lines")
+    check_equal((counted["accepted"], counted["ill_framed"], counted["oversized"]), (2, 2, 1), "counted")
+
+
+WRONG = [
+    ("no_file", (), 2, ("no file", "--set file=PATH")),
+    ("an_empty_file", ("file=",), 2, ("no file",)),
+    ("an_unknown_fsync", ("file=/dev/null", "fsync=often"), 2, ("often", "interval")),
+    ("no_memory_at_all", ("file=/dev/null", "memory=0"), 2, ("memory",)),
+    ("a_file_that_cannot_be_synced", ("file=/dev/null", "fsync=batch"), 2, ("/dev/null", "fsync=never")),
+    ("a_file_in_no_folder", ("file=/nowhere/at/all",), 1, ("/nowhere/at/all", "No such file")),
+]
+
+
+def is_refused(sets, code, words):
+    check_refusal(run("serve", "syslog", "--listen", f"{HOST}:0", *[word for pair in sets for word in ("--set", pair)]),
+                  code, *words)
+
+
+for wrong, wrong_sets, wrong_code, wrong_words in WRONG:
+    add_case(f"{wrong}_is_refused", is_refused, wrong_sets, wrong_code, wrong_words)
+
+
+if __name__ == "__main__":
+    main()
