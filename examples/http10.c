@@ -1,54 +1,38 @@
 /* HTTP/1.0 (RFC 1945): GET and HEAD say hello to the path, POST gives its body back. */
 #include <gearbox/gearbox.h>
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define HEAD_MAX 8192u
 #define BODY_MAX (1u << 20)
 
-struct settings {
-	uint64_t request_ms;
-};
 static const struct gb_setting settings[] = {
-	{ "request-timeout", GB_SETTING_DURATION, offsetof(struct settings, request_ms), .fallback = "10s",
-		.min = 1, .max = 3600000, .argument = "TIME",
-		.summary = "how long a request may take, its body included" },
+	{ "request-timeout", GB_SETTING_DURATION, 0, .fallback = "10s", .min = 1, .max = 3600000,
+		.argument = "TIME", .summary = "how long a request may take, its body included" },
 	{ NULL },
 };
 
-static void answer(struct gb_stream *stream, const char *status, size_t size)
+static int answer(struct gb_stream *stream, const char *status, size_t size)
 {
-	gb_write_format(stream, "HTTP/1.0 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n",
-		status, size);
+	return gb_write_format(stream,
+		"HTTP/1.0 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", status, size);
 }
 
 /* The body's size by Content-Length. Returns 0; -EINVAL (no number, or two of them), -GB_ETOOLARGE. */
 static int body_size(const char *head, size_t *ret)
 {
 	static const char name[] = "\r\nContent-Length:";
-	bool found = false;
+	const char *field = strcasestr(head, name), *digits = field ? field + strlen(name) : "0\r";
+	char *end;
 
-	*ret = 0;
-	for (const char *line = strstr(head, "\r\n"); line; line = strstr(line + 2, "\r\n")) {
-		const char *digits = line + sizeof(name) - 1;
-
-		if (strncasecmp(line, name, sizeof(name) - 1) != 0)
-			continue;
-		digits += strspn(digits, " \t");
-		if (found || !isdigit((unsigned char)*digits))
-			return -EINVAL;
-		for (found = true; isdigit((unsigned char)*digits); digits++)
-			if ((*ret = *ret * 10 + (size_t)(*digits - '0')) > BODY_MAX)
-				return -GB_ETOOLARGE;
-		if (digits[strspn(digits, " \t")] != '\r')
-			return -EINVAL;
-	}
-	return 0;
+	digits += strspn(digits, " \t");
+	*ret = strtoul(digits, &end, 10);
+	if (*digits < '0' || *digits > '9' || end[strspn(end, " \t")] != '\r' || strcasestr(end, name))
+		return -EINVAL;
+	return *ret > BODY_MAX ? -GB_ETOOLARGE : 0;
 }
 
 /* Returns what came of it; what failed before anything was answered is answered by the caller. */
@@ -66,33 +50,29 @@ static int request(struct gb_stream *stream)
 	text[head.size] = '\0';
 	if (sscanf(text, "%7[A-Z] %1023[^ \r\n] HTTP/1.%1[0-9]", method, path, minor) != 3)
 		return -EINVAL;
-	result = body_size(text, &left);
-	if (result < 0)
+	if ((result = body_size(text, &left)) < 0)
 		return result;
-	if (strcmp(method, "POST") == 0) {
-		for (answer(stream, "200 OK", left); left > 0 && got > 0; left -= (size_t)got) {
-			got = gb_read_exact(stream, part, left < sizeof(part) ? left : sizeof(part));
-			if (got > 0)
-				gb_write(stream, part, (size_t)got);
-			else
-				gb_stream_abort(stream); /* or half a body would look whole */
-		}
-		return 0;
+	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) {
+		answer(stream, "200 OK", strlen("hello, \n") + strlen(path));
+		return *method == 'G' ? gb_write_format(stream, "hello, %s\n", path) : 0;
 	}
-	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
-		answer(stream, "501 Not Implemented", 0);
-		return 0;
+	if (strcmp(method, "POST") != 0)
+		return answer(stream, "501 Not Implemented", 0);
+	answer(stream, "200 OK", left);
+	while (left > 0 && (got = gb_read(stream, part, left < sizeof(part) ? left : sizeof(part))) > 0) {
+		gb_write(stream, part, (size_t)got);
+		left -= (size_t)got;
 	}
-	answer(stream, "200 OK", strlen("hello, \n") + strlen(path));
-	return *method == 'G' ? gb_write_format(stream, "hello, %s\n", path) : 0;
+	if (left > 0)
+		gb_stream_abort(stream); /* or half a body would look whole */
+	return 0;
 }
 
 static void serve(struct gb_stream *stream)
 {
-	const struct settings *set = gb_stream_user(stream);
 	int result = 0;
 
-	GB_WITH_DEADLINE(gb_stream_coro(stream), set->request_ms)
+	GB_WITH_DEADLINE(gb_stream_coro(stream), *(const uint64_t *)gb_stream_user(stream))
 	result = request(stream);
 	if (result == -EINVAL || result == -GB_ETRUNCATED)
 		answer(stream, "400 Bad Request", 0);
@@ -104,7 +84,7 @@ static void serve(struct gb_stream *stream)
 
 static const struct gb_service http10 = { GB_SERVICE_INIT, .name = "http10",
 	.summary = "says hello by HTTP/1.0", .state = GB_STATE_NONE, .settings = settings,
-	.settings_size = sizeof(struct settings), .serve = serve };
+	.settings_size = sizeof(uint64_t), .serve = serve };
 
 int main(int argc, char **argv)
 {
