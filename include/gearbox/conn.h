@@ -134,7 +134,8 @@ GB_API void gb_conn_abort(struct gb_conn *conn);
 /**
  * Stop, respectively resume, taking messages.
  *
- * A pause takes effect after the current `on_message`; bytes that arrived already are kept.
+ * A pause takes effect after the current `on_message`; bytes that arrived already are kept. On a connection that a
+ * stream reads both do nothing: it is paused whenever nobody reads.
  */
 GB_API void gb_conn_pause(struct gb_conn *conn);
 GB_API void gb_conn_resume(struct gb_conn *conn);

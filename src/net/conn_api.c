@@ -253,6 +253,12 @@ int gb_conn_end_output(struct gb_conn *conn)
 	return 0;
 }
 
+/* A stream pauses its connection itself whenever nobody reads. */
+static bool pauses_itself(const struct gb_conn *conn)
+{
+	return conn->terms->sequential && !conn->terms->relayed;
+}
+
 void gb_conn_pause(struct gb_conn *conn)
 {
 	if (gb__conn_is_task(conn)) {
@@ -260,6 +266,8 @@ void gb_conn_pause(struct gb_conn *conn)
 		return;
 	}
 	gb__conn_mine(conn);
+	if (gb__unlikely(pauses_itself(conn)))
+		return;
 	if (gb__unlikely(conn->flags & GB__CONN_TASKED))
 		gb__task_forget_pause(conn);
 	conn->flags |= GB__CONN_PAUSED;
@@ -274,6 +282,8 @@ void gb_conn_resume(struct gb_conn *conn)
 		return;
 	}
 	gb__conn_mine(conn);
+	if (gb__unlikely(pauses_itself(conn)))
+		return;
 	if (gb__unlikely(conn->flags & GB__CONN_TASKED))
 		gb__task_forget_pause(conn);
 	/* Of one that was joined in this turn the pause ends with it. */

@@ -244,6 +244,59 @@ NET_TEST(a_stop_ends_every_wait_from_then_on)
 	peer_close(peer);
 }
 
+/* As if it were one of callbacks: in vain while it reads, and while it does not. */
+static struct gb_conn *meddled;
+
+static void serve_and_meddle(struct gb_stream *stream)
+{
+	struct gb_bytes line;
+
+	rig_at(stream);
+	meddled = gb_stream_conn(stream);
+	begun = 0;
+	gb_conn_pause(meddled);
+	while ((result = gb_read_message(stream, &line)) > 0) {
+		begun++;
+		gb_conn_resume(meddled);
+		CHECK_INT(gb_sleep(gb_stream_coro(stream), 20), 0);
+		gb_conn_pause(meddled);
+		gb_write(stream, line.data, line.size);
+	}
+}
+
+static const struct gb_service meddler = { GB_SERVICE_INIT, .name = "meddler", .codec = &gb_codec_line,
+	.serve = serve_and_meddle, .on_close = count_close };
+
+static void answered(struct rig *rig, struct peer *peer, size_t size)
+{
+	unsigned steps = 0;
+
+	while (peer->got_size < size) {
+		rig_step_until(rig, peer, &steps, __FILE__, __LINE__, "answered");
+		rig_pass(rig, 1);
+	}
+}
+
+NET_TEST(pausing_and_resuming_what_a_stream_reads_does_nothing)
+{
+	struct peer *peer = rig_peer(rig, &meddler);
+
+	peer_send(peer, "one\n", 4);
+	UNTIL(rig, peer, begun == 1);
+	gb_conn_resume(meddled);
+	peer_send(peer, "two\nth", 6); /* while it sleeps */
+	answered(rig, peer, 6);
+	gb_conn_pause(meddled); /* while it reads */
+	peer_send(peer, "ree\n", 4);
+	answered(rig, peer, 11);
+	CHECK(memcmp(peer->got, "onetwothree", 11) == 0);
+	CHECK_INT(meddled->holds, 0);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(result, 0);
+	peer_close(peer);
+}
+
 /* Whoever does not look at results goes round and round, but keeps nobody from anything. */
 static bool enough;
 
