@@ -10,11 +10,13 @@
 #include "os/thread.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define SEAT_NONE UINT32_MAX
 #define RESTART_MS 100u /* after the first crash; doubled with each further one */
 #define RESTART_MS_MAX 10000u
-#define CRASHES_MAX 9u            /* in a row; one more and the server gives up */
+#define CRASHES_MAX 9u /* in a row; one more and the server gives up */
+#define SERVED_TEXT 128u
 #define CRASH_FORGOTTEN_MS 10000u /* a worker that lived so long did not crash in a row */
 
 static const struct gb__handed nothing = { .fd = -1 };
@@ -96,14 +98,31 @@ static void restart(struct gb_timer *timer, void *arg)
 		gb__seat_ended(seat, error.text);
 }
 
+/* Whose handlers it ran: a person looks there first. */
+static const char *served(const struct gb_server *server, char *text, size_t size)
+{
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < server->bindings_count && at < size; i++) {
+		const char *name = server->bindings[i].service->name;
+		int added = snprintf(text + at, size - at, "%s%s", i ? ", " : "", name ? name : "a service");
+
+		at += (size_t)gb__max(added, 0);
+	}
+	return text;
+}
+
 /* One of many whose connection goes with it. */
 static void report_crash(struct gb__seat *seat, const char *crash)
 {
+	char services[SERVED_TEXT];
 	static struct gb__log_limit limit; /* the chief's thread alone */
 	uint64_t held;
 
 	if (gb__log_allowed(&limit, gb__loop_now_ms(&seat->crew->chief->loop), &held))
-		gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly: %s", seat->id, crash);
+		gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly: %s; it served %s", seat->id, crash,
+			served(seat->crew->server, services, sizeof(services)));
 }
 
 void gb__seat_ended(struct gb__seat *seat, const char *crash)
@@ -139,10 +158,14 @@ void gb__seat_ended(struct gb__seat *seat, const char *crash)
 		return;
 	}
 	if (crash) {
+		char services[SERVED_TEXT];
+
 		delay_ms = gb__min((uint64_t)RESTART_MS << gb__min(seat->crashes, 16u), RESTART_MS_MAX);
 		seat->crashes++;
-		gb__log(GB__LOG_WARNING, "worker %u ended unexpectedly: %s; starting it again in %u ms",
-			seat->id, crash, (unsigned)delay_ms);
+		gb__log(GB__LOG_WARNING,
+			"worker %u ended unexpectedly: %s; it served %s; starting it again in %u ms",
+			seat->id, crash, served(crew->server, services, sizeof(services)),
+			(unsigned)delay_ms);
 	}
 	gb__worker_timer(crew->chief, &seat->restart, delay_ms, restart, seat);
 }
