@@ -1,6 +1,7 @@
 /* A reset by the peer is noticed although nobody reads from it, under every preset and without an idle timeout. */
 #include "model/server_test_driver.h"
 
+#include <gearbox/stream.h>
 #include <gearbox/worker.h>
 
 #include <sys/socket.h>
@@ -100,4 +101,25 @@ static void while_a_handler_runs(const char *model)
 TEST(a_reset_cancels_the_handler_in_the_pool)
 {
 	driver_each_preset(while_a_handler_runs);
+}
+
+/* It ends as soon as a call says that its client has gone, although none of them reads or sends. */
+static void sleep_in_bits(struct gb_stream *stream)
+{
+	gb_write(stream, "s", 1);
+	while (gb_sleep(gb_stream_coro(stream), 5) == 0 && gb_write(stream, "", 0) == 0)
+		;
+}
+
+static void while_a_straight_handler_sleeps(const char *model)
+{
+	static const struct gb_service sleepy = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "sleepy",
+		.serve = sleep_in_bits };
+
+	check_noticed(model, &sleepy, "x", false);
+}
+
+TEST(a_reset_while_a_straight_line_handler_sleeps_is_noticed)
+{
+	driver_each_preset(while_a_straight_handler_sleeps);
 }
