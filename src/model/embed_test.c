@@ -222,6 +222,7 @@ TEST(a_step_on_another_thread_aborts)
 	CHECK_INT(driver_await(pid), 128 + SIGABRT);
 }
 
+#ifndef __SANITIZE_THREAD__
 static void *wait_for(void *arg)
 {
 	char byte;
@@ -230,7 +231,6 @@ static void *wait_for(void *arg)
 	return NULL;
 }
 
-#ifndef __SANITIZE_THREAD__
 TEST(worker_processes_are_not_forked_from_a_program_with_threads)
 {
 	static const char *const forking[] = { "prefork,workers=2", "process-per-connection" };
