@@ -53,18 +53,22 @@ static void on_done(struct gb_operation *operation, void *user)
 
 static void *write_later(void *arg)
 {
-	const struct request *request = arg;
+	const int fd = (int)(intptr_t)arg;
 
 	usleep(1000);
-	CHECK(write(request->fds[1], "x", 1) == 1);
+	CHECK(write(fd, "x", 1) == 1);
+	close(fd);
 	return NULL;
 }
 
-static void help(struct request *request)
+static void help(const struct request *request)
 {
+	const int fd = fcntl(
+		request->fds[1], F_DUPFD_CLOEXEC, 0); /* the thread's own: who is told may close at once */
 	pthread_t thread;
 
-	CHECK(pthread_create(&thread, NULL, write_later, request) == 0);
+	CHECK(fd >= 0);
+	CHECK(pthread_create(&thread, NULL, write_later, (void *)(intptr_t)fd) == 0);
 	pthread_detach(thread);
 }
 
