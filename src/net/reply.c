@@ -422,11 +422,13 @@ int gb_reply_send(struct gb_reply reply, const void *data, size_t size)
 static int finish_here(struct gb_reply reply, const void *data, size_t size, int reason)
 {
 	struct gb__place *place = reply.place;
-	int result = size > 0 ? gb_reply_send(reply, data, size) : 0;
+	int result = is_there(place) ? 0 : -ESTALE;
 
+	if (result == 0 && size > 0)
+		result = add(place, data, size);
 	if (result < 0)
 		return result;
-	if (!is_there(place) || !claim(reply))
+	if (!claim(reply))
 		return -ESTALE;
 	place->reason = reason;
 	finished(place);
