@@ -118,7 +118,7 @@ void gb__loop_look(struct gb__loop *loop)
 	uint64_t due_ms = gb__wheel_next_ms(&loop->wheel), now_ms = gb__loop_now_ms(loop);
 
 	gb__assert(gb__loop_here(loop)); /* else it belongs to another thread */
-	loop->thread = gb__loop_self();
+	__atomic_store_n(&loop->thread, gb__loop_self(), __ATOMIC_RELAXED);
 	loop->seen_ms = now_ms;
 	loop->seen_next = loop->wheel.next;
 	loop->wheel_ns = due_ms == UINT64_MAX ? UINT64_MAX

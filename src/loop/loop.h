@@ -65,7 +65,10 @@ static inline const void *gb__loop_self(void)
 /** Whether the calling thread is the loop's. */
 static inline bool gb__loop_here(const struct gb__loop *loop)
 {
-	return loop->thread == gb__loop_self() || !loop->thread;
+	/* Others ask as well, of a loop that runs. */
+	const void *thread = __atomic_load_n(&loop->thread, __ATOMIC_RELAXED);
+
+	return thread == gb__loop_self() || !thread;
 }
 
 /** One turn, waiting at most until the next deadline and `timeout_ns` (-1: no bound of its own). Returns

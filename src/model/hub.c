@@ -135,6 +135,15 @@ static struct gb__topic *lost_unfollowed(const struct gb__hub *hub)
 	return NULL;
 }
 
+static bool has_lost(const struct gb__hub *hub)
+{
+	for (size_t i = 0; i < hub->table_size; i++)
+		for (const struct gb__topic *topic = hub->table[i]; topic; topic = topic->next)
+			if (topic->lost > 0)
+				return true;
+	return false;
+}
+
 static void tell_losses(struct gb__hub *hub)
 {
 	struct gb__topic *topic;
@@ -156,7 +165,8 @@ static void tell_losses(struct gb__hub *hub)
 		topic->waiting--;
 		topic_release(hub, topic);
 	}
-	hub->lossy = false;
+	hub->lossy =
+		has_lost(hub); /* what is followed by one that waits is told with that one, or behind it */
 	pthread_mutex_unlock(&hub->lock);
 }
 

@@ -652,6 +652,8 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 			}
 			if (conn->terms->connecting)
 				gb__connect_complete(conn);
+			if (gb__unlikely(conn->terms->sendings))
+				gb__sendings_cut(conn);
 			if (conn->terms->sequential && net->sequential->on_ended(conn))
 				continue; /* as does the end of its stream */
 			gb__replies_cancel(conn);

@@ -175,6 +175,8 @@ int gb_conn_defer(struct gb_conn *conn, struct gb_reply *ret)
 	if (!place)
 		return -ENOMEM;
 	place->net = net;
+	place->loop = net->loop;
+	place->places = net->places;
 	place->conn = apart ? gb__task_of(conn)->conn : conn;
 	place->reason = -1;
 	place->finished = place->streams = false;
@@ -225,12 +227,14 @@ static void all_finished(struct gb_conn *conn)
 static void fail(struct gb_conn *conn, struct gb__place *place)
 {
 	const int reason = place->reason;
-	const bool cut = place->streams || gb__conn_closing(conn);
+	const bool cut = place->streams, closing = gb__conn_closing(conn);
 
 	gb__replies_cancel(conn);
 	if (cut) {
 		conn->flags |= GB__CONN_RESET;
 		gb__conn_end(conn, reason, 0);
+	} else if (closing) {
+		conn->reason = (uint8_t)reason; /* what is before it leaves; the turn half-closes */
 	} else {
 		gb__conn_hold(conn, -1);
 		gb__conn_close(conn, reason);
@@ -339,11 +343,9 @@ struct word {
 /* A claimed place whose loop has ended, or whose connection has. */
 static void bury(struct gb__place *place)
 {
-	struct gb__places *places = place->net->places;
-
 	place->conn = NULL;
 	atomic_fetch_add(&place->serial, 1);
-	give_back(places, place);
+	give_back(place->places, place);
 }
 
 static bool is_there(const struct gb__place *place)
@@ -399,7 +401,7 @@ bool gb_reply_open(struct gb_reply reply)
 
 static bool is_here(struct gb_reply reply)
 {
-	return gb__loop_here(reply.place->net->loop);
+	return gb__loop_here(reply.place->loop);
 }
 
 int gb_reply_send(struct gb_reply reply, const void *data, size_t size)
@@ -413,7 +415,7 @@ int gb_reply_send(struct gb_reply reply, const void *data, size_t size)
 	word = say(reply, data, size);
 	if (!word)
 		return -ENOMEM;
-	if (gb__loop_post(reply.place->net->loop, &word->post) == 0)
+	if (gb__loop_post(reply.place->loop, &word->post) == 0)
 		return 0;
 	gb__free(word);
 	return -ESTALE;
@@ -461,7 +463,7 @@ static int finish(struct gb_reply reply, const void *data, size_t size, int reas
 	if (size == 0)
 		post->run = finish_arrives;
 	place->reason = reason;
-	if (gb__loop_post(place->net->loop, post) == 0)
+	if (gb__loop_post(place->loop, post) == 0)
 		return 0;
 	if (size > 0)
 		gb__free(gb__container_of(post, struct word, post));

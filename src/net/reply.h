@@ -24,13 +24,15 @@ struct gb__net;
 
 struct gb__place {
 	_Atomic uint64_t serial;
-	struct gb__net *net;      /* whose loop's thread alone has the rest while it is open */
-	struct gb_conn *conn;     /* NULL: it has ended */
-	struct gb__place *next;   /* in order; or of those that are free */
-	struct gb__output output; /* of the reply, while others are before it */
-	struct gb__output behind; /* what was sent on the connection after it, and before the next */
-	struct gb__post done;     /* from another thread: it is finished */
-	int reason;               /* gb_reply_fail, or -1; by who finishes it */
+	struct gb__net *net;       /* whose loop's thread alone has the rest while it is open */
+	struct gb__loop *loop;     /* of it, and */
+	struct gb__places *places; /* where it goes back to: a worker's net may be another one's by then */
+	struct gb_conn *conn;      /* NULL: it has ended */
+	struct gb__place *next;    /* in order; or of those that are free */
+	struct gb__output output;  /* of the reply, while others are before it */
+	struct gb__output behind;  /* what was sent on the connection after it, and before the next */
+	struct gb__post done;      /* from another thread: it is finished */
+	int reason;                /* gb_reply_fail, or -1; by who finishes it */
 	bool finished;
 	bool placed;  /* false: its task is not back */
 	bool streams; /* bytes of it went to the connection's output */

@@ -681,3 +681,13 @@ NET_TEST(a_reset_frees_a_connection_once_all_of_its_messages_are_back)
 	CHECK_INT(peer->got_size, 0);
 	peer_close(peer);
 }
+
+NET_TEST(a_failure_behind_an_end_lets_what_is_before_it_leave)
+{
+	struct peer *peer = begin(rig, &jobs, "later\nlater\nquit\n");
+
+	CHECK_INT(give_up(open_replies[1], GB_CLOSE_REFUSED, heads(rig)), 0);
+	CHECK_INT(finish(open_replies[0], "one", heads(rig)), 0);
+	expect(rig, peer, "one");
+	end(rig, peer, GB_CLOSE_REFUSED);
+}
