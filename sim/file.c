@@ -134,14 +134,17 @@ static void move(struct sim_file *file, size_t at, const struct gb__file_call *c
 {
 	const struct iovec whole = { call->data, call->size };
 	const struct iovec *parts = call->vector ? call->parts : &whole;
-	size_t part = 0;
+	const size_t count = call->vector ? call->size : 1;
 
-	for (; size > 0; parts++, size -= part, at += part) {
-		part = gb__min(size, parts->iov_len);
+	for (size_t i = 0; i < count && size > 0; i++) {
+		const size_t part = gb__min(size, parts[i].iov_len);
+
 		if (part && call->verb == GB__FILE_WRITE)
-			memcpy(file->data + at, parts->iov_base, part);
+			memcpy(file->data + at, parts[i].iov_base, part);
 		else if (part)
-			memcpy(parts->iov_base, file->data + at, part);
+			memcpy(parts[i].iov_base, file->data + at, part);
+		at += part;
+		size -= part;
 	}
 }
 
