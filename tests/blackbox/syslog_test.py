@@ -149,7 +149,8 @@ def what_is_no_record_names_its_peer_and_ends_its_connection(model):
             check(any(f"syslog: {peer}: " in line and word in line for line in server.log), f"{peer}: {server.log}")
 
     lines, counted = stored(visit, *model.arguments)
-    check_equal(lines, [b"<1>good", b"<2>good", b""], "lines")
+    # Of two connections on two workers either may be stored first.
+    check_equal(sorted(lines), [b"", b"<1>good", b"<2>good"], "lines")
     check_equal((counted["accepted"], counted["ill_framed"], counted["oversized"]), (2, 2, 1), "counted")
 
 
