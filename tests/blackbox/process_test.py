@@ -80,7 +80,7 @@ def nobody_reads_standard_error(model):
         first = server.drain()
         server.process.terminate()
         check_equal(server.process.wait(PATIENCE_S), 0, "exit code")
-        text = (first + server.drain()).decode(errors="replace")
+        text = b"\n".join((first, server.drain())).decode(errors="replace")
         # Where workers serve before the server is ready, there may have been room for that line again, just before.
         check(re.search("^gearbox: warning: [0-9]+ lines lost", text, re.M) or " serving echo on " in text,
               f"no count of lost lines: {text!r}")
