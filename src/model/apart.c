@@ -127,21 +127,21 @@ static void cancel(void *arg, struct gb__task *task)
 	gb__processes_cancel(worker->server->processes, task);
 }
 
-static void bell_ready(struct gb__endpoint *watch, unsigned ready)
+static void bell_ready(struct gb_watch *watch, unsigned ready, void *user)
 {
-	struct gb_worker *worker = ((struct gb__apart_watch *)watch)->worker;
+	const struct gb_worker *worker = user;
 
 	gb__processes_collect(worker->server->processes, source_of(worker));
 }
 
 /* Without the process that forks them there is nobody to run handlers. */
-static void forker_gone(struct gb_worker *worker)
+static void forker_gone(struct gb_worker *worker, struct gb_watch *control)
 {
 	struct gb_server *server = worker->server;
 	static const char text[] =
 		"the process that starts those of the compute pool ended unexpectedly: no handler can run any more";
 
-	worker->loop.engine->ops->watch(worker->loop.engine, &worker->apart_control.endpoint, 0);
+	gb__watch_remove(control);
 	if (server->model.unit == GB__UNIT_PROCESS) {
 		gb__log(GB__LOG_ERROR, "worker %u: %s", worker->id, text);
 		gb__process_end(1);
@@ -150,37 +150,18 @@ static void forker_gone(struct gb_worker *worker)
 	gb_server_stop(server);
 }
 
-static void control_ready(struct gb__endpoint *watch, unsigned ready)
+static void control_ready(struct gb_watch *watch, unsigned ready, void *worker)
 {
-	struct gb_worker *worker = ((struct gb__apart_watch *)watch)->worker;
-
-	if (gb__processes_look(worker->server->processes) < 0)
-		forker_gone(worker);
+	if (gb__processes_look(((struct gb_worker *)worker)->server->processes) < 0)
+		forker_gone(worker, watch);
 }
 
-static void on_detached(struct gb__endpoint *watch)
+/* Until the worker ends. */
+static int watch(struct gb_worker *worker, int fd, gb_watch_ready *on_ready)
 {
-	((struct gb__apart_watch *)watch)->gone = true;
-}
+	struct gb_watch *watch;
 
-static const struct gb__endpoint_ops bell_ops = { .on_ready = bell_ready, .on_detached = on_detached };
-static const struct gb__endpoint_ops control_ops = { .on_ready = control_ready, .on_detached = on_detached };
-
-static int watch(
-	struct gb_worker *worker, struct gb__apart_watch *watch, int fd, const struct gb__endpoint_ops *ops)
-{
-	struct gb__engine *engine = worker->loop.engine;
-	int result;
-
-	*watch = (struct gb__apart_watch){
-		.endpoint = { .ops = ops, .fd = fd, .kind = GB__ENDPOINT_WATCH },
-		.worker = worker,
-	};
-	result = engine->ops->attach(engine, &watch->endpoint);
-	if (result < 0)
-		return result;
-	watch->attached = true;
-	return engine->ops->watch(engine, &watch->endpoint, GB__READY_IN);
+	return gb__watch_add(&worker->watches, fd, GB_READY_IN, on_ready, worker, &watch);
 }
 
 int gb__apart_join(struct gb_worker *worker, unsigned tasks_max)
@@ -189,32 +170,10 @@ int gb__apart_join(struct gb_worker *worker, unsigned tasks_max)
 
 	gb__net_submit_to(&worker->net, submit, worker, tasks_max);
 	worker->net.apart = cancel;
-	return watch(
-		worker, &worker->apart_bell, gb__processes_bell(processes, source_of(worker)), &bell_ops);
+	return watch(worker, gb__processes_bell(processes, source_of(worker)), bell_ready);
 }
 
 int gb__apart_supervise(struct gb_worker *worker)
 {
-	const struct gb__processes *processes = worker->server->processes;
-
-	return watch(worker, &worker->apart_control, gb__processes_control(processes), &control_ops);
-}
-
-static void unwatch(struct gb_worker *worker, struct gb__apart_watch *watch)
-{
-	struct gb__engine *engine = worker->loop.engine;
-
-	if (!watch->attached)
-		return;
-	watch->attached = false;
-	if (engine->ops->detach(engine, &watch->endpoint) == 0)
-		return;
-	while (!watch->gone)
-		gb__worker_turn(worker, -1);
-}
-
-void gb__apart_leave(struct gb_worker *worker)
-{
-	unwatch(worker, &worker->apart_bell);
-	unwatch(worker, &worker->apart_control);
+	return watch(worker, gb__processes_control(worker->server->processes), control_ready);
 }

@@ -2,19 +2,10 @@
 #ifndef MODEL_APART_H
 #define MODEL_APART_H
 
-#include "engine/engine.h"
-
 #include <gearbox/error.h>
 
 struct gb_server;
 struct gb_worker;
-
-/** A descriptor of the pool that a worker watches; zeroed: none. */
-struct gb__apart_watch {
-	struct gb__endpoint endpoint;
-	struct gb_worker *worker;
-	bool attached, gone;
-};
 
 /** Start `count` processes for so many loops. */
 int gb__apart_start(struct gb_server *server, unsigned count, unsigned loops, struct gb_error *error);
@@ -22,7 +13,5 @@ int gb__apart_start(struct gb_server *server, unsigned count, unsigned loops, st
 int gb__apart_join(struct gb_worker *worker, unsigned tasks_max);
 /** Have the worker see to processes that end. */
 int gb__apart_supervise(struct gb_worker *worker);
-/** Let go of what it watches; turns the loop until that is done. */
-void gb__apart_leave(struct gb_worker *worker);
 
 #endif

@@ -323,17 +323,23 @@ void gb__hubs_lose(struct gb__hubs *hubs, uint64_t lost)
 
 static void on_room(struct gb_conn *conn, void *arg)
 {
-	gb__subscription_room(&((struct gb_worker *)arg)->hub, conn);
+	gb__subscription_room(((struct gb_worker *)arg)->hub, conn);
 }
 
 int gb__hub_join(struct gb_worker *worker)
 {
-	struct gb__hub *hub = &worker->hub;
 	struct gb__hubs *hubs = &worker->server->hubs;
-	int result = -pthread_mutex_init(&hub->lock, NULL);
+	struct gb__hub *hub;
 
-	if (result < 0)
-		return result;
+	if (worker->hub)
+		return 0;
+	if (worker->hub_left)
+		return -ESHUTDOWN;
+	hub = gb__alloc_zero(sizeof(*hub));
+	if (!hub)
+		return -ENOMEM;
+	pthread_mutex_init(&hub->lock, NULL);
+	worker->hub = hub;
 	hub->worker = worker;
 	hub->post.run = work_off;
 	worker->net.on_room = on_room;
@@ -345,10 +351,11 @@ int gb__hub_join(struct gb_worker *worker)
 
 void gb__hub_leave(struct gb_worker *worker)
 {
-	struct gb__hub *hub = &worker->hub;
+	struct gb__hub *hub = worker->hub;
 	struct gb__hubs *hubs = &worker->server->hubs;
 
-	if (!hub->worker)
+	worker->hub_left = true;
+	if (!hub)
 		return;
 	pthread_mutex_lock(&hubs->lock);
 	gb__list_remove(&hub->link);
@@ -368,5 +375,6 @@ void gb__hub_leave(struct gb_worker *worker)
 	gb__free(hub->table);
 	gb__free(hub->by_slot);
 	pthread_mutex_destroy(&hub->lock);
-	hub->worker = NULL;
+	gb__free(hub);
+	worker->hub = NULL;
 }

@@ -47,8 +47,8 @@ struct gb__hub_message {
 struct gb__offer;
 
 struct gb__hub {
-	struct gb_worker *worker; /* NULL: it has not joined, or has left */
-	struct gb__list link;     /* the process's lock */
+	struct gb_worker *worker;
+	struct gb__list link; /* the process's lock */
 	pthread_mutex_t lock;
 	struct gb__topic **table; /* by hash; the lock, as all below, but for `first` of a topic */
 	size_t table_size, topics;
@@ -80,9 +80,9 @@ int gb__hubs_put(struct gb__hubs *hubs, struct gb__publication *publication);
 /** So many were lost on the way here, of whichever topic. */
 void gb__hubs_lose(struct gb__hubs *hubs, uint64_t lost);
 
-/** Before the services of the worker begin. Returns 0 or a negative errno. */
+/** It has a hub from here on. Thread: the worker's. Returns 0, -ENOMEM, or -ESHUTDOWN (it has left). */
 int gb__hub_join(struct gb_worker *worker);
-/** Behind their end; subscriptions that are left have ended. One that never joined is fine. */
+/** Behind the end of its services; subscriptions that are left have ended. One that never joined is fine. */
 void gb__hub_leave(struct gb_worker *worker);
 
 /** For subscription.c. The topic, made if it is not there, counts one more. Returns 0 or -ENOMEM. */

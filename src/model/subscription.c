@@ -333,7 +333,6 @@ static bool name_fits(const char *name)
 static int subscribe(struct gb_worker *worker, struct gb_conn *conn, struct gb_subscription *subscription,
 	const char *name, const struct gb_subscription_options *how)
 {
-	struct gb__hub *hub = &worker->hub;
 	struct gb__topic *topic;
 	int result;
 
@@ -343,16 +342,14 @@ static int subscribe(struct gb_worker *worker, struct gb_conn *conn, struct gb_s
 		"a subscription is begun on another thread than its worker's");
 	if (subscription->hub)
 		return -EBUSY;
-	if (!hub->worker)
-		return -ESHUTDOWN;
-	result = worker->server->model.unit == GB__UNIT_PROCESS
-		? gb__bus_listen(worker->server->bus, &worker->server->hubs)
-		: 0;
+	result = gb__hub_join(worker);
+	if (result == 0 && worker->server->model.unit == GB__UNIT_PROCESS)
+		result = gb__bus_listen(worker->server->bus, &worker->server->hubs);
 	if (result == 0)
-		result = gb__hub_enter(hub, name, &topic);
+		result = gb__hub_enter(worker->hub, name, &topic);
 	if (result < 0)
 		return result;
-	*subscription = (struct gb_subscription){ .hub = hub,
+	*subscription = (struct gb_subscription){ .hub = worker->hub,
 		.topic = topic,
 		.conn = conn,
 		.link = topic->end,
@@ -528,7 +525,6 @@ static void offer_lost(struct gb_subscription *subscription, uint64_t lost, void
 int gb_worker_offer(struct gb_worker *worker, const char *name,
 	void (*run)(struct gb_worker *worker, struct gb_bytes argument, void *user), void *user)
 {
-	struct gb__hub *hub = &worker->hub;
 	struct gb__offer *offer;
 	int result;
 
@@ -536,13 +532,16 @@ int gb_worker_offer(struct gb_worker *worker, const char *name,
 		return -EINVAL;
 	if (worker->apart)
 		return 0; /* who computes is no worker */
-	for (offer = hub->offers; offer; offer = offer->next)
+	result = gb__hub_join(worker);
+	if (result < 0)
+		return result;
+	for (offer = worker->hub->offers; offer; offer = offer->next)
 		if (strcmp(offer->name + 1, name) == 0)
 			return -EEXIST;
 	offer = gb__alloc_zero(sizeof(*offer));
 	if (!offer)
 		return -ENOMEM;
-	*offer = (struct gb__offer){ .next = hub->offers, .run = run, .user = user };
+	*offer = (struct gb__offer){ .next = worker->hub->offers, .run = run, .user = user };
 	(void)call_name(offer->name, name);
 	result = subscribe(worker, NULL, &offer->subscription, offer->name,
 		&(struct gb_subscription_options){
@@ -551,7 +550,7 @@ int gb_worker_offer(struct gb_worker *worker, const char *name,
 		gb__free(offer);
 		return result;
 	}
-	hub->offers = offer;
+	worker->hub->offers = offer;
 	return 0;
 }
 

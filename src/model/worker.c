@@ -358,11 +358,6 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 				gb_strerror(result));
 			goto fail;
 		}
-		result = gb__hub_join(worker);
-		if (result < 0) {
-			gb_error_set(error, result, "worker %u: %s", id, gb_strerror(result));
-			goto fail;
-		}
 	}
 	if (!(roles & GB__WORKER_ONCE)) {
 		result = gb__timers_reserve(&worker->loop.timers, TIMERS);
@@ -409,7 +404,6 @@ void gb__worker_end(struct gb_worker *worker)
 		gb__worker_turn(worker, -1);
 	watching_ends(worker);
 	gb__channel_finish(&worker->channel);
-	gb__apart_leave(worker);
 	gb__worker_services_stop(worker); /* no turn, and so no callback, after it */
 	gb__watches_finish(&worker->watches);
 	gb__hub_leave(worker);

@@ -45,11 +45,10 @@ struct gb_worker {
 	struct gb__watches watches; /* descriptors of handlers */
 	unsigned adopting;          /* clients that it has taken over and are not open yet (adopt.c) */
 	struct gb__acceptance acceptance;
-	bool watching;                                    /* has not let go of the listening sockets */
-	struct gb__inbox inbox;                           /* of connections handed over to it */
-	struct gb__channel channel;                       /* the same, from another process */
-	struct gb__apart_watch apart_bell, apart_control; /* of a pool of processes */
-	bool apart;                                       /* it stands for one of these: no loop is turned */
+	bool watching;              /* has not let go of the listening sockets */
+	struct gb__inbox inbox;     /* of connections handed over to it */
+	struct gb__channel channel; /* the same, from another process */
+	bool apart;                 /* it stands for one of these: no loop is turned */
 	struct gb__accept_lock accept_lock;
 	_Atomic unsigned command; /* enum gb__command; only ever rises */
 	unsigned obeyed;          /* the command that was acted upon */
@@ -58,7 +57,8 @@ struct gb_worker {
 	size_t started;           /* bindings whose on_start was called */
 	struct gb__worker_data *data;
 	size_t data_count;
-	struct gb__hub hub; /* of what is published */
+	struct gb__hub *hub; /* of what is published; NULL: nothing of it was subscribed to */
+	bool hub_left;       /* none is made any more */
 	struct gb__record *record;
 	/** Called before a turn when `look` is set or a command has come, by the owner of the thread; may be NULL.
 	 *  Returns whether to go on. */
