@@ -102,13 +102,14 @@ static unsigned source_of(const struct gb_worker *worker)
 	return worker->server->model.unit == GB__UNIT_PROCESS ? 0 : worker->id;
 }
 
-static unsigned binding_of(const struct gb_server *server, const struct gb__terms *terms)
+static int number_of(const void *arg, const struct gb_service *service, const void *user)
 {
-	for (unsigned i = 0; i < server->bindings_count; i++)
-		if (server->bindings[i].service == terms->service && server->bindings[i].user == terms->user)
-			return i;
-	gb__assert(!"a message of a service that the server does not have");
-	return 0;
+	const struct gb_server *server = ((const struct gb_worker *)arg)->server;
+
+	for (size_t i = 0; i < server->bindings_count; i++)
+		if (server->bindings[i].service == service && server->bindings[i].user == user)
+			return (int)i;
+	return -1;
 }
 
 static void submit(void *arg, struct gb__job *job)
@@ -116,8 +117,8 @@ static void submit(void *arg, struct gb__job *job)
 	const struct gb_worker *worker = arg;
 	struct gb__task *task = gb__container_of(job, struct gb__task, job);
 
-	gb__processes_submit(worker->server->processes, source_of(worker),
-		binding_of(worker->server, task->facade.terms), task);
+	gb__processes_submit(
+		worker->server->processes, source_of(worker), (unsigned)task->facade.terms->apart, task);
 }
 
 static void cancel(void *arg, struct gb__task *task)
@@ -170,6 +171,7 @@ int gb__apart_join(struct gb_worker *worker, unsigned tasks_max)
 
 	gb__net_submit_to(&worker->net, submit, worker, tasks_max);
 	worker->net.apart = cancel;
+	worker->net.apart_number = number_of;
 	return watch(worker, gb__processes_bell(processes, source_of(worker)), bell_ready);
 }
 

@@ -1,10 +1,12 @@
 /* compute=processes: a handler that crashes costs its message, and what it does comes back as from a thread. */
+#include "base/macros.h"
 #include "model/apart_test_driver.h"
 
 #include <gearbox/log.h>
 #include <gearbox/route.h>
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void a_crash(const char *model)
@@ -431,4 +433,61 @@ TEST(a_process_that_cannot_start_is_named)
 	CHECK_INT(gb_server_run(server, &error), -EACCES);
 	CHECK_STR(error.text, "refusing: cannot start in a process of the compute pool: Permission denied");
 	gb_server_destroy(server);
+}
+
+/* Of services that the processes know nothing of: by a message, and by a route for the pool. */
+static void as_guest(struct gb_conn *conn, struct gb_bytes message)
+{
+	(void)message;
+	if (!gb_worker_computes(gb_conn_worker(conn)))
+		shared->began++;
+}
+
+static const struct gb_route guest_rows[] = {
+	{ "any", .otherwise = true, .traits = GB_TRAIT_HEAVY_COMPUTE, .on_message = as_guest }, { NULL }
+};
+static const struct gb_routes guest_routes = { .by = GB_ROUTE_BY_BYTE, .table = guest_rows };
+static const struct gb_service guests[] = {
+	{ GB_SERVICE_INIT, .name = "guest", .state = GB_STATE_NONE, .codec = &gb_codec_line,
+		.on_message = as_guest },
+	{ GB_SERVICE_INIT, .name = "routed guest", .state = GB_STATE_NONE, .codec = &gb_codec_line,
+		.routes = &guest_routes },
+};
+
+static int bring_guests(struct gb_conn *conn)
+{
+	for (size_t i = 0; i < gb__countof(guests); i++) {
+		int fds[2];
+
+		CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+		CHECK(write(fds[1], "x\n", 2) == 2);
+		close(fds[1]);
+		CHECK_INT(gb_worker_adopt(gb_conn_worker(conn), fds[0], &guests[i], NULL, NULL), 0);
+	}
+	return 0;
+}
+
+static void answer(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb_conn_printf(conn, "%.*s\n", (int)message.size, (const char *)message.data);
+}
+
+static const struct gb_service host = { GB_SERVICE_INIT, .name = "host", .state = GB_STATE_NONE,
+	.codec = &gb_codec_line, .on_open = bring_guests, .on_message = answer };
+
+TEST(services_that_the_processes_do_not_know_are_handled_by_the_worker)
+{
+	struct gb_server *server;
+	int client;
+	pid_t pid;
+
+	apart_share();
+	server = driver_server("reactor,compute=processes,compute-workers=1", &host, NULL);
+	pid = driver_host(server);
+	client = driver_client(server);
+	driver_ask(client, "a\n", "a\n");
+	apart_await(&shared->began, gb__countof(guests));
+	driver_ask(client, "b\n", "b\n");
+	close(client);
+	driver_finish(server, pid);
 }

@@ -483,8 +483,11 @@ void gb__conn_flush(struct gb_conn *conn)
 /* What replies are to come is output that waits. */
 static bool all_sent(const struct gb_conn *conn)
 {
-	return gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_REPLIES) &&
-		!((conn->flags & GB__CONN_TASKED) && conn->terms->replies.loose);
+	if (!gb__output_empty(&conn->stream.output))
+		return false;
+	if (gb__likely(!(conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED))))
+		return true;
+	return !(conn->flags & GB__CONN_REPLIES) && !conn->terms->replies.loose;
 }
 
 static void settle_slow(struct gb_conn *conn)
@@ -495,7 +498,7 @@ static void settle_slow(struct gb_conn *conn)
 		gb__conn_drain(conn);
 	if (conn->state < GB__CONN_ENDED)
 		flush_late(conn);
-	if (gb__unlikely(conn->terms->sendings) && conn->state < GB__CONN_ENDED)
+	if (gb__unlikely(conn->flags & GB__CONN_REPLIES) && conn->state < GB__CONN_ENDED)
 		gb__sendings_settle(conn);
 	if (conn->state == GB__CONN_DRAINING && all_sent(conn))
 		half_close(conn);
@@ -652,11 +655,10 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 			}
 			if (conn->terms->connecting)
 				gb__connect_complete(conn);
-			if (gb__unlikely(conn->terms->sendings))
-				gb__sendings_cut(conn);
+			if (gb__unlikely(conn->flags & GB__CONN_REPLIES))
+				gb__replies_cancel(conn); /* first: a coroutine may await one */
 			if (conn->terms->sequential && net->sequential->on_ended(conn))
 				continue; /* as does the end of its stream */
-			gb__replies_cancel(conn);
 			conn->state = GB__CONN_DETACHING;
 			conn->stream.endpoint.wants |= GB__WANT_CLOSE;
 			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)

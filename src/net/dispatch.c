@@ -274,7 +274,7 @@ void gb__route_pooled(struct gb_conn *conn, struct gb_bytes message)
 {
 	const struct gb_route *row = conn->terms->route->row;
 
-	if (conn->net->submit)
+	if (conn->net->submit && conn->terms->apart >= 0)
 		gb__task_submit_routed(conn, message, row);
 	else
 		row->on_message(conn, message);

@@ -104,9 +104,10 @@ struct gb__net {
 	/** compute=threads, compute=processes: hands a job to the pool; NULL: handlers run inline. */
 	void (*submit)(void *arg, struct gb__job *job);
 	void *submit_arg;
-	/** compute=processes: tells the process that has the task that its connection has ended; else NULL. What
-	 *  gb_connect made is not handled there: its service and `user` may be younger than the processes. */
+	/** compute=processes: tells the process that has the task that its connection has ended; else NULL. */
 	void (*apart)(void *arg, struct gb__task *task);
+	/** By which number the processes know a service and `user`; -1: they do not, as both may be younger than they. */
+	int (*apart_number)(const void *arg, const struct gb_service *service, const void *user);
 	struct gb__task *under_way; /* submitted and not back */
 	unsigned tasks, tasks_max;  /* how many, and how many at most */
 	size_t task_sent;           /* bytes, by the one that came back last */

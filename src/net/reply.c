@@ -535,8 +535,6 @@ void gb__replies_drop(struct gb__net *net, struct gb__replies *replies)
 
 void gb__replies_cancel(struct gb_conn *conn)
 {
-	if (!(conn->flags & GB__CONN_REPLIES))
-		return;
 	conn->flags &= (uint16_t)~GB__CONN_REPLIES;
 	conn->net->tally.bytes_out -= conn->terms->replies.waiting; /* modulo 2^64, as sums are */
 	drop(conn->net, &conn->terms->replies);

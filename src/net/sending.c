@@ -2,7 +2,7 @@
  * A file, sent as a reply: a page is read, queued, and the next one read when output is below the low watermark.
  *
  * The place in the order of replies keeps what others send behind the file, and a drain waiting. While others are before it
- * one page is kept in the place. (Bytes of replies behind it count as output too, and leave only after it, so that it looks
+ * nothing is read. (Bytes of replies behind it count as output too, and leave only after it, so that it looks
  * at what is really on its way.) What cuts it ends the connection, by a reset when a part has left: the peer must not take a
  * part for the whole.
  */
@@ -59,19 +59,28 @@ static void on_read(struct gb_operation *operation, void *user);
 
 static void read_on(struct gb_file_sending *sending)
 {
+	const struct gb_conn *conn = sending->conn;
+	const uint64_t room = conn->terms->limits->output_bytes_max - conn->stream.output.bytes;
+
+	if (!sending->page)
+		sending->page = gb__alloc(PAGE);
+	if (!sending->page) {
+		fail(sending, -ENOMEM, true);
+		return;
+	}
 	sending->reading = true;
 	gb__file_read(sending->files, &sending->step, sending->fd, sending->page,
-		gb__min(sending->left, PAGE), sending->offset, on_read, sending);
+		gb__min(gb__min(sending->left, PAGE), room), sending->offset, on_read, sending);
 }
 
 static bool has_room(const struct gb_file_sending *sending)
 {
 	const struct gb_conn *conn = sending->conn;
-	const struct gb__place *place = sending->reply.place;
+	const struct gb__limits *limits = conn->terms->limits;
 
-	if (conn->terms->replies.first == place)
-		return conn->stream.output.bytes <= conn->terms->limits->output_low;
-	return gb__output_empty(&place->output);
+	return conn->terms->replies.first == sending->reply.place &&
+		conn->stream.output.bytes <= limits->output_low &&
+		conn->stream.output.bytes < limits->output_bytes_max;
 }
 
 /* A page has come. Returns what ends it, 0 when it is complete, or 1. */
@@ -116,9 +125,12 @@ static void on_read(struct gb_operation *operation, void *user)
 
 void gb__sendings_settle(struct gb_conn *conn)
 {
-	for (struct gb_file_sending *sending = conn->terms->sendings; sending; sending = sending->next)
-		if (!sending->reading && has_room(sending))
-			read_on(sending);
+	struct gb_file_sending *sending = conn->terms->sendings;
+
+	while (sending && !has_room(sending))
+		sending = sending->next; /* one is first at most */
+	if (sending && !sending->reading)
+		read_on(sending);
 }
 
 void gb__sendings_cut(struct gb_conn *conn)
@@ -154,20 +166,17 @@ static int start(struct gb_conn *conn, struct gb_file_sending *sending)
 
 	if (conn->terms->replies.loose)
 		return -EOPNOTSUPP; /* each of these leaves as a whole */
-	sending->page = gb__alloc(PAGE);
-	if (!sending->page)
-		return -ENOMEM;
 	result = gb_conn_defer(conn, &sending->reply);
 	if (result < 0)
 		return result;
 	sending->conn = conn;
 	sending->next = conn->terms->sendings;
 	conn->terms->sendings = sending;
-	if (sending->left > 0) {
-		read_on(sending);
-		return 1;
-	}
-	return gb_reply_finish(sending->reply, NULL, 0);
+	if (sending->left == 0)
+		return gb_reply_finish(sending->reply, NULL, 0);
+	if (!(conn->flags & GB__CONN_DISPATCH))
+		gb__conn_queue(conn); /* where there is room for it, it begins when that is settled */
+	return 1;
 }
 
 struct gb_operation *gb_conn_send_file_begin(struct gb_conn *conn, struct gb_file_sending *sending, int fd,

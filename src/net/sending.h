@@ -4,7 +4,7 @@
 
 struct gb_conn;
 
-/** Some of its output may have left: whoever waited for that reads on. Its terms have sendings. */
+/** Some of its output may have left: whoever waited for that reads on. It has replies. */
 void gb__sendings_settle(struct gb_conn *conn);
 /** Its replies are no more. */
 void gb__sendings_cut(struct gb_conn *conn);

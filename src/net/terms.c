@@ -122,8 +122,12 @@ struct gb__terms *gb__terms_take(
 		} else {
 			/* What we send on a connection of our own making is no answer to what it brings. */
 			terms->one = terms->reads_on = true;
-			terms->here |= net->apart != NULL;
 		}
+		if (net->apart)
+			terms->apart = (int16_t)(who == GB__FOR_CLIENT
+					? net->apart_number(net->submit_arg, service, user)
+					: -1);
+		terms->here |= terms->apart < 0;
 	}
 	terms->holders++;
 	return terms;

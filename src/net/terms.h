@@ -58,7 +58,8 @@ struct gb__terms {
 	bool relayed;     /* by gb_relay, now or before: no more for the handler than the end */
 	bool sequential;  /* a stream reads it (sequential.h) */
 	bool here;        /* relayed, sequential, or routed: no message goes to the pool, but by its route */
-	bool flush_told;  /* somebody is to know when its output has gone: of `sequential`, or `pooled` */
+	int16_t apart; /* of compute=processes: apart_number; -1: no message goes to the pool, by no route */
+	bool flush_told; /* somebody is to know when its output has gone: of `sequential`, or `pooled` */
 	uint16_t state_offset;               /* of the service's state behind the connection */
 	struct gb_conn *peer;                /* relayed to; or NULL */
 	struct gb_operation *connecting;     /* the operation that made it, while it is under way */

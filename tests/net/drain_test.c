@@ -175,10 +175,12 @@ NET_TEST(who_is_paused_or_half_closed_is_held)
 	struct peer *peer = begin(rig, &stream);
 	bool pauses = test_random(&rig->random) & 1u;
 
-	if (pauses)
+	if (pauses) {
 		gb_conn_pause(current);
-	else
+	} else {
 		sim_client_shutdown(peer->client);
+		UNTIL(rig, peer, current->state == GB__CONN_HALF_CLOSED);
+	}
 	for (unsigned i = 0; i < 20; i++)
 		rig_step(rig, peer);
 	drain(rig, peer);

@@ -569,6 +569,32 @@ NET_TEST(of_a_file_no_more_is_read_than_the_peer_takes)
 	finish_sending(rig, peer);
 }
 
+NET_TEST(of_files_behind_one_another_only_the_first_is_read)
+{
+	struct peer *peer;
+
+	rig->profile.rx_max = rig->profile.tx_max = 4096;
+	rig->limits.output_low = 1000;
+	rig->limits.output_high = rig->limits.output_bytes_max = 20000; /* less than a page */
+	peer = begin_sending(rig);
+	sent_size = 100000;
+	peer->read_max = 10;
+	peer_send(peer, "F\nF\nF\nF\nF\nF\nF\nF\n", 16);
+	UNTIL(rig, peer, sendings_begun == 8 && peer->got_size == 10);
+	for (unsigned i = 0; i < 500; i++)
+		rig_step(rig, peer);
+	CHECK_INT(rig->closed, 0);
+	for (unsigned i = 1; i < 8; i++)
+		CHECK(!sendings[i].page && sendings[i].sent == 0);
+	peer->read_max = PEER_BYTES_MAX;
+	UNTIL(rig, peer, peer->got_size == 8 * 100000 && files.under_way == 0);
+	for (unsigned i = 0; i < 8; i++) {
+		CHECK_INT(sent[i], 0);
+		CHECK(memcmp(peer->got + i * 100000, file_bytes, 100000) == 0);
+	}
+	finish_sending(rig, peer);
+}
+
 NET_TEST(a_file_that_cannot_be_sent_whole_ends_the_connection)
 {
 	bool fails = rig->round % 2;
@@ -650,5 +676,27 @@ NET_TEST(a_straight_line_handler_writes_a_file)
 	CHECK_INT(written, 11);
 	sim_client_shutdown(peer->client);
 	UNTIL(rig, peer, peer->at_end);
+	finish_sending(rig, peer);
+}
+
+NET_TEST(a_straight_line_handler_that_writes_a_file_learns_of_a_reset)
+{
+	struct peer *peer;
+
+	rig->profile.rx_max = rig->profile.tx_max = 4096;
+	peer = begin_sending(rig);
+	peer_close(peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+	peer = rig_peer(rig, &straight_sender);
+	rig->opened = rig->closed = 0;
+	written = 1;
+	peer->read_max = 10;
+	peer_send(peer, "F\n", 2);
+	UNTIL(rig, peer, peer->got_size == 10);
+	for (unsigned i = test_random(&rig->random) % 200; i > 0; i--)
+		rig_step(rig, peer);
+	gb__net_abort_all(&rig->net, GB_CLOSE_RESET);
+	UNTIL(rig, NULL, rig->net.connections == 0 && rig->net.coroutines == 0);
+	CHECK(written < 0);
 	finish_sending(rig, peer);
 }
