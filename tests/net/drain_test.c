@@ -44,7 +44,7 @@ static struct peer *begin(struct rig *rig, const struct gb_service *service)
 	struct peer *peer = rig_peer(rig, service);
 
 	peer_send(peer, "get\n", 4);
-	UNTIL(rig, peer, rig->counters.stats.messages > 0);
+	UNTIL(rig, peer, rig->counters.stats.messages > 0 && rig->counters.stats.bytes_in >= 4);
 	rig_calm(rig);
 	rig_step(rig, peer);
 	return peer;
