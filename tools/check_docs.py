@@ -2,8 +2,8 @@
 """check_docs.py GEARBOX: what the documentation names exists.
 
 Looks at README.md, ARCHITECTURE.md, CONTRIBUTING.md, docs/ and every folder's README.md for paths in
-backticks, links, verbs of ./dev, subcommands and flags of the command. It reports only what is certain
-to be wrong: anything that could mean something else passes.
+backticks, links, verbs of ./dev, subcommands and flags of the command, and at the numbers of rules of lifetime. It
+reports only what is certain to be wrong: anything that could mean something else passes.
 """
 
 import functools
@@ -146,9 +146,22 @@ def page_problems(page, command):
                 yield f"{page}:{number}: {problem}"
 
 
+def rule_problems():
+    """Rules of lifetime: each number once, and each that the program names is there."""
+    page, known = "docs/lifetimes.md", set()
+    for number, text in tree.lines(page):
+        match = re.match(r"^(\d+)\. ", text)
+        if match and match[1] in known:
+            yield f"{page}:{number}: rule {match[1]} is there twice"
+        known |= {match[1]} if match else set()
+    for source in tree.files(suffixes=(".c", ".h")):
+        named = re.findall(r"\bgb__rule(?:_in\([^,()]+|\()(?:, )?\s*(\d+),", tree.read(source))
+        yield from (f"{source}: rule {rule} is not in {page}" for rule in named if rule not in known)
+
+
 def main(path):
     command = Command(os.path.abspath(path))
-    tree.finish([problem for page in documents() for problem in page_problems(page, command)])
+    tree.finish([problem for page in documents() for problem in page_problems(page, command)] + list(rule_problems()))
 
 
 main(sys.argv[1])

@@ -391,7 +391,7 @@ void gb_unsubscribe(struct gb_subscription *subscription)
 	if (!subscription->hub)
 		return;
 	loop = loop_of(subscription);
-	gb__rule(71, gb__loop_here(loop), "a subscription is ended on another thread than its worker's");
+	gb__rule(74, gb__loop_here(loop), "a subscription is ended on another thread than its worker's");
 	detach(subscription);
 	tell_operation(subscription, loop, -ESHUTDOWN);
 }
@@ -440,7 +440,7 @@ struct gb_operation *gb_subscription_begin(
 {
 	if (!subscription->hub)
 		return NULL;
-	gb__rule(71, gb__loop_here(loop_of(subscription)),
+	gb__rule(74, gb__loop_here(loop_of(subscription)),
 		"a subscription is waited for on another thread than its worker's");
 	return begin(subscription, subscription->hub->worker, on_done, user);
 }

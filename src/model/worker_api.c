@@ -332,7 +332,7 @@ int gb_upstream_create(struct gb_worker *worker, const char *const *texts, size_
 		.ends = no_more };
 	int result = check_count(count, error);
 
-	gb__rule(31, gb__loop_here(&worker->loop), "a pool is made on its worker's thread: post to it");
+	gb__rule(58, gb__loop_here(&worker->loop), "a pool is made on its worker's thread: post to it");
 	if (!own.service && own.streams)
 		own.service = &plain;
 	if (result == 0)

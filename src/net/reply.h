@@ -64,7 +64,7 @@ void gb__replies_cancel(struct gb_conn *conn);
 void gb__replies_place(struct gb_conn *conn, struct gb__replies *from);
 /** Likewise, and its connection is not: nobody waits for them. */
 void gb__replies_drop(struct gb__net *net, struct gb__replies *replies);
-/** Whether as many are open as may be, or so that delivery began again hardly less. */
+/** Whether more than half of max-replies are open: who was stopped at the bound goes on below that, not one by one. */
 bool gb__replies_many(const struct gb_conn *conn);
 
 #endif

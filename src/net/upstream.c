@@ -414,7 +414,7 @@ struct gb_operation *gb_upstream_take_begin(struct gb_upstream *upstream, struct
 {
 	gb__rule(49, gb__loop_here(upstream->net->loop),
 		"an operation is begun on another thread than its worker's");
-	gb__rule(73, !upstream->style, "connections of a pool of streams are taken by gb_upstream_take");
+	gb__rule(58, !upstream->style, "connections of a pool of streams are taken by gb_upstream_take");
 	return gb__upstream_take_begin(upstream, taking, conn_user, NULL, on_done, user);
 }
 
@@ -445,7 +445,7 @@ int gb_upstream_try_take(struct gb_upstream *upstream, void *conn_user, struct g
 
 	gb__rule(
 		49, gb__loop_here(upstream->net->loop), "a pool is used on another thread than its worker's");
-	gb__rule(73, !upstream->style, "connections of a pool of streams are taken by gb_upstream_take");
+	gb__rule(58, !upstream->style, "connections of a pool of streams are taken by gb_upstream_take");
 	conn = gb__upstream_try_take(upstream, conn_user, NULL);
 	if (!conn)
 		return -EAGAIN;
