@@ -213,12 +213,6 @@ static int unlink_file(struct sim_kernel *kernel, const char *path)
 	return 0;
 }
 
-static int close_file(struct sim_socket *socket)
-{
-	sim_fd_close(socket);
-	return 0;
-}
-
 /* What goes wrong with a call that could be carried out, or 0. */
 static int fault(struct sim_kernel *kernel, const struct gb__file_call *call)
 {
@@ -244,7 +238,7 @@ static int perform(struct sim_kernel *kernel, struct sim_socket *socket, const s
 	else
 		outcome.result = fault(kernel, call);
 	if (call->verb == GB__FILE_CLOSE) { /* it is closed whatever it says */
-		close_file(socket);
+		sim_fd_close(socket);
 		return outcome.result;
 	}
 	if (outcome.result < 0)

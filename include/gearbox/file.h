@@ -99,7 +99,7 @@ struct gb_file_load {
 	struct gb__files *files;
 	size_t size_max, room;
 	int fd, result;
-	bool closing, cancelled;
+	bool cancelled;
 };
 
 /**

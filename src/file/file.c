@@ -189,15 +189,11 @@ static struct gb_operation *begin(struct gb__files *files, struct gb_file_operat
 	gb__operation_begin(&operation->operation, &file_kind, files->worker, on_done, user);
 	*state = (struct state){ .file = { .endpoint.ops = &file_ops, .call = *call }, .files = files };
 	operation->done = 0;
-	files->under_way++;
-	if (call->verb != GB__FILE_OPEN && call->size > GB__FILE_SIZE_MAX) {
-		struct gb__post *post = (struct gb__post *)operation->operation.link;
-
-		operation->operation.result = -EINVAL;
-		post->run = back;
-		gb__assert(gb__loop_post(files->loop, post) == 0);
+	if (call->size > GB__FILE_SIZE_MAX) {
+		gb__assert(gb__operation_complete_later(files->loop, &operation->operation, -EINVAL) == 0);
 		return &operation->operation;
 	}
+	files->under_way++;
 	if (files->loop->engine->ops->file) {
 		result = engine_begin(files, state);
 	} else if (files->submit) {

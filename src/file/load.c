@@ -40,7 +40,6 @@ static void on_close(struct gb_operation *operation, void *user)
 static void close_with(struct gb_file_load *load, int result)
 {
 	load->result = result;
-	load->closing = true;
 	gb__file_close(load->files, &load->step, load->fd, on_close, load);
 }
 
@@ -118,8 +117,7 @@ static void cancel(struct gb_operation *operation)
 	struct gb_file_load *load = load_of(operation);
 
 	load->cancelled = true;
-	if (!load->closing)
-		gb_operation_cancel(&load->step.operation);
+	gb_operation_cancel(&load->step.operation); /* a close is not called off */
 }
 
 static const struct gb__operation_kind load_kind = { "load", cancel };

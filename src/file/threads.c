@@ -5,7 +5,6 @@
 #include "file/file.h"
 #include "os/thread.h"
 
-#include <errno.h>
 #include <pthread.h>
 
 struct gb__file_threads {
@@ -104,14 +103,4 @@ int gb__file_threads_submit(struct gb__file_threads *threads, struct gb__file_jo
 	}
 	pthread_mutex_unlock(&threads->lock);
 	return result;
-}
-
-unsigned gb__file_threads_count(struct gb__file_threads *threads)
-{
-	unsigned count;
-
-	pthread_mutex_lock(&threads->lock);
-	count = threads->count;
-	pthread_mutex_unlock(&threads->lock);
-	return count;
 }

@@ -18,7 +18,5 @@ struct gb__file_threads *gb__file_threads_create(size_t stack);
 void gb__file_threads_destroy(struct gb__file_threads *threads);
 /** Have a thread run it, first in first out. Thread: any. Returns 0, or a negative errno: there is no thread. */
 int gb__file_threads_submit(struct gb__file_threads *threads, struct gb__file_job *job);
-/** How many were made. Thread: any. */
-unsigned gb__file_threads_count(struct gb__file_threads *threads);
 
 #endif

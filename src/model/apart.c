@@ -39,9 +39,6 @@ static void let_go(void *arg)
 	server->crew = NULL;
 }
 
-/* One per process. */
-static struct gb_worker *computing;
-
 static int begin(void *arg, unsigned index, struct gb__net **ret_net, struct gb__terms **ret_terms,
 	struct gb_error *error)
 {
@@ -72,7 +69,7 @@ static int begin(void *arg, unsigned index, struct gb__net **ret_net, struct gb_
 		terms[i].on_message = terms[i].service->on_message;
 		terms[i].user = server->bindings[i].user;
 	}
-	computing = server->chief = worker;
+	server->chief = worker;
 	*ret_net = &worker->net;
 	*ret_terms = terms;
 	return gb__worker_services_start(worker, error);
@@ -80,7 +77,7 @@ static int begin(void *arg, unsigned index, struct gb__net **ret_net, struct gb_
 
 static void end(void *arg)
 {
-	gb__worker_services_stop(computing);
+	gb__worker_services_stop(((struct gb_server *)arg)->chief);
 }
 
 int gb__apart_start(struct gb_server *server, unsigned count, unsigned loops, struct gb_error *error)

@@ -28,9 +28,6 @@ struct gb__bus {
 	int fds[2]; /* [0] the chief's, [1] everybody's */
 	struct gb__broadcast *broadcast;
 	unsigned char *packet; /* at hand: the chief's, or of the thread that listens */
-	struct gb__endpoint endpoint;
-	struct gb_worker *chief;
-	bool attached, gone;
 	struct gb__hubs
 		*hubs; /* of this process, where that gets what comes; the chief: NULL: it only passes on */
 	/* In a worker process. */
@@ -90,13 +87,13 @@ static void take(struct gb__bus *bus, size_t size)
 	gb_buffer_unref(publication.buffer);
 }
 
-static void pass_on(struct gb__endpoint *watch, unsigned ready)
+static void pass_on(struct gb_watch *watch, unsigned ready, void *user)
 {
-	struct gb__bus *bus = gb__container_of(watch, struct gb__bus, endpoint);
-	struct gb__engine *engine = bus->chief->loop.engine;
+	struct gb__bus *bus = user;
 	unsigned passed = 0;
 	ssize_t size;
 
+	(void)watch;
 	(void)ready;
 	while (passed < PASS_MAX && (size = gb__packet_receive(bus->fds[0], bus->packet, PACKET_MAX)) >= 0) {
 		passed++;
@@ -107,44 +104,14 @@ static void pass_on(struct gb__endpoint *watch, unsigned ready)
 	}
 	if (passed > 0 && !bus->hubs)
 		gb__broadcast_announce(bus->broadcast);
-	(void)engine->ops->watch(engine, watch, GB__READY_IN);
 }
-
-static void on_detached(struct gb__endpoint *watch)
-{
-	gb__container_of(watch, struct gb__bus, endpoint)->gone = true;
-}
-
-static const struct gb__endpoint_ops bus_ops = { .on_ready = pass_on, .on_detached = on_detached };
 
 int gb__bus_watch(struct gb__bus *bus, struct gb_worker *chief, struct gb__hubs *hubs)
 {
-	struct gb__engine *engine = chief->loop.engine;
-	int result;
+	struct gb_watch *watch;
 
-	bus->chief = chief;
 	bus->hubs = hubs;
-	bus->endpoint =
-		(struct gb__endpoint){ .ops = &bus_ops, .fd = bus->fds[0], .kind = GB__ENDPOINT_WATCH };
-	result = engine->ops->attach(engine, &bus->endpoint);
-	if (result < 0)
-		return result;
-	bus->attached = true;
-	return engine->ops->watch(engine, &bus->endpoint, GB__READY_IN);
-}
-
-void gb__bus_unwatch(struct gb__bus *bus)
-{
-	struct gb__engine *engine;
-
-	if (!bus || !bus->attached)
-		return;
-	bus->attached = false;
-	engine = bus->chief->loop.engine;
-	if (engine->ops->detach(engine, &bus->endpoint) == 0)
-		return;
-	while (!bus->gone)
-		gb__worker_turn(bus->chief, -1);
+	return gb__watch_add(&chief->watches, bus->fds[0], GB_READY_IN, pass_on, bus, &watch);
 }
 
 void gb__bus_join(struct gb__bus *bus)

@@ -19,8 +19,6 @@ void gb__bus_destroy(struct gb__bus *bus);
 /** Pass on what comes, from now on: to all processes, or, unless NULL, to these hubs alone, where only handlers are
  *  elsewhere (compute=processes). Thread: the chief's. Returns 0 or a negative errno. */
 int gb__bus_watch(struct gb__bus *bus, struct gb_worker *chief, struct gb__hubs *hubs);
-/** No longer; turns its loop until that is done. NULL, or one that does not, is fine. */
-void gb__bus_unwatch(struct gb__bus *bus);
 /** In another process: let go of what is the chief's. NULL is fine. */
 void gb__bus_join(struct gb__bus *bus);
 /** In a worker process: what is published from now on goes to these hubs. Repeatable. Returns 0 or a negative

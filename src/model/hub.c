@@ -1,13 +1,11 @@
 #include "model/hub.h"
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "base/macros.h"
 #include "buffer/pool.h"
 #include "model/worker.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 /* FNV-1a. */

@@ -11,7 +11,6 @@
 
 #include <gearbox/model.h>
 
-#define BLOCKING_FACTOR 5u /* threads per CPU for handlers that wait: a compute share below 0.2 */
 #define BLOCKING_THREADS \
 	64u /* at least so many: how many wait at once nobody has said, and a waiting thread costs little */
 #define BLOCKING_PROCESSES 16u /* the same of processes, which cost more */
@@ -22,14 +21,15 @@
 static unsigned size_of(const struct gb_server *server)
 {
 	const bool processes = server->model.compute == GB__COMPUTE_PROCESSES;
-	unsigned cpus = gb__cpus_allotted();
+	unsigned cpus;
 
 	if (server->model.compute_workers)
 		return server->model.compute_workers;
+	cpus = gb__cpus_allotted();
 	for (size_t i = 0; i < server->bindings_count; i++)
 		if (gb__service_traits(server->bindings[i].service) & GB_TRAIT_MAY_BLOCK)
 			return gb__max(
-				BLOCKING_FACTOR * cpus, processes ? BLOCKING_PROCESSES : BLOCKING_THREADS);
+				gb_pool_size_for(cpus, 0), processes ? BLOCKING_PROCESSES : BLOCKING_THREADS);
 	return cpus;
 }
 
@@ -54,21 +54,20 @@ static unsigned loops_of(const struct gb_server *server)
 
 int gb__offload_start(struct gb_server *server, size_t place, struct gb_error *error)
 {
-	struct gb__level_counters *levels = gb__tally_levels(server, place);
 	int result = 0;
 
 	switch (server->model.compute) {
 	case GB__COMPUTE_THREADS:
 		result = gb__compute_create(size_of(server), server->model.stack, &server->compute, error);
 		if (result == 0)
-			gb__compute_count(server->compute, levels);
+			gb__compute_count(server->compute, gb__tally_levels(server, place));
 		if (result == 0 && !server->model.compute_workers)
 			result = adapt(server, error);
 		break;
 	case GB__COMPUTE_PROCESSES:
 		result = gb__apart_start(server, size_of(server), loops_of(server), error);
 		if (result == 0)
-			gb__processes_count(server->processes, levels);
+			gb__processes_count(server->processes, gb__tally_levels(server, place));
 		break;
 	default:
 		break;

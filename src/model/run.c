@@ -310,13 +310,17 @@ static int run_crew(struct gb__run *run, struct gb_error *error)
 	return result;
 }
 
+static bool forks(const struct gb_server *server)
+{
+	return server->model.unit == GB__UNIT_PROCESS || server->model.compute == GB__COMPUTE_PROCESSES;
+}
+
 /* What other processes publish goes through the chief: before there are any. */
 static int bus_create(struct gb_server *server, struct gb_error *error)
 {
-	const struct gb__model *model = &server->model;
 	int result = 0;
 
-	if (model->unit == GB__UNIT_PROCESS || model->compute == GB__COMPUTE_PROCESSES)
+	if (forks(server))
 		result = gb__bus_create(&server->bus);
 	return result < 0 ? gb_error_set(error, result, "cannot connect processes with each other: %s",
 				    gb_strerror(result))
@@ -380,7 +384,6 @@ static void end(struct gb__run *run)
 	gb_timer_stop(&run->report);
 	gb__signal_unsubscribe(run->child_signal);
 	wakeup_unwatch(run);
-	gb__bus_unwatch(server->bus);
 	gb__worker_end(&run->chief);
 	gb__server_unlisten(server); /* done already, unless it could not start */
 	gb__offload_stop(server);
@@ -505,11 +508,6 @@ int gb__run_end(struct gb__run *run, struct gb_error *error)
  */
 static _Atomic uint64_t running_here; /* pid, then 32 bits of how many, RUNS_ALONE for one that forks */
 #define RUNS_ALONE UINT32_MAX
-
-static bool forks(const struct gb_server *server)
-{
-	return server->model.unit == GB__UNIT_PROCESS || server->model.compute == GB__COMPUTE_PROCESSES;
-}
 
 static int enter_process(const struct gb_server *server, struct gb_error *error)
 {

@@ -1,4 +1,5 @@
 #include "model/summary.h"
+#include "model/run.h"
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -11,12 +12,6 @@
 #include <stdlib.h>
 
 #define OWN_COUNTERS_GROWTH 256u /* while they are asked for: digits */
-
-/* The main thread is the only worker, in the last place. */
-static bool serves_alone(const struct gb__model *model)
-{
-	return model->accept != GB__ACCEPT_ACCEPTOR && model->unit == GB__UNIT_THREAD && model->workers == 1;
-}
 
 static json_t *seat(const struct gb_server *server, size_t place)
 {
@@ -161,7 +156,7 @@ static json_t *coroutines(const struct gb_server *server)
 
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
-	const bool alone = serves_alone(&server->model);
+	const bool alone = gb__run_alone(server);
 	const size_t last = gb_server_workers(server) - 1, workers = alone ? 0 : places_used(server);
 	json_t *seats = json_array(), *object;
 	struct gb_stats stats;

@@ -68,8 +68,6 @@ enum gb__conn_past {
 
 /** Any of these stops the delivery of messages. */
 #define GB__CONN_STOPPED (GB__CONN_PAUSED | GB__CONN_HIGH | GB__CONN_TASKED | GB__CONN_PARKED)
-/** Whether nothing is delivered now. Replies that need not wait for one another let several messages into the pool. */
-static inline bool gb__conn_stopped(const struct gb_conn *conn);
 /** With any of these, input does not go straight to the handler. Who gets input and has none is open. */
 #define GB__CONN_SLOW_INPUT \
 	(GB__CONN_STOPPED | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_CLOSING | GB__CONN_OUTPUT_END | \
@@ -106,6 +104,7 @@ static_assert(
 	sizeof(struct gb_conn) == 112, "places lie side by side: with its user's data it spans two lines");
 static_assert(offsetof(struct gb_conn, input) == 64, "the hot part is one cache line long");
 
+/** Whether nothing is delivered now. Replies that need not wait for one another let several messages into the pool. */
 static inline bool gb__conn_stopped(const struct gb_conn *conn)
 {
 	unsigned stops = conn->flags & GB__CONN_STOPPED;

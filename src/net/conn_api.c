@@ -35,14 +35,19 @@ static struct gb__pool *pool_of(struct gb_conn *conn)
 	return gb__unlikely(gb__conn_is_task(conn)) ? &gb__task_of(conn)->chunks : &conn->net->engine->pool;
 }
 
+static struct gb__replies *replies_of(struct gb_conn *conn)
+{
+	return gb__conn_is_task(conn) ? &gb__task_of(conn)->replies : &conn->terms->replies;
+}
+
 /* Where bytes go: behind the last of the open replies. */
 static inline struct gb__output *output_of(struct gb_conn *conn)
 {
-	struct gb__replies *replies;
+	const struct gb__replies *replies;
 
 	if (gb__likely(!(conn->flags & GB__CONN_REPLIES)))
 		return &conn->stream.output;
-	replies = gb__conn_is_task(conn) ? &gb__task_of(conn)->replies : &conn->terms->replies;
+	replies = replies_of(conn);
 	return replies->loose ? &conn->stream.output : &replies->last->behind;
 }
 
@@ -63,17 +68,10 @@ static int collected(struct gb_conn *facade, int result)
 /* Bytes were appended where output_of said, or not. */
 static int appended(struct gb_conn *conn, int result, size_t size)
 {
-	const bool apart = gb__conn_is_task(conn);
-
 	if (gb__unlikely(conn->flags & GB__CONN_REPLIES) && result == 0 &&
 		output_of(conn) != &conn->stream.output)
-		(apart ? &gb__task_of(conn)->replies : &conn->terms->replies)->waiting += size;
-	return apart ? collected(conn, result) : gb__conn_queued(conn, result, size);
-}
-
-static bool task_ended(const struct gb__task *task)
-{
-	return task->aborted || task->failed >= 0;
+		replies_of(conn)->waiting += size;
+	return gb__conn_is_task(conn) ? collected(conn, result) : gb__conn_queued(conn, result, size);
 }
 
 bool gb__conn_ended(struct gb_conn *conn)
@@ -84,7 +82,7 @@ bool gb__conn_ended(struct gb_conn *conn)
 		return false;
 	gb__rule_in("gb_conn_send", 31, conn->state != GB__CONN_STALE,
 		"the connection that on_message got on a pool thread is used after it has returned: keep a handle");
-	return !gb__conn_is_task(conn) || task_ended(gb__task_of(conn));
+	return !gb__conn_is_task(conn) || gb__task_ended(gb__task_of(conn));
 }
 
 int gb__conn_spill(struct gb_conn *conn)
@@ -211,7 +209,7 @@ void gb_conn_fail(struct gb_conn *conn, int reason)
 	if (gb__conn_is_task(conn)) {
 		struct gb__task *task = gb__task_of(conn);
 
-		if (!task_ended(task))
+		if (!gb__task_ended(task))
 			task->failed = reason;
 		return;
 	}

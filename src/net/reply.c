@@ -3,16 +3,15 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/macros.h"
+#include "buffer/text.h"
 #include "net/sending.h"
 #include "net/task.h"
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define BLOCK 32u /* places that are made, or go to a net, at once */
-#define TEXT_SIZE 512u
 
 struct gb__places_block {
 	struct gb__places_block *next;
@@ -145,15 +144,15 @@ static void append(struct gb__replies *replies, struct gb__place *place)
 int gb_conn_defer(struct gb_conn *conn, struct gb_reply *ret)
 {
 	struct gb__net *net = conn->net;
-	const bool apart = gb__conn_is_task(conn);
+	const bool is_task = gb__conn_is_task(conn);
 	struct gb__replies *replies;
 	struct gb__place *place;
 
 	if (gb__conn_ended(conn))
 		return -EPIPE;
-	if (apart && gb__task_of(conn)->cancelled_there)
+	if (is_task && gb__task_of(conn)->cancelled_there)
 		return -EOPNOTSUPP;
-	if (apart) {
+	if (is_task) {
 		replies = &gb__task_of(conn)->replies;
 		place = net->places ? fetch(net->places, 1) : NULL;
 	} else {
@@ -177,13 +176,13 @@ int gb_conn_defer(struct gb_conn *conn, struct gb_reply *ret)
 	place->net = net;
 	place->loop = net->loop;
 	place->places = net->places;
-	place->conn = apart ? gb__task_of(conn)->conn : conn;
+	place->conn = is_task ? gb__task_of(conn)->conn : conn;
 	place->reason = -1;
 	place->finished = place->streams = false;
-	place->placed = !apart;
+	place->placed = !is_task;
 	append(replies, place);
 	conn->flags |= GB__CONN_REPLIES;
-	if (!apart) {
+	if (!is_task) {
 		if (replies->open == 1)
 			gb__conn_hold(conn, 1);
 		if (replies->open >= conn->terms->limits->replies_max)
@@ -440,34 +439,26 @@ static int finish_here(struct gb_reply reply, const void *data, size_t size, int
 static int finish(struct gb_reply reply, const void *data, size_t size, int reason)
 {
 	struct gb__place *place = reply.place;
-	struct gb__post *post;
+	struct word *word = NULL;
 
 	if (!gb_reply_open(reply))
 		return -ESTALE;
 	if (is_here(reply))
 		return finish_here(reply, data, size, reason);
-	post = &place->done;
 	if (size > 0) {
-		struct word *word = say(reply, data, size);
-
+		word = say(reply, data, size);
 		if (!word)
 			return -ENOMEM;
 		word->finishes = true;
-		post = &word->post;
 	}
-	if (!claim(reply)) {
-		if (size > 0)
-			gb__free(gb__container_of(post, struct word, post));
-		return -ESTALE;
+	if (claim(reply)) {
+		place->reason = reason;
+		place->done.run = finish_arrives;
+		if (gb__loop_post(place->loop, word ? &word->post : &place->done) == 0)
+			return 0;
+		bury(place);
 	}
-	if (size == 0)
-		post->run = finish_arrives;
-	place->reason = reason;
-	if (gb__loop_post(place->loop, post) == 0)
-		return 0;
-	if (size > 0)
-		gb__free(gb__container_of(post, struct word, post));
-	bury(place);
+	gb__free(word);
 	return -ESTALE;
 }
 
@@ -484,32 +475,26 @@ int gb_reply_fail(struct gb_reply reply, int reason)
 
 int gb_reply_printf(struct gb_reply reply, const char *format, ...)
 {
-	char text[TEXT_SIZE], *longer = NULL;
+	struct gb__pool pool = { 0 }; /* of this call: it may come from any thread */
+	struct gb__text text;
 	va_list arguments;
-	int size, result;
+	int result;
 
 	if (!gb_reply_open(reply))
 		return -ESTALE;
 	va_start(arguments, format);
-	size = vsnprintf(text, sizeof(text), format, arguments);
+	result = gb__text_format(&text, &pool, format, arguments);
 	va_end(arguments);
-	if (size < 0)
-		return -EINVAL;
-	if ((size_t)size >= sizeof(text)) {
-		longer = gb__alloc((size_t)size + 1);
-		if (!longer)
-			return -ENOMEM;
-		va_start(arguments, format);
-		(void)vsnprintf(longer, (size_t)size + 1, format, arguments);
-		va_end(arguments);
+	if (result == 0) {
+		result = gb_reply_send(reply, text.data, text.size);
+		gb__text_give(&text, &pool);
 	}
-	result = gb_reply_send(reply, longer ? longer : text, (size_t)size);
-	gb__free(longer);
+	gb__pool_finish(&pool);
 	return result;
 }
 
 /* A claimed place is freed by who has claimed it, whose word is on its way. */
-static void drop(struct gb__net *net, struct gb__replies *replies)
+void gb__replies_drop(struct gb__net *net, struct gb__replies *replies)
 {
 	struct gb__place *place = replies->first, *next;
 
@@ -528,16 +513,11 @@ static void drop(struct gb__net *net, struct gb__replies *replies)
 	*replies = (struct gb__replies){ .loose = replies->loose };
 }
 
-void gb__replies_drop(struct gb__net *net, struct gb__replies *replies)
-{
-	drop(net, replies);
-}
-
 void gb__replies_cancel(struct gb_conn *conn)
 {
 	conn->flags &= (uint16_t)~GB__CONN_REPLIES;
 	conn->net->tally.bytes_out -= conn->terms->replies.waiting; /* modulo 2^64, as sums are */
-	drop(conn->net, &conn->terms->replies);
+	gb__replies_drop(conn->net, &conn->terms->replies);
 	gb__sendings_cut(conn);
 }
 
@@ -551,7 +531,7 @@ void gb__replies_place(struct gb_conn *conn, struct gb__replies *from)
 		return;
 	terms = gb__terms_own(conn);
 	if (!terms) {
-		drop(conn->net, from);
+		gb__replies_drop(conn->net, from);
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return;
 	}

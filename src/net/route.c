@@ -2,13 +2,11 @@
 #include "net/route.h"
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "base/macros.h"
 #include "net/job.h"
 
 #include <endian.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #define ROUTES_MAX 10000u

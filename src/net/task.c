@@ -264,7 +264,7 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 	if (task->paused)
 		conn->flags = (uint16_t)(task->paused > 0 ? conn->flags | GB__CONN_PAUSED
 							  : conn->flags & ~GB__CONN_PAUSED);
-	if (task->aborted || task->failed >= 0)
+	if (gb__task_ended(task))
 		cancel_later(conn, task);
 	if (task->aborted)
 		gb__conn_end(conn, GB_CLOSE_LOCAL, 0);

@@ -42,6 +42,12 @@ static inline bool gb__conn_is_task(const struct gb_conn *conn)
 	return conn->state == GB__CONN_TASK;
 }
 
+/** Whether its handler has ended the connection. */
+static inline bool gb__task_ended(const struct gb__task *task)
+{
+	return task->aborted || task->failed >= 0;
+}
+
 static inline struct gb__task *gb__task_of(struct gb_conn *facade)
 {
 	return (struct gb__task *)facade;

@@ -356,11 +356,6 @@ bool gb__upstream_has_streams(const struct gb_upstream *upstream)
 	return upstream->style;
 }
 
-struct gb__net *gb__upstream_net(const struct gb_upstream *upstream)
-{
-	return upstream->net;
-}
-
 static void taking_cancel(struct gb_operation *operation)
 {
 	struct gb_taking *taking = gb__container_of(operation, struct gb_taking, operation);

@@ -57,7 +57,6 @@ struct gb_conn *gb__upstream_try_take(struct gb_upstream *upstream, void *conn_u
 /** It is back with whoever lent it. */
 void gb__upstream_take_back(struct gb__pooled *pooled, bool good);
 bool gb__upstream_has_streams(const struct gb_upstream *upstream);
-struct gb__net *gb__upstream_net(const struct gb_upstream *upstream);
 /** All of its output is with the kernel. */
 void gb__upstream_flushed(struct gb_conn *conn);
 /** A connection of a pool is about to go; it has been told to whoever had it. */

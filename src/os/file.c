@@ -11,8 +11,6 @@ static_assert(sizeof(struct statx) <= GB__FILE_STAT_SIZE, "there is room for wha
 
 static ssize_t perform_read(const struct gb__file_call *call)
 {
-	if (call->vector)
-		return preadv2(call->fd, call->parts, (int)call->size, call->offset, 0);
 	if (call->offset == GB__FILE_HERE)
 		return read(call->fd, call->data, call->size);
 	return pread(call->fd, call->data, call->size, call->offset);

@@ -28,7 +28,7 @@ enum gb__file_verb {
 
 struct gb__file_call {
 	uint8_t verb;   /* enum gb__file_verb */
-	bool vector;    /* read, write: `parts` */
+	bool vector;    /* write: `parts` */
 	bool data_only; /* sync: fdatasync */
 	int fd;         /* of what is open; stat by path: -1 */
 	uint32_t size;  /* of `data`, respectively how many `parts` */

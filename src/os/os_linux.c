@@ -5,7 +5,6 @@
 #include "os/socket.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>

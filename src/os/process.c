@@ -1,5 +1,7 @@
 #include "os/process.h"
 
+#include "os/thread.h"
+
 #include "base/macros.h"
 #include "base/stderr.h"
 
@@ -205,7 +207,7 @@ unsigned gb__process_threads(void)
 		count = count_threads();
 		if (count <= 1)
 			return 1;
-		usleep(1000);
+		gb__thread_rest(1);
 	}
 	return count;
 }

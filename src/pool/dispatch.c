@@ -58,9 +58,8 @@ static void give(struct gb__processes *processes, struct gb__process *process, s
 
 	while (process->errands[n].task)
 		n++;
-	process->errands[n] = (struct gb__errand){
-		.task = task, .source = task->source, .sent = gb__min(message.size, GB__EXCHANGE_PART)
-	};
+	process->errands[n] =
+		(struct gb__errand){ .task = task, .sent = gb__min(message.size, GB__EXCHANGE_PART) };
 	processes->ahead += process->taken > 0;
 	process->taken++;
 	slot = &exchange->slots[n];
@@ -254,7 +253,6 @@ static bool look_at(
 		take_outcome(errand, slot);
 		atomic_store(&process->exchange->phases[n], GB__EXCHANGE_FREE);
 		gb__errand_free(processes, process, errand);
-		process->replied = true;
 		process->failures = 0;
 		return true;
 	default:
@@ -335,7 +333,7 @@ void gb__processes_collect(struct gb__processes *processes, unsigned source)
 			for (unsigned n = 0; n < GB__EXCHANGE_SLOTS; n++) {
 				struct gb__task *task = process->errands[n].task;
 
-				if (!task || process->errands[n].source != source ||
+				if (!task || task->source != source ||
 					!look_at(processes, process, n, &wakes))
 					continue;
 				task->job.next = back;

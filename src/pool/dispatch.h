@@ -20,9 +20,8 @@ struct gb__bell {
 
 struct gb__errand {
 	struct gb__task *task; /* NULL: free */
-	unsigned source;
-	uint64_t sent;       /* bytes of the message */
-	bool crashed, spilt; /* spilt: the reply was more than allowed, or than memory */
+	uint64_t sent;         /* bytes of the message */
+	bool crashed, spilt;   /* spilt: the reply was more than allowed, or than memory */
 };
 
 struct gb__process {
@@ -30,7 +29,6 @@ struct gb__process {
 	struct gb__errand errands[GB__EXCHANGE_SLOTS];
 	unsigned taken; /* errands */
 	bool alive;
-	bool replied;      /* since it was started */
 	unsigned failures; /* in a row: ended without a reply */
 };
 

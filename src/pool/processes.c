@@ -11,7 +11,6 @@
 #include "pool/apart.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -141,10 +140,7 @@ static void tell_end(struct gb__processes *processes, unsigned index, const char
 /* A crash in a row with others waits, lest a service that always crashes forks for ever. */
 static unsigned delay_of(struct gb__process *process)
 {
-	if (process->replied)
-		process->failures = 0;
-	process->replied = false;
-	process->failures++;
+	process->failures++; /* an answer sets it back */
 	if (process->failures < 2)
 		return 0;
 	return gb__min(RELAUNCH_MS << gb__min(process->failures - 2, 16u), RELAUNCH_MS_MAX);

@@ -275,10 +275,7 @@ static int ring_file(struct gb__ring *ring, const struct gb__file_call *call, ui
 		io_uring_prep_openat(entry, AT_FDCWD, call->path, call->flags, call->mode);
 		break;
 	case GB__FILE_READ:
-		if (call->vector)
-			io_uring_prep_readv(entry, call->fd, call->parts, call->size, (uint64_t)call->offset);
-		else
-			io_uring_prep_read(entry, call->fd, call->data, call->size, (uint64_t)call->offset);
+		io_uring_prep_read(entry, call->fd, call->data, call->size, (uint64_t)call->offset);
 		break;
 	case GB__FILE_WRITE:
 		if (call->vector)
