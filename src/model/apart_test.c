@@ -192,7 +192,7 @@ TEST(what_the_handler_does_to_its_connection_comes_back)
 	int client = driver_client(server);
 	char text[64];
 
-	driver_ask(client, "refused\n", "1 1 1 1 1 1 -1 epoll\n");
+	driver_ask(client, "refused\n", "1 1 1 1 1 1 1 1 -1 epoll\n");
 	driver_ask(client, "x\nbye\n", "2:x\nbye\n");
 	CHECK_INT(driver_receive(client, text, 1), 0);
 	close(client);

@@ -1,6 +1,8 @@
 #include "model/apart_test_driver.h"
 
 #include <errno.h>
+#include <gearbox/coro.h>
+#include <gearbox/reply.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -64,13 +66,16 @@ static void services_refused(struct gb_conn *conn)
 	struct gb_worker *worker = gb_conn_worker(conn);
 	struct gb_error error;
 	struct gb_conn *other;
+	struct gb_reply reply;
 	char text[64];
 
-	gb_conn_printf(conn, "%d %d %d %d %d %d %d %s\n", gb_worker_computes(worker),
+	gb_conn_printf(conn, "%d %d %d %d %d %d %d %d %d %s\n", gb_worker_computes(worker),
 		gb_timer_start(worker, &timer, 1, NULL, NULL) == -EOPNOTSUPP,
 		gb_worker_post(worker, NULL, NULL) == -EOPNOTSUPP,
 		gb_handle_post(gb_conn_handle(conn), NULL, NULL) == -EOPNOTSUPP,
 		gb_connect(worker, "127.0.0.1:1", NULL, NULL, &other, &error) == -EOPNOTSUPP,
+		gb_conn_defer(conn, &reply) == -EOPNOTSUPP,
+		gb_coro_start(worker, "x", NULL, NULL) == -EOPNOTSUPP,
 		gb_conn_peer(conn, text, sizeof(text)) == -EOPNOTSUPP, gb_conn_descriptor(conn),
 		gb_worker_engine(worker));
 }

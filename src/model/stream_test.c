@@ -159,7 +159,11 @@ static void serve(struct gb_stream *stream)
 	struct gb_bytes line;
 
 	while (gb_read_message(stream, &line) > 0) {
-		int result = obey(gb_stream_coro(stream), line, gb_stream_user(stream));
+		int result;
+
+		if (gb_bytes_is(line, "long") || gb_bytes_is(line, "for ever"))
+			gb_write_format(stream, "waits\n"); /* it leaves when it does */
+		result = obey(gb_stream_coro(stream), line, gb_stream_user(stream));
 
 		/* The line is what it was before the wait. */
 		gb_write_format(stream, "%.*s: %d\n", (int)line.size, (const char *)line.data, result);
@@ -208,17 +212,24 @@ TEST(whatever_a_handler_waits_for_comes_under_every_preset)
 	driver_each_preset(waits);
 }
 
+/* A client whose handler has begun to wait. */
+static int waiting(struct gb_server *server, const char *word)
+{
+	int client = driver_client(server);
+
+	ask(client, "yield", 0);
+	driver_ask(client, word, "waits\n");
+	return client;
+}
+
 /* What is under way when the server is told to end is answered, and its client gets an end in order. */
 static void drains(const char *model)
 {
 	struct gb_server *server = driver_server(model, &service, NULL);
 	pid_t pid = driver_host(server);
-	int client = driver_client(server);
+	int client = waiting(server, "long\n");
 	char text[64];
 
-	ask(client, "yield", 0);
-	driver_send(client, "long\n");
-	usleep(10000);
 	gb_server_stop(server);
 	CHECK_INT(driver_receive(client, text, sizeof(text)), 8);
 	CHECK(memcmp(text, "long: 0\n", 8) == 0);
@@ -237,14 +248,10 @@ static void stops(const char *model)
 {
 	struct gb_server *server = driver_server(model, &service, NULL);
 	pid_t pid = driver_host(server);
-	int client = driver_client(server);
+	int client = waiting(server, "for ever\n");
 	char text[64];
 
-	ask(client, "yield", 0);
-	driver_send(client, "for ever\n");
-	usleep(10000);
 	gb_server_stop(server);
-	usleep(10000);
 	gb_server_stop(server);
 	CHECK_INT(driver_receive(client, text, sizeof(text)), -1);
 	close(client);

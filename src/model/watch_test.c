@@ -220,6 +220,10 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 static const struct gb_service service = { GB_SERVICE_INIT, .name = "watches", .state = GB_STATE_NONE,
 	.codec = &gb_codec_line, .conn_state_size = sizeof(struct request), .on_message = on_message };
 
+/* The presets are on epoll, io_uring and blocking calls. */
+static const char *const other_pollers[] = { "reactor,engine=poll", "reactor,engine=select",
+	"reactor,engine=busy" };
+
 static void by_callbacks(const char *model)
 {
 	struct gb_server *server = driver_server(model, &service, NULL);
@@ -242,6 +246,7 @@ static void by_callbacks(const char *model)
 TEST(a_handlers_descriptor_is_watched_under_every_preset)
 {
 	driver_each_preset(by_callbacks);
+	test_side_by_side(by_callbacks, other_pollers, gb__countof(other_pollers));
 }
 
 static int wait_for_byte(struct gb_coro *coro)
@@ -288,6 +293,7 @@ static void straight_line(const char *model)
 TEST(a_straight_line_handler_waits_for_a_descriptor_under_every_preset)
 {
 	driver_each_preset(straight_line);
+	test_side_by_side(straight_line, other_pollers, gb__countof(other_pollers));
 }
 
 /* What a worker still watches when it ends: an operation is told before on_stop, a watch can be removed there. */

@@ -12,16 +12,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define BLANK 0x20u
-#define HEAD 8u
-
 static const struct gb__route_entry *find_key(const struct gb__router *router, uint64_t key)
 {
-	size_t at = key * router->multiplier >> router->shift;
-
-	while (router->keys[at] != key && router->found[at] != router->entries)
-		at = (at + 1) & router->slots_mask;
-	return router->found[at];
+	return router->found[gb__route_slot(router, key)];
 }
 
 static inline const struct gb__route_entry *find_byte(
@@ -49,14 +42,6 @@ static const struct gb__route_entry *find_integer(const struct gb__router *route
 		router, number_of(message.data + router->offset, router->width, router->little_endian));
 }
 
-/* Its first 8 bytes as a number, the first of them lowest; zeros behind its end. */
-static uint64_t head_of(const struct gb__router *router, struct gb_bytes message)
-{
-	uint64_t head = number_of(message.data, gb__min(message.size, HEAD), true);
-
-	return router->ignore_case ? gb__route_fold(head) : head;
-}
-
 static bool same(const struct gb__router *router, const unsigned char *a, const unsigned char *b, size_t size)
 {
 	if (!router->ignore_case)
@@ -72,8 +57,9 @@ static bool has_rest(
 	const struct gb__router *router, struct gb_bytes message, const struct gb__route_text *text)
 {
 	return message.size >= text->size &&
-		(text->size <= HEAD ||
-			same(router, message.data + HEAD, text->bytes + HEAD, text->size - HEAD));
+		(text->size <= GB__ROUTE_HEAD ||
+			same(router, message.data + GB__ROUTE_HEAD, text->bytes + GB__ROUTE_HEAD,
+				text->size - GB__ROUTE_HEAD));
 }
 
 /* A word of 8 bytes or more. */
@@ -85,7 +71,7 @@ static const struct gb__route_entry *find_long(
 	/* That of the default is empty. */
 	for (; text && text->size > 0; text = text->next)
 		if (has_rest(router, message, text) &&
-			(message.size == text->size || message.data[text->size] <= BLANK))
+			(message.size == text->size || message.data[text->size] <= GB__ROUTE_BLANK))
 			return text->entry;
 	return router->entries;
 }
@@ -95,7 +81,7 @@ static inline uint64_t word_end(uint64_t head)
 {
 	const uint64_t ones = 0x0101010101010101u;
 
-	return (head - (BLANK + 1) * ones) & ~head & 0x80 * ones;
+	return (head - (GB__ROUTE_BLANK + 1) * ones) & ~head & 0x80 * ones;
 }
 
 /* What is before it. */
@@ -106,14 +92,14 @@ static inline uint64_t word_before(uint64_t head, uint64_t end)
 
 static const struct gb__route_entry *find_word(const struct gb__router *router, struct gb_bytes message)
 {
-	uint64_t head = head_of(router, message), end = word_end(head);
+	uint64_t head = gb__route_head(router, message.data, message.size), end = word_end(head);
 
 	return end ? find_key(router, word_before(head, end)) : find_long(router, message, head);
 }
 
 static const struct gb__route_entry *find_prefix(const struct gb__router *router, struct gb_bytes message)
 {
-	uint64_t head = head_of(router, message);
+	uint64_t head = gb__route_head(router, message.data, message.size);
 
 	for (unsigned i = router->firsts[head & 0xff]; i < router->firsts[(head & 0xff) + 1]; i++) {
 		const struct gb__route_text *text = &router->texts[i];
@@ -223,7 +209,7 @@ static inline __attribute__((always_inline)) void by_word(
 {
 	uint64_t head, end;
 
-	if (gb__unlikely(message.size < HEAD)) {
+	if (gb__unlikely(message.size < GB__ROUTE_HEAD)) {
 		message_any(conn, message);
 		return;
 	}

@@ -11,10 +11,8 @@
 
 #define ROUTES_MAX 10000u
 #define TRAITS (GB_TRAIT_MAY_BLOCK | GB_TRAIT_HEAVY_COMPUTE)
-#define BLANK 0x20u   /* what is not above it ends a word */
 #define TRIES 256u    /* of multipliers */
 #define TRIED_MAX 64u /* entries: of more, some meet in any case */
-#define HEAD 8u       /* bytes of a text that are a number */
 #define GOLDEN 0x9e3779b97f4a7c15u
 
 static bool by_text(const struct gb_routes *routes)
@@ -29,15 +27,12 @@ static unsigned width_of(const struct gb_routes *routes)
 	return routes->width ? routes->width : 4;
 }
 
-static unsigned char fold(unsigned char byte)
-{
-	return byte >= 'A' && byte <= 'Z' ? (unsigned char)(byte | 0x20) : byte;
-}
-
 static bool same_text(const struct gb_routes *routes, const char *a, const char *b)
 {
 	while (*a &&
-		(*a == *b || (routes->ignore_case && fold((unsigned char)*a) == fold((unsigned char)*b))))
+		(*a == *b ||
+			(routes->ignore_case &&
+				gb__route_fold((unsigned char)*a) == gb__route_fold((unsigned char)*b))))
 		a++, b++;
 	return *a == *b;
 }
@@ -83,7 +78,7 @@ static const char *wrong_match(const struct gb_routes *routes, const struct gb_r
 	if (!row->text || !*row->text)
 		return ".text is empty";
 	for (const char *text = row->text; routes->by == GB_ROUTE_BY_WORD && *text; text++)
-		if ((unsigned char)*text <= BLANK)
+		if ((unsigned char)*text <= GB__ROUTE_BLANK)
 			return ".text is more than a word";
 	return NULL;
 }
@@ -158,24 +153,14 @@ unsigned gb__service_traits(const struct gb_service *service)
 	return traits;
 }
 
-/* Its first 8 bytes as a number, the first of them lowest; zeros behind its end. */
-static uint64_t head_of(const struct gb__router *router, const char *text, size_t size)
-{
-	uint64_t head = 0;
-
-	memcpy(&head, text, gb__min(size, HEAD));
-	head = le64toh(head);
-	return router->ignore_case ? gb__route_fold(head) : head;
-}
-
 static void set_text(struct gb__router *router, struct gb__route_text *text, uint32_t entry)
 {
 	const char *bytes = router->entries[entry].row->text;
 	size_t size = strlen(bytes);
 
 	*text = (struct gb__route_text){
-		.head = head_of(router, bytes, size),
-		.mask = size < HEAD ? (1ull << 8 * size) - 1 : ~0ull,
+		.head = gb__route_head(router, bytes, size),
+		.mask = size < GB__ROUTE_HEAD ? (1ull << 8 * size) - 1 : ~0ull,
 		.bytes = (const unsigned char *)bytes,
 		.size = size,
 		.entry = &router->entries[entry],
@@ -187,17 +172,7 @@ static uint64_t key_of(const struct gb__router *router, uint32_t entry)
 {
 	const struct gb_route *row = router->entries[entry].row;
 
-	return row->text ? head_of(router, row->text, strlen(row->text)) : row->key;
-}
-
-/* Where a key is, or would be. */
-static size_t slot_of(const struct gb__router *router, uint64_t key)
-{
-	size_t at = key * router->multiplier >> router->shift;
-
-	while (router->found[at] != router->entries && router->keys[at] != key)
-		at = (at + 1) & router->slots_mask;
-	return at;
+	return row->text ? gb__route_head(router, row->text, strlen(row->text)) : row->key;
 }
 
 static bool default_row(const struct gb__router *router, uint32_t entry)
@@ -231,9 +206,9 @@ static unsigned fill(struct gb__router *router)
 		if (default_row(router, entry))
 			continue;
 		key = key_of(router, entry);
-		at = slot_of(router, key);
+		at = gb__route_slot(router, key);
 		astray += at != key * router->multiplier >> router->shift;
-		if (row->text && strlen(row->text) >= HEAD)
+		if (row->text && strlen(row->text) >= GB__ROUTE_HEAD)
 			add_long(router, entry, router->found[at]);
 		router->keys[at] = key;
 		router->found[at] = &router->entries[entry];

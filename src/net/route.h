@@ -7,8 +7,11 @@
 #ifndef NET_ROUTE_H
 #define NET_ROUTE_H
 
+#include "base/macros.h"
+#include <endian.h>
 #include <gearbox/error.h>
 #include <gearbox/service.h>
+#include <string.h>
 
 struct gb__net;
 struct gb__terms;
@@ -78,7 +81,10 @@ void gb__route_none(struct gb_conn *conn, struct gb_bytes message);
 /** Routers that this net alone had. */
 void gb__net_routes_finish(struct gb__net *net);
 
-/* what both use: a text as a number */
+/* what filling and looking up share */
+#define GB__ROUTE_BLANK 0x20u /* what is not above it ends a word */
+#define GB__ROUTE_HEAD 8u     /* bytes of a text that are a number */
+
 /** Letters in small ones, all 8 at once. */
 static inline uint64_t gb__route_fold(uint64_t text)
 {
@@ -87,6 +93,26 @@ static inline uint64_t gb__route_fold(uint64_t text)
 		~text & ((low + (0x80 - 'A') * ones) ^ (low + (0x7f - 'Z') * ones)) & 0x80 * ones;
 
 	return text | capitals >> 2;
+}
+
+/** Its first 8 bytes as a number, the first of them lowest; zeros behind its end. */
+static inline uint64_t gb__route_head(const struct gb__router *router, const void *text, size_t size)
+{
+	uint64_t head = 0;
+
+	memcpy(&head, text, gb__min(size, GB__ROUTE_HEAD));
+	head = le64toh(head);
+	return router->ignore_case ? gb__route_fold(head) : head;
+}
+
+/** Where a key is, or would be. */
+static inline size_t gb__route_slot(const struct gb__router *router, uint64_t key)
+{
+	size_t at = key * router->multiplier >> router->shift;
+
+	while (router->keys[at] != key && router->found[at] != router->entries)
+		at = (at + 1) & router->slots_mask;
+	return at;
 }
 
 #endif

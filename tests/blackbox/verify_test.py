@@ -17,7 +17,7 @@ SERVICES = ("chargen", "chargen-sequential", "daytime", "discard", "echo", "echo
 COSTLY = ("proxy", "syslog")
 COMBINATIONS = 194
 # Sanitizer builds are many times slower: one model for each engine, unit and way of handing over.
-FEW = ("reactor", "prefork", "thread", "thread-pool", "process-pool", "multi-reactor-pool,workers=2",
+FEW = ("reactor", "proactor", "prefork", "thread", "thread-pool", "process-pool", "multi-reactor-pool,workers=2",
        "prefork-reactor,workers=2,wake=lock", "process-pool-reactor,workers=2,engine=poll",
        "multi-reactor-reuseport,workers=2,engine=select")
 # With compute=processes all combinations are held for these, for the others two: what differs is not the service's.
