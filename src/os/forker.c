@@ -30,11 +30,13 @@ struct nursery {
 	const struct gb__forker_ops *ops;
 	void *arg;
 	int control, ended_fd; /* the latter readable: a child has ended, perhaps */
-	unsigned count;
+	unsigned count, untold;
 	bool killed;
 	struct child {
 		pid_t pid; /* 0: it does not run */
 		uint64_t launch_ms;
+		int status;  /* of its end, */
+		bool untold; /* of which the server knows nothing yet */
 	} children[];
 };
 
@@ -45,20 +47,22 @@ static void on_child(void *arg)
 	gb__os_linux.ops->event_signal(&gb__os_linux, nursery->ended_fd);
 }
 
-static void tell(int control, const struct gb__forker_news *news)
+/* Returns false, without waiting, when there is no room now. */
+static bool send_whole(int control, const void *packet, size_t size, int flags)
 {
 	ssize_t sent;
 
 	do
-		sent = send(control, news, sizeof(*news), MSG_NOSIGNAL);
+		sent = send(control, packet, size, flags | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
+	return sent >= 0 || errno != EAGAIN;
 }
 
 void gb__forker_started(int control, unsigned index, const struct gb_error *error)
 {
 	const struct gb__forker_news news = { .kind = GB__FORKER_STARTED, .index = index, .error = *error };
 
-	tell(control, &news);
+	send_whole(control, &news, sizeof(news), 0);
 }
 
 /* Signals of a terminal, or of who ends a whole group, are the server's, which still needs its pool. */
@@ -91,22 +95,39 @@ static void launch(struct nursery *nursery, unsigned index)
 }
 
 /* Returns how many are left. */
-static unsigned reap(struct nursery *nursery, bool told)
+static unsigned reap(struct nursery *nursery)
 {
 	unsigned left = 0;
 
 	for (unsigned i = 0; i < nursery->count; i++) {
-		struct gb__forker_news news = { .kind = GB__FORKER_ENDED, .index = i };
 		struct child *child = &nursery->children[i];
 
-		if (child->pid > 0 && gb__process_reap(child->pid, &news.status) != 0) {
+		if (child->pid > 0 && gb__process_reap(child->pid, &child->status) != 0) {
 			child->pid = 0;
-			if (told)
-				tell(nursery->control, &news);
+			child->untold = true;
+			nursery->untold++;
 		}
 		left += child->pid > 0;
 	}
 	return left;
+}
+
+/* As far as there is room. The forker never waits in a send: the server, which may, counts on its orders being taken. */
+static void tell(struct nursery *nursery)
+{
+	for (unsigned i = 0; i < nursery->count && nursery->untold > 0; i++) {
+		struct child *child = &nursery->children[i];
+		const struct gb__forker_news news = {
+			.kind = GB__FORKER_ENDED, .index = i, .status = child->status
+		};
+
+		if (!child->untold)
+			continue;
+		if (!send_whole(nursery->control, &news, sizeof(news), MSG_DONTWAIT))
+			return;
+		child->untold = false;
+		nursery->untold--;
+	}
 }
 
 static void kill_all(const struct nursery *nursery)
@@ -151,7 +172,8 @@ static bool obey(struct nursery *nursery)
 static void wait_for(const struct nursery *nursery, bool orders, int timeout_ms)
 {
 	struct pollfd fds[] = { { .fd = nursery->ended_fd, .events = POLLIN },
-		{ .fd = orders ? nursery->control : -1, .events = POLLIN } };
+		{ .fd = orders ? nursery->control : -1,
+			.events = (short)(POLLIN | (nursery->untold > 0 ? POLLOUT : 0)) } };
 
 	if (poll(fds, 2, timeout_ms) > 0 && fds[0].revents)
 		gb__os_linux.ops->event_clear(&gb__os_linux, nursery->ended_fd);
@@ -171,11 +193,12 @@ _Noreturn static void forker_main(struct nursery *nursery)
 		int timeout_ms = launch_due(nursery);
 
 		wait_for(nursery, true, timeout_ms);
-		reap(nursery, true);
+		reap(nursery);
+		tell(nursery);
 	} while (obey(nursery));
 	nursery->ops->end(nursery->arg);
 	end_ms = gb__os_now_ms(&gb__os_linux) + END_MS;
-	while (reap(nursery, false) > 0) {
+	while (reap(nursery) > 0) {
 		uint64_t now_ms = gb__os_now_ms(&gb__os_linux);
 
 		if (now_ms >= end_ms)
@@ -225,11 +248,7 @@ int gb__forker_start(struct gb__forker *forker, unsigned count, const struct gb_
 
 static void order(struct gb__forker *forker, struct order order)
 {
-	ssize_t sent;
-
-	do
-		sent = send(forker->control, &order, sizeof(order), MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
+	send_whole(forker->control, &order, sizeof(order), 0);
 }
 
 void gb__forker_launch(struct gb__forker *forker, unsigned index, unsigned delay_ms)
