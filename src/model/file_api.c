@@ -98,16 +98,10 @@ struct gb_operation *gb_file_unlink_begin(struct gb_worker *worker, struct gb_fi
 	return gb__file_unlink(files_of(worker, __func__), file, path, on_done, user);
 }
 
-/* Straight-line: whether it may begin at all. */
-static int may_wait(struct gb_coro *coro, const char *function)
-{
-	return gb__coro_runs(coro, function) ? gb__coro_interruption(coro) : -GB_ENOCORO;
-}
-
 int gb_file_open(struct gb_coro *coro, const char *path, int flags, unsigned mode)
 {
 	struct gb_file_operation file;
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	return result < 0
 		? result
@@ -118,7 +112,7 @@ int gb_file_open(struct gb_coro *coro, const char *path, int flags, unsigned mod
 int gb_file_read(struct gb_coro *coro, int fd, void *data, size_t size, int64_t offset)
 {
 	struct gb_file_operation file;
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	return result < 0 ? result
 			  : gb_await(coro,
@@ -129,7 +123,7 @@ int gb_file_read(struct gb_coro *coro, int fd, void *data, size_t size, int64_t 
 int gb_file_write(struct gb_coro *coro, int fd, const void *data, size_t size, int64_t offset)
 {
 	struct gb_file_operation file;
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	return result < 0 ? result
 			  : gb_await(coro,
@@ -140,7 +134,7 @@ int gb_file_write(struct gb_coro *coro, int fd, const void *data, size_t size, i
 int gb_file_sync(struct gb_coro *coro, int fd, bool data_only)
 {
 	struct gb_file_operation file;
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	return result < 0
 		? result
@@ -150,7 +144,7 @@ int gb_file_sync(struct gb_coro *coro, int fd, bool data_only)
 int gb_file_stat(struct gb_coro *coro, const char *path, int fd, struct gb_file_stat *ret)
 {
 	struct gb_file_operation file;
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	return result < 0
 		? result
@@ -160,7 +154,7 @@ int gb_file_stat(struct gb_coro *coro, const char *path, int fd, struct gb_file_
 int gb_file_rename(struct gb_coro *coro, const char *from, const char *to)
 {
 	struct gb_file_operation file;
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	return result < 0
 		? result
@@ -170,7 +164,7 @@ int gb_file_rename(struct gb_coro *coro, const char *from, const char *to)
 int gb_file_unlink(struct gb_coro *coro, const char *path)
 {
 	struct gb_file_operation file;
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	return result < 0
 		? result
@@ -200,7 +194,7 @@ int gb_appender_create(struct gb_worker *worker, int fd, unsigned flags, struct 
 int gb_append(struct gb_coro *coro, struct gb_appender *appender, const void *data, size_t size)
 {
 	struct gb_append append;
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	return result < 0 ? result
 			  : gb_await(coro, gb_append_begin(appender, &append, data, size, NULL, NULL));
@@ -214,7 +208,7 @@ struct gb_operation *gb_file_load_begin(struct gb_worker *worker, struct gb_file
 
 int gb_file_load(struct gb_coro *coro, const char *path, size_t size_max, struct gb_file_load *ret)
 {
-	int result = may_wait(coro, __func__);
+	int result = gb__coro_may_wait(coro, __func__);
 
 	if (result < 0)
 		return result;

@@ -149,11 +149,8 @@ struct gb_operation *gb_offload_begin(struct gb_worker *worker, struct gb_offloa
 int gb_offload(struct gb_coro *coro, int (*run)(struct gb_offload *offload, void *arg), void *arg)
 {
 	struct gb_offload offload = { .priority = coro ? coro->priority : GB_PRIORITY_NORMAL };
-	int result;
+	int result = gb__coro_may_wait(coro, __func__);
 
-	if (!gb__coro_runs(coro, __func__))
-		return -GB_ENOCORO;
-	result = gb__coro_interruption(coro);
 	if (result < 0)
 		return result;
 	return gb_await(coro, gb_offload_begin(coro->streams->net->worker, &offload, run, arg, NULL, NULL));
@@ -187,7 +184,7 @@ static const struct gb_service plain = { GB_SERVICE_INIT, .name = "stream" };
 static int stream_to_connect(struct gb_coro *coro, const char *function, const char *to,
 	struct gb_stream **ret, struct gb_error *error)
 {
-	int result = gb__coro_runs(coro, function) ? gb__coro_interruption(coro) : -GB_ENOCORO;
+	int result = gb__coro_may_wait(coro, function);
 
 	if (result < 0)
 		return gb_error_set(error, result, "cannot connect to %s: %s", to, gb_strerror(result));

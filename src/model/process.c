@@ -193,11 +193,7 @@ static void process_ended(struct gb__crew *crew, pid_t pid, int status)
 	seat = &crew->seats[*link];
 	*link = seat->next;
 	seat->pid = 0;
-	if (WIFSIGNALED(status))
-		snprintf(crash, sizeof(crash), "signal %d (%s)", WTERMSIG(status),
-			strsignal(WTERMSIG(status)));
-	else
-		snprintf(crash, sizeof(crash), "exit code %d", WEXITSTATUS(status));
+	gb__process_end_text(status, crash, sizeof(crash));
 	in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
 		atomic_load(&crew->server->shared->records[seat->id].ended);
 	gb__seat_ended(seat, in_order ? NULL : crash);

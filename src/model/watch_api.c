@@ -121,11 +121,8 @@ struct gb_operation *gb_readiness_begin(struct gb_worker *worker, struct gb_read
 int gb_wait_ready(struct gb_coro *coro, int fd, unsigned ready)
 {
 	struct gb_readiness readiness;
-	int result;
+	int result = gb__coro_may_wait(coro, __func__);
 
-	if (!gb__coro_runs(coro, __func__))
-		return -GB_ENOCORO;
-	result = gb__coro_interruption(coro);
 	if (result < 0)
 		return result;
 	return gb_await(coro, gb_readiness_begin(gb_coro_worker(coro), &readiness, fd, ready, NULL, NULL));

@@ -96,6 +96,14 @@ pid_t gb__process_ended(void)
 	return info.si_pid;
 }
 
+void gb__process_end_text(int status, char *text, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(text, size, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, size, "exit code %d", WEXITSTATUS(status));
+}
+
 void gb__process_await(pid_t pid)
 {
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

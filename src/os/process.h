@@ -26,6 +26,8 @@ _Noreturn void gb__process_die(const char *text, int code);
 int gb__process_reap(pid_t pid, int *ret_status);
 /** The pid of some child that has ended and not been reaped yet, or 0. */
 pid_t gb__process_ended(void);
+/** Such a status in words: "signal 11 (Segmentation fault)", "exit code 1". */
+void gb__process_end_text(int status, char *text, size_t size);
 /** Wait for a child and forget its status. */
 void gb__process_await(pid_t pid);
 /** kill(2); a process that is gone already is fine. */

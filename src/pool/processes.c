@@ -110,14 +110,6 @@ void gb__processes_kill(struct gb__processes *processes)
 	gb__forker_kill(&processes->forker);
 }
 
-static void how_it_ended(int status, char *text, size_t size)
-{
-	if (WIFSIGNALED(status))
-		snprintf(text, size, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else
-		snprintf(text, size, "exit code %d", WEXITSTATUS(status));
-}
-
 static void tell_end(struct gb__processes *processes, unsigned index, const char *how, const char *service,
 	unsigned delay_ms)
 {
@@ -194,7 +186,7 @@ int gb__processes_look(struct gb__processes *processes)
 		} else if (news.kind == GB__FORKER_STARTED) {
 			gb__log(GB__LOG_WARNING, "%s", news.error.text);
 		} else {
-			how_it_ended(news.status, how, sizeof(how));
+			gb__process_end_text(news.status, how, sizeof(how));
 			ended(processes, news.index, how);
 		}
 	}
@@ -253,7 +245,7 @@ static int await_all(struct gb__processes *processes, struct gb_error *error)
 			return gb_error_set(
 				error, -ECHILD, "the processes of the compute pool cannot be started");
 		if (news.kind == GB__FORKER_ENDED) {
-			how_it_ended(news.status, how, sizeof(how));
+			gb__process_end_text(news.status, how, sizeof(how));
 			return gb_error_set(error, -ECHILD,
 				"process %u of the compute pool ended before it served: %s", news.index, how);
 		}

@@ -30,6 +30,11 @@ bool gb__coro_runs(const struct gb_coro *coro, const char *function)
 	return coro->streams->running == coro;
 }
 
+int gb__coro_may_wait(struct gb_coro *coro, const char *function)
+{
+	return gb__coro_runs(coro, function) ? gb__coro_interruption(coro) : -GB_ENOCORO;
+}
+
 int gb_yield(struct gb_coro *coro)
 {
 	int result;

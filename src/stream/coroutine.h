@@ -109,6 +109,8 @@ int gb__coro_start(
 void gb__coro_wake(struct gb_coro *coro);
 /** Whether it may wait in `function`: only the one that runs can. */
 bool gb__coro_runs(const struct gb_coro *coro, const char *function);
+/** Whether a function of its may wait now: 0, -GB_ENOCORO, or what interrupts it. */
+int gb__coro_may_wait(struct gb_coro *coro, const char *function);
 /** A call that could have waited failed without that, with `result`, which is returned: now and then others have their
  *  turn first, so that who does not look at results keeps nobody from anything. */
 int gb__coro_failed(struct gb_coro *coro, int result);

@@ -52,7 +52,7 @@ int gb_upstream_take(struct gb_coro *coro, struct gb_upstream *upstream, struct 
 {
 	struct gb_taking taking;
 	struct gb_conn *conn;
-	int result = gb__coro_runs(coro, __func__) ? gb__coro_interruption(coro) : -GB_ENOCORO;
+	int result = gb__coro_may_wait(coro, __func__);
 
 	if (result == 0 && !gb__upstream_has_streams(upstream))
 		result = -EINVAL;

@@ -269,7 +269,7 @@ int64_t gb_write_file(struct gb_stream *stream, int fd, int64_t offset, uint64_t
 	ssize_t result = page ? 1 : -ENOMEM;
 
 	while (result > 0 && written < size) {
-		result = gb__coro_runs(coro, __func__) ? gb__coro_interruption(coro) : -GB_ENOCORO;
+		result = gb__coro_may_wait(coro, __func__);
 		if (result < 0)
 			break;
 		result = gb_await(coro,
