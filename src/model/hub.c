@@ -329,10 +329,10 @@ int gb__hub_join(struct gb_worker *worker)
 	struct gb__hubs *hubs = &worker->server->hubs;
 	struct gb__hub *hub;
 
-	if (worker->hub)
-		return 0;
 	if (worker->hub_left)
 		return -ESHUTDOWN;
+	if (worker->hub)
+		return 0;
 	hub = gb__alloc_zero(sizeof(*hub));
 	if (!hub)
 		return -ENOMEM;
@@ -373,6 +373,4 @@ void gb__hub_leave(struct gb_worker *worker)
 	gb__free(hub->table);
 	gb__free(hub->by_slot);
 	pthread_mutex_destroy(&hub->lock);
-	gb__free(hub);
-	worker->hub = NULL;
 }

@@ -82,7 +82,8 @@ void gb__hubs_lose(struct gb__hubs *hubs, uint64_t lost);
 
 /** It has a hub from here on. Thread: the worker's. Returns 0, -ENOMEM, or -ESHUTDOWN (it has left). */
 int gb__hub_join(struct gb_worker *worker);
-/** Behind the end of its services; subscriptions that are left have ended. One that never joined is fine. */
+/** Behind the end of its services; subscriptions that are left have ended. One that never joined is fine. Its loop may have
+ *  a post of it still: the memory goes after that. */
 void gb__hub_leave(struct gb_worker *worker);
 
 /** For subscription.c. The topic, made if it is not there, counts one more. Returns 0 or -ENOMEM. */

@@ -469,6 +469,13 @@ static int callbacks_start(struct gb_worker *worker, void *user)
 	return 0;
 }
 
+/* What comes of it is not told any more; the worker's loop finds it when it ends. */
+static void callbacks_stop(struct gb_worker *worker, void *user)
+{
+	(void)user;
+	CHECK_INT(publish(worker, "room", "c", 1), 0);
+}
+
 static void *nothing(void *server)
 {
 	return server;
@@ -477,7 +484,7 @@ static void *nothing(void *server)
 TEST(callbacks_may_end_any_subscription_and_publish)
 {
 	const struct gb_service callbacks = { GB_SERVICE_INIT, .name = "callbacks", .state = GB_STATE_WORKER,
-		.on_start = callbacks_start, .on_message = on_message };
+		.on_start = callbacks_start, .on_stop = callbacks_stop, .on_message = on_message };
 	struct callbacks all = { 0 };
 	struct gb_server *server = driver_server("reactor", &callbacks, &all);
 	struct gb_buffer *buffer;

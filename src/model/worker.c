@@ -409,6 +409,8 @@ void gb__worker_end(struct gb_worker *worker)
 	gb__hub_leave(worker);
 	gb__streams_finish(&worker->streams);
 	gb__loop_finish(&worker->loop);
+	gb__free(worker->hub);
+	worker->hub = NULL;
 	gb__net_finish(&worker->net);
 	while (gb__inbox_left(&worker->inbox, &late))
 		gb__worker_refuse(worker, late, GB_CLOSE_DRAIN);
