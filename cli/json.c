@@ -2,8 +2,11 @@
 
 #include "command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define KEY_MAX 64 /* of an axis */
 
 /* Enough for any figure that is printed, and short for those that have few digits. */
 #define FORM (JSON_INDENT(2) | JSON_REAL_PRECISION(12))
@@ -25,6 +28,22 @@ json_t *gb__json_text(const char *text)
 	value = json_string(copy ? copy : "?");
 	free(copy);
 	return value;
+}
+
+json_t *gb__json_axes(const char *axes)
+{
+	json_t *object = json_object();
+
+	for (const char *at = axes; *at;) {
+		size_t key = strcspn(at, "="), value = strcspn(at + key + 1, ",");
+		char name[KEY_MAX];
+
+		snprintf(name, sizeof(name), "%.*s", (int)key, at);
+		json_object_set_new(object, name, json_stringn(at + key + 1, value));
+		at += key + 1 + value;
+		at += *at == ',';
+	}
+	return object;
 }
 
 int gb__json_print(json_t *value)

@@ -7,6 +7,9 @@
 /** A text, whatever its bytes: those that are no UTF-8 become '?'. NULL is null. */
 json_t *gb__json_text(const char *text);
 
+/** "accept=shared,unit=thread" as an object. */
+json_t *gb__json_axes(const char *axes);
+
 /** Print a value on standard output and free it. Returns the exit code of the command: without memory it says so. */
 int gb__json_print(json_t *value);
 

@@ -60,27 +60,10 @@ static void print_text(void)
 	     "With compute=processes handlers run in processes: one that crashes costs its message, not the server.");
 }
 
-/* "accept=shared,unit=thread" as an object. */
-static json_t *json_axes(const char *axes)
-{
-	json_t *object = json_object();
-
-	for (const char *at = axes; *at;) {
-		size_t key = strcspn(at, "="), value = strcspn(at + key + 1, ",");
-		char name[SPEC_MAX];
-
-		snprintf(name, sizeof(name), "%.*s", (int)key, at);
-		json_object_set_new(object, name, json_stringn(at + key + 1, value));
-		at += key + 1 + value;
-		at += *at == ',';
-	}
-	return object;
-}
-
 static json_t *json_preset(const struct gb_preset *preset)
 {
 	return json_pack("{s:s, s:s?, s:s, s:o, s:s, s:s, s:s, s:s?}", "name", preset->name, "alias",
-		preset->alias, "spec", preset->axes, "axes", json_axes(preset->axes), "summary",
+		preset->alias, "spec", preset->axes, "axes", gb__json_axes(preset->axes), "summary",
 		preset->summary, "use", preset->use, "avoid", preset->avoid, "size", preset->size);
 }
 
@@ -112,7 +95,8 @@ static int print_combinations_json(void)
 	size_t count = 0;
 
 	for (; gb_model_combination(count, spec, sizeof(spec)) != -ENOENT; count++)
-		json_array_append_new(list, json_pack("{s:s, s:o}", "spec", spec, "axes", json_axes(spec)));
+		json_array_append_new(
+			list, json_pack("{s:s, s:o}", "spec", spec, "axes", gb__json_axes(spec)));
 	return gb__json_print(json_pack("{s:o, s:I}", "combinations", list, "count", (json_int_t)count));
 }
 

@@ -1,15 +1,14 @@
 /* `gearbox load`: the load generator. A program like anybody's: a server that listens nowhere. */
 #include "command.h"
+#include "descriptors.h"
 #include "load/generator.h"
 #include "load/progress.h"
 #include "load/report.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#define DESCRIPTORS_APART 20u /* standard streams, the engine's, and some in reserve */
 #define ADDRESS_MAX 256
 
 static _Atomic(struct gb_server *) running; /* what a second signal ends at once */
@@ -38,32 +37,6 @@ static void install_signals(void)
 	sigaddset(&action.sa_mask, SIGTERM);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-}
-
-/* Raise the descriptor limit as far as it goes, and see whether that is enough. */
-static int claim_descriptors(uint64_t connections, struct gb_error *error)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return 0; /* then connecting tells */
-	if (limit.rlim_cur < limit.rlim_max) {
-		struct rlimit raised = { .rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max };
-
-		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
-			limit = raised;
-	}
-	if (limit.rlim_cur == RLIM_INFINITY || connections + DESCRIPTORS_APART <= limit.rlim_cur)
-		return 0;
-	if (limit.rlim_cur <= DESCRIPTORS_APART)
-		return gb_error_set(error, -GB_EUSAGE,
-			"this process may have only %llu descriptors: raise that (ulimit -n)",
-			(unsigned long long)limit.rlim_cur);
-	return gb_error_set(error, -GB_EUSAGE,
-		"--connections %llu is more than descriptors allow: write at most %llu, or raise the limit of %llu "
-		"(ulimit -n)",
-		(unsigned long long)connections, (unsigned long long)(limit.rlim_cur - DESCRIPTORS_APART),
-		(unsigned long long)limit.rlim_cur);
 }
 
 /* The server's own options. Timeouts of connections are off: the generator looks at progress itself. */
@@ -136,7 +109,7 @@ static int load(const struct load_options *options, struct gb_error *error, int 
 {
 	struct generator generator;
 	char address[ADDRESS_MAX];
-	int rc = claim_descriptors(options->connections, error);
+	int rc = gb__descriptors_claim(options->connections, error);
 
 	if (rc == 0)
 		rc = gb_resolve(options->address, address, sizeof(address), error);

@@ -2,8 +2,6 @@
 
 #include "command.h"
 
-#include <gearbox/args.h>
-
 #include <stdio.h>
 #include <string.h>
 
@@ -61,7 +59,7 @@ static const struct gb_setting said[] = {
 		.summary = "with --protocol line: what each reply must be (else lines are counted)" },
 	{ NULL },
 };
-static const struct gb_args_table tables[] = { { "Flags:", flags }, { "Messages of one's own:", said },
+const struct gb_args_table gb__load_tables[] = { { "Flags:", flags }, { "Messages of one's own:", said },
 	{ NULL, NULL } };
 
 void gb__load_options_help(void)
@@ -69,7 +67,7 @@ void gb__load_options_help(void)
 	printf("Usage: %s load ADDRESS [FLAG ...]\n\n"
 	       "Sends messages to HOST:PORT or unix:PATH and checks every byte that comes back.\n\n",
 		gb__program.name);
-	gb_args_help(stdout, tables);
+	gb_args_help(stdout, gb__load_tables);
 	puts("\nExit codes: 0 when every message was answered rightly, 1 when not, 2 wrong usage.");
 }
 
@@ -114,7 +112,7 @@ static int set_flag(struct load_options *options, const struct gb_setting *flag,
 
 static int parse(int argc, char **argv, struct load_options *ret, struct gb_error *error)
 {
-	struct gb_args args = { .argc = argc, .argv = argv, .tables = tables };
+	struct gb_args args = { .argc = argc, .argv = argv, .tables = gb__load_tables };
 	const struct gb_setting *flag;
 	const char *value;
 	int rc;

@@ -4,6 +4,7 @@
 
 #include "load/protocol.h"
 
+#include <gearbox/args.h>
 #include <gearbox/error.h>
 
 #include <stdbool.h>
@@ -25,6 +26,9 @@ struct load_options {
 	const struct protocol *protocol; /* never NULL */
 	char engine[16];                 /* "epoll" */
 };
+
+/** All flags, for commands that pass them on; ends with NULL settings. */
+extern const struct gb_args_table gb__load_tables[];
 
 /**
  * Read a command line, without the command's name. With `help` set nothing else is looked at.

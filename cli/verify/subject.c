@@ -1,6 +1,7 @@
 /* The parent's side: starts the child and hears what it tells. */
 #include "verify/subject.h"
 
+#include "child.h"
 #include "verify/player.h"
 #include "verify/subject_child.h"
 
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,18 +71,11 @@ static int pipes_open(struct verify_subject_pipes *pipes)
 static pid_t fork_child(const char *spec, const struct verify_target *target, enum verify_stage stage,
 	const struct verify_subject_pipes *pipes)
 {
-	pid_t parent = getpid(), pid = fork();
+	pid_t pid = gb__child_fork();
 
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		setpgid(0, 0);
-		if (getppid() == parent)
-			gb__verify_subject_serve(spec, target, stage, pipes);
-		_exit(1);
-	}
-	if (pid > 0)
-		setpgid(pid, pid); /* whoever of both is first */
-	return pid < 0 ? -errno : pid;
+	if (pid == 0)
+		gb__verify_subject_serve(spec, target, stage, pipes);
+	return pid;
 }
 
 int gb__verify_subject_start(struct verify_subject *subject, const char *spec,
@@ -147,9 +140,8 @@ void gb__verify_subject_end(struct verify_subject *subject, struct verify_outcom
 	}
 	/* In order it has no children any more; else nobody of its group is to be left. */
 	if (result < 0)
-		kill(-subject->pid, SIGKILL);
-	while (waitpid(subject->pid, &status, 0) < 0 && errno == EINTR)
-		;
+		gb__child_kill(subject->pid);
+	status = gb__child_wait(subject->pid);
 	if (result == -ECHILD)
 		snprintf(ret->trouble, sizeof(ret->trouble),
 			WIFSIGNALED(status) ? "it was ended by signal %d" : "it ended with code %d",

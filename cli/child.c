@@ -1,0 +1,36 @@
+#include "child.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+pid_t gb__child_fork(void)
+{
+	pid_t parent = getpid(), pid = fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		setpgid(0, 0);
+		if (getppid() != parent)
+			_exit(1); /* it ended before we could tell the kernel */
+	}
+	if (pid > 0)
+		setpgid(pid, pid); /* whoever of both is first */
+	return pid < 0 ? -errno : pid;
+}
+
+void gb__child_kill(pid_t pid)
+{
+	kill(-pid, SIGKILL);
+}
+
+int gb__child_wait(pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}

@@ -1,0 +1,17 @@
+/** Child processes of a command: each leads a group of its own and dies with the command. */
+#ifndef CLI_CHILD_H
+#define CLI_CHILD_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/** As fork(2). The child leads a group, and is killed when this process ends. Returns a negative errno. */
+pid_t gb__child_fork(void);
+
+/** Kill it with all of its group. */
+void gb__child_kill(pid_t pid);
+
+/** Wait for its end. Returns its status, as waitpid(2) has it. */
+int gb__child_wait(pid_t pid);
+
+#endif

@@ -1,0 +1,30 @@
+#include "descriptors.h"
+
+#include <sys/resource.h>
+
+#define APART 20u /* standard streams, the engine's, and some in reserve */
+
+int gb__descriptors_claim(uint64_t connections, struct gb_error *error)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0; /* then connecting tells */
+	if (limit.rlim_cur < limit.rlim_max) {
+		struct rlimit raised = { .rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max };
+
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			limit = raised;
+	}
+	if (limit.rlim_cur == RLIM_INFINITY || connections + APART <= limit.rlim_cur)
+		return 0;
+	if (limit.rlim_cur <= APART)
+		return gb_error_set(error, -GB_EUSAGE,
+			"this process may have only %llu descriptors: raise that (ulimit -n)",
+			(unsigned long long)limit.rlim_cur);
+	return gb_error_set(error, -GB_EUSAGE,
+		"--connections %llu is more than descriptors allow: write at most %llu, or raise the limit of %llu "
+		"(ulimit -n)",
+		(unsigned long long)connections, (unsigned long long)(limit.rlim_cur - APART),
+		(unsigned long long)limit.rlim_cur);
+}

@@ -1,0 +1,16 @@
+/** Whether this process may have as many descriptors as a command needs. */
+#ifndef CLI_DESCRIPTORS_H
+#define CLI_DESCRIPTORS_H
+
+#include <gearbox/error.h>
+
+#include <stdint.h>
+
+/**
+ * Raise the descriptor limit as far as it goes, and see whether that is enough for so many connections.
+ *
+ * Returns 0, or -GB_EUSAGE with what would be possible.
+ */
+int gb__descriptors_claim(uint64_t connections, struct gb_error *error);
+
+#endif
