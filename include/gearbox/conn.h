@@ -187,6 +187,14 @@ GB_API void *gb_conn_state(struct gb_conn *conn);
  */
 GB_API const struct gb_frame *gb_conn_frame(const struct gb_conn *conn);
 
+/**
+ * What has arrived of a message that is not complete and will not be: in on_eof behind the last whole one, in on_error with
+ * GB_CLOSE_READ_TIMEOUT or GB_CLOSE_IDLE, in on_close where the end came otherwise (a reset, the drain timeout), with
+ * whatever a pause kept from being delivered. Lengths and the like are in it, as the peer sent them. Each byte is told by
+ * one of these at most; they last until the callback returns. Empty: nothing was cut.
+ */
+GB_API struct gb_bytes gb_conn_rest(const struct gb_conn *conn);
+
 /** The `user` pointer given to gb_server_listen, gb_server_attach or gb_connect. */
 GB_API void *gb_conn_user(const struct gb_conn *conn);
 

@@ -442,20 +442,21 @@ static void tell_eof(struct gb_conn *conn)
 		return;
 	if (conn->flags & GB__CONN_KEPT)
 		conn->past |= GB__CONN_PAST_CUT;
-	if (conn->input)
-		gb__conn_input_drop(conn); /* a message that will never be complete */
-	if (!conn->terms->calls->on_eof && !conn->terms->relayed) {
-		gb__conn_close(conn, GB_CLOSE_EOF);
-		return;
-	}
-	conn->state = GB__CONN_HALF_CLOSED;
+	/* A message that will never be complete: for gb_conn_rest alone. */
+	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL);
 	if (conn->terms->relayed) {
+		conn->state = GB__CONN_HALF_CLOSED;
 		gb_conn_end_output(conn->terms->peer);
-		return;
+	} else if (conn->terms->calls->on_eof) {
+		conn->state = GB__CONN_HALF_CLOSED;
+		conn->flags |= GB__CONN_DISPATCH;
+		conn->terms->calls->on_eof(conn);
+		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	} else {
+		gb__conn_close(conn, GB_CLOSE_EOF);
 	}
-	conn->flags |= GB__CONN_DISPATCH;
-	conn->terms->calls->on_eof(conn);
-	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	if (conn->input)
+		gb__conn_input_drop(conn);
 }
 
 static inline void flush_queued(struct gb_conn *conn)

@@ -321,6 +321,14 @@ const struct gb_frame *gb_conn_frame(const struct gb_conn *conn)
 	return &conn->net->message.frame;
 }
 
+struct gb_bytes gb_conn_rest(const struct gb_conn *conn)
+{
+	const struct gb__chunk *chunk = gb__conn_is_task(conn) ? NULL : conn->input;
+
+	return chunk ? (struct gb_bytes){ chunk->data + chunk->begin, chunk->end - chunk->begin }
+		     : (struct gb_bytes){ NULL, 0 };
+}
+
 void *gb_conn_user(const struct gb_conn *conn)
 {
 	return conn->terms->user;

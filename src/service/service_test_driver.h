@@ -18,6 +18,7 @@ struct gb_conn {
 	int reason; /* of closing */
 	bool paused;
 	int holds;
+	struct gb_bytes rest; /* what gb_conn_rest says */
 };
 
 /** A connection of the service with this setting (NULL: all fallbacks), not told of yet. */

@@ -11,6 +11,9 @@
  *
  * A line that an error cut stays in the file as it is, and the next batch begins a new one: every batch has an LF before
  * its first record, for that.
+ *
+ * What a connection ends in the middle of is stored and counted as cut, and its line says so. (rsyslog drops it behind a
+ * length, and takes it for a whole record behind none: but a sender that died ends its connection by a FIN as well.)
  */
 #include "services.h"
 #include "syslog_record.h"
@@ -34,7 +37,7 @@ enum fsync_policy { FSYNC_NEVER, FSYNC_INTERVAL, FSYNC_BATCH };
 
 /* In memory that worker processes share. */
 struct counters {
-	_Atomic uint64_t accepted, stored, lost, ill_framed, oversized, sync_failures;
+	_Atomic uint64_t accepted, stored, lost, cut, ill_framed, oversized, sync_failures;
 };
 
 struct syslog_settings {
@@ -352,24 +355,56 @@ static int syslog_open(struct gb_conn *conn)
 	return 0;
 }
 
-static void syslog_message(struct gb_conn *conn, struct gb_bytes record)
+/* Behind those that are there. Returns 0 or -ENOMEM. */
+static int add(struct writer *writer, struct gb_bytes record, bool cut)
 {
-	struct talk *talk = gb_conn_state(conn);
-	struct writer *writer = talk->writer;
 	struct counters *counters = writer->settings->counters;
 	struct batch *batch = writer->filling;
 
 	count(&counters->accepted, 1);
-	if (reserve(batch, SYSLOG_LINE_MAX(record.size)) < 0) {
+	if (reserve(batch, SYSLOG_LINE_MAX(record.size) + SYSLOG_CUT_SIZE) < 0) {
 		count(&counters->lost, 1);
+		return -ENOMEM;
+	}
+	batch->size += syslog_line(record, cut, batch->data + batch->size);
+	batch->records++;
+	return 0;
+}
+
+static void syslog_message(struct gb_conn *conn, struct gb_bytes record)
+{
+	struct talk *talk = gb_conn_state(conn);
+	struct writer *writer = talk->writer;
+
+	if (add(writer, record, false) < 0) {
 		gb_conn_fail(conn, GB_CLOSE_NO_MEMORY);
 		return;
 	}
-	batch->size += syslog_line(record, batch->data + batch->size);
-	batch->records++;
 	hold(talk);
 	store(writer);
 	pause_or_resume(writer);
+}
+
+/* The connection ends in the middle of a record, if there is any of one. */
+static void take_cut(struct gb_conn *conn)
+{
+	struct writer *writer = ((struct talk *)gb_conn_state(conn))->writer;
+	struct gb_bytes rest = gb_conn_rest(conn);
+	char peer[PEER_MAX] = "?";
+
+	if (rest.size == 0)
+		return;
+	gb_conn_peer(conn, peer, sizeof(peer));
+	gb_log(GB_LOG_NOTICE, "syslog: %s: its last record is cut behind %zu bytes", peer, rest.size);
+	count(&writer->settings->counters->cut, 1);
+	if (add(writer, syslog_begun(rest), true) == 0)
+		store(writer);
+}
+
+static void syslog_eof(struct gb_conn *conn)
+{
+	take_cut(conn);
+	gb_conn_end_output(conn);
 }
 
 static void syslog_error(struct gb_conn *conn, int reason)
@@ -379,8 +414,10 @@ static void syslog_error(struct gb_conn *conn, int reason)
 	const char *problem = gb_conn_frame(conn)->problem;
 	char peer[PEER_MAX] = "?";
 
-	if (reason != GB_CLOSE_BAD_FRAME && reason != GB_CLOSE_MESSAGE_TOO_LARGE)
+	if (reason != GB_CLOSE_BAD_FRAME && reason != GB_CLOSE_MESSAGE_TOO_LARGE) {
+		take_cut(conn);
 		return;
+	}
 	gb_conn_peer(conn, peer, sizeof(peer));
 	if (reason == GB_CLOSE_BAD_FRAME) {
 		count(&counters->ill_framed, 1);
@@ -412,6 +449,7 @@ static void syslog_close(struct gb_conn *conn, int reason)
 	(void)reason;
 	if (!talk->link)
 		return;
+	take_cut(conn);
 	*talk->link = talk->next;
 	if (talk->next)
 		talk->next->link = talk->link;
@@ -551,10 +589,11 @@ static int syslog_summary(void *user, char *text, size_t size)
 
 	return snprintf(text, size,
 		"{\"accepted\": %" PRIu64 ", \"stored\": %" PRIu64 ", \"lost\": %" PRIu64
-		", \"waiting\": %" PRIu64 ", \"ill_framed\": %" PRIu64 ", \"oversized\": %" PRIu64
-		", \"sync_failures\": %" PRIu64 "}",
-		accepted, stored, lost, accepted - stored - lost, atomic_load(&counters->ill_framed),
-		atomic_load(&counters->oversized), atomic_load(&counters->sync_failures));
+		", \"waiting\": %" PRIu64 ", \"cut\": %" PRIu64 ", \"ill_framed\": %" PRIu64
+		", \"oversized\": %" PRIu64 ", \"sync_failures\": %" PRIu64 "}",
+		accepted, stored, lost, accepted - stored - lost, atomic_load(&counters->cut),
+		atomic_load(&counters->ill_framed), atomic_load(&counters->oversized),
+		atomic_load(&counters->sync_failures));
 }
 
 /* A route of its own keeps it on its worker's thread, where the appender is, also beside a pool. */
@@ -584,6 +623,7 @@ const struct gb_service gb_service_syslog = {
 	.on_start = syslog_start,
 	.on_stop = syslog_stop,
 	.on_open = syslog_open,
+	.on_eof = syslog_eof,
 	.on_error = syslog_error,
 	.on_drain = syslog_drain,
 	.on_close = syslog_close,

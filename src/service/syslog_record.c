@@ -2,6 +2,7 @@
 
 #include <gearbox/error.h>
 
+#include <stdint.h>
 #include <string.h>
 
 #define DIGITS_MAX 9u /* of a length: no overflow */
@@ -69,24 +70,65 @@ static int decode(const void *options, void *state, struct gb_bytes input, size_
 
 const struct gb_codec_ops syslog_codec = { .name = "syslog", .decode = decode };
 
-size_t syslog_line(struct gb_bytes record, unsigned char *to)
+/* So many bytes from the front need no escape. */
+static size_t plain(const unsigned char *data, size_t size)
 {
-	const unsigned char *begin = to;
+	size_t i = 0;
 
-	if (record.size > 0 && record.data[record.size - 1] == '\n')
-		record.size--;
-	for (size_t i = 0; i < record.size; i++) {
-		unsigned char byte = record.data[i];
+	/* Eight at a time: a byte below 0x20 or of 0x7f leaves a bit where it is; one behind such a byte may, too. */
+	for (; size - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+		const uint64_t ones = ~0ull / 255, tops = ones << 7;
+		uint64_t word, low, del;
 
-		if (byte >= ' ' && byte != 0x7f) {
-			*to++ = byte;
-			continue;
-		}
+		memcpy(&word, data + i, sizeof(word));
+		low = (word - ones * 0x20) & ~word & tops;
+		del = ((word ^ ones * 0x7f) - ones) & ~(word ^ ones * 0x7f) & tops;
+		if (low | del)
+			break;
+	}
+	while (i < size && data[i] >= ' ' && data[i] != 0x7f)
+		i++;
+	return i;
+}
+
+size_t syslog_line(struct gb_bytes record, bool cut, unsigned char *to)
+{
+	const unsigned char *begin = to, *from = record.data;
+	size_t left = record.size;
+
+	if (left > 0 && !cut && from[left - 1] == '\n')
+		left--;
+	for (;;) {
+		size_t size = plain(from, left);
+
+		memcpy(to, from, size);
+		to += size;
+		if (size == left)
+			break;
+		from += size;
+		left -= size + 1;
 		*to++ = '#';
-		*to++ = (unsigned char)('0' + (byte >> 6));
-		*to++ = (unsigned char)('0' + (byte >> 3 & 7));
-		*to++ = (unsigned char)('0' + (byte & 7));
+		*to++ = (unsigned char)('0' + (*from >> 6));
+		*to++ = (unsigned char)('0' + (*from >> 3 & 7));
+		*to++ = (unsigned char)('0' + (*from++ & 7));
+	}
+	if (cut) {
+		memcpy(to, SYSLOG_CUT, SYSLOG_CUT_SIZE);
+		to += SYSLOG_CUT_SIZE;
 	}
 	*to++ = '\n';
 	return (size_t)(to - begin);
+}
+
+struct gb_bytes syslog_begun(struct gb_bytes rest)
+{
+	size_t at = 0;
+
+	if (rest.size > 0 && rest.data[0] == '<')
+		return rest;
+	while (at < rest.size && rest.data[at] >= '0' && rest.data[at] <= '9')
+		at++;
+	if (at < rest.size)
+		at++; /* the blank */
+	return (struct gb_bytes){ rest.data + at, rest.size - at };
 }

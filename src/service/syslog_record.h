@@ -15,10 +15,17 @@ extern const struct gb_codec_ops syslog_codec;
 /** The most that a line takes of a record of so many bytes, its end included. */
 #define SYSLOG_LINE_MAX(size) (4 * (size) + 1)
 
+/** What the line of a record ends with of which the rest never came, and its size. */
+#define SYSLOG_CUT "#cut"
+#define SYSLOG_CUT_SIZE (sizeof(SYSLOG_CUT) - 1)
+
 /**
  * Write a record as one line to `to`: control characters as `#ooo`, in octal, as other daemons have them; one LF at its end
- * is dropped. Returns the size of the line.
+ * is dropped; SYSLOG_CUT follows if it is `cut`. Returns the size of the line.
  */
-size_t syslog_line(struct gb_bytes record, unsigned char *to);
+size_t syslog_line(struct gb_bytes record, bool cut, unsigned char *to);
+
+/** Of what is left of a connection's input: the record that it begins, without its length. */
+struct gb_bytes syslog_begun(struct gb_bytes rest);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "harness.h"
 
+#include <stdio.h>
+
 #define MAX 64u
 
 struct conversation {
@@ -73,14 +75,19 @@ TEST(records_of_both_framings_are_told_apart_wherever_they_are_cut)
 			check_cut(&talks[i], cut);
 }
 
-static void check_line(const void *record, size_t size, const char *expected)
+static void check_line_of(const void *record, size_t size, bool cut, const char *expected)
 {
-	unsigned char *line = malloc(SYSLOG_LINE_MAX(size));
+	unsigned char *line = malloc(SYSLOG_LINE_MAX(size) + SYSLOG_CUT_SIZE);
 
 	CHECK(line != NULL);
-	CHECK_INT(syslog_line((struct gb_bytes){ record, size }, line), strlen(expected));
+	CHECK_INT(syslog_line((struct gb_bytes){ record, size }, cut, line), strlen(expected));
 	CHECK(memcmp(line, expected, strlen(expected)) == 0);
 	free(line);
+}
+
+static void check_line(const void *record, size_t size, const char *expected)
+{
+	check_line_of(record, size, false, expected);
 }
 
 TEST(record_becomes_one_line)
@@ -91,4 +98,45 @@ TEST(record_becomes_one_line)
 	check_line("<1>a\n\n", 6, "<1>a#012\n");
 	check_line("\0\0\0", 3, "#000#000#000\n");
 	check_line("", 0, "\n");
+}
+
+/* Any byte at any place, and beside any other: bytes are looked at several at a time. */
+TEST(each_byte_is_escaped_wherever_it_lies)
+{
+	unsigned char record[20], line[SYSLOG_LINE_MAX(sizeof(record))], expected[sizeof(line)];
+
+	for (unsigned round = 0; round < 256 * sizeof(record); round++) {
+		const size_t at = round / 256, beside = (at + 1) % sizeof(record);
+		size_t size = 0;
+
+		memset(record, 'a', sizeof(record));
+		record[at] = (unsigned char)round;
+		record[beside] = (unsigned char)(' ' + round % 200);
+		if (record[sizeof(record) - 1] == '\n')
+			continue;
+		for (size_t i = 0; i < sizeof(record); i++) {
+			if (record[i] < ' ' || record[i] == 127)
+				size += (size_t)sprintf((char *)expected + size, "#%03o", record[i]);
+			else
+				expected[size++] = record[i];
+		}
+		expected[size++] = '\n';
+		CHECK_INT(syslog_line((struct gb_bytes){ record, sizeof(record) }, false, line), size);
+		CHECK(memcmp(line, expected, size) == 0);
+	}
+}
+
+TEST(line_of_a_cut_record_says_so)
+{
+	static const struct {
+		const char *rest, *line;
+	} cut[] = { { "<1>a", "<1>a#cut\n" }, { "12 <1>a\n", "<1>a#012#cut\n" }, { "12 <", "<#cut\n" },
+		{ "12 ", "#cut\n" }, { "12", "#cut\n" }, { "<", "<#cut\n" } };
+
+	for (size_t i = 0; i < sizeof(cut) / sizeof(*cut); i++) {
+		struct gb_bytes begun = syslog_begun(
+			(struct gb_bytes){ (const unsigned char *)cut[i].rest, strlen(cut[i].rest) });
+
+		check_line_of(begun.data, begun.size, true, cut[i].line);
+	}
 }

@@ -122,3 +122,21 @@ TEST(what_waits_for_a_disk_when_its_worker_ends_is_stored_then)
 	service_append_done(-ENOSPC, 0);
 	end(conn, "{\"accepted\": 2, \"stored\": 2, \"lost\": 0, \"waiting\": 0,");
 }
+
+TEST(record_that_its_connection_cuts_is_stored_as_such_and_counted)
+{
+	struct gb_conn *conn = begin();
+	char text[512];
+
+	deliver(conn, "<1>one");
+	service_append_done(7, 7);
+	conn->rest = (struct gb_bytes){ (const unsigned char *)"9 <2>two", 8 };
+	SERVICE.on_eof(conn);
+	check_append("<2>two#cut\n");
+	conn->rest = (struct gb_bytes){ NULL, 0 };
+	service_append_done(11, 11);
+	CHECK(conn->closed && conn->reason == GB_CLOSE_EOF);
+	SERVICE.on_summary(conn->user, text, sizeof(text));
+	CHECK(strstr(text, "\"cut\": 1,") != NULL);
+	end(conn, "{\"accepted\": 2, \"stored\": 2, \"lost\": 0, \"waiting\": 0,");
+}

@@ -7,7 +7,7 @@ import signal
 import socket
 import tempfile
 
-from client import cut, ending, seeded
+from client import cut, ending, reset, seeded
 from lib import (HOST, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal, main,
                  receive_all, run, wait_until)
 from models import EACH_ENGINE, PRESETS
@@ -17,10 +17,10 @@ RECORDS = 60 if SMALL else 300
 
 
 def counted_now(server):
-    """What it counts, as it tells when it is asked; other lines are passed over."""
+    """What it counts, as it tells when it is asked; other lines go to its log."""
     server.send_signal(signal.SIGUSR1)
     while not (line := server.read_line()).startswith("{"):
-        pass
+        server.log.append(line)
     return json.loads(line)["services"]["syslog"]
 
 
@@ -152,6 +152,42 @@ def what_is_no_record_names_its_peer_and_ends_its_connection(model):
     # Of two connections on two workers either may be stored first.
     check_equal(sorted(lines), [b"", b"<1>good", b"<2>good"], "lines")
     check_equal((counted["accepted"], counted["ill_framed"], counted["oversized"]), (2, 2, 1), "counted")
+
+
+@case_for_each(EACH_ENGINE)
+def what_its_sender_cuts_is_stored_as_such_and_names_its_peer(model):
+    """By a FIN, a reset, a timeout and a stop: with either framing."""
+    peers = []
+
+    def send(server, text):
+        client = server.connect()
+        peers.append("%s:%d" % client.getsockname()[:2])
+        client.sendall(text)
+        return client
+
+    def visit(server):
+        server.expected_log = "is cut behind|drain"
+        for number, text in enumerate((b"<1>good\n<1>fin", b"9 <2>fin")):
+            with send(server, text) as client:
+                client.shutdown(socket.SHUT_WR)
+                check_equal(ending(client), "FIN", "the end")
+            wait_until(lambda: counted_now(server)["cut"] > number, "it is counted")
+        client = send(server, b"<3>good\n<3>reset")
+        wait_until(lambda: counted_now(server)["accepted"] >= 4, "what is before is accepted")
+        reset(client)
+        wait_until(lambda: counted_now(server)["cut"] == 3, "it is counted")
+        with send(server, b"<4>timeout") as client:
+            ending(client)
+        check_equal(counted_now(server)["cut"], 4, "cut")
+        server.stop()
+        for number in (0, 1, 3):
+            check(any(f"syslog: {peers[number]}: its last record is cut" in line for line in server.log),
+                  f"{peers[number]}: {server.log}")
+
+    lines, counted = stored(visit, *model.arguments, "--read-timeout", "300ms")
+    check_equal(sorted(lines), [b"", b"<1>fin#cut", b"<1>good", b"<2>fin#cut", b"<3>good", b"<3>reset#cut",
+                                b"<4>timeout#cut"], "lines")
+    check_equal((counted["accepted"], counted["stored"], counted["cut"]), (6, 6, 4), "counted")
 
 
 WRONG = [

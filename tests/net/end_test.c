@@ -338,3 +338,66 @@ NET_TEST(a_reset_cancels_the_handler_that_runs_in_the_pool)
 	CHECK_INT(rig->last_reason, GB_CLOSE_RESET);
 	peer_close(peer);
 }
+
+static char rest[64]; /* what was told of a cut message, each time with a bar before it */
+
+static void note_rest(struct gb_conn *conn)
+{
+	struct gb_bytes bytes = gb_conn_rest(conn);
+
+	CHECK(strlen(rest) + bytes.size + 2 < sizeof(rest));
+	if (bytes.size > 0)
+		strncat(strcat(rest, "|"), (const char *)bytes.data, bytes.size);
+}
+
+static void rest_at_eof(struct gb_conn *conn)
+{
+	note_rest(conn);
+	gb_conn_end_output(conn);
+}
+
+static void rest_at_error(struct gb_conn *conn, int reason)
+{
+	if (reason == GB_CLOSE_READ_TIMEOUT)
+		note_rest(conn);
+}
+
+static void rest_at_close(struct gb_conn *conn, int reason)
+{
+	note_rest(conn);
+	close_note(conn, reason);
+}
+
+static const struct gb_service cut_lines = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "cut lines",
+	.codec = &gb_codec_line, .on_open = keep_open, .on_message = count_message, .on_eof = rest_at_eof,
+	.on_error = rest_at_error, .on_close = rest_at_close };
+
+NET_TEST(what_has_come_of_a_message_that_is_cut_is_told_once)
+{
+	static const char *const sent[] = { "one\ntw", "one\n", "one\ntwo\n\nthree", "x" };
+
+	rig->limits.read_timeout_ms = 1000;
+	for (unsigned i = 0; i < 3 * sizeof(sent) / sizeof(*sent); i++) {
+		const char *text = sent[i / 3], *left = strrchr(text, '\n') ? strrchr(text, '\n') + 1 : text;
+		const bool timeout = i % 3 == 2 && *left;
+		struct peer *peer = begin(rig, &cut_lines);
+
+		rig->opened = 1;
+		rig->closed = 0;
+		rest[0] = '\0';
+		peer_send(peer, text, strlen(text));
+		UNTIL(rig, peer, gb_conn_rest(current).size == strlen(left) && (*left || messages > 0));
+		CHECK_STR(rest, "");
+		if (timeout)
+			rig_pass(rig, 2000);
+		else if (i % 3 == 1)
+			sim_client_reset(peer->client);
+		else
+			sim_client_shutdown(peer->client);
+		UNTIL(rig, peer, timeout ? peer->at_end || rig->closed == 1 : rig->closed == 1);
+		CHECK_STR(*rest ? rest + 1 : rest, left);
+		peer_close(peer);
+		UNTIL(rig, NULL, rig->closed == 1);
+		CHECK_STR(*rest ? rest + 1 : rest, left);
+	}
+}
