@@ -18,6 +18,7 @@
 #include <gearbox/server.h>
 #include <gearbox/service.h>
 #include <gearbox/setting.h>
+#include <gearbox/signal.h>
 #include <gearbox/stream.h>
 #include <gearbox/ticker.h>
 #include <gearbox/topic.h>

@@ -71,6 +71,8 @@ struct gb_service {
 	/** Counters of its own for the summary (--summary, SIGUSR1), as a JSON object. Returns its length, as snprintf
 	 *  does. Called while workers run, in the process of gb_server_run. */
 	int (*on_summary)(void *user, char *text, size_t size);
+	/** Signals that it watches on its workers, GB_SIGNAL_BIT(SIGHUP) | … (gearbox/signal.h): the server catches them. */
+	uint64_t signals;
 	/** Who gets a message, by its content, in place of on_message; beside `serve`, for gb_stream_dispatch. NULL: none. */
 	const struct gb_routes *routes;
 

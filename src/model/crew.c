@@ -245,6 +245,13 @@ void gb__crew_command(struct gb__crew *crew, enum gb__command command)
 	}
 }
 
+void gb__crew_ring(struct gb__crew *crew)
+{
+	for (unsigned i = 0; i < crew->seats_count; i++)
+		if (crew->seats[i].taken)
+			crew->unit->ring(&crew->seats[i]);
+}
+
 bool gb__crew_gone(const struct gb__crew *crew)
 {
 	if (crew->commanded == GB__COMMAND_RUN || crew->alive > 0)

@@ -72,6 +72,8 @@ void gb__crew_flush(struct gb__crew *crew);
 void gb__crew_courtesy(struct gb__crew *crew, bool courteous);
 /** Command all workers, those that start from now on included. */
 void gb__crew_command(struct gb__crew *crew, enum gb__command command);
+/** Have all look at signals that services watch. */
+void gb__crew_ring(struct gb__crew *crew);
 /** Whether all have ended as they were told. */
 bool gb__crew_gone(const struct gb__crew *crew);
 /** Whether a pool drains and nobody is left of it, nor will come: whom it is given now is refused. */
@@ -91,6 +93,7 @@ struct gb__unit_ops {
 	 *  Returns at once, or with `await` once the worker has begun, or could not. */
 	int (*start)(struct gb__seat *seat, struct gb__handed handed, bool await, struct gb_error *error);
 	void (*command)(struct gb__seat *seat, enum gb__command command);
+	void (*ring)(struct gb__seat *seat);
 	void (*kill)(struct gb__seat *seat);
 	/** See to those that have ended, of all seats; NULL where they tell. */
 	void (*reap)(struct gb__crew *crew);

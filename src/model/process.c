@@ -41,6 +41,16 @@ static void on_terminate(void *arg)
 		command(worker);
 }
 
+/* The counts have changed, or somebody has signalled this process, which means nothing. */
+static void on_rung(void *arg)
+{
+	struct gb_worker *worker = atomic_load(&serving);
+
+	(void)arg;
+	if (worker)
+		gb__signal_watches_ring(worker);
+}
+
 static void serve(struct gb_worker *worker, struct gb__handed handed)
 {
 	worker->server->chief = worker;
@@ -49,6 +59,7 @@ static void serve(struct gb_worker *worker, struct gb__handed handed)
 	/* A command may have been given before this process was there to be told. */
 	if (atomic_load(&terminated) || atomic_load(&worker->server->shared->command) != GB__COMMAND_RUN)
 		command(worker);
+	gb__signal_watches_ring(worker); /* likewise */
 	if (handed.fd >= 0)
 		gb__worker_adopt(worker, handed);
 	gb__worker_run(worker);
@@ -72,6 +83,7 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 
 	gb__signal_quiet(SIGINT); /* a terminal sends it to us as well; the parent decides */
 	gb__signal_subscribe(SIGTERM, on_terminate, NULL);
+	gb__signals_follow(server, on_rung);
 	gb__signal_release();
 	gb__loop_abandon(&server->chief->loop);
 	gb__hubs_init(&server->hubs); /* its lock may have been another thread's at the fork */
@@ -175,6 +187,13 @@ static void process_command(struct gb__seat *seat, enum gb__command command)
 	gb__process_signal(seat->pid, SIGTERM);
 }
 
+static void process_ring(struct gb__seat *seat)
+{
+	const uint64_t wanted = gb__signals_wanted(seat->crew->server);
+
+	gb__process_signal(seat->pid, __builtin_ctzll(wanted) + 1);
+}
+
 static void process_kill(struct gb__seat *seat)
 {
 	gb__process_signal(seat->pid, SIGKILL);
@@ -235,6 +254,7 @@ static void process_reap(struct gb__crew *crew)
 const struct gb__unit_ops gb__unit_process = {
 	.start = process_start,
 	.command = process_command,
+	.ring = process_ring,
 	.kill = process_kill,
 	.reap = process_reap,
 };

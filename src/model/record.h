@@ -27,6 +27,8 @@ struct gb__shared {
 	_Atomic unsigned command;       /* enum gb__command: what all workers are told */
 	struct gb__receiver receiver;   /* of the chief that serves alone and blocks; any process calls */
 	_Atomic bool giving;            /* there is an acceptor that still gives connections to workers */
+	_Atomic uint64_t signals[64];   /* that services watch, by number from 1: how many have come */
+	_Atomic bool signalled;         /* and the chief has not passed it on */
 	_Atomic uint64_t connections;   /* accepted and open in all workers */
 	_Atomic uint64_t subscriptions; /* that were ever begun: each has a number of its own */
 	pthread_mutex_t accept_lock;    /* wake=lock: process-shared, robust */

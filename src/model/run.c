@@ -36,12 +36,13 @@ struct gb__run {
 	struct gb_worker chief;
 	struct gb__endpoint wakeup; /* of server->wake_fd */
 	bool wakeup_gone;
-	struct gb__crew *crew;      /* NULL: the chief serves alone */
-	struct gb_timer deadline;   /* of the drain, then of the grace */
-	struct gb_timer report;     /* of what the drain waits for */
-	unsigned stop;              /* what was acted upon */
-	bool adopts;                /* as process 1: threads whose handlers may have children of their own */
-	int child_signal;           /* ticket */
+	struct gb__crew *crew;    /* NULL: the chief serves alone */
+	struct gb_timer deadline; /* of the drain, then of the grace */
+	struct gb_timer report;   /* of what the drain waits for */
+	unsigned stop;            /* what was acted upon */
+	bool adopts;              /* as process 1: threads whose handlers may have children of their own */
+	int child_signal;         /* ticket */
+	struct gb__signal_catch catches[GB__SIGNALS_MAX];
 	_Atomic bool child_ended;   /* one has, and was not looked for yet */
 	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
 	struct gb_timer look_after_orphans;
@@ -206,6 +207,13 @@ static bool chief_turn(struct gb_worker *chief)
 	obey_stop(run);
 	if (atomic_load(&chief->server->asked) && atomic_exchange(&chief->server->asked, false))
 		gb__summary_log(chief->server);
+	if (atomic_load(&chief->server->shared->signalled) &&
+		atomic_exchange(&chief->server->shared->signalled, false)) {
+		if (run->crew)
+			gb__crew_ring(run->crew);
+		else
+			gb__signal_watches_ring(chief);
+	}
 	if (run->adopts && atomic_load(&run->child_ended) && !run->look_after_orphans.heap_index)
 		gb__worker_timer(chief, &run->look_after_orphans, ORPHAN_MS, look_after_orphans, run);
 	if (run->crew) {
@@ -475,7 +483,13 @@ int gb__run_begin(struct gb_server *server, struct gb__run **ret, struct gb_erro
 	gb__cpus_get(&run->before);
 	if (server->model.engine == GB__ENGINE_BLOCKING)
 		gb__receivers_begin();
-	result = serve(server, run, error);
+	/* Before the first process is forked, which then does not end by them. */
+	result = gb__signals_catch(server, run->catches, error);
+	if (result == 0) {
+		result = serve(server, run, error);
+		if (result < 0)
+			gb__signals_release(run->catches);
+	}
 	if (result < 0) {
 		give_back(server, &run->before);
 		gb__free(run);
@@ -497,6 +511,7 @@ int gb__run_end(struct gb__run *run, struct gb_error *error)
 	if (result == 0 && server->failure.code < 0)
 		result = gb_error_set(error, server->failure.code, "%s", server->failure.text);
 	end(run);
+	gb__signals_release(run->catches);
 	give_back(server, &run->before);
 	gb__free(run);
 	return result;

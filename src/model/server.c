@@ -2,6 +2,7 @@
  * The public server: what is served where. run.c brings it to life.
  */
 #include "model/server.h"
+#include "model/signal_watch.h"
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -238,6 +239,12 @@ int gb__service_check(const struct gb_service *service, bool handles, struct gb_
 		if (result < 0)
 			return result;
 	}
+	if (service->signals) {
+		int result = gb__signals_check(service->signals, service->name, error);
+
+		if (result < 0)
+			return result;
+	}
 	return handles ? check_handlers(service, error) : 0;
 }
 
@@ -388,11 +395,22 @@ void gb__server_ask(struct gb_server *server)
 	gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
 }
 
+static void wake(struct gb_server *server)
+{
+	gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
+	gb__receiver_call(&server->shared->receiver);
+}
+
 void gb_server_stop(struct gb_server *server)
 {
 	atomic_fetch_add(&server->shared->stop, 1);
-	gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
-	gb__receiver_call(&server->shared->receiver);
+	wake(server);
+}
+
+void gb__server_signalled(struct gb_server *server)
+{
+	atomic_store(&server->shared->signalled, true);
+	wake(server);
 }
 
 void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)

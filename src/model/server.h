@@ -72,6 +72,8 @@ int gb__service_check(const struct gb_service *service, bool handles, struct gb_
 
 /** Have it write its counters to standard error as one line of JSON. Thread: any; async-signal-safe. */
 void gb__server_ask(struct gb_server *server);
+/** A signal that services watch was counted. Thread: any; async-signal-safe. */
+void gb__server_signalled(struct gb_server *server);
 /** Close this process's listening sockets; whoever made them removes the names of Unix ones. Repeatable. */
 void gb__server_unlisten(struct gb_server *server);
 

@@ -40,6 +40,7 @@ static void *thread_main(void *arg)
 		pthread_mutex_lock(&seat->lock);
 		seat->worker = worker;
 		pthread_mutex_unlock(&seat->lock);
+		gb__signal_watches_ring(worker); /* one that came before is passed on to nobody again */
 	}
 	if (handed.fd < 0) {
 		start->result = result;
@@ -124,4 +125,16 @@ static void thread_command(struct gb__seat *seat, enum gb__command command)
 	pthread_mutex_unlock(&seat->lock);
 }
 
-const struct gb__unit_ops gb__unit_thread = { .start = thread_start, .command = thread_command };
+static void thread_ring(struct gb__seat *seat)
+{
+	pthread_mutex_lock(&seat->lock);
+	if (seat->worker)
+		gb__signal_watches_ring(seat->worker);
+	pthread_mutex_unlock(&seat->lock);
+}
+
+const struct gb__unit_ops gb__unit_thread = {
+	.start = thread_start,
+	.command = thread_command,
+	.ring = thread_ring,
+};

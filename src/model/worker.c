@@ -339,6 +339,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	engine->on_accepts_told_arg = worker;
 	gb__loop_init(&worker->loop, engine);
 	gb__watches_init(&worker->watches, &worker->loop);
+	gb__signal_watches_init(&worker->signals);
 	if (roles & GB__WORKER_SERVES)
 		worker->loop.busy_poll_ns = server->options->busy_poll_us * 1000;
 	gb__net_init(&worker->net, &worker->loop, &server->limits, &record->counters,
@@ -397,6 +398,7 @@ void gb__worker_end(struct gb_worker *worker)
 	gb__accept_lock_finish(worker);
 	gb_timer_stop(&worker->last_orders);
 	run_down(worker);
+	gb__signal_watches_end(worker);
 	gb__watches_end(&worker->watches);
 	while (worker->watches.attached > 0)
 		gb__worker_turn(worker, -1);

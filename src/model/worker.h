@@ -14,6 +14,7 @@
 #include "model/hub.h"
 #include "model/inbox.h"
 #include "model/server.h"
+#include "model/signal_watch.h"
 #include "net/race.h"
 #include "stream/coroutine.h"
 
@@ -43,7 +44,8 @@ struct gb_worker {
 	struct gb__streams streams;
 	struct gb__files files;
 	struct gb__watches watches; /* descriptors of handlers */
-	unsigned adopting;          /* clients that it has taken over and are not open yet (adopt.c) */
+	struct gb__signal_watches signals;
+	unsigned adopting; /* clients that it has taken over and are not open yet (adopt.c) */
 	struct gb__acceptance acceptance;
 	bool watching;              /* has not let go of the listening sockets */
 	struct gb__inbox inbox;     /* of connections handed over to it */

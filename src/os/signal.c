@@ -221,6 +221,10 @@ void gb__signal_hold(void)
 	sigaddset(&held, SIGTERM);
 	sigaddset(&held, SIGINT);
 	sigaddset(&held, SIGCHLD);
+	/* Else one that comes before the child has forgotten its parent's subscribers is counted twice. */
+	for (int i = 0; i < SUBSCRIBERS_MAX; i++)
+		if (atomic_load(&subscribers[i].signal))
+			sigaddset(&held, atomic_load(&subscribers[i].signal));
 	pthread_sigmask(SIG_BLOCK, &held, &held_before);
 	holding = true;
 }

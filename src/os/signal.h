@@ -32,7 +32,7 @@ bool gb__signal_ignored(int signal);
 void gb__signal_quiet(int signal);
 
 /**
- * Around the fork of a worker process, by the only thread there is. From `hold` on SIGTERM, SIGINT and SIGCHLD wait.
+ * Around the fork of a worker process, by the only thread there is. From `hold` on SIGTERM, SIGINT, SIGCHLD and what is subscribed to wait.
  * The child forgets all subscribers, whose signals have no effect there, and is back at the program's mask with
  * `release`, but for what it has subscribed to meanwhile.
  */
