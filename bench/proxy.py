@@ -9,20 +9,15 @@ NGINX_STREAM (its module's file) name others.
 
 import contextlib
 import os
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from typing import NamedTuple
 
 import measure
 import subject
+from foreign import Foreign, program
 from results import spread
-from server import PATIENCE_S, Failure, Server, child
+from server import Server
 
 LOADS = [
     ("64 B", "50 connections, 64 B", ["--connections", "50"]),
@@ -63,53 +58,13 @@ class Row(NamedTuple):
 ROWS = [Row("reactor", "reactor,engine=epoll"), Row("proactor", "proactor"), Row("HAProxy"), Row("nginx")]
 
 
-class Foreign:
-    """A proxy of others: its configuration in a folder, ready when somebody listens."""
-
-    def __init__(self, name, command, config, upstream, cpu):
-        self.name = name
-        self.folder = tempfile.TemporaryDirectory()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        path = os.path.join(self.folder.name, "config")
-        module = os.environ.get("NGINX_STREAM", "/usr/lib/nginx/modules/ngx_stream_module.so")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(config.format(port=self.port, upstream=upstream, folder=self.folder.name,
-                                     module=f"load_module {module};" if os.path.exists(module) else ""))
-        self.process = child([*command, path], {cpu}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.PIPE)
-        self.pid = self.process.pid
-        deadline = time.monotonic() + PATIENCE_S
-        while not self.listens():
-            if self.ended or time.monotonic() > deadline:
-                raise Failure(f"{name} does not begin to serve")
-            time.sleep(0.01)
-
-    def listens(self):
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
-
-    @property
-    def ended(self):
-        return self.process.poll() is not None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(PATIENCE_S)
-        self.process.stderr.close()
-        self.folder.cleanup()
-
-
-def foreign(name):
-    """(its command, its configuration), or None where it is not installed."""
-    program = os.environ.get(name.upper(), {"HAProxy": "haproxy", "nginx": "nginx"}[name])
-    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if not found:
-        return None
-    return ([found, "-f"], HAPROXY) if name == "HAProxy" else ([found, "-c"], NGINX)
+def foreign(name, upstream, cpu):
+    """One of the others."""
+    if name == "HAProxy":
+        return Foreign(name, [program(name), "-f", "{config}"], HAPROXY, cpu, upstream=upstream)
+    module = os.environ.get("NGINX_STREAM", "/usr/lib/nginx/modules/ngx_stream_module.so")
+    return Foreign(name, [program(name), "-c", "{config}"], NGINX, cpu, upstream=upstream,
+                   module=f"load_module {module};" if os.path.exists(module) else "")
 
 
 def start(row, options, upstream):
@@ -118,7 +73,7 @@ def start(row, options, upstream):
         command = ["{build}/gearbox", "serve", "proxy", *subject.LISTEN, "--model", row.model, "--set",
                    f"upstream=127.0.0.1:{upstream}"]
         return Server(row.name, [part.format(build=options.build) for part in command], {cpu})
-    return Foreign(row.name, *foreign(row.name), upstream, cpu)
+    return foreign(row.name, upstream, cpu)
 
 
 def better(visits, number):
@@ -142,8 +97,8 @@ def tell(visits, report):
 
 
 def count(options, report):
-    rows = [row for row in subject.chosen(ROWS, options.subject, "subject") if row.model or foreign(row.name)]
-    missing = [row.name for row in ROWS if not row.model and not foreign(row.name)]
+    rows = [row for row in subject.chosen(ROWS, options.subject, "subject") if row.model or program(row.name)]
+    missing = [row.name for row in ROWS if not row.model and not program(row.name)]
     if not subject.io_uring_works(options.build):
         rows = [row for row in rows if row.name != "proactor"]
     report.say(f"{options.rounds} rounds of {options.seconds} s, proxies on CPU {options.cpus[0]}, load and echo server on "

@@ -96,7 +96,7 @@ def check_equal(actual, expected, what):
         raise Failure(f"{what} is {actual!r}, expected {expected!r}")
 
 
-def wait_until(condition, what, seconds=PATIENCE_S):
+def wait_until(condition, what, seconds=PATIENCE_S, pause=0.005):
     """Poll for what sends no event, such as a file of /proc. Returns the condition's value."""
     deadline = time.monotonic() + seconds
     while True:
@@ -105,7 +105,7 @@ def wait_until(condition, what, seconds=PATIENCE_S):
             return value
         if time.monotonic() > deadline:
             raise Failure(f"not within {seconds} s: {what}")
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def timely(seconds, attempt):

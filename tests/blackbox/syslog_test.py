@@ -3,12 +3,14 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 
 from client import cut, ending, reset, seeded
-from lib import (HOST, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal, main,
+from lib import (HOST, PATIENCE_S, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal, main,
                  receive_all, run, wait_until)
 from models import EACH_ENGINE, PRESETS
 
@@ -90,6 +92,89 @@ for preset in EACH_ENGINE:
     for policy in ("interval", "batch"):
         add_case(f"every_record_is_stored_once_and_in_order[{preset},fsync={policy}]",
                  every_record_is_stored_once_and_in_order, preset, "--set", f"fsync={policy}")
+
+
+SENT = int(os.environ.get("SYSLOG_RECORDS", "200" if SMALL else "1000"))
+SENDING_S = PATIENCE_S + SENT // 2000
+RSYSLOGD = shutil.which("rsyslogd", path=os.environ.get("PATH", "") + ":/usr/sbin")
+RSYSLOG_CONFIG = """
+global(workDirectory="{folder}")
+module(load="imfile")
+template(name="record" type="string" string="<13>1 - host {name} - - - %rawmsg%")
+input(type="imfile" file="{source}" tag="t" ruleset="forward")
+ruleset(name="forward") {{
+    action(type="omfwd" target="{host}" port="{port}" protocol="tcp" TCP_Framing="{framing}" template="record"
+           action.resumeRetryCount="-1")
+}}
+"""
+
+
+def logger(server, name, source, folder, counted):
+    """util-linux's, which sends the lines of a file and ends."""
+    return subprocess.Popen(["logger", "--server", server.host, "--port", str(server.port), "--tcp", "--file", source,
+                             "--rfc5424=notime,nohost", "--tag", name, *(["--octet-count"] if counted else [])],
+                            cwd=folder)
+
+
+def rsyslogd(server, name, source, folder, counted):
+    """It forwards the lines of a file, and stays."""
+    own = os.path.join(folder, name)
+    os.mkdir(own)
+    config = os.path.join(own, "config")
+    with open(config, "w", encoding="ascii") as file:
+        file.write(RSYSLOG_CONFIG.format(folder=own, name=name, source=source, host=server.host, port=server.port,
+                                         framing="octet-counted" if counted else "traditional"))
+    return subprocess.Popen([RSYSLOGD, "-n", "-f", config, "-i", os.path.join(own, "pid")])
+
+
+def senders_of(index):
+    """(what is started, its name, whether lengths come first): both of each, but rsyslog's by turns."""
+    both = [(logger, "lines", False), (logger, "counted", True)]
+    return both + ([(rsyslogd, "rsyslog", index % 2 == 0)] if RSYSLOGD else [])
+
+
+def send_all(server, senders, source, folder, together):
+    """Each sends all of the source, at the same time or one behind the other; returns when all is accepted."""
+    running = []
+    try:
+        for number, (start, name, counted) in enumerate(senders, 1):
+            running.append(start(server, name, source, folder, counted))
+            if number == len(senders) or not together:
+                wait_until(lambda: counted_now(server)["accepted"] >= SENT * number, f"{name} has sent all", SENDING_S,
+                           pause=0.05)
+                for sender in running:
+                    if sender.args[0] != "logger":
+                        sender.terminate()
+                    sender.wait(PATIENCE_S)
+                running.clear()
+    finally:
+        for sender in running:
+            sender.kill()
+            sender.wait()
+
+
+def records_of_other_senders_arrive_once_and_in_order(model, index):
+    senders = senders_of(index)
+    with tempfile.TemporaryDirectory() as folder:
+        path, source = os.path.join(folder, "log"), os.path.join(folder, "source")
+        with open(source, "w", encoding="ascii") as file:
+            file.writelines(f"record {number} of them\n" for number in range(SENT))
+        with Server(*(model.serving(len(senders)) or model.arguments), "--set", f"file={path}", service="syslog") as server:
+            send_all(server, senders, source, folder, model.serving(len(senders)) is not None)
+        found = {name: 0 for _, name, _ in senders}
+        with open(path, encoding="ascii") as file:
+            for line in file:
+                name = line.split(" ", 4)[3]
+                check(line.endswith(f" record {found[name]} of them\n"), f"{name} behind {found[name]}: {line!r}")
+                found[name] += 1
+        check_equal(found, {name: SENT for name in found}, "records of each")
+
+
+if not RSYSLOGD:
+    print("rsyslogd: not installed, its records are not tried")
+for number, preset in enumerate(EACH_ENGINE if SMALL else PRESETS):
+    add_case(f"records_of_other_senders_arrive_once_and_in_order[{preset}]",
+             records_of_other_senders_arrive_once_and_in_order, preset, number, waits=SENT < 10000)
 
 
 @case_for_each(EACH_ENGINE)
