@@ -254,9 +254,12 @@ int gb_connect_begin(struct gb_worker *worker, struct gb_connecting *connecting,
 	abort();
 }
 
+struct gb_append *service_switch;
+
 bool gb_operation_pending(const struct gb_operation *operation)
 {
-	return service_append && operation == &service_append->operation;
+	return (service_append && operation == &service_append->operation) ||
+		(service_switch && operation == &service_switch->operation);
 }
 
 int gb_operation_result(const struct gb_operation *operation)
@@ -459,4 +462,45 @@ struct gb_operation *gb_append_sync_begin(
 	(void)on_done;
 	(void)user;
 	abort();
+}
+
+/* Its turn is over when the test says so. */
+struct gb_operation *gb_append_switch_begin(struct gb_appender *appender, struct gb_append *append, int fd,
+	gb_operation_done *on_done, void *user)
+{
+	(void)appender;
+	(void)fd;
+	append->operation.on_done = on_done;
+	append->operation.user = user;
+	service_switch = append;
+	return &append->operation;
+}
+
+void service_switch_done(void)
+{
+	struct gb_append *append = service_switch;
+
+	CHECK(append != NULL);
+	service_switch = NULL;
+	append->operation.on_done(&append->operation, append->operation.user);
+}
+
+struct gb_signal_watch *service_hangup;
+
+int gb_signal_watch_start(struct gb_worker *worker, struct gb_signal_watch *watch, int number,
+	gb_signal_told *on_signal, void *user, struct gb_error *error)
+{
+	(void)worker;
+	(void)number;
+	(void)error;
+	watch->on_signal = on_signal;
+	watch->user = user;
+	service_hangup = watch;
+	return 0;
+}
+
+void gb_signal_watch_stop(struct gb_signal_watch *watch)
+{
+	if (service_hangup == watch)
+		service_hangup = NULL;
 }

@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 
 from client import cut, ending, reset, seeded
-from lib import (HOST, PATIENCE_S, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal, main,
-                 receive_all, run, wait_until)
+from lib import (HOST, PATIENCE_S, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal,
+                 descriptors, holds, main, receive_all, run, wait_until)
 from models import EACH_ENGINE, PRESETS
 
 CLIENTS = 3
@@ -98,6 +98,7 @@ SENT = int(os.environ.get("SYSLOG_RECORDS", "200" if SMALL else "1000"))
 SENDING_S = PATIENCE_S + SENT // 2000
 RSYSLOGD = shutil.which("rsyslogd", path=os.environ.get("PATH", "") + ":/usr/sbin")
 RSYSLOG_CONFIG = """
+main_queue(queue.workerThreads="1")  # several do not keep the order
 global(workDirectory="{folder}")
 module(load="imfile")
 template(name="record" type="string" string="<13>1 - host {name} - - - %rawmsg%")
@@ -168,6 +169,44 @@ def records_of_other_senders_arrive_once_and_in_order(model, index):
                 check(line.endswith(f" record {found[name]} of them\n"), f"{name} behind {found[name]}: {line!r}")
                 found[name] += 1
         check_equal(found, {name: SENT for name in found}, "records of each")
+
+
+def a_rotation_loses_and_doubles_nothing(model):
+    """The file is moved away again and again under senders, as logrotate does: all is in one of the files, in order."""
+    rotations, total = 4, 4 if SMALL else 12
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "log")
+        with Server(*(model.serving(CLIENTS) or model.arguments), "--set", f"file={path}", service="syslog") as server:
+            served = CLIENTS if model.serving(CLIENTS) else 1
+            clients = [server.connect() for _ in range(served)]
+            sent = 0
+            for part in range(total):
+                for number in range(part * 50, part * 50 + 50):
+                    for client, connection in enumerate(clients):
+                        connection.sendall(framed(b"<13>1 - host %d %d - - x" % (client, number), number % 2))
+                        sent += 1
+                if part % (total // rotations) == 0:
+                    os.rename(path, f"{path}.{part:02}")
+                    server.send_signal(signal.SIGHUP)
+                    wait_until(lambda: os.path.exists(path), "there is a new file")
+            wait_until(lambda: counted_now(server)["accepted"] == sent, "all is accepted")
+            held = [target for pid in server.processes() for target in descriptors(pid).values()
+                    if target.startswith(path)]
+            wait_until(lambda: all(not holds(pid, f"{path}.{total - total // rotations:02}")
+                                   for pid in server.processes()), "nobody has a file that was moved away open")
+            check(held, "the file is open")
+            stop(server, clients)
+        found = [[] for _ in clients]
+        for name in sorted(os.listdir(folder), key=lambda name: (name == "log", name)):
+            with open(os.path.join(folder, name), "rb") as file:
+                for line in file:
+                    words = line.split()
+                    found[int(words[3])].append(int(words[4]))
+        check_equal(found, [list(range(total * 50))] * len(clients), "records of each, in the order of the files")
+
+
+for preset in EACH_ENGINE if SMALL else PRESETS:
+    add_case(f"a_rotation_loses_and_doubles_nothing[{preset}]", a_rotation_loses_and_doubles_nothing, preset, waits=True)
 
 
 if not RSYSLOGD:
