@@ -41,6 +41,7 @@ struct command {
 int gb__command_doctor(int argc, char **argv);
 int gb__command_load(int argc, char **argv);
 int gb__command_models(int argc, char **argv);
+int gb__command_report(int argc, char **argv);
 int gb__command_serve(int argc, char **argv);
 int gb__command_verify(int argc, char **argv);
 

@@ -23,6 +23,8 @@ static const struct command commands[] = {
 	{ "verify", "SERVICE|all [FLAG ...]", "[FLAG ...]",
 		"hold the same conversations under every combination of the axes: all must agree",
 		gb__command_verify },
+	{ "report", "SAVED.json OUT.html", NULL, "write the report of a comparison that was saved",
+		gb__command_report },
 	{ "help", "[COMMAND ...]", NULL, "print help, on a command or on all of them", command_help },
 	{ "version", "", NULL, "print the version", command_version },
 };

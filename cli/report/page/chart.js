@@ -1,0 +1,85 @@
+// What every chart has: a title, controls, the drawing, a note, and its numbers as a table.
+function chart({ id, title, controls, note, draw, table, plot }) {
+	const body = plot || el('div', { class: 'plot' });
+	const heading = el('h3', {});
+	const caption = el('p', { class: 'note' });
+	const numbers = el('div', { class: 'numbers-body' });
+	const details = el('details', { class: 'numbers' }, el('summary', {}, 'Numbers'), numbers);
+	const controlBox = el('div', { class: 'controls' });
+	const figureBox = el('figure', { id, class: 'chart' }, heading, controlBox, body, el('figcaption', {}, caption), details);
+	const words = (value) => (typeof value === 'function' ? value() : value);
+	const again = drawToWidth(body, (width) => draw(body, width));
+
+	function update() {
+		replace(heading, words(title));
+		replace(caption, words(note) || '');
+		if (controls)
+			replace(controlBox, controls(update));
+		replace(numbers, table());
+		again();
+	}
+	onChange(update);
+	update();
+	return figureBox;
+}
+
+// The models as buttons: which of them stand out. Also the legend.
+function legend() {
+	const box = el('div', { class: 'legend', role: 'group', 'aria-label': 'Models that stand out' });
+	const draw = () => {
+		const focused = box.contains(document.activeElement) ? document.activeElement.dataset.model : null;
+		replace(box, models.map((model) => {
+			const button = el('button', { type: 'button', class: 'chip', 'aria-pressed': String(state.chosen.has(model.name)), title: model.name,
+				onclick: () => {
+					choose(model.name, !state.chosen.has(model.name));
+					changed();
+				} }, sample(model.name), shortName(model.name));
+			button.dataset.model = model.name;
+			return button;
+		}));
+		if (focused !== null)
+			[...box.children].filter((button) => button.dataset.model === focused).forEach((button) => button.focus());
+	};
+	onChange(draw);
+	draw();
+	return box;
+}
+
+const svgOf = (width, height, label) => sv('svg', { width: '100%', height, viewBox: `0 0 ${width} ${height}`, role: 'img',
+	'aria-label': label, class: 'drawing' });
+
+function axisGroup(axis, x, y, className) {
+	const group = sv('g', { transform: `translate(${x} ${y})`, class: className });
+	d3.select(group).call(axis.tickSizeOuter(0));
+	group.setAttribute('aria-hidden', 'true');
+	for (const name of ['font-family', 'font-size', 'fill'])
+		group.removeAttribute(name);
+	return group;
+}
+
+// Labels of one column, moved apart as far as they must be and no further.
+function apart(labels, distance, top, bottom) {
+	const order = [...labels].sort((a, b) => a.y - b.y);
+	let last = -Infinity;
+	for (const label of order)
+		last = label.y = Math.max(label.y, last + distance, top);
+	last = bottom + distance;
+	for (const label of order.reverse())
+		last = label.y = Math.min(label.y, last - distance);
+	return labels;
+}
+
+const domainOf = (values) => [Math.min(...values), Math.max(...values)];
+
+// A logarithmic scale's ticks: each power of ten, and what lies between where there are few.
+function logTicks(scale, wanted) {
+	const [low, high] = scale.domain();
+	const decades = Math.log10(high / low);
+	const steps = decades < 1.2 ? [1, 2, 3, 5, 7] : decades < 2.6 ? [1, 2, 5] : decades < wanted * 0.8 ? [1, 3] : [1];
+	const ticks = [];
+	for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
+		for (const step of steps)
+			if (step * 10 ** power >= low * 0.999 && step * 10 ** power <= high * 1.001)
+				ticks.push(step * 10 ** power);
+	return ticks;
+}

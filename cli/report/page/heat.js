@@ -1,0 +1,85 @@
+// The heat map is a table whose cells have shades: two axes, or the models over one.
+const BEST = '';
+
+// Where a value lies between the worst (0) and the best (1), by its logarithm where that makes sense.
+function shade(value, values, better) {
+	const [low, high] = domainOf(values);
+	if (!(high > low))
+		return 0.5;
+	const logs = low > 0;
+	const part = logs ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+	return better > 0 ? part : 1 - part;
+}
+
+function cellOf(metric, point, values) {
+	const value = figure(point, metric.key);
+	if (value === undefined)
+		return el('td', { class: 'heat none' }, point && !point.ok ? 'failed' : '–');
+	const part = shade(value, values, metric.better);
+	return el('td', { class: 'heat', style: { '--part': `${Math.round(part * 100)}%` }, title: `${point.model}: ${told(metric, value)}` },
+		written(metric, value));
+}
+
+function winnerCell(metric, at, winners) {
+	const ties = best(everybodyAt(at), metric.key);
+	if (!ties.length)
+		return el('td', { class: 'heat none' }, '–');
+	const name = ties[0].model;
+	const others = ties.length - 1;
+	return el('td', { class: 'heat winner', style: { '--winner': `var(--s${winners.indexOf(name) % COLOURS})` },
+		title: `${ties.map((point) => point.model).join(', ')}${others ? ' cannot be told apart' : ''}` },
+	el('span', { class: 'winner-name' }, shortName(name, 18), others ? el('small', {}, ` +${others}`) : ''),
+	el('span', { class: 'winner-value' }, written(metric, figure(ties[0], metric.key))));
+}
+
+function heatTable(caption, corner, columns, rows) {
+	return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
+		el('table', { class: 'heat-map' }, el('caption', { class: 'hidden' }, caption),
+			el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, corner), columns.map((text) => el('th', { scope: 'col' }, text)))),
+			el('tbody', {}, rows.map(([name, cells]) => el('tr', {}, el('th', { scope: 'row' }, name), cells)))));
+}
+
+function heatOfTwo(metric, model) {
+	const [across, down] = axes;
+	const every = allPlaces();
+	const values = every.map((at) => figure(pointAt(model, at), metric.key)).filter(isNumber);
+	const winners = [...new Set(every.map((at) => (best(everybodyAt(at), metric.key)[0] || {}).model).filter((name) => name))];
+	return heatTable(model === BEST ? `Best model by ${metric.name}` : `${metric.name} under ${model}`,
+		`${axisName(down)} ↓ · ${axisName(across)} →`, across.values.map((value) => axisValue(across, value)),
+		down.values.map((row) => [axisValue(down, row), across.values.map((column) => {
+			const at = { [across.name]: column, [down.name]: row };
+			return model === BEST ? winnerCell(metric, at, winners) : cellOf(metric, pointAt(model, at), values);
+		})]));
+}
+
+function heatOfOne(metric) {
+	const axis = axes[0];
+	const values = points.map((point) => figure(point, metric.key)).filter(isNumber);
+	const row = (value) => axis.values.map((each) => figure(pointAt(value, { [axis.name]: each }), metric.key)).filter(isNumber);
+	const mean = (list) => (list.length ? list.reduce((sum, value) => sum + shade(value, values, metric.better), 0) / list.length : -1);
+	const order = [...models].sort((a, b) => mean(row(b.name)) - mean(row(a.name)));
+	return heatTable(`${metric.name} of each model over ${axisName(axis)}`, `model ↓ · ${axisName(axis)} →`,
+		axis.values.map((value) => axisValue(axis, value)), order.map((model) => [shortName(model.name, 30),
+			axis.values.map((value) => cellOf(metric, pointAt(model.name, { [axis.name]: value }), values))]));
+}
+
+function heatMap() {
+	let key = axes.some((axis) => axis.name === 'rate') && metricsHere.some((metric) => metric.key === 'p99_ns') ? 'p99_ns' : metricsHere[0].key;
+	let model = BEST;
+	const two = axes.length > 1;
+	return chart({
+		id: 'heat', title: () => (two && model === BEST ? `Which model is best by ${metricOf.get(key).name}` :
+			`${sentenceCase(metricOf.get(key).name)}${two ? ` under ${model}` : ' of every model'}`),
+		controls: (again) => [choice('Metric', metricsHere.map((each) => [each.key, each.name]), key, (value) => {
+			key = value;
+			again();
+		}), two ? choice('Show', [[BEST, 'the best model'], ...models.map((each) => [each.name, each.name])], model, (value) => {
+			model = value;
+			again();
+		}) : null],
+		note: () => (two && model === BEST ? 'Each field names the best model and its figure; +1 means that one more cannot be told from it.' :
+			'The darker a field, the better. Shades follow the logarithm.'),
+		draw: (body) => replace(body, two ? heatOfTwo(metricOf.get(key), model) : heatOfOne(metricOf.get(key))),
+		table: () => el('p', { class: 'note' }, 'The map is itself a table; all figures are also in the table at the end.'),
+	});
+}

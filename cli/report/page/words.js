@@ -1,0 +1,154 @@
+// The summary: sentences from the figures, and what they cannot say.
+const strong = (name) => el('strong', {}, shortName(name, 40));
+const names = (list) => and(list.map((point) => strong(point.model)));
+const times = (ratio) => (ratio < 1.995 ? `${digits((ratio - 1) * 100, 2)} % more` : `${digits(ratio, 2)} times as much`);
+
+const allPlaces = () => [...new Map(points.map((point) => [keyOf(point.at), point.at || {}])).values()];
+const everybodyAt = (at) => models.map((model) => pointAt(model.name, at)).filter((point) => point);
+
+// At one point of a sweep, or the only one.
+function throughputSentence(list) {
+	const ties = best(list, 'messages_per_second');
+	const order = ranked(list, 'messages_per_second');
+	const last = order[order.length - 1];
+	if (!order.length)
+		return null;
+	const rate = told(metricOf.get('messages_per_second'), figure(order[0], 'messages_per_second'));
+	if (order.length === 1)
+		return [strong(order[0].model), ` answered ${rate}; there is nothing to compare it with.`];
+	if (ties.length === order.length)
+		return ['All of them answered about as much, up to ', `${rate}: what differs between them is no more than noise.`];
+	const ratio = figure(order[0], 'messages_per_second') / figure(last, 'messages_per_second');
+	const behind = [`, ${times(ratio)} as `.replace('more as', 'more than').replace('much as', 'many as'), strong(last.model), ', the slowest.'];
+	if (ties.length === 1)
+		return [strong(order[0].model), ` answered most: ${rate}`, behind];
+	return [names(ties), ` answered most, up to ${rate}; this run cannot tell which of them is faster. That is`,
+		[behind[0].replace(',', ''), behind[1], behind[2]]];
+}
+
+function extremeSentence(list, key, say) {
+	const order = ranked(list, key);
+	if (order.length < 2)
+		return null;
+	const ties = best(list, key);
+	if (ties.length === order.length)
+		return null;
+	return say(ties, order[order.length - 1], metricOf.get(key));
+}
+
+const cpuSentence = (list) => extremeSentence(list, 'cpu_ns_per_message', (ties, last, metric) => [
+	'A message costs the least CPU time under ', names(ties), `: ${written(metric, figure(ties[0], metric.key))}; it is `,
+	`${written(metric, figure(last, metric.key))} under `, strong(last.model), '.']);
+
+const tailSentence = (list) => extremeSentence(list, 'p99_ns', (ties, last, metric) => [
+	'The tail is shortest under ', names(ties), `: 99 of 100 replies were there within ${written(metric, figure(ties[0], metric.key))}, `,
+	'against ', `${written(metric, figure(last, metric.key))} under `, strong(last.model), '.']);
+
+const memorySentence = (list) => extremeSentence(list, 'memory_per_connection_bytes', (ties, last, metric) => [
+	`A connection takes ${written(metric, figure(ties[0], metric.key))} under `, names(ties),
+	` and ${written(metric, figure(last, metric.key))} under `, strong(last.model), '.']);
+
+// Whether a model is among the best everywhere, or where the best changes.
+function sweepSentence() {
+	if (axes.length !== 1)
+		return null;
+	const axis = axes[0];
+	const key = axis.name === 'rate' ? 'p99_ns' : 'messages_per_second';
+	const what = key === 'p99_ns' ? 'has the shortest tail' : 'is fastest';
+	const rows = axis.values.map((value) => [value, best(everybodyAt({ [axis.name]: value }), key).map((point) => point.model)])
+		.filter(([, winners]) => winners.length);
+	if (rows.length < 2)
+		return null;
+	const always = rows[0][1].filter((name) => rows.every(([, winners]) => winners.includes(name)));
+	if (always.length)
+		return [and(always.map(strong)), always.length === 1 ? ` ${what}` : ` ${what.replace('is', 'are').replace('has', 'have')}`,
+			`, or cannot be told from the best, at every value of ${axisName(axis)}.`];
+	const spans = [];
+	for (const [value, winners] of rows) {
+		const span = spans[spans.length - 1];
+		const common = span ? span.winners.filter((name) => winners.includes(name)) : [];
+		if (common.length)
+			Object.assign(span, { winners: common, to: value });
+		else
+			spans.push({ winners, from: value, to: value });
+	}
+	const range = (span) => (span.from === span.to ? `at ${axisValue(axis, span.from)}` :
+		`from ${axisValue(axis, span.from)} to ${axisValue(axis, span.to)}`);
+	return [`Which model ${what} depends on the ${axisName(axis)}: `,
+		spans.map((span, i) => [i ? '; ' : '', range(span), ' ', and(span.winners.map(strong), 3)]), '.'];
+}
+
+function noiseSentence() {
+	const parts = [['messages_per_second', 'throughput'], ['cpu_ns_per_message', 'CPU time'], ['p99_ns', 'p99']]
+		.filter(([key]) => noiseOf(key) !== undefined)
+		.map(([key, name]) => `${digits((noiseOf(key) - 1) * 100, 2)} % in ${name}`);
+	if (!parts.length)
+		return ['Nothing says how much two runs of the same model differ here, so models are told apart only when their rounds do not overlap.'];
+	return ['Two runs of one and the same model differed by up to ', and(parts), '; what is closer than that is called a tie.'];
+}
+
+function kneeSentence() {
+	const axis = axes.find((each) => each.name === 'rate');
+	if (!axis)
+		return null;
+	const found = models.map((model) => ({ model: model.name, knee: kneeOf(model.name, restOf(axis)) }))
+		.filter((each) => each.knee !== undefined).sort((a, b) => b.knee - a.knee);
+	if (!found.length)
+		return null;
+	const [first, last] = [found[0], found[found.length - 1]];
+	const most = axis.values[axis.values.length - 1];
+	if (last.knee === most)
+		return ['No model reached its knee: all kept up with the highest rate that was offered, ', `${axisValue(axis, most)}.`];
+	if (first.knee === last.knee)
+		return [`Latency begins to rise steeply beyond ${axisValue(axis, first.knee)}, under all of them.`];
+	return ['Latency stays low up to ', axisValue(axis, first.knee), ' under ', strong(first.model), ', but only up to ',
+		axisValue(axis, last.knee), ' under ', strong(last.model), '.'];
+}
+
+function troubleSentence() {
+	const failed = points.filter((point) => !point.ok).length;
+	const warned = points.filter((point) => point.ok && (point.warnings || []).length).length;
+	if (!failed && !warned)
+		return null;
+	return [failed ? `${inWords(failed)} of ${plural(points.length, 'measurement')} failed` : '', failed && warned ? ', and ' : '',
+		warned ? `${inWords(warned)} of ${plural(points.length, 'measurement')} ${warned === 1 ? 'comes' : 'come'} with a warning` : '', ': ',
+		el('a', { href: '#trouble' }, 'which, and why'), '.'].map((part, i) =>
+		(i === 0 || (i === 2 && !failed)) && typeof part === 'string' ? part.replace(/^./, (c) => c.toUpperCase()) : part);
+}
+
+function baselineSentence() {
+	if (!data.baseline)
+		return null;
+	const beyond = (data.baseline.changes || []).filter((change) => change.beyond_noise);
+	if (!beyond.length)
+		return [`Since ${dateOf(data.baseline.when)} nothing changed beyond the noise.`];
+	const better = beyond.filter((change) => metricOf.has(change.metric) &&
+		metricOf.get(change.metric).better * (change.now - change.before) > 0).length;
+	return [`Since ${dateOf(data.baseline.when)} `, plural(beyond.length, 'figure'), ' changed beyond the noise, ',
+		`${inWords(better)} for the better: `, el('a', { href: '#changes' }, 'what changed'), '.'];
+}
+
+function summarySentences() {
+	const list = here();
+	const paragraphs = [
+		[axes.length ? [`At ${place(state.at)}: `, throughputSentence(list)] : throughputSentence(list),
+			cpuSentence(list), tailSentence(list), memorySentence(list)],
+		[sweepSentence(), kneeSentence()],
+		[noiseSentence(), troubleSentence(), baselineSentence()],
+	];
+	return paragraphs.map((sentences) => sentences.filter((each) => each)).filter((each) => each.length);
+}
+
+function summary() {
+	const box = el('div', { class: 'prose', 'aria-live': 'polite' });
+	const draw = () => replace(box, summarySentences().map((sentences) =>
+		el('p', {}, sentences.map((sentence, i) => [i ? ' ' : '', sentence]))));
+	onChange(draw);
+	draw();
+	const findings = data.findings || [];
+	return el('section', { class: 'summary' },
+		data.interrupted ? el('p', { class: 'banner', role: 'note' }, el('strong', {}, 'Interrupted. '),
+			'This is what had been measured when the run was stopped; models and rounds are missing.') : null,
+		el('h2', {}, 'In short'), box,
+		findings.length ? [el('h3', {}, 'What compare found'), el('ul', { class: 'findings' }, findings.map((text) => el('li', {}, text)))] : null);
+}

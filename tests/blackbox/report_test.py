@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""The report of a comparison: what `gearbox report` writes, and the page in a real browser."""
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+
+import browser
+from comparisons import comparison
+from lib import SMALL, add_case, case, check, check_equal, check_refusal, main, run
+
+NAMES = ["thread", "prefork", "reactor", "proactor"]
+CONNECTIONS = ("connections", "", [1, 64, 4096])
+RATE = ("rate", "/s", [20000, 60000, 100000, 140000])
+SIZE_MAX = 1500000
+HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=2>\"'&<!--<svg onload=window.hacked=3>"
+
+
+@contextlib.contextmanager
+def written(made):
+    """The path of the page of a comparison."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, page = os.path.join(folder, "saved.json"), os.path.join(folder, "out.html")
+        with open(source, "w", encoding="utf-8") as file:
+            json.dump(made, file)
+        done = run("report", source, page)
+        check_equal((done.returncode, done.stdout, done.stderr), (0, "", ""), "what report says")
+        check_equal(sorted(os.listdir(folder)), ["out.html", "saved.json"], "the files")
+        yield page
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def embedded(page):
+    """The comparison in a page's text."""
+    return re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1]
+
+
+def hostile(names=(HOSTILE, *NAMES[1:])):
+    made = comparison(NAMES, [CONNECTIONS], service=HOSTILE, findings=[HOSTILE], command=["gearbox", HOSTILE])
+    for place in (made["models"][0], made["machine"]):
+        for key in place:
+            place[key] = HOSTILE if key not in ("axes", "cpus", "cpus_allotted", "memory_bytes") else place[key]
+    made["models"][0]["axes"] = dict.fromkeys(made["models"][0]["axes"], HOSTILE)
+    for point in made["points"]:
+        point["model"] = dict(zip(NAMES, names))[point["model"]]
+    made["points"][0].update(ok=False, error=HOSTILE)
+    made["points"][4]["warnings"] = [HOSTILE]
+    made["axes"][0]["unit"] = HOSTILE
+    made["baseline"] = {"when": HOSTILE, "changes": [{"model": HOSTILE, "at": {"connections": 64}, "metric": HOSTILE,
+                                                      "before": 1, "now": 2, "ratio": 2, "beyond_noise": True}]}
+    return made
+
+
+@case
+def a_page_holds_the_comparison_and_nothing_from_elsewhere():
+    made = comparison(NAMES, [CONNECTIONS, RATE])
+    with written(made) as path:
+        page = read(path)
+    shown = json.loads(embedded(page))
+    check_equal([point["at"] for point in shown["points"]], [point["at"] for point in made["points"]], "the points")
+    check_equal(shown["models"], made["models"], "the models")
+    check(re.search(r"Content-Security-Policy\" content=\"default-src 'none'", page), "no policy")
+    check_equal(set(re.findall(r"""<[a-z][^<>]*\s(?:src|href|action)=["']?([^"'>]*)""", page)), {"data:,", "#table"},
+                "what it refers to")
+    check(len(page) < SIZE_MAX, f"the page has {len(page)} bytes")
+
+
+@case
+def texts_cannot_become_markup():
+    made = hostile()
+    with written(made) as path:
+        page = read(path)
+    check_equal(page.count("<script"), 2, "scripts")
+    check_equal(page.count("</script"), 2, "ends of scripts")
+    check(not re.search(r"[<>&]", embedded(page)), "a character of markup among the texts")
+    check_equal(json.loads(embedded(page))["service"], HOSTILE, "the service")
+
+
+@case
+def long_curves_are_thinned_so_that_the_page_stays_small():
+    made = comparison(NAMES, [CONNECTIONS, RATE])
+    for point in made["points"]:
+        point["latency"] = [[i / 4000, 1000 + i] for i in range(4000)]
+    with written(made) as path:
+        page = read(path)
+    check(len(page) < SIZE_MAX, f"the page has {len(page)} bytes")
+    for point in json.loads(embedded(page))["points"]:
+        check_equal((point["latency"][0][0], point["latency"][-1][0]), (0, 3999 / 4000), "the ends of a curve")
+
+
+@case
+def a_pipe_is_written_into():
+    with written(comparison(NAMES)) as path:
+        source = os.path.join(os.path.dirname(path), "saved.json")
+        check_equal(run("report", source, "/dev/stdout").stdout, read(path), "what a pipe got")
+
+
+def refuses(change, *words):
+    made = comparison(NAMES, [CONNECTIONS])
+    made = change(made) or made
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "saved.json")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(made if isinstance(made, str) else json.dumps(made))
+        check_refusal(run("report", source, os.path.join(folder, "out.html")), 1, "saved.json", *words)
+        check_equal(os.listdir(folder), ["saved.json"], "the files")
+
+
+for name, broken, expected in (
+        ("json", lambda made: "{\"format\": ", ("saved.json:1",)),
+        ("another_format", lambda made: made.update(format="gearbox-compare-2"), ("gearbox-compare-1",)),
+        ("a_list", lambda made: "[]", ("no comparison",)),
+        ("no_models", lambda made: made.pop("models") and made, ("models is missing",)),
+        ("three_axes", lambda made: made.update(axes=made["axes"] * 3), ("axes are 3",)),
+        ("axis_value", lambda made: made["axes"][0]["values"].append(None), ("axes[0].values[3]",)),
+        ("model_without_name", lambda made: made["models"][2].pop("name") and made, ("models[2].name",)),
+        ("unknown_model", lambda made: made["points"][3].update(model="x"), ("points[3].model", "\"x\"")),
+        ("unknown_axis", lambda made: made["points"][1]["at"].update(rate=1), ("points[1].at.rate",)),
+        ("metric", lambda made: made["points"][5]["median"].update(p50_ns="1"), ("points[5].median.p50_ns",)),
+        ("round", lambda made: made["points"][5]["rounds"][0].update(p50_ns=[]), ("points[5].rounds.p50_ns",)),
+        ("latency", lambda made: made["points"][2]["latency"].append([2, 1]), ("points[2].latency[12]",)),
+        ("warning", lambda made: made["points"][2]["warnings"].append(1), ("points[2].warnings[0]",)),
+        ("finding", lambda made: made["findings"].append(1), ("findings[0]",)),
+        ("noise", lambda made: made["noise"].update(p50_ns="1"), ("noise.p50_ns",)),
+        ("baseline", lambda made: made.update(baseline={"when": "", "changes": [{"model": "x"}]}), ("baseline.changes[0].metric",)),
+):
+    add_case(f"what_is_no_comparison_is_refused_with_its_place[{name}]", refuses, broken, *expected)
+
+
+@case
+def files_that_cannot_be_had_are_named():
+    check_refusal(run("report", "/nonexistent/saved.json", "out.html"), 1, "/nonexistent/saved.json")
+    check_refusal(run("report"), 2, "report SAVED.json OUT.html")
+    check_refusal(run("report", "saved.json"), 2, "the file to write is missing")
+    with written(comparison(NAMES)) as path:
+        source = os.path.join(os.path.dirname(path), "saved.json")
+        check_refusal(run("report", source, "/nonexistent/out.html"), 1, "/nonexistent/out.html")
+        check_refusal(run("report", source, "/dev/full"), 1, "/dev/full")
+
+
+# In a browser. One is started for each case; what is looked at together is one case.
+
+def in_browser(function):
+    """Register a case that gets a browser."""
+    def body():
+        with browser.Browser() as here:
+            function(here)
+            check_equal(here.complaints, [], "what the browser complains of")
+            check_equal([address for address in here.requests if not address.startswith(("file:", "data:"))], [],
+                        "what was asked of the network")
+    if SMALL or not browser.PROGRAM:
+        print(f"skipped: {function.__name__}: {'a small run' if SMALL else 'there is no Chromium here'}", flush=True)
+    else:
+        add_case(function.__name__, body)
+    return function
+
+
+WIDER = """[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 &&
+    !e.closest('.scroll, .legend, .patterns') && !e.closest('.skip')).map(e => e.outerHTML.slice(0, 90))"""
+
+
+@in_browser
+def nothing_is_wider_than_the_window(here):
+    made = comparison(NAMES, [CONNECTIONS, RATE])
+    made["models"].append({"name": "against-" + "x" * 150, "kind": "against", "command": "y" * 200})
+    for point in made["points"][:2]:
+        made["points"].append({**point, "model": made["models"][-1]["name"]})
+    made["command"].append("z" * 300)
+    with written(made) as path:
+        here.open(path)
+        for width in (360, 768, 1280):
+            here.size(width)
+            check_equal(here.evaluate("document.documentElement.scrollWidth"), width, "the page's width")
+            check_equal(here.evaluate(WIDER), [], f"what is wider than {width}")
+            check_equal(here.evaluate("[...document.querySelectorAll('.plot > svg')].map(e => Number(e.viewBox.baseVal.width)"
+                                      " - Math.floor(e.parentNode.clientWidth)).filter(x => x)"), [], "drawings of another width")
+
+
+@in_browser
+def hostile_texts_are_texts(here):
+    with written(hostile()) as path:
+        here.open(path)
+        check_equal(here.evaluate("window.hacked || 0"), 0, "what ran")
+        check_equal(here.evaluate("document.querySelectorAll('script').length"), 2, "scripts")
+        check_equal(here.evaluate("document.querySelectorAll('img, [onload], [onerror]').length"), 0, "elements")
+        check(HOSTILE in here.evaluate("document.querySelector('h1').textContent"), "the service's name is not there")
+
+
+if __name__ == "__main__":
+    main()
