@@ -7,7 +7,12 @@
 struct verify_protocol;
 
 /** Exit codes of every command; names, streams and codes are a contract (docs and scripts rely on them). */
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_WRONG_USAGE = 2,
+	EXIT_DOUBTFUL = 3, /* done, but its figures are not to be trusted */
+};
 
 #define PROGRAM_NAME_MAX 64
 

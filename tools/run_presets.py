@@ -24,6 +24,7 @@ READY = re.compile(r"^gearbox: serving \S+ on (?P<host>\S+):(?P<port>\d+) \(mode
 PATIENCE_S = 30  # for what should happen at once
 QUIET_S = 0.25  # without any further answer: whoever was not served by then waits for a worker
 LOAD_S = 120  # for a run of the load generator, which gives up by itself long before
+FIGURES_DOUBTFUL = 3  # exit code of load: all was answered, while the machine was busy, say
 SHARE = 50  # messages of a connection that must make room: the first, which waited, is within the p99
 WARM_UP = ("--connections", 4, "--duration", "200ms")  # what the first traffic touches is no connection's
 IDLE_BEFORE = 8  # connections: what the first ones need, such as stacks that threads leave, is not the others'
@@ -192,7 +193,7 @@ def load(gearbox, server, *arguments):
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=LOAD_S)
     except subprocess.TimeoutExpired:
         raise Failure(f"load: not done within {LOAD_S} s") from None
-    if done.returncode != 0:
+    if done.returncode not in (0, FIGURES_DOUBTFUL):
         raise Failure(done.stderr.strip() or f"load: exit code {done.returncode}")
     return json.loads(done.stdout)
 

@@ -10,6 +10,8 @@
  */
 #include "load/generator.h"
 
+#include "load/circumstances.h"
+
 #include <gearbox/server.h>
 
 #include <errno.h>
@@ -63,6 +65,17 @@ static void give_up(struct generator *generator)
 	}
 }
 
+/* What the measured time has cost this thread. */
+static void note_cpu(struct generator *generator)
+{
+	struct totals *totals = &generator->totals;
+
+	if (!generator->sending)
+		return;
+	totals->cpu_ns = totals->busiest_ns = gb__load_cpu_ns() - generator->cpu_begin_ns;
+	totals->lasted_ns = gb_worker_clock_ns(generator->worker) - totals->begin_ns;
+}
+
 /* Every connection has come to its end: so does the load. */
 static void end_when_over(struct generator *generator)
 {
@@ -71,6 +84,7 @@ static void end_when_over(struct generator *generator)
 	if (generator->live > 0 || !all_begun)
 		return;
 	gb_timer_stop(&generator->tick);
+	note_cpu(generator);
 	gb_server_stop(gb_worker_server(generator->worker));
 }
 
@@ -134,6 +148,7 @@ static void begin_sending(struct generator *generator, uint64_t now_ns)
 {
 	generator->sending = true;
 	generator->totals.begin_ns = generator->totals.end_ns = now_ns;
+	generator->cpu_begin_ns = gb__load_cpu_ns();
 	gb__schedule_begin(&generator->schedule, now_ns);
 }
 
@@ -194,7 +209,7 @@ static void record(struct generator *generator, struct session *session, uint64_
 	uint32_t depth = generator->schedule.depth;
 
 	for (uint64_t i = 0; i < replies; i++) {
-		gb__histogram_add(&generator->totals.latency_ns, now_ns - session->due_ns[session->oldest]);
+		gb__histogram_add(&generator->totals.response_ns, now_ns - session->due_ns[session->oldest]);
 		session->oldest = session->oldest + 1 == depth ? 0 : session->oldest + 1;
 	}
 	session->awaited -= (uint32_t)replies;

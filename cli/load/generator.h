@@ -39,8 +39,9 @@ struct generator {
 	struct gb_worker *worker; /* NULL before on_start and after the run */
 	char engine[16];          /* what the worker runs on */
 	struct gb_timer tick;
-	bool moved;        /* something was established, received or closed since the last tick */
-	uint64_t moved_ns; /* the last tick that saw such */
+	bool moved;            /* something was established, received or closed since the last tick */
+	uint64_t moved_ns;     /* the last tick that saw such */
+	uint64_t cpu_begin_ns; /* CPU time of the thread when the measured time began */
 };
 
 /** The service that runs a generator, which is its `user`: for gb_server_attach. */

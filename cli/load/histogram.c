@@ -46,6 +46,16 @@ void gb__histogram_add(struct histogram *histogram, uint64_t value)
 	histogram->buckets[bucket_of(value)]++;
 }
 
+void gb__histogram_add_many(struct histogram *histogram, uint64_t value, uint64_t count)
+{
+	if (count == 0)
+		return;
+	gb__histogram_add(histogram, value);
+	histogram->count += count - 1;
+	histogram->sum += value * (count - 1);
+	histogram->buckets[bucket_of(value)] += count - 1;
+}
+
 void gb__histogram_merge(struct histogram *histogram, const struct histogram *other)
 {
 	histogram->count += other->count;

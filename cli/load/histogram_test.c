@@ -13,8 +13,8 @@ static void check_error(uint64_t value)
 	gb__histogram_add(&a, UINT64_MAX); /* so that the maximum does not cut */
 	read = gb__histogram_quantile(&a, 5000);
 	CHECK(read >= value);
-	CHECK((read - value) <= value / 64);
-	if (value < 128)
+	CHECK((read - value) <= value / 128);
+	if (value < 256)
 		CHECK_INT(read, value);
 }
 
@@ -26,7 +26,7 @@ TEST(an_empty_histogram_has_zeros)
 	CHECK_INT(a.max, 0);
 }
 
-TEST(every_value_reads_back_within_a_64th)
+TEST(every_value_reads_back_within_a_128th)
 {
 	uint64_t state = test_seed();
 
@@ -69,6 +69,17 @@ TEST(many_values_keep_their_quantiles)
 	CHECK_INT(gb__histogram_quantile(&a, 9990), 100);
 	CHECK_INT(gb__histogram_quantile(&a, 9999), 100);
 	CHECK(gb__histogram_quantile(&a, 10000) == 5000);
+}
+
+TEST(adding_many_equals_adding_each)
+{
+	gb__histogram_init(&a);
+	gb__histogram_init(&b);
+	for (unsigned i = 0; i < 1000; i++)
+		gb__histogram_add(&a, 12345);
+	gb__histogram_add_many(&b, 12345, 1000);
+	gb__histogram_add_many(&b, 1, 0);
+	CHECK(memcmp(&a, &b, sizeof(a)) == 0);
 }
 
 TEST(merging_equals_adding_to_one)

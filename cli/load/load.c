@@ -5,6 +5,7 @@
 #include "load/progress.h"
 #include "load/report.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -88,25 +89,45 @@ static int run(struct generator *generator, struct gb_error *error)
 	return rc;
 }
 
-static int tell(const struct generator *generator)
+static int tell(const struct outcome *outcome)
 {
+	const char *address = outcome->options->address;
+	const struct doubts *doubts = &outcome->doubts;
 	char errors[2 * TOTALS_TEXT_MAX];
 
-	if (generator->options->json) {
-		if (gb__json_print(gb__load_report_json(generator)) != EXIT_DONE)
+	if (outcome->options->json) {
+		if (gb__json_print(gb__load_report_json(outcome)) != EXIT_DONE)
 			return EXIT_FAILED;
-	} else if (generator->sending) {
-		gb__load_report_text(stdout, generator);
+	} else if (outcome->sending) {
+		gb__load_report_text(stdout, outcome);
 	}
-	if (gb__totals_right(&generator->totals))
-		return EXIT_DONE;
-	gb__report_errors(generator, errors, sizeof(errors));
 	fflush(stdout);
-	return gb__command_fail(EXIT_FAILED, "load: %s: %s", generator->options->address, errors);
+	if (!gb__totals_right(&outcome->totals)) {
+		gb__report_errors(outcome, errors, sizeof(errors));
+		return gb__command_fail(EXIT_FAILED, "load: %s: %s", address, errors);
+	}
+	if (doubts->count == 0)
+		return EXIT_DONE;
+	return gb__command_fail(EXIT_DOUBTFUL, "load: %s: not to be trusted: %s%s", address,
+		doubts->list[0].text, doubts->count > 1 ? ", and more" : "");
+}
+
+static int tell_of(const struct generator *generator, const struct circumstances *before)
+{
+	struct outcome *outcome = malloc(sizeof(*outcome));
+	int code;
+
+	if (!outcome)
+		return gb__command_fail(EXIT_FAILED, "load: %s", gb_strerror(-ENOMEM));
+	gb__outcome_take(generator, before, outcome);
+	code = tell(outcome);
+	free(outcome);
+	return code;
 }
 
 static int load(const struct load_options *options, struct gb_error *error, int *ret_exit_code)
 {
+	struct circumstances before;
 	struct generator generator;
 	char address[ADDRESS_MAX];
 	int rc = gb__descriptors_claim(options->connections, error);
@@ -124,9 +145,10 @@ static int load(const struct load_options *options, struct gb_error *error, int 
 	generator.signal = &signals;
 	if (!options->quiet && (options->progress || isatty(STDERR_FILENO)))
 		generator.on_tick = gb__progress_show;
+	gb__circumstances_note(&before);
 	rc = run(&generator, error);
 	if (rc == 0)
-		*ret_exit_code = tell(&generator);
+		*ret_exit_code = tell_of(&generator, &before);
 	gb__generator_finish(&generator);
 	return rc;
 }

@@ -68,7 +68,8 @@ void gb__load_options_help(void)
 	       "Sends messages to HOST:PORT or unix:PATH and checks every byte that comes back.\n\n",
 		gb__program.name);
 	gb_args_help(stdout, gb__load_tables);
-	puts("\nExit codes: 0 when every message was answered rightly, 1 when not, 2 wrong usage.");
+	puts("\nExit codes: 0 when every message was answered rightly, 1 when not, 2 wrong usage, 3 when all were\n"
+	     "but the figures are not to be trusted: the reasons come first.");
 }
 
 static int check(const struct load_options *options, struct gb_error *error)

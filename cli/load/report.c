@@ -3,18 +3,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* The quantiles that are told, in ten thousandths. */
-static const struct {
-	const char *label, *key;
-	unsigned quantile;
-} quantiles[] = {
-	{ "p50", "p50", 5000 },
-	{ "p90", "p90", 9000 },
-	{ "p99", "p99", 9900 },
-	{ "p99.9", "p99_9", 9990 },
-};
-#define QUANTILES (sizeof(quantiles) / sizeof(*quantiles))
-
 static unsigned long long number(uint64_t value)
 {
 	return value;
@@ -83,9 +71,9 @@ static const char *plural(uint64_t count)
 }
 
 /* What it may be that nobody answered to. */
-static const char *silence_hint(const struct generator *generator)
+static const char *silence_hint(const struct outcome *outcome)
 {
-	const struct traffic *traffic = &generator->traffic;
+	const struct traffic *traffic = outcome->traffic;
 
 	if (memchr(traffic->data, '\n', traffic->size) && traffic->sizes)
 		return "no reply at all: does the server speak this protocol?";
@@ -93,9 +81,9 @@ static const char *silence_hint(const struct generator *generator)
 	       "(--message TEXT)?";
 }
 
-void gb__report_errors(const struct generator *generator, char *text, size_t size)
+void gb__report_errors(const struct outcome *outcome, char *text, size_t size)
 {
-	const struct totals *totals = &generator->totals;
+	const struct totals *totals = &outcome->totals;
 	uint64_t unanswered = gb__totals_unanswered(totals);
 
 	text[0] = '\0';
@@ -105,7 +93,7 @@ void gb__report_errors(const struct generator *generator, char *text, size_t siz
 	if (totals->wrong_replies)
 		append(text, size, "%llu wrong repl%s (%s)", number(totals->wrong_replies),
 			totals->wrong_replies == 1 ? "y" : "ies", totals->wrong_text);
-	if (totals->wrong_replies && generator->options->protocol == &gb__protocol_echo)
+	if (totals->wrong_replies && outcome->options->protocol == &gb__protocol_echo)
 		append(text, size,
 			"does the server echo what it gets? other protocols are --protocol line or time-echo, "
 			"other messages --message TEXT");
@@ -117,15 +105,20 @@ void gb__report_errors(const struct generator *generator, char *text, size_t siz
 	if (text[0] && totals->stalled)
 		append(text, size, "nothing moved for %llu ms", number(totals->stalled_ms));
 	if (unanswered && totals->bytes_heard == 0 && totals->stalled)
-		append(text, size, "%s", silence_hint(generator));
+		append(text, size, "%s", silence_hint(outcome));
 }
 
-static void print_latency(FILE *stream, const struct histogram *latency)
+static void print_latency(FILE *stream, const char *word, const struct histogram *latency)
 {
-	fprintf(stream, "  latency    ");
-	for (size_t i = 0; i < QUANTILES; i++) {
-		fprintf(stream, "%s ", quantiles[i].label);
-		print_duration(stream, gb__histogram_quantile(latency, quantiles[i].quantile));
+	fprintf(stream, "  %-10s ", word);
+	for (size_t i = 0; i < QUANTILES_MAX; i++) {
+		unsigned quantile = gb__quantiles[i].ten_thousandths;
+
+		/* Without samples it would be the maximum under another name. */
+		if (latency->count < gb__quantile_samples_min(quantile))
+			break;
+		fprintf(stream, "%s ", gb__quantiles[i].label);
+		print_duration(stream, gb__histogram_quantile(latency, quantile));
 		fprintf(stream, ", ");
 	}
 	fprintf(stream, "max ");
@@ -133,21 +126,31 @@ static void print_latency(FILE *stream, const struct histogram *latency)
 	fputc('\n', stream);
 }
 
-static void print_rates(FILE *stream, const struct totals *totals)
+/* First of all what speaks against the rest. */
+static void print_doubts(FILE *stream, const struct doubts *doubts)
 {
+	for (size_t i = 0; i < doubts->count; i++)
+		fprintf(stream, "WARNING (%s): %s.\n", doubts->list[i].kind, doubts->list[i].text);
+}
+
+static void print_rates(FILE *stream, const struct outcome *outcome)
+{
+	const struct totals *totals = &outcome->totals;
+
 	fprintf(stream, "  rate       ");
-	print_rate(stream, per_second(totals, totals->messages));
+	print_rate(stream, gb__outcome_rate(outcome));
 	fprintf(stream, "/s, ");
 	print_bytes_rate(stream, per_second(totals, totals->bytes));
 	fputc('\n', stream);
 }
 
-void gb__load_report_text(FILE *stream, const struct generator *generator)
+void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 {
-	const struct load_options *options = generator->options;
-	const struct totals *totals = &generator->totals;
+	const struct load_options *options = outcome->options;
+	const struct totals *totals = &outcome->totals;
 	char what[64];
 
+	print_doubts(stream, &outcome->doubts);
 	if (options->messages.count > 0)
 		snprintf(what, sizeof(what), "%zu message%s of one's own", options->messages.count,
 			plural(options->messages.count));
@@ -155,7 +158,7 @@ void gb__load_report_text(FILE *stream, const struct generator *generator)
 		snprintf(what, sizeof(what), "%llu byte%s", number(options->size), plural(options->size));
 	fprintf(stream, "%llu connection%s to %s, %s, %s, depth %llu, on %s\n", number(options->connections),
 		plural(options->connections), options->address, options->protocol->name, what,
-		number(options->depth), generator->engine);
+		number(options->depth), outcome->engine);
 	if (options->reconnect)
 		fprintf(stream, "  connected  %llu times, %.0f/s\n", number(totals->opened),
 			per_second(totals, totals->opened));
@@ -166,53 +169,9 @@ void gb__load_report_text(FILE *stream, const struct generator *generator)
 	}
 	fprintf(stream, "%s\n", totals->interrupted ? ", interrupted" : "");
 	if (totals->messages > 0)
-		print_rates(stream, totals);
+		print_rates(stream, outcome);
 	if (totals->messages > 0)
-		print_latency(stream, &totals->latency_ns);
+		print_latency(stream, "latency", &totals->response_ns);
 	if (gb__totals_right(totals)) /* else the line on standard error says what */
 		fprintf(stream, "  errors     none\n");
-}
-
-static json_t *json_latency(const struct histogram *latency)
-{
-	json_t *object = json_pack("{s:I, s:I}", "min", (json_int_t)(latency->count ? latency->min : 0),
-		"mean", (json_int_t)gb__histogram_mean(latency));
-
-	for (size_t i = 0; i < QUANTILES; i++)
-		json_object_set_new(object, quantiles[i].key,
-			json_integer((json_int_t)gb__histogram_quantile(latency, quantiles[i].quantile)));
-	json_object_set_new(object, "max", json_integer((json_int_t)latency->max));
-	return object;
-}
-
-static json_t *json_errors(const struct totals *totals)
-{
-	return json_pack("{s:I, s:I, s:I, s:I}", "connect_failed", (json_int_t)totals->connect_failed,
-		"closed_early", (json_int_t)totals->closed_early, "wrong_replies",
-		(json_int_t)totals->wrong_replies, "unanswered", (json_int_t)gb__totals_unanswered(totals));
-}
-
-json_t *gb__load_report_json(const struct generator *generator)
-{
-	const struct load_options *options = generator->options;
-	const struct totals *totals = &generator->totals;
-	char errors[2 * TOTALS_TEXT_MAX];
-	json_t *object = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "address",
-		gb__json_text(options->address), "protocol", options->protocol->name, "engine",
-		generator->engine, "connections", (json_int_t)options->connections, "size",
-		(json_int_t)options->size, "depth", (json_int_t)options->depth, "opened",
-		(json_int_t)totals->opened, "sent", (json_int_t)totals->sent, "messages",
-		(json_int_t)totals->messages, "bytes", (json_int_t)totals->bytes);
-
-	gb__report_errors(generator, errors, sizeof(errors));
-	json_object_set_new(object, "seconds", json_real(gb__totals_seconds(totals)));
-	json_object_set_new(object, "messages_per_second", json_real(per_second(totals, totals->messages)));
-	json_object_set_new(object, "bytes_per_second", json_real(per_second(totals, totals->bytes)));
-	json_object_set_new(object, "connections_per_second", json_real(per_second(totals, totals->opened)));
-	json_object_set_new(object, "latency_ns", json_latency(&totals->latency_ns));
-	json_object_set_new(object, "errors", json_errors(totals));
-	json_object_set_new(object, "error", gb__json_text(errors));
-	json_object_set_new(object, "interrupted", json_boolean(totals->interrupted));
-	json_object_set_new(object, "ok", json_boolean(gb__totals_right(totals)));
-	return object;
 }

@@ -3,21 +3,22 @@
 #define LOAD_REPORT_H
 
 #include "json.h"
-#include "load/generator.h"
+#include "load/outcome.h"
 
 #include <stdio.h>
 
-/** Print the result as a few lines. */
-void gb__load_report_text(FILE *stream, const struct generator *generator);
+/** Print the result as a few lines, before them what speaks against it. */
+void gb__load_report_text(FILE *stream, const struct outcome *outcome);
 
 /**
  * The result as one JSON object. Keys stay: scripts rely on them.
  *
- * Latencies are nanoseconds, `seconds` the measured time, `ok` whether the exit code is 0.
+ * Latencies are nanoseconds, null where samples are too few for a percentile; `seconds` is the measured time, `ok`
+ * whether every message was answered rightly, `warnings` what speaks against the figures; docs/load.md has all.
  */
-json_t *gb__load_report_json(const struct generator *generator);
+json_t *gb__load_report_json(const struct outcome *outcome);
 
 /** Write what went wrong as one sentence without full stop; empty when nothing did. */
-void gb__report_errors(const struct generator *generator, char *text, size_t size);
+void gb__report_errors(const struct outcome *outcome, char *text, size_t size);
 
 #endif

@@ -6,7 +6,8 @@
 void gb__totals_init(struct totals *totals)
 {
 	memset(totals, 0, sizeof(*totals));
-	gb__histogram_init(&totals->latency_ns);
+	gb__histogram_init(&totals->response_ns);
+	gb__histogram_init(&totals->service_ns);
 }
 
 void gb__totals_note(char *text, const char *what)

@@ -9,19 +9,26 @@
 #define TOTALS_TEXT_MAX 256
 
 struct totals {
-	uint64_t opened;      /* connections that were established */
-	uint64_t sent;        /* requests */
-	uint64_t messages;    /* right replies */
-	uint64_t bytes;       /* of them */
-	uint64_t bytes_heard; /* right or wrong */
-	uint64_t begin_ns;    /* the measured time: from the first request that could be sent … */
-	uint64_t end_ns;      /* … to the last reply */
-	struct histogram latency_ns;
+	uint64_t opened;              /* connections that were established */
+	uint64_t sent;                /* requests */
+	uint64_t messages;            /* right replies */
+	uint64_t bytes;               /* of them */
+	uint64_t bytes_heard;         /* right or wrong */
+	uint64_t begin_ns;            /* the measured time: from the first request that could be sent … */
+	uint64_t end_ns;              /* … to the last reply */
+	struct histogram response_ns; /* from when a request was due to its reply */
+	struct histogram
+		service_ns;  /* from when it was sent; empty in a closed loop, where that is the same */
+	uint64_t cpu_ns;     /* CPU time of the generators' threads in the measured time */
+	uint64_t lasted_ns;  /* while that was taken */
+	uint64_t busiest_ns; /* of the thread that took most */
 
 	/* errors */
 	uint64_t connect_failed; /* connections that were not established */
 	uint64_t closed_early;   /* that ended although replies or requests were left */
 	uint64_t wrong_replies;  /* that were dropped for a wrong byte */
+	uint64_t
+		timeouts; /* requests that were given up, which the histograms have with what they had waited */
 	char connect_text[TOTALS_TEXT_MAX], closed_text[TOTALS_TEXT_MAX],
 		wrong_text[TOTALS_TEXT_MAX]; /* what the first of each kind was */
 

@@ -1,0 +1,29 @@
+/** What came of a load: of all its generators together, and whether that is to be trusted. */
+#ifndef LOAD_OUTCOME_H
+#define LOAD_OUTCOME_H
+
+#include "load/circumstances.h"
+#include "load/generator.h"
+
+struct outcome {
+	const struct load_options *options;
+	const struct traffic *traffic;
+	const char *engine;
+	bool sending;         /* the measured time had begun */
+	unsigned threads;     /* of generators */
+	double offered;       /* messages per second on average of an open loop, else 0 */
+	struct totals totals; /* of all generators */
+	struct doubts doubts;
+};
+
+/** Sum up; `before` is what was noted before the run. Borrows from the generator until it is finished. */
+void gb__outcome_take(
+	const struct generator *generator, const struct circumstances *before, struct outcome *ret);
+
+/** Requests that were answered in a second. */
+double gb__outcome_rate(const struct outcome *outcome);
+
+/** What requests took from when they were sent. */
+const struct histogram *gb__outcome_service(const struct outcome *outcome);
+
+#endif
