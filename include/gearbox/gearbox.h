@@ -3,6 +3,7 @@
 #define GEARBOX_GEARBOX_H
 
 #include <gearbox/args.h>
+#include <gearbox/child.h>
 #include <gearbox/codec.h>
 #include <gearbox/conn.h>
 #include <gearbox/coro.h>

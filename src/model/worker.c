@@ -297,7 +297,7 @@ static void run_down(struct gb_worker *worker)
 	gb__worker_command(worker, GB__COMMAND_STOP);
 	obey(worker);
 	while (worker->net.connections > 0 || worker->net.coroutines > 0 || worker->net.offloads > 0 ||
-		worker->files.under_way > 0)
+		worker->files.under_way > 0 || !gb__children_none(&worker->children))
 		gb__worker_turn(worker, -1);
 }
 
@@ -340,6 +340,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	gb__loop_init(&worker->loop, engine);
 	gb__watches_init(&worker->watches, &worker->loop);
 	gb__signal_watches_init(&worker->signals);
+	gb__children_init(&worker->children);
 	if (roles & GB__WORKER_SERVES)
 		worker->loop.busy_poll_ns = server->options->busy_poll_us * 1000;
 	gb__net_init(&worker->net, &worker->loop, &server->limits, &record->counters,
@@ -448,7 +449,9 @@ static void obey(struct gb_worker *worker)
 	if (!worker->net.draining)
 		gb__acceptance_drain(&worker->acceptance, backlog(worker));
 	gb__net_drain(&worker->net);
+	gb__children_drain(&worker->children);
 	if (command == GB__COMMAND_STOP) {
+		gb__children_end(&worker->children);
 		accept_finish(worker);
 		worker->net.drain_turns = 0;
 		gb__net_abort_all(&worker->net, GB_CLOSE_DRAIN);

@@ -11,6 +11,7 @@
 #include "model/acceptance.h"
 #include "model/apart.h"
 #include "model/channel.h"
+#include "model/child.h"
 #include "model/hub.h"
 #include "model/inbox.h"
 #include "model/server.h"
@@ -45,6 +46,7 @@ struct gb_worker {
 	struct gb__files files;
 	struct gb__watches watches; /* descriptors of handlers */
 	struct gb__signal_watches signals;
+	struct gb__children children;
 	unsigned adopting; /* clients that it has taken over and are not open yet (adopt.c) */
 	struct gb__acceptance acceptance;
 	bool watching;              /* has not let go of the listening sockets */

@@ -1,5 +1,7 @@
 #include "net/outgoing.h"
 
+#include "base/alloc.h"
+#include "base/assert.h"
 #include "base/macros.h"
 #include "loop/operation.h"
 #include "net/conn.h"
@@ -34,6 +36,50 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	result = net->engine->ops->connect(net->engine, &conn->stream, &address->any, address->size);
 	if (result < 0)
 		gb__conn_end(conn, GB_CLOSE_CONNECT_FAILED, -result);
+	*ret_conn = conn;
+	return 0;
+}
+
+struct join {
+	struct gb__post post;
+	struct gb__net *net;
+	uint32_t slot, generation; /* it may have ended meanwhile */
+};
+
+static void joined(struct gb__post *post, bool alive)
+{
+	const struct join join = *gb__container_of(post, struct join, post);
+	struct gb__endpoint *endpoint;
+
+	gb__free(post);
+	endpoint = alive ? gb__engine_find(join.net->engine, join.slot, join.generation) : NULL;
+	if (endpoint)
+		endpoint->ops->on_connected(gb__container_of(endpoint, struct gb__stream, endpoint), 0);
+}
+
+int gb__net_join(struct gb__net *net, int fd, const struct gb_service *service, void *user, enum gb__for who,
+	struct gb_conn **ret_conn)
+{
+	struct join *join = gb__alloc(sizeof(*join));
+	struct gb_conn *conn = join ? gb__conn_create(net, fd, service, user, who) : NULL;
+	int result;
+
+	if (!conn) {
+		gb__free(join);
+		gb__engine_close(net->engine, fd);
+		return -ENOMEM;
+	}
+	conn->state = GB__CONN_CONNECTING;
+	result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
+	if (result < 0) {
+		gb__conn_discard(conn);
+		gb__free(join);
+		return result;
+	}
+	gb__count(net->counters->stats.connected, 1);
+	*join = (struct join){ { .run = joined }, net, conn->stream.endpoint.slot,
+		conn->stream.endpoint.generation };
+	gb__assert(gb__loop_post(net->loop, &join->post) == 0); /* its thread is here */
 	*ret_conn = conn;
 	return 0;
 }

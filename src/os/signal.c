@@ -212,6 +212,16 @@ void gb__signal_quiet(int signal)
 	pthread_mutex_unlock(&lock);
 }
 
+void gb__signal_mask_of_program(sigset_t *ret)
+{
+	pthread_mutex_lock(&lock);
+	pthread_sigmask(SIG_SETMASK, NULL, ret);
+	for (int i = 1; i < NSIG; i++)
+		if (sigismember(&unblocked, i) > 0)
+			sigaddset(ret, i);
+	pthread_mutex_unlock(&lock);
+}
+
 void gb__signal_hold(void)
 {
 	sigset_t held;

@@ -8,6 +8,7 @@
 #ifndef OS_SIGNAL_H
 #define OS_SIGNAL_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 /**
@@ -30,6 +31,9 @@ void gb__signal_await(void);
 bool gb__signal_ignored(int signal);
 /** Let a signal have no effect from now on; what the program ignores already stays so. */
 void gb__signal_quiet(int signal);
+
+/** The mask of signals that the program had in this thread, which what it starts is to have. */
+void gb__signal_mask_of_program(sigset_t *ret);
 
 /**
  * Around the fork of a worker process, by the only thread there is. From `hold` on SIGTERM, SIGINT, SIGCHLD and what is subscribed to wait.

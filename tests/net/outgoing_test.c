@@ -253,3 +253,61 @@ NET_TEST(a_drain_ends_it_after_those_who_are_served)
 	UNTIL(rig, NULL, rig->closed == 2);
 	stop_listening(rig, fd);
 }
+
+/* A socket that is connected already: one end of a child's. */
+static void join(struct rig *rig, struct peer *ret)
+{
+	int fd;
+
+	*ret = (struct peer){ .rig = rig, .got = malloc(PEER_BYTES_MAX), .read_max = PEER_BYTES_MAX };
+	CHECK(ret->got);
+	ret->client = sim_client_pair(rig->sim, &fd);
+	CHECK(ret->client);
+	CHECK_INT(gb__net_join(&rig->net, fd, &service, NULL, GB__FOR_HANDLER, &current), 0);
+	CHECK_INT(rig->net.outgoing, 1);
+	CHECK_INT(rig->opened, 0); /* no function calls a handler */
+}
+
+NET_TEST(a_socket_that_joins_is_served_as_one_that_has_connected)
+{
+	struct peer peer;
+
+	join(rig, &peer);
+	CHECK_INT(gb_conn_send(current, "early", 5), 0);
+	UNTIL(rig, &peer, peer.got_size == 5);
+	CHECK_INT(rig->opened, 1);
+	peer_send(&peer, "echo", 4);
+	UNTIL(rig, &peer, peer.got_size == 9);
+	CHECK(memcmp(peer.got, "earlyecho", 9) == 0);
+	let_go(&peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->net.outgoing, 0);
+}
+
+NET_TEST(a_socket_that_joins_and_is_closed_at_once_never_opens)
+{
+	struct peer peer;
+
+	join(rig, &peer);
+	gb_conn_close(current);
+	UNTIL(rig, &peer, rig->closed == 1);
+	CHECK_INT(rig->opened, 0);
+	rig->opened = rig->closed;
+	let_go(&peer);
+}
+
+NET_TEST(a_socket_that_joins_and_is_closed_sends_what_is_queued)
+{
+	struct peer peer;
+
+	join(rig, &peer);
+	CHECK_INT(gb_conn_send(current, "last words", 10), 0);
+	gb_conn_close(current);
+	UNTIL(rig, &peer, peer.at_end);
+	CHECK_INT(peer.got_size, 10);
+	let_go(&peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	CHECK_INT(rig->opened, 0);
+	rig->opened = rig->closed;
+}
