@@ -11,6 +11,7 @@ static void echo_exchange(struct verify_talk *talk, size_t size)
 
 const struct verify_protocol gb__verify_echo = {
 	.service = "echo",
+	.load = "echo",
 	.twins = { "echo-sequential" },
 	.settings = { NULL, "once=yes" },
 	.exchange = echo_exchange,
@@ -19,6 +20,7 @@ const struct verify_protocol gb__verify_echo = {
 
 const struct verify_protocol gb__verify_proxy = {
 	.service = "proxy",
+	.load = "echo",
 	.upstream = &gb_service_echo,
 	.upstream_key = "upstream",
 	.exchange = echo_exchange,

@@ -64,6 +64,7 @@ static const struct verify_fault faults[] = {
 
 const struct verify_protocol gb__verify_syslog = {
 	.service = "syslog",
+	.load = "syslog",
 	.settings = { "file=/dev/null", "file=/dev/null" },
 	.exchange = syslog_exchange,
 	.mute = true,

@@ -54,6 +54,7 @@ static const struct verify_fault faults[] = {
 
 const struct verify_protocol gb__verify_time_echo = {
 	.service = "time-echo",
+	.load = "time-echo",
 	.settings = { "clock=1492689600", "clock=1234567890" },
 	.exchange = time_echo_exchange,
 	.framed = true,

@@ -94,6 +94,7 @@ static const struct verify_fault faults[] = {
 
 const struct verify_protocol gb__verify_work = {
 	.service = "work",
+	.load = "work",
 	.twins = { "work-deferred", "work-routed", "work-sequential" },
 	.settings = { "max-compute=2s", "max-block=2s" },
 	.exchange = work_exchange,

@@ -36,7 +36,8 @@ bool gb__verify_last_possible(enum gb_close_reason reason);
 
 struct verify_protocol {
 	const char *service;
-	const char *twins[VERIFY_TWINS];        /* other services that speak it, or NULL */
+	const char *twins[VERIFY_TWINS]; /* other services that speak it, or NULL */
+	const char *load; /* the load's protocol that they speak (`gearbox load --protocol`), or NULL */
 	const char *settings[VERIFY_ADDRESSES]; /* "key=value" that each address differs by, or NULL */
 	/** What it forwards to, unless the user sets `upstream_key`: served in another process. NULL: to nobody. */
 	const struct gb_service *upstream;

@@ -9,8 +9,8 @@ GB_BEGIN
 
 /**
  * A program around one service, with the commands of `gearbox`: `./resp --listen ADDRESS` serves (`serve` may
- * stand before the flags), `./resp verify` holds the same conversations with it under every model, `./resp load
- * ADDRESS` sends and checks, and there are models, doctor, help and version. `./resp help` lists them.
+ * stand before the flags), `./resp verify` holds the same conversations with it under every model, `./resp compare` puts
+ * the same load on it under many, `./resp load ADDRESS` sends and checks, and there are models, doctor, help and version. `./resp help` lists them.
  *
  * The base name in `argv[0]`, up to a space, begins every line on standard error; help shows all of it.
  * Borrows `service`, of static storage as a rule. Returns what main should: 0, 1 (failed at run time) or 2

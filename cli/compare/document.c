@@ -1,0 +1,180 @@
+#include "compare/document.h"
+
+#include "command.h"
+#include "compare/machine.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A number that JSON can say. */
+static json_t *number(double value)
+{
+	if (value == floor(value) && fabs(value) < 9e15)
+		return json_integer((json_int_t)value);
+	return json_real(value);
+}
+
+static json_t *command_of(int argc, char **argv)
+{
+	json_t *list = json_array();
+
+	json_array_append_new(list, gb__json_text(gb__program.name));
+	for (int i = 0; i < argc; i++)
+		json_array_append_new(list, gb__json_text(argv[i]));
+	return list;
+}
+
+static json_t *load_of(const struct compare_options *options)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I}", "protocol", options->protocol,
+		"connections", (json_int_t)options->connections, "depth", (json_int_t)options->depth, "size",
+		(json_int_t)options->size, "rate",
+		isfinite(options->rate) ? number(options->rate) : json_null(), "arrivals",
+		gb__json_text(options->arrivals), "duration_ms", (json_int_t)options->duration_ms, "rounds",
+		(json_int_t)options->rounds);
+}
+
+static json_t *axes_of(const struct compare_options *options)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < options->axes_count; i++) {
+		const struct compare_axis *axis = &options->axes[i];
+		json_t *values = json_array();
+
+		for (size_t j = 0; j < axis->count; j++)
+			json_array_append_new(values, number(axis->steps[j].number));
+		json_array_append_new(list,
+			json_pack(
+				"{s:s, s:s, s:o}", "name", axis->name, "unit", axis->unit, "values", values));
+	}
+	return list;
+}
+
+/* How anybody serves it. */
+static json_t *serve_command(const struct comparison *comparison, const struct compare_model *model)
+{
+	const struct compare_serving *serving = &comparison->options->serving;
+	json_t *text;
+	char *line = NULL;
+	size_t size;
+	FILE *stream;
+
+	if (model->command)
+		return gb__json_text(model->command);
+	stream = open_memstream(&line, &size);
+	if (!stream)
+		return json_null();
+	fprintf(stream, "%s serve ", gb__program.name);
+	if (!gb__program.one)
+		fprintf(stream, "%s ", serving->service->name);
+	fprintf(stream, "--listen 127.0.0.1:7000 --model %s", model->spec);
+	for (size_t i = 0; i < serving->sets_count; i++)
+		fprintf(stream, " --set '%s'", serving->sets[i]);
+	for (size_t i = 0; i < serving->options_count; i++)
+		fprintf(stream, " --'%s'", serving->options[i]);
+	fclose(stream);
+	text = gb__json_text(line);
+	free(line);
+	return text;
+}
+
+static json_t *models_of(const struct comparison *comparison)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < compare_told(comparison); i++) {
+		const struct compare_model *model = &comparison->models[i];
+		const struct gb_preset *preset = model->preset;
+
+		json_array_append_new(list,
+			json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "name",
+				gb__json_text(model->name), "spec", gb__json_text(model->spec), "kind",
+				model->command ? "against" : "model", "axes",
+				model->spec ? gb__json_axes(model->full) : json_object(), "sentence",
+				gb__json_text(preset ? preset->summary : NULL), "when",
+				gb__json_text(preset ? preset->use : NULL), "when_not",
+				gb__json_text(preset ? preset->avoid : NULL), "command",
+				serve_command(comparison, model)));
+	}
+	return list;
+}
+
+static json_t *values_of(const double *values)
+{
+	json_t *object = json_object();
+
+	for (int metric = 0; metric < METRICS_COUNT; metric++)
+		if (isfinite(values[metric]))
+			json_object_set_new(object, gb__compare_metrics[metric].key, number(values[metric]));
+	return object;
+}
+
+static json_t *spreads_of(const struct compare_point *point, size_t offset)
+{
+	double values[METRICS_COUNT];
+
+	for (int metric = 0; metric < METRICS_COUNT; metric++)
+		memcpy(&values[metric], (const char *)&point->spreads[metric] + offset, sizeof(double));
+	return values_of(values);
+}
+
+/* The median of each quantile over all rounds. */
+static json_t *latency_of(const struct compare_point *point)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < point->quantiles_count; i++) {
+		double values[128], median;
+		size_t count = 0;
+
+		for (size_t j = 0; j < point->samples_count && count < 128; j++)
+			values[count++] = point->samples[j].latency_ns[i];
+		median = gb__compare_spread(values, count).median;
+		if (isfinite(median))
+			json_array_append_new(list, json_pack("[f, o]", point->quantiles[i], number(median)));
+	}
+	return list;
+}
+
+static json_t *point_of(const struct comparison *comparison, const struct compare_point *point)
+{
+	const struct compare_options *options = comparison->options;
+	json_t *at = json_object(), *warnings = json_array(), *rounds = json_array();
+
+	for (size_t i = 0; i < options->axes_count; i++)
+		json_object_set_new(
+			at, options->axes[i].name, number(options->axes[i].steps[point->step[i]].number));
+	for (size_t i = 0; i < point->warnings_count; i++)
+		json_array_append_new(warnings, gb__json_text(point->warnings[i]));
+	for (size_t i = 0; i < point->samples_count; i++)
+		json_array_append_new(rounds, values_of(point->samples[i].values));
+	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+		gb__json_text(comparison->models[point->model].name), "at", at, "ok", compare_measured(point),
+		"error", gb__json_text(point->error), "warnings", warnings, "median",
+		spreads_of(point, offsetof(struct compare_spread, median)), "low",
+		spreads_of(point, offsetof(struct compare_spread, low)), "high",
+		spreads_of(point, offsetof(struct compare_spread, high)), "rounds", rounds, "latency",
+		latency_of(point));
+}
+
+static json_t *points_of(const struct comparison *comparison)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < compare_told(comparison) * comparison->grid; i++)
+		json_array_append_new(list, point_of(comparison, &comparison->points[i]));
+	return list;
+}
+
+json_t *gb__compare_document(const struct comparison *comparison, int argc, char **argv)
+{
+	const struct compare_options *options = comparison->options;
+
+	return json_pack("{s:s, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:n, s:n}", "format",
+		"gearbox-compare-1", "service", gb__json_text(options->serving.service->name), "when",
+		comparison->when, "interrupted", comparison->interrupted, "command", command_of(argc, argv),
+		"machine", gb__compare_machine(), "load", load_of(options), "axes", axes_of(options),
+		"models", models_of(comparison), "points", points_of(comparison), "noise",
+		values_of(comparison->noise), "findings", "baseline");
+}

@@ -1,0 +1,116 @@
+#include "compare/hold.h"
+
+#include "compare/usage.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FIRST 8        /* connections: what these need, such as stacks, is not the others' */
+#define ACCEPT_MS 2000 /* until all are accepted, at most */
+#define STILL_MS 5     /* between two looks at what should not change any more */
+#define LOOK_ON_MS 100
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void pause_ms(unsigned ms)
+{
+	struct timespec left = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&left, NULL);
+}
+
+/* Open as many, as far as it goes. Returns how many. */
+static size_t open_some(const struct compare_server *server, int *fds, size_t count)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) }, .sin_port = htons(server->port)
+	};
+	size_t opened = 0;
+
+	for (; opened < count; opened++) {
+		fds[opened] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (fds[opened] < 0)
+			break;
+		if (connect(fds[opened], (const struct sockaddr *)&address, sizeof(address)) < 0) {
+			close(fds[opened]);
+			break;
+		}
+	}
+	return opened;
+}
+
+/* A reset each: nothing is to wait for. */
+static void close_all(const int *fds, size_t count)
+{
+	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	for (size_t i = 0; i < count; i++) {
+		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+		close(fds[i]);
+	}
+}
+
+/* Until a model says that so many are open. Of others nothing is known: until their memory stands still. */
+static void await_open(struct compare_server *server, size_t count)
+{
+	uint64_t before = 0, now;
+
+	for (unsigned ms = 0; ms < ACCEPT_MS; ms += STILL_MS) {
+		if (server->model) {
+			json_t *summary = gb__compare_server_summary(server);
+			const json_t *open = json_object_get(summary, "connections");
+			bool all = !summary || json_integer_value(open) == (json_int_t)count;
+
+			json_decref(summary);
+			if (all)
+				return;
+		} else {
+			now = gb__usage_memory(server->pid);
+			if (ms > 0 && now == before)
+				return;
+			before = now;
+			pause_ms(4 * STILL_MS);
+		}
+		pause_ms(STILL_MS);
+	}
+}
+
+void gb__compare_hold(struct compare_server *server, size_t connections, struct compare_idle *ret)
+{
+	const size_t first = connections > 2 * FIRST ? FIRST : 0;
+	int *fds = malloc((first + connections) * sizeof(*fds));
+	size_t opened;
+	uint64_t before, after;
+	uint64_t used, from_ns;
+
+	*ret = (struct compare_idle){ NAN, NAN };
+	if (!fds)
+		return;
+	opened = open_some(server, fds, first);
+	await_open(server, opened);
+	before = gb__usage_memory(server->pid);
+	opened += open_some(server, fds + opened, connections);
+	await_open(server, opened);
+	after = gb__usage_memory(server->pid);
+	if (opened == first + connections)
+		ret->bytes_per_connection =
+			after > before ? (double)(after - before) / (double)connections : 0;
+	used = gb__usage_cpu_ns(server->pid, STILL_MS);
+	from_ns = clock_ns();
+	pause_ms(LOOK_ON_MS);
+	ret->cpu_share = (double)(gb__usage_cpu_ns(server->pid, 0) - used) / (double)(clock_ns() - from_ns);
+	close_all(fds, opened);
+	await_open(server, 0);
+	free(fds);
+}

@@ -1,0 +1,287 @@
+#include "compare/visit.h"
+
+#include "compare/drive.h"
+#include "compare/hold.h"
+#include "compare/usage.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SETTLE_MS 100 /* until what was asked of a server is done, at most */
+#define WARM_UP_MESSAGES 400
+#define SHARE "50" /* messages of a connection that makes room for others */
+#define LINE_MAX_WORDS 96
+
+/* What is counted before and after a load. */
+struct marks {
+	double cpu_ns, counts[COUNTERS];
+	json_t *summary;
+};
+
+static void take_marks(struct compare_server *server, struct marks *ret)
+{
+	ret->cpu_ns = (double)gb__usage_cpu_ns(server->pid, SETTLE_MS);
+	gb__counters_read(&server->counters, ret->counts);
+	ret->summary = gb__compare_server_summary(server);
+}
+
+static double number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+/* Connections of the load at this point. */
+static size_t connections_at(const struct comparison *comparison, const struct compare_point *point)
+{
+	const struct compare_options *options = comparison->options;
+
+	for (size_t i = 0; i < options->axes_count; i++)
+		if (strcmp(options->axes[i].name, "connections") == 0)
+			return (size_t)options->axes[i].steps[point->step[i]].number;
+	return options->connections;
+}
+
+/* Where fewer are served at once than come, connections take turns. */
+static bool takes_turns(const struct comparison *comparison, const struct compare_point *point)
+{
+	return point->capacity < connections_at(comparison, point) &&
+		!gb__compare_load_flag(comparison->options, "messages-per-connection");
+}
+
+static int run_load(const struct comparison *comparison, struct compare_point *point,
+	struct compare_server *server, bool warm_up, struct compare_outcome *ret, struct gb_error *error)
+{
+	struct compare_flag extra[8];
+	char *line[LINE_MAX_WORDS], messages[32];
+	size_t count = 0;
+	int words, result;
+
+	if (takes_turns(comparison, point)) {
+		extra[count++] = (struct compare_flag){ "messages-per-connection", SHARE };
+		extra[count++] = (struct compare_flag){ "reconnect", "yes" };
+	}
+	if (warm_up) {
+		size_t wanted = WARM_UP_MESSAGES + 2 * connections_at(comparison, point);
+
+		if (comparison->options->messages && wanted > comparison->options->messages)
+			wanted = comparison->options->messages;
+		snprintf(messages, sizeof(messages), "%zu", wanted);
+		extra[count++] = (struct compare_flag){ "messages", messages };
+		extra[count++] = (struct compare_flag){ "duration", "1s" };
+		extra[count++] = (struct compare_flag){ "warm-up", NULL };
+	}
+	words = gb__compare_load_line(
+		comparison->options, point->step, server->address, extra, count, line, LINE_MAX_WORDS);
+	if (words < 0)
+		return gb_error_set(error, words, "no memory for the load's flags");
+	result = gb__compare_drive(server, line, words, ret, error);
+	while (words > 0)
+		free(line[--words]);
+	return result;
+}
+
+/* Messages of each worker between two summaries: the greatest, and the deviation, over their mean. */
+static void compare_workers(const json_t *before, const json_t *after, struct compare_sample *sample)
+{
+	const json_t *workers = json_object_get(after, "workers"), *then = json_object_get(before, "workers");
+	double most = 0, sum = 0, squares = 0, count = (double)json_array_size(workers);
+
+	for (size_t i = 0; i < json_array_size(workers); i++) {
+		double messages = number(json_array_get(workers, i), "messages");
+		double earlier = number(json_array_get(then, i), "messages");
+
+		messages -= isfinite(earlier) ? earlier : 0;
+		if (!isfinite(messages) || messages < 0)
+			return;
+		most = fmax(most, messages);
+		sum += messages;
+		squares += messages * messages;
+	}
+	if (count < 2 || sum <= 0)
+		return;
+	sample->values[METRIC_IMBALANCE] = most * count / sum;
+	sample->values[METRIC_IMBALANCE_DEVIATION] =
+		sqrt(fmax(0, squares / count - sum / count * (sum / count))) / (sum / count);
+}
+
+static void take_latency(const json_t *result, struct compare_point *point, struct compare_sample *sample)
+{
+	static const struct {
+		const char *key;
+		double quantile;
+		int metric; /* -1: none */
+	} rows[] = { { "min", 0, -1 }, { "p50", 0.5, METRIC_P50 }, { "p75", 0.75, -1 },
+		{ "p90", 0.9, METRIC_P90 }, { "p99", 0.99, METRIC_P99 }, { "p99_9", 0.999, METRIC_P99_9 },
+		{ "p99_99", 0.9999, METRIC_P99_99 }, { "max", 1, METRIC_MAX } };
+	const json_t *latency = json_object_get(result, "response_ns");
+	size_t count = 0;
+
+	if (!latency)
+		latency = json_object_get(result, "latency_ns");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		double ns = number(latency, rows[i].key);
+
+		if (rows[i].metric >= 0)
+			sample->values[rows[i].metric] = ns;
+		if (!json_object_get(latency, rows[i].key))
+			continue;
+		point->quantiles[count] = rows[i].quantile;
+		sample->latency_ns[count++] = ns;
+	}
+	point->quantiles_count = count;
+}
+
+static void take_warnings(const json_t *result, struct compare_point *point)
+{
+	const json_t *warnings = json_object_get(result, "warnings");
+
+	for (size_t i = 0; i < json_array_size(warnings); i++) {
+		const char *text = json_string_value(json_object_get(json_array_get(warnings, i), "text"));
+
+		if (text)
+			gb__compare_warn(point, text);
+	}
+}
+
+static void compare_marks(const struct marks *before, const struct marks *after, double messages,
+	const struct compare_point *point, struct compare_sample *sample)
+{
+	static const int metrics[COUNTERS] = { [COUNTER_INSTRUCTIONS] = METRIC_INSTRUCTIONS,
+		[COUNTER_SWITCHES] = METRIC_SWITCHES,
+		[COUNTER_SYSTEM_CALLS] = METRIC_SYSTEM_CALLS };
+
+	sample->values[METRIC_CPU] = (after->cpu_ns - before->cpu_ns) / messages;
+	for (int i = 0; i < COUNTERS; i++)
+		sample->values[metrics[i]] = (after->counts[i] - before->counts[i]) / messages;
+	if (after->summary && !point->per_connection)
+		compare_workers(before->summary, after->summary, sample);
+	sample->values[METRIC_LOOP_DELAY] = number(json_object_get(after->summary, "loop_delay_ns"), "p99");
+}
+
+/* The load that counts, and what the server used for it. */
+static int measure(const struct comparison *comparison, struct compare_point *point,
+	struct compare_server *server, struct compare_sample *sample, struct gb_error *error)
+{
+	struct marks before, after;
+	struct compare_outcome outcome;
+	double messages;
+	int result;
+
+	take_marks(server, &before);
+	result = run_load(comparison, point, server, false, &outcome, error);
+	take_marks(server, &after);
+	messages = number(outcome.result, "messages");
+	if (result == 0 && !outcome.right)
+		result = gb_error_set(error, -EBADMSG, "%s",
+			outcome.trouble[0] ? outcome.trouble : "not every message was answered rightly");
+	else if (result == 0 && !(messages > 0))
+		result = gb_error_set(
+			error, gb__compare_signals ? -EINTR : -EBADMSG, "no message was answered");
+	if (result == 0) {
+		sample->values[METRIC_MESSAGES_PER_SECOND] = number(outcome.result, "messages_per_second");
+		take_latency(outcome.result, point, sample);
+		take_warnings(outcome.result, point);
+		compare_marks(&before, &after, messages, point, sample);
+	}
+	json_decref(before.summary);
+	json_decref(after.summary);
+	gb__compare_outcome_finish(&outcome);
+	return result;
+}
+
+static int warm_up(const struct comparison *comparison, struct compare_point *point,
+	struct compare_server *server, struct gb_error *error)
+{
+	struct compare_outcome outcome;
+	int result = run_load(comparison, point, server, true, &outcome, error);
+
+	if (result == 0 && !outcome.right && !gb__compare_signals)
+		result = gb_error_set(error, -EBADMSG, "%s",
+			outcome.trouble[0] ? outcome.trouble : "not every message was answered rightly");
+	gb__compare_outcome_finish(&outcome);
+	return result;
+}
+
+static void hold_idle(const struct comparison *comparison, const struct compare_point *point,
+	struct compare_server *server, struct compare_sample *sample)
+{
+	size_t count = comparison->options->idle_connections;
+	struct compare_idle idle;
+
+	if (connections_at(comparison, point) > count && count > 0)
+		count = connections_at(comparison, point);
+	/* Each takes a process or a thread: as many as the load has. */
+	if (point->per_connection && count > connections_at(comparison, point))
+		count = connections_at(comparison, point);
+	if (count > point->capacity)
+		count = point->capacity;
+	if (count == 0)
+		return;
+	gb__compare_hold(server, count, &idle);
+	sample->values[METRIC_MEMORY] = idle.bytes_per_connection;
+	sample->values[METRIC_IDLE_CPU] = idle.cpu_share;
+}
+
+static int visit(const struct comparison *comparison, struct compare_point *point,
+	struct compare_server *server, struct compare_sample *sample, struct gb_error *error)
+{
+	const struct compare_model *model = &comparison->models[point->model];
+	int result, ended;
+	struct gb_error end = { 0 };
+
+	result = model->command
+		? gb__compare_server_start_command(server, model->command, error)
+		: gb__compare_server_start(server, &comparison->options->serving, point->spec, error);
+	if (result < 0)
+		return result;
+	hold_idle(comparison, point, server, sample);
+	if (gb__compare_signals == 0)
+		result = warm_up(comparison, point, server, error);
+	if (result == 0 && gb__compare_signals)
+		result = -EINTR;
+	if (result == 0)
+		result = measure(comparison, point, server, sample, error);
+	if (server->log[0] && result == 0)
+		gb__compare_warn(point, server->log);
+	ended = gb__compare_server_stop(server, &end);
+	if (ended < 0 && result == 0) {
+		*error = end;
+		return ended;
+	}
+	return result;
+}
+
+int gb__compare_visit(const struct comparison *comparison, struct compare_point *point)
+{
+	static struct compare_server server;
+	struct compare_sample *sample = &point->samples[point->samples_count];
+	struct gb_error error = { 0 };
+	int result;
+
+	for (int metric = 0; metric < METRICS_COUNT; metric++)
+		sample->values[metric] = NAN;
+	if (takes_turns(comparison, point)) {
+		char text[COMPARE_TEXT_MAX];
+
+		snprintf(text, sizeof(text),
+			"serves %zu connection%s" COMPARE_TURNS SHARE
+			" messages, and another takes its place",
+			point->capacity, point->capacity == 1 ? "" : "s");
+		gb__compare_warn(point, text);
+	}
+	result = visit(comparison, point, &server, sample, &error);
+	if (result < 0 && gb__compare_signals)
+		return -EINTR;
+	if (result < 0)
+		snprintf(point->error, sizeof(point->error), "%s",
+			error.text[0] ? error.text : gb_strerror(result));
+	else
+		point->samples_count++;
+	return 0;
+}

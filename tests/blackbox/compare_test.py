@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""`gearbox compare`: it visits every model at every step, tells what it measured, and what went wrong.
+
+Nothing here looks at a time or a rate: few messages show that all is counted and written down.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+
+from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, run
+
+QUICK = ("--quiet", "--messages", "200", "--connections", "4", "--idle-connections", "12")
+ALWAYS = ("messages_per_second", "p50_ns", "p99_ns", "max_ns", "cpu_ns_per_message", "memory_per_connection_bytes",
+          "idle_cpu_share")
+
+
+def compare(*arguments, code=0):
+    """Run it. Returns its document; the line on standard error is its `stderr`."""
+    done = run("compare", *arguments, *QUICK, "--json", "-")
+    check_equal(done.returncode, code, f"exit code ({done.stderr!r})")
+    check_equal(done.stderr.count("\n"), 0 if code == 0 else 1, f"lines on standard error ({done.stderr!r})")
+    document = json.loads(done.stdout)
+    document["stderr"] = done.stderr
+    return document
+
+
+@case
+def each_model_is_measured_in_each_round():
+    document = compare("echo", "--models", "reactor,engine=poll,thread-pool", "--rounds", "2")
+    check_equal(document["format"], "gearbox-compare-1", "format")
+    check_equal(document["interrupted"], False, "interrupted")
+    check_equal([model["name"] for model in document["models"]], ["reactor,engine=poll", "thread-pool"], "models")
+    check_equal(document["models"][0]["axes"]["engine"], "poll", "engine")
+    check_equal([point["model"] for point in document["points"]], ["reactor,engine=poll", "thread-pool"], "points")
+    for point in document["points"]:
+        check(point["ok"] and not point["error"], f"a point failed: {point}")
+        check_equal(len(point["rounds"]), 2, "rounds")
+        for key in ALWAYS:
+            check(point["low"][key] <= point["median"][key] <= point["high"][key], f"{key} of {point}")
+        quantiles = [quantile for quantile, _ in point["latency"]]
+        check_equal(quantiles, sorted(quantiles), "quantiles")
+        check_equal(quantiles[-1], 1, "the last quantile")
+    for key in ("messages_per_second", "cpu_ns_per_message"):
+        check(document["noise"][key] > 1, f"the noise of {key} is {document['noise'][key]}")
+    check(document["findings"], "no findings")
+    for key in ("host", "cpu", "cpus", "cpus_allotted", "memory_bytes", "kernel", "gearbox", "commit", "compiler"):
+        check(document["machine"][key], f"the machine's {key} is missing")
+    check_equal(document["load"]["protocol"], "echo", "protocol")
+
+
+@case
+def fewer_connections_at_a_time_take_turns():
+    point = compare("echo", "--models", "iterative", "--rounds", "1")["points"][0]
+    check(point["ok"], f"it failed: {point['error']}")
+    check(any("serves 1 connection at a time" in text for text in point["warnings"]), f"warnings {point['warnings']}")
+
+
+@case
+def presets_that_suit_are_compared():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "compared.json")
+        done = run("compare", "echo", *QUICK, "--rounds", "1", "--json", path)
+        check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+    presets = [preset["name"] for preset in json.loads(run("models", "--json").stdout)["models"]]
+    compared = [model["name"] for model in document["models"]]
+    left_out = [text for text in document["findings"] if text.startswith("Left out: ")]
+    check(len(compared) + len(left_out) == len(presets), f"{compared} and {left_out} of {presets}")
+    for name in compared:
+        check(f"\n{name} " in done.stdout, f"no row of {name} in {done.stdout}")
+    check("messages/s" in done.stdout and "* the best" in done.stdout, done.stdout)
+
+
+@case
+def a_sweep_of_two_axes_visits_every_place():
+    document = compare("echo", "--models", "reactor,thread", "--rounds", "1", "--sweep", "connections=1,3", "--sweep",
+                       "size=16,1KiB")
+    check_equal([(axis["name"], axis["values"]) for axis in document["axes"]],
+                [("connections", [1, 3]), ("size", [16, 1024])], "axes")
+    places = [(point["model"], point["at"]["connections"], point["at"]["size"]) for point in document["points"]]
+    check_equal(places, [(model, connections, size) for model in ("reactor", "thread") for connections in (1, 3)
+                         for size in (16, 1024)], "places")
+    check(all(point["ok"] for point in document["points"]), "a point failed")
+
+
+@case
+def workers_are_an_axis_of_the_models():
+    document = compare("echo", "--models", "multi-reactor,thread-pool", "--rounds", "1", "--sweep", "workers=1,2")
+    check_equal([point["at"]["workers"] for point in document["points"]], [1, 2, 1, 2], "workers")
+    check(all(point["ok"] for point in document["points"]), "a point failed")
+
+
+@case
+def another_server_takes_part():
+    command = f"LC_ALL=C {GEARBOX} serve echo --listen 127.0.0.1:{{port}}"
+    document = compare("echo", "--models", "reactor", "--rounds", "1", "--against", command, "--against", command)
+    check_equal([(model["name"], model["kind"]) for model in document["models"]],
+                [("reactor", "model"), ("gearbox", "against"), ("gearbox 2", "against")], "models")
+    check_equal(document["models"][1]["command"], command, "command")
+    check(all(point["ok"] for point in document["points"]), "a point failed")
+
+
+@case
+def wrong_replies_and_early_ends_fail_and_are_named():
+    wrong = f"{GEARBOX} serve time-echo --listen 127.0.0.1:{{port}}"
+    early = f"{GEARBOX} serve echo --set once=yes --listen 127.0.0.1:{{port}}"
+    mute = f"{GEARBOX} serve discard --listen 127.0.0.1:{{port}}"
+    document = compare("echo", "--models", "reactor", "--rounds", "2", "--timeout", "500ms", "--against", wrong,
+                       "--against", early, "--against", mute, "--against", "exit 3; : {port}", code=1)
+    by_name = {point["model"]: point for point in document["points"]}
+    check(by_name["reactor"]["ok"], "the right one failed")
+    check_equal([point["ok"] for point in document["points"][1:]], [False] * 4, "ok")
+    errors = [point["error"] for point in document["points"][1:]]
+    check("wrong repl" in errors[0] and "expected 0x" in errors[0], errors[0])
+    check("closed early" in errors[1], errors[1])
+    check("unanswered" in errors[2], errors[2])
+    check("ended before it listened" in errors[3], errors[3])
+    check("byte 0 of the replies" in document["stderr"], document["stderr"])
+
+
+@case
+def what_changed_since_a_baseline_is_said():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "before.json")
+        done = run("compare", "echo", "--models", "reactor", "--rounds", "1", *QUICK, "--json", path)
+        check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
+        document = compare("echo", "--models", "reactor,thread", "--rounds", "1", "--baseline", path)
+    changes = document["baseline"]["changes"]
+    check_equal({change["model"] for change in changes}, {"reactor"}, "models that changed")
+    check({change["metric"] for change in changes} >= set(ALWAYS) - {"idle_cpu_share"}, f"metrics of {changes}")
+    check(document["baseline"]["findings"], "no words on the baseline")
+
+
+@case
+def interrupted_it_tells_what_there_is():
+    process = subprocess.Popen([GEARBOX, "compare", "echo", "--models", "reactor", "--duration", "1h", "--json", "-",
+                                "--idle-connections", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        first = process.stderr.readline()
+        check("round 1 of 5, reactor" in first, first)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+    check_equal(process.returncode, 1, f"exit code ({err!r})")
+    check_equal(json.loads(out)["interrupted"], True, "interrupted")
+    check("interrupted" in err, err)
+
+
+@case
+def what_cannot_be_compared_is_refused_before_it_runs():
+    check_refusal(run("compare"), 2, "no service", "echo")
+    check_refusal(run("compare", "eco"), 2, 'did you mean "echo"')
+    check_refusal(run("compare", "echo", "work"), 2, "one service")
+    check_refusal(run("compare", "daytime"), 2, "no load fits daytime", "--protocol")
+    check_refusal(run("compare", "echo", "--models", "reactr"), 2, 'did you mean "reactor"')
+    check_refusal(run("compare", "echo", "--models", "reactor,reactor"), 2, "given twice")
+    check_refusal(run("compare", "echo", "--models", "fork,engine=epoll,workers=per-connection"), 2, "fork")
+    check_refusal(run("compare", "echo", "--all", "--models", "reactor"), 2, "--all")
+    check_refusal(run("compare", "echo", "--sweep", "colour=1"), 2, "connections, rate, size")
+    check_refusal(run("compare", "echo", "--sweep", "size=1,2", "--sweep", "size=3"), 2, "given twice")
+    check_refusal(run("compare", "echo", "--sweep", "connections=0,1"), 2, "out of range")
+    check_refusal(run("compare", "echo", "--connections", "1000000"), 2, "descriptors")
+    check_refusal(run("compare", "echo", "--against", "true"), 2, "{port}")
+    check_refusal(run("compare", "echo", "--protocol", "smtp"), 2, "smtp")
+    check_refusal(run("compare", "echo", "--option", "backlog=x"), 2, "backlog")
+    check_refusal(run("compare", "echo", "--baseline", "/nonexistent"), 1, "/nonexistent")
+    check_refusal(run("compare", "echo", "--baseline", GEARBOX), 2, "no JSON")
+
+
+if __name__ == "__main__":
+    main()
