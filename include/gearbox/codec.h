@@ -20,6 +20,18 @@ struct gb_frame {
 	const char *problem;
 };
 
+/** The `total` of a message whose size is not known before its end. */
+#define GB_TOTAL_UNKNOWN UINT64_MAX
+
+/** How far a message has come that is taken in parts. Zeroed at its beginning. */
+struct gb_progress {
+	uint64_t passed; /* bytes of the message in earlier parts: the caller's */
+	bool begun;      /* there was an earlier part: the caller's */
+	bool last;       /* the codec's: this part ends the message */
+	uint64_t
+		total; /* the codec's, with the first part: bytes of the message in all, or GB_TOTAL_UNKNOWN */
+};
+
 /**
  * A codec. It finds one message at the front of `data` and never copies.
  *
@@ -30,12 +42,23 @@ struct gb_frame {
  *
  * Returns 1 with `*ret` set, 0 when the message is incomplete, -GB_ETOOLARGE when it is or must become
  * larger than `max_message` (decided before the bytes arrive, where the format tells), -GB_EBADFRAME.
+ *
+ * `decode_part`, for messages that are taken in parts (on_part of a service, gb_read_part): is called in place of `decode`
+ * from a message's first part to its last, either from its beginning or once `decode` said -GB_ETOOLARGE. `input` is what
+ * is buffered from the first byte that no part has consumed. Finds as much of the message as is there, at most `max_part`
+ * bytes (what ends it not counted), and what belongs to no part is consumed with one: a header with the first, an end with
+ * the last, which alone may be of 0 bytes. The pieces together are what `decode` would have found. `*progress` comes back as
+ * said there; as long as nothing was taken it may be called again for the same part, with more. Returns 1 with `*ret` and
+ * `*progress` set, 0 when not a byte of the message is there or can be told from its end yet, or a negative code as
+ * `decode` does. NULL: messages come whole alone. All codecs of the library have it.
  */
 struct gb_codec_ops {
 	const char *name;
 	size_t state_size; /* bytes of per-connection state, zeroed */
 	int (*decode)(const void *options, void *state, struct gb_bytes input, size_t max_message,
 		uint32_t *scanned, struct gb_frame *ret);
+	int (*decode_part)(const void *options, void *state, struct gb_bytes input, size_t max_part,
+		struct gb_progress *progress, struct gb_frame *ret);
 };
 
 /** Options of the line codec. */

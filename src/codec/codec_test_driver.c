@@ -2,6 +2,8 @@
 
 #include "harness.h"
 
+#include <gearbox/error.h>
+
 #define ONE_CUT_MAX 4096 /* longer input is not cut at every byte: too slow */
 #define TWO_CUTS_MAX 64
 #define RANDOM_SCHEDULES 100
@@ -22,6 +24,8 @@ struct run {
 	size_t messages;       /* decoded so far */
 	uint32_t scanned;
 	int ending;
+	size_t max_part; /* 0: messages are taken whole */
+	struct gb_progress progress;
 };
 
 static _Noreturn void fail(const struct run *run, const char *what)
@@ -55,6 +59,66 @@ static void take_message(struct run *run, struct gb_bytes input, const struct gb
 	run->scanned = 0;
 }
 
+/* A part of it, of which the expected message is the sum. */
+static void take_part(struct run *run, struct gb_bytes input, const struct gb_frame *frame)
+{
+	const struct codec_conversation *conversation = run->conversation;
+	struct gb_progress *progress = &run->progress;
+	const bool incomplete = run->messages == conversation->message_count;
+	const struct gb_bytes *expected = &conversation->messages[run->messages];
+
+	if (frame->consumed == 0 || frame->consumed > input.size)
+		fail(run, "consumed is outside of the input");
+	if (frame->offset > frame->consumed || frame->size > frame->consumed - frame->offset)
+		fail(run, "the part is outside of what was consumed");
+	if (frame->size == 0 && !progress->last)
+		fail(run, "an empty part that is not the last");
+	if (incomplete && (progress->last || conversation->rest == 0))
+		fail(run, "one message too many");
+	if (!incomplete &&
+		(frame->size > expected->size - progress->passed ||
+			memcmp(input.data + frame->offset, expected->data + progress->passed, frame->size) !=
+				0))
+		fail(run, "the part is not of the expected message");
+	progress->passed += frame->size;
+	progress->begun = true;
+	if (!incomplete && progress->total != GB_TOTAL_UNKNOWN && progress->total != expected->size)
+		fail(run, "the total is not the message's");
+	run->start += frame->consumed;
+	if (!progress->last)
+		return;
+	if (progress->passed != expected->size || progress->total != expected->size)
+		fail(run, "the last part does not complete the message");
+	run->messages++;
+	*progress = (struct gb_progress){ 0 };
+}
+
+/* Either way. Returns what the codec says of the input. */
+static int decode_front(struct run *run, struct gb_bytes input)
+{
+	const struct codec_conversation *conversation = run->conversation;
+	struct gb_progress progress = run->progress;
+	struct gb_frame frame;
+	int result;
+
+	if (!run->max_part) {
+		result = conversation->ops->decode(conversation->options, run->state, input,
+			conversation->max_message, &run->scanned, &frame);
+		if (result == 0 && run->scanned > input.size)
+			fail(run, "scanned is outside of the input");
+		if (result == 1)
+			take_message(run, input, &frame);
+		return result;
+	}
+	result = conversation->ops->decode_part(
+		conversation->options, run->state, input, run->max_part, &progress, &frame);
+	if (result == 1) {
+		run->progress = progress;
+		take_part(run, input, &frame);
+	}
+	return result;
+}
+
 static void decode_buffered(struct run *run)
 {
 	const struct codec_conversation *conversation = run->conversation;
@@ -65,30 +129,25 @@ static void decode_buffered(struct run *run)
 	CHECK(memory != NULL);
 	memcpy(memory, conversation->input.data + run->start, size);
 	while (used < size) {
-		struct gb_bytes input = { memory + used, size - used };
-		struct gb_frame frame;
 		size_t start = run->start;
-		int rc = conversation->ops->decode(conversation->options, run->state, input,
-			conversation->max_message, &run->scanned, &frame);
+		int rc = decode_front(run, (struct gb_bytes){ memory + used, size - used });
 
 		if (rc < 0)
 			run->ending = rc;
-		else if (rc == 0 && run->scanned > input.size)
-			fail(run, "scanned is outside of the input");
 		else if (rc > 1)
 			fail(run, "decode returned more than 1");
 		if (rc <= 0)
 			break;
-		take_message(run, input, &frame);
 		used += run->start - start;
 	}
 	free(memory);
 }
 
-static void play(const struct codec_conversation *conversation, const size_t *cuts, size_t count)
+static void play_parts(
+	const struct codec_conversation *conversation, const size_t *cuts, size_t count, size_t max_part)
 {
 	const struct schedule schedule = { cuts, count };
-	struct run run = { .conversation = conversation, .schedule = &schedule };
+	struct run run = { .conversation = conversation, .schedule = &schedule, .max_part = max_part };
 	size_t state_size = conversation->ops->state_size;
 
 	run.state = calloc(1, state_size ? state_size : 1);
@@ -97,13 +156,26 @@ static void play(const struct codec_conversation *conversation, const size_t *cu
 		run.arrived = i < count ? cuts[i] : conversation->input.size;
 		decode_buffered(&run);
 	}
+	/* Of almost 2^64 bytes, and what is before them: none can count those. */
+	if (max_part && conversation->rest > 0 && run.ending == -GB_ETOOLARGE)
+		run.ending = 0;
 	if (run.ending != conversation->ending)
 		fail(&run, run.ending ? "refused" : "not refused");
 	if (run.messages != conversation->message_count)
 		fail(&run, "messages are missing");
-	if (!run.ending && run.arrived - run.start != conversation->rest)
+	if (!run.ending && !max_part && run.arrived - run.start != conversation->rest)
 		fail(&run, "another rest is left");
 	free(run.state);
+}
+
+/* Whole, and in parts as they come, and in small ones: of parts none is too large. */
+static void play(const struct codec_conversation *conversation, const size_t *cuts, size_t count)
+{
+	play_parts(conversation, cuts, count, 0);
+	if (conversation->ending == -GB_ETOOLARGE || !conversation->ops->decode_part)
+		return;
+	play_parts(conversation, cuts, count, SIZE_MAX);
+	play_parts(conversation, cuts, count, 1 + (cuts ? cuts[0] : 0) % 4);
 }
 
 /* Every byte is a cut with one chance in `spacing`. */

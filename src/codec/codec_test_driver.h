@@ -3,7 +3,7 @@
  *
  * Whole; at every byte; at every pair of bytes when it is short; byte by byte; in random places (by
  * test_seed); and, when nothing is left over, three of it in a row. Each must give the same messages
- * and the same ending.
+ * and the same ending; and the same in parts, of different sizes, where `ending` is not that one is too large.
  */
 #ifndef CODEC_TEST_DRIVER_H
 #define CODEC_TEST_DRIVER_H

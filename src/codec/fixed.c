@@ -1,5 +1,6 @@
 /* Messages of one size. */
 #include "base/assert.h"
+#include "codec/part.h"
 
 #include <gearbox/codec.h>
 #include <gearbox/error.h>
@@ -19,4 +20,18 @@ static int fixed_decode(const void *options, void *state, struct gb_bytes input,
 	return 1;
 }
 
-const struct gb_codec_ops gb_codec_fixed = { .name = "fixed", .decode = fixed_decode };
+static int fixed_decode_part(const void *options, void *state, struct gb_bytes input, size_t max_part,
+	struct gb_progress *progress, struct gb_frame *ret)
+{
+	const struct gb_fixed_options *fixed = options;
+
+	gb__assert(fixed && fixed->size > 0);
+	progress->total = fixed->size;
+	return gb__part_of_total(progress, input, 0, max_part, ret);
+}
+
+const struct gb_codec_ops gb_codec_fixed = {
+	.name = "fixed",
+	.decode = fixed_decode,
+	.decode_part = fixed_decode_part,
+};

@@ -4,6 +4,7 @@
  */
 #include "base/assert.h"
 #include "base/macros.h"
+#include "codec/part.h"
 
 #include <gearbox/codec.h>
 #include <gearbox/error.h>
@@ -13,6 +14,8 @@
 static const struct gb_length_options no_options;
 
 #define OFFSET_MAX 4096u
+
+static const char stripped_short[] = "the message is shorter than what is to be dropped of it";
 
 static unsigned width_of(const struct gb_length_options *options)
 {
@@ -52,6 +55,12 @@ static int adjust(
 	return 0;
 }
 
+/* What lies in front of the message is dropped. */
+static inline size_t offset_of(const struct gb_length_options *options, size_t header)
+{
+	return options->strip ? options->strip : options->keep_header ? 0 : header;
+}
+
 static int length_decode(const void *options, void *state, struct gb_bytes input, size_t max_message,
 	uint32_t *scanned, struct gb_frame *ret)
 {
@@ -70,17 +79,46 @@ static int length_decode(const void *options, void *state, struct gb_bytes input
 	if (gb__unlikely(length > max_message))
 		return -GB_ETOOLARGE;
 	if (gb__unlikely(length_options->strip > header && length < length_options->strip - header)) {
-		ret->problem = "the message is shorter than what is to be dropped of it";
+		ret->problem = stripped_short;
 		return -GB_EBADFRAME;
 	}
 	if (length > input.size - header)
 		return 0;
 	ret->consumed = header + (size_t)length;
-	ret->offset = length_options->strip   ? length_options->strip
-		: length_options->keep_header ? 0
-					      : header;
+	ret->offset = offset_of(length_options, header);
 	ret->size = ret->consumed - ret->offset;
 	return 1;
 }
 
-const struct gb_codec_ops gb_codec_length = { .name = "length", .decode = length_decode };
+static int length_decode_part(const void *options, void *state, struct gb_bytes input, size_t max_part,
+	struct gb_progress *progress, struct gb_frame *ret)
+{
+	const struct gb_length_options *length_options = options ? options : &no_options;
+	const unsigned width = width_of(length_options);
+	const size_t header = length_options->offset + width, offset = offset_of(length_options, header);
+	uint64_t length;
+	int result;
+
+	if (progress->begun)
+		return gb__part_of_total(progress, input, 0, max_part, ret);
+	if (input.size < header)
+		return 0;
+	length = read_length(input.data + length_options->offset, width, length_options->little_endian);
+	result = adjust(length_options, width, &length, &ret->problem);
+	if (gb__unlikely(result < 0))
+		return result;
+	if (gb__unlikely(length >= GB_TOTAL_UNKNOWN - header))
+		return -GB_ETOOLARGE;
+	if (gb__unlikely(header + length < offset)) {
+		ret->problem = stripped_short;
+		return -GB_EBADFRAME;
+	}
+	progress->total = header + length - offset;
+	return gb__part_of_total(progress, input, offset, max_part, ret);
+}
+
+const struct gb_codec_ops gb_codec_length = {
+	.name = "length",
+	.decode = length_decode,
+	.decode_part = length_decode_part,
+};

@@ -4,6 +4,7 @@
  */
 #include "base/assert.h"
 #include "base/macros.h"
+#include "codec/part.h"
 
 #include <gearbox/codec.h>
 #include <gearbox/error.h>
@@ -101,4 +102,25 @@ static int line_decode(const void *options, void *state, struct gb_bytes input, 
 }
 #endif
 
-const struct gb_codec_ops gb_codec_line = { .name = "line", .decode = line_decode };
+static int line_decode_part(const void *options, void *state, struct gb_bytes input, size_t max_part,
+	struct gb_progress *progress, struct gb_frame *ret)
+{
+	const struct gb_line_options *line = options;
+	const size_t window = window_size(input.size, max_part);
+	const unsigned char *found = memchr(input.data, '\n', window);
+	size_t end = found ? (size_t)(found - input.data) : input.size;
+
+	if (found && line_size(input.data, end) <= max_part)
+		return gb__part_last(progress, line && line->keep_end ? end + 1 : line_size(input.data, end),
+			end + 1, ret);
+	/* A CR behind all may begin the end. */
+	if (!found && window == input.size && input.size > 0)
+		end -= input.data[end - 1] == '\r';
+	return gb__part_of_unknown(progress, end, max_part, ret);
+}
+
+const struct gb_codec_ops gb_codec_line = {
+	.name = "line",
+	.decode = line_decode,
+	.decode_part = line_decode_part,
+};

@@ -3,6 +3,7 @@
  * each but the last set: LEB128, as Protocol Buffers delimit messages.
  */
 #include "base/macros.h"
+#include "codec/part.h"
 
 #include <gearbox/codec.h>
 #include <gearbox/error.h>
@@ -49,4 +50,30 @@ static int varint_decode(const void *options, void *state, struct gb_bytes input
 	return 1;
 }
 
-const struct gb_codec_ops gb_codec_varint = { .name = "varint", .decode = varint_decode };
+static int varint_decode_part(const void *options, void *state, struct gb_bytes input, size_t max_part,
+	struct gb_progress *progress, struct gb_frame *ret)
+{
+	const struct gb_varint_options *varint_options = options;
+	uint64_t length;
+	int header;
+
+	if (progress->begun)
+		return gb__part_of_total(progress, input, 0, max_part, ret);
+	header = varint(input, &length, &ret->problem);
+	if (header <= 0)
+		return header;
+	if (!varint_options || !varint_options->keep_header) {
+		progress->total = length;
+		return gb__part_of_total(progress, input, (size_t)header, max_part, ret);
+	}
+	if (gb__unlikely(length >= GB_TOTAL_UNKNOWN - BYTES_MAX))
+		return -GB_ETOOLARGE;
+	progress->total = (unsigned)header + length;
+	return gb__part_of_total(progress, input, 0, max_part, ret);
+}
+
+const struct gb_codec_ops gb_codec_varint = {
+	.name = "varint",
+	.decode = varint_decode,
+	.decode_part = varint_decode_part,
+};

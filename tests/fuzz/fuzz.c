@@ -1,6 +1,8 @@
 /* The body of every fuzzer: what holds of a codec whatever comes in, in whatever pieces. */
 #include "fuzz.h"
 
+#include <gearbox/error.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +190,91 @@ static struct play play_in_pieces(const struct play *given, size_t most, uint32_
 	return play;
 }
 
+/* The caller takes it from here, if it holds what <gearbox/codec.h> says. */
+static void check_part(const struct play *play, const struct gb_progress *before,
+	const struct gb_progress *after, const struct gb_frame *frame, size_t size)
+{
+	const uint64_t passed = before->passed + frame->size;
+
+	if (frame->consumed == 0 || frame->consumed > size)
+		fail(play, "a part consumes nothing, or more than was given");
+	if (frame->offset > frame->consumed || frame->size > frame->consumed - frame->offset)
+		fail(play, "the part is outside of what was consumed");
+	if (frame->size == 0 && !after->last)
+		fail(play, "an empty part that is not the last");
+	if (before->begun && frame->offset != 0)
+		fail(play, "a later part does not begin at the front");
+	if (after->passed != before->passed || after->begun != before->begun)
+		fail(play, "what is the caller's was written");
+	if (after->last ? after->total != passed : after->total != GB_TOTAL_UNKNOWN && after->total <= passed)
+		fail(play, "the total does not fit the parts");
+}
+
+/* What is there, part by part: the pieces of a message are what `decode` finds of it. */
+static void decode_parts(struct play *play, size_t max_part, struct gb_progress *progress)
+{
+	int result = 1;
+
+	while (result == 1 && play->arrived > play->start) {
+		const size_t size = play->arrived - play->start;
+		unsigned char *memory = malloc(size);
+		struct gb_progress next = *progress;
+		struct gb_frame frame = { 0 };
+
+		if (!memory)
+			abort();
+		memcpy(memory, play->stream.data + play->start, size);
+		result = fuzz_codec.ops->decode_part(play->options, play->state,
+			(struct gb_bytes){ memory, size }, max_part, &next, &frame);
+		free(memory);
+		if (result > 1 || (result == 0 && size > max_part && size - max_part > FUZZ_OVERHEAD))
+			fail(play, "no part of so much");
+		if (result < 0)
+			play->ending = result;
+		if (result != 1)
+			return;
+		check_part(play, progress, &next, &frame, size);
+		*progress = (struct gb_progress){ 0 };
+		if (!next.last) {
+			*progress = next;
+			progress->begun = true;
+			progress->passed += frame.size;
+		}
+		play->start += frame.consumed;
+		play->messages += next.last;
+	}
+}
+
+/*
+ * The same stream in parts. Up to a message that is refused for its size alone, or that never ends, all are those that
+ * were found whole: each ends where it did.
+ */
+static void play_in_parts(const struct play *given, const struct play *found, size_t max_part, uint32_t seed)
+{
+	const size_t state_size = fuzz_codec.ops->state_size;
+	struct gb_progress progress = { 0 };
+	struct play play = *given;
+
+	play.state = calloc(1, state_size ? state_size : 1);
+	if (!play.state)
+		abort();
+	while (!play.ending && play.arrived < play.stream.size) {
+		const size_t left = play.stream.size - play.arrived, piece = 1 + next_random(&seed) % 70;
+
+		play.arrived += piece < left ? piece : left;
+		decode_parts(&play, max_part, &progress);
+		if (play.messages == found->messages && !progress.begun && play.start != found->start)
+			fail(&play, "in parts a message ends elsewhere");
+		if (play.messages == found->messages && found->ending == -GB_EBADFRAME)
+			break;
+		if (play.messages > found->messages && found->ending != -GB_ETOOLARGE)
+			fail(&play, "in parts there are more messages");
+	}
+	if (play.messages < found->messages)
+		fail(&play, "in parts there are fewer messages");
+	free(play.state);
+}
+
 /* However it is cut, the same messages, the same end, the same rest. Returns how it went. */
 static struct play play_every_way(const struct play *given, uint32_t seed)
 {
@@ -243,7 +330,7 @@ static void play_there_and_back(const struct play *given, uint32_t seed)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_source source = { data, size };
-	struct play play = { 0 };
+	struct play play = { 0 }, found;
 	uint32_t seed;
 
 	whole = (struct gb_bytes){ data, size };
@@ -251,7 +338,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	seed = (uint32_t)fuzz_take_number(&source, 4) | 1u << 31; /* never 0 */
 	play.options = fuzz_codec.choose(&source);
 	play.stream = (struct gb_bytes){ source.data, source.size < STREAM_MAX ? source.size : STREAM_MAX };
-	play_every_way(&play, seed);
+	found = play_every_way(&play, seed);
+	play_in_parts(&play, &found, SIZE_MAX, seed);
+	play_in_parts(&play, &found, 1 + seed % 90, seed);
 	play_there_and_back(&play, seed);
 	return 0;
 }
