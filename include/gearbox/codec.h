@@ -23,6 +23,18 @@ struct gb_frame {
 /** The `total` of a message whose size is not known before its end. */
 #define GB_TOTAL_UNKNOWN UINT64_MAX
 
+/** A part of a message that is larger than max-message: what a handler gets of it (on_part, gb_read_part). */
+struct gb_part {
+	struct gb_bytes bytes; /* in the last part perhaps none */
+	uint64_t offset;       /* of them in the message: so many came before */
+	uint64_t
+		total; /* bytes of the message; GB_TOTAL_UNKNOWN before its last part, where only its end tells */
+	bool first, last; /* both: the message fits, and is whole */
+};
+
+/** Bytes that a first part has at least, unless the message or max-message is smaller: so a head is there in one piece. */
+#define GB_PART_HEAD 4096u
+
 /** How far a message has come that is taken in parts. Zeroed at its beginning. */
 struct gb_progress {
 	uint64_t passed; /* bytes of the message in earlier parts: the caller's */

@@ -19,7 +19,8 @@ GB_BEGIN
 	X(GB_LIMIT_OUTPUT_HIGH, "output-high", "high watermark of unsent output; at least 1") \
 	X(GB_LIMIT_OUTPUT_LOW, "output-low", "low watermark") \
 	X(GB_LIMIT_OUTPUT_MAX, "output-max", "unsent output that closes the connection; at least 1") \
-	X(GB_LIMIT_REPLIES, "max-replies", "replies that are open at once (gb_conn_defer); at least 1")
+	X(GB_LIMIT_REPLIES, "max-replies", "replies that are open at once (gb_conn_defer); at least 1") \
+	X(GB_LIMIT_BODY, "max-body", "of a message that is taken in parts; 0: none")
 
 enum gb_limit_kind {
 	GB_LIMIT_NONE, /* ends a list */

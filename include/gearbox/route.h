@@ -43,8 +43,14 @@ struct gb_route {
 	bool otherwise;   /* the default, in place of key and text: what no other row takes */
 	/** As of a service, whose on_message is NULL then. NULL where `serve` handles. */
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
+	/** As of a service: parts of a message that is larger than max-message, by the route of the first; and without
+	 *  on_message of all. NULL: such a message is refused. The service's on_cut tells of one that does not go on. */
+	void (*on_part)(struct gb_conn *conn, const struct gb_part *part);
 	/** Its message where a straight-line handler reads (gb_stream_dispatch). 0 or more: go on; negative: an end. */
 	int (*serve)(struct gb_stream *stream, struct gb_bytes message);
+	/** Of `serve`: it takes messages larger than max-message as well, of which it gets the first part, and reads on by
+	 *  gb_read_part. What it leaves is skipped. */
+	bool parts;
 	/** GB_TRAIT_MAY_BLOCK, GB_TRAIT_HEAVY_COMPUTE: with compute=threads or processes on_message runs in the pool, with either; else
 	 *  it runs on the worker's thread. `serve` always does, and uses the pool by gb_offload. */
 	unsigned traits;

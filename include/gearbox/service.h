@@ -43,7 +43,7 @@ enum {
  *
  * All callbacks of one connection run on its worker, one at a time; under compute=threads on_message runs on
  * a thread of the pool instead, under compute=processes in a process of one. Any but on_message may be NULL, and that as
- * well where there are routes.
+ * well where there are routes, or on_part.
  */
 struct gb_service {
 	uint32_t struct_size, abi;         /* set by GB_SERVICE_INIT */
@@ -85,6 +85,17 @@ struct gb_service {
 	int (*on_open)(struct gb_conn *conn);
 	/** One message, or without a codec the bytes as they arrived (at least one). */
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
+	/**
+	 * A part of a message, so that one of gigabytes needs no memory: of those that are larger than max-message, which
+	 * then bounds a part, and max-body the whole; without on_message of all, in parts as they come. In their order,
+	 * where on_message would run; a pause (gb_conn_pause), or output above its high watermark, holds the next one and
+	 * with it the peer. read-timeout is from part to part. docs/parts.md.
+	 */
+	void (*on_part)(struct gb_conn *conn, const struct gb_part *part);
+	/** A message whose first part was handed over does not go on: why (enum gb_close_reason; GB_CLOSE_EOF: the peer's FIN
+	 *  came inside it). Exactly once for each first part without a last one, before on_eof, on_error, on_close. On the
+	 *  worker's thread. May be NULL: what has no last part was never whole. */
+	void (*on_cut)(struct gb_conn *conn, int reason);
 	/**
 	 * In place of the callbacks for connections: a straight-line handler, which reads, waits and writes from top to
 	 * bottom (gearbox/stream.h). When it returns, the connection ends in order. On the worker's thread, also with

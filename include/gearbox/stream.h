@@ -83,6 +83,25 @@ GB_API int gb_read_until(struct gb_stream *stream, const void *delimiter, size_t
  */
 GB_API int gb_read_message(struct gb_stream *stream, struct gb_bytes *ret);
 
+/**
+ * Read the next message in parts: one of up to max-message bytes whole, as one part that is first and last; of one that is
+ * larger a part of at most so many, as they come, and the parts that follow by further calls. So one of gigabytes needs no
+ * memory, and whoever does not read holds the peer. Waits.
+ *
+ * `ret->bytes` is valid until the next read from the stream. Returns 1, 0 (the peer's FIN between messages),
+ * -GB_ETRUNCATED (inside one: its last part never came), -GB_ETOOLARGE (max-body), or another negative code. The
+ * read-timeout is from part to part. A codec without decode_part has whole messages alone.
+ *
+ * In the middle of a message, gb_read_message skips the rest of it first, and gb_read, gb_read_exact and gb_read_until
+ * take the bytes from there on as they are. A handler that returns there ends the connection, in order: what still comes
+ * is dropped, within linger-max, and what it wrote arrives.
+ */
+GB_API int gb_read_part(struct gb_stream *stream, struct gb_part *ret);
+
+/** Read and drop what is left of a message that gb_read_part has begun. Waits. Returns 1 (it is over, or none was begun), or
+ *  as gb_read_part. */
+GB_API int gb_skip_message(struct gb_stream *stream);
+
 /** How the codec framed the last message, as gb_conn_frame; `parsed` is valid as long as the message if it lies in the
  *  codec's state, else until the handler waits. */
 GB_API const struct gb_frame *gb_stream_frame(const struct gb_stream *stream);

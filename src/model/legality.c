@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/parts.h"
 #include "net/route.h"
 
 #include "pool/exchange.h"
@@ -174,6 +175,9 @@ static const char *objection_to_processes(const struct gb_service *service)
 	if (service->conn_state_size > GB__EXCHANGE_STATE_MAX)
 		return "the state of its connections is larger than 4,096 bytes, the most that is copied to a process "
 		       "and back, so that it needs compute=threads or inline";
+	if (gb__service_takes_parts(service))
+		return "it takes messages in parts, which would reach several processes of a pool, each with its own "
+		       "memory, so that it needs compute=threads or inline";
 	if (service->codec && service->codec->state_size > 0)
 		return "its codec keeps state with the connection, which a process of a pool does not have, so that it "
 		       "needs compute=threads or inline";

@@ -11,6 +11,7 @@
 #include "model/capacity.h"
 #include "model/legality.h"
 #include "model/tally.h"
+#include "net/parts.h"
 #include "net/route.h"
 #include "os/limit.h"
 
@@ -202,13 +203,20 @@ static int check_handlers(const struct gb_service *service, struct gb_error *err
 			"service %s: .on_message and .routes are both set: what no route takes is for a route that is the "
 			"default (.otherwise)",
 			service->name);
-	if (!service->serve && !service->on_message && !service->routes)
+	if (service->on_part && service->routes)
+		return gb_error_set(error, -EINVAL,
+			"service %s: .on_part and .routes are both set: each route has its own .on_part",
+			service->name);
+	if (gb__service_takes_parts(service) && gb__parts_objection(service))
+		return gb_error_set(
+			error, -EINVAL, "service %s: %s", service->name, gb__parts_objection(service));
+	if (!service->serve && !service->on_message && !service->routes && !service->on_part)
 		return gb_error_set(error, -EINVAL,
 			"service %s: .on_message and .serve are NULL: nobody gets its messages",
 			service->name);
 	if (service->serve &&
 		(service->on_message || service->on_open || service->on_writable || service->on_eof ||
-			service->on_error || service->on_drain))
+			service->on_error || service->on_drain || service->on_part || service->on_cut))
 		return gb_error_set(error, -EINVAL,
 			"service %s: .serve handles its connections from beginning to end, so that none of its "
 			"callbacks but .on_close may be set",

@@ -15,6 +15,7 @@
 #include "base/macros.h"
 #include "net/drain.h"
 #include "net/outgoing.h"
+#include "net/parts.h"
 #include "net/sending.h"
 #include "net/sequential.h"
 #include "net/task.h"
@@ -38,6 +39,14 @@ const struct gb__endpoint_ops gb__conn_plain_ops = {
 };
 static const struct gb__endpoint_ops coded_conn_ops = {
 	.on_input = gb__conn_on_coded_input,
+	.on_end = on_end,
+	.on_output = on_output,
+	.on_connected = on_connected,
+	.on_detached = on_detached,
+};
+
+static const struct gb__endpoint_ops parts_conn_ops = {
+	.on_input = gb__parts_on_input,
 	.on_end = on_end,
 	.on_output = on_output,
 	.on_connected = on_connected,
@@ -68,10 +77,11 @@ struct gb_conn *gb__conn_create(
 		gb__terms_give(net, terms);
 		return NULL;
 	}
-	conn->stream.endpoint =
-		(struct gb__endpoint){ .ops = terms->codec ? &coded_conn_ops : &gb__conn_plain_ops,
-			.fd = fd,
-			.kind = GB__ENDPOINT_STREAM };
+	conn->stream.endpoint = (struct gb__endpoint){ .ops = terms->parts ? &parts_conn_ops
+			: terms->codec                                     ? &coded_conn_ops
+									   : &gb__conn_plain_ops,
+		.fd = fd,
+		.kind = GB__ENDPOINT_STREAM };
 	conn->net = net;
 	conn->terms = terms;
 	conn->flags = GB__CONN_MUTED;
@@ -309,10 +319,13 @@ void gb__conn_close_for_error(struct gb_conn *conn, int reason)
 
 	if (conn->terms->sequential && conn->net->sequential->on_error(conn, reason))
 		return;
-	if (conn->terms->calls->on_error && !gb__conn_closing(conn) && !conn->terms->relayed &&
-		(!(conn->flags & GB__CONN_TASKED) || conn->terms->replies.loose)) {
+	if ((conn->terms->calls->on_error || conn->terms->parts) && !gb__conn_closing(conn) &&
+		!conn->terms->relayed && (!(conn->flags & GB__CONN_TASKED) || conn->terms->replies.loose)) {
 		conn->flags |= GB__CONN_DISPATCH;
-		conn->terms->calls->on_error(conn, reason);
+		if (!conn->terms->part_away)
+			gb__parts_cut(conn, reason);
+		if (conn->terms->calls->on_error)
+			conn->terms->calls->on_error(conn, reason);
 		conn->flags = (uint16_t)((conn->flags & ~GB__CONN_DISPATCH) | inside);
 		if (conn->state == GB__CONN_DRAINING) { /* that it closed as well tells less */
 			conn->reason = (uint8_t)reason;
@@ -434,17 +447,30 @@ static void output_fell(struct gb_conn *conn)
 	}
 }
 
+/* The rest of a message that was delivered in part will never come. */
+static void tell_cut(struct gb_conn *conn)
+{
+	conn->further &= (uint8_t)~GB__CONN_FURTHER_PARTS;
+	conn->flags |= GB__CONN_DISPATCH;
+	gb__parts_cut(conn, GB_CLOSE_EOF);
+	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+}
+
 /* The peer's FIN, once nothing is left to deliver before it. */
 static void tell_eof(struct gb_conn *conn)
 {
 	if (conn->state != GB__CONN_OPEN || !(conn->flags & GB__CONN_EOF) ||
 		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
 		return;
-	if (conn->flags & GB__CONN_KEPT)
+	if (gb__conn_within_message(conn))
 		conn->past |= GB__CONN_PAST_CUT;
 	/* A message that will never be complete: for gb_conn_rest alone. */
 	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL);
-	if (conn->terms->relayed) {
+	if (gb__unlikely(conn->further & GB__CONN_FURTHER_PARTS))
+		tell_cut(conn);
+	if (gb__conn_closing(conn)) {
+		/* by on_cut */
+	} else if (conn->terms->relayed) {
 		conn->state = GB__CONN_HALF_CLOSED;
 		gb_conn_end_output(conn->terms->peer);
 	} else if (conn->terms->calls->on_eof) {
@@ -606,6 +632,7 @@ static void finish(struct gb_conn *conn)
 	int fd = conn->stream.endpoint.fd;
 
 	if ((conn->past & GB__CONN_PAST_OPENED) || (conn->further & GB__CONN_FURTHER_OUTGOING)) {
+		gb__parts_cut(conn, conn->reason);
 		if (conn->terms->calls->on_close)
 			conn->terms->calls->on_close(conn, conn->reason);
 		count_closed(

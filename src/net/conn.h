@@ -55,6 +55,7 @@ enum gb__conn_further {
 	GB__CONN_FURTHER_LATE = 1u << 2, /* the message's time began anew once: we were late, not the peer */
 	/* Its answers come from elsewhere: a message was not answered at once, or it was sent to outside its callbacks. */
 	GB__CONN_FURTHER_ELSEWHERE = 1u << 3,
+	GB__CONN_FURTHER_PARTS = 1u << 4, /* parts of a message were delivered, and it goes on (parts.h) */
 };
 
 /** What has happened to it, once. */
@@ -110,7 +111,8 @@ static inline bool gb__conn_stopped(const struct gb_conn *conn)
 	unsigned stops = conn->flags & GB__CONN_STOPPED;
 
 	if (gb__unlikely(stops == GB__CONN_TASKED) && conn->terms->replies.loose)
-		return conn->terms->tasks >= conn->terms->limits->replies_max || conn->terms->refused;
+		return conn->terms->tasks >= conn->terms->limits->replies_max || conn->terms->refused ||
+			conn->terms->part_away;
 	return stops;
 }
 
@@ -142,6 +144,12 @@ static inline bool gb__conn_backlog(const struct gb_conn *conn)
 static inline bool gb__conn_keeps_partial(const struct gb_conn *conn)
 {
 	return (conn->flags & (GB__CONN_KEPT | GB__CONN_PARTIAL)) == (GB__CONN_KEPT | GB__CONN_PARTIAL);
+}
+
+/** Whether a message is incomplete: its beginning is kept, or was delivered. */
+static inline bool gb__conn_within_message(const struct gb_conn *conn)
+{
+	return (conn->flags & GB__CONN_KEPT) || (conn->further & GB__CONN_FURTHER_PARTS);
 }
 
 static inline bool gb__conn_closing(const struct gb_conn *conn)

@@ -14,7 +14,7 @@
  * STALL_MS without progress; lingering: the linger timeout since anything moved, linger-max in all.
  */
 #include "base/macros.h"
-#include "net/conn.h"
+#include "net/parts.h"
 
 #include <errno.h>
 
@@ -28,6 +28,19 @@ uint32_t gb__conn_idle_ms(const struct gb_conn *conn)
 	uint32_t own = gb__net_elapsed(conn->net, conn->active_ms);
 
 	return peer ? gb__min(own, gb__net_elapsed(peer->net, peer->active_ms)) : own;
+}
+
+/* When the message under way last had its time; NULL: none is. */
+static uint32_t *message_since(struct gb_conn *conn)
+{
+	struct gb__parts *parts;
+
+	if (gb__conn_keeps_partial(conn))
+		return &conn->input->input.since_ms;
+	if (gb__likely(!(conn->further & GB__CONN_FURTHER_PARTS)))
+		return NULL;
+	parts = gb__parts_of(conn);
+	return parts ? &parts->since_ms : NULL;
 }
 
 struct earliest {
@@ -52,11 +65,12 @@ uint64_t gb__conn_stall_ms(const struct gb_conn *conn)
 	return limits->idle_timeout_ms ? limits->idle_timeout_ms : STALL_MS;
 }
 
-static struct earliest deadline_of(const struct gb_conn *conn)
+static struct earliest deadline_of(struct gb_conn *conn)
 {
 	const struct gb__limits *limits = conn->terms->limits;
 	struct earliest earliest = { UINT64_MAX, 0 };
 	uint32_t progress = gb__net_elapsed(conn->net, conn->progress_ms);
+	const uint32_t *since_ms = message_since(conn);
 
 	switch (conn->state) {
 	case GB__CONN_CONNECTING:
@@ -73,9 +87,8 @@ static struct earliest deadline_of(const struct gb_conn *conn)
 		if (!(conn->flags & GB__CONN_TASKED) && !conn->holds)
 			consider(&earliest, limits->idle_timeout_ms, gb__conn_idle_ms(conn), GB_CLOSE_IDLE);
 		/* While it is us who do not read, a message cannot be late. */
-		if (gb__conn_keeps_partial(conn) && !gb__conn_stopped(conn))
-			consider(&earliest, limits->read_timeout_ms,
-				gb__net_elapsed(conn->net, conn->input->input.since_ms),
+		if (since_ms && !gb__conn_stopped(conn))
+			consider(&earliest, limits->read_timeout_ms, gb__net_elapsed(conn->net, *since_ms),
 				GB_CLOSE_READ_TIMEOUT);
 		__attribute__((fallthrough));
 	case GB__CONN_DRAINING:
@@ -100,9 +113,11 @@ void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms)
 
 void gb__conn_read_anew(struct gb_conn *conn)
 {
-	if (!gb__conn_keeps_partial(conn))
+	uint32_t *since_ms = message_since(conn);
+
+	if (!since_ms)
 		return;
-	conn->input->input.since_ms = gb__net_now(conn->net);
+	*since_ms = gb__net_now(conn->net);
 	gb__conn_deadline_within(conn, conn->terms->limits->read_timeout_ms);
 }
 
@@ -121,9 +136,9 @@ static bool has_come(const struct gb_conn *conn)
 /* A message of which bytes are there has its time once more, but once only: who sends them one by one gains no more. */
 static bool message_goes_on(struct gb_conn *conn)
 {
-	uint32_t *since_ms = &conn->input->input.since_ms;
+	uint32_t *since_ms = message_since(conn);
 
-	if (!has_come(conn))
+	if (!since_ms || !has_come(conn))
 		return false;
 	if (!(conn->further & GB__CONN_FURTHER_LATE)) {
 		conn->further |= GB__CONN_FURTHER_LATE;

@@ -74,7 +74,7 @@ void gb__conn_drain(struct gb_conn *conn)
 	if (!(conn->past & GB__CONN_PAST_DRAIN_TOLD))
 		tell(conn);
 	if (gb__conn_closing(conn) || moves(conn) || is_held(conn) || is_pooled(conn) ||
-		(conn->flags & GB__CONN_KEPT))
+		gb__conn_within_message(conn))
 		return;
 	if ((conn->further & GB__CONN_FURTHER_OUTGOING) && net->connections > net->outgoing)
 		return;
@@ -119,7 +119,7 @@ static void count(struct gb_conn *conn, int argument)
 		census->output++;
 	else if (is_pooled(conn))
 		census->pooled++;
-	else if (conn->flags & GB__CONN_KEPT)
+	else if (gb__conn_within_message(conn))
 		census->message++;
 	else if (is_held(conn))
 		census->held++;

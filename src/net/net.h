@@ -87,6 +87,7 @@ struct gb__net {
 	struct {
 		uint32_t scanned, since_ms;
 		struct gb_frame frame; /* of the last one that was whole */
+		struct gb_part part;   /* where a service takes parts: what that was, but for its bytes */
 	} message; /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
 	const char *problem;   /* of a codec that has just refused its input, while that is told; or NULL */
 	size_t connections;    /* not finished yet */

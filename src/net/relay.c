@@ -83,6 +83,7 @@ static void join(struct gb_conn *conn, struct gb_conn *peer)
 	terms->relayed = terms->here = true;
 	terms->codec = NULL;
 	terms->on_message = relay_message;
+	conn->further &= (uint8_t)~GB__CONN_FURTHER_PARTS;
 	terms->reads_on = true;
 	conn->stream.endpoint.ops = &gb__conn_plain_ops;
 	/* What the codec or the handler waits for no longer counts; a pause ends the delivery that may be under way. */

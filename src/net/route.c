@@ -97,7 +97,7 @@ static const char *wrong_row(const struct gb_service *service, const struct gb_r
 		return NULL;
 	if (service->serve && !row->serve)
 		return ".serve is NULL, and the service has a straight-line handler: it has no handler";
-	if (!service->serve && !row->on_message)
+	if (!service->serve && !row->on_message && !row->on_part)
 		return ".on_message is NULL: it has no handler";
 	return NULL;
 }
@@ -311,10 +311,12 @@ static void make_entries(struct gb__router *router)
 		const struct gb_route *row = &router->routes->table[i - 1];
 		struct gb__route_entry *entry = &router->entries[i];
 
-		*entry = (struct gb__route_entry){ row->traits & TRAITS ? gb__route_pooled : row->on_message,
-			row, i };
+		const bool pooled = row->traits & TRAITS;
+
+		*entry = (struct gb__route_entry){ pooled ? gb__route_pooled : row->on_message, row, i,
+			pooled };
 		if (row->otherwise)
-			router->entries[0] = (struct gb__route_entry){ entry->on_message, row, 0 };
+			router->entries[0] = (struct gb__route_entry){ entry->on_message, row, 0, pooled };
 	}
 }
 

@@ -21,6 +21,7 @@ struct gb__route_entry {
 		struct gb_conn *conn, struct gb_bytes message); /* the row's, or what asks the pool first */
 	const struct gb_route *row;                             /* NULL: no route takes it */
 	size_t index;                                           /* of it, and of its counter */
+	bool pooled;                                            /* it is for the pool, where there is one */
 };
 
 /* A text that is longer than a number, or any prefix. */

@@ -27,6 +27,8 @@ struct gb__sequential {
 	bool (*on_ended)(struct gb_conn *conn);
 	/** All of its output is with the kernel. */
 	void (*on_flushed)(struct gb_conn *conn);
+	/** What is known of the message that it reads in parts; NULL: nobody reads it any more. */
+	struct gb__parts *(*parts)(struct gb_conn *conn);
 	/** Run those that are ready, and become so meanwhile, up to a bound; `ready` of the net says whether any is left. */
 	void (*run)(struct gb__net *net);
 	/** Give back what a burst has left behind. Returns whether that was all (trim.h). */

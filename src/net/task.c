@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/parts.h"
 
 #include <errno.h>
 
@@ -128,6 +129,8 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 	task->job.level = gb__level_of(GB_PRIORITY_NORMAL);
 	task->on_message = conn->terms->on_message;
 	task->frame = net->message.frame;
+	if (gb__unlikely(conn->terms->parts))
+		task->part = net->message.part;
 	/* What the codec parsed of the message lies where the task has it. */
 	within = (uintptr_t)task->frame.parsed - (uintptr_t)message.data;
 	if (within <= message.size)
@@ -151,6 +154,8 @@ static struct gb__task *task_begin(struct gb_conn *conn, struct gb_bytes message
 		return NULL;
 	}
 	conn->terms->tasks += conn->terms->replies.loose;
+	conn->terms->part_away =
+		conn->terms->parts && conn->terms->replies.loose && !(task->part.first && task->part.last);
 	conn->flags |= GB__CONN_TASKED;
 	task->under_way = net->under_way;
 	net->under_way = task;
@@ -173,7 +178,8 @@ void gb__task_submit_routed(struct gb_conn *conn, struct gb_bytes message, const
 
 	if (!task)
 		return;
-	task->on_message = route->on_message;
+	if (!conn->terms->parts)
+		task->on_message = route->on_message;
 	task->route = route;
 	task->job.level = gb__level_of(route->priority);
 	if (net->tasks < net->tasks_max)
@@ -291,6 +297,8 @@ static void tasks_back(struct gb__post *post, bool alive)
 	gb__chunk_destroy(&net->engine->pool, task->message);
 	conn->active_ms = gb__net_now(net);
 	gb__conn_deadline_within(conn, conn->terms->limits->idle_timeout_ms);
+	if (gb__unlikely(conn->terms->parts))
+		gb__parts_task_back(conn, task);
 	if (!conn->terms->replies.loose) {
 		conn->flags &= (uint16_t)~GB__CONN_TASKED;
 		gb__conn_read_anew(conn);

@@ -21,6 +21,8 @@ struct gb__task {
 	struct gb__post done;
 	struct gb__chunk *message;
 	struct gb_frame frame; /* of the message */
+	struct gb_part part;   /* what the message is, where the service takes parts */
+	bool part_told;        /* the handler has had it */
 	uint64_t number;       /* it rises from message to message */
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message);
 	const struct gb_route *route; /* of the message; or NULL */

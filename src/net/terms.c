@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/parts.h"
 #include "net/route.h"
 #include "net/sequential.h"
 #include "net/task.h"
@@ -27,6 +28,7 @@ static const struct {
 	[GB_LIMIT_OUTPUT_LOW] = { AT(output_low), 0, 1u << 30 },
 	[GB_LIMIT_OUTPUT_MAX] = { AT(output_bytes_max), 1, 1ull << 31 },
 	[GB_LIMIT_REPLIES] = { AT(replies_max), 1, 1u << 20 },
+	[GB_LIMIT_BODY] = { AT(body_bytes_max), 0, INT64_MAX },
 };
 
 int gb__limits_set(struct gb__limits *limits, enum gb_limit_kind kind, uint64_t value)
@@ -91,6 +93,8 @@ static struct gb__terms *terms_create(
 	}
 	if (sequential)
 		net->sequential->adapt(terms);
+	else if (gb__service_takes_parts(service))
+		gb__parts_adapt(terms);
 	terms->user = user;
 	terms->replies.loose = service->traits & GB_TRAIT_UNORDERED;
 	terms->limits = net->limits;

@@ -17,6 +17,7 @@
 struct gb__limits {
 	uint64_t connections_max;   /* accepted ones open at once, over all workers */
 	uint64_t message_bytes_max; /* of a codec's message */
+	uint64_t body_bytes_max;    /* of one that is taken in parts; 0: none */
 	uint64_t idle_timeout_ms;   /* nothing moved */
 	uint64_t read_timeout_ms;   /* from a message's first byte to its last */
 	uint64_t write_timeout_ms;  /* the peer takes nothing */
@@ -58,7 +59,9 @@ struct gb__terms {
 	bool relayed;     /* by gb_relay, now or before: no more for the handler than the end */
 	bool sequential;  /* a stream reads it (sequential.h) */
 	bool here;        /* relayed, sequential, or routed: no message goes to the pool, but by its route */
-	int16_t apart; /* of compute=processes: apart_number; -1: no message goes to the pool, by no route */
+	int16_t apart;  /* of compute=processes: apart_number; -1: no message goes to the pool, by no route */
+	bool parts;     /* the service's callbacks take messages in parts (parts.h) */
+	bool part_away; /* one is in the pool, of own terms whose replies are loose: what follows waits */
 	bool flush_told; /* somebody is to know when its output has gone: of `sequential`, or `pooled` */
 	uint16_t state_offset;               /* of the service's state behind the connection */
 	struct gb_conn *peer;                /* relayed to; or NULL */

@@ -61,6 +61,15 @@ int gb__stream_decode(const void *options, void *state, struct gb_bytes input, s
 			return front(ret, input.size);
 		return service->codec->decode(
 			service->codec_options, link + 1, input, message_max, scanned, ret);
+	case GB__WANT_PART:
+		service = stream->conn->terms->service;
+		if (!service->codec) {
+			stream->conn->net->message.part =
+				(struct gb_part){ .total = input.size, .first = true, .last = true };
+			return front(ret, input.size);
+		}
+		return gb__parts_decode(
+			stream->conn, &stream->parts, true, link + 1, input, message_max, scanned, ret);
 	case GB__WANT_SOME:
 		return front(ret, gb__min(input.size, want->size));
 	case GB__WANT_EXACT:
@@ -108,6 +117,8 @@ static bool take(struct gb_stream *stream, struct gb_bytes bytes)
 		break;
 	default:
 		stream->frame = stream->streams->net->message.frame;
+		if (want->kind == GB__WANT_PART)
+			stream->part = stream->streams->net->message.part;
 		if (keep(stream, bytes) < 0) {
 			gb__conn_end(stream->conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 			return false;
@@ -229,6 +240,8 @@ static void return_to(struct gb_stream *stream)
 		conn->flags &= (uint16_t)~GB__CONN_PAUSED;
 		if (conn->flags & GB__CONN_KEPT)
 			frame_anew(conn);
+		if (gb__unlikely(conn->further & GB__CONN_FURTHER_PARTS))
+			gb__conn_read_anew(conn);
 	}
 	if (stream->delivering)
 		return; /* as soon as this waits */
@@ -354,6 +367,8 @@ static int read_want(struct gb_stream *stream, struct gb__want want)
 		return gb__coro_failed(coro, result);
 	if (gb__unlikely(stream->quiet == GB__QUIET_RETURNED) && stream->reason == GB_CLOSE_DRAIN)
 		stream->reason = -1; /* it goes on */
+	if (gb__unlikely(stream->parts.progress.begun) && want.kind != GB__WANT_PART)
+		gb__parts_forget(stream->conn, &stream->parts);
 	stream->want = want;
 	stream->came = false;
 	if (gb__unlikely(!stream->delivering) || gb__unlikely(stream->away))
@@ -416,14 +431,41 @@ static inline int next_message(struct gb_stream *stream, struct gb_coro *coro)
 	return 1;
 }
 
+int gb_read_part(struct gb_stream *stream, struct gb_part *ret)
+{
+	int result = read_want(stream, (struct gb__want){ .kind = GB__WANT_PART });
+
+	if (result > 0) {
+		*ret = stream->part;
+		ret->bytes = stream->message;
+	}
+	return result;
+}
+
+int gb_skip_message(struct gb_stream *stream)
+{
+	int result = 1;
+
+	while (result > 0 && stream->parts.progress.begun)
+		result = read_want(stream, (struct gb__want){ .kind = GB__WANT_PART });
+	return result;
+}
+
+/* Whatever was before. */
+static __attribute__((noinline)) int read_message(struct gb_stream *stream)
+{
+	int result = gb__unlikely(stream->parts.progress.begun) ? gb_skip_message(stream) : 1;
+
+	return result > 0 ? read_want(stream, (struct gb__want){ .kind = GB__WANT_MESSAGE }) : result;
+}
+
 int gb_read_message(struct gb_stream *stream, struct gb_bytes *ret)
 {
 	struct gb_coro *coro = stream->streams->running;
 	int result;
 
 	gb__stream_mine_in(stream, "gb_read");
-	result = goes_on(stream, coro) ? next_message(stream, coro)
-				       : read_want(stream, (struct gb__want){ .kind = GB__WANT_MESSAGE });
+	result = goes_on(stream, coro) ? next_message(stream, coro) : read_message(stream);
 
 	if (gb__likely(result > 0))
 		*ret = stream->message;

@@ -293,6 +293,13 @@ static void on_flushed(struct gb_conn *conn)
 		gb__coro_wake(stream->writer);
 }
 
+static struct gb__parts *parts_of(struct gb_conn *conn)
+{
+	struct gb_stream *stream = stream_of(conn);
+
+	return stream ? &stream->parts : NULL;
+}
+
 static const struct gb_service calls = {
 	GB_SERVICE_INIT,
 	.name = "stream",
@@ -320,6 +327,7 @@ const struct gb__sequential gb__sequential = {
 	.on_quiet = on_quiet,
 	.on_ended = on_ended,
 	.on_flushed = on_flushed,
+	.parts = parts_of,
 	.run = gb__coro_run_ready,
 	.trim = gb__coro_trim,
 	.drain = gb__coro_drain_all,

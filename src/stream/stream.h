@@ -10,7 +10,7 @@
 #ifndef STREAM_STREAM_H
 #define STREAM_STREAM_H
 
-#include "net/conn.h"
+#include "net/parts.h"
 #include "net/sequential.h"
 #include "stream/coroutine.h"
 
@@ -21,6 +21,7 @@
 enum gb__want_kind {
 	GB__WANT_NOTHING,
 	GB__WANT_MESSAGE, /* of the codec */
+	GB__WANT_PART,    /* of such a one, or all of it */
 	GB__WANT_SOME,    /* bytes, up to `size`, into `data` */
 	GB__WANT_EXACT,   /* so many: in one piece if they are few, else piece by piece */
 	GB__WANT_UNTIL,   /* up to the delimiter of `size` bytes at `delimiter` */
@@ -67,6 +68,8 @@ struct gb_stream {
 	bool opened;                   /* by gb_stream_connect */
 	unsigned in_a_row;             /* messages without a wait in between */
 	struct gb_frame frame;
+	struct gb_part part; /* that was read last, but for its bytes */
+	struct gb__parts parts;
 	unsigned char small[GB__STREAM_SMALL] __attribute__((aligned(16)));
 };
 
