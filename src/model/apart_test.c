@@ -11,8 +11,9 @@
 
 static void a_crash(const char *model)
 {
-	static const char *const crashes[] = { "abort\n", "kill\n", "exit\n", "null\n", "stack\n", "leak\n" };
-	const unsigned count = SANITIZED ? 3 : 6; /* a sanitizer has its own end for the others */
+	static const char *const crashes[] = { "abort\n", "release\n", "kill\n", "exit\n", "null\n",
+		"stack\n", "leak\n" };
+	const unsigned count = SANITIZED ? 4 : 7; /* a sanitizer has its own end for the others */
 	struct gb_server *server = apart_server(model);
 	struct gb_stats stats;
 	int beside[2];

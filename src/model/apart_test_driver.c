@@ -103,6 +103,8 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 		deep(NULL);
 	else if (is(message, "leak"))
 		leak();
+	else if (is(message, "release"))
+		gb_conn_release(conn); /* which it does not hold */
 	else if (is(message, "wait") || is(message, "die")) {
 		shared->began++;
 		apart_await(&shared->released, 1);

@@ -154,6 +154,8 @@ int gb_conn_defer(struct gb_conn *conn, struct gb_reply *ret)
 		return -EOPNOTSUPP;
 	if (is_task) {
 		replies = &gb__task_of(conn)->replies;
+		if (replies->open >= gb__task_of(conn)->replies_max)
+			return -GB_ELIMIT;
 		place = net->places ? fetch(net->places, 1) : NULL;
 	} else {
 		struct gb__terms *terms;

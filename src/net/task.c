@@ -138,6 +138,8 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 	task->deferred_end = &task->deferred;
 	task->failed = -1;
 	task->replies.loose = conn->terms->replies.loose;
+	task->replies_max = conn->terms->limits->replies_max -
+		gb__min(conn->terms->replies.open, conn->terms->limits->replies_max - 1);
 	task->number = net->tally.messages;
 	task->done.run = tasks_back;
 	return task;
@@ -248,6 +250,19 @@ static void cancel_later(struct gb_conn *conn, const struct gb__task *task)
 			cancel(conn->net, other);
 }
 
+/* Of a process of the pool, whose handler may have written anywhere: what it cannot have done, the crash it will be. */
+static void doubt(struct gb__task *task, const struct gb_conn *conn)
+{
+	const int64_t holds = (int64_t)conn->holds + task->holds;
+
+	if (holds >= 0 && holds < UINT16_MAX)
+		return;
+	gb__output_clear(&task->facade.stream.output, &conn->net->engine->pool);
+	task->facade.flags |= GB__CONN_RESET;
+	task->failed = GB_CLOSE_CRASHED;
+	task->holds = 0;
+}
+
 /* Do to the connection what the handler did to the facade. */
 static void carry_out(struct gb__task *task, struct gb_conn *conn)
 {
@@ -260,6 +275,8 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 		gb__replies_drop(conn->net, &task->replies);
 		return;
 	}
+	if (conn->net->apart)
+		doubt(task, conn);
 	gb__conn_hold(conn, task->holds);
 	if (gb__output_empty(&facade->stream.output) && !task->replies.first)
 		conn->further |= GB__CONN_FURTHER_ELSEWHERE;

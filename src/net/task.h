@@ -33,7 +33,8 @@ struct gb__task {
 	const _Atomic uint32_t *cancelled_there; /* the same, in a process of the pool; else NULL */
 	unsigned source, service;                /* of a pool of processes: of which loop, of which binding */
 	bool aborted;                            /* by the handler */
-	struct gb__replies replies;              /* deferred by the handler */
+	struct gb__replies replies;              /* deferred by the handler, */
+	uint64_t replies_max;                    /* so many at most */
 	int holds;                               /* gb_conn_hold and gb_conn_release by the handler */
 	int failed;                              /* by gb_conn_close or gb_conn_fail: the reason; -1: not */
 	_Atomic signed char paused;              /* 1: by the handler; -1: resumed; 0: neither */

@@ -506,6 +506,35 @@ NET_TEST(a_handler_on_a_pool_thread_defers_as_well)
 	peer_close(peer);
 }
 
+static void eager_line(struct gb_conn *conn, struct gb_bytes line)
+{
+	(void)line;
+	for (unsigned i = 0; i < 4; i++)
+		defer(conn);
+	CHECK_INT(gb_conn_defer(conn, &open_replies[99]), -GB_ELIMIT);
+}
+
+static const struct gb_service eager = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "eager",
+	.codec = &gb_codec_line, .on_open = begin_open, .on_message = eager_line, .on_close = count_close };
+
+NET_TEST(a_handler_on_a_pool_thread_defers_no_more_than_may_be_open)
+{
+	struct peer *peer;
+
+	held_count = 0;
+	gb__net_submit_to(&rig->net, hold, NULL, 4);
+	rig->limits.replies_max = 4;
+	peer = rig_peer(rig, &eager);
+	peer_send(peer, "a\n", 2);
+	UNTIL(rig, peer, held_count == 1);
+	run_apart(held[0]);
+	CHECK_INT(open_count, 4);
+	for (unsigned i = 0; i < 4; i++)
+		CHECK_INT(finish(open_replies[i], "x", false), 0);
+	expect(rig, peer, "xxxx");
+	peer_close(peer);
+}
+
 NET_TEST(what_a_task_deferred_is_dropped_when_its_connection_has_ended)
 {
 	struct peer *peer;
