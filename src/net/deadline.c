@@ -121,15 +121,15 @@ void gb__conn_read_anew(struct gb_conn *conn)
 	gb__conn_deadline_within(conn, conn->terms->limits->read_timeout_ms);
 }
 
-/* Whether what the deadline waits for has happened in the kernel, and we are late to see it. */
-static bool has_come(const struct gb_conn *conn)
+/* Whether what the deadline waits for, of `of`, has happened in the kernel, and we are late to see it. */
+static bool has_come(const struct gb_conn *conn, unsigned of)
 {
 	unsigned wanted = 0;
 
 	if (!(conn->flags & GB__CONN_MUTED))
-		wanted |= GB__READY_IN;
+		wanted |= of & GB__READY_IN;
 	if ((conn->flags & GB__CONN_FLUSHING) || conn->state == GB__CONN_CONNECTING)
-		wanted |= GB__READY_OUT;
+		wanted |= of & GB__READY_OUT;
 	return wanted && (gb__engine_ready(conn->net->engine, &conn->stream, wanted) & wanted);
 }
 
@@ -138,7 +138,7 @@ static bool message_goes_on(struct gb_conn *conn)
 {
 	uint32_t *since_ms = message_since(conn);
 
-	if (!since_ms || !has_come(conn))
+	if (!since_ms || !has_come(conn, GB__READY_IN))
 		return false;
 	if (!(conn->further & GB__CONN_FURTHER_LATE)) {
 		conn->further |= GB__CONN_FURTHER_LATE;
@@ -158,7 +158,7 @@ static bool lingers_on(struct gb_conn *conn)
 	if (gb__net_elapsed(conn->net, conn->progress_ms) >= conn->terms->limits->linger_max_ms)
 		return false;
 	unsent = (uint16_t)os->ops->unsent(os, conn->stream.endpoint.fd);
-	if (unsent == conn->unsent && !has_come(conn))
+	if (unsent == conn->unsent && !has_come(conn, GB__READY_IN | GB__READY_OUT))
 		return false;
 	conn->unsent = unsent;
 	conn->active_ms = gb__net_now(conn->net);
@@ -172,7 +172,7 @@ static bool goes_on(struct gb_conn *conn, int reason)
 		return lingers_on(conn);
 	if (reason == GB_CLOSE_READ_TIMEOUT)
 		return message_goes_on(conn);
-	return has_come(conn);
+	return has_come(conn, GB__READY_IN | GB__READY_OUT);
 }
 
 /* Nothing that is asked of the engine for it would tell of a reset, or not for long: output may leave at once. */

@@ -159,7 +159,10 @@ NET_TEST(a_message_that_is_not_complete_in_time_gets_a_last_answer)
 	forget();
 	peer = rig_peer(rig, &strict);
 	peer_send(peer, "one\ntw", 6);
-	UNTIL(rig, peer, peer->got_size == 5 && rig->counters.stats.bytes_in == 6);
+	/* What the engine has not told of a send yet gives the message its time once more. */
+	UNTIL(rig, peer,
+		peer->got_size == 5 && rig->counters.stats.bytes_in == 6 &&
+			!(conns[0]->flags & GB__CONN_FLUSHING));
 	rig_pass(rig, 1200);
 	check_last_answer(rig, peer, "+one\n-read_timeout\n", GB_CLOSE_READ_TIMEOUT);
 }
