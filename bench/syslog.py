@@ -46,12 +46,14 @@ class Load(NamedTuple):
     text: str
     piece: int  # bytes that are sent at once; 0: a record
     octets: bool = False  # its length comes before each record
+    rate: int = 0  # sends a second, when they are due; 0: as fast as they are taken
 
 
 LOADS = [
     Load("lines", "lines, 16 KiB a send", 16384),
     Load("octets", "counted octets, 16 KiB a send", 16384, True),
     Load("single", "lines, a record a send", 0),
+    Load("paced", "lines, a record a send, 20,000 a second", 0, rate=20000),
 ]
 
 
@@ -78,6 +80,7 @@ class Records:
         self.lines = [[record(number, one, size) for one in range(count // connections)]
                       for number in range(connections)]
         self.size = sum(len(line) + 1 for line in itertools.chain(*self.lines))
+        self.rate = load.rate
         self.pieces = [self.cut([b"%d %s" % (len(line), line) if load.octets else line + b"\n" for line in lines],
                                 load.piece) for lines in self.lines]
 
@@ -91,10 +94,14 @@ class Records:
         with contextlib.ExitStack() as stack:
             sockets = [stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_S))
                        for _ in self.pieces]
+            number, began = 0, time.monotonic()
             for pieces in itertools.zip_longest(*self.pieces):
                 for one, piece in zip(sockets, pieces):
+                    while self.rate and time.monotonic() < began + number / self.rate:
+                        pass
                     if piece:
                         one.sendall(piece)
+                    number += 1
             for one in sockets:
                 one.shutdown(socket.SHUT_WR)
 

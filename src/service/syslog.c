@@ -31,6 +31,10 @@ static const struct gb_setting syslog_settings[] = {
 	{ "delay", GB_SETTING_DURATION, offsetof(struct syslog_settings, delay_ms), .fallback = "5ms",
 		.max = 60000, .argument = "TIME",
 		.summary = "records wait so long for others to be written with; 0: not at all" },
+	{ "rest", GB_SETTING_DURATION, offsetof(struct syslog_settings, rest_ms), .fallback = "2ms",
+		.max = 1000, .argument = "TIME",
+		.summary =
+			"a worker that got few records sleeps so long, so that more come at once; 0: not at all" },
 	{ "memory", GB_SETTING_SIZE, offsetof(struct syslog_settings, memory), .fallback = "1MiB", .min = 1,
 		.max = 1u << 30, .argument = "SIZE",
 		.summary = "stop reading while more than this waits for the disk, in each worker" },

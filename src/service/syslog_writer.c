@@ -16,10 +16,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCH_ENOUGH 65536u /* bytes that wait for no others */
 #define BATCH_KEPT 262144u  /* bytes of memory that a batch keeps when it is empty */
+#define REST_BELOW 16384u   /* bytes of records in a turn */
 #define RETRY_MS 1000u
 #define SYNC_MS 1000u
 
@@ -385,7 +387,35 @@ void syslog_writer_leave(struct syslog_talk *talk)
 		unlink_held(talk);
 }
 
-/* Behind those that are there. Returns 0 or -ENOMEM. */
+/*
+ * Behind all that this turn of the loop has brought. Nobody waits for an answer of this worker, and a wake-up for each record
+ * that comes alone is dearer than all that is done with it: as network cards do with their interrupts.
+ */
+static void rest(struct gb_worker *worker, void *arg)
+{
+	struct syslog_writer *writer = arg;
+	struct timespec pause;
+
+	if (!worker)
+		return; /* it has ended, and the writer with it */
+	pause.tv_sec = (time_t)(writer->settings->rest_ms / 1000);
+	pause.tv_nsec = (long)(writer->settings->rest_ms % 1000) * 1000000;
+	if (writer->brought < REST_BELOW && !writer->draining && !writer->paused)
+		nanosleep(&pause, NULL);
+	writer->resting = false;
+	writer->brought = 0;
+}
+
+static void rest_later(struct syslog_writer *writer, size_t size)
+{
+	writer->brought += size;
+	if (writer->resting || writer->settings->rest_ms == 0)
+		return;
+	writer->resting = true;
+	if (gb_worker_post(writer->worker, rest, writer) < 0)
+		writer->resting = false;
+}
+
 int syslog_writer_add(struct syslog_writer *writer, struct gb_bytes record, bool cut)
 {
 	struct syslog_counters *counters = writer->settings->counters;
@@ -398,6 +428,7 @@ int syslog_writer_add(struct syslog_writer *writer, struct gb_bytes record, bool
 	}
 	batch->size += syslog_line(record, cut, batch->data + batch->size);
 	batch->records++;
+	rest_later(writer, record.size);
 	return 0;
 }
 

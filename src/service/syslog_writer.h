@@ -20,7 +20,7 @@ struct syslog_counters {
 struct syslog_settings {
 	char *file;
 	unsigned fsync; /* enum syslog_fsync */
-	uint64_t delay_ms, memory;
+	uint64_t delay_ms, rest_ms, memory;
 	struct syslog_counters *counters;
 	struct syslog_files files;
 	unsigned prepared; /* addresses that it serves */
@@ -41,15 +41,17 @@ struct syslog_writer {
 	struct gb_appender *appender;
 	struct syslog_batch batches[2];
 	struct syslog_batch *filling;
-	bool storing;  /* the other one is */
-	bool delaying; /* what is filled is stored when `delay` expires, or has become enough */
-	bool full;     /* and waits for room on the disk */
-	bool torn;     /* the last line of ours is cut */
-	bool paused;   /* all connections are */
-	bool draining; /* nothing is tried again */
-	bool dirty;    /* stored, and not synced */
-	bool again;    /* the file is to be looked for once more when `change` is complete */
-	uint64_t turn; /* of the batch that is filled */
+	bool storing;   /* the other one is */
+	bool delaying;  /* what is filled is stored when `delay` expires, or has become enough */
+	bool full;      /* and waits for room on the disk */
+	bool torn;      /* the last line of ours is cut */
+	bool paused;    /* all connections are */
+	bool draining;  /* nothing is tried again */
+	bool dirty;     /* stored, and not synced */
+	bool again;     /* the file is to be looked for once more when `change` is complete */
+	bool resting;   /* it rests behind this turn, if that brings few records */
+	size_t brought; /* bytes of records, in this turn */
+	uint64_t turn;  /* of the batch that is filled */
 	struct syslog_talk *talks;
 	struct syslog_talk *held;
 	struct gb_timer delay, retry, sync_timer;
