@@ -8,6 +8,7 @@
 #include "compare/progress.h"
 #include "compare/tell.h"
 #include "compare/visit.h"
+#include "report/report.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -106,16 +107,29 @@ static int write_json(const json_t *document, const char *path)
 	return EXIT_DONE;
 }
 
+static int write_report(const json_t *document, const char *path)
+{
+	struct gb_error error = { 0 };
+
+	if (gb__report_write(document, path, &error) < 0)
+		return gb__command_fail(EXIT_FAILED, "compare: cannot write %s: %s", path, error.text);
+	return EXIT_DONE;
+}
+
 static int publish(const struct comparison *comparison, json_t *document)
 {
-	const char *path = comparison->options->json;
+	const struct compare_options *options = comparison->options;
 	int exit_code = EXIT_DONE;
 
-	if (path && strcmp(path, "-") == 0)
-		return gb__json_print(json_incref(document));
-	gb__compare_tell(comparison, document);
-	if (path)
-		exit_code = write_json(document, path);
+	if (options->json && strcmp(options->json, "-") == 0) {
+		exit_code = gb__json_print(json_incref(document));
+	} else {
+		gb__compare_tell(comparison, document);
+		if (options->json)
+			exit_code = write_json(document, options->json);
+	}
+	if (options->report && write_report(document, options->report) != EXIT_DONE)
+		exit_code = EXIT_FAILED;
 	return exit_code;
 }
 

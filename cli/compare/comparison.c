@@ -80,8 +80,11 @@ void gb__comparison_finish(struct comparison *comparison)
 		free(comparison->models[i].name);
 		free(comparison->models[i].spec);
 	}
-	for (size_t i = 0; i < comparison->points_count; i++)
+	for (size_t i = 0; i < comparison->points_count; i++) {
+		for (size_t j = 0; j < comparison->points[i].samples_count; j++)
+			free(comparison->points[i].samples[j].histogram);
 		free(comparison->points[i].samples);
+	}
 	for (size_t i = 0; i < comparison->left_out_count; i++)
 		free(comparison->left_out[i]);
 	free(comparison->models);

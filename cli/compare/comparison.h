@@ -8,7 +8,7 @@
 
 #include <gearbox/model.h>
 
-enum { COMPARE_QUANTILES_MAX = 128, COMPARE_WARNINGS_MAX = 8, COMPARE_TEXT_MAX = 256 };
+enum { COMPARE_WARNINGS_MAX = 8, COMPARE_TEXT_MAX = 256 };
 
 /** In the warning that a model serves fewer connections than there are. */
 #define COMPARE_TURNS " at a time: each closes after "
@@ -25,7 +25,7 @@ struct compare_model {
 /** One round. */
 struct compare_sample {
 	double values[METRICS_COUNT];
-	double latency_ns[COMPARE_QUANTILES_MAX]; /* by the quantiles of the point */
+	char *histogram; /* of response times, as the load gives it, or NULL */
 };
 
 struct compare_point {
@@ -39,8 +39,6 @@ struct compare_point {
 	size_t warnings_count;
 	struct compare_sample *samples; /* of `rounds` */
 	size_t samples_count;
-	double quantiles[COMPARE_QUANTILES_MAX]; /* 0 to 1, ascending */
-	size_t quantiles_count;
 	struct compare_spread spreads[METRICS_COUNT]; /* of all rounds */
 };
 

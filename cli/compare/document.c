@@ -2,6 +2,8 @@
 
 #include "command.h"
 #include "compare/machine.h"
+#include "load/doubts.h"
+#include "load/hdr.h"
 
 #include <math.h>
 #include <string.h>
@@ -119,21 +121,29 @@ static json_t *spreads_of(const struct compare_point *point, size_t offset)
 	return values_of(values);
 }
 
-/* The median of each quantile over all rounds. */
+/* The distribution of all rounds together, as far as there are messages to tell it. */
 static json_t *latency_of(const struct compare_point *point)
 {
+	/* In ten thousandths: dense where the axis of such curves is. */
+	static const unsigned quantiles[] = { 1, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 7500, 8000,
+		8500, 9000, 9250, 9500, 9625, 9750, 9850, 9900, 9925, 9950, 9970, 9980, 9990, 9993, 9995,
+		9997, 9998, 9999, 10000 };
+	struct histogram *all = malloc(sizeof(*all));
 	json_t *list = json_array();
+	struct gb_error error;
 
-	for (size_t i = 0; i < point->quantiles_count; i++) {
-		double values[128], median;
-		size_t count = 0;
-
-		for (size_t j = 0; j < point->samples_count && count < 128; j++)
-			values[count++] = point->samples[j].latency_ns[i];
-		median = gb__compare_spread(values, count).median;
-		if (isfinite(median))
-			json_array_append_new(list, json_pack("[f, o]", point->quantiles[i], number(median)));
-	}
+	if (!all)
+		return list;
+	gb__histogram_init(all);
+	for (size_t i = 0; i < point->samples_count; i++)
+		if (point->samples[i].histogram)
+			gb__hdr_decode(point->samples[i].histogram, all, &error);
+	for (size_t i = 0; i < sizeof(quantiles) / sizeof(*quantiles) && all->count > 0; i++)
+		if (quantiles[i] == 10000 || all->count >= gb__quantile_samples_min(quantiles[i]))
+			json_array_append_new(list,
+				json_pack("[f, I]", (double)quantiles[i] / 10000,
+					(json_int_t)gb__histogram_quantile(all, quantiles[i])));
+	free(all);
 	return list;
 }
 

@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TABLE_MAX 64 /* rows of one table of the load */
 #define LOAD_TABLES_MAX 8
 #define SOMEWHERE "127.0.0.1:9" /* for what only needs an address to be complete */
 #define DURATION_DEFAULT "1s"   /* of the load in each round */
-#define SHARE_OF_ONE "50"       /* messages of a connection that must make room */
 
 static const struct gb_setting flags[] = {
 	{ "rounds", GB_SETTING_COUNT, offsetof(struct compare_options, rounds), .fallback = "5", .min = 1,
@@ -27,6 +27,8 @@ static const struct gb_setting flags[] = {
 		.summary = "every legal combination of the axes instead of the presets" },
 	{ "json", GB_SETTING_TEXT, offsetof(struct compare_options, json), .argument = "FILE",
 		.summary = "write all of it there; - is standard output, in place of the table" },
+	{ "report", GB_SETTING_TEXT, offsetof(struct compare_options, report), .argument = "FILE",
+		.summary = "write an HTML page there that shows all of it and opens offline" },
 	{ "baseline", GB_SETTING_TEXT, offsetof(struct compare_options, baseline), .argument = "FILE",
 		.summary =
 			"say what changed since a run that --json wrote, as far as it is beyond the noise" },
@@ -37,14 +39,14 @@ static const struct gb_setting flags[] = {
 };
 /* These are taken one by one. */
 static const struct gb_setting repeated[] = {
-	{ "models", GB_SETTING_TEXT, 0, .argument = "SPEC,…", .repeated = true,
+	{ "models", GB_SETTING_TEXT, 0, .argument = "SPEC,SPEC", .repeated = true,
 		.summary =
 			"these models, each with overrides or not (reactor,engine=poll,thread-pool are two)" },
 	{ "against", GB_SETTING_TEXT, 0, .argument = "COMMAND", .repeated = true,
 		.summary =
 			"another server as well: a shell command with {port} for the port of 127.0.0.1 that it "
 			"listens on" },
-	{ "sweep", GB_SETTING_TEXT, 0, .argument = "AXIS=VALUE,…", .repeated = true,
+	{ "sweep", GB_SETTING_TEXT, 0, .argument = "AXIS=VALUE,VALUE", .repeated = true,
 		.summary =
 			"the same at several values of connections, rate, size, compute, block or workers; two "
 			"axes at most" },
@@ -83,8 +85,14 @@ static const struct gb_args_table *tables(void)
 		struct gb_setting *row = rows[count - 2];
 
 		for (const struct gb_setting *flag = table->settings; flag->key; flag++)
-			if (passed(flag->key) && row < rows[count - 2] + TABLE_MAX - 1)
-				*row++ = *flag;
+			if (passed(flag->key) && row < rows[count - 2] + TABLE_MAX - 1) {
+				*row = *flag;
+				if (strcmp(flag->key, "duration") == 0)
+					row->summary =
+						"how long to send in each round (default " DURATION_DEFAULT
+						"; with a number of messages, as long as they last)";
+				row++;
+			}
 		all[count] =
 			(struct gb_args_table){ count == 2 ? "The load:" : table->title, rows[count - 2] };
 		count++;
@@ -97,8 +105,7 @@ void gb__compare_options_help(void)
 	printf("Usage: %s compare %s[FLAG ...]\n\n"
 	       "Puts the same load on the service under many models, in turns, and says what differs: throughput,\n"
 	       "latency, CPU time, memory. A difference is one when it is beyond what a model shows against itself.\n"
-	       "Without --models these are the presets that the service admits; --duration is that of each round\n"
-	       "(default " DURATION_DEFAULT ").\n\n",
+	       "Without --models these are the presets that the service admits.\n\n",
 		gb__program.name, gb__program.one ? "" : "SERVICE ");
 	gb_args_help(stdout, tables());
 	puts("\nExit codes: 0 when every message was answered rightly, 1 when not or interrupted, 2 wrong usage.");
@@ -355,6 +362,22 @@ static int check_axes(struct compare_options *options, struct gb_error *error)
 	return result == 0 ? read_load(options, step, error) : result;
 }
 
+/* A run that takes minutes is not to end with a file that cannot be written. */
+static int check_writable(const char *key, const char *path, struct gb_error *error)
+{
+	const char *slash;
+	char folder[4096] = ".";
+
+	if (!path || strcmp(path, "-") == 0)
+		return 0;
+	slash = strrchr(path, '/');
+	if (slash)
+		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path + 1), path);
+	if (access(path, F_OK) == 0 ? access(path, W_OK) == 0 : access(folder, W_OK) == 0)
+		return 0;
+	return gb_error_set(error, -errno, "--%s: cannot write %s: %s", key, path, strerror(errno));
+}
+
 static int parse(int argc, char **argv, struct compare_options *options, struct gb_error *error)
 {
 	struct gb_args args = { .argc = argc, .argv = argv, .tables = tables() };
@@ -375,7 +398,11 @@ static int parse(int argc, char **argv, struct compare_options *options, struct 
 		return refuse_service(NULL, error);
 	if (options->all && options->models_count > 0)
 		return gb_error_set(error, -GB_EUSAGE, "--all is every model: leave --models out");
-	result = choose_load(options, error);
+	result = check_writable("json", options->json, error);
+	if (result == 0)
+		result = check_writable("report", options->report, error);
+	if (result == 0)
+		result = choose_load(options, error);
 	return result == 0 ? check_axes(options, error) : result;
 }
 

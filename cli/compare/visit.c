@@ -110,31 +110,19 @@ static void compare_workers(const json_t *before, const json_t *after, struct co
 		sqrt(fmax(0, squares / count - sum / count * (sum / count))) / (sum / count);
 }
 
-static void take_latency(const json_t *result, struct compare_point *point, struct compare_sample *sample)
+/* Response times; the load leaves out what so few messages do not tell. */
+static void take_latency(const json_t *result, struct compare_sample *sample)
 {
 	static const struct {
 		const char *key;
-		double quantile;
-		int metric; /* -1: none */
-	} rows[] = { { "min", 0, -1 }, { "p50", 0.5, METRIC_P50 }, { "p75", 0.75, -1 },
-		{ "p90", 0.9, METRIC_P90 }, { "p99", 0.99, METRIC_P99 }, { "p99_9", 0.999, METRIC_P99_9 },
-		{ "p99_99", 0.9999, METRIC_P99_99 }, { "max", 1, METRIC_MAX } };
-	const json_t *latency = json_object_get(result, "response_ns");
-	size_t count = 0;
+		enum compare_metric metric;
+	} rows[] = { { "p50", METRIC_P50 }, { "p90", METRIC_P90 }, { "p99", METRIC_P99 },
+		{ "p99_9", METRIC_P99_9 }, { "p99_99", METRIC_P99_99 }, { "max", METRIC_MAX } };
+	const char *histogram = json_string_value(json_object_get(result, "histogram"));
 
-	if (!latency)
-		latency = json_object_get(result, "latency_ns");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		double ns = number(latency, rows[i].key);
-
-		if (rows[i].metric >= 0)
-			sample->values[rows[i].metric] = ns;
-		if (!json_object_get(latency, rows[i].key))
-			continue;
-		point->quantiles[count] = rows[i].quantile;
-		sample->latency_ns[count++] = ns;
-	}
-	point->quantiles_count = count;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		sample->values[rows[i].metric] = number(json_object_get(result, "response_ns"), rows[i].key);
+	sample->histogram = histogram ? strdup(histogram) : NULL;
 }
 
 static void take_warnings(const json_t *result, struct compare_point *point)
@@ -185,7 +173,7 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 			error, gb__compare_signals ? -EINTR : -EBADMSG, "no message was answered");
 	if (result == 0) {
 		sample->values[METRIC_MESSAGES_PER_SECOND] = number(outcome.result, "messages_per_second");
-		take_latency(outcome.result, point, sample);
+		take_latency(outcome.result, sample);
 		take_warnings(outcome.result, point);
 		compare_marks(&before, &after, messages, point, sample);
 	}
