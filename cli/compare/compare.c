@@ -9,6 +9,8 @@
 #include "compare/tell.h"
 #include "compare/visit.h"
 #include "report/report.h"
+#include "verify/protocol.h"
+#include "verify/upstream.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -172,14 +174,40 @@ static int conclude(struct comparison *comparison, const json_t *before, int arg
 	return exit_code == EXIT_DONE ? judge(comparison) : exit_code;
 }
 
-static int compare(const struct compare_options *options, int argc, char **argv, struct gb_error *error)
+/* Whom a service forwards to is there for it, unless the user has one. */
+static int start_upstream(
+	struct compare_options *options, struct verify_upstream *ret, struct gb_error *error)
 {
+	const struct verify_protocol *const *row = gb__program.protocols;
+	size_t length;
+	int result;
+
+	while (row && *row && !gb__verify_knows(*row, options->serving.service->name))
+		row++;
+	if (!row || !*row || !(*row)->upstream)
+		return 0;
+	length = strlen((*row)->upstream_key);
+	for (size_t i = 0; i < options->serving.sets_count; i++)
+		if (strncmp(options->sets[i], (*row)->upstream_key, length) == 0 &&
+			options->sets[i][length] == '=')
+			return 0;
+	result = gb__verify_upstream_start((*row)->upstream, (*row)->upstream_key, ret, error);
+	if (result == 0 && options->serving.sets_count < COMPARE_NAMES_MAX)
+		options->sets[options->serving.sets_count++] = ret->set;
+	return result;
+}
+
+static int compare(struct compare_options *options, int argc, char **argv, struct gb_error *error)
+{
+	struct verify_upstream upstream = { 0 };
 	struct comparison comparison = { 0 };
 	json_t *before = NULL;
 	int exit_code = EXIT_DONE, result = 0;
 
 	if (options->baseline)
 		result = gb__compare_baseline_read(options->baseline, &before, error);
+	if (result == 0)
+		result = start_upstream(options, &upstream, error);
 	if (result == 0)
 		result = gb__compare_plan(options, &comparison, error);
 	if (result == 0) {
@@ -191,6 +219,7 @@ static int compare(const struct compare_options *options, int argc, char **argv,
 		measure(&comparison);
 		exit_code = conclude(&comparison, before, argc, argv);
 	}
+	gb__verify_upstream_stop(&upstream);
 	gb__comparison_finish(&comparison);
 	json_decref(before);
 	return result < 0 ? result : exit_code;

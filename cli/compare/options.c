@@ -183,7 +183,7 @@ static int set_flag(struct compare_options *options, const struct gb_setting *fl
 		return add(options->serve_options, &options->serving.options_count, flag->key, value, error);
 	if (gb_settings_find(flags, flag->key))
 		return gb_settings_set(flags, options, flag->key, value, error);
-	if (options->load_count == COMPARE_FLAGS_MAX)
+	if (options->load_count == COMPARE_FLAGS_MAX - 2)
 		return gb_error_set(error, -GB_EUSAGE, "--%s: too many flags", flag->key);
 	options->load[options->load_count++] = (struct compare_flag){ flag->key, value };
 	return 0;
@@ -297,13 +297,15 @@ static int read_load(struct compare_options *options, const size_t step[COMPARE_
 	return result;
 }
 
-/* What a service's clients speak: what its row says, else what its codec tells. */
+/* What a service's clients speak: what its row says, else what its codec tells; NULL: nobody knows. */
 static const char *protocol_of(const struct gb_service *service)
 {
 	for (const struct verify_protocol *const *row = gb__program.protocols; row && *row; row++)
 		if (gb__verify_knows(*row, service->name))
 			return (*row)->load;
-	return service->codec == &gb_codec_line ? "line" : "echo";
+	if (service->codec == &gb_codec_line)
+		return "line";
+	return service->codec && !service->samples ? NULL : "echo";
 }
 
 static bool load_speaks(const char *protocol)
@@ -314,6 +316,18 @@ static bool load_speaks(const char *protocol)
 	return false;
 }
 
+/* What a service says that clients send. The bytes of a built-in one are its protocol's. */
+static void add_samples(struct compare_options *options)
+{
+	const char *const *sample = options->serving.service->samples;
+
+	if (gb__program.protocols || gb__compare_load_flag(options, "message") ||
+		gb__compare_load_flag(options, "message-file"))
+		return;
+	for (; sample && *sample && options->load_count < COMPARE_FLAGS_MAX - 2; sample++)
+		options->load[options->load_count++] = (struct compare_flag){ "message", *sample };
+}
+
 static int choose_load(struct compare_options *options, struct gb_error *error)
 {
 	const struct gb_service *service = options->serving.service;
@@ -322,15 +336,11 @@ static int choose_load(struct compare_options *options, struct gb_error *error)
 	if (!gb__compare_load_flag(options, "protocol")) {
 		if (!protocol || !load_speaks(protocol))
 			return gb_error_set(error, -GB_EUSAGE,
-				"no load fits %s, of which clients send nothing that is answered: compare a service "
-				"that answers, or say how it is spoken to with --protocol",
+				"no load is known to fit %s: say how it is spoken to with --protocol, and what is sent "
+				"with --message",
 				service->name);
 		options->load[options->load_count++] = (struct compare_flag){ "protocol", protocol };
-		if (strcmp(protocol, "line") == 0 && !gb__compare_load_flag(options, "message"))
-			for (const char *const *sample = service->samples;
-				sample && *sample && options->load_count < COMPARE_FLAGS_MAX - 1; sample++)
-				options->load[options->load_count++] =
-					(struct compare_flag){ "message", *sample };
+		add_samples(options);
 	}
 	if (!gb__compare_load_flag(options, "duration") && !gb__compare_load_flag(options, "messages"))
 		options->load[options->load_count++] = (struct compare_flag){ "duration", DURATION_DEFAULT };

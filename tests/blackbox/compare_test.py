@@ -12,6 +12,8 @@ import tempfile
 
 from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, run
 
+HANDLERS = os.path.abspath(os.environ.get(
+    "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
 QUICK = ("--quiet", "--messages", "200", "--connections", "4", "--idle-connections", "12")
 ALWAYS = ("messages_per_second", "p50_ns", "p99_ns", "max_ns", "cpu_ns_per_message", "memory_per_connection_bytes",
           "idle_cpu_share")
@@ -62,10 +64,13 @@ def fewer_connections_at_a_time_take_turns():
 def presets_that_suit_are_compared():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "compared.json")
-        done = run("compare", "echo", *QUICK, "--rounds", "1", "--json", path)
+        page = os.path.join(folder, "compared.html")
+        done = run("compare", "echo", *QUICK, "--rounds", "1", "--json", path, "--report", page)
         check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
         with open(path, encoding="utf-8") as file:
             document = json.load(file)
+        with open(page, encoding="utf-8") as file:
+            check("gearbox-compare-1" in file.read(), "the page does not hold the comparison")
     presets = [preset["name"] for preset in json.loads(run("models", "--json").stdout)["models"]]
     compared = [model["name"] for model in document["models"]]
     left_out = [text for text in document["findings"] if text.startswith("Left out: ")]
@@ -123,6 +128,21 @@ def wrong_replies_and_early_ends_fail_and_are_named():
 
 
 @case
+def whom_a_service_forwards_to_is_there():
+    check(compare("proxy", "--models", "reactor", "--rounds", "1")["points"][0]["ok"], "it failed")
+
+
+@case
+def a_program_of_ones_own_compares_its_services():
+    done = subprocess.run([HANDLERS, "compare", "timed", "--models", "reactor,thread", "--rounds", "1", *QUICK, "--json", "-"],
+                          capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
+    document = json.loads(done.stdout)
+    check_equal(document["load"]["protocol"], "line", "protocol")
+    check(document["command"][0] == "handlers", f"command {document['command']}")
+
+
+@case
 def what_changed_since_a_baseline_is_said():
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "before.json")
@@ -157,7 +177,7 @@ def what_cannot_be_compared_is_refused_before_it_runs():
     check_refusal(run("compare"), 2, "no service", "echo")
     check_refusal(run("compare", "eco"), 2, 'did you mean "echo"')
     check_refusal(run("compare", "echo", "work"), 2, "one service")
-    check_refusal(run("compare", "daytime"), 2, "no load fits daytime", "--protocol")
+    check_refusal(run("compare", "daytime"), 2, "no load is known to fit daytime", "--protocol")
     check_refusal(run("compare", "echo", "--models", "reactr"), 2, 'did you mean "reactor"')
     check_refusal(run("compare", "echo", "--models", "reactor,reactor"), 2, "given twice")
     check_refusal(run("compare", "echo", "--models", "fork,engine=epoll,workers=per-connection"), 2, "fork")
@@ -169,6 +189,7 @@ def what_cannot_be_compared_is_refused_before_it_runs():
     check_refusal(run("compare", "echo", "--against", "true"), 2, "{port}")
     check_refusal(run("compare", "echo", "--protocol", "smtp"), 2, "smtp")
     check_refusal(run("compare", "echo", "--option", "backlog=x"), 2, "backlog")
+    check_refusal(run("compare", "echo", "--report", "/nonexistent/page.html"), 1, "/nonexistent/page.html")
     check_refusal(run("compare", "echo", "--baseline", "/nonexistent"), 1, "/nonexistent")
     check_refusal(run("compare", "echo", "--baseline", GEARBOX), 2, "no JSON")
 
