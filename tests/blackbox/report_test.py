@@ -192,5 +192,125 @@ def hostile_texts_are_texts(here):
         check(HOSTILE in here.evaluate("document.querySelector('h1').textContent"), "the service's name is not there")
 
 
+def column(here, number):
+    """The texts of a column of the table, from the top."""
+    return here.evaluate(f"[...document.querySelectorAll('#table tbody tr')].map(row => row.children[{number}].textContent)")
+
+
+def sorted_by(here):
+    """[the column's key, which way] of the table."""
+    return here.evaluate("[...document.querySelectorAll('#table th[aria-sort]')].filter(e => e.ariaSort !== 'none')"
+                         ".map(e => [e.firstChild.dataset.key, e.ariaSort])")
+
+
+@in_browser
+def the_table_sorts_by_mouse_and_by_keyboard(here):
+    with written(comparison(NAMES)) as path:
+        here.open(path)
+        check_equal(column(here, 0), NAMES, "models by throughput, most first")
+        here.click("#table th:nth-child(2) button")
+        check_equal(sorted_by(here), [["messages_per_second", "ascending"]], "after a click")
+        check_equal(column(here, 0), NAMES[::-1], "models by throughput, fewest first")
+        here.evaluate("document.querySelector('#table th:nth-child(1) button').focus()")
+        here.key("Enter", 13, "\r")
+        check_equal(column(here, 0), sorted(NAMES), "models by name")
+        here.key("Tab", 9)
+        here.key("Tab", 9)
+        here.key(" ", 32, " ")
+        check_equal(sorted_by(here), [["cpu_ns_per_message", "ascending"]], "what the second one from there sorts by")
+        check_equal(here.evaluate("document.activeElement.dataset.key"), "cpu_ns_per_message", "what has the focus")
+        here.key(" ", 32, " ")
+        check_equal(sorted_by(here), [["cpu_ns_per_message", "descending"]], "the same again")
+        check("descending" in here.evaluate("document.querySelector('#table [role=status]').textContent"), "it is not told")
+
+
+@in_browser
+def charts_follow_what_is_chosen_and_are_read_by_keys(here):
+    with written(comparison(NAMES, [CONNECTIONS, RATE])) as path:
+        here.open(path)
+        # A metric of the bars: title, labels and table.
+        here.evaluate("(() => { const s = document.querySelector('#bars select'); s.value = 'p99_ns';"
+                      " s.dispatchEvent(new Event('change')); })()")
+        here.settle()
+        check_equal(here.evaluate("document.querySelector('#bars h3').textContent"), "P99 latency", "the title")
+        bars = here.evaluate("[...document.querySelectorAll('#bars .value')].map(e => e.firstChild.data)")
+        rows = here.evaluate("[...document.querySelectorAll('#bars .numbers td:nth-child(2)')].map(e => e.textContent)")
+        check(len(bars) == len(NAMES) and bars == rows, f"bars {bars}, table {rows}")
+        # A point of the sweep: all that shows one point follows.
+        before = here.evaluate("document.querySelector('.prose').textContent")
+        here.evaluate("document.querySelector('.place input').focus()")
+        here.key("ArrowRight", 39)
+        check_equal(here.evaluate("document.activeElement.value"), "1", "the radio button")
+        here.key("ArrowRight", 39)
+        check("4,096 connections" in here.evaluate("document.querySelector('.prose').textContent") != before, "the summary")
+        # A model that is to stand out.
+        marks = "document.querySelectorAll('#percentiles .end-label').length"
+        chosen = here.evaluate(marks)
+        here.click(".legend .chip[aria-pressed=true]")
+        check_equal((here.evaluate(marks), here.evaluate("document.activeElement.getAttribute('aria-pressed')")),
+                    (chosen - 1, "false"), "curves with a name, and the button")
+        # The cursor of a curve.
+        here.evaluate("document.querySelector('#percentiles [role=slider]').focus()")
+        here.key("End", 35)
+        text = here.evaluate("document.activeElement.getAttribute('aria-valuetext')")
+        check("99.99" in text and any(name in text for name in NAMES), f"at the end: {text!r}")
+        here.key("ArrowLeft", 37)
+        check(here.evaluate("document.activeElement.getAttribute('aria-valuetext')") != text, "the arrow key does nothing")
+        check(here.evaluate("!document.querySelector('#percentiles .tip').hidden"), "nothing is shown")
+        here.key("Escape", 27)
+        check(here.evaluate("document.querySelector('#percentiles .tip').hidden"), "it is still shown")
+        # The heat map of one model instead of the best.
+        here.evaluate("(() => { const s = document.querySelectorAll('#heat select')[1]; s.value = 'reactor';"
+                      " s.dispatchEvent(new Event('change')); })()")
+        check_equal(here.evaluate("document.querySelectorAll('#heat td').length"), 12, "fields of the map")
+        check_equal(here.evaluate("document.querySelectorAll('#heat .winner').length"), 0, "names in the map")
+
+
+@in_browser
+def every_chart_has_a_name_and_its_numbers(here):
+    with written(comparison(NAMES, [CONNECTIONS, RATE])) as path:
+        here.open(path)
+        check_equal(here.evaluate("[...document.querySelectorAll('svg[role=img], [role=slider], [role=region], nav')]"
+                                  ".filter(e => !e.ariaLabel).length"), 0, "what has no name")
+        check_equal(here.evaluate("[...document.querySelectorAll('svg')].filter(e => !e.closest('[aria-hidden]') &&"
+                                  " e.getAttribute('role') !== 'img').length"), 0, "drawings without a role")
+        check_equal(here.evaluate("[...document.querySelectorAll('figure')].filter(e => !e.querySelector('table')).length"), 0,
+                    "charts without a table")
+        check_equal(here.evaluate("[...document.querySelectorAll('select, input')].filter(e => !e.labels.length).length"), 0,
+                    "controls without a label")
+        check_equal(here.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i)"),
+                    [], "what is named twice")
+
+
+# The contrast of WCAG 2: of a text's colour with that of the page or a card.
+CONTRAST = """(() => {
+    const light = text => { const c = document.createElement('canvas').getContext('2d'); c.fillStyle = text; c.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...c.getImageData(0, 0, 1, 1).data].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+    const style = getComputedStyle(document.documentElement), of = name => light(style.getPropertyValue(name).trim());
+    const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const found = {};
+    for (const name of ['--ink', '--soft-ink', '--accent', '--bad', '--warn', ...Array.from({ length: 8 }, (_, i) => `--s${i}`)])
+        for (const ground of ['--paper', '--card'])
+            if (ratio(of(name), of(ground)) < 4.5)
+                found[`${name} on ${ground}`] = ratio(of(name), of(ground));
+    return found; })()"""
+
+
+@in_browser
+def texts_can_be_read_in_light_and_dark_and_on_paper(here):
+    with written(comparison(NAMES, [CONNECTIONS])) as path:
+        grounds = []
+        for kind, scheme in (("", "light"), ("", "dark"), ("print", "dark")):
+            here.media(kind, prefers_color_scheme=scheme)
+            here.open(path)
+            check_equal(here.evaluate(CONTRAST), {}, f"what is faint in {scheme} {kind}")
+            grounds.append(here.evaluate("getComputedStyle(document.body).backgroundColor"))
+        check_equal(len(set(grounds)), 3, f"the grounds are {grounds}")
+        here.media()
+        pages = here.pdf()
+        check(pages.startswith(b"%PDF") and pages.count(b"/Type /Page\n") + pages.count(b"/Type /Page ") > 2, "no pages")
+
+
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-// Bars, the best first: the median, the lowest and highest round, each round as a dot.
+// Bars, the best first: the median, between which bounds it lies, each round as a dot.
 const BAR = 26, BARS_AT_FIRST = 24;
 
 function patterns() {
@@ -19,7 +19,7 @@ function barRow(point, metric, row, scale, left, isTie) {
 	const end = Math.max(scale(value), high === undefined ? 0 : scale(high));
 	return sv('g', { class: 'bar' },
 		sv('title', {}, `${point.model}: ${told(metric, value)}${low !== undefined && high !== undefined ?
-			` (rounds from ${written(metric, low)} to ${written(metric, high)})` : ''}`),
+			` (between ${written(metric, low)} and ${written(metric, high)})` : ''}`),
 		sv('text', { x: left - 8, y: middle, class: isTie ? 'name best' : 'name' }, shortName(point.model, Math.floor((left - 8) / 6.6))),
 		sv('rect', { x: left, y: y + 4, width: Math.max(1, scale(value) - left), height: BAR - 9, rx: 2,
 			fill: `url(#fill-${family(point.model).key})`, class: 'bar-fill' }),
@@ -78,7 +78,7 @@ function barChart(id, firstKey) {
 		},
 		note: () => [metric().better > 0 ? 'More is better. ' : 'Less is better. ',
 			best(here(), key).length > 1 ? 'Those marked ◂ cannot be told apart. ' : '',
-			isWide(order(), metric()) ? 'The scale is logarithmic. ' : '', 'The line spans the rounds, each a dot.'],
+			isWide(order(), metric()) ? 'The scale is logarithmic. ' : '', 'The line shows how sure the median is, dots are rounds.'],
 		draw: (body, width) => {
 			const list = order();
 			if (!list.length)
@@ -87,7 +87,7 @@ function barChart(id, firstKey) {
 			return drawBars(body, width, metric(), shown, best(here(), key), more(list.length - shown.length));
 		},
 		table: () => plainTable(`${sentenceCase(metric().name)}${axes.length ? ` at ${place(state.at)}` : ''}`,
-			['Model', 'Median', 'Lowest round', 'Highest round'],
+			['Model', 'Median', 'At least', 'At most'],
 			order().map((point) => [point.model, ...['median', 'low', 'high'].map((which) => written(metric(), figure(point, key, which)))])),
 	});
 }

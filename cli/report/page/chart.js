@@ -1,4 +1,4 @@
-// What every chart has: a title, controls, the drawing, a note, and its numbers as a table.
+// What every chart has: a title, controls, the drawing, a note, and its numbers as a table, unless it is one.
 function chart({ id, title, controls, note, draw, table, plot }) {
 	const body = plot || el('div', { class: 'plot' });
 	const heading = el('h3', {});
@@ -6,7 +6,7 @@ function chart({ id, title, controls, note, draw, table, plot }) {
 	const numbers = el('div', { class: 'numbers-body' });
 	const details = el('details', { class: 'numbers' }, el('summary', {}, 'Numbers'), numbers);
 	const controlBox = el('div', { class: 'controls' });
-	const figureBox = el('figure', { id, class: 'chart' }, heading, controlBox, body, el('figcaption', {}, caption), details);
+	const figureBox = el('figure', { id, class: 'chart' }, heading, controlBox, body, el('figcaption', {}, caption), table ? details : null);
 	const words = (value) => (typeof value === 'function' ? value() : value);
 	const again = drawToWidth(body, (width) => draw(body, width));
 
@@ -15,7 +15,8 @@ function chart({ id, title, controls, note, draw, table, plot }) {
 		replace(caption, words(note) || '');
 		if (controls)
 			replace(controlBox, controls(update));
-		replace(numbers, table());
+		if (table)
+			replace(numbers, table());
 		again();
 	}
 	onChange(update);
@@ -71,15 +72,16 @@ function apart(labels, distance, top, bottom) {
 
 const domainOf = (values) => [Math.min(...values), Math.max(...values)];
 
-// A logarithmic scale's ticks: each power of ten, and what lies between where there are few.
-function logTicks(scale, wanted) {
+// A logarithmic scale's ticks: each power of ten, and what lies between where there are few. Of bytes, powers of two.
+function logTicks(scale, wanted, bytes = false) {
 	const [low, high] = scale.domain();
+	const within = (tick) => tick >= low * 0.999 && tick <= high * 1.001;
+	if (bytes) {
+		const every = Math.max(1, Math.ceil(Math.log2(high / low) / wanted));
+		return d3.range(0, 41, every).map((power) => 2 ** power).filter(within);
+	}
 	const decades = Math.log10(high / low);
 	const steps = decades < 1.2 ? [1, 2, 3, 5, 7] : decades < 2.6 ? [1, 2, 5] : decades < wanted * 0.8 ? [1, 3] : [1];
-	const ticks = [];
-	for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-		for (const step of steps)
-			if (step * 10 ** power >= low * 0.999 && step * 10 ** power <= high * 1.001)
-				ticks.push(step * 10 ** power);
-	return ticks;
+	return d3.range(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)) + 1)
+		.flatMap((power) => steps.map((step) => step * 10 ** power)).filter(within);
 }

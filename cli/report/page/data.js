@@ -26,20 +26,22 @@ function scaled(value, units) {
 	return `${digits(value / unit[0])}${unit[1]}`;
 }
 
-const SI = [[1e-3, ' m'], [1, ''], [1e3, ' k'], [1e6, ' M'], [1e9, ' G']];
-const TIME = [[1, ' ns'], [1e3, ' µs'], [1e6, ' ms'], [1e9, ' s']];
-const BYTES = [[1, ' B'], [1024, ' KiB'], [1048576, ' MiB'], [1073741824, ' GiB']];
+// A number stays with its unit.
+const SI = [[1, ''], [1e3, '\u00a0k'], [1e6, '\u00a0M'], [1e9, '\u00a0G']];
+const TIME = [[1, '\u00a0ns'], [1e3, '\u00a0µs'], [1e6, '\u00a0ms'], [1e9, '\u00a0s']];
+const BYTES = [[1, '\u00a0B'], [1024, '\u00a0KiB'], [1048576, '\u00a0MiB'], [1073741824, '\u00a0GiB']];
+const percents = (value, count = 2) => `${digits(value, count)}\u00a0%`;
 
 const format = {
-	rate: (value) => scaled(value, SI.slice(1)),
+	rate: (value) => scaled(value, SI),
 	ns: (value) => scaled(value, TIME),
 	bytes: (value) => scaled(value, BYTES),
-	count: (value) => scaled(value, SI.slice(1)),
-	share: (value) => `${digits(value * 100, 2)} %`,
+	count: (value) => scaled(value, SI),
+	share: (value) => percents(value * 100),
 	ratio: (value) => digits(value),
 };
 
-// better: 1 when more is better, -1 when less is.
+// better: 1 when more is better, -1 when less is. least: so much is no difference, as compare has it.
 const METRICS = [
 	{ key: 'messages_per_second', name: 'throughput', short: 'messages/s', form: 'rate', better: 1, unit: ' messages/s' },
 	{ key: 'cpu_ns_per_message', name: 'CPU per message', short: 'CPU/message', form: 'ns', better: -1 },
@@ -49,14 +51,14 @@ const METRICS = [
 	{ key: 'p99_9_ns', name: 'p99.9 latency', short: 'p99.9', form: 'ns', better: -1 },
 	{ key: 'p99_99_ns', name: 'p99.99 latency', short: 'p99.99', form: 'ns', better: -1 },
 	{ key: 'max_ns', name: 'longest latency', short: 'max', form: 'ns', better: -1 },
-	{ key: 'memory_per_connection_bytes', name: 'memory per connection', short: 'memory/conn.', form: 'bytes', better: -1 },
-	{ key: 'idle_cpu_share', name: 'CPU while idle', short: 'idle CPU', form: 'share', better: -1 },
+	{ key: 'memory_per_connection_bytes', name: 'memory per connection', short: 'memory/conn.', form: 'bytes', better: -1, least: 256 },
+	{ key: 'idle_cpu_share', name: 'CPU while idle', short: 'idle CPU', form: 'share', better: -1, least: 0.01 },
 	{ key: 'instructions_per_message', name: 'instructions per message', short: 'instr./msg', form: 'count', better: -1 },
-	{ key: 'context_switches_per_message', name: 'context switches per message', short: 'switches/msg', form: 'ratio', better: -1 },
-	{ key: 'system_calls_per_message', name: 'system calls per message', short: 'syscalls/msg', form: 'ratio', better: -1 },
+	{ key: 'context_switches_per_message', name: 'context switches per message', short: 'switches/msg', form: 'ratio', better: -1, least: 0.01 },
+	{ key: 'system_calls_per_message', name: 'system calls per message', short: 'syscalls/msg', form: 'ratio', better: -1, least: 0.01 },
 	{ key: 'loop_delay_p99_ns', name: 'loop delay (p99)', short: 'loop delay', form: 'ns', better: -1 },
-	{ key: 'imbalance', name: 'imbalance of workers (maximum over mean)', short: 'imbalance', form: 'ratio', better: -1 },
-	{ key: 'imbalance_deviation', name: 'imbalance of workers (deviation)', short: 'imb. dev.', form: 'ratio', better: -1 },
+	{ key: 'imbalance', name: 'imbalance of workers (maximum over mean)', short: 'imbalance', form: 'ratio', better: -1, least: 0.05 },
+	{ key: 'imbalance_deviation', name: 'imbalance of workers (deviation)', short: 'imb. dev.', form: 'share', better: -1, least: 0.05 },
 ];
 const metricOf = new Map(METRICS.map((metric) => [metric.key, metric]));
 
@@ -106,16 +108,21 @@ const AXIS_NAMES = {
 	size: ['message size', 'message size'], compute: ['computing', 'computing of the handler, each message'],
 	block: ['blocking', 'blocking of the handler, each message'], workers: ['workers', 'workers'],
 };
+const AXIS_PHRASES = {
+	connections: 'number of connections', compute: 'amount of computing', block: 'time of blocking', workers: 'number of workers',
+};
+const axisPhrase = (axis) => AXIS_PHRASES[axis.name] || axisName(axis);
 const axisName = (axis) => (AXIS_NAMES[axis.name] || [axis.name])[0];
 const axisTitle = (axis) => (AXIS_NAMES[axis.name] || [axis.name, axis.name])[1];
 
+const AXIS_COUNTED = { connections: 'connection', workers: 'worker' };
+
 function place(at) {
 	return axes.filter((axis) => at && at[axis.name] !== undefined).map((axis) =>
-		axis.name === 'rate' || axis.unit ? `${axisName(axis)} ${axisValue(axis, at[axis.name])}` :
-			`${axisValue(axis, at[axis.name])} ${axisName(axis)}`).join(', ');
+		AXIS_COUNTED[axis.name] ? plural(at[axis.name], AXIS_COUNTED[axis.name]) : `${axisName(axis)} ${axisValue(axis, at[axis.name])}`).join(', ');
 }
 
-// Two figures are told apart beyond what an A/A control differs by; without one, when their rounds do not overlap.
+// Two figures are told apart as compare does it: beyond what an A/A control differs by, and their bounds do not overlap.
 const noise = data.noise || {};
 
 function noiseOf(key) {
@@ -127,12 +134,12 @@ function noiseOf(key) {
 
 function differ(a, b, key) {
 	const [x, y] = [figure(a, key), figure(b, key)];
-	if (x === undefined || y === undefined)
+	if (x === undefined || y === undefined || Math.abs(x - y) <= (metricOf.get(key).least || 0))
 		return false;
-	const bound = noiseOf(key);
-	if (bound !== undefined)
-		return Math.max(x, y) > Math.min(x, y) * bound;
-	return figure(a, key, 'low') > figure(b, key, 'high') || figure(b, key, 'low') > figure(a, key, 'high');
+	if (Math.max(x, y) <= Math.min(x, y) * (noiseOf(key) || 1))
+		return false;
+	const [lowA, highA, lowB, highB] = [figure(a, key, 'low'), figure(a, key, 'high'), figure(b, key, 'low'), figure(b, key, 'high')];
+	return !(lowA <= highB && lowB <= highA);
 }
 
 // Points by a metric, the best first.

@@ -27,7 +27,7 @@ function replace(parent, ...children) {
 let serial = 0;
 const unique = (prefix) => `${prefix}-${++serial}`;
 
-// Called again whenever the width that an element has changes, and before printing.
+// Called again whenever the width that an element has changes.
 const drawn = new Set();
 let watcher = null;
 
@@ -53,6 +53,14 @@ function redrawOne(entry, force) {
 function redraw(force) {
 	for (const entry of drawn)
 		redrawOne(entry, force);
+}
+
+// Widths on a page of A4: what is laid out before printing is the screen still.
+const PAPER = { whole: 660, half: 316 };
+
+function drawForPaper() {
+	for (const entry of drawn)
+		entry.draw(entry.element.closest('.pair') ? PAPER.half : PAPER.whole);
 }
 
 // What several parts of the page show: whoever changes it tells all.

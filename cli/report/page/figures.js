@@ -31,7 +31,7 @@ function loadText() {
 		parts.push(`${load.arrivals} arrivals`);
 	if (isNumber(load.rounds))
 		parts.push(`${plural(load.rounds, 'round')}${isNumber(load.duration_ms) ? ` of ${format.ns(load.duration_ms * 1e6)}` : ''}`);
-	return parts.join(' · ');
+	return sentenceCase(parts.join(' · '));
 }
 
 function machineText() {

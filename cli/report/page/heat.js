@@ -11,12 +11,12 @@ function shade(value, values, better) {
 	return better > 0 ? part : 1 - part;
 }
 
-function cellOf(metric, point, values) {
+function cellOf(metric, point, values, isTop = false) {
 	const value = figure(point, metric.key);
 	if (value === undefined)
 		return el('td', { class: 'heat none' }, point && !point.ok ? 'failed' : '–');
 	const part = shade(value, values, metric.better);
-	return el('td', { class: 'heat', style: { '--part': `${Math.round(part * 100)}%` }, title: `${point.model}: ${told(metric, value)}` },
+	return el('td', { class: isTop ? 'heat best' : 'heat', style: { '--part': `${Math.round(part * 100)}%` }, title: `${point.model}: ${told(metric, value)}` },
 		written(metric, value));
 }
 
@@ -54,13 +54,17 @@ function heatOfTwo(metric, model) {
 
 function heatOfOne(metric) {
 	const axis = axes[0];
-	const values = points.map((point) => figure(point, metric.key)).filter(isNumber);
-	const row = (value) => axis.values.map((each) => figure(pointAt(value, { [axis.name]: each }), metric.key)).filter(isNumber);
-	const mean = (list) => (list.length ? list.reduce((sum, value) => sum + shade(value, values, metric.better), 0) / list.length : -1);
-	const order = [...models].sort((a, b) => mean(row(b.name)) - mean(row(a.name)));
+	const columns = axis.values.map((value) => everybodyAt({ [axis.name]: value }));
+	const values = columns.map((list) => list.map((point) => figure(point, metric.key)).filter(isNumber));
+	const tops = columns.flatMap((list) => best(list, metric.key));
+	const cells = (model) => axis.values.map((value) => pointAt(model.name, { [axis.name]: value }));
+	const shades = (model) => cells(model).map((point, i) => [figure(point, metric.key), i]).filter(([value]) => value !== undefined)
+		.map(([value, i]) => shade(value, values[i], metric.better));
+	const mean = new Map(models.map((model) => [model, shades(model).length ? shades(model).reduce((sum, part) => sum + part, 0) / shades(model).length : -1]));
+	const order = [...models].sort((a, b) => mean.get(b) - mean.get(a));
 	return heatTable(`${metric.name} of each model over ${axisName(axis)}`, `model ↓ · ${axisName(axis)} →`,
 		axis.values.map((value) => axisValue(axis, value)), order.map((model) => [shortName(model.name, 30),
-			axis.values.map((value) => cellOf(metric, pointAt(model.name, { [axis.name]: value }), values))]));
+			cells(model).map((point, i) => cellOf(metric, point, values[i], tops.includes(point)))]));
 }
 
 function heatMap() {
@@ -78,8 +82,8 @@ function heatMap() {
 			again();
 		}) : null],
 		note: () => (two && model === BEST ? 'Each field names the best model and its figure; +1 means that one more cannot be told from it.' :
-			'The darker a field, the better. Shades follow the logarithm.'),
+			two ? 'The darker a field, the better. Shades follow the logarithm.' :
+				'The darker a field, the better its model is among all at that load; bold ones are the best there, or cannot be told from it.'),
 		draw: (body) => replace(body, two ? heatOfTwo(metricOf.get(key), model) : heatOfOne(metricOf.get(key))),
-		table: () => el('p', { class: 'note' }, 'The map is itself a table; all figures are also in the table at the end.'),
 	});
 }

@@ -10,18 +10,18 @@ function drawCurves(body, width, spec) {
 		return replace(body, el('p', { class: 'empty' }, 'Nothing was measured here.'));
 	const wide = width >= 560;
 	const longest = Math.max(0, ...chosen.map((each) => Math.min(each.model.length, 24)));
-	const margin = { top: 14, right: wide ? longest * 6.5 + 26 : 14, bottom: 46, left: 62 };
+	const margin = { top: 30, right: wide ? longest * 6.5 + 26 : 14, bottom: 46, left: 62 };
 	const inner = { width: width - margin.left - margin.right, height: HEIGHT - margin.top - margin.bottom };
 	const x = spec.xScale(all.map((point) => point.x)).range([0, inner.width]);
 	const y = spec.yScale(all.map((point) => point.y)).range([inner.height, 0]);
 	const svg = svgOf(width, HEIGHT, spec.label(chosen));
 	const area = sv('g', { transform: `translate(${margin.left} ${margin.top})` });
-	const yTicks = spec.yTicks(y, 6), xTicks = spec.xTicks(x, Math.max(2, Math.floor(inner.width / 80)));
+	const yTicks = spec.yTicks(y, 6, spec.isBytes && spec.isBytes()), xTicks = spec.xTicks(x);
 	area.append(sv('g', { class: 'grid', 'aria-hidden': 'true' }, yTicks.map((tick) => sv('path', { d: `M0 ${y(tick)}H${inner.width}` }))),
 		axisGroup(d3.axisBottom(x).tickValues(xTicks).tickFormat(spec.xFormat).tickPadding(7), 0, inner.height, 'axis'),
 		axisGroup(d3.axisLeft(y).tickValues(yTicks).tickFormat(spec.yFormat).tickSize(0).tickPadding(9), 0, 0, 'axis left'),
 		sv('text', { class: 'axis-title', x: inner.width / 2, y: inner.height + 40, 'text-anchor': 'middle' }, spec.xTitle()),
-		sv('text', { class: 'axis-title', x: -margin.left + 2, y: -3 }, spec.yTitle()));
+		sv('text', { class: 'axis-title', x: -margin.left + 2, y: -20 }, spec.yTitle()));
 	const line = d3.line().x((point) => x(point.x)).y((point) => y(point.y));
 	for (const each of series.filter((one) => !state.chosen.has(one.model) && one.points.length > 1))
 		area.append(sv('path', { d: line(each.points), class: 'series rest' }, sv('title', {}, each.model)));
@@ -32,6 +32,15 @@ function drawCurves(body, width, spec) {
 	svg.append(area);
 	replace(body, svg);
 	body.append(cursor(body, { area, x, y, inner, margin, chosen, spec, width }));
+}
+
+// Of values those that have room beside those before them.
+function roomy(x, values, distance) {
+	const taken = [];
+	for (const value of values)
+		if (!taken.length || Math.abs(x(value) - x(taken[taken.length - 1])) >= distance)
+			taken.push(value);
+	return taken;
 }
 
 function drawSeries(each, line, x, y, spec) {
@@ -128,7 +137,7 @@ const logScale = (values) => {
 
 // The percentiles: as HdrHistogram's plots have it, each nine takes as much room as the one before.
 const PERCENTILES = [0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999];
-const percent = (q) => `${Number((q * 100).toPrecision(7))} %`;
+const percent = (q) => `${Number((q * 100).toPrecision(7))}\u00a0%`;
 const hdr = (q) => 1 / (1 - q);
 
 function latencySeries() {
@@ -141,7 +150,7 @@ function percentileChart() {
 		name: () => 'Latency by percentile', series: latencySeries,
 		xScale: (values) => d3.scaleLog().domain([1, Math.max(10, ...values)]),
 		yScale: logScale, yTicks: logTicks,
-		xTicks: (x) => PERCENTILES.map(hdr).filter((tick) => tick <= x.domain()[1] * 1.01),
+		xTicks: (x) => roomy(x, PERCENTILES.map(hdr).filter((tick) => tick <= x.domain()[1] * 1.01).reverse(), 46).reverse(),
 		xFormat: (value) => percent(1 - 1 / value), yFormat: format.ns, yTell: format.ns,
 		xTell: (value) => `${percent(Number((1 - 1 / value).toPrecision(6)))} of replies within`,
 		xTitle: () => 'share of replies', yTitle: () => 'reply within',
@@ -166,7 +175,7 @@ function percentileChart() {
 // Where else a chart over one axis stands on the other.
 const restOf = (axis) => Object.fromEntries(axes.filter((each) => each !== axis).map((each) => [each.name, state.at[each.name]]));
 
-// The knee: the highest rate up to which the rate is kept and p99 has not risen far above that at low rates.
+// The knee, as compare has it: the highest rate up to which all is answered and p99 has not risen far above that at the lowest.
 const KEPT = 0.97, RISEN = 5;
 
 function kneeOf(model, rest) {
@@ -175,10 +184,8 @@ function kneeOf(model, rest) {
 	for (const value of axis.values) {
 		const point = pointAt(model, { ...rest, rate: value });
 		const p99 = figure(point, 'p99_ns'), rate = figure(point, 'messages_per_second');
-		if (p99 === undefined)
-			continue;
-		first = first === undefined ? p99 : Math.min(first, p99);
-		if (p99 > first * RISEN || (rate !== undefined && rate < value * KEPT))
+		first = first === undefined ? p99 : first;
+		if (p99 === undefined || p99 > first * RISEN || (rate !== undefined && rate < value * KEPT))
 			break;
 		knee = value;
 	}
@@ -222,11 +229,11 @@ function sweepChart(axis, wanted) {
 			return low === high ? d3.scaleLinear().domain([low - 1, high + 1]) : (spread ? d3.scaleLog() : d3.scaleLinear()).domain([low, high]);
 		},
 		yScale: (values) => (isLog() ? logScale(values) : d3.scaleLinear().domain([0, Math.max(...values) * 1.06 || 1])),
-		yTicks: (y, count) => (isLog() ? logTicks(y, count) : y.ticks(count)),
-		xTicks: (x, count) => {
-			const values = numeric ? axis.values : axis.values.map((_, i) => i);
-			const step = Math.ceil(values.length / count);
-			return values.filter((_, i) => (values.length - 1 - i) % step === 0);
+		isBytes: () => metric().form === 'bytes',
+		yTicks: (y, count, bytes) => (isLog() ? logTicks(y, count, bytes) : y.ticks(count)),
+		xTicks: (x) => {
+			const values = numeric ? [...axis.values].sort((a, b) => b - a) : axis.values.map((_, i) => i).reverse();
+			return roomy(x, values, 56).reverse();
 		},
 		xFormat: tell, yFormat: (value) => written(metric(), value), xTell: (value) => `${axisName(axis)} ${tell(value)}`,
 		yTell: (value) => written(metric(), value), xTitle: () => axisTitle(axis), yTitle: () => metric().short,
@@ -241,7 +248,7 @@ function sweepChart(axis, wanted) {
 			again();
 		}),
 		note: () => [axes.length > 1 ? `At ${rest()}. ` : '', isLog() ? 'The vertical axis is logarithmic. ' : '', axis.name === 'rate' && /^p\d|^max/.test(key) ?
-			`A ring is the knee: the highest rate of those offered that was kept (${KEPT * 100} %) while p99 was below ${RISEN} times its lowest. ` : ''],
+			`A ring is the knee: the highest rate of those offered that was kept (${KEPT * 100}\u00a0%) while p99 was at most ${RISEN} times that at the lowest rate. ` : ''],
 		draw: (body, width) => drawCurves(body, width, spec),
 		table: () => plainTable(sweepTitle(axis, key), ['Model', ...axis.values.map((value) => axisValue(axis, value)),
 			...(axis.name === 'rate' ? ['Knee'] : [])],

@@ -34,19 +34,19 @@ function build() {
 	// Open on paper, where nobody can click; as it was, afterwards.
 	const closed = new Set();
 	window.addEventListener('beforeprint', () => {
-		for (const details of document.querySelectorAll('.sheets ~ details, details:has(.sheets)'))
+		for (const details of document.querySelectorAll('details.on-paper'))
 			if (!details.open) {
 				closed.add(details);
 				details.open = true;
 			}
-		redraw(false);
+		drawForPaper();
 	});
 	window.addEventListener('afterprint', () => {
 		closed.forEach((details) => {
 			details.open = false;
 		});
 		closed.clear();
-		redraw(false);
+		redraw(true);
 	});
 }
 

@@ -39,7 +39,7 @@ function sheets() {
 		el('p', { class: 'note' }, 'Hard edges are processes, round ones threads. An arrow serves one connection at a time, a loop waits for whichever is ready, ',
 			'a double ring for what is complete. ƒ is where the handler runs.'),
 		el('div', { class: 'sheets' }, models.slice(0, SHEETS_AT_FIRST).map(sheet)),
-		rest.length ? el('details', {}, el('summary', {}, plural(rest.length, 'more model')), el('div', { class: 'sheets' }, rest.map(sheet))) : null);
+		rest.length ? el('details', { class: 'on-paper' }, el('summary', {}, plural(rest.length, 'more model')), el('div', { class: 'sheets' }, rest.map(sheet))) : null);
 }
 
 function trouble() {
@@ -68,7 +68,7 @@ function changes() {
 		const metric = metricOf.get(change.metric) || { name: change.metric, form: 'ratio', better: 0 };
 		const better = metric.better * (change.now - change.before);
 		return [change.model, axes.length ? place(change.at) : null, metric.name, written(metric, change.before), written(metric, change.now),
-			change.before ? `${change.now >= change.before ? '+' : '−'}${digits(Math.abs(change.now / change.before - 1) * 100, 2)} %` : '–',
+			change.before ? `${change.now >= change.before ? '+' : '−'}${percents(Math.abs(change.now / change.before - 1) * 100)}` : '–',
 			better > 0 ? '▲ better' : better < 0 ? '▼ worse' : ''].filter((cell) => cell !== null);
 	};
 	const columns = ['Model', axes.length ? 'At' : null, 'Metric', 'Before', 'Now', 'Change', ''].filter((text) => text !== null);
@@ -97,7 +97,7 @@ function method() {
 					axes.some((axis) => axis.name === 'rate') ? `swept, ${load.arrivals || 'constant'} arrivals` : 'as fast as replies come'],
 				['Each round', isNumber(load.duration_ms) ? format.ns(load.duration_ms * 1e6) : null], ['Rounds', isNumber(load.rounds) ? String(load.rounds) : null],
 				['Measured', data.when ? dateOf(data.when) : null]]),
-			noisy.length ? facts('Noise: differences that mean nothing', noisy.map((metric) => [metric.name, `up to ${digits((noiseOf(metric.key) - 1) * 100, 2)} %`])) : null),
+			noisy.length ? facts('Noise: differences that mean nothing', noisy.map((metric) => [metric.name, `up to ${percents((noiseOf(metric.key) - 1) * 100)}`])) : null),
 		el('h3', {}, 'To repeat it'),
 		(data.command || []).length ? command(data.command) : el('p', {}, 'The command is not in the file.'));
 }

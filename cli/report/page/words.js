@@ -1,7 +1,7 @@
 // The summary: sentences from the figures, and what they cannot say.
 const strong = (name) => el('strong', {}, shortName(name, 40));
 const names = (list) => and(list.map((point) => strong(point.model)));
-const times = (ratio) => (ratio < 1.995 ? `${digits((ratio - 1) * 100, 2)} % more` : `${digits(ratio, 2)} times as much`);
+const times = (ratio) => (ratio < 1.995 ? `${percents((ratio - 1) * 100)} more` : `${digits(ratio, 2)} times as much`);
 
 const allPlaces = () => [...new Map(points.map((point) => [keyOf(point.at), point.at || {}])).values()];
 const everybodyAt = (at) => models.map((model) => pointAt(model.name, at)).filter((point) => point);
@@ -16,6 +16,13 @@ function throughputSentence(list) {
 	const rate = told(metricOf.get('messages_per_second'), figure(order[0], 'messages_per_second'));
 	if (order.length === 1)
 		return [strong(order[0].model), ` answered ${rate}; there is nothing to compare it with.`];
+	const offered = state.at.rate || load.rate;
+	if (isNumber(offered)) {
+		const behind = order.filter((point) => figure(point, 'messages_per_second') < offered * KEPT);
+		return behind.length === 0 ? ['All of them kept up with what was offered.'] : behind.length === order.length ?
+			['None of them kept up with what was offered; ', strong(order[0].model), ` came nearest, with ${rate}.`] :
+			[names(behind), ' did not keep up with what was offered: ', strong(last.model), ` answered ${told(metricOf.get('messages_per_second'), figure(last, 'messages_per_second'))}.`];
+	}
 	if (ties.length === order.length)
 		return ['All of them answered about as much, up to ', `${rate}: what differs between them is no more than noise.`];
 	const ratio = figure(order[0], 'messages_per_second') / figure(last, 'messages_per_second');
@@ -62,7 +69,7 @@ function sweepSentence() {
 	const always = rows[0][1].filter((name) => rows.every(([, winners]) => winners.includes(name)));
 	if (always.length)
 		return [and(always.map(strong)), always.length === 1 ? ` ${what}` : ` ${what.replace('is', 'are').replace('has', 'have')}`,
-			`, or cannot be told from the best, at every value of ${axisName(axis)}.`];
+			`, or cannot be told from the best, at every ${axisPhrase(axis)}.`];
 	const spans = [];
 	for (const [value, winners] of rows) {
 		const span = spans[spans.length - 1];
@@ -74,14 +81,14 @@ function sweepSentence() {
 	}
 	const range = (span) => (span.from === span.to ? `at ${axisValue(axis, span.from)}` :
 		`from ${axisValue(axis, span.from)} to ${axisValue(axis, span.to)}`);
-	return [`Which model ${what} depends on the ${axisName(axis)}: `,
+	return [`Which model ${what} depends on the ${axisPhrase(axis)}: `,
 		spans.map((span, i) => [i ? '; ' : '', range(span), ' ', and(span.winners.map(strong), 3)]), '.'];
 }
 
 function noiseSentence() {
 	const parts = [['messages_per_second', 'throughput'], ['cpu_ns_per_message', 'CPU time'], ['p99_ns', 'p99']]
 		.filter(([key]) => noiseOf(key) !== undefined)
-		.map(([key, name]) => `${digits((noiseOf(key) - 1) * 100, 2)} % in ${name}`);
+		.map(([key, name]) => `${percents((noiseOf(key) - 1) * 100)} in ${name}`);
 	if (!parts.length)
 		return ['Nothing says how much two runs of the same model differ here, so models are told apart only when their rounds do not overlap.'];
 	return ['Two runs of one and the same model differed by up to ', and(parts), '; what is closer than that is called a tie.'];
@@ -131,7 +138,7 @@ function baselineSentence() {
 function summarySentences() {
 	const list = here();
 	const paragraphs = [
-		[axes.length ? [`At ${place(state.at)}: `, throughputSentence(list)] : throughputSentence(list),
+		[axes.length ? [el('span', { class: 'at-place' }, `At ${place(state.at)}.`), ' ', throughputSentence(list)] : throughputSentence(list),
 			cpuSentence(list), tailSentence(list), memorySentence(list)],
 		[sweepSentence(), kneeSentence()],
 		[noiseSentence(), troubleSentence(), baselineSentence()],
@@ -150,5 +157,6 @@ function summary() {
 		data.interrupted ? el('p', { class: 'banner', role: 'note' }, el('strong', {}, 'Interrupted. '),
 			'This is what had been measured when the run was stopped; models and rounds are missing.') : null,
 		el('h2', {}, 'In short'), box,
-		findings.length ? [el('h3', {}, 'What compare found'), el('ul', { class: 'findings' }, findings.map((text) => el('li', {}, text)))] : null);
+		findings.length ? el('details', { class: 'on-paper' }, el('summary', {}, `What the run says itself (${plural(findings.length, 'sentence')})`),
+			el('ul', { class: 'findings' }, findings.map((text) => el('li', {}, text)))) : null);
 }
