@@ -72,6 +72,13 @@ function apart(labels, distance, top, bottom) {
 
 const domainOf = (values) => [Math.min(...values), Math.max(...values)];
 
+// A linear scale's ticks in round numbers of the unit that its largest value has.
+function bytesTicks(scale, wanted) {
+	const [low, high] = scale.domain();
+	const unit = 1024 ** Math.max(0, Math.floor(Math.log(high) / Math.log(1024)));
+	return d3.ticks(low / unit, high / unit, wanted).map((tick) => tick * unit);
+}
+
 // A logarithmic scale's ticks: each power of ten, and what lies between where there are few. Of bytes, powers of two.
 function logTicks(scale, wanted, bytes = false) {
 	const [low, high] = scale.domain();

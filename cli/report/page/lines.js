@@ -13,13 +13,15 @@ function drawCurves(body, width, spec) {
 	const margin = { top: 30, right: wide ? longest * 6.5 + 26 : 14, bottom: 46, left: 62 };
 	const inner = { width: width - margin.left - margin.right, height: HEIGHT - margin.top - margin.bottom };
 	const x = spec.xScale(all.map((point) => point.x)).range([0, inner.width]);
-	const y = spec.yScale(all.map((point) => point.y)).range([inner.height, 0]);
+	const scale = spec.yScale(all.map((point) => point.y)).range([inner.height, 0]);
+	// What a logarithm cannot show, nothing, lies on the lower edge.
+	const y = Object.assign((value) => scale(Math.max(value, scale.domain()[0])), { domain: scale.domain, ticks: scale.ticks });
 	const svg = svgOf(width, HEIGHT, spec.label(chosen));
 	const area = sv('g', { transform: `translate(${margin.left} ${margin.top})` });
 	const yTicks = spec.yTicks(y, 6, spec.isBytes && spec.isBytes()), xTicks = spec.xTicks(x);
 	area.append(sv('g', { class: 'grid', 'aria-hidden': 'true' }, yTicks.map((tick) => sv('path', { d: `M0 ${y(tick)}H${inner.width}` }))),
 		axisGroup(d3.axisBottom(x).tickValues(xTicks).tickFormat(spec.xFormat).tickPadding(7), 0, inner.height, 'axis'),
-		axisGroup(d3.axisLeft(y).tickValues(yTicks).tickFormat(spec.yFormat).tickSize(0).tickPadding(9), 0, 0, 'axis left'),
+		axisGroup(d3.axisLeft(scale).tickValues(yTicks).tickFormat(spec.yFormat).tickSize(0).tickPadding(9), 0, 0, 'axis left'),
 		sv('text', { class: 'axis-title', x: inner.width / 2, y: inner.height + 40, 'text-anchor': 'middle' }, spec.xTitle()),
 		sv('text', { class: 'axis-title', x: -margin.left + 2, y: -20 }, spec.yTitle()));
 	const line = d3.line().x((point) => x(point.x)).y((point) => y(point.y));
@@ -219,7 +221,8 @@ function sweepChart(axis, wanted) {
 	const spread = numeric && Math.min(...axis.values) > 0 && Math.max(...axis.values) / Math.min(...axis.values) > 8;
 	const isLog = () => {
 		const values = sweepSeries(axis, key).flatMap((each) => each.points.map((point) => point.y));
-		return values.every((value) => value > 0) && Math.max(...values) / Math.min(...values) > 12;
+		const some = values.filter((value) => value > 0);
+		return values.every((value) => value >= 0) && some.length > 1 && Math.max(...some) / Math.min(...some) > 12;
 	};
 	const spec = {
 		name: () => sweepTitle(axis, key), series: () => sweepSeries(axis, key),
@@ -230,7 +233,7 @@ function sweepChart(axis, wanted) {
 		},
 		yScale: (values) => (isLog() ? logScale(values) : d3.scaleLinear().domain([0, Math.max(...values) * 1.06 || 1])),
 		isBytes: () => metric().form === 'bytes',
-		yTicks: (y, count, bytes) => (isLog() ? logTicks(y, count, bytes) : y.ticks(count)),
+		yTicks: (y, count, bytes) => (isLog() ? logTicks(y, count, bytes) : bytes ? bytesTicks(y, count) : y.ticks(count)),
 		xTicks: (x) => {
 			const values = numeric ? [...axis.values].sort((a, b) => b - a) : axis.values.map((_, i) => i).reverse();
 			return roomy(x, values, 56).reverse();

@@ -48,15 +48,20 @@ function trouble() {
 	if (!failed.length && !warned.length)
 		return null;
 	const where = (point) => [el('strong', {}, shortName(point.model, 40)), axes.length ? ` at ${place(point.at)}` : '', ': '];
-	// The same warning of many points is one line.
+	// The same warning of many points is one line, whatever its numbers are.
 	const byText = new Map();
 	for (const point of warned)
-		for (const text of new Set(point.warnings))
-			byText.set(text, [...(byText.get(text) || []), point]);
+		for (const text of new Set(point.warnings)) {
+			const kind = text.replace(/\d+/g, '#');
+			const known = byText.get(kind) || { text, list: new Set() };
+			known.list.add(point);
+			byText.set(kind, known);
+		}
 	return el('section', { id: 'trouble' }, el('h2', {}, 'Errors and warnings'),
 		failed.length ? el('ul', { class: 'trouble bad-list' }, failed.map((point) => el('li', {}, where(point), point.error || 'failed without a word'))) : null,
-		byText.size ? el('ul', { class: 'trouble' }, [...byText].map(([text, list]) => el('li', {}, list.length === 1 ? [where(list[0]), text] :
-			[text, el('span', { class: 'faint' }, ` (${plural(list.length, 'measurement')}: `, and([...new Set(list.map((point) => shortName(point.model)))], 6), ')')]))) : null);
+		byText.size ? el('ul', { class: 'trouble' }, [...byText.values()].map(({ text, list }) => el('li', {}, where([...list][0]), text,
+			list.size > 1 ? el('span', { class: 'faint' }, `; ${plural(list.size - 1, 'more', 'more')} like it, of `,
+				and([...new Set([...list].map((point) => shortName(point.model)))], 6)) : ''))) : null);
 }
 
 function changes() {

@@ -29,31 +29,40 @@ function throughputSentence(list) {
 	const behind = [`, ${times(ratio)} as `.replace('more as', 'more than').replace('much as', 'many as'), strong(last.model), ', the slowest.'];
 	if (ties.length === 1)
 		return [strong(order[0].model), ` answered most: ${rate}`, behind];
+	if (ties.length > NAMED_MOST)
+		return [`${manyOf(ties, order)} cannot be told from the fastest, `, strong(order[0].model), ` with ${rate}; `, strong(last.model), ' is the slowest, with ',
+			`${told(metricOf.get('messages_per_second'), figure(last, 'messages_per_second'))}.`];
 	return [names(ties), ` answered most, up to ${rate}; this run cannot tell which of them is faster. That is`,
 		[behind[0].replace(',', ''), behind[1], behind[2]]];
 }
 
-function extremeSentence(list, key, say) {
+// As many as are named one by one; of more it is said how many they are.
+const NAMED_MOST = 3;
+const manyOf = (some, all) => sentenceCase(`${inWords(some.length)} of the ${inWords(all.length)}`);
+
+function extremeSentence(list, key, say, sayMany) {
 	const order = ranked(list, key);
 	if (order.length < 2)
 		return null;
 	const ties = best(list, key);
+	const metric = metricOf.get(key), last = order[order.length - 1];
 	if (ties.length === order.length)
 		return null;
-	return say(ties, order[order.length - 1], metricOf.get(key));
+	return ties.length > NAMED_MOST ? [`${manyOf(ties, order)} cannot be told from the best in ${sayMany}, `, strong(order[0].model),
+		` with ${written(metric, figure(order[0], key))}; the worst is `, strong(last.model), `, with ${written(metric, figure(last, key))}.`] : say(ties, last, metric);
 }
 
 const cpuSentence = (list) => extremeSentence(list, 'cpu_ns_per_message', (ties, last, metric) => [
 	'A message costs the least CPU time under ', names(ties), `: ${written(metric, figure(ties[0], metric.key))}; it is `,
-	`${written(metric, figure(last, metric.key))} under `, strong(last.model), '.']);
+	`${written(metric, figure(last, metric.key))} under `, strong(last.model), '.'], 'CPU time per message');
 
 const tailSentence = (list) => extremeSentence(list, 'p99_ns', (ties, last, metric) => [
 	'The tail is shortest under ', names(ties), `: 99 of 100 replies were there within ${written(metric, figure(ties[0], metric.key))}, `,
-	'against ', `${written(metric, figure(last, metric.key))} under `, strong(last.model), '.']);
+	'against ', `${written(metric, figure(last, metric.key))} under `, strong(last.model), '.'], 'p99 latency');
 
 const memorySentence = (list) => extremeSentence(list, 'memory_per_connection_bytes', (ties, last, metric) => [
 	`A connection takes ${written(metric, figure(ties[0], metric.key))} under `, names(ties),
-	` and ${written(metric, figure(last, metric.key))} under `, strong(last.model), '.']);
+	` and ${written(metric, figure(last, metric.key))} under `, strong(last.model), '.'], 'memory per connection');
 
 // Whether a model is among the best everywhere, or where the best changes.
 function sweepSentence() {
@@ -67,6 +76,8 @@ function sweepSentence() {
 	if (rows.length < 2)
 		return null;
 	const always = rows[0][1].filter((name) => rows.every(([, winners]) => winners.includes(name)));
+	if (always.length > NAMED_MOST)
+		return [`${manyOf(always, models)} ${what.replace('is', 'are').replace('has', 'have')}, or cannot be told from the best, at every ${axisPhrase(axis)}.`];
 	if (always.length)
 		return [and(always.map(strong)), always.length === 1 ? ` ${what}` : ` ${what.replace('is', 'are').replace('has', 'have')}`,
 			`, or cannot be told from the best, at every ${axisPhrase(axis)}.`];
@@ -92,6 +103,17 @@ function noiseSentence() {
 	if (!parts.length)
 		return ['Nothing says how much two runs of the same model differ here, so models are told apart only when their rounds do not overlap.'];
 	return ['Two runs of one and the same model differed by up to ', and(parts), '; what is closer than that is called a tie.'];
+}
+
+// Beyond which a run says little about anything.
+const LOUD = 1.25;
+
+function loudSentence() {
+	const loud = [['messages_per_second', 'throughput'], ['p99_ns', 'p99'], ['cpu_ns_per_message', 'CPU time']].filter(([key]) => noiseOf(key) > LOUD);
+	if (!loud.length)
+		return null;
+	return [el('strong', {}, 'The machine was not quiet. '), `One and the same model, measured twice side by side, differed by up to ${percents((noiseOf(loud[0][0]) - 1) * 100)} in `,
+		`${loud[0][1]}, so little can be told apart here: another run, longer and with nothing beside it, would say more.`];
 }
 
 function kneeSentence() {
@@ -138,6 +160,7 @@ function baselineSentence() {
 function summarySentences() {
 	const list = here();
 	const paragraphs = [
+		[loudSentence()],
 		[axes.length ? [el('span', { class: 'at-place' }, `At ${place(state.at)}.`), ' ', throughputSentence(list)] : throughputSentence(list),
 			cpuSentence(list), tailSentence(list), memorySentence(list)],
 		[sweepSentence(), kneeSentence()],
