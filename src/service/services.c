@@ -10,6 +10,8 @@ const struct gb_service *const gb_services[] = {
 	&gb_service_echo,
 	&gb_service_echo_sequential,
 	&gb_service_proxy,
+	&gb_service_proxy_length,
+	&gb_service_proxy_line,
 	&gb_service_syslog,
 	&gb_service_time,
 	&gb_service_time_echo,

@@ -16,6 +16,8 @@ extern const struct gb_service gb_service_discard;
 extern const struct gb_service gb_service_echo;
 extern const struct gb_service gb_service_echo_sequential;
 extern const struct gb_service gb_service_proxy;
+extern const struct gb_service gb_service_proxy_length;
+extern const struct gb_service gb_service_proxy_line;
 extern const struct gb_service gb_service_syslog;
 extern const struct gb_service gb_service_time;
 extern const struct gb_service gb_service_time_echo;

@@ -11,7 +11,7 @@ import threading
 
 from client import Talk, converse, cut, ending, seeded
 from lib import (HOST, PATIENCE_S, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal,
-                 children, main, receive_all, run, wait_until)
+                 children, main, receive_all, receive_exactly, run, wait_until)
 from models import EACH_ENGINE, PRESETS
 
 CLIENTS = 8 if SMALL else 24
@@ -315,6 +315,105 @@ def a_host_is_resolved_when_it_begins():
                       "name.invalid")
 
 
+def answering(slow=None):
+    """An upstream that answers each line by itself, one behind the other; "slow" ones when the event has come."""
+    heard = []
+
+    def serve(client):
+        for line in client.makefile("rb"):
+            heard.append(line)
+            if slow and line.startswith(b"slow"):
+                slow.wait(PATIENCE_S)
+            client.sendall(b"answer " + line)
+    upstream = Upstream(serve)
+    upstream.heard = heard
+    return upstream
+
+
+@case_for_each(EACH_ENGINE if SMALL else PRESETS)
+def messages_are_refused_and_offloaded_and_answered_in_order(model):
+    """What is behind a slow one is heard by the upstream meanwhile; answers come in the order of the messages."""
+    slow = threading.Event()
+    with answering(slow) as upstream, answering(slow) as aside, \
+            Server(*model.arguments, *settings([upstream], "refuse=keys,flush", "refusal=no, never", "offload=slow",
+                                               f"offload-to={aside.address}"), service="proxy-line") as server, \
+            server.connect() as client:
+        client.sendall(b"get 1\nslow 2\nKEYS *\nget 3\nslowly 4\n")
+        wait_until(lambda: upstream.heard == [b"get 1\n", b"get 3\n", b"slowly 4\n"] or slow.is_set(), "the short ones pass")
+        wait_until(lambda: aside.heard == [b"slow 2\n"], "the slow one goes elsewhere")
+        slow.set()
+        expected = b"answer get 1\nanswer slow 2\nno, never\nanswer get 3\nanswer slowly 4\n"
+        check_equal(receive_exactly(client, len(expected)), expected, "the answers")
+        client.sendall(b"flush\nget 5\n")
+        client.shutdown(socket.SHUT_WR)
+        check_equal(receive_all(client), b"no, never\nanswer get 5\n", "the last answers")
+
+
+@case_for_each(EACH_ENGINE)
+def messages_behind_their_length_are_forwarded_whole(model):
+    def framed(*messages):
+        return b"".join(len(message).to_bytes(4, "big") + message for message in messages)
+
+    randomness, seed = seeded()
+    messages = [b"get " + randomness.randbytes(randomness.choice((0, 10, 1000, 60000))) for _ in range(CLIENTS)]
+    expected = framed(*messages[:4], b"refused", *messages[4:])
+    sent = framed(*messages[:4], b"keys", *messages[4:])
+    with Server(*model.arguments, *settings(ECHO, "refuse=keys", "offload=nothing"), service="proxy-length") as server:
+        converse(server, [Talk(cut(sent, randomness, 9), expected) for _ in range(2 if model.serving(2) else 1)])
+
+
+@case_for_each(EACH_ENGINE)
+def an_upstream_that_owes_an_answer_resets_the_client_with_its_end(model):
+    def serve(client):
+        for line in client.makefile("rb"):
+            if line == b"die\n":
+                return
+            client.sendall(line)
+
+    with Upstream(serve) as upstream, Server(*model.arguments, *settings([upstream], "offload=die,aside"),
+                                             service="proxy-line") as server:
+        for last, end in ((b"die\n", "reset"), (b"get\ndie\n", "reset"), (b"", "FIN")):
+            with server.connect() as client:
+                client.sendall(b"one\naside\n")
+                check_equal(receive_exactly(client, 10), b"one\naside\n", "what is answered")
+                client.sendall(last)
+                if not last:
+                    client.shutdown(socket.SHUT_WR)
+                check_equal(ending(client), end, f"the end behind {last!r}")
+        with Nobody() as nobody, Server(*model.arguments, *settings([upstream], "offload=aside",
+                                                                    f"offload-to={nobody.address}"),
+                                        service="proxy-line") as other:
+            with other.connect() as client:
+                client.sendall(b"one\naside\n")
+                check_equal(ending(client), "reset", "the end without anybody to offload to")
+
+
+@case_for_each(EACH_ENGINE)
+def answers_that_nobody_reads_hold_up_their_client(model):
+    """An upstream that is not read from, and one that does not read: both sides are bounded, and then all passes."""
+    line, many = b"x" * 4000 + b"\n", 100 if SMALL else 1000
+    go = threading.Event()
+
+    def serve(client):
+        go.wait(PATIENCE_S)
+        for text in client.makefile("rb"):
+            client.sendall(text)
+
+    with Upstream(serve) as upstream, Server(*model.arguments, *settings([upstream]), "--output-high", "16KiB",
+                                             "--output-low", "4KiB", service="proxy-line") as server:
+        converse_later = Talk([line * many], line * many)
+        threading.Timer(0.05, go.set).start()
+        converse(server, [converse_later])
+
+
+WRONG_WORDS = [
+    ("a_word_that_is_refused_and_offloaded", ("refuse=get,set", "offload=SET"), ("SET", "refused already")),
+    ("an_empty_word", ("refuse=get,,set",), ("refuse", "empty")),
+    ("a_word_with_a_blank", ("offload=get me",), ("offload", "no word")),
+    ("an_offload_to_of_nothing", ("offload-to=127.0.0.1:2",), ("offload-to", "--set offload=")),
+    ("an_offload_to_without_port", ("offload=get", "offload-to=localhost"), ("offload-to", "HOST:PORT")),
+]
+
 WRONG = [
     ("no_upstream", (), ("no upstream", "--set upstream=")),
     ("an_empty_upstream", ("upstream=",), ("no upstream",)),
@@ -328,13 +427,15 @@ WRONG = [
 ]
 
 
-def is_refused(sets, words):
-    check_refusal(run("serve", "proxy", "--listen", f"{HOST}:0", *[word for pair in sets for word in ("--set", pair)]),
+def is_refused(sets, words, service="proxy"):
+    check_refusal(run("serve", service, "--listen", f"{HOST}:0", *[word for pair in sets for word in ("--set", pair)]),
                   2, *words)
 
 
 for wrong, wrong_sets, wrong_words in WRONG:
     add_case(f"{wrong}_is_refused", is_refused, wrong_sets, wrong_words)
+for wrong, wrong_sets, wrong_words in WRONG_WORDS:
+    add_case(f"{wrong}_is_refused", is_refused, ("upstream=127.0.0.1:1", *wrong_sets), wrong_words, "proxy-line")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+/**
+ * What the services `proxy`, `proxy-line` and `proxy-length` have in common: their settings, and the workers' beginning.
+ */
+#ifndef SERVICE_PROXY_H
+#define SERVICE_PROXY_H
+
+#include "proxy_upstream.h"
+
+#define PROXY_DAY_MS 86400000u
+
+/** The settings of each of them begin so. */
+struct proxy_settings {
+	char *upstream;
+	unsigned balance; /* enum proxy_balance */
+	uint64_t back_off_ms;
+	struct proxy_group group;
+	unsigned prepared; /* addresses that it serves */
+};
+
+/** Their rows. */
+#define PROXY_SETTINGS \
+	{ "upstream", GB_SETTING_TEXT, offsetof(struct proxy_settings, upstream), \
+		.argument = "HOST:PORT[,HOST:PORT...]", .summary = "where connections are forwarded to" }, \
+		{ "balance", GB_SETTING_CHOICE, offsetof(struct proxy_settings, balance), \
+			.fallback = "round-robin", .choices = "round-robin|least-connections|source", \
+			.summary = \
+				"which of them: in turn, the one with the fewest, or always the same for a client's " \
+				"host" }, \
+	{ \
+		"back-off", GB_SETTING_DURATION, offsetof(struct proxy_settings, back_off_ms), \
+			.fallback = "1s", .min = 1, .max = PROXY_DAY_MS, .argument = "TIME", \
+			.summary = \
+				"leave an upstream out for so long that cannot be connected to; twice as long with " \
+				"each further failure, up to 32 times" \
+	}
+
+/** The first address that it serves makes the group. Returns 1 then, 0 for those behind it, or an error. */
+int proxy_prepare_first(struct gb_server *server, struct proxy_settings *settings, struct gb_error *error);
+/** Whether it was the last one, so that what the first one has made has gone. */
+bool proxy_release_last(struct proxy_settings *settings);
+
+#endif
