@@ -1,6 +1,6 @@
 #include "compare/comparison.h"
 
-#include "verify/subject.h"
+#include "same.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 void gb__compare_warn(struct compare_point *point, const char *text)
 {
 	for (size_t i = 0; i < point->warnings_count; i++)
-		if (gb__verify_same_but_numbers(point->warnings[i], text))
+		if (gb__same_but_numbers(point->warnings[i], text))
 			return;
 	if (point->warnings_count < COMPARE_WARNINGS_MAX)
 		snprintf(point->warnings[point->warnings_count++], COMPARE_TEXT_MAX, "%s", text);

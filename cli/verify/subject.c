@@ -2,6 +2,7 @@
 #include "verify/subject.h"
 
 #include "child.h"
+#include "same.h"
 #include "verify/player.h"
 #include "verify/subject_child.h"
 
@@ -151,29 +152,13 @@ void gb__verify_subject_end(struct verify_subject *subject, struct verify_outcom
 	subject->pid = -1;
 }
 
-bool gb__verify_same_but_numbers(const char *a, const char *b)
-{
-	for (;;) {
-		while (*a >= '0' && *a <= '9')
-			a++;
-		while (*b >= '0' && *b <= '9')
-			b++;
-		if (*a != *b)
-			return false;
-		if (!*a)
-			return true;
-		a++;
-		b++;
-	}
-}
-
 /* Lines that differ in numbers alone, as ports and pids do, are one with a count. */
 static size_t fold(char *log, char *lines[LOG_LINES_MAX], unsigned counts[LOG_LINES_MAX])
 {
 	size_t count = 0, at;
 
 	for (char *save, *line = strtok_r(log, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		for (at = 0; at < count && !gb__verify_same_but_numbers(lines[at], line); at++)
+		for (at = 0; at < count && !gb__same_but_numbers(lines[at], line); at++)
 			;
 		if (at == LOG_LINES_MAX)
 			break;

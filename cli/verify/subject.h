@@ -42,7 +42,5 @@ void gb__verify_subject_halt(const struct verify_subject *subject, bool halt);
 void gb__verify_subject_end(struct verify_subject *subject, struct verify_outcome *ret);
 /** The first lines of its standard error, a '|' between them, those that are alike once with a count; closes the log. */
 void gb__verify_subject_log(struct verify_subject *subject, char *text, size_t size);
-/** Whether texts differ in numbers alone. */
-bool gb__verify_same_but_numbers(const char *a, const char *b);
 
 #endif

@@ -1,6 +1,7 @@
 #include "verify/tell.h"
 
 #include "command.h"
+#include "same.h"
 
 #include <gearbox/args.h>
 
@@ -35,7 +36,7 @@ static unsigned told_before(const struct verify_result *result, const struct ver
 	for (size_t i = 0; i < result->told_count; i++)
 		count += result->told[i].spec != told->spec && result->told[i].news.kind == told->news.kind &&
 			strcmp(result->told[i].news.conversation, told->news.conversation) == 0 &&
-			gb__verify_same_but_numbers(result->told[i].news.text, told->news.text);
+			gb__same_but_numbers(result->told[i].news.text, told->news.text);
 	return count;
 }
 
