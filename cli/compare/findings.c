@@ -322,9 +322,12 @@ static void tell_noise(struct writer *writer, const struct comparison *compariso
 
 		if (!isfinite(noise))
 			continue;
-		fprintf(writer->stream, "%s%s %.*f %%",
-			any ? ", " : "The noise, beyond which differences count: ", rows[shown[i]].words,
-			noise < 1.1 ? 1 : 0, 100 * (noise - 1));
+		fprintf(writer->stream, "%s%s ", any ? ", " : "The noise, beyond which differences count: ",
+			rows[shown[i]].words);
+		if (noise < 2)
+			fprintf(writer->stream, "%.*f %%", noise < 1.1 ? 1 : 0, 100 * (noise - 1));
+		else
+			fprintf(writer->stream, "a factor of %.1f", noise);
 		any = true;
 	}
 	if (any)

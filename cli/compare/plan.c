@@ -99,10 +99,22 @@ static int add_presets(struct comparison *comparison, struct gb_error *error)
 	return result;
 }
 
+/* "shared/thread/N/epoll/inline": the values of a whole list of axes, in their order. */
+static void name_axes(const char *axes, char *ret, size_t size)
+{
+	size_t used = 0;
+
+	for (const char *at = strchr(axes, '='); at && used < size; at = strchr(at, '=')) {
+		size_t length = strcspn(++at, ",");
+
+		used += (size_t)snprintf(ret + used, size - used, "%s%.*s", used ? "/" : "", (int)length, at);
+	}
+}
+
 static int add_combinations(struct comparison *comparison, struct gb_error *error)
 {
 	const struct compare_options *options = comparison->options;
-	char spec[COMPARE_SPEC_MAX];
+	char spec[COMPARE_SPEC_MAX], name[COMPARE_SPEC_MAX];
 	size_t at;
 	bool sized = workers_axis(options, &at) != NULL;
 	int result = 0;
@@ -112,8 +124,9 @@ static int add_combinations(struct comparison *comparison, struct gb_error *erro
 
 		if (sized && !strstr(spec, "workers=N"))
 			continue;
+		name_axes(spec, name, sizeof(name));
 		if (gb_model_check(spec, options->serving.service, true, NULL) >= 0)
-			result = add_spec(comparison, preset ? preset->name : spec,
+			result = add_spec(comparison, preset ? preset->name : name,
 				preset ? preset->name : spec, error);
 	}
 	return result;
