@@ -322,8 +322,8 @@ static void tell_noise(struct writer *writer, const struct comparison *compariso
 
 		if (!isfinite(noise))
 			continue;
-		fprintf(writer->stream, "%s%s ", any ? ", " : "The noise, beyond which differences count: ",
-			rows[shown[i]].words);
+		fprintf(writer->stream, "%s%s ",
+			any ? ", " : "The noise, beyond which differences count: ", rows[shown[i]].words);
 		if (noise < 2)
 			fprintf(writer->stream, "%.*f %%", noise < 1.1 ? 1 : 0, 100 * (noise - 1));
 		else

@@ -22,11 +22,15 @@ struct marks {
 	json_t *summary;
 };
 
-static void take_marks(struct compare_server *server, struct marks *ret)
+/* Its answer to who asks for its counters is not to be counted: before a load it is asked first, after it last. */
+static void take_marks(struct compare_server *server, bool before, struct marks *ret)
 {
+	if (before)
+		ret->summary = gb__compare_server_summary(server);
 	ret->cpu_ns = (double)gb__usage_cpu_ns(server->pid, SETTLE_MS);
 	gb__counters_read(&server->counters, ret->counts);
-	ret->summary = gb__compare_server_summary(server);
+	if (!before)
+		ret->summary = gb__compare_server_summary(server);
 }
 
 static double number(const json_t *object, const char *key)
@@ -161,9 +165,9 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 	double messages;
 	int result;
 
-	take_marks(server, &before);
+	take_marks(server, true, &before);
 	result = run_load(comparison, point, server, false, &outcome, error);
-	take_marks(server, &after);
+	take_marks(server, false, &after);
 	messages = number(outcome.result, "messages");
 	if (result == 0 && !outcome.right)
 		result = gb_error_set(error, -EBADMSG, "%s",
