@@ -287,6 +287,59 @@ def forward_resets_who_it_cannot_forward_under_every_model(model):
             pass
 
 
+def gone(pid):
+    """Wait until no such process is left, a zombie included."""
+    deadline = time.monotonic() + PATIENCE_S
+    while os.path.exists(f"/proc/{pid}"):
+        check(time.monotonic() < deadline, f"process {pid} is still there")
+        time.sleep(0.01)
+
+
+@case_under_every_model
+def filter_runs_a_program_for_each_client_under_every_model(model):
+    sent = b"abcdefgh" * 65536  # more than all buffers on the way
+    with Program("filter", "--listen", "127.0.0.1:0", "--set", "command=echo $$; exec tr a-z A-Z",
+                 "--model", model) as server:
+        client, lines = server.connect()
+        with client, lines:
+            pid = int(lines.readline())
+
+            def send(client=client):
+                client.sendall(sent)
+                client.shutdown(socket.SHUT_WR)
+            sender = threading.Thread(target=send)
+            sender.start()
+            got = lines.read()
+            sender.join(PATIENCE_S)
+        check(got == sent.upper(), f"{len(got)} bytes back of {len(sent)} under {model}")
+        gone(pid)
+
+
+@case_under_every_model
+def filter_ends_the_program_of_who_has_gone_under_every_model(model):
+    with Program("filter", "--listen", "127.0.0.1:0", "--set", "command=echo $$; sleep 1000; echo over",
+                 "--model", model) as server:
+        client, lines = server.connect()
+        pid = int(lines.readline())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        lines.close()
+        client.close()  # a reset
+        gone(pid)
+
+
+@case
+def filter_drains_although_a_program_hangs():
+    server = Program("filter", "--listen", "127.0.0.1:0", "--set", "command=trap '' TERM; echo $$; sleep 1000",
+                     "--model", "multi-reactor", "--drain-timeout", "10ms")
+    client, lines = server.connect()
+    with client, lines, server.process.stderr:
+        pid = int(lines.readline())
+        server.process.send_signal(signal.SIGTERM)
+        check_equal(server.process.wait(PATIENCE_S), 0, "exit code")
+        check(b"cutting off" in server.process.stderr.read(), "no word of what was cut off")
+    gone(pid)
+
+
 @case_under_every_model
 def countdown_counts_down_under_every_model(model):
     with Program("countdown", "--listen", "127.0.0.1:0", "--model", model) as server:

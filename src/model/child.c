@@ -492,6 +492,14 @@ bool gb__children_none(const struct gb__children *children)
 	return gb__list_empty(&children->list);
 }
 
+bool gb__children_have(const struct gb__children *children, pid_t pid)
+{
+	for (struct gb__list *node = children->list.next; node != &children->list; node = node->next)
+		if (child_of(node)->pid == pid)
+			return true;
+	return false;
+}
+
 void gb__children_drain(struct gb__children *children)
 {
 	for (struct gb__list *node = children->list.next; node != &children->list; node = node->next) {

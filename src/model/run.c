@@ -73,12 +73,17 @@ static void on_child(void *arg)
 	gb__os_linux.ops->event_signal(&gb__os_linux, run->chief.server->wake_fd);
 }
 
+static bool is_ours(pid_t pid, const void *children)
+{
+	return gb__children_have(children, pid);
+}
+
 static void look_after_orphans(struct gb_timer *timer, void *arg)
 {
 	struct gb__run *run = arg;
 
 	atomic_store(&run->child_ended, false);
-	if (gb__orphans_reap(&run->orphans))
+	if (gb__orphans_reap(&run->orphans, is_ours, &run->chief.children))
 		atomic_store(&run->child_ended, true);
 	if (atomic_load(&run->child_ended))
 		gb__worker_timer(&run->chief, timer, ORPHAN_MS, look_after_orphans, run);

@@ -1,4 +1,5 @@
 /* Child processes of handlers: that they end with their worker, and leave nothing. */
+#include "base/alloc.h"
 #include "harness.h"
 #include "model/server_test_driver.h"
 
@@ -266,6 +267,21 @@ TEST(a_thousand_children_leave_nothing)
 	leave_nothing("proactor", 30);
 }
 
+static void run_it(const char *model, const struct gb_service *service)
+{
+	struct gb_server *server = driver_server(model, service, NULL);
+	pid_t pid;
+	int client;
+
+	if (!server)
+		return;
+	pid = driver_host(server);
+	client = driver_client(server);
+	driver_ask(client, "x", ".");
+	close(client);
+	driver_finish(server, pid);
+}
+
 static void starve(struct gb_stream *stream)
 {
 	const struct gb_child_options options = {
@@ -301,11 +317,79 @@ TEST(a_lack_of_descriptors_is_told_and_leaves_no_child)
 {
 	static const struct gb_service starving = { GB_SERVICE_INIT, .name = "starving",
 		.state = GB_STATE_NONE, .serve = starve };
-	struct gb_server *server = driver_server("reactor", &starving, NULL);
-	const pid_t pid = driver_host(server);
-	const int client = driver_client(server);
+	run_it("reactor", &starving);
+}
 
-	driver_ask(client, "x", ".");
-	close(client);
-	driver_finish(server, pid);
+/* At whatever allocation it fails, no child is left, and no descriptor. */
+static void run_short(struct gb_stream *stream)
+{
+	const struct gb_child_options options = { .arguments = SHELL(""),
+		.in = { GB_CHILD_STREAM },
+		.out = { GB_CHILD_STREAM },
+		.err = { GB_CHILD_STREAM },
+		.deadline_ms = 1u << 30 };
+	struct gb_coro *coro = gb_stream_coro(stream);
+	int before = 0, failures = 0;
+	char byte;
+
+	CHECK_INT(gb_read(stream, &byte, 1), 1);
+	for (unsigned n = 0; n < 24; n++) {
+		struct gb_error error = { 0 };
+		struct gb_child child;
+		int result;
+
+		gb__alloc_fail_at(n);
+		result = gb_child_start(coro, &child, &options, &error);
+		gb__alloc_fail_at(0);
+		if (result == 0) {
+			CHECK_INT(gb_child_wait(coro, &child), 0);
+		} else {
+			CHECK_INT(result, -ENOMEM);
+			CHECK(*error.text);
+			failures++;
+		}
+		CHECK_INT(waitpid(-1, NULL, WNOHANG), -1);
+		if (n == 0)
+			CHECK_INT(gb_sleep(coro, 1), 0);
+		before = before ? before : descriptors();
+		while (descriptors() > before)
+			CHECK_INT(gb_sleep(coro, 1), 0);
+	}
+	CHECK(failures > 0);
+	gb_write(stream, ".", 1);
+}
+
+TEST(a_lack_of_memory_is_told_and_leaves_nothing)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "short", .state = GB_STATE_NONE,
+		.serve = run_short };
+
+	run_it("reactor", &service);
+	run_it("iterative", &service);
+	run_it("proactor", &service);
+}
+
+/* What select cannot name. */
+static void run_high(struct gb_stream *stream)
+{
+	const struct gb_child_options options = { .arguments = SHELL(""), .in = { GB_CHILD_STREAM } };
+	struct gb_error error = { 0 };
+	struct gb_child child;
+	char byte;
+
+	CHECK_INT(gb_read(stream, &byte, 1), 1);
+	for (int fd = 0; fd < 1024; fd = dup(STDIN_FILENO))
+		CHECK(fd >= 0);
+	CHECK_INT(gb_child_start(gb_stream_coro(stream), &child, &options, &error), -GB_ELIMIT);
+	CHECK(strstr(error.text, "select"));
+	CHECK_INT(waitpid(-1, NULL, WNOHANG), -1);
+	gb_write(stream, ".", 1);
+}
+
+TEST(a_child_that_select_cannot_watch_is_not_kept)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "high", .state = GB_STATE_NONE,
+		.serve = run_high };
+
+	run_it("reactor,engine=select", &service);
 }

@@ -59,16 +59,27 @@ static FILE *open_children(void)
 	return fopen(path, "re");
 }
 
-static void look_at(struct gb__orphans *orphans, size_t before, pid_t pid)
+struct look {
+	struct gb__orphans *orphans;
+	size_t before; /* of those seen at the last look */
+	bool (*waited_for)(pid_t pid, const void *arg);
+	const void *arg;
+};
+
+static void look_at(const struct look *look, pid_t pid)
 {
-	if (!was_seen(orphans, before, pid))
+	struct gb__orphans *orphans = look->orphans;
+
+	if (look->waited_for(pid, look->arg))
+		return;
+	if (!was_seen(orphans, look->before, pid))
 		note(orphans, pid);
 	else
 		waitpid(pid, NULL, WNOHANG);
 }
 
 /* Of those that have ended the kernel tells one alone: behind one that was seen already, the next. */
-static void look_without_list(struct gb__orphans *orphans, size_t before)
+static void look_without_list(const struct look *look)
 {
 	siginfo_t info;
 	bool seen;
@@ -77,24 +88,26 @@ static void look_without_list(struct gb__orphans *orphans, size_t before)
 		info = (siginfo_t){ 0 };
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WNOTHREAD) < 0 || !info.si_pid)
 			return;
-		seen = was_seen(orphans, before, info.si_pid);
-		look_at(orphans, before, info.si_pid);
+		seen = was_seen(look->orphans, look->before, info.si_pid);
+		look_at(look, info.si_pid);
 	} while (seen);
 }
 
-bool gb__orphans_reap(struct gb__orphans *orphans)
+bool gb__orphans_reap(
+	struct gb__orphans *orphans, bool (*waited_for)(pid_t pid, const void *arg), const void *arg)
 {
-	size_t before = orphans->count;
+	const size_t before = orphans->count;
+	const struct look look = { orphans, before, waited_for, arg };
 	FILE *file = open_children();
 	int pid;
 
 	if (file) {
 		while (fscanf(file, "%d", &pid) == 1)
 			if (has_ended(pid))
-				look_at(orphans, before, pid);
+				look_at(&look, pid);
 		fclose(file);
 	} else {
-		look_without_list(orphans, before);
+		look_without_list(&look);
 	}
 	/* Those of the last look are done with, or somebody else has waited for them. */
 	orphans->count -= before;

@@ -20,9 +20,11 @@ struct gb__orphans {
 
 /**
  * Take the children of the first thread, to which orphans come, that have ended before the last look and still nobody
- * has waited for: a handler that started one waits for it sooner. Returns whether any are left to look at again.
+ * has waited for: a handler that forked one waits for it sooner. Those of which `waited_for` says so stay, however late that
+ * is. Returns whether any are left to look at again.
  */
-bool gb__orphans_reap(struct gb__orphans *orphans);
+bool gb__orphans_reap(
+	struct gb__orphans *orphans, bool (*waited_for)(pid_t pid, const void *arg), const void *arg);
 void gb__orphans_finish(struct gb__orphans *orphans);
 
 #endif
