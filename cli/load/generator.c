@@ -1,16 +1,20 @@
 /*
- * The happy path: on_start begins connections, some at a time; once all are established the measured
+ * The happy path: a generator begins connections, some at a time; once those of all generators are established the measured
  * time begins and each sends what the schedule gives it; replies are checked and bring the next requests;
- * a connection that has done its part closes, and the last one ends the server. With --reconnect the
- * measured time begins at once and a new connection follows each that has closed.
+ * a connection that has done its part closes, and the last one of all ends the server. With --reconnect the
+ * measured time begins at once and a new connection follows each that has closed; with --ramp each sends as soon as it is
+ * established. In an open loop connections with room wait in a queue for requests to become due.
  *
- * What can go wrong: a connection fails before the measured time (the load would be another one: all
- * ends), fails later (it is missing from then on), answers wrongly (it is dropped), or nothing moves any
- * more (all ends). Whatever it was is counted, and the totals tell.
+ * What can go wrong: a connection fails before anything is sent (the load would be another one: all
+ * ends), fails later (it is missing from then on), answers wrongly (it is dropped) or not at all (it is dropped when
+ * replies have a timeout, and another one takes its place), or nothing moves any more (all ends). Whatever it was is
+ * counted, and the totals tell.
  */
 #include "load/generator.h"
 
 #include "load/circumstances.h"
+#include "load/exchange.h"
+#include "load/fleet.h"
 
 #include <gearbox/server.h>
 
@@ -23,22 +27,9 @@
 #define SILENCE_MIN_MS 1000u /* before a server that has not answered at all is given up */
 /* Connections under way at a time: more would overflow the server's backlog, and wait a second for it. */
 #define CONNECTING_MAX 64u
-/* Bytes queued at a time, so that a long message does not fill the output before its reply is read. */
-#define PIECE_MAX (32u << 10)
+#define UNORDERED_ROOM 4u /* times the depth that requests may be ahead of the oldest unanswered one */
 
-struct session {
-	struct gb_conn *conn; /* NULL: none */
-	uint64_t share;       /* requests left to it */
-	uint64_t owed;        /* bytes of requests not queued yet */
-	size_t at;            /* where in the traffic they lie */
-	size_t turn;          /* which request comes next */
-	uint64_t *due_ns;     /* a ring of `depth`: since when each awaited request was due */
-	uint32_t oldest;      /* in the ring */
-	uint32_t awaited;     /* requests without a reply */
-	bool open;            /* established */
-	bool done;            /* it closes by our will */
-	void *state;          /* the protocol's */
-};
+static const struct gb_service connection_service;
 
 static void session_begin(struct generator *generator, struct session *session);
 
@@ -50,45 +41,70 @@ static struct session *session_of(struct gb_conn *conn)
 	return session;
 }
 
+static uint64_t clock_ns(const struct generator *generator)
+{
+	return gb_worker_clock_ns(generator->worker);
+}
+
 /* End what there is; nothing new begins. The totals say why. */
 static void give_up(struct generator *generator)
 {
+	uint64_t now_ns = clock_ns(generator);
+
 	generator->given_up = true;
+	atomic_store(&generator->fleet->given_up, true);
+	if (generator->sending && !generator->totals.interrupted)
+		gb__exchange_give_up_unsent(generator, now_ns);
 	gb__schedule_end(&generator->schedule);
 	for (uint64_t i = 0; i < generator->begun; i++) {
 		struct session *session = &generator->sessions[i];
 
 		if (session->conn && !session->done) {
+			gb__exchange_give_up(generator, session, now_ns);
 			session->done = true;
 			gb_conn_abort(session->conn);
 		}
 	}
 }
 
+/* From here on the CPU time of this thread is the measured time's. */
+static void note_cpu_begin(struct generator *generator, uint64_t now_ns)
+{
+	if (generator->cpu_from_ns || !generator->sending || now_ns < generator->measured_ns)
+		return;
+	generator->cpu_begin_ns = gb__load_cpu_ns();
+	generator->cpu_from_ns = now_ns;
+}
+
 /* What the measured time has cost this thread. */
-static void note_cpu(struct generator *generator)
+static void note_cpu_end(struct generator *generator)
 {
 	struct totals *totals = &generator->totals;
 
-	if (!generator->sending)
+	if (!generator->cpu_from_ns)
 		return;
 	totals->cpu_ns = totals->busiest_ns = gb__load_cpu_ns() - generator->cpu_begin_ns;
-	totals->lasted_ns = gb_worker_clock_ns(generator->worker) - totals->begin_ns;
+	totals->lasted_ns = clock_ns(generator) - generator->cpu_from_ns;
 }
 
-/* Every connection has come to its end: so does the load. */
+/* Every connection has come to its end: so does this generator, and the last one ends the load. */
 static void end_when_over(struct generator *generator)
 {
-	bool all_begun = generator->begun == generator->options->connections || generator->given_up;
+	struct fleet *fleet = generator->fleet;
+	bool all_begun = generator->begun == generator->connections || generator->given_up;
 
-	if (generator->live > 0 || !all_begun)
+	if (generator->live > 0 || !all_begun || generator->over)
 		return;
+	generator->over = true;
 	gb_timer_stop(&generator->tick);
-	note_cpu(generator);
-	gb_server_stop(gb_worker_server(generator->worker));
+	gb__pacer_finish(&generator->pacer);
+	note_cpu_end(generator);
+	atomic_store_explicit(&generator->seen_messages, generator->totals.messages, memory_order_relaxed);
+	if (atomic_fetch_add(&fleet->over, 1) + 1 == fleet->count)
+		gb_server_stop(gb_worker_server(generator->worker));
 }
 
-/* A connection could not be had. Before the measured time that is the end. */
+/* A connection could not be had. Before anything was sent that is the end. */
 static void connect_failed(struct generator *generator, const char *why)
 {
 	generator->totals.connect_failed++;
@@ -97,80 +113,91 @@ static void connect_failed(struct generator *generator, const char *why)
 		give_up(generator);
 }
 
-/* Queue as much as the output takes; on_writable goes on. */
-static void send_owed(struct generator *generator, struct session *session)
+static void begin_measuring(struct generator *generator, uint64_t now_ns)
 {
-	while (session->owed > 0) {
-		size_t wanted = session->owed < PIECE_MAX ? (size_t)session->owed : PIECE_MAX;
-		size_t piece = traffic_piece(&generator->traffic, session->at, wanted);
+	const struct load_options *options = generator->options;
+	uint64_t from_ns = now_ns + options->warm_up_ms * 1000000;
 
-		if (gb_conn_try_send(session->conn, generator->traffic.data + session->at, piece) < 0)
-			return; /* no room yet, or it is closing and on_close tells */
-		session->at = traffic_after(&generator->traffic, session->at, piece);
-		session->owed -= piece;
-	}
-}
-
-/* Note since when each request of a batch has been due. */
-static void await(struct generator *generator, struct session *session, struct schedule_batch batch)
-{
-	uint32_t depth = generator->schedule.depth;
-	uint64_t after = (uint64_t)session->oldest + session->awaited;
-	uint32_t place = (uint32_t)(after < depth ? after : after - depth);
-
-	for (uint32_t i = 0; i < batch.count; i++) {
-		session->due_ns[place] = batch.due_ns;
-		place = place + 1 == depth ? 0 : place + 1;
-	}
-	session->awaited += batch.count;
-	session->owed += traffic_take(&generator->traffic, &session->turn, batch.count);
-	generator->totals.sent += batch.count;
-}
-
-/* Send what is due. A connection that has nothing to send and nothing to hear has done its part. */
-static void send_due(struct generator *generator, struct session *session, uint64_t now_ns)
-{
-	struct schedule *schedule = &generator->schedule;
-	struct schedule_batch batch = gb__schedule_take(schedule, &session->share, session->awaited, now_ns);
-
-	while (batch.count > 0) {
-		await(generator, session, batch);
-		batch = gb__schedule_take(schedule, &session->share, session->awaited, now_ns);
-	}
-	send_owed(generator, session);
-	if (session->awaited == 0) {
-		session->done = true;
-		gb_conn_close(session->conn);
-	}
+	generator->measured_ns = from_ns;
+	generator->totals.begin_ns = generator->totals.end_ns = from_ns;
+	if (options->duration_ms)
+		gb__schedule_last(&generator->schedule, from_ns, options->duration_ms * 1000000);
+	note_cpu_begin(generator, now_ns);
 }
 
 static void begin_sending(struct generator *generator, uint64_t now_ns)
 {
 	generator->sending = true;
-	generator->totals.begin_ns = generator->totals.end_ns = now_ns;
-	generator->cpu_begin_ns = gb__load_cpu_ns();
 	gb__schedule_begin(&generator->schedule, now_ns);
+}
+
+/* All connections of the load are established. */
+static void begin(struct generator *generator)
+{
+	uint64_t now_ns = clock_ns(generator);
+
+	if (generator->given_up || generator->over || generator->measured_ns != UINT64_MAX)
+		return;
+	if (generator->sending) { /* with --ramp they have been, each since it was established */
+		begin_measuring(generator, now_ns);
+		return;
+	}
+	begin_sending(generator, now_ns);
+	begin_measuring(generator, now_ns);
+	for (uint64_t i = 0; i < generator->connections; i++)
+		if (generator->sessions[i].conn && !generator->sessions[i].done)
+			gb__exchange_go_on(generator, &generator->sessions[i], clock_ns(generator));
+}
+
+static void begin_posted(struct gb_worker *worker, void *arg)
+{
+	struct generator *generator = arg;
+
+	if (worker && generator->worker)
+		begin(generator);
+}
+
+static void begin_all(struct generator *first)
+{
+	struct fleet *fleet = first->fleet;
+
+	for (unsigned i = 0; i < fleet->count; i++)
+		if (&fleet->generators[i] != first)
+			gb_worker_post(fleet->generators[i].worker, begin_posted, &fleet->generators[i]);
+	begin(first);
+}
+
+/* How many connections may have begun by now. */
+static uint64_t connections_by_now(const struct generator *generator)
+{
+	uint64_t ramp_ns = generator->options->ramp_ms * 1000000;
+	uint64_t since_ns = clock_ns(generator) - generator->started_ns;
+
+	if (since_ns >= ramp_ns)
+		return generator->connections;
+	return 1 + (uint64_t)((double)(generator->connections - 1) * (double)since_ns / (double)ramp_ns);
 }
 
 /* Begin the next connections, as many as may be under way. */
 static void connect_more(struct generator *generator)
 {
-	while (generator->begun < generator->options->connections && generator->connecting < CONNECTING_MAX &&
-		!generator->given_up)
+	while (!generator->given_up && generator->begun < generator->connections &&
+		generator->connecting < CONNECTING_MAX && generator->begun < connections_by_now(generator))
 		session_begin(generator, &generator->sessions[generator->begun++]);
 }
 
 static void session_begin(struct generator *generator, struct session *session)
 {
 	struct gb_error error = { 0 };
-	int rc = gb_connect(generator->worker, generator->address, &gb__generator_service, generator,
+	int rc = gb_connect(generator->worker, generator->fleet->address, &connection_service, generator,
 		&session->conn, &error);
 
 	session->awaited = 0;
+	session->oldest = session->next = 0;
 	session->owed = 0;
 	session->turn = 0;
 	session->open = false;
-	session->done = false;
+	session->done = session->timed_out = false;
 	if (rc < 0) {
 		session->conn = NULL;
 		connect_failed(generator, error.text[0] ? error.text : gb_strerror(rc));
@@ -186,53 +213,36 @@ static int on_open(struct gb_conn *conn)
 	struct generator *generator = gb_conn_user(conn);
 	const struct load_options *options = generator->options;
 	struct session *session = session_of(conn);
+	uint64_t number = generator->totals.opened++ * generator->fleet->count + generator->part;
 
 	generator->moved = true;
 	session->open = true;
 	session->share = generator->schedule.share;
-	session->at =
-		options->protocol->begin(&generator->traffic, generator->totals.opened++, session->state);
+	session->at = options->protocol->begin(generator->traffic, number, session->state);
 	generator->connecting--;
-	if (generator->sending) {
-		send_due(generator, session, gb_worker_clock_ns(generator->worker));
-	} else if (generator->totals.opened == options->connections) {
-		begin_sending(generator, gb_worker_clock_ns(generator->worker));
-		for (uint64_t i = 0; i < options->connections; i++)
-			send_due(generator, &generator->sessions[i], gb_worker_clock_ns(generator->worker));
+	if (generator->sending)
+		gb__exchange_go_on(generator, session, clock_ns(generator));
+	if (!session->seen) {
+		session->seen = true;
+		if (atomic_fetch_add(&generator->fleet->opened, 1) + 1 == options->connections)
+			begin_all(generator);
 	}
 	connect_more(generator);
 	return 0;
-}
-
-static void record(struct generator *generator, struct session *session, uint64_t replies, uint64_t now_ns)
-{
-	uint32_t depth = generator->schedule.depth;
-
-	for (uint64_t i = 0; i < replies; i++) {
-		gb__histogram_add(&generator->totals.response_ns, now_ns - session->due_ns[session->oldest]);
-		session->oldest = session->oldest + 1 == depth ? 0 : session->oldest + 1;
-	}
-	session->awaited -= (uint32_t)replies;
-	generator->totals.messages += replies;
-	generator->totals.bytes += replies * generator->traffic.reply_size;
-	generator->totals.end_ns = now_ns;
 }
 
 static void on_message(struct gb_conn *conn, struct gb_bytes bytes)
 {
 	struct generator *generator = gb_conn_user(conn);
 	struct session *session = session_of(conn);
-	/* One reading for all replies that came together. */
-	uint64_t now_ns = gb_worker_clock_ns(generator->worker);
+	uint64_t now_ns = clock_ns(generator); /* one reading for all replies that came together */
 	struct gb_error error;
 	int64_t replies;
 
 	if (session->done)
 		return;
 	generator->moved = true;
-	generator->totals.bytes_heard += bytes.size;
-	replies = generator->options->protocol->check(
-		&generator->traffic, session->state, session->awaited, bytes, &error);
+	replies = gb__exchange_hear(generator, session, bytes, now_ns, &error);
 	if (replies < 0) {
 		generator->totals.wrong_replies++;
 		gb__totals_note(generator->totals.wrong_text, error.text);
@@ -240,23 +250,19 @@ static void on_message(struct gb_conn *conn, struct gb_bytes bytes)
 		gb_conn_abort(conn);
 		return;
 	}
-	if (generator->traffic.reply_size == 0)
-		generator->totals.bytes += bytes.size;
-	if (replies == 0)
-		return;
-	record(generator, session, (uint64_t)replies, now_ns);
-	send_due(generator, session, now_ns);
+	if (replies > 0)
+		gb__exchange_go_on(generator, session, now_ns);
 }
 
 static void on_writable(struct gb_conn *conn)
 {
-	send_owed(gb_conn_user(conn), session_of(conn));
+	gb__exchange_send(gb_conn_user(conn), session_of(conn));
 }
 
 /* A second signal ends connections in the middle of what they do: their server is not to blame. */
 static bool ending_at_once(const struct generator *generator)
 {
-	return *generator->signal > 1;
+	return *generator->fleet->signal > 1;
 }
 
 static void closed_early(struct generator *generator, const struct gb_conn *conn, int reason)
@@ -292,8 +298,8 @@ static void on_close(struct gb_conn *conn, int reason)
 			closed_early(generator, conn, reason);
 		else
 			connect_failed(generator, gb_strerror(gb_conn_error(conn)));
-	} else if (fulfilled && generator->options->reconnect && !generator->given_up &&
-		!gb__schedule_ended(&generator->schedule, gb_worker_clock_ns(generator->worker))) {
+	} else if ((session->timed_out || (fulfilled && generator->options->reconnect)) &&
+		!generator->given_up && !gb__schedule_ended(&generator->schedule, clock_ns(generator))) {
 		session_begin(generator, session);
 	}
 	connect_more(generator);
@@ -317,108 +323,159 @@ static uint64_t patience_ms(const struct generator *generator, uint64_t now_ns)
 	const struct load_options *options = generator->options;
 	uint64_t least = options->duration_ms > SILENCE_MIN_MS ? options->duration_ms : SILENCE_MIN_MS;
 	bool silent = generator->sending && generator->totals.messages == 0 && options->duration_ms &&
-		gb__schedule_ended(&generator->schedule, now_ns);
+		now_ns >= generator->schedule.end_ns;
 
 	return silent && least < options->timeout_ms ? least : options->timeout_ms;
+}
+
+/* Connections that have waited for a reply for too long are dropped, and others take their places. */
+static void drop_late(struct generator *generator, uint64_t now_ns)
+{
+	uint64_t timeout_ns = generator->options->reply_timeout_ms * 1000000;
+
+	for (uint64_t i = 0; timeout_ns && i < generator->begun; i++) {
+		struct session *session = &generator->sessions[i];
+
+		if (!session->conn || session->done || session->awaited == 0 ||
+			now_ns - session->ring[session->oldest & session->mask].sent_ns < timeout_ns)
+			continue;
+		gb__exchange_give_up(generator, session, now_ns);
+		session->done = session->timed_out = true;
+		gb_conn_abort(session->conn);
+	}
+}
+
+/* An open loop's server that cannot keep up owes replies after the end: those that do not come in time either are given up. */
+static bool overdue(const struct generator *generator, uint64_t now_ns)
+{
+	uint64_t end_ns = generator->schedule.end_ns, timeout_ms = generator->options->timeout_ms;
+
+	return generator->schedule.open && timeout_ms && now_ns > end_ns &&
+		now_ns - end_ns > timeout_ms * 1000000;
+}
+
+static void look_for_an_end(struct generator *generator, uint64_t now_ns)
+{
+	uint64_t patience_ns = patience_ms(generator, now_ns) * 1000000;
+
+	if (generator->given_up)
+		return;
+	if (*generator->fleet->signal && !generator->totals.interrupted) {
+		generator->totals.interrupted = true;
+		gb__schedule_end(&generator->schedule);
+		if (generator->sending)
+			gb__exchange_dispatch(generator, now_ns);
+		else
+			give_up(generator);
+	} else if (atomic_load(&generator->fleet->given_up) || overdue(generator, now_ns)) {
+		give_up(generator);
+	} else if (patience_ns && now_ns - generator->moved_ns > patience_ns) {
+		stall(generator, patience_ns / 1000000);
+	}
 }
 
 static void on_tick(struct gb_timer *timer, void *arg)
 {
 	struct generator *generator = arg;
-	uint64_t now_ns = gb_worker_clock_ns(generator->worker);
-	uint64_t timeout_ms = generator->options->timeout_ms;
+	struct fleet *fleet = generator->fleet;
+	uint64_t now_ns = clock_ns(generator);
 
 	if (generator->moved) {
 		generator->moved = false;
 		generator->moved_ns = now_ns;
 	}
-	if (*generator->signal && !generator->totals.interrupted) {
-		generator->totals.interrupted = true;
-		gb__schedule_end(&generator->schedule);
-		if (!generator->sending)
-			give_up(generator);
-	} else if (timeout_ms && !generator->given_up &&
-		now_ns - generator->moved_ns > patience_ms(generator, now_ns) * 1000000) {
-		stall(generator, patience_ms(generator, now_ns));
-	}
-	if (generator->on_tick)
-		generator->on_tick(generator, now_ns);
 	gb_timer_start(generator->worker, timer, TICK_MS, on_tick, generator);
+	atomic_store_explicit(&generator->seen_messages, generator->totals.messages, memory_order_relaxed);
+	note_cpu_begin(generator, now_ns);
+	drop_late(generator, now_ns);
+	look_for_an_end(generator, now_ns);
+	connect_more(generator);
+	if (fleet->on_tick && generator->part == 0)
+		fleet->on_tick(fleet, now_ns);
+	end_when_over(generator);
 }
 
-static int on_start(struct gb_worker *worker, void *user)
+static void on_time(void *user)
 {
-	struct generator *generator = user;
-	int rc;
+	gb__exchange_dispatch(user, clock_ns(user));
+}
+
+int gb__generator_start(struct generator *generator, struct gb_worker *worker)
+{
+	int rc = 0;
 
 	generator->worker = worker;
-	snprintf(generator->engine, sizeof(generator->engine), "%s", gb_worker_engine(worker));
-	generator->moved_ns = gb_worker_clock_ns(worker);
-	rc = gb_timer_start(worker, &generator->tick, TICK_MS, on_tick, generator);
+	generator->started_ns = generator->moved_ns = gb_worker_clock_ns(worker);
+	if (generator->schedule.open)
+		rc = gb__pacer_init(&generator->pacer, worker, on_time, generator);
+	if (rc == 0)
+		rc = gb_timer_start(worker, &generator->tick, TICK_MS, on_tick, generator);
 	if (rc < 0)
 		return rc;
+	if (generator->options->reconnect || generator->options->ramp_ms)
+		begin_sending(generator, generator->started_ns);
 	if (generator->options->reconnect)
-		begin_sending(generator, generator->moved_ns);
+		begin_measuring(generator, generator->started_ns);
 	connect_more(generator);
 	end_when_over(generator);
 	return 0;
 }
 
-static void on_stop(struct gb_worker *worker, void *user)
+void gb__generator_stop(struct generator *generator)
 {
-	struct generator *generator = user;
-
-	(void)worker;
+	gb_timer_stop(&generator->tick);
+	gb__pacer_finish(&generator->pacer);
+	if (!generator->over)
+		note_cpu_end(generator);
 	generator->worker = NULL;
 }
 
-const struct gb_service gb__generator_service = {
+static const struct gb_service connection_service = {
 	GB_SERVICE_INIT,
-	.name = "load",
-	.summary = "sends requests and checks the replies",
+	.name = "load-connection",
+	.summary = "a connection of the load",
 	.state = GB_STATE_WORKER,
 	.conn_state_size = sizeof(struct session *),
-	.on_start = on_start,
-	.on_stop = on_stop,
 	.on_open = on_open,
 	.on_message = on_message,
 	.on_writable = on_writable,
 	.on_close = on_close,
 };
 
-static uint64_t or_no_bound(uint64_t bound)
+/* Places for requests of a connection: a power of two. */
+static uint64_t ring_size(const struct load_options *options)
 {
-	return bound ? bound : SCHEDULE_NO_BOUND;
+	uint64_t wanted = options->depth * (options->protocol->check_one ? UNORDERED_ROOM : 1), size = 1;
+
+	while (size < wanted)
+		size *= 2;
+	return size;
 }
 
-int gb__generator_init(struct generator *generator, const struct load_options *options)
+int gb__generator_init(struct generator *generator, struct fleet *fleet, unsigned part, uint64_t connections,
+	const struct schedule *schedule)
 {
-	size_t state_size = (options->protocol->state_size + 7) / 8 * 8;
-	const struct load_request request = { .size = (size_t)options->size,
-		.messages = &options->messages,
-		.expect = options->expected.count ? options->expected.list[0] : (struct gb_bytes){ 0 },
-		.reply_lines = options->reply_lines };
-	int rc;
+	size_t state_size = (fleet->options->protocol->state_size + 7) / 8 * 8;
+	uint64_t ring = ring_size(fleet->options);
 
 	memset(generator, 0, sizeof(*generator));
-	generator->options = options;
-	generator->schedule = (struct schedule){
-		.depth = (uint32_t)options->depth,
-		.share = or_no_bound(options->messages_per_connection),
-		.left = or_no_bound(options->message_count),
-		.lasting_ns = options->duration_ms ? options->duration_ms * 1000000 : SCHEDULE_NO_BOUND,
-	};
+	generator->fleet = fleet;
+	generator->options = fleet->options;
+	generator->traffic = &fleet->traffic;
+	generator->part = part;
+	generator->connections = connections;
+	generator->schedule = *schedule;
+	generator->measured_ns = UINT64_MAX;
 	gb__totals_init(&generator->totals);
-	rc = options->protocol->prepare(&request, &generator->traffic);
-	generator->sessions = calloc((size_t)options->connections, sizeof(*generator->sessions));
-	generator->due_ns = calloc((size_t)(options->connections * options->depth), sizeof(uint64_t));
-	generator->states = calloc((size_t)options->connections, state_size);
-	if (rc < 0 || !generator->sessions || !generator->due_ns || !generator->states) {
-		gb__generator_finish(generator);
-		return -ENOMEM;
-	}
-	for (uint64_t i = 0; i < options->connections; i++) {
-		generator->sessions[i].due_ns = generator->due_ns + i * options->depth;
+	generator->sessions = calloc((size_t)connections, sizeof(*generator->sessions));
+	generator->rings = calloc((size_t)(connections * ring), sizeof(*generator->rings));
+	generator->states = calloc((size_t)connections, state_size);
+	generator->queue = calloc((size_t)connections, sizeof(struct session *));
+	if (!generator->sessions || !generator->rings || !generator->states || !generator->queue)
+		return -ENOMEM; /* finishing frees */
+	for (uint64_t i = 0; i < connections; i++) {
+		generator->sessions[i].ring = generator->rings + i * ring;
+		generator->sessions[i].mask = (uint32_t)(ring - 1);
 		generator->sessions[i].state = generator->states + i * state_size;
 	}
 	return 0;
@@ -426,11 +483,12 @@ int gb__generator_init(struct generator *generator, const struct load_options *o
 
 void gb__generator_finish(struct generator *generator)
 {
-	gb__traffic_finish(&generator->traffic);
 	free(generator->sessions);
-	free(generator->due_ns);
+	free(generator->rings);
 	free(generator->states);
+	free(generator->queue);
 	generator->sessions = NULL;
-	generator->due_ns = NULL;
+	generator->rings = NULL;
 	generator->states = NULL;
+	generator->queue = NULL;
 }

@@ -1,13 +1,16 @@
 /* `gearbox load`: the load generator. A program like anybody's: a server that listens nowhere. */
 #include "command.h"
 #include "descriptors.h"
-#include "load/generator.h"
+#include "load/fleet.h"
+#include "load/ports.h"
 #include "load/progress.h"
 #include "load/report.h"
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define ADDRESS_MAX 256
@@ -40,16 +43,28 @@ static void install_signals(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
+/* What the generator itself runs as. */
+static void model_of(const struct load_options *load, char *text, size_t size)
+{
+	if (load->model)
+		snprintf(text, size, "%s", load->model);
+	else if (load->threads == 1)
+		snprintf(text, size, "reactor,engine=%s", load->engine);
+	else
+		snprintf(text, size, "multi-reactor-reuseport,workers=%llu,engine=%s",
+			(unsigned long long)load->threads, load->engine);
+}
+
 /* The server's own options. Timeouts of connections are off: the generator looks at progress itself. */
 static int create_server(const struct load_options *load, struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_options *options;
-	char model[64], connect_timeout[32], connections[32];
+	char model[256], connect_timeout[32], connections[32];
 	int rc = gb_options_create(&options);
 
 	if (rc < 0)
 		return gb_error_set(error, rc, "%s", gb_strerror(rc));
-	snprintf(model, sizeof(model), "reactor,engine=%s", load->engine);
+	model_of(load, model, sizeof(model));
 	snprintf(connect_timeout, sizeof(connect_timeout), "%llums",
 		(unsigned long long)load->connect_timeout_ms);
 	snprintf(connections, sizeof(connections), "%llu", (unsigned long long)load->connections);
@@ -70,22 +85,39 @@ static int create_server(const struct load_options *load, struct gb_server **ret
 	return rc;
 }
 
-static int run(struct generator *generator, struct gb_error *error)
+/* Generators are threads with loops: how many a model of one's own has, or why it does not fit. */
+static int take_threads(struct load_options *load, const struct gb_server *server, struct gb_error *error)
 {
-	struct gb_server *server = NULL;
-	int rc = create_server(generator->options, &server, error);
+	const char *model = gb_server_model(server), *workers = strstr(model, "workers=");
+	unsigned long long count = workers ? strtoull(workers + strlen("workers="), NULL, 10) : 0;
+
+	if (!load->model)
+		return 0;
+	if (!strstr(model, "unit=thread") || strstr(model, "engine=blocking") ||
+		!strstr(model, "compute=inline") || count == 0)
+		return gb_error_set(error, -GB_EUSAGE,
+			"--model %s does not fit a generator, which is threads with loops: write reactor, proactor, "
+			"multi-reactor or multi-proactor, with compute=inline",
+			load->model);
+	if (count > load->connections)
+		return gb_error_set(error, -GB_EUSAGE,
+			"--model %s has %llu workers for %llu connections: each needs one", load->model,
+			count, (unsigned long long)load->connections);
+	load->threads = count;
+	return 0;
+}
+
+static int run(struct gb_server *server, struct fleet *fleet, struct gb_error *error)
+{
+	int rc = gb_server_attach(server, &gb__fleet_service, fleet, error);
 
 	if (rc < 0)
 		return rc;
-	rc = gb_server_attach(server, &gb__generator_service, generator, error);
-	if (rc == 0) {
-		atomic_store(&running, server);
-		install_signals();
-		rc = gb_server_run(server, error);
-		atomic_store(&running, NULL);
-	}
+	atomic_store(&running, server);
+	install_signals();
+	rc = gb_server_run(server, error);
+	atomic_store(&running, NULL);
 	gb__progress_clear();
-	gb_server_destroy(server);
 	return rc;
 }
 
@@ -112,44 +144,59 @@ static int tell(const struct outcome *outcome)
 		doubts->list[0].text, doubts->count > 1 ? ", and more" : "");
 }
 
-static int tell_of(const struct generator *generator, const struct circumstances *before)
+static int tell_of(const struct fleet *fleet, const struct circumstances *before)
 {
 	struct outcome *outcome = malloc(sizeof(*outcome));
 	int code;
 
 	if (!outcome)
 		return gb__command_fail(EXIT_FAILED, "load: %s", gb_strerror(-ENOMEM));
-	gb__outcome_take(generator, before, outcome);
+	gb__outcome_take(fleet, before, outcome);
 	code = tell(outcome);
 	free(outcome);
 	return code;
 }
 
-static int load(const struct load_options *options, struct gb_error *error, int *ret_exit_code)
+static int load_from(struct gb_server *server, const struct load_options *options, const char *address,
+	struct gb_error *error, int *ret_exit_code)
 {
 	struct circumstances before;
-	struct generator generator;
+	struct fleet fleet;
+	int rc = gb__fleet_init(&fleet, options);
+
+	if (rc < 0)
+		return gb_error_set(error, rc, "%llu connections of depth %llu: %s",
+			(unsigned long long)options->connections, (unsigned long long)options->depth,
+			gb_strerror(rc));
+	fleet.address = address;
+	fleet.signal = &signals;
+	if (!options->quiet && (options->progress || isatty(STDERR_FILENO)))
+		fleet.on_tick = gb__progress_show;
+	gb__circumstances_note(&before);
+	rc = run(server, &fleet, error);
+	if (rc == 0)
+		*ret_exit_code = tell_of(&fleet, &before);
+	gb__fleet_finish(&fleet);
+	return rc;
+}
+
+static int load(struct load_options *options, struct gb_error *error, int *ret_exit_code)
+{
+	struct gb_server *server = NULL;
 	char address[ADDRESS_MAX];
 	int rc = gb__descriptors_claim(options->connections, error);
 
 	if (rc == 0)
 		rc = gb_resolve(options->address, address, sizeof(address), error);
-	if (rc < 0)
-		return rc;
-	rc = gb__generator_init(&generator, options);
-	if (rc < 0)
-		return gb_error_set(error, rc, "%llu connections of depth %llu: %s",
-			(unsigned long long)options->connections, (unsigned long long)options->depth,
-			gb_strerror(rc));
-	generator.address = address;
-	generator.signal = &signals;
-	if (!options->quiet && (options->progress || isatty(STDERR_FILENO)))
-		generator.on_tick = gb__progress_show;
-	gb__circumstances_note(&before);
-	rc = run(&generator, error);
 	if (rc == 0)
-		*ret_exit_code = tell_of(&generator, &before);
-	gb__generator_finish(&generator);
+		rc = gb__load_ports_suffice(address, options->connections, error);
+	if (rc == 0)
+		rc = create_server(options, &server, error);
+	if (rc == 0)
+		rc = take_threads(options, server, error);
+	if (rc == 0)
+		rc = load_from(server, options, address, error, ret_exit_code);
+	gb_server_destroy(server);
 	return rc;
 }
 

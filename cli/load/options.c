@@ -3,9 +3,11 @@
 #include "command.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DURATION_DEFAULT_MS 10000u
+#define THREAD_RATE_MAX 5e6               /* messages per second that no thread comes near */
 #define WEEK_MS (7ull * 24 * 3600 * 1000) /* what timeouts of connections may be at most */
 
 static const struct gb_setting flags[] = {
@@ -21,6 +23,23 @@ static const struct gb_setting flags[] = {
 		.max = 16 << 20, .summary = "bytes of each message that is made up, a line's end included" },
 	{ "depth", GB_SETTING_COUNT, offsetof(struct load_options, depth), .fallback = "1", .min = 1,
 		.max = 65536, .summary = "messages that each connection keeps unanswered" },
+	{ "arrivals", GB_SETTING_CHOICE, offsetof(struct load_options, arrivals_index),
+		.fallback = "constant", .choices = "constant|poisson",
+		.summary = "with --rate: distances that are equal, or those of many independent clients" },
+	{ "seed", GB_SETTING_COUNT, offsetof(struct load_options, seed), .fallback = "1", .min = 1,
+		.summary = "of what is drawn at random: another one draws something else" },
+	{ "threads", GB_SETTING_COUNT, offsetof(struct load_options, threads), .fallback = "1", .min = 1,
+		.max = 256,
+		.summary = "of the generator; each has its part of connections, messages and rate" },
+	{ "warm-up", GB_SETTING_DURATION, offsetof(struct load_options, warm_up_ms), .fallback = "0",
+		.max = WEEK_MS, .summary = "how long to send before messages count" },
+	{ "ramp", GB_SETTING_DURATION, offsetof(struct load_options, ramp_ms), .fallback = "0",
+		.max = WEEK_MS,
+		.summary =
+			"spread connecting over so long; each sends at once, and what counts begins when all are there" },
+	{ "reply-timeout", GB_SETTING_DURATION, offsetof(struct load_options, reply_timeout_ms),
+		.fallback = "0", .max = WEEK_MS,
+		.summary = "drop a connection whose reply takes longer, count it, and open another" },
 	{ "duration", GB_SETTING_DURATION, offsetof(struct load_options, duration_ms), .max = WEEK_MS,
 		.summary =
 			"how long to send (default 10s; with a number of messages, as long as they last)" },
@@ -38,6 +57,8 @@ static const struct gb_setting flags[] = {
 	{ "engine", GB_SETTING_CHOICE, offsetof(struct load_options, engine_index), .fallback = "epoll",
 		.choices = "auto|epoll|io_uring|poll|select",
 		.summary = "what the generator itself runs on" },
+	{ "model", GB_SETTING_TEXT, offsetof(struct load_options, model), .argument = "SPEC",
+		.summary = "the same as a model: threads with a reactor or proactor, compute=inline" },
 	{ "json", GB_SETTING_SWITCH, offsetof(struct load_options, json),
 		.summary = "print the result as JSON" },
 	{ "progress", GB_SETTING_SWITCH, offsetof(struct load_options, progress),
@@ -49,6 +70,10 @@ static const struct gb_setting flags[] = {
 
 /* These are taken one by one. */
 static const struct gb_setting said[] = {
+	{ "rate", GB_SETTING_TEXT, 0, .argument = "RATE",
+		.summary =
+			"an open loop: messages per second in all, due at their time whatever the replies do; "
+			"1000..50000 rises over the duration" },
 	{ "message", GB_SETTING_TEXT, 0, .argument = "TEXT", .repeated = true,
 		.summary =
 			"what to send, with a line's end for --protocol line; \\r, \\n, \\t, \\0 and \\xHH are "
@@ -59,8 +84,8 @@ static const struct gb_setting said[] = {
 		.summary = "with --protocol line: what each reply must be (else lines are counted)" },
 	{ NULL },
 };
-const struct gb_args_table gb__load_tables[] = { { "Flags:", flags }, { "Messages of one's own:", said },
-	{ NULL, NULL } };
+const struct gb_args_table gb__load_tables[] = { { "Flags:", flags },
+	{ "Rate, and messages of one's own:", said }, { NULL, NULL } };
 
 void gb__load_options_help(void)
 {
@@ -72,10 +97,35 @@ void gb__load_options_help(void)
 	     "but the figures are not to be trusted: the reasons come first.");
 }
 
+/* What an open loop needs, and cannot be. */
+static int check_rate(const struct load_options *options, struct gb_error *error)
+{
+	double highest = options->rate_from > options->rate_to ? options->rate_from : options->rate_to;
+
+	if (highest > THREAD_RATE_MAX * (double)options->threads)
+		return gb_error_set(error, -GB_EUSAGE,
+			"--rate %.0f is more than %llu thread%s can send: write at most %.0f, or more --threads",
+			highest, (unsigned long long)options->threads, options->threads == 1 ? "" : "s",
+			THREAD_RATE_MAX * (double)options->threads);
+	if (options->rate_from != options->rate_to && !options->duration_ms)
+		return gb_error_set(
+			error, -GB_EUSAGE, "a --rate that rises needs to know until when: write --duration");
+	if (options->poisson && highest == 0)
+		return gb_error_set(error, -GB_EUSAGE, "--arrivals go with --rate");
+	return 0;
+}
+
 static int check(const struct load_options *options, struct gb_error *error)
 {
 	const struct protocol *protocol = options->protocol;
+	int rc = check_rate(options, error);
 
+	if (rc < 0)
+		return rc;
+	if (options->threads > options->connections)
+		return gb_error_set(error, -GB_EUSAGE,
+			"--threads %llu is more than --connections %llu: each thread needs one",
+			(unsigned long long)options->threads, (unsigned long long)options->connections);
 	if (options->reconnect && !options->messages_per_connection)
 		return gb_error_set(error, -GB_EUSAGE,
 			"--reconnect needs to know when a connection closes: write --messages-per-connection N");
@@ -99,9 +149,33 @@ static int frame(struct load_options *options, struct gb_error *error)
 	return gb__messages_frame(&options->messages, &gb_codec_line, NULL, error);
 }
 
+/* A number above 0 and nothing else. */
+static bool read_rate(const char *text, double *ret)
+{
+	char *end;
+
+	*ret = strtod(text, &end);
+	return end > text && !*end && *ret > 0 && *ret <= 1e12;
+}
+
+static int set_rate(struct load_options *options, const char *value, struct gb_error *error)
+{
+	const char *dots = strstr(value, "..");
+	char from[32];
+
+	snprintf(from, sizeof(from), "%.*s", dots ? (int)(dots - value) : (int)sizeof(from), value);
+	if (read_rate(from, &options->rate_from) && read_rate(dots ? dots + 2 : from, &options->rate_to))
+		return 0;
+	return gb_error_set(error, -GB_EUSAGE,
+		"--rate %s: messages per second, as 5000, 0.5 or, rising over the duration, 1000..50000",
+		value);
+}
+
 static int set_flag(struct load_options *options, const struct gb_setting *flag, const char *value,
 	struct gb_error *error)
 {
+	if (strcmp(flag->key, "rate") == 0)
+		return set_rate(options, value, error);
 	if (strcmp(flag->key, "message") == 0)
 		return gb__messages_add(&options->messages, value, error);
 	if (strcmp(flag->key, "message-file") == 0)
@@ -147,6 +221,7 @@ int gb__load_options_parse(int argc, char **argv, struct load_options *ret, stru
 	bounded = ret->message_count || (ret->messages_per_connection && !ret->reconnect);
 	if (!ret->duration_ms && !bounded)
 		ret->duration_ms = DURATION_DEFAULT_MS;
+	ret->poisson = ret->arrivals_index == 1;
 	ret->protocol = gb__load_protocols[ret->protocol_index];
 	gb_settings_get(flags, ret, "engine", ret->engine, sizeof(ret->engine));
 	rc = check(ret, error);

@@ -15,13 +15,18 @@ struct load_options {
 	uint64_t duration_ms;                            /* 0: until the messages are used up */
 	uint64_t message_count, messages_per_connection; /* 0: no bound */
 	uint64_t connect_timeout_ms, timeout_ms;         /* 0: none */
+	uint64_t warm_up_ms, ramp_ms, reply_timeout_ms;  /* 0: none */
+	uint64_t threads, seed;
 	bool reconnect, json, progress, quiet, help;
-	unsigned protocol_index, engine_index;
+	unsigned protocol_index, engine_index, arrivals_index;
+	char *model; /* of the generator's own; NULL: by `threads` and `engine` */
 	uint64_t reply_lines;
 	struct messages messages; /* of the user's own, framed for the protocol */
 	struct messages expected; /* none, or what each reply must be */
 
 	/* what follows from it */
+	double rate_from, rate_to; /* messages per second, the second at the end; 0: a closed loop */
+	bool poisson;
 	const char *address;             /* borrowed from argv */
 	const struct protocol *protocol; /* never NULL */
 	char engine[16];                 /* "epoll" */

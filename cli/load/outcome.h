@@ -3,7 +3,7 @@
 #define LOAD_OUTCOME_H
 
 #include "load/circumstances.h"
-#include "load/generator.h"
+#include "load/fleet.h"
 
 struct outcome {
 	const struct load_options *options;
@@ -16,9 +16,8 @@ struct outcome {
 	struct doubts doubts;
 };
 
-/** Sum up; `before` is what was noted before the run. Borrows from the generator until it is finished. */
-void gb__outcome_take(
-	const struct generator *generator, const struct circumstances *before, struct outcome *ret);
+/** Sum up; `before` is what was noted before the run. Borrows from the fleet until it is finished. */
+void gb__outcome_take(const struct fleet *fleet, const struct circumstances *before, struct outcome *ret);
 
 /** Requests that were answered in a second. */
 double gb__outcome_rate(const struct outcome *outcome);

@@ -2,10 +2,10 @@
 #ifndef LOAD_PROGRESS_H
 #define LOAD_PROGRESS_H
 
-#include "load/generator.h"
+#include "load/fleet.h"
 
-/** For generator.on_tick. On a terminal the line stays in its place, elsewhere there is one a second. */
-void gb__progress_show(const struct generator *generator, uint64_t now_ns);
+/** For fleet.on_tick. On a terminal the line stays in its place, elsewhere there is one a second. */
+void gb__progress_show(const struct fleet *fleet, uint64_t now_ns);
 /** Take the line away again, if there is one. */
 void gb__progress_clear(void);
 

@@ -50,6 +50,15 @@ struct protocol {
 	 */
 	int64_t (*check)(const struct traffic *traffic, void *state, uint64_t awaited, struct gb_bytes bytes,
 		struct gb_error *error);
+	/**
+	 * Instead of `check`, where replies may come in any order: check the next bytes, up to the end of one reply at
+	 * most. Requests of a connection are counted from 0; `oldest` to before `next` may be unanswered.
+	 *
+	 * Returns how many bytes were taken, at least one, or as above. `*ret_number` is the request that is answered
+	 * now; it stays as it is when none is. Whether that one was answered before, the caller looks.
+	 */
+	int64_t (*check_one)(const struct traffic *traffic, void *state, uint64_t oldest, uint64_t next,
+		struct gb_bytes bytes, uint64_t *ret_number, struct gb_error *error);
 };
 
 extern const struct protocol gb__protocol_echo;      /* RFC 862: the bytes come back */

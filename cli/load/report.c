@@ -100,6 +100,9 @@ void gb__report_errors(const struct outcome *outcome, char *text, size_t size)
 	if (totals->closed_early)
 		append(text, size, "%llu connection%s closed early (%s)", number(totals->closed_early),
 			plural(totals->closed_early), totals->closed_text);
+	if (totals->timeouts)
+		append(text, size, "%llu message%s timed out", number(totals->timeouts),
+			plural(totals->timeouts));
 	if (unanswered)
 		append(text, size, "%llu message%s unanswered", number(unanswered), plural(unanswered));
 	if (text[0] && totals->stalled)
@@ -144,6 +147,19 @@ static void print_rates(FILE *stream, const struct outcome *outcome)
 	fputc('\n', stream);
 }
 
+static void print_offered(FILE *stream, const struct outcome *outcome)
+{
+	const struct load_options *options = outcome->options;
+
+	fprintf(stream, "  offered    ");
+	print_rate(stream, options->rate_from);
+	if (options->rate_from != options->rate_to) {
+		fprintf(stream, " to ");
+		print_rate(stream, options->rate_to);
+	}
+	fprintf(stream, "/s, %s\n", options->poisson ? "as Poisson arrivals" : "evenly spaced");
+}
+
 void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 {
 	const struct load_options *options = outcome->options;
@@ -156,9 +172,14 @@ void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 			plural(options->messages.count));
 	else
 		snprintf(what, sizeof(what), "%llu byte%s", number(options->size), plural(options->size));
-	fprintf(stream, "%llu connection%s to %s, %s, %s, depth %llu, on %s\n", number(options->connections),
+	fprintf(stream, "%llu connection%s to %s, %s, %s, depth %llu, on %s", number(options->connections),
 		plural(options->connections), options->address, options->protocol->name, what,
 		number(options->depth), outcome->engine);
+	if (outcome->threads > 1)
+		fprintf(stream, " in %u threads", outcome->threads);
+	fputc('\n', stream);
+	if (outcome->offered > 0)
+		print_offered(stream, outcome);
 	if (options->reconnect)
 		fprintf(stream, "  connected  %llu times, %.0f/s\n", number(totals->opened),
 			per_second(totals, totals->opened));
@@ -170,8 +191,12 @@ void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 	fprintf(stream, "%s\n", totals->interrupted ? ", interrupted" : "");
 	if (totals->messages > 0)
 		print_rates(stream, outcome);
-	if (totals->messages > 0)
+	if (totals->messages > 0 && outcome->offered <= 0)
 		print_latency(stream, "latency", &totals->response_ns);
+	if (totals->messages > 0 && outcome->offered > 0) {
+		print_latency(stream, "response", &totals->response_ns);
+		print_latency(stream, "service", &totals->service_ns);
+	}
 	if (gb__totals_right(totals)) /* else the line on standard error says what */
 		fprintf(stream, "  errors     none\n");
 }

@@ -53,10 +53,12 @@ static json_t *json_asked(const struct outcome *outcome)
 {
 	const struct load_options *options = outcome->options;
 
-	return json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:I}", "address", gb__json_text(options->address),
-		"protocol", options->protocol->name, "engine", outcome->engine, "connections",
-		(json_int_t)options->connections, "size", (json_int_t)options->size, "depth",
-		(json_int_t)options->depth, "threads", (json_int_t)outcome->threads);
+	return json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:s?}", "address",
+		gb__json_text(options->address), "protocol", options->protocol->name, "engine",
+		outcome->engine, "connections", (json_int_t)options->connections, "size",
+		(json_int_t)options->size, "depth", (json_int_t)options->depth, "threads",
+		(json_int_t)outcome->threads, "arrivals",
+		options->rate_to > 0 ? (options->poisson ? "poisson" : "constant") : NULL);
 }
 
 static void set_counts(json_t *object, const struct totals *totals)

@@ -8,6 +8,41 @@ void gb__totals_init(struct totals *totals)
 	memset(totals, 0, sizeof(*totals));
 	gb__histogram_init(&totals->response_ns);
 	gb__histogram_init(&totals->service_ns);
+	gb__histogram_init(&totals->late_ns);
+}
+
+static uint64_t largest(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+void gb__totals_merge(struct totals *totals, const struct totals *other)
+{
+	totals->opened += other->opened;
+	totals->sent += other->sent;
+	totals->messages += other->messages;
+	totals->bytes += other->bytes;
+	totals->bytes_heard += other->bytes_heard;
+	if (totals->begin_ns == 0 || (other->begin_ns != 0 && other->begin_ns < totals->begin_ns))
+		totals->begin_ns = other->begin_ns;
+	totals->end_ns = largest(totals->end_ns, other->end_ns);
+	gb__histogram_merge(&totals->response_ns, &other->response_ns);
+	gb__histogram_merge(&totals->service_ns, &other->service_ns);
+	gb__histogram_merge(&totals->late_ns, &other->late_ns);
+	totals->cpu_ns += other->cpu_ns;
+	totals->lasted_ns = largest(totals->lasted_ns, other->lasted_ns);
+	totals->busiest_ns = largest(totals->busiest_ns, other->busiest_ns);
+	totals->connect_failed += other->connect_failed;
+	totals->closed_early += other->closed_early;
+	totals->wrong_replies += other->wrong_replies;
+	totals->unsent += other->unsent;
+	totals->timeouts += other->timeouts;
+	gb__totals_note(totals->connect_text, other->connect_text);
+	gb__totals_note(totals->closed_text, other->closed_text);
+	gb__totals_note(totals->wrong_text, other->wrong_text);
+	totals->stalled = totals->stalled || other->stalled;
+	totals->stalled_ms = largest(totals->stalled_ms, other->stalled_ms);
+	totals->interrupted = totals->interrupted || other->interrupted;
 }
 
 void gb__totals_note(char *text, const char *what)

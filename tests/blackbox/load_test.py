@@ -24,6 +24,7 @@ NO_ERRORS = {"connect_failed": 0, "closed_early": 0, "wrong_replies": 0, "unansw
 def load(address, *arguments, code=0):
     """Run the command on an address. Returns its JSON; the line on standard error is its `stderr`."""
     done = run("load", address, "--json", *arguments)
+    check(done.stdout, f"nothing but exit code {done.returncode} and {done.stderr!r}")
     result = json.loads(done.stdout)
     result["stderr"] = done.stderr
     if code == 0 and result["warnings"]:
@@ -319,6 +320,79 @@ def finds_a_reset():
 
 
 @case
+def an_open_loop_sends_what_is_due():
+    with Server() as server:
+        for more in ((), ("--arrivals", "poisson"), ("--threads", "2", "--reconnect", "--messages-per-connection", "3")):
+            result = load(server.address, "--rate", "4000", "--messages", "400", "--connections", "8", *more)
+            check_equal((result["sent"], result["messages"]), (400, 400), f"messages {more}")
+            check_equal(result["offered_per_second"], 4000, "offered")
+            check(result["service_ns"]["p50"] <= result["response_ns"]["p50"], "service is part of response")
+        result = load(server.address, "--rate", "1000..3000", "--duration", "500ms", "--arrivals", "poisson")
+        check_equal(result["offered_per_second"], 2000, "offered on average")
+        check_equal(result["sent"], result["messages"], "messages")
+        text = run("load", server.address, "--rate", "1000", "--messages", "10").stdout
+        check("response " in text and "service " in text and "evenly spaced" in text, text)
+
+
+@case
+def an_open_loop_leaves_out_no_request_that_a_stall_held_up():
+    """400 requests, one a millisecond; the first is answered after half a second. So request i waits for 500 - i ms at
+    least, and half of them for 300: whatever else the machine does makes it more."""
+    stalled = threading.Event()
+
+    def stall_once(_, data):
+        if not stalled.is_set():
+            stalled.set()
+            time.sleep(0.5)
+        return data
+
+    with FaultyServer(stall_once) as server:
+        result = load(server.address, "--rate", "1000", "--messages", "400", "--connections", "1")
+    response, service = result["response_ns"], result["service_ns"]
+    for part, quantile in ((0.5, "p50"), (0.75, "p75"), (0.9, "p90"), (0.99, "p99")):
+        least = (500 - 400 * (1 - part) - 1) * 1e6
+        check(response[quantile] >= least, f"{quantile} of {response} is below {least}")
+    check(service["p50"] < response["p50"], "the server was quick for most: its service times do not show the stall")
+
+
+@case
+def a_reply_that_does_not_come_is_timed_out_and_counts():
+    with FaultyServer(after(20, lambda *_: b"")) as server:
+        result = load(server.address, "--reply-timeout", "200ms", "--messages", "30", "--connections", "2", code=1)
+    check_equal((result["messages"], result["timeouts"], result["errors"]["unanswered"]), (20, 10, 10), "counts")
+    check(result["response_ns"]["max"] >= 200e6, "the histogram has what they waited")
+    check(result["opened"] > 2, "others take the places of dropped connections")
+    check("timed out" in result["stderr"], result["stderr"])
+
+
+@case
+def what_is_due_but_never_answered_counts_with_its_waiting_time():
+    with FaultyServer(lambda *_: b"") as server:
+        result = load(server.address, "--rate", "100", "--duration", "300ms", "--connections", "1", "--timeout", "500ms",
+                      code=1)
+    check_equal(result["messages"], 0, "messages")
+    check(29 <= result["sent"] <= 31 and result["timeouts"] == result["sent"], f"all were due: {result}")
+    check(result["response_ns"]["p50"] >= 300e6, f"they waited: {result['response_ns']}")
+
+
+@case
+def several_threads_share_the_load():
+    with Server() as server:
+        for more in (("--threads", "3"), ("--model", "multi-reactor,workers=2"), ("--model", "proactor")):
+            result = load(server.address, *more, "--connections", "10", "--messages", "1001")
+            check_equal((result["messages"], result["opened"]), (1001, 10), f"messages {more}")
+        check_equal(result["threads"], 1, "threads")
+
+
+@case
+def what_comes_before_the_measured_time_does_not_count():
+    with Server() as server:
+        result = load(server.address, "--connections", "6", "--ramp", "200ms", "--warm-up", "100ms", "--duration", "200ms")
+    check_equal((result["opened"], result["sent"]), (6, result["messages"]), "connections and messages")
+    check(result["seconds"] < 20, f"seconds: {result['seconds']}")
+
+
+@case
 def gives_up_when_nothing_moves():
     with FaultyServer(after(100, lambda *_: b"")) as server:
         result = load(server.address, "--connections", "5", "--duration", "1h", "--timeout", "300ms", code=1)
@@ -363,6 +437,14 @@ def refuses_what_makes_no_sense():
     for arguments, word in ((("127.0.0.1:1", "--reconnect"), "--messages-per-connection"),
                             (("127.0.0.1:1", "127.0.0.1:2"), "127.0.0.1:2"),
                             (("127.0.0.1:1", "--size", "0"), "size"),
+                            (("127.0.0.1:1", "--rate", "0"), "messages per second"),
+                            (("127.0.0.1:1", "--rate", "5..x"), "messages per second"),
+                            (("127.0.0.1:1", "--rate", "1e9"), "at most 5000000"),
+                            (("127.0.0.1:1", "--rate", "1..2", "--messages", "5"), "--duration"),
+                            (("127.0.0.1:1", "--arrivals", "poisson"), "--rate"),
+                            (("127.0.0.1:1", "--threads", "9", "--connections", "8"), "each thread needs one"),
+                            (("127.0.0.1:1", "--model", "fork"), "does not fit"),
+                            (("127.0.0.1:1", "--model", "reactor-pool"), "does not fit"),
                             (("127.0.0.1:1", "--protocol", "ecko"), "ecko"),
                             (("127.0.0.1:1", "--expect", "a"), "--protocol line"),
                             (("127.0.0.1:1", "--message", "a", "--protocol", "time-echo"), "--message"),
