@@ -151,9 +151,9 @@ static int command_version(int argc, char **argv)
 	if (argc > 1 && argv[1][0] != '-')
 		return gb__command_fail(EXIT_WRONG_USAGE, "version: unexpected \"%s\"", argv[1]);
 	if (strcmp(gb__program.name, "gearbox") == 0)
-		puts("gearbox " GB_VERSION);
+		printf("gearbox %s\n", gb_version());
 	else
-		printf("%s (gearbox " GB_VERSION ")\n", gb__program.name);
+		printf("%s (gearbox %s)\n", gb__program.name, gb_version());
 	return EXIT_DONE;
 }
 

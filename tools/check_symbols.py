@@ -26,7 +26,8 @@ def declared():
 def exported(library):
     output = subprocess.run(["nm", "-D", "--defined-only", "--format=posix", library],
                             check=True, capture_output=True, text=True).stdout
-    return {line.split()[0].split("@")[0] for line in output.splitlines() if line}
+    # The version of the symbols is one itself, absolute.
+    return {name.split("@")[0] for name, kind, *_ in map(str.split, output.splitlines()) if kind != "A"}
 
 
 def problems(library):

@@ -22,6 +22,11 @@
 #define GB_VERSION_PATCH 0
 #define GB_VERSION "0.1.0"
 
+GB_BEGIN
+/** Of the library that runs, "0.1.0"; GB_VERSION is that of the headers. Thread: any. */
+GB_API const char *gb_version(void);
+GB_END
+
 /** Grows when a struct of these headers changes in a way that old binaries would notice. */
 #define GB_ABI 5u
 

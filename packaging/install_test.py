@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""What is installed is all that a program outside needs: by pkg-config and by CMake, in C and C++, shared and static."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+from lib import Failure, case, check, check_equal, main
+from program import Program
+
+BUILD = os.environ["BUILD"]
+HELLO = pathlib.Path(__file__).resolve().parents[1] / "examples/hello.c"
+MODELS = ["reactor", "thread", "prefork"]
+CMAKE = """cmake_minimum_required(VERSION 3.18)
+project(outside C)
+find_package(gearbox 0.1 REQUIRED)
+add_executable(shared hello.c)
+target_link_libraries(shared gearbox::gearbox)
+add_executable(static hello.c)
+target_link_libraries(static gearbox::static)
+"""
+
+
+def called(*command, **more):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
+    check_equal(done.returncode, 0, f"exit code of {' '.join(map(str, command))} ({done.stdout}{done.stderr})")
+    return done.stdout
+
+
+class Installed:
+    """A copy of the build, installed somewhere and then moved: nothing in it may name the place."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        root = pathlib.Path(self.folder.name)
+        called("meson", "install", "-C", BUILD, "--no-rebuild", "--tags", "runtime,devel", "--destdir", root / "made")
+        prefix = next(path.parent.parent for path in root.glob("made/**/bin/gearbox"))
+        self.prefix = root / "moved"
+        prefix.rename(self.prefix)
+        self.libraries = next(self.prefix.glob("lib/**/libgearbox.a")).parent
+        self.work = root / "work"
+        self.work.mkdir()
+        shutil.copy(HELLO, self.work)
+        self.environment = os.environ | {"PKG_CONFIG_PATH": str(self.libraries / "pkgconfig"),
+                                         "LD_LIBRARY_PATH": str(self.libraries),
+                                         "CMAKE_PREFIX_PATH": str(self.prefix)}
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+    def call(self, *command):
+        return called(*command, cwd=self.work, env=self.environment)
+
+    def flags(self, *options):
+        return self.call("pkg-config", *options, "gearbox").split()
+
+
+def check_greets(installed, program):
+    os.environ["LD_LIBRARY_PATH"] = str(installed.libraries)
+    try:
+        for model in MODELS:
+            with Program(str(program), "--listen", "127.0.0.1:0", "--model", model) as server:
+                client, replies = server.connect()
+                with client, replies:
+                    client.sendall(b"you\n")
+                    check_equal(replies.readline(), b"hello, you\n", f"{program.name}, {model}")
+    finally:
+        del os.environ["LD_LIBRARY_PATH"]
+
+
+@case
+def a_program_is_built_by_pkg_config():
+    with Installed() as installed:
+        installed.call("cc", "-o", "shared", "hello.c", *installed.flags("--cflags", "--libs"))
+        check_greets(installed, installed.work / "shared")
+        check("libgearbox.so.0" in installed.call("readelf", "-d", "shared"), "it does not ask for libgearbox.so.0")
+        static = [flag.replace("-lgearbox", "-l:libgearbox.a") for flag in installed.flags("--static", "--cflags", "--libs")]
+        installed.call("cc", "-o", "static", "hello.c", *static)
+        check("libgearbox" not in installed.call("readelf", "-d", "static"), "the static one asks for the library")
+        check_greets(installed, installed.work / "static")
+
+
+@case
+def a_program_is_built_by_cmake():
+    with Installed() as installed:
+        (installed.work / "CMakeLists.txt").write_text(CMAKE)
+        installed.call("cmake", "-S", ".", "-B", "out")
+        installed.call("cmake", "--build", "out")
+        for kind in ("shared", "static"):
+            check_greets(installed, installed.work / "out" / kind)
+
+
+@case
+def cmake_refuses_another_version():
+    with Installed() as installed:
+        (installed.work / "CMakeLists.txt").write_text(CMAKE.replace("gearbox 0.1", "gearbox 0.2"))
+        try:
+            installed.call("cmake", "-S", ".", "-B", "out")
+        except Failure as refused:
+            check("0.1.0" in str(refused), f"the version is not named: {refused}")
+        else:
+            raise Failure("0.2 was found")
+
+
+@case
+def headers_are_c23_and_cpp17():
+    with Installed() as installed:
+        text = "#include <gearbox/gearbox.h>\nint main(void) { return !gb_version()[0]; }\n"
+        (installed.work / "any.c").write_text(text)
+        strict = ["-pedantic-errors", "-Wall", "-Wextra", "-Werror", *installed.flags("--cflags", "--libs")]
+        installed.call("cc", "-std=c2x", "any.c", "-o", "c23", *strict)
+        installed.call("c++", "-std=c++17", "-x", "c++", "any.c", "-o", "cpp17", *strict)
+        for program in ("c23", "cpp17"):
+            installed.call(installed.work / program)
+
+
+if __name__ == "__main__":
+    main()

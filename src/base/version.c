@@ -1,0 +1,6 @@
+#include <gearbox/types.h>
+
+const char *gb_version(void)
+{
+	return GB_VERSION;
+}
