@@ -14,6 +14,7 @@
 #define GEARBOX_REPLY_H
 
 #include <gearbox/conn.h>
+#include <gearbox/operation.h>
 #include <gearbox/types.h>
 
 GB_BEGIN
@@ -60,6 +61,46 @@ GB_API int gb_reply_finish(struct gb_reply reply, const void *data, size_t size)
  * gb_reply_finish.
  */
 GB_API int gb_reply_fail(struct gb_reply reply, int reason);
+
+/**
+ * A reply in parts: made as there is room for it, so that one of gigabytes needs no memory. `produce` is called whenever
+ * the reply's turn has come and no more output waits than the low watermark; it puts up to `size` bytes into `room`, at
+ * least one of which is offered, and returns how many. 0: that was all, the reply is finished. -EAGAIN: nothing is there at
+ * the moment; gb_producer_resume says when there is. Another negative code breaks it off, and ends the connection: by a
+ * reset when a part of it has left, so that it never looks whole. It may use the connection as on_writable may.
+ */
+typedef int64_t gb_produce(void *user, void *room, size_t size);
+
+/** Zeroed, or any that is complete. Not in the connection's state, which goes with the connection. */
+struct gb_producer {
+	struct gb_operation operation;
+	uint64_t produced; /* bytes so far */
+	gb_produce *produce;
+	void *user;
+	struct gb_reply reply; /* the rest is gearbox's own */
+	struct gb_conn *conn;
+	struct gb_producer *next;
+	bool waits;
+};
+
+/**
+ * Produce the reply to the message that is being handled, in its place in the order of replies (gb_conn_defer).
+ *
+ * Operation: its result is 0 once the last of it was made; -EPIPE: the connection ended before; -ECANCELED; what `produce`
+ * returned; or it was not begun: as gb_conn_defer, or -EOPNOTSUPP with GB_TRAIT_UNORDERED, where a reply leaves as a whole.
+ * `user` is given to both. Thread: the worker's; a handler on a pool thread defers, posts, and has gb_reply_produce called.
+ */
+GB_API struct gb_operation *gb_conn_produce_begin(struct gb_conn *conn, struct gb_producer *producer,
+	gb_produce *produce, gb_operation_done *on_done, void *user);
+
+/** The same for a reply that was deferred; nobody else sends to it or finishes it from here on. Thread: the worker's of its
+ *  connection. Returns 0: it is begun; -ESTALE, -EOPNOTSUPP, -EWOULDBLOCK (another thread): it is not, and on_done does not
+ *  follow. */
+GB_API int gb_reply_produce(struct gb_reply reply, struct gb_producer *producer, gb_produce *produce,
+	gb_operation_done *on_done, void *user);
+
+/** After -EAGAIN: ask it again. Does nothing when it is complete, or did not say so. Thread: the worker's. */
+GB_API void gb_producer_resume(struct gb_producer *producer);
 
 /** Whether it is open: for those who compute for long. Thread: any of the worker's process. */
 GB_API bool gb_reply_open(struct gb_reply reply);

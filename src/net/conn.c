@@ -16,7 +16,7 @@
 #include "net/drain.h"
 #include "net/outgoing.h"
 #include "net/parts.h"
-#include "net/sending.h"
+#include "net/produce.h"
 #include "net/sequential.h"
 #include "net/task.h"
 #include "net/tell.h"
@@ -526,7 +526,7 @@ static void settle_slow(struct gb_conn *conn)
 	if (conn->state < GB__CONN_ENDED)
 		flush_late(conn);
 	if (gb__unlikely(conn->flags & GB__CONN_REPLIES) && conn->state < GB__CONN_ENDED)
-		gb__sendings_settle(conn);
+		gb__feeds_settle(conn);
 	if (conn->state == GB__CONN_DRAINING && all_sent(conn))
 		half_close(conn);
 	if ((conn->flags & GB__CONN_OUTPUT_END) && all_sent(conn) &&

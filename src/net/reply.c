@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "buffer/text.h"
-#include "net/sending.h"
+#include "net/produce.h"
 #include "net/task.h"
 
 #include <errno.h>
@@ -521,6 +521,7 @@ void gb__replies_cancel(struct gb_conn *conn)
 	conn->net->tally.bytes_out -= conn->terms->replies.waiting; /* modulo 2^64, as sums are */
 	gb__replies_drop(conn->net, &conn->terms->replies);
 	gb__sendings_cut(conn);
+	gb__producers_cut(conn);
 }
 
 void gb__replies_place(struct gb_conn *conn, struct gb__replies *from)

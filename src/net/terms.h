@@ -69,6 +69,7 @@ struct gb__terms {
 	struct gb__pooled *pooled;           /* it is of a pool (upstream.h), or NULL */
 	struct gb__replies replies;          /* open ones; of own terms */
 	struct gb_file_sending *sendings;    /* of files, each with a reply; of own terms */
+	struct gb_producer *producers;       /* likewise */
 	unsigned tasks;                      /* in the pool, of own terms whose replies are loose */
 	const struct gb__router *router;     /* of a service with routes; or NULL */
 	uint64_t *route_counts;              /* by its entries */
