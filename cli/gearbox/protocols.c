@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 const struct verify_protocol *const gb__protocols_builtin[] = {
+	&gb__verify_bulk,
 	&gb__verify_chargen,
 	&gb__verify_daytime,
 	&gb__verify_discard,

@@ -11,7 +11,7 @@
 
 extern const struct verify_protocol gb__verify_echo, gb__verify_proxy, gb__verify_discard, gb__verify_syslog,
 	gb__verify_time_echo, gb__verify_work;
-extern const struct verify_protocol gb__verify_proxy_line, gb__verify_proxy_length;
+extern const struct verify_protocol gb__verify_proxy_line, gb__verify_proxy_length, gb__verify_bulk;
 extern const struct verify_protocol gb__verify_chargen, gb__verify_daytime, gb__verify_time;
 
 /** All of them; ends with NULL. */

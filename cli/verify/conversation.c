@@ -18,6 +18,8 @@ const struct verify_conversation gb__verify_conversations[] = {
 		gb__verify_write_large },
 	{ "stalled", "the client reads nothing until it cannot write any more", VERIFY_PATIENT,
 		gb__verify_replies, gb__verify_write_stalled },
+	{ "parts", "messages larger than max-message, whole, cut, stalled and never complete", VERIFY_PATIENT,
+		gb__verify_unbounded, gb__verify_write_parts },
 	{ "many", "60 connections at once", VERIFY_PATIENT, NULL, gb__verify_write_many },
 	{ "faulty", "messages that are too large or wrong, with good ones before and more bytes behind",
 		VERIFY_PATIENT, gb__verify_has_faults, gb__verify_write_faulty },

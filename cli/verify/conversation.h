@@ -52,7 +52,9 @@ bool gb__verify_speaks(const struct verify_protocol *protocol);
 bool gb__verify_speaks_on(const struct verify_protocol *protocol);
 bool gb__verify_frames(const struct verify_protocol *protocol);
 bool gb__verify_fills(const struct verify_protocol *protocol);
+bool gb__verify_unbounded(const struct verify_protocol *protocol);
 
+void gb__verify_write_parts(struct verify_plan *plan);
 void gb__verify_write_fragmented(struct verify_plan *plan);
 void gb__verify_write_pipelined(struct verify_plan *plan);
 void gb__verify_write_half_closed(struct verify_plan *plan);

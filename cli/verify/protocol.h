@@ -11,7 +11,8 @@
 /** A server under test listens on so many addresses, with other settings of the service on each. */
 enum { VERIFY_ADDRESSES = 2 };
 
-#define VERIFY_MESSAGE_MAX 16384u /* max-message of every server under test */
+#define VERIFY_MESSAGE_MAX 16384u  /* max-message of every server under test */
+#define VERIFY_BODY_MAX (4u << 20) /* max-body */
 
 /** A way to be wrong, and what the server must say of it. */
 struct verify_fault {
@@ -52,6 +53,7 @@ struct verify_protocol {
 	void (*incomplete)(struct verify_talk *talk, size_t size);
 	bool mute;            /* answers nothing to an exchange */
 	bool framed;          /* requests have an end: one that is incomplete is never answered */
+	bool unbounded;       /* messages larger than VERIFY_MESSAGE_MAX come in parts */
 	bool coded;           /* has a codec, so that the read timeout applies */
 	uint32_t eof_reasons; /* that the server may give for a client that ends in order: bits; 0: EOF */
 	bool ends_first;      /* its FIN comes whatever the client does: a client that sees it ends as well */

@@ -32,6 +32,7 @@ struct option {
 /* Small buffers and marks, so that what a connection holds back and takes up again is a matter of kilobytes. */
 static const struct option common[] = {
 	{ "max-message", "16KiB" },
+	{ "max-body", "4MiB" },
 	{ "output-high", "32KiB" },
 	{ "output-low", "8KiB" },
 	{ "turn-messages", "16" },

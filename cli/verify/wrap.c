@@ -90,6 +90,30 @@ static void on_message(struct gb_conn *conn, struct gb_bytes message)
 	leave(observed);
 }
 
+static void on_part(struct gb_conn *conn, const struct gb_part *part)
+{
+	struct observed *observed = enter(conn);
+
+	wrapped.service->on_part(conn, part);
+	leave(observed);
+}
+
+static void on_cut(struct gb_conn *conn, int reason)
+{
+	struct observed *observed = enter(conn);
+
+	wrapped.service->on_cut(conn, reason);
+	leave(observed);
+}
+
+static void on_routed_part(struct gb_conn *conn, const struct gb_part *part)
+{
+	struct observed *observed = enter(conn);
+
+	wrapped.service->routes->table[gb_conn_route(conn) - wrapped.table].on_part(conn, part);
+	leave(observed);
+}
+
 /* A service is wrapped once in a process: its table stays as long as that. */
 static void on_routed(struct gb_conn *conn, struct gb_bytes message)
 {
@@ -112,7 +136,8 @@ static int wrap_routes(const struct gb_routes *routes)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		wrapped.table[i] = routes->table[i];
-		wrapped.table[i].on_message = on_routed;
+		wrapped.table[i].on_message = wrapped.table[i].on_message ? on_routed : NULL;
+		wrapped.table[i].on_part = wrapped.table[i].on_part ? on_routed_part : NULL;
 	}
 	wrapped.routes = *routes;
 	wrapped.routes.table = wrapped.table;
@@ -195,6 +220,8 @@ int gb__verify_wrap(const struct gb_service *service, int fd, struct gb_service 
 		}
 	}
 	/* What the service has not, the library does by itself: that stays so. */
+	ret->on_part = service->on_part ? on_part : NULL;
+	ret->on_cut = service->on_cut ? on_cut : NULL;
 	ret->on_writable = service->on_writable ? on_writable : NULL;
 	ret->on_eof = service->on_eof ? on_eof : NULL;
 	ret->on_error = service->on_error ? on_error : NULL;

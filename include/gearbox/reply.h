@@ -94,7 +94,7 @@ GB_API struct gb_operation *gb_conn_produce_begin(struct gb_conn *conn, struct g
 	gb_produce *produce, gb_operation_done *on_done, void *user);
 
 /** The same for a reply that was deferred; nobody else sends to it or finishes it from here on. Thread: the worker's of its
- *  connection. Returns 0: it is begun; -ESTALE, -EOPNOTSUPP, -EWOULDBLOCK (another thread): it is not, and on_done does not
+ *  connection. Returns 0: it is begun; -ESTALE, -EOPNOTSUPP, -EWOULDBLOCK (another thread), -ENOMEM: it is not, and on_done does not
  *  follow. */
 GB_API int gb_reply_produce(struct gb_reply reply, struct gb_producer *producer, gb_produce *produce,
 	gb_operation_done *on_done, void *user);

@@ -118,10 +118,14 @@ void gb__producers_settle(struct gb_conn *conn)
 
 void gb__producers_cut(struct gb_conn *conn)
 {
-	struct gb_producer *producer;
+	struct gb_producer **link = &conn->terms->producers, *producer;
 
-	while ((producer = conn->terms->producers) != NULL) {
-		conn->terms->producers = producer->next;
+	while ((producer = *link) != NULL) {
+		if (gb_reply_open(producer->reply)) {
+			link = &producer->next;
+			continue;
+		}
+		*link = producer->next;
 		end(producer, conn, -EPIPE);
 	}
 }
@@ -182,6 +186,8 @@ int gb_reply_produce(struct gb_reply reply, struct gb_producer *producer, gb_pro
 		return -ESTALE;
 	if (conn->terms->replies.loose)
 		return -EOPNOTSUPP;
+	if (!gb__terms_own(conn)) /* the task that deferred it may not be back */
+		return -ENOMEM;
 	prepare(producer, conn->net, produce, on_done, user);
 	producer->reply = reply;
 	start(conn, producer);

@@ -8,7 +8,7 @@ struct gb_conn;
 
 /** Some of its output may have left: whoever waited for that makes more. It has replies. */
 void gb__producers_settle(struct gb_conn *conn);
-/** Its replies are no more. */
+/** Replies of it were dropped: their producers end. */
 void gb__producers_cut(struct gb_conn *conn);
 
 /** Both, where there are any. */

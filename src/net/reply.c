@@ -496,8 +496,9 @@ int gb_reply_printf(struct gb_reply reply, const char *format, ...)
 }
 
 /* A claimed place is freed by who has claimed it, whose word is on its way. */
-void gb__replies_drop(struct gb__net *net, struct gb__replies *replies)
+void gb__replies_drop(struct gb_conn *conn, struct gb__replies *replies)
 {
+	struct gb__net *net = conn->net;
 	struct gb__place *place = replies->first, *next;
 
 	for (; place; place = next) {
@@ -513,15 +514,15 @@ void gb__replies_drop(struct gb__net *net, struct gb__replies *replies)
 		place->conn = NULL;
 	}
 	*replies = (struct gb__replies){ .loose = replies->loose };
+	gb__producers_cut(conn);
 }
 
 void gb__replies_cancel(struct gb_conn *conn)
 {
 	conn->flags &= (uint16_t)~GB__CONN_REPLIES;
 	conn->net->tally.bytes_out -= conn->terms->replies.waiting; /* modulo 2^64, as sums are */
-	gb__replies_drop(conn->net, &conn->terms->replies);
+	gb__replies_drop(conn, &conn->terms->replies);
 	gb__sendings_cut(conn);
-	gb__producers_cut(conn);
 }
 
 void gb__replies_place(struct gb_conn *conn, struct gb__replies *from)
@@ -534,7 +535,7 @@ void gb__replies_place(struct gb_conn *conn, struct gb__replies *from)
 		return;
 	terms = gb__terms_own(conn);
 	if (!terms) {
-		gb__replies_drop(conn->net, from);
+		gb__replies_drop(conn, from);
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return;
 	}

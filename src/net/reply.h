@@ -63,7 +63,7 @@ void gb__replies_cancel(struct gb_conn *conn);
 /** A task is back, and its connection is open: what it deferred is in order now. */
 void gb__replies_place(struct gb_conn *conn, struct gb__replies *from);
 /** Likewise, and its connection is not: nobody waits for them. */
-void gb__replies_drop(struct gb__net *net, struct gb__replies *replies);
+void gb__replies_drop(struct gb_conn *conn, struct gb__replies *replies);
 /** Whether more than half of max-replies are open: who was stopped at the bound goes on below that, not one by one. */
 bool gb__replies_many(const struct gb_conn *conn);
 

@@ -272,7 +272,7 @@ static void carry_out(struct gb__task *task, struct gb_conn *conn)
 		(conn->state != GB__CONN_DRAINING || !conn->terms->replies.loose ||
 			atomic_load_explicit(&task->cancelled, memory_order_relaxed))) {
 		gb__output_clear(&facade->stream.output, &conn->net->engine->pool);
-		gb__replies_drop(conn->net, &task->replies);
+		gb__replies_drop(conn, &task->replies);
 		return;
 	}
 	if (conn->net->apart)

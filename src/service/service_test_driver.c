@@ -172,6 +172,26 @@ int gb_read_message(struct gb_stream *stream, struct gb_bytes *ret)
 	return 0;
 }
 
+int gb_read_part(struct gb_stream *stream, struct gb_part *ret)
+{
+	(void)stream;
+	(void)ret;
+	return 0;
+}
+
+/* All of it at once. */
+int gb_reply_produce(struct gb_reply reply, struct gb_producer *producer, gb_produce *produce,
+	gb_operation_done *on_done, void *user)
+{
+	unsigned char room[1000];
+	int64_t made;
+
+	while ((made = produce(user, room, sizeof(room))) > 0)
+		gb_conn_send((struct gb_conn *)reply.place, room, (size_t)made);
+	on_done(&producer->operation, user);
+	return 0;
+}
+
 /* Of what waits `verify` is the test: never called. */
 struct gb_coro *gb_stream_coro(const struct gb_stream *stream)
 {

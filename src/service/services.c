@@ -3,6 +3,8 @@
 #include <string.h>
 
 const struct gb_service *const gb_services[] = {
+	&gb_service_bulk,
+	&gb_service_bulk_sequential,
 	&gb_service_chargen,
 	&gb_service_chargen_sequential,
 	&gb_service_daytime,

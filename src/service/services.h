@@ -9,6 +9,8 @@
 #include <gearbox/gearbox.h>
 
 /** The `user` of those with settings is the struct that these fill, never NULL; gb_serve_main sees to it. */
+extern const struct gb_service gb_service_bulk;
+extern const struct gb_service gb_service_bulk_sequential;
 extern const struct gb_service gb_service_chargen;
 extern const struct gb_service gb_service_chargen_sequential;
 extern const struct gb_service gb_service_daytime;

@@ -11,10 +11,11 @@ from lib import (GEARBOX, SMALL, add_case, case, check, check_equal, check_refus
                  wait_until)
 from seccomp import refuse_io_uring
 
-SERVICES = ("chargen", "chargen-sequential", "daytime", "discard", "echo", "echo-sequential", "proxy",
-            "proxy-length", "proxy-line", "syslog", "time", "time-echo", "work", "work-deferred", "work-routed", "work-sequential")
+SERVICES = ("bulk", "bulk-sequential", "chargen", "chargen-sequential", "daytime", "discard", "echo", "echo-sequential",
+            "proxy", "proxy-length", "proxy-line", "syslog", "time", "time-echo", "work", "work-deferred",
+            "work-routed", "work-sequential")
 # Each of the proxy's clients is two, and nothing comes back from syslog: a few models tell, their own tests have the others.
-COSTLY = ("proxy", "proxy-length", "proxy-line", "syslog")
+COSTLY = ("bulk", "bulk-sequential", "proxy", "proxy-length", "proxy-line", "syslog")
 COMBINATIONS = 194
 # Sanitizer builds are many times slower: one model for each engine, unit and way of handing over.
 FEW = ("reactor", "proactor", "prefork", "thread", "thread-pool", "process-pool", "multi-reactor-pool,workers=2",

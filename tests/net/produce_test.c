@@ -3,6 +3,7 @@
 
 #include "base/macros.h"
 #include "net/drain.h"
+#include "net/task.h"
 
 #include <gearbox/operation.h>
 #include <gearbox/reply.h>
@@ -293,6 +294,54 @@ NET_TEST(a_drain_waits_for_it)
 	for (unsigned i = 0; i < 10 && !peer->at_end; i++)
 		rig_pass(rig, 700), rig_step(rig, peer);
 	CHECK(peer->at_end && !peer->was_reset);
+	peer_close(peer);
+}
+
+static struct gb__job *held;
+
+static void hold(void *arg, struct gb__job *job)
+{
+	(void)arg;
+	held = job;
+}
+
+/* A thread of the pool defers, and the worker begins to produce while the handler still runs there. */
+static struct peer *begun_beside(struct rig *rig)
+{
+	struct peer *peer;
+
+	held = NULL;
+	gb__net_submit_to(&rig->net, hold, NULL, 4);
+	peer = start(rig, "d\n");
+	UNTIL(rig, peer, held != NULL);
+	gb__task_run(held); /* it is back with the next turn */
+	made[0].conn = open_reply.place->conn;
+	made[0].size = 70000;
+	CHECK_INT(gb_reply_produce(open_reply, &made[0].producer, produce, on_done, &made[0]), 0);
+	return peer;
+}
+
+NET_TEST(a_reply_deferred_in_the_pool_may_be_produced_before_its_handler_is_back)
+{
+	struct peer *peer = begun_beside(rig), *other = rig_peer(rig, &service);
+
+	CHECK_INT(made[0].calls, 0);
+	sim_client_reset(other->client);
+	UNTIL(rig, peer, peer->got_size == 70000 && made[0].done);
+	check_pattern(peer, 0, 70000);
+	UNTIL(rig, peer, rig->closed == 1);
+	peer_close(other);
+	peer_close(peer);
+}
+
+NET_TEST(nor_does_it_outlive_a_connection_that_ends_before)
+{
+	struct peer *peer = begun_beside(rig);
+
+	gb_conn_abort(made[0].conn);
+	UNTIL(rig, NULL, made[0].done && rig->closed == 1);
+	CHECK_INT(made[0].result, -EPIPE);
+	CHECK_INT(made[0].calls, 0);
 	peer_close(peer);
 }
 
