@@ -238,6 +238,30 @@ TEST(state_of_a_worker_needs_inline_or_thread_safety)
 	CHECK_INT(gb__model_check_service(&model, &cache, true, NULL), 0);
 }
 
+static void no_part(struct gb_conn *conn, const struct gb_part *part)
+{
+	(void)conn;
+	(void)part;
+}
+
+TEST(messages_in_parts_need_one_address_space)
+{
+	static const struct gb_service parted = { GB_SERVICE_INIT, .name = "parted", .state = GB_STATE_NONE,
+		.codec = &gb_codec_line, .on_part = no_part };
+	static const struct gb_route table[] = {
+		{ "put", .text = "put", .on_part = no_part, .traits = GB_TRAIT_MAY_BLOCK }, { NULL }
+	};
+	static const struct gb_routes routes = { .by = GB_ROUTE_BY_WORD, .table = table };
+	static const struct gb_service routed = { GB_SERVICE_INIT, .name = "routed", .state = GB_STATE_NONE,
+		.codec = &gb_codec_line, .routes = &routes };
+	struct gb__model model = parsed("reactor-pool");
+
+	check_service_refused("reactor,compute=processes", &parted, true, "in parts", "reactor-pool (");
+	check_service_refused("reactor,compute=processes", &routed, true, "in parts", "reactor-pool (");
+	CHECK_INT(gb__model_check_service(&model, &parted, true, NULL), 0);
+	CHECK_INT(gb__model_check_service(&model, &routed, true, NULL), 0);
+}
+
 static void no_serve(struct gb_stream *stream)
 {
 	(void)stream;

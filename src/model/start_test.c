@@ -113,6 +113,41 @@ TEST(a_service_that_is_not_filled_in_is_refused_by_what_is_missing)
 	check_service_refused(&deaf, "service deaf: .on_message");
 }
 
+static void on_part(struct gb_conn *conn, const struct gb_part *part)
+{
+	(void)conn;
+	(void)part;
+}
+
+static int decode_nothing(const void *options, void *state, struct gb_bytes input, size_t max_message,
+	uint32_t *scanned, struct gb_frame *ret)
+{
+	(void)options;
+	(void)state;
+	(void)input;
+	(void)max_message;
+	(void)scanned;
+	(void)ret;
+	return 0;
+}
+
+TEST(a_service_that_takes_parts_has_a_codec_that_finds_them)
+{
+	static const struct gb_codec_ops whole = { .name = "whole", .decode = decode_nothing };
+	static const struct gb_route table[] = { { "put", .text = "put", .on_part = on_part }, { NULL } };
+	static const struct gb_routes routes = { .by = GB_ROUTE_BY_WORD, .table = table };
+	static const struct gb_service bare = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "bare",
+		.on_part = on_part };
+	static const struct gb_service unfit = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "unfit",
+		.codec = &whole, .routes = &routes };
+	static const struct gb_service both = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "both",
+		.codec = &gb_codec_line, .routes = &routes, .on_part = on_part };
+
+	check_service_refused(&bare, "service bare: .on_part is set and .codec is not");
+	check_service_refused(&unfit, "service unfit: .on_part is set, and the codec has no .decode_part");
+	check_service_refused(&both, "service both: .on_part and .routes are both set");
+}
+
 TEST(what_is_null_is_an_error)
 {
 	struct gb_options *options;
