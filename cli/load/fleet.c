@@ -38,7 +38,16 @@ int gb__fleet_init(struct fleet *fleet, const struct load_options *options)
 	const struct load_request request = { .size = (size_t)options->size,
 		.messages = &options->messages,
 		.expect = options->expected.count ? options->expected.list[0] : (struct gb_bytes){ 0 },
-		.reply_lines = options->reply_lines };
+		.reply_lines = options->reply_lines,
+		.depth = options->depth,
+		.seed = options->seed,
+		.address = options->address,
+		.path = options->path,
+		.post = options->method_index == 1,
+		.command = options->command,
+		.keys = options->keys,
+		.compute_us = (uint32_t)options->compute_us,
+		.block_us = (uint32_t)options->block_us };
 	int rc;
 
 	memset(fleet, 0, sizeof(*fleet));

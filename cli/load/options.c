@@ -15,10 +15,26 @@ static const struct gb_setting flags[] = {
 		.min = 1, .max = 1000000, .summary = "connections at a time" },
 	{ "protocol", GB_SETTING_CHOICE, offsetof(struct load_options, protocol_index), .fallback = "echo",
 		.choices = PROTOCOL_CHOICES,
-		.summary = "what the server must answer: the same bytes; a line to each line; or that line "
-			   "with the time before it" },
+		.summary =
+			"what the server must answer: the same bytes; a line to each line; that line with the "
+			"time before it; gearbox's work service, in any order; HTTP/1.1; Redis's RESP" },
 	{ "reply-lines", GB_SETTING_COUNT, offsetof(struct load_options, reply_lines), .fallback = "1",
 		.min = 1, .max = UINT32_MAX, .summary = "with --protocol line: lines of each reply" },
+	{ "path", GB_SETTING_TEXT, offsetof(struct load_options, path),
+		.summary = "with --protocol http: what to ask for (default /)" },
+	{ "method", GB_SETTING_CHOICE, offsetof(struct load_options, method_index), .fallback = "GET",
+		.choices = "GET|POST",
+		.summary =
+			"with --protocol http: POST has a body of --size; --expect is the body of each response" },
+	{ "command", GB_SETTING_TEXT, offsetof(struct load_options, command), .argument = "MIX",
+		.summary = "with --protocol resp: ping, set, get, or a mixture with weights, as set:1,get:9; "
+			   "values have --size (default ping)" },
+	{ "keys", GB_SETTING_COUNT, offsetof(struct load_options, keys), .fallback = "10000", .min = 1,
+		.summary = "with --protocol resp: how many keys set and get choose from" },
+	{ "compute-us", GB_SETTING_COUNT, offsetof(struct load_options, compute_us), .fallback = "0",
+		.max = UINT32_MAX, .summary = "with --protocol work: microseconds of computing to ask for" },
+	{ "block-us", GB_SETTING_COUNT, offsetof(struct load_options, block_us), .fallback = "0",
+		.max = UINT32_MAX, .summary = "with --protocol work: microseconds of blocking to ask for" },
 	{ "size", GB_SETTING_SIZE, offsetof(struct load_options, size), .fallback = "64", .min = 1,
 		.max = 16 << 20, .summary = "bytes of each message that is made up, a line's end included" },
 	{ "depth", GB_SETTING_COUNT, offsetof(struct load_options, depth), .fallback = "1", .min = 1,
@@ -129,9 +145,19 @@ static int check(const struct load_options *options, struct gb_error *error)
 	if (options->reconnect && !options->messages_per_connection)
 		return gb_error_set(error, -GB_EUSAGE,
 			"--reconnect needs to know when a connection closes: write --messages-per-connection N");
-	if (options->messages.count > 0 && protocol == &gb__protocol_time_echo)
+	if (protocol == &gb__protocol_resp && options->command) {
+		rc = gb__resp_check_mix(options->command, error);
+		if (rc < 0)
+			return rc;
+	}
+	if (options->path && options->path[0] != '/')
+		return gb_error_set(error, -GB_EUSAGE, "--path %s: write what follows the host, from / on",
+			options->path);
+	if (options->messages.count > 0 && protocol != &gb__protocol_echo && protocol != &gb__protocol_line)
 		return gb_error_set(error, -GB_EUSAGE,
-			"--message goes with --protocol echo or line: time-echo makes up its own");
+			"--message goes with --protocol echo or line: %s makes up its own", protocol->name);
+	if (options->expected.count > 0 && protocol == &gb__protocol_http)
+		return 0;
 	if ((options->expected.count > 0 || options->reply_lines > 1) && protocol != &gb__protocol_line)
 		return gb_error_set(error, -GB_EUSAGE, "--%s goes with --protocol line",
 			options->expected.count ? "expect" : "reply-lines");

@@ -10,7 +10,7 @@
 #define LINES_MIN 2u         /* however long they are */
 
 const struct protocol *const gb__load_protocols[] = { &gb__protocol_echo, &gb__protocol_line,
-	&gb__protocol_time_echo, NULL };
+	&gb__protocol_time_echo, &gb__protocol_work, &gb__protocol_http, &gb__protocol_resp, NULL };
 
 /* `size` - 1 printable characters and a line feed. */
 static void fill_line(unsigned char *line, size_t size, size_t number)
@@ -70,8 +70,21 @@ void gb__traffic_finish(struct traffic *traffic)
 {
 	free(traffic->data);
 	free(traffic->sizes);
+	free(traffic->reply_data);
+	free(traffic->replies);
 	traffic->data = NULL;
 	traffic->sizes = NULL;
+	traffic->reply_data = NULL;
+	traffic->replies = NULL;
+}
+
+size_t gb__traffic_turn(const struct traffic *traffic, size_t at)
+{
+	size_t turn = 0;
+
+	for (size_t place = 0; traffic->sizes && place < at; turn++)
+		place += traffic->sizes[turn];
+	return turn;
 }
 
 int64_t gb__protocol_wrong_byte(

@@ -14,12 +14,27 @@
 #include <gearbox/error.h>
 #include <gearbox/types.h>
 
+#include <stdbool.h>
+
 /** What the user wants to be sent and heard. */
 struct load_request {
 	size_t size;                     /* of each message, unless there are `messages` */
 	const struct messages *messages; /* sent in turn; NULL or none: the protocol's own */
 	struct gb_bytes expect; /* what each reply must be, without its line's end; data NULL: unknown */
 	uint64_t reply_lines;   /* lines of each reply; 0 is 1 */
+	uint64_t depth;         /* requests that a connection keeps unanswered */
+	uint64_t seed;          /* of what is drawn at random */
+	const char *address;    /* http: whom the requests are for */
+	const char *path;       /* http: what they are for; NULL: "/" */
+	bool post;              /* http: with a body of `size` */
+	const char *command;    /* resp: see gb__resp_check_mix; NULL: ping */
+	uint64_t keys;          /* resp: from how many keys they are drawn */
+	uint32_t compute_us, block_us; /* work: what each request asks for */
+};
+
+/** What a reply must be, where that is known of each request. */
+struct traffic_reply {
+	struct gb_bytes right, other; /* `other` is right as well, unless it is empty */
 };
 
 /** The requests of all connections: an endless stream of period `period`, of which each begins somewhere. */
@@ -33,6 +48,9 @@ struct traffic {
 	size_t count;
 	struct gb_bytes expect; /* borrowed, as in struct load_request */
 	uint64_t reply_lines;
+	unsigned char *reply_data;     /* that `replies` lie in */
+	struct traffic_reply *replies; /* to each of `count` requests, or NULL */
+	bool anywhere;                 /* connections begin at different ones of them */
 };
 
 struct protocol {
@@ -65,9 +83,16 @@ extern const struct protocol gb__protocol_echo;      /* RFC 862: the bytes come 
 extern const struct protocol gb__protocol_line;      /* each line is answered by a line */
 extern const struct protocol gb__protocol_time_echo; /* it comes back as "[Thu Apr 20 12:00:00 2017] line" */
 
+extern const struct protocol gb__protocol_work; /* requests with ids; replies in any order */
+extern const struct protocol gb__protocol_http; /* HTTP/1.1 */
+extern const struct protocol gb__protocol_resp; /* Redis's */
+
+/** Whether resp's mixture of commands is one, as "ping" or "set:1,get:9". Returns 0, or -GB_EUSAGE with what would be right. */
+int gb__resp_check_mix(const char *mix, struct gb_error *error);
+
 /** All of them, in the order of PROTOCOL_CHOICES; ends with NULL. */
 extern const struct protocol *const gb__load_protocols[];
-#define PROTOCOL_CHOICES "echo|line|time-echo"
+#define PROTOCOL_CHOICES "echo|line|time-echo|work|http|resp"
 
 /** Lines that differ, of `request_size` bytes each with their ends. `reply_size` is left 0. Returns 0 or -ENOMEM. */
 int gb__traffic_of_lines(size_t request_size, struct traffic *ret);
@@ -88,6 +113,9 @@ static inline size_t traffic_take(const struct traffic *traffic, size_t *turn, s
 	}
 	return sum;
 }
+
+/** Which request lies at place `at`, with `sizes`; 0 without. */
+size_t gb__traffic_turn(const struct traffic *traffic, size_t at);
 
 /** How many of `wanted` bytes lie in one piece from place `at` on: at least one. */
 static inline size_t traffic_piece(const struct traffic *traffic, size_t at, size_t wanted)

@@ -393,6 +393,61 @@ def what_comes_before_the_measured_time_does_not_count():
 
 
 @case
+def work_is_answered_in_any_order():
+    """Of 16 threads of a pool each sleeps for as long as its request says: replies overtake one another."""
+    with Server("--model", "reactor-pool,compute-workers=4", service="work") as server:
+        for more in (("--depth", "1"), ("--depth", "8", "--block-us", "300"), ("--rate", "2000", "--depth", "4")):
+            result = load(server.address, "--protocol", "work", "--messages", "400", "--connections", "4", *more)
+            check_equal(result["bytes"], 400 * (64 - 8), f"bytes {more}")
+        check_equal(load(server.address, "--protocol", "work", "--size", "1", "--messages", "50")["bytes"], 50 * 8,
+                    "a request has at least its header")
+
+
+@case
+def a_second_reply_to_the_same_work_is_found():
+    def twice(_, data):
+        reply = struct.pack(">I", len(data) - 16 + 4) + data[4:8] + data[16:]
+        return reply + reply
+
+    with FaultyServer(twice) as server:
+        result = load(server.address, "--protocol", "work", "--connections", "1", "--messages", "5", code=1)
+    check_equal(result["errors"]["wrong_replies"], 1, "wrong replies")
+
+
+@case
+def http_is_spoken():
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+    def answer(_, data):
+        return page * data.count(b"\r\n\r\n")
+
+    with FaultyServer(answer) as server:
+        for more in ((), ("--depth", "4"), ("--expect", "hello"), ("--messages-per-connection", "1", "--reconnect")):
+            result = load(server.address, "--protocol", "http", "--messages", "200", "--connections", "4", *more)
+            check_equal(result["bytes"], 200 * len(page), f"bytes {more}")
+        result = load(server.address, "--protocol", "http", "--expect", "hallo", "--messages", "200", code=1)
+        check("0x65, expected 0x61" in result["stderr"], result["stderr"])
+    with FaultyServer(lambda *_: b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n") as server:
+        result = load(server.address, "--protocol", "http", "--messages", "5", "--method", "POST", code=1)
+        check("503 Busy" in result["stderr"] and "2xx" in result["stderr"], result["stderr"])
+
+
+@case
+def resp_is_spoken():
+    def redis(_, data):
+        told = {b"PING": b"+PONG\r\n", b"SET": b"+OK\r\n", b"GET": b"$-1\r\n"}
+        return b"".join(told[word] for word in re.findall(rb"\$[34]\r\n(PING|SET|GET)\r\n", data))
+
+    with FaultyServer(redis) as server:
+        for more in ((), ("--command", "set:1,get:2", "--depth", "3", "--keys", "10")):
+            check_equal(load(server.address, "--protocol", "resp", "--messages", "300", *more)["messages"], 300,
+                        f"messages {more}")
+    with FaultyServer(lambda *_: b"-ERR unknown\r\n") as server:
+        result = load(server.address, "--protocol", "resp", "--messages", "5", "--connections", "1", code=1)
+        check("0x2d, expected 0x2b" in result["stderr"], result["stderr"])
+
+
+@case
 def gives_up_when_nothing_moves():
     with FaultyServer(after(100, lambda *_: b"")) as server:
         result = load(server.address, "--connections", "5", "--duration", "1h", "--timeout", "300ms", code=1)
@@ -437,6 +492,8 @@ def refuses_what_makes_no_sense():
     for arguments, word in ((("127.0.0.1:1", "--reconnect"), "--messages-per-connection"),
                             (("127.0.0.1:1", "127.0.0.1:2"), "127.0.0.1:2"),
                             (("127.0.0.1:1", "--size", "0"), "size"),
+                            (("127.0.0.1:1", "--protocol", "resp", "--command", "del"), "ping, set or get"),
+                            (("127.0.0.1:1", "--protocol", "http", "--path", "x"), "from / on"),
                             (("127.0.0.1:1", "--rate", "0"), "messages per second"),
                             (("127.0.0.1:1", "--rate", "5..x"), "messages per second"),
                             (("127.0.0.1:1", "--rate", "1e9"), "at most 5000000"),
