@@ -155,6 +155,11 @@ struct gb__terms *gb__terms_own(struct gb_conn *conn)
 {
 	struct gb__terms *terms = conn->terms, *own;
 
+	if (terms->one && terms->limits != &terms->own) {
+		/* One of our own making, which had nobody's limits but the net's. */
+		terms->own = *terms->limits;
+		terms->limits = &terms->own;
+	}
 	if (terms->one)
 		return terms;
 	own = gb__slabs_take(&conn->net->slabs, sizeof(*own));

@@ -311,3 +311,23 @@ NET_TEST(a_socket_that_joins_and_is_closed_sends_what_is_queued)
 	CHECK_INT(rig->opened, 0);
 	rig->opened = rig->closed;
 }
+
+NET_TEST(a_connection_that_was_made_may_have_limits_of_its_own)
+{
+	struct peer peer;
+
+	rig_calm(rig);
+	rig->limits.idle_timeout_ms = 1000;
+	join(rig, &peer);
+	CHECK_INT(gb_conn_set(current, GB_LIMIT_IDLE_TIMEOUT, 0), 0);
+	UNTIL(rig, &peer, rig->opened == 1);
+	rig_pass(rig, 5000);
+	rig_step(rig, &peer);
+	CHECK(!peer.at_end);
+	CHECK_INT(gb_conn_set(current, GB_LIMIT_IDLE_TIMEOUT, 10000), 0);
+	rig_pass(rig, 10000);
+	UNTIL(rig, &peer, peer.at_end);
+	let_go(&peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_IDLE);
+}
