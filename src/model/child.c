@@ -341,6 +341,10 @@ static int make_and_spawn(struct gb_worker *worker, struct gb_child *child,
 	return result;
 }
 
+static const struct gb_child unborn = {
+	.in.fd = -1, .out.fd = -1, .err.fd = -1, .pidfd = -1, .exit_code = -1
+};
+
 static struct gb_operation *begin(struct gb_worker *worker, struct gb_child *child,
 	const struct gb_child_options *options, struct gb_stream *readers[ENDS], gb_operation_done *on_done,
 	void *user)
@@ -353,7 +357,7 @@ static struct gb_operation *begin(struct gb_worker *worker, struct gb_child *chi
 	struct gb_error error = { 0 };
 	int result;
 
-	*child = (struct gb_child){ .in.fd = -1, .out.fd = -1, .err.fd = -1, .pidfd = -1, .exit_code = -1 };
+	*child = unborn;
 	gb__operation_begin(&child->operation, &child_kind, worker, on_done, user);
 	child->grace_ms = how->grace_ms ? how->grace_ms : GRACE_MS;
 	child->group = how->group;
@@ -460,6 +464,7 @@ int gb_child_start(struct gb_coro *coro, struct gb_child *child, const struct gb
 	}
 	if (result < 0) {
 		streams_destroy(streams);
+		*child = unborn;
 		return gb_error_set(error, result, "cannot start a child: %s", gb_strerror(result));
 	}
 	begin(gb_coro_worker(coro), child, options, streams, NULL, NULL);

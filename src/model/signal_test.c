@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -409,4 +410,38 @@ TEST(what_the_program_had_for_a_signal_is_back_after_the_run)
 	CHECK(now.sa_handler == ignore);
 	gb_server_destroy(server);
 	scene_end(scene);
+}
+
+/* In a loop of somebody else's. */
+static void on_embedded(struct gb_signal_watch *watch, uint64_t times, void *user)
+{
+	*(bool *)user = true;
+	gb_server_stop(gb_worker_server(watch->worker));
+}
+
+static int embedded_start(struct gb_worker *worker, void *user)
+{
+	static struct gb_signal_watch watch;
+
+	return gb_signal_watch_start(worker, &watch, SIGHUP, on_embedded, user, NULL);
+}
+
+TEST(a_signal_is_told_by_a_step_of_an_embedded_server)
+{
+	static const struct gb_service embedded = { GB_SERVICE_INIT, .name = "embedded",
+		.state = GB_STATE_NONE, .signals = GB_SIGNAL_BIT(SIGHUP), .on_start = embedded_start,
+		.on_message = echo };
+	bool told = false;
+	struct gb_server *server = driver_server("reactor", &embedded, &told);
+	struct pollfd ready;
+
+	CHECK_INT(gb_server_begin(server, NULL), 0);
+	CHECK_INT(raise(SIGHUP), 0);
+	do {
+		ready = (struct pollfd){ .fd = gb_server_descriptor(server), .events = POLLIN };
+		(void)poll(&ready, 1, gb_server_timeout_ms(server));
+	} while (gb_server_step(server));
+	gb_server_end(server);
+	CHECK(told);
+	gb_server_destroy(server);
 }

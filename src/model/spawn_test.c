@@ -343,6 +343,47 @@ static bool by_pipe(struct gb_coro *coro)
 	return true;
 }
 
+/* The server's idle timeout is not for a program that thinks. */
+static bool patience(struct gb_coro *coro)
+{
+	const struct gb_child_options slow = { .arguments = SHELL("sleep 0.1; echo"),
+		.out = { GB_CHILD_STREAM } };
+
+	expect_output(coro, &slow, "\n");
+	return true;
+}
+
+/* Many at once; and a deadline that strikes wherever it likes. */
+static bool crowd(struct gb_coro *coro)
+{
+	const struct gb_child_options options = { .arguments = SHELL("read word; exit $word"),
+		.in = { GB_CHILD_STREAM },
+		.out = { GB_CHILD_STREAM },
+		.grace_ms = 1 };
+	struct gb_child children[24], child;
+
+	for (int i = 0; i < 24; i++)
+		CHECK_INT(gb_child_start(coro, &children[i], &options, NULL), 0);
+	for (int i = 23; i >= 0; i--) {
+		CHECK(gb_write_format(children[i].in.stream, "%d\n", i) > 0);
+		CHECK_INT(gb_child_wait(coro, &children[i]), i);
+	}
+	for (int i = 0; i < 10; i++) {
+		int result = 0;
+
+		GB_WITH_DEADLINE(coro, 1)
+		{
+			result = gb_child_start(coro, &child, &options, NULL);
+			if (result == 0)
+				result = gb_child_wait(coro, &child);
+		}
+		/* Its input ends without a word. */
+		CHECK(result == -ETIMEDOUT || result == 0 || result == 1 || result == 2);
+		CHECK(!gb_operation_pending(&child.operation));
+	}
+	return true;
+}
+
 static bool failures(struct gb_coro *coro)
 {
 	const struct gb_child_options missing = { .arguments = (const char *const[]){ "/nonexistent", NULL },
@@ -382,6 +423,8 @@ static void serve(struct gb_stream *stream)
 			well = ways(coro) && unread(coro);
 		else if (gb_bytes_is(line, "pipe"))
 			well = by_pipe(coro);
+		else if (gb_bytes_is(line, "crowd"))
+			well = patience(coro) && crowd(coro);
 		else if (gb_bytes_is(line, "failures"))
 			well = failures(coro);
 		gb_write_format(stream, "%s\n", well ? "well" : "not");
@@ -390,9 +433,10 @@ static void serve(struct gb_stream *stream)
 
 static void straight_line(const char *model)
 {
-	static const struct gb_service straight = { GB_SERVICE_INIT, .name = "straight",
+	static const struct gb_limit limits[] = { { GB_LIMIT_IDLE_TIMEOUT, 0 }, { GB_LIMIT_NONE, 0 } };
+	static const struct gb_service straight = { GB_SERVICE_INIT, .name = "straight", .limits = limits,
 		.codec = &gb_codec_line, .state = GB_STATE_NONE, .serve = serve };
-	struct gb_server *server = driver_server(model, &straight, NULL);
+	struct gb_server *server = driver_server_with(model, "idle-timeout", "10ms", &straight, NULL);
 	pid_t pid;
 	int client;
 
@@ -404,6 +448,7 @@ static void straight_line(const char *model)
 	ask(client, "pipe", "well");
 	ask(client, "failures", "well");
 	ask(client, "large", "well");
+	ask(client, "crowd", "well");
 	close(client);
 	driver_finish(server, pid);
 }
