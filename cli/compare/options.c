@@ -57,9 +57,9 @@ static const struct gb_setting repeated[] = {
 	{ NULL },
 };
 
-/* Of the load's flags those that are of its output, or that a comparison says itself. */
+/* Of the load's flags those that are of its output, that a comparison does itself, or that would be taken for its own. */
 static const char *const not_passed[] = { "json", "progress", "quiet", "help", "histogram", "series",
-	"timeline", "time-series", NULL };
+	"timeline", "time-series", "warm-up", "ramp", "model", NULL };
 
 static bool passed(const char *key)
 {
@@ -268,12 +268,22 @@ int gb__compare_load_line(const struct compare_options *options, const size_t st
 	return -ENOMEM;
 }
 
+/* A flag of the load as it is at a step. */
+static const char *flag_at(
+	const struct compare_options *options, const size_t step[COMPARE_AXES], const char *key)
+{
+	for (size_t i = 0; i < options->axes_count; i++)
+		if (strcmp(options->axes[i].name, key) == 0)
+			return options->axes[i].steps[step[i]].text;
+	return gb__compare_load_flag(options, key);
+}
+
 /* Have the load read what it would get at a step, and keep what it makes of it. */
 static int read_load(struct compare_options *options, const size_t step[COMPARE_AXES], struct gb_error *error)
 {
 	char *words[COMPARE_FLAGS_MAX + 16];
 	struct load_options load = { 0 };
-	const char *rate = gb__compare_load_flag(options, "rate");
+	const char *rate = flag_at(options, step, "rate");
 	int count = gb__compare_load_line(
 		options, step, SOMEWHERE, NULL, 0, words, sizeof(words) / sizeof(*words));
 	int result;
@@ -290,6 +300,8 @@ static int read_load(struct compare_options *options, const size_t step[COMPARE_
 		options->messages = load.message_count;
 		options->rate = rate ? strtod(rate, NULL) : NAN;
 		options->arrivals = gb__compare_load_flag(options, "arrivals");
+		if (rate && !options->arrivals)
+			options->arrivals = "constant";
 	}
 	gb__load_options_finish(&load);
 	while (count > 0)
