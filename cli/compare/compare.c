@@ -199,7 +199,7 @@ static int start_upstream(
 
 static int compare(struct compare_options *options, int argc, char **argv, struct gb_error *error)
 {
-	struct verify_upstream upstream = { 0 };
+	static struct verify_upstream upstream; /* options refer to it */
 	struct comparison comparison = { 0 };
 	json_t *before = NULL;
 	int exit_code = EXIT_DONE, result = 0;
@@ -227,7 +227,7 @@ static int compare(struct compare_options *options, int argc, char **argv, struc
 
 int gb__command_compare(int argc, char **argv)
 {
-	static struct compare_options options;
+	struct compare_options options;
 	struct gb_error error = { 0 };
 	int result = gb__compare_options_parse(argc - 1, argv + 1, &options, &error);
 

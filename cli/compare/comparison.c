@@ -22,11 +22,20 @@ static void gather(const struct compare_point *point, enum compare_metric metric
 		ret[i] = i < point->samples_count ? point->samples[i].values[metric] : NAN;
 }
 
+/* What some rounds do not tell (too few messages for a percentile) is not told of the others. */
+static size_t known(const double *values, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!isfinite(values[i]))
+			return 0;
+	return count;
+}
+
 static void sum_up_point(struct compare_point *point, double *values)
 {
 	for (int metric = 0; metric < METRICS_COUNT; metric++) {
 		gather(point, metric, point->samples_count, values);
-		point->spreads[metric] = gb__compare_spread(values, point->samples_count);
+		point->spreads[metric] = gb__compare_spread(values, known(values, point->samples_count));
 	}
 }
 

@@ -1,7 +1,6 @@
 #include "compare/findings.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,17 +81,9 @@ static void end(struct writer *writer)
 	free(writer->text);
 }
 
-static void say(struct writer *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct writer *writer, const char *format, ...)
+static void say(struct writer *writer, const char *text)
 {
-	va_list arguments;
-
-	if (!begin(writer))
-		return;
-	va_start(arguments, format);
-	vfprintf(writer->stream, format, arguments);
-	va_end(arguments);
-	end(writer);
+	json_array_append_new(writer->list, gb__json_text(text));
 }
 
 /* "a, b and c", or "a, b, c and 5 more". */
@@ -366,7 +357,10 @@ json_t *gb__compare_findings(const struct comparison *comparison)
 	tell_models_that(&writer, comparison, takes_turns, "Fewer connections at a time than there are: ",
 		"; connections take turns there, and the longest latencies are the wait for one.");
 	for (size_t i = 0; i < comparison->left_out_count; i++)
-		say(&writer, "Left out: %s.", comparison->left_out[i]);
+		if (begin(&writer)) {
+			fprintf(writer.stream, "Left out: %s.", comparison->left_out[i]);
+			end(&writer);
+		}
 	tell_noise(&writer, comparison);
 	return writer.list;
 }

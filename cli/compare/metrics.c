@@ -53,8 +53,10 @@ static void with_commas(double value, char text[COMPARE_VALUE_MAX])
 
 const char *gb__compare_value(enum compare_form form, double value, char text[COMPARE_VALUE_MAX])
 {
-	if (!isfinite(value))
-		return strcpy(text, "–");
+	if (!isfinite(value)) {
+		snprintf(text, COMPARE_VALUE_MAX, "–");
+		return text;
+	}
 	switch (form) {
 	case FORM_RATE:
 	case FORM_COUNT:

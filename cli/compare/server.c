@@ -68,7 +68,7 @@ static int pipes_open(int said[2], int go[2])
 /* Start what `run` does in a child. Returns 0 or a code. */
 static int start(struct compare_server *server, void (*run)(const void *arg), const void *arg)
 {
-	int said[2], go[2], result;
+	int said[2] = { -1, -1 }, go[2] = { -1, -1 }, result;
 
 	server->said = -1;
 	server->pid = 0;
@@ -95,8 +95,8 @@ static int start(struct compare_server *server, void (*run)(const void *arg), co
 	server->pid = result;
 	server->said = said[0];
 	gb__counters_open(server->pid, &server->counters);
-	if (write(go[1], "", 1) < 0)
-		result = -errno; /* it died: its output tells */
+	while (write(go[1], "", 1) < 0 && errno == EINTR)
+		; /* if it died, its output tells */
 	close(go[1]);
 	return 0;
 }

@@ -133,7 +133,7 @@ static void tell_points(const struct comparison *comparison)
 	enum compare_metric shown[sizeof(all) / sizeof(*all)];
 	const size_t models = compare_told(comparison);
 	struct table table = { .columns = 1, .rows = models + 1 };
-	size_t *order = calloc(models, sizeof(*order));
+	size_t *order = calloc(models + 1, sizeof(*order));
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (anybody_has(comparison, all[i]))

@@ -161,7 +161,7 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 	struct compare_server *server, struct compare_sample *sample, struct gb_error *error)
 {
 	struct marks before, after;
-	struct compare_outcome outcome;
+	struct compare_outcome outcome = { 0 };
 	double messages;
 	int result;
 
@@ -190,7 +190,7 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 static int warm_up(const struct comparison *comparison, struct compare_point *point,
 	struct compare_server *server, struct gb_error *error)
 {
-	struct compare_outcome outcome;
+	struct compare_outcome outcome = { 0 };
 	int result = run_load(comparison, point, server, true, &outcome, error);
 
 	if (result == 0 && !outcome.right && !gb__compare_signals)
