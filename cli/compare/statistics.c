@@ -121,11 +121,10 @@ size_t gb__compare_knee(const double *offered, const double *answered, const dou
 {
 	size_t knee = count;
 
-	for (size_t i = 0; i < count; i++) {
-		if (!(answered[i] >= ANSWERED_IN_FULL * offered[i]) ||
-			!(latency[i] <= KNEE_RATIO * latency[0]))
-			break;
-		knee = i;
-	}
-	return knee;
+	/* From above: a rate that did worse than a higher one was disturbed. */
+	while (knee > 0 &&
+		(!(answered[knee - 1] >= ANSWERED_IN_FULL * offered[knee - 1]) ||
+			!(latency[knee - 1] <= KNEE_RATIO * latency[0])))
+		knee--;
+	return knee > 0 ? knee - 1 : count;
 }

@@ -34,7 +34,7 @@ bool gb__compare_differ(
  * The knee of latency against offered load: the last of `count` rates, in ascending order, that is still answered in
  * full (within 3 %) at a latency of at most five times that of the lowest rate.
  *
- * Returns its index; `count` when the lowest is not answered in full; `count` - 1 means that no knee was reached.
+ * Returns its index; `count` when none is; `count` - 1 means that no knee was reached.
  */
 size_t gb__compare_knee(const double *offered, const double *answered, const double *latency, size_t count);
 

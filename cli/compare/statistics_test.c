@@ -91,9 +91,11 @@ TEST(the_knee_is_the_last_rate_at_the_usual_latency)
 	const double offered[] = { 1000, 2000, 4000, 8000 };
 	const double answered[] = { 1000, 2000, 3990, 7990 };
 	const double late[] = { 100, 110, 300, 5000 }, flat[] = { 100, 100, 100, 100 };
+	const double disturbed[] = { 100, 900, 120, 9000 };
 
 	CHECK_INT(gb__compare_knee(offered, answered, late, 4), 2);
 	CHECK_INT(gb__compare_knee(offered, answered, flat, 4), 3);
+	CHECK_INT(gb__compare_knee(offered, answered, disturbed, 4), 2);
 }
 
 TEST(a_rate_that_is_missed_is_beyond_the_knee)

@@ -93,6 +93,15 @@ def a_sweep_of_two_axes_visits_every_place():
 
 
 @case
+def offered_rates_have_a_knee():
+    document = compare("echo", "--models", "reactor", "--rounds", "1", "--sweep", "rate=5000,10000")
+    check_equal([point["at"]["rate"] for point in document["points"]], [5000, 10000], "rates")
+    check_equal((document["load"]["rate"], document["load"]["arrivals"]), (5000, "constant"), "the load")
+    check(any(text.startswith("The knee of latency against load: reactor ") for text in document["findings"]),
+          f"findings {document['findings']}")
+
+
+@case
 def workers_are_an_axis_of_the_models():
     document = compare("echo", "--models", "multi-reactor,thread-pool", "--rounds", "1", "--sweep", "workers=1,2")
     check_equal([point["at"]["workers"] for point in document["points"]], [1, 2, 1, 2], "workers")
