@@ -242,6 +242,8 @@ int64_t gb__exchange_hear(struct generator *generator, struct session *session, 
 	uint64_t before = generator->totals.messages;
 	int64_t replies;
 
+	if (now_ns >= generator->interval_end_ns)
+		gb__exchange_tell_series(generator, now_ns);
 	generator->totals.bytes_heard += bytes.size;
 	replies = generator->options->protocol->check_one
 		? hear_in_any_order(generator, session, bytes, now_ns, error)
@@ -252,4 +254,17 @@ int64_t gb__exchange_hear(struct generator *generator, struct session *session, 
 	else if (replies >= 0 && now_ns >= generator->measured_ns)
 		generator->totals.bytes += bytes.size;
 	return replies;
+}
+
+void gb__exchange_tell_series(struct generator *generator, uint64_t now_ns)
+{
+	struct series *series = &generator->fleet->series;
+
+	while (now_ns >= generator->interval_end_ns) {
+		uint64_t index =
+			(generator->interval_end_ns - generator->measured_ns) / series->interval_ns - 1;
+
+		gb__series_give(series, index, &generator->totals.response_ns, generator->told);
+		generator->interval_end_ns += series->interval_ns;
+	}
 }

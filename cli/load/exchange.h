@@ -17,6 +17,9 @@ void gb__exchange_dispatch(struct generator *generator, uint64_t now_ns);
 int64_t gb__exchange_hear(struct generator *generator, struct session *session, struct gb_bytes bytes,
 	uint64_t now_ns, struct gb_error *error);
 
+/** Give the series what it has not of intervals that are over. */
+void gb__exchange_tell_series(struct generator *generator, uint64_t now_ns);
+
 /** What a session awaits will not come: the histograms get what it has waited for at least. */
 void gb__exchange_give_up(struct generator *generator, struct session *session, uint64_t now_ns);
 /** The same of requests that were due and never sent. */

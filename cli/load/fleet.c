@@ -36,7 +36,7 @@ static struct schedule schedule_of(const struct fleet *fleet, unsigned part)
 int gb__fleet_init(struct fleet *fleet, const struct load_options *options)
 {
 	const struct load_request request = { .size = (size_t)options->size,
-		.messages = &options->messages,
+		.messages = options->made.count ? &options->made : &options->messages,
 		.expect = options->expected.count ? options->expected.list[0] : (struct gb_bytes){ 0 },
 		.reply_lines = options->reply_lines,
 		.depth = options->depth,

@@ -6,6 +6,7 @@
 #define LOAD_FLEET_H
 
 #include "load/generator.h"
+#include "load/series.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -20,7 +21,8 @@ struct fleet {
 	struct traffic traffic; /* what all of them send */
 	struct generator *generators;
 	unsigned count;
-	char engine[16]; /* what they run on */
+	char engine[16];      /* what they run on */
+	struct series series; /* of all of them; begun and ended by who runs them */
 
 	_Atomic unsigned started; /* generators that have a worker */
 	_Atomic unsigned over;    /* whose connections have all ended */

@@ -99,6 +99,9 @@ static void end_when_over(struct generator *generator)
 	gb_timer_stop(&generator->tick);
 	gb__pacer_finish(&generator->pacer);
 	note_cpu_end(generator);
+	if (generator->interval_end_ns != UINT64_MAX) /* the last interval is over sooner */
+		gb__exchange_tell_series(generator, generator->interval_end_ns);
+	generator->interval_end_ns = UINT64_MAX;
 	atomic_store_explicit(&generator->seen_messages, generator->totals.messages, memory_order_relaxed);
 	if (atomic_fetch_add(&fleet->over, 1) + 1 == fleet->count)
 		gb_server_stop(gb_worker_server(generator->worker));
@@ -122,6 +125,8 @@ static void begin_measuring(struct generator *generator, uint64_t now_ns)
 	generator->totals.begin_ns = generator->totals.end_ns = from_ns;
 	if (options->duration_ms)
 		gb__schedule_last(&generator->schedule, from_ns, options->duration_ms * 1000000);
+	if (generator->told)
+		generator->interval_end_ns = from_ns + generator->fleet->series.interval_ns;
 	note_cpu_begin(generator, now_ns);
 }
 
@@ -388,6 +393,7 @@ static void on_tick(struct gb_timer *timer, void *arg)
 	gb_timer_start(generator->worker, timer, TICK_MS, on_tick, generator);
 	atomic_store_explicit(&generator->seen_messages, generator->totals.messages, memory_order_relaxed);
 	note_cpu_begin(generator, now_ns);
+	gb__exchange_tell_series(generator, now_ns);
 	drop_late(generator, now_ns);
 	look_for_an_end(generator, now_ns);
 	connect_more(generator);
@@ -466,7 +472,13 @@ int gb__generator_init(struct generator *generator, struct fleet *fleet, unsigne
 	generator->part = part;
 	generator->connections = connections;
 	generator->schedule = *schedule;
-	generator->measured_ns = UINT64_MAX;
+	generator->measured_ns = generator->interval_end_ns = UINT64_MAX;
+	if (fleet->options->series_path) {
+		generator->told = malloc(sizeof(*generator->told));
+		if (!generator->told)
+			return -ENOMEM;
+		gb__histogram_init(generator->told);
+	}
 	gb__totals_init(&generator->totals);
 	generator->sessions = calloc((size_t)connections, sizeof(*generator->sessions));
 	generator->rings = calloc((size_t)(connections * ring), sizeof(*generator->rings));
@@ -488,8 +500,10 @@ void gb__generator_finish(struct generator *generator)
 	free(generator->rings);
 	free(generator->states);
 	free(generator->queue);
+	free(generator->told);
 	generator->sessions = NULL;
 	generator->rings = NULL;
 	generator->states = NULL;
 	generator->queue = NULL;
+	generator->told = NULL;
 }

@@ -46,11 +46,13 @@ struct generator {
 		measured_ns; /* requests count that are due from then on: UINT64_MAX as long as that is not known */
 	struct gb_worker *worker; /* NULL before the start and after the stop */
 	struct gb_timer tick;
-	struct pacer pacer;    /* for the next request that is due */
-	bool moved;            /* something was established, received or closed since the last tick */
-	uint64_t moved_ns;     /* the last tick that saw such */
-	uint64_t cpu_begin_ns; /* CPU time of the thread when the measured time began … */
-	uint64_t cpu_from_ns;  /* … and when that was read; 0: not yet */
+	struct pacer pacer;       /* for the next request that is due */
+	bool moved;               /* something was established, received or closed since the last tick */
+	uint64_t moved_ns;        /* the last tick that saw such */
+	uint64_t cpu_begin_ns;    /* CPU time of the thread when the measured time began … */
+	uint64_t cpu_from_ns;     /* … and when that was read; 0: not yet */
+	uint64_t interval_end_ns; /* of a series; UINT64_MAX: there is none */
+	struct histogram *told;   /* what the series has of response_ns */
 	_Atomic uint64_t seen_messages; /* for others: totals.messages at the last tick */
 };
 

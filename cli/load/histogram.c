@@ -16,8 +16,7 @@ static unsigned bucket_of(uint64_t value)
 	return (shift << HISTOGRAM_SUB_BITS) + (unsigned)(value >> shift);
 }
 
-/* The largest value that falls into a bucket. */
-static uint64_t bucket_top(unsigned bucket)
+uint64_t gb__histogram_bucket_top(unsigned bucket)
 {
 	unsigned shift;
 	uint64_t first;
@@ -78,7 +77,7 @@ uint64_t gb__histogram_quantile(const struct histogram *histogram, unsigned ten_
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
 		seen += histogram->buckets[i];
 		if (seen > 0 && seen >= rank) {
-			uint64_t top = bucket_top(i);
+			uint64_t top = gb__histogram_bucket_top(i);
 
 			return top < histogram->max ? top : histogram->max;
 		}

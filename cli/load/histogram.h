@@ -36,6 +36,8 @@ void gb__histogram_merge(struct histogram *histogram, const struct histogram *ot
  * less than 1/128 and never above the maximum: 5000 is the median, 9990 the 99.9th percentile. 0 when empty.
  */
 uint64_t gb__histogram_quantile(const struct histogram *histogram, unsigned ten_thousandths);
+/** The largest value of a bucket. */
+uint64_t gb__histogram_bucket_top(unsigned bucket);
 /** The mean, rounded down. 0 when empty. */
 uint64_t gb__histogram_mean(const struct histogram *histogram);
 

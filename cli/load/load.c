@@ -2,6 +2,9 @@
 #include "command.h"
 #include "descriptors.h"
 #include "load/fleet.h"
+#include "load/hdr_log.h"
+#include "load/idle.h"
+#include "load/merge.h"
 #include "load/ports.h"
 #include "load/progress.h"
 #include "load/report.h"
@@ -11,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ADDRESS_MAX 256
@@ -134,7 +138,7 @@ static int tell(const struct outcome *outcome)
 		gb__load_report_text(stdout, outcome);
 	}
 	fflush(stdout);
-	if (!gb__totals_right(&outcome->totals)) {
+	if (!gb__outcome_right(outcome)) {
 		gb__report_errors(outcome, errors, sizeof(errors));
 		return gb__command_fail(EXIT_FAILED, "load: %s: %s", address, errors);
 	}
@@ -144,23 +148,71 @@ static int tell(const struct outcome *outcome)
 		doubts->list[0].text, doubts->count > 1 ? ", and more" : "");
 }
 
-static int tell_of(const struct fleet *fleet, const struct circumstances *before)
+/* The files that were asked for. */
+static int write_files(struct fleet *fleet, const struct outcome *outcome, struct gb_error *error)
+{
+	const char *path = outcome->options->histogram_path;
+	double seconds = gb__totals_seconds(&outcome->totals);
+	struct hdr_log log = { 0 };
+	int rc = outcome->options->series_path ? gb__series_finish(&fleet->series) : 0;
+
+	if (rc < 0)
+		return gb_error_set(error, rc, "%s: %s", outcome->options->series_path, gb_strerror(rc));
+	if (!path)
+		return 0;
+	rc = gb__hdr_log_add(&log, "response", seconds, &outcome->totals.response_ns);
+	if (rc == 0)
+		rc = gb__hdr_log_add(&log, "service", seconds, gb__outcome_service(outcome));
+	rc = rc < 0 ? gb_error_set(error, rc, "%s: %s", path, gb_strerror(rc))
+		    : gb__hdr_log_write(&log, path, (double)time(NULL) - seconds, error);
+	gb__hdr_log_finish(&log);
+	return rc;
+}
+
+static int tell_of(struct fleet *fleet, const struct circumstances *before, const struct idle *idle,
+	struct gb_error *error, int *ret_exit_code)
 {
 	struct outcome *outcome = malloc(sizeof(*outcome));
-	int code;
+	int rc;
 
 	if (!outcome)
-		return gb__command_fail(EXIT_FAILED, "load: %s", gb_strerror(-ENOMEM));
+		return gb_error_set(error, -ENOMEM, "%s", gb_strerror(-ENOMEM));
 	gb__outcome_take(fleet, before, outcome);
-	code = tell(outcome);
+	outcome->idle_lost = gb__idle_lost(idle);
+	rc = write_files(fleet, outcome, error);
+	*ret_exit_code = tell(outcome);
 	free(outcome);
-	return code;
+	return rc;
+}
+
+/* With everything there that it needs beside the server. */
+static int load_with(struct gb_server *server, struct fleet *fleet, const struct idle *idle,
+	struct gb_error *error, int *ret_exit_code)
+{
+	const struct load_options *options = fleet->options;
+	struct circumstances before;
+	int rc;
+
+	if (options->series_path) {
+		rc = gb__series_init(&fleet->series, options->series_path, options->interval_ms * 1000000,
+			fleet->count, error);
+		if (rc < 0) {
+			gb__series_finish(&fleet->series);
+			return rc;
+		}
+	}
+	fleet->signal = &signals;
+	if (!options->quiet && (options->progress || isatty(STDERR_FILENO)))
+		fleet->on_tick = gb__progress_show;
+	gb__circumstances_note(&before);
+	rc = run(server, fleet, error);
+	return rc < 0 ? rc : tell_of(fleet, &before, idle, error, ret_exit_code);
 }
 
 static int load_from(struct gb_server *server, const struct load_options *options, const char *address,
 	struct gb_error *error, int *ret_exit_code)
 {
-	struct circumstances before;
+	struct idle idle = { 0 };
 	struct fleet fleet;
 	int rc = gb__fleet_init(&fleet, options);
 
@@ -169,13 +221,12 @@ static int load_from(struct gb_server *server, const struct load_options *option
 			(unsigned long long)options->connections, (unsigned long long)options->depth,
 			gb_strerror(rc));
 	fleet.address = address;
-	fleet.signal = &signals;
-	if (!options->quiet && (options->progress || isatty(STDERR_FILENO)))
-		fleet.on_tick = gb__progress_show;
-	gb__circumstances_note(&before);
-	rc = run(server, &fleet, error);
+	if (options->idle)
+		rc = gb__idle_open(
+			&idle, address, options->idle, options->source, options->connect_timeout_ms, error);
 	if (rc == 0)
-		*ret_exit_code = tell_of(&fleet, &before);
+		rc = load_with(server, &fleet, &idle, error, ret_exit_code);
+	gb__idle_close(&idle);
 	gb__fleet_finish(&fleet);
 	return rc;
 }
@@ -184,7 +235,7 @@ static int load(struct load_options *options, struct gb_error *error, int *ret_e
 {
 	struct gb_server *server = NULL;
 	char address[ADDRESS_MAX];
-	int rc = gb__descriptors_claim(options->connections, error);
+	int rc = gb__descriptors_claim(options->connections + options->idle, error);
 
 	if (rc == 0)
 		rc = gb_resolve(options->address, address, sizeof(address), error);
@@ -211,7 +262,9 @@ int gb__command_load(int argc, char **argv)
 		gb__load_options_finish(&options);
 		return EXIT_DONE;
 	}
-	if (rc == 0)
+	if (rc == 0 && options.merged.count > 0)
+		rc = gb__load_merge(&options, &error);
+	else if (rc == 0)
 		rc = load(&options, &error, &exit_code);
 	gb__load_options_finish(&options);
 	if (rc < 0)

@@ -35,8 +35,6 @@ static const struct gb_setting flags[] = {
 		.max = UINT32_MAX, .summary = "with --protocol work: microseconds of computing to ask for" },
 	{ "block-us", GB_SETTING_COUNT, offsetof(struct load_options, block_us), .fallback = "0",
 		.max = UINT32_MAX, .summary = "with --protocol work: microseconds of blocking to ask for" },
-	{ "size", GB_SETTING_SIZE, offsetof(struct load_options, size), .fallback = "64", .min = 1,
-		.max = 16 << 20, .summary = "bytes of each message that is made up, a line's end included" },
 	{ "depth", GB_SETTING_COUNT, offsetof(struct load_options, depth), .fallback = "1", .min = 1,
 		.max = 65536, .summary = "messages that each connection keeps unanswered" },
 	{ "arrivals", GB_SETTING_CHOICE, offsetof(struct load_options, arrivals_index),
@@ -75,6 +73,16 @@ static const struct gb_setting flags[] = {
 		.summary = "what the generator itself runs on" },
 	{ "model", GB_SETTING_TEXT, offsetof(struct load_options, model), .argument = "SPEC",
 		.summary = "the same as a model: threads with a reactor or proactor, compute=inline" },
+	{ "idle", GB_SETTING_COUNT, offsetof(struct load_options, idle), .max = 1000000,
+		.summary = "connections beside these that say nothing" },
+	{ "source", GB_SETTING_TEXT, offsetof(struct load_options, source), .argument = "ADDRESS,...",
+		.summary = "own addresses of idle connections, in turn (on loopback 127.0.0.2 and so on)" },
+	{ "histogram", GB_SETTING_TEXT, offsetof(struct load_options, histogram_path), .argument = "FILE",
+		.summary = "write response and service times as HdrHistogram's log" },
+	{ "series", GB_SETTING_TEXT, offsetof(struct load_options, series_path), .argument = "FILE",
+		.summary = "write a line of JSON for each --interval of the measured time" },
+	{ "interval", GB_SETTING_DURATION, offsetof(struct load_options, interval_ms), .fallback = "1s",
+		.min = 10, .max = WEEK_MS, .summary = "of --series" },
 	{ "json", GB_SETTING_SWITCH, offsetof(struct load_options, json),
 		.summary = "print the result as JSON" },
 	{ "progress", GB_SETTING_SWITCH, offsetof(struct load_options, progress),
@@ -86,6 +94,12 @@ static const struct gb_setting flags[] = {
 
 /* These are taken one by one. */
 static const struct gb_setting said[] = {
+	{ "size", GB_SETTING_TEXT, 0, .argument = "SIZE", .fallback = "64",
+		.summary =
+			"bytes of each message that is made up, a line's end included; 64:0.9,16KiB:0.1 and "
+			"64..4096 are some with weights, and a range (echo and line)" },
+	{ "merge", GB_SETTING_TEXT, 0, .argument = "FILE", .repeated = true,
+		.summary = "no load: add up files that --histogram wrote, and print percentiles" },
 	{ "rate", GB_SETTING_TEXT, 0, .argument = "RATE",
 		.summary =
 			"an open loop: messages per second in all, due at their time whatever the replies do; "
@@ -101,7 +115,7 @@ static const struct gb_setting said[] = {
 	{ NULL },
 };
 const struct gb_args_table gb__load_tables[] = { { "Flags:", flags },
-	{ "Rate, and messages of one's own:", said }, { NULL, NULL } };
+	{ "Rate, sizes, and messages of one's own:", said }, { NULL, NULL } };
 
 void gb__load_options_help(void)
 {
@@ -150,6 +164,8 @@ static int check(const struct load_options *options, struct gb_error *error)
 		if (rc < 0)
 			return rc;
 	}
+	if (options->source && !options->idle)
+		return gb_error_set(error, -GB_EUSAGE, "--source goes with --idle");
 	if (options->path && options->path[0] != '/')
 		return gb_error_set(error, -GB_EUSAGE, "--path %s: write what follows the host, from / on",
 			options->path);
@@ -200,6 +216,10 @@ static int set_rate(struct load_options *options, const char *value, struct gb_e
 static int set_flag(struct load_options *options, const struct gb_setting *flag, const char *value,
 	struct gb_error *error)
 {
+	if (strcmp(flag->key, "size") == 0)
+		return gb__sizes_parse(value, &options->sizes, error);
+	if (strcmp(flag->key, "merge") == 0)
+		return gb__messages_add(&options->merged, value, error);
 	if (strcmp(flag->key, "rate") == 0)
 		return set_rate(options, value, error);
 	if (strcmp(flag->key, "message") == 0)
@@ -209,6 +229,22 @@ static int set_flag(struct load_options *options, const struct gb_setting *flag,
 	if (strcmp(flag->key, "expect") == 0)
 		return gb__messages_add(&options->expected, value, error);
 	return gb_settings_set(flags, options, flag->key, value, error);
+}
+
+/* Messages of different sizes lie ready, as those of one's own do. */
+static int make_sizes(struct load_options *options, struct gb_error *error)
+{
+	const struct protocol *protocol = options->protocol;
+	int rc;
+
+	options->size = gb__sizes_mean(&options->sizes);
+	if (!gb__sizes_vary(&options->sizes) || options->messages.count > 0)
+		return 0;
+	if (protocol != &gb__protocol_echo && protocol != &gb__protocol_line)
+		return gb_error_set(
+			error, -GB_EUSAGE, "--size of several sizes goes with --protocol echo or line");
+	rc = gb__sizes_make(&options->sizes, protocol == &gb__protocol_line, options->seed, &options->made);
+	return rc < 0 ? gb_error_set(error, rc, "%s", gb_strerror(rc)) : 0;
 }
 
 static int parse(int argc, char **argv, struct load_options *ret, struct gb_error *error)
@@ -238,8 +274,10 @@ int gb__load_options_parse(int argc, char **argv, struct load_options *ret, stru
 
 	if (rc < 0)
 		return gb_error_set(error, rc, "%s", gb_strerror(rc));
-	rc = parse(argc, argv, ret, error);
-	if (rc < 0 || ret->help)
+	rc = gb__sizes_parse("64", &ret->sizes, error);
+	if (rc == 0)
+		rc = parse(argc, argv, ret, error);
+	if (rc < 0 || ret->help || ret->merged.count > 0)
 		return rc;
 	if (!ret->address)
 		return gb_error_set(error, -GB_EUSAGE, "no address to send to: write HOST:PORT or unix:PATH");
@@ -251,6 +289,8 @@ int gb__load_options_parse(int argc, char **argv, struct load_options *ret, stru
 	ret->protocol = gb__load_protocols[ret->protocol_index];
 	gb_settings_get(flags, ret, "engine", ret->engine, sizeof(ret->engine));
 	rc = check(ret, error);
+	if (rc == 0)
+		rc = make_sizes(ret, error);
 	return rc < 0 ? rc : frame(ret, error);
 }
 
@@ -258,5 +298,7 @@ void gb__load_options_finish(struct load_options *options)
 {
 	gb_settings_finish(flags, options);
 	gb__messages_finish(&options->messages);
+	gb__messages_finish(&options->made);
+	gb__messages_finish(&options->merged);
 	gb__messages_finish(&options->expected);
 }

@@ -3,6 +3,7 @@
 #define LOAD_OPTIONS_H
 
 #include "load/protocol.h"
+#include "load/sizes.h"
 
 #include <gearbox/args.h>
 #include <gearbox/error.h>
@@ -11,7 +12,11 @@
 
 struct load_options {
 	/* as given */
-	uint64_t connections, size, depth;
+	uint64_t connections, depth, idle;
+	struct sizes sizes;
+	char *source;                                    /* of idle connections, or NULL */
+	char *histogram_path, *series_path;              /* or NULL */
+	uint64_t interval_ms;                            /* of the series */
 	uint64_t duration_ms;                            /* 0: until the messages are used up */
 	uint64_t message_count, messages_per_connection; /* 0: no bound */
 	uint64_t connect_timeout_ms, timeout_ms;         /* 0: none */
@@ -28,6 +33,9 @@ struct load_options {
 	struct messages expected; /* none, or what each reply must be */
 
 	/* what follows from it */
+	uint64_t size;             /* of a message, on average */
+	struct messages made;      /* up, with `sizes` that vary; else none */
+	struct messages merged;    /* files of histograms: names; instead of a load */
 	double rate_from, rate_to; /* messages per second, the second at the end; 0: a closed loop */
 	bool poisson;
 	const char *address;             /* borrowed from argv */

@@ -47,6 +47,11 @@ static double asked(const struct outcome *outcome, double seconds)
 	return seconds > 0 ? (double)outcome->totals.sent / seconds : 0;
 }
 
+bool gb__outcome_right(const struct outcome *outcome)
+{
+	return gb__totals_right(&outcome->totals) && outcome->idle_lost == 0;
+}
+
 static void judge(struct outcome *outcome, const struct fleet *fleet, const struct circumstances *before)
 {
 	const struct load_options *options = outcome->options;

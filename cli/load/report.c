@@ -100,6 +100,9 @@ void gb__report_errors(const struct outcome *outcome, char *text, size_t size)
 	if (totals->closed_early)
 		append(text, size, "%llu connection%s closed early (%s)", number(totals->closed_early),
 			plural(totals->closed_early), totals->closed_text);
+	if (outcome->idle_lost)
+		append(text, size, "%llu idle connection%s ended or heard something",
+			number(outcome->idle_lost), plural(outcome->idle_lost));
 	if (totals->timeouts)
 		append(text, size, "%llu message%s timed out", number(totals->timeouts),
 			plural(totals->timeouts));
@@ -111,7 +114,7 @@ void gb__report_errors(const struct outcome *outcome, char *text, size_t size)
 		append(text, size, "%s", silence_hint(outcome));
 }
 
-static void print_latency(FILE *stream, const char *word, const struct histogram *latency)
+void gb__report_durations(FILE *stream, const char *word, const struct histogram *latency)
 {
 	fprintf(stream, "  %-10s ", word);
 	for (size_t i = 0; i < QUANTILES_MAX; i++) {
@@ -171,13 +174,17 @@ void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 		snprintf(what, sizeof(what), "%zu message%s of one's own", options->messages.count,
 			plural(options->messages.count));
 	else
-		snprintf(what, sizeof(what), "%llu byte%s", number(options->size), plural(options->size));
+		snprintf(what, sizeof(what), "%s%llu byte%s", options->made.count ? "on average " : "",
+			number(options->size), plural(options->size));
 	fprintf(stream, "%llu connection%s to %s, %s, %s, depth %llu, on %s", number(options->connections),
 		plural(options->connections), options->address, options->protocol->name, what,
 		number(options->depth), outcome->engine);
 	if (outcome->threads > 1)
 		fprintf(stream, " in %u threads", outcome->threads);
 	fputc('\n', stream);
+	if (options->idle)
+		fprintf(stream, "  beside     %llu idle connection%s\n", number(options->idle),
+			plural(options->idle));
 	if (outcome->offered > 0)
 		print_offered(stream, outcome);
 	if (options->reconnect)
@@ -192,11 +199,11 @@ void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 	if (totals->messages > 0)
 		print_rates(stream, outcome);
 	if (totals->messages > 0 && outcome->offered <= 0)
-		print_latency(stream, "latency", &totals->response_ns);
+		gb__report_durations(stream, "latency", &totals->response_ns);
 	if (totals->messages > 0 && outcome->offered > 0) {
-		print_latency(stream, "response", &totals->response_ns);
-		print_latency(stream, "service", &totals->service_ns);
+		gb__report_durations(stream, "response", &totals->response_ns);
+		gb__report_durations(stream, "service", &totals->service_ns);
 	}
-	if (gb__totals_right(totals)) /* else the line on standard error says what */
+	if (gb__outcome_right(outcome)) /* else the line on standard error says what */
 		fprintf(stream, "  errors     none\n");
 }

@@ -18,6 +18,11 @@ void gb__load_report_text(FILE *stream, const struct outcome *outcome);
  */
 json_t *gb__load_report_json(const struct outcome *outcome);
 
+/** Print percentiles of one histogram as a line that begins with `word`. */
+void gb__report_durations(FILE *stream, const char *word, const struct histogram *histogram);
+/** The same as an object. */
+json_t *gb__report_json_durations(const struct histogram *histogram);
+
 /** Write what went wrong as one sentence without full stop; empty when nothing did. */
 void gb__report_errors(const struct outcome *outcome, char *text, size_t size);
 

@@ -11,7 +11,7 @@ static json_t *json_quantile(const struct histogram *histogram, const struct qua
 	return json_integer((json_int_t)gb__histogram_quantile(histogram, quantile->ten_thousandths));
 }
 
-static json_t *json_durations(const struct histogram *histogram)
+json_t *gb__report_json_durations(const struct histogram *histogram)
 {
 	json_t *object = json_pack("{s:I, s:I}", "min", (json_int_t)(histogram->count ? histogram->min : 0),
 		"mean", (json_int_t)gb__histogram_mean(histogram));
@@ -93,14 +93,16 @@ json_t *gb__load_report_json(const struct outcome *outcome)
 	gb__report_errors(outcome, errors, sizeof(errors));
 	set_counts(object, totals);
 	set_rates(object, outcome);
-	json_object_set_new(object, "latency_ns", json_durations(&totals->response_ns));
-	json_object_set_new(object, "response_ns", json_durations(&totals->response_ns));
-	json_object_set_new(object, "service_ns", json_durations(gb__outcome_service(outcome)));
+	json_object_set_new(object, "latency_ns", gb__report_json_durations(&totals->response_ns));
+	json_object_set_new(object, "response_ns", gb__report_json_durations(&totals->response_ns));
+	json_object_set_new(object, "service_ns", gb__report_json_durations(gb__outcome_service(outcome)));
 	json_object_set_new(object, "histogram", json_histogram(&totals->response_ns));
+	json_object_set_new(object, "idle", json_integer((json_int_t)outcome->options->idle));
+	json_object_set_new(object, "idle_lost", json_integer((json_int_t)outcome->idle_lost));
 	json_object_set_new(object, "errors", json_errors(totals));
 	json_object_set_new(object, "error", gb__json_text(errors));
 	json_object_set_new(object, "warnings", json_warnings(&outcome->doubts));
 	json_object_set_new(object, "interrupted", json_boolean(totals->interrupted));
-	json_object_set_new(object, "ok", json_boolean(gb__totals_right(totals)));
+	json_object_set_new(object, "ok", json_boolean(gb__outcome_right(outcome)));
 	return object;
 }

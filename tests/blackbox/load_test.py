@@ -41,7 +41,8 @@ class FaultyServer:
     It returns the bytes to send, or None when the connection is to end.
     """
 
-    def __init__(self, fault):
+    def __init__(self, fault, ending=0):
+        self.ending = ending  # connections that end as soon as they are there, before any other
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
         self.fault = fault
@@ -49,6 +50,8 @@ class FaultyServer:
 
     def accept(self):
         try:
+            for _ in range(self.ending):
+                self.listening.accept()[0].close()
             while True:
                 threading.Thread(target=self.serve, args=(self.listening.accept()[0],), daemon=True).start()
         except OSError:
@@ -448,6 +451,64 @@ def resp_is_spoken():
 
 
 @case
+def histograms_are_written_and_merged():
+    with tempfile.TemporaryDirectory() as folder, Server() as server:
+        names = [f"{folder}/{number}" for number in range(3)]
+        for name in names[:2]:
+            load(server.address, "--rate", "3000", "--messages", "300", "--histogram", name)
+        merged = run("load", "--merge", names[0], "--merge", names[1], "--json", "--histogram", names[2])
+        check_equal(merged.returncode, 0, merged.stderr)
+        for one in json.loads(merged.stdout)["histograms"]:
+            check_equal(one["values"], 600, "values of both")
+        with open(names[2], encoding="ascii") as file:
+            lines = file.read().splitlines()
+        check(lines[0].startswith("#[Histogram log format version 1.3]"), lines[0])
+        for line, tag in zip(lines[3:], ("response", "service"), strict=True):
+            check(line.startswith(f"Tag={tag},0.000,"), line)
+            check_equal(sum(count for _, count in decoded(line.split(",")[4])), 600, "values of both")
+        text = run("load", "--merge", names[2]).stdout
+        check("600 values" in text and "p99" in text, text)
+        check_refusal(run("load", "--merge", "/nowhere"), 1, "/nowhere")
+        check_refusal(run("load", "--merge", __file__), 2, "histogram log")
+
+
+@case
+def a_series_tells_of_each_interval():
+    with tempfile.TemporaryDirectory() as folder, Server() as server:
+        name = f"{folder}/series"
+        result = load(server.address, "--duration", "350ms", "--series", name, "--interval", "100ms", "--threads", "2",
+                      "--rate", "2000")
+        with open(name, encoding="ascii") as file:
+            lines = [json.loads(line) for line in file]
+        check_equal([line["second"] for line in lines], [number / 10 for number in range(len(lines))], "intervals")
+        check(len(lines) >= 4, f"{len(lines)} intervals")
+        check_equal(sum(line["messages"] for line in lines), result["messages"], "messages of all intervals")
+        check_refusal(run("load", server.address, "--messages", "5", "--series", "/nowhere/x"), 1, "/nowhere/x")
+
+
+@case
+def idle_connections_stay_beside_the_load():
+    with tempfile.TemporaryDirectory() as folder, Server(listen=("127.0.0.1:0", f"unix:{folder}/socket")) as server:
+        for address in server.addresses:
+            result = load(address, "--idle", "200", "--messages", "300")
+            check_equal((result["idle"], result["idle_lost"], result["opened"]), (200, 0, 50), "connections")
+        check_refusal(run("load", server.address, "--idle", "1", "--source", "x"), 2, "--source x")
+    with FaultyServer(lambda _, data: data, ending=20) as server:
+        result = load(server.address, "--idle", "30", "--messages", "100", "--connections", "2", code=1)
+        check_equal(result["idle_lost"], 20, "those that the server has ended")
+        check("20 idle connections ended" in result["stderr"], result["stderr"])
+
+
+@case
+def sizes_are_drawn_from_a_distribution():
+    with Server() as server:
+        result = load(server.address, "--size", "64:0.75,1KiB:0.25", "--messages", "1024", "--connections", "1", "--depth", "9")
+        check_equal((result["bytes"], result["size"]), (768 * 64 + 256 * 1024, 304), "bytes")
+    with Server(service="time-echo") as server:
+        load(server.address, "--protocol", "line", "--size", "1..100", "--messages", "200")
+
+
+@case
 def gives_up_when_nothing_moves():
     with FaultyServer(after(100, lambda *_: b"")) as server:
         result = load(server.address, "--connections", "5", "--duration", "1h", "--timeout", "300ms", code=1)
@@ -492,6 +553,8 @@ def refuses_what_makes_no_sense():
     for arguments, word in ((("127.0.0.1:1", "--reconnect"), "--messages-per-connection"),
                             (("127.0.0.1:1", "127.0.0.1:2"), "127.0.0.1:2"),
                             (("127.0.0.1:1", "--size", "0"), "size"),
+                            (("127.0.0.1:1", "--size", "1..5", "--protocol", "work"), "echo or line"),
+                            (("127.0.0.1:1", "--source", "127.0.0.1"), "--idle"),
                             (("127.0.0.1:1", "--protocol", "resp", "--command", "del"), "ping, set or get"),
                             (("127.0.0.1:1", "--protocol", "http", "--path", "x"), "from / on"),
                             (("127.0.0.1:1", "--rate", "0"), "messages per second"),
