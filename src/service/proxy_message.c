@@ -277,11 +277,18 @@ static void far_close(struct gb_conn *conn, int reason)
 	session_leave(lane->session);
 }
 
+/* A route of its own keeps it on its worker's thread, also beside a pool. */
+static const struct gb_route far_table[] = {
+	{ "answer", .otherwise = true, .on_message = far_message },
+	{ NULL },
+};
+static const struct gb_routes far_routes = { .by = GB_ROUTE_BY_BYTE, .table = far_table };
+
 #define FAR_SERVICE(codec_of, options_of) \
 	{ \
 		GB_SERVICE_INIT, .name = "upstream", .codec = &(codec_of), .codec_options = &(options_of), \
 				 .state = GB_STATE_NONE, .conn_state_size = sizeof(struct message_far), \
-				 .on_message = far_message, .on_writable = far_writable, \
+				 .routes = &far_routes, .on_writable = far_writable, \
 				 .on_close = far_close, \
 	}
 
