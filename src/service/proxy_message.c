@@ -7,8 +7,8 @@
  * A session is a client and its two lanes: the connection that most messages take, and the one of what is offloaded, which
  * is made when it is first needed. Each remembers the replies that are to come, in order.
  *
- * The ways out: an upstream that ends with answers to come has its client reset, since what is missing must not look like an
- * end; so has one that cannot be reached. Whatever is to be answered is bounded by max-replies, and messages that do not
+ * The ways out: an upstream that ends with answers to come, or says nothing for too long, has its client reset, since what is
+ * missing must not look like an end; so has one that cannot be reached. Whatever is to be answered is bounded by max-replies, and messages that do not
  * leave hold up their client.
  */
 #include "proxy.h"
@@ -24,6 +24,7 @@
 struct message_settings {
 	struct proxy_settings proxy; /* first */
 	char *refuse, *refusal, *offload, *offload_to;
+	uint64_t answer_timeout_ms;
 	struct proxy_group aside; /* of what is offloaded, with offload_to */
 };
 
@@ -41,6 +42,10 @@ static const struct gb_setting message_settings[] = {
 	{ "offload-to", GB_SETTING_TEXT, offsetof(struct message_settings, offload_to),
 		.argument = "HOST:PORT[,HOST:PORT...]",
 		.summary = "where offloaded messages are forwarded to; without it to `upstream` as well" },
+	{ "answer-timeout", GB_SETTING_DURATION, offsetof(struct message_settings, answer_timeout_ms),
+		.fallback = "60s", .max = 7 * PROXY_DAY_MS, .argument = "TIME",
+		.summary =
+			"an upstream that owes an answer, and says nothing for so long, is given up; 0: never" },
 	{ NULL },
 };
 
@@ -210,6 +215,16 @@ static void go_on(struct lane *lane)
 		gb_conn_resume(lane->session->client);
 }
 
+/* A new connection, which is held while it owes no answer: else its idle timeout is that for answers. */
+static void lane_settle(struct lane *lane)
+{
+	const struct message_settings *settings = gb_conn_user(lane->session->client);
+
+	gb_conn_set(lane->conn, GB_LIMIT_IDLE_TIMEOUT, settings->answer_timeout_ms);
+	if (lane->count == 0)
+		gb_conn_hold(lane->conn);
+}
+
 static void on_linked(struct proxy_link *link, int result)
 {
 	struct lane *lane = (struct lane *)link;
@@ -218,6 +233,7 @@ static void on_linked(struct proxy_link *link, int result)
 	lane->connecting = false;
 	if (result == 0 && session->client) {
 		lane->conn = link->connecting.conn;
+		lane_settle(lane);
 		((struct message_far *)gb_conn_state(lane->conn))->lane = lane;
 		session->users++;
 		go_on(lane);
@@ -245,7 +261,8 @@ static void far_message(struct gb_conn *conn, struct gb_bytes message)
 	}
 	reply = lane->replies[lane->first];
 	lane->first = (lane->first + 1) & (lane->room - 1);
-	lane->count--;
+	if (--lane->count == 0)
+		gb_conn_hold(conn);
 	if (gb_reply_finish(reply, message.data, message.size) == -ENOMEM)
 		gb_conn_abort(client);
 }
@@ -256,6 +273,16 @@ static void far_writable(struct gb_conn *conn)
 
 	if (lane && lane->waiting)
 		go_on(lane);
+}
+
+/* It is closed in order from here on, for which it may take its time: its client does not wait for that. */
+static void far_error(struct gb_conn *conn, int reason)
+{
+	const struct lane *lane = ((struct message_far *)gb_conn_state(conn))->lane;
+
+	(void)reason;
+	if (lane && lane->count > 0 && lane->session->client)
+		gb_conn_abort(lane->session->client);
 }
 
 /* Whoever has nothing to say any more has its client end as well; on the second lane the next message finds another. */
@@ -284,12 +311,16 @@ static const struct gb_route far_table[] = {
 };
 static const struct gb_routes far_routes = { .by = GB_ROUTE_BY_BYTE, .table = far_table };
 
+/* Of an upstream's connection: the timeout for answers bounds all. */
+static const struct gb_limit far_limits[] = { { GB_LIMIT_READ_TIMEOUT, 0 }, { GB_LIMIT_WRITE_TIMEOUT, 0 },
+	{ GB_LIMIT_NONE, 0 } };
+
 #define FAR_SERVICE(codec_of, options_of) \
 	{ \
 		GB_SERVICE_INIT, .name = "upstream", .codec = &(codec_of), .codec_options = &(options_of), \
 				 .state = GB_STATE_NONE, .conn_state_size = sizeof(struct message_far), \
-				 .routes = &far_routes, .on_writable = far_writable, \
-				 .on_close = far_close, \
+				 .limits = far_limits, .routes = &far_routes, .on_writable = far_writable, \
+				 .on_error = far_error, .on_close = far_close, \
 	}
 
 static const struct gb_line_options line_options = { .keep_end = 1 };
@@ -331,7 +362,8 @@ static void take(struct gb_conn *client, struct lane *lane, struct gb_bytes mess
 		gb_conn_abort(client);
 		return;
 	}
-	lane->count++;
+	if (lane->count++ == 0 && lane->conn)
+		gb_conn_release(lane->conn);
 	if (forward(lane, message) < 0)
 		gb_conn_abort(client);
 }

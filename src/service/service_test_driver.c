@@ -370,6 +370,14 @@ struct gb_bytes gb_conn_rest(const struct gb_conn *conn)
 	return conn->rest;
 }
 
+int gb_conn_set(struct gb_conn *conn, enum gb_limit_kind kind, uint64_t value)
+{
+	(void)conn;
+	(void)kind;
+	(void)value;
+	abort();
+}
+
 int gb_conn_end_output(struct gb_conn *conn)
 {
 	gb_conn_fail(conn, GB_CLOSE_EOF);

@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 
 from client import Talk, converse, cut, ending, seeded
 from lib import (HOST, PATIENCE_S, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal,
@@ -404,6 +405,34 @@ def answers_that_nobody_reads_hold_up_their_client(model):
         converse_later = Talk([line * many], line * many)
         threading.Timer(0.05, go.set).start()
         converse(server, [converse_later])
+
+
+@case_for_each(EACH_ENGINE, waits=True)
+def an_upstream_that_does_not_answer_is_given_up(model):
+    """It owes nothing before, for longer than that."""
+    with answering(threading.Event()) as upstream, \
+            Server(*model.arguments, *settings([upstream], "answer-timeout=200ms"), service="proxy-line") as server, \
+            server.connect() as client:
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # this machine may be slower than that
+            time.sleep(0.3)
+            client.sendall(b"get\n")
+            check_equal(receive_exactly(client, 11), b"answer get\n", "the answer")
+            client.sendall(b"slow\n")
+            check_equal(ending(client), "reset", "the end")
+
+
+@case
+def answers_are_taken_on_the_thread_of_their_worker():
+    """A pool has nothing to do with them."""
+    with answering() as upstream, Server("--model", "reactor-pool", *settings([upstream], "offload=set"),
+                                         service="proxy-line") as server, server.connect() as client:
+        client.sendall(b"get\nset\n" * 20)
+        check_equal(len(receive_exactly(client, 20 * 22)), 20 * 22, "bytes of the answers")
+        server.send_signal(signal.SIGUSR1)
+        while not (line := server.read_line()).startswith("{"):
+            pass
+        pool = json.loads(line)["pool"]
+        check_equal(sum(level["jobs"] for level in pool.values()), 0, "jobs of the pool")
 
 
 WRONG_WORDS = [
