@@ -69,8 +69,7 @@ static bool passed(const char *key)
 	return !gb_settings_find(flags, key) && !gb_settings_find(repeated, key);
 }
 
-/* Our flags and those of the load; filled once. */
-static const struct gb_args_table *tables(void)
+const struct gb_args_table *gb__compare_tables(void)
 {
 	static struct gb_setting rows[LOAD_TABLES_MAX][TABLE_MAX];
 	static struct gb_args_table all[LOAD_TABLES_MAX + 3];
@@ -107,7 +106,7 @@ void gb__compare_options_help(void)
 	       "latency, CPU time, memory. A difference is one when it is beyond what a model shows against itself.\n"
 	       "Without --models these are the presets that the service admits.\n\n",
 		gb__program.name, gb__program.one ? "" : "SERVICE ");
-	gb_args_help(stdout, tables());
+	gb_args_help(stdout, gb__compare_tables());
 	puts("\nExit codes: 0 when every message was answered rightly, 1 when not or interrupted, 2 wrong usage.");
 }
 
@@ -385,7 +384,7 @@ static int check_axes(struct compare_options *options, struct gb_error *error)
 }
 
 /* A run that takes minutes is not to end with a file that cannot be written. */
-static int check_writable(const char *key, const char *path, struct gb_error *error)
+int gb__compare_check_writable(const char *key, const char *path, struct gb_error *error)
 {
 	const char *slash;
 	char folder[4096] = ".";
@@ -402,7 +401,7 @@ static int check_writable(const char *key, const char *path, struct gb_error *er
 
 static int parse(int argc, char **argv, struct compare_options *options, struct gb_error *error)
 {
-	struct gb_args args = { .argc = argc, .argv = argv, .tables = tables() };
+	struct gb_args args = { .argc = argc, .argv = argv, .tables = gb__compare_tables() };
 	const struct gb_setting *flag;
 	const char *value;
 	int result;
@@ -420,9 +419,9 @@ static int parse(int argc, char **argv, struct compare_options *options, struct 
 		return refuse_service(NULL, error);
 	if (options->all && options->models_count > 0)
 		return gb_error_set(error, -GB_EUSAGE, "--all is every model: leave --models out");
-	result = check_writable("json", options->json, error);
+	result = gb__compare_check_writable("json", options->json, error);
 	if (result == 0)
-		result = check_writable("report", options->report, error);
+		result = gb__compare_check_writable("report", options->report, error);
 	if (result == 0)
 		result = choose_load(options, error);
 	return result == 0 ? check_axes(options, error) : result;

@@ -4,6 +4,7 @@
 
 #include "compare/server.h"
 
+#include <gearbox/args.h>
 #include <gearbox/error.h>
 #include <gearbox/setting.h>
 
@@ -57,6 +58,12 @@ struct compare_options {
 int gb__compare_options_parse(int argc, char **argv, struct compare_options *ret, struct gb_error *error);
 void gb__compare_options_finish(struct compare_options *options);
 void gb__compare_options_help(void);
+
+/** Our flags and those of the load that are passed on, for commands that take them as well. */
+const struct gb_args_table *gb__compare_tables(void);
+
+/** See that a file can be written, or made; NULL and "-" can. Returns 0, or a code with the reason. */
+int gb__compare_check_writable(const char *key, const char *path, struct gb_error *error);
 
 /** The value of a load's flag as given, or NULL. */
 const char *gb__compare_load_flag(const struct compare_options *options, const char *key);
