@@ -43,6 +43,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+int gb__command_advise(int argc, char **argv);
 int gb__command_compare(int argc, char **argv);
 int gb__command_doctor(int argc, char **argv);
 int gb__command_load(int argc, char **argv);

@@ -58,9 +58,10 @@ static bool look(const struct advise_situation *situation, const struct axis *ax
 		gb__advise_judge(&other, admits, arg, &verdict);
 		if (verdict.count == 0 || strcmp(verdict.candidates[0].preset, now) == 0)
 			continue;
-		*ret = (struct advise_flip){
-			.axis = axis->name, .unit = axis->unit, .at = rounded(value * axis->scale)
-		};
+		*ret = (struct advise_flip){ .axis = axis->name,
+			.unit = axis->unit,
+			.at = rounded(value * axis->scale),
+			.below = factor < 1 };
 		snprintf(ret->preset, sizeof(ret->preset), "%s", verdict.candidates[0].preset);
 		snprintf(ret->spec, sizeof(ret->spec), "%s", verdict.candidates[0].spec);
 		return true;

@@ -41,6 +41,11 @@ static bool crash_must_not_spread(const struct advise_situation *s)
 	return s->isolate;
 }
 
+static bool may_spread(const struct advise_situation *s)
+{
+	return !s->isolate;
+}
+
 static bool few_that_block(const struct advise_situation *s)
 {
 	return blocks(s) && clients(s) <= FEW;
@@ -144,6 +149,7 @@ static bool awaits(const struct advise_situation *s)
 }
 
 #define KERNEL_QUEUE "Brecht et al., accept()able strategies (USENIX ATC 2004)"
+#define STEVENS "Stevens et al., UNIX network programming 1 (2003), 30"
 #define CHEN "Chen Shuo, Linux multithreaded server programming (2013), 3.4 and 6.6"
 #define KEGEL "Kegel, The C10K problem (1999)"
 #define BEHREN "von Behren et al., Why events are a bad idea (HotOS 2003)"
@@ -155,8 +161,10 @@ static bool awaits(const struct advise_situation *s)
 const struct advise_rule gb__advise_rules[] = {
 	{ "crash", "a crash must not spread: processes share no memory", "Apache HTTP Server, prefork MPM",
 		crash_must_not_spread, 12, ADVISE_PROCESSES, 0 },
-	{ "turns", "a worker serves its client until that leaves: others wait for it",
-		"Stevens, UNIX network programming 1, 30", more_than_workers, -12, ADVISE_TOO_FEW, 0 },
+	{ "turns", "a worker serves its client until that leaves: others wait for it", STEVENS,
+		more_than_workers, -12, ADVISE_TOO_FEW, 0 },
+	{ "threads", "nothing asks for processes: threads start and switch for less", STEVENS, may_spread, 1,
+		ADVISE_THREADS, 0 },
 	{ "stops-the-loop", "handlers block: on a loop each stops all connections of its worker", POSA,
 		blocks, -12, ADVISE_INLINE, 0 },
 	{ "few-block", "connections are few and handlers block: a thread for each waits for its own only",

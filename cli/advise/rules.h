@@ -41,6 +41,7 @@ void gb__advise_judge(const struct advise_situation *situation, advise_admits_cb
 struct advise_flip {
 	const char *axis, *unit; /* "connections", "block", "compute", "idle", "rate" */
 	double at;
+	bool below; /* at it and below, else at it and above */
 	char preset[64], spec[ADVISE_SPEC_MAX];
 };
 #define ADVISE_FLIPS_MAX 16

@@ -1,0 +1,174 @@
+/*
+ * One message at a time, on one connection, under the simplest model: what it takes then no other message had a part in. The
+ * handler is gauged from inside, where it has a form that allows it; else what the server's CPU clock and the load's say.
+ */
+#include "advise/measure.h"
+
+#include "advise/gauge.h"
+#include "compare/drive.h"
+#include "compare/usage.h"
+#include "doctor/facts.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define WORDS_MAX 96
+#define SETTLE_MS 100
+#define QUICK_MS "300ms"
+#define LONG_MS "1s"
+#define ON_THE_WAY_NS 300000 /* a reply that takes no more beyond its handler was not waited for */
+
+void gb__advise_machine(struct advise_situation *situation)
+{
+	struct facts facts;
+
+	gb__facts_read("", &facts);
+	gb__facts_ask(&facts);
+	situation->cpus = (unsigned)gb__facts_cpus_allotted(&facts);
+	situation->quota =
+		facts.cpu_quota_milli < FACT_UNLIMITED ? (double)facts.cpu_quota_milli / 1000 : NAN;
+}
+
+static double number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+/* The load's messages, one at a time. */
+static int drive(const struct compare_options *options, struct compare_server *server, bool quick,
+	struct compare_outcome *ret, struct gb_error *error)
+{
+	static const size_t step[COMPARE_AXES];
+	/* NULL takes a flag away. */
+	const struct compare_flag extra[] = { { "connections", "1" }, { "depth", "1" }, { "rate", NULL },
+		{ "arrivals", NULL }, { "threads", NULL }, { "model", NULL }, { "ramp", NULL },
+		{ "idle", NULL }, { "warm-up", NULL }, { "messages-per-connection", NULL },
+		{ "reconnect", NULL }, { "duration", quick ? QUICK_MS : LONG_MS } };
+	char *line[WORDS_MAX];
+	int result,
+		words = gb__compare_load_line(options, step, server->address, extra,
+			sizeof(extra) / sizeof(*extra), line, WORDS_MAX);
+
+	if (words < 0)
+		return gb_error_set(error, words, "no memory for the load's flags");
+	result = gb__compare_drive(server, line, words, ret, error);
+	while (words > 0)
+		free(line[--words]);
+	if (result == 0 && gb__compare_signals)
+		return -EINTR;
+	if (result == 0 && !ret->right)
+		return gb_error_set(error, -EBADMSG, "%s",
+			ret->trouble[0] ? ret->trouble : "not every message was answered rightly");
+	if (result == 0 && !(number(ret->result, "messages") > 0))
+		return gb_error_set(error, -EBADMSG, "no message was answered");
+	return result;
+}
+
+static void take_gauge(const struct advise_gauge *gauge, double server_ns, struct advise_situation *ret)
+{
+	double count = (double)gauge->held_ns.count;
+
+	ret->measured = gauge->held_ns.count;
+	if (count == 0)
+		return;
+	ret->cpu_ns = (double)gauge->cpu_ns / count;
+	ret->blocked_ns = (double)gauge->blocked_ns / count;
+	ret->io_ns = fmax(0, server_ns - ret->cpu_ns - (double)gauge->own_ns);
+	ret->median_ns = (double)gb__histogram_quantile(&gauge->held_ns, 5000);
+	ret->p99_ns = (double)gb__histogram_quantile(&gauge->held_ns, 9900);
+	ret->longest_ns = (double)gauge->held_ns.max;
+	ret->request_bytes = (double)gauge->bytes / count;
+}
+
+/* Of a handler that cannot be wrapped: all CPU time is its, and who waits in it gives the loop back unless it says not. */
+static void take_clocks(const struct compare_options *options, double server_ns, double least_ns,
+	struct advise_situation *ret)
+{
+	double rest_ns = fmax(0, least_ns - server_ns - ON_THE_WAY_NS);
+
+	ret->cpu_ns = ret->median_ns = ret->p99_ns = ret->longest_ns = server_ns;
+	ret->io_ns = 0;
+	if (options->serving.service->traits & GB_TRAIT_MAY_BLOCK)
+		ret->blocked_ns = rest_ns;
+	else
+		ret->waits_ns = rest_ns;
+	ret->median_ns += ret->blocked_ns;
+	ret->p99_ns = ret->longest_ns = ret->median_ns;
+	ret->request_bytes = (double)options->size;
+}
+
+static void take_load(const struct advise_options *options, struct advise_situation *ret)
+{
+	const struct compare_options *load = &options->compare;
+	const struct gb_service *service = load->serving.service;
+
+	ret->connections = (double)load->connections;
+	ret->idle = (double)options->idle;
+	ret->depth = (double)load->depth;
+	ret->rate = load->rate;
+	ret->bursts = load->arrivals && load->arrivals[0] == 'p';
+	ret->shares_cpus = true;
+	ret->straight_line = service->serve != NULL;
+	ret->worker_state = service->state == GB_STATE_WORKER && !(service->traits & GB_TRAIT_STATE_APART);
+	ret->isolate = options->isolate;
+	ret->goal = (enum advise_goal)options->goal;
+}
+
+static int measure(const struct advise_options *options, const struct compare_options *gauged,
+	const struct advise_gauge *gauge, struct advise_situation *ret, struct gb_error *error)
+{
+	static struct compare_server server;
+	struct compare_outcome outcome = { 0 };
+	double before_ns, server_ns, messages, least_ns;
+	struct gb_error end = { 0 };
+	int result, ended;
+
+	result = gb__compare_server_start(&server, &gauged->serving, "iterative", error);
+	if (result < 0)
+		return result;
+	before_ns = (double)gb__usage_cpu_ns(server.pid, SETTLE_MS);
+	result = drive(gauged, &server, options->quick, &outcome, error);
+	messages = number(outcome.result, "messages");
+	server_ns = ((double)gb__usage_cpu_ns(server.pid, SETTLE_MS) - before_ns) / messages;
+	least_ns = number(json_object_get(outcome.result, "service_ns"), "min");
+	ended = gb__compare_server_stop(&server, &end);
+	if (result == 0 && ended < 0) {
+		*error = end;
+		result = ended;
+	}
+	if (result == 0) {
+		ret->reply_bytes = number(outcome.result, "bytes") / messages;
+		if (gauge)
+			take_gauge(gauge, server_ns, ret);
+		if (ret->measured == 0)
+			take_clocks(&options->compare, server_ns, least_ns, ret);
+		else
+			ret->waits_ns =
+				fmax(0, least_ns - ret->io_ns - (double)gauge->held_ns.min - ON_THE_WAY_NS);
+	}
+	gb__compare_outcome_finish(&outcome);
+	return result;
+}
+
+int gb__advise_measure(
+	const struct advise_options *options, struct advise_situation *ret, struct gb_error *error)
+{
+	static struct compare_options gauged;
+	static struct gb_service service;
+	struct advise_gauge *gauge;
+	int result = gb__advise_gauge(options->compare.serving.service, &service, &gauge);
+
+	if (result < 0 && result != -ENOTSUP)
+		return gb_error_set(error, result, "no memory to measure with");
+	*ret = (struct advise_situation){ .rate = NAN };
+	gb__advise_machine(ret);
+	take_load(options, ret);
+	gauged = options->compare;
+	gauged.serving.service = &service;
+	result = measure(options, &gauged, gauge, ret, error);
+	gb__advise_gauge_finish(gauge);
+	return result;
+}
