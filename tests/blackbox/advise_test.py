@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""`gearbox advise`: it measures, names a model with its reasons, tries it out, and writes what serve takes.
+
+Nothing here looks at a time or a rate: which model is named depends on both, and is for ./dev bench advise.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+
+from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, run
+
+HANDLERS = os.path.abspath(os.environ.get(
+    "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
+QUICK = ("--quiet", "--messages", "200", "--connections", "4", "--rounds", "1", "--candidates", "2")
+MEASURED = ("compute_ns", "block_ns", "wait_ns", "io_ns", "compute_share", "held_p50_ns", "held_p99_ns", "held_max_ns",
+            "messages", "request_bytes", "reply_bytes", "connections", "idle", "depth", "cpus")
+
+
+def advise(*arguments, code=0):
+    """Run it. Returns its document."""
+    done = run("advise", *arguments, *QUICK, "--json", "-")
+    check_equal(done.returncode, code, f"exit code ({done.stderr!r})")
+    check_equal(done.stderr.count("\n"), 0 if code == 0 else 1, f"lines on standard error ({done.stderr!r})")
+    return json.loads(done.stdout)
+
+
+@case
+def a_model_is_named_with_reasons_and_measurements():
+    document = advise("echo", "--idle", "10")
+    check_equal((document["format"], document["service"], document["goal"]), ("gearbox-advise-1", "echo", "throughput"),
+                "what it is")
+    names = [candidate["model"] for candidate in document["candidates"]]
+    for key in ("model", "runner_up", "by_the_rules"):
+        check(document[key] in names, f"{key} is {document[key]}, the candidates are {names}")
+    check(document["runner_up"] != document["model"], "the runner-up is the model itself")
+    check_equal(document["by_the_rules"], names[0], "the candidates' order")
+    check_equal(document["held"], document["model"] == document["by_the_rules"], "held")
+    check(document["why"], "no reason")
+    for key in MEASURED:
+        check(document["measured"][key] is not None, f"{key} was not measured")
+    check_equal([document["measured"][key] for key in ("connections", "idle", "depth", "request_bytes")], [4, 10, 1, 64],
+                "the load")
+    check(document["measured"]["messages"] >= 200, f"{document['measured']['messages']} messages were gauged")
+    for flip in document["flips_at"]:
+        check(flip["model"].split(",")[0] != document["by_the_rules"].split(",")[0] and flip["at"] > 0, f"flip {flip}")
+    tried = [candidate for candidate in document["candidates"] if "measured" in candidate]
+    check_equal(len(tried), 2, "tried")
+    for candidate in document["candidates"]:
+        check(all(reason["says"] and reason["source"] for reason in candidate["reasons"]), f"reasons of {candidate}")
+    check_equal(document["comparison"]["format"], "gearbox-compare-1", "what it rests on")
+
+
+@case
+def scores_are_the_sums_of_their_rules():
+    for candidate in advise("time-echo")["candidates"]:
+        check_equal(candidate["score"], sum(reason["weight"] for reason in candidate["reasons"]), candidate["model"])
+
+
+@case
+def a_handler_that_blocks_is_seen_to():
+    document = advise("work", "--block-us", "2000")
+    # No sleep is shorter than it was asked to be.
+    check(document["measured"]["block_ns"] >= 1.9e6, f"blocked for {document['measured']['block_ns']} ns")
+    check("stops-the-loop" in {reason["rule"] for candidate in document["candidates"] for reason in candidate["reasons"]},
+          "no rule speaks of it")
+
+
+@case
+def each_goal_has_its_metric():
+    metrics = {"throughput": "messages_per_second", "cpu": "cpu_ns_per_message", "p99": "p99_ns",
+               "memory": "memory_per_connection_bytes"}
+    for goal, metric in metrics.items():
+        document = advise("echo", "--goal", goal, "--models", "reactor,thread")
+        check_equal((document["goal"], document["metric"]), (goal, metric), "goal")
+        check_equal(sorted(candidate["model"] for candidate in document["candidates"]), ["reactor", "thread"], "candidates")
+
+
+@case
+def serve_takes_the_configuration_that_was_written():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "echo.conf")
+        done = run("advise", "echo", *QUICK, "--isolate", "--option", "idle-timeout=30s", "--set", "once=no", "--write", path)
+        check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
+        check("--model" in done.stdout and "Why:" in done.stdout, done.stdout)
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        check("\nidle-timeout 30s\n" in text and "\nset once=no\n" in text, text)
+        with subprocess.Popen([GEARBOX, "serve", "echo", "--listen", "127.0.0.1:0", "--config", path],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+            ready = server.stderr.readline()
+            server.send_signal(signal.SIGTERM)
+            server.stderr.read()
+            check_equal(server.wait(timeout=PATIENCE_S), 0, "the server's exit code")
+        check(" serving echo on 127.0.0.1:" in ready, f"ready line {ready!r}")
+
+
+@case
+def a_program_of_ones_own_is_advised():
+    done = subprocess.run([HANDLERS, "advise", "timed", *QUICK, "--json", "-"], capture_output=True, text=True, check=False,
+                          timeout=PATIENCE_S)
+    check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
+    check(json.loads(done.stdout)["model"], "no model")
+
+
+@case
+def an_interruption_ends_it():
+    with subprocess.Popen([GEARBOX, "advise", "echo", "--connections", "2", "--rounds", "50", "--candidates", "2"],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stderr.readline()  # it has begun to try models out
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_S)
+    check_equal(process.returncode, 1, "exit code")
+    check("interrupted" in said, f"standard error {said!r}")
+
+
+@case
+def wrong_usage_is_refused_in_one_line():
+    check_refusal(run("advise", "ecko"), 2, "did you mean", "echo")
+    check_refusal(run("advise"), 2, "no service")
+    check_refusal(run("advise", "echo", "--goal", "speed"), 2, "throughput")
+    check_refusal(run("advise", "echo", "--models", "reactr"), 2, "reactor")
+    check_refusal(run("advise", "echo", "--sweep", "size=1,2"), 2, "sweep")
+    check_refusal(run("advise", "echo", "--candidates", "1"), 2, "candidates")
+    check_refusal(run("advise", "chargen"), 2, "--protocol")
+    check_refusal(run("advise", "echo", "--write", "/no/such/folder/x"), 1, "/no/such/folder/x")
+
+
+@case
+def who_answers_wrongly_is_named():
+    check_refusal(run("advise", "echo", "--set", "once=yes", *QUICK), 1, "closed early")
+
+
+if __name__ == "__main__":
+    main()
