@@ -207,7 +207,7 @@ bool gb__compare_load_has(const char *key)
 static bool is_swept(const struct compare_options *options, const char *key)
 {
 	for (size_t i = 0; i < options->axes_count; i++)
-		if (strcmp(options->axes[i].name, key) == 0)
+		if (options->axes[i].flag && strcmp(options->axes[i].flag, key) == 0)
 			return true;
 	return false;
 }
@@ -241,6 +241,15 @@ static void append(struct line *line, const char *key, const char *value)
 	line->words[line->count] = NULL;
 }
 
+/* The load's flag counts microseconds; a sweep may be written in milliseconds. */
+static void append_step(struct line *line, const struct compare_axis *axis, size_t step)
+{
+	char number[32];
+
+	snprintf(number, sizeof(number), "%.0f", axis->steps[step].number);
+	append(line, axis->flag, strcmp(axis->unit, "µs") == 0 ? number : axis->steps[step].text);
+}
+
 int gb__compare_load_line(const struct compare_options *options, const size_t step[COMPARE_AXES],
 	const char *address, const struct compare_flag *extra, size_t extra_count, char **ret, size_t max)
 {
@@ -255,8 +264,8 @@ int gb__compare_load_line(const struct compare_options *options, const size_t st
 			!is_among(extra, extra_count, options->load[i].key))
 			append(&line, options->load[i].key, options->load[i].value);
 	for (size_t i = 0; i < options->axes_count; i++)
-		if (options->axes[i].of_load && !is_among(extra, extra_count, options->axes[i].name))
-			append(&line, options->axes[i].name, options->axes[i].steps[step[i]].text);
+		if (options->axes[i].flag && !is_among(extra, extra_count, options->axes[i].flag))
+			append_step(&line, &options->axes[i], step[i]);
 	for (size_t i = 0; i < extra_count; i++)
 		if (extra[i].value)
 			append(&line, extra[i].key, extra[i].value);
@@ -368,13 +377,13 @@ static int check_axes(struct compare_options *options, struct gb_error *error)
 
 		if (i > 0 && strcmp(axis->name, options->axes[0].name) == 0)
 			return gb_error_set(error, -GB_EUSAGE, "sweep %s is given twice", axis->name);
-		if (axis->of_load && !gb__compare_load_has(axis->name))
+		if (axis->flag && !gb__compare_load_has(axis->flag))
 			return gb_error_set(error, -GB_EUSAGE,
 				"sweep %s: this load has no such flag: `%s help load` lists them", axis->name,
 				gb__program.name);
 	}
 	for (size_t i = 0; i < options->axes_count && result == 0; i++) {
-		size_t last = options->axes[i].of_load ? options->axes[i].count : 0;
+		size_t last = options->axes[i].flag ? options->axes[i].count : 0;
 
 		for (step[i] = 0; step[i] < last && result == 0; step[i]++)
 			result = read_load(options, step, error);

@@ -22,7 +22,7 @@ struct compare_step {
 struct compare_axis {
 	char name[32];
 	const char *unit; /* of the numbers */
-	bool of_load;
+	const char *flag; /* of the load; NULL: it is not the load that varies */
 	struct compare_step steps[COMPARE_STEPS_MAX];
 	size_t count;
 };

@@ -71,7 +71,7 @@ static int leave_out(struct comparison *comparison, const char *name, const char
 static const struct compare_axis *workers_axis(const struct compare_options *options, size_t *ret_at)
 {
 	for (size_t i = 0; i < options->axes_count; i++)
-		if (!options->axes[i].of_load) {
+		if (!options->axes[i].flag) {
 			*ret_at = i;
 			return &options->axes[i];
 		}

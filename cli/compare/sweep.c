@@ -8,15 +8,14 @@
 #include <string.h>
 
 static const struct {
-	const char *name, *unit;
-	bool of_load;
+	const char *name, *unit, *flag;
 } known[] = {
-	{ "connections", "", true },
-	{ "rate", "1/s", true },
-	{ "size", "bytes", true },
-	{ "compute", "µs", true },
-	{ "block", "µs", true },
-	{ "workers", "", false },
+	{ "connections", "", "connections" },
+	{ "rate", "1/s", "rate" },
+	{ "size", "bytes", "size" },
+	{ "compute", "µs", "compute-us" },
+	{ "block", "µs", "block-us" },
+	{ "workers", "", NULL },
 };
 #define KNOWN (sizeof(known) / sizeof(*known))
 
@@ -91,7 +90,7 @@ int gb__compare_sweep_parse(const char *text, struct compare_axis *ret, struct g
 		return refuse_name(text, error);
 	snprintf(ret->name, sizeof(ret->name), "%s", known[at].name);
 	ret->unit = known[at].unit;
-	ret->of_load = known[at].of_load;
+	ret->flag = known[at].flag;
 	for (text += length + 1; result == 0; text += length + 1) {
 		length = strcspn(text, ",");
 		result = add_step(ret, text, length, error);

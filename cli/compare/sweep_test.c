@@ -30,7 +30,7 @@ TEST(a_sweep_is_an_axis_and_its_values)
 
 	CHECK_STR(axis.name, "connections");
 	CHECK_INT(axis.count, 3);
-	CHECK(axis.of_load);
+	CHECK(axis.flag);
 	CHECK(axis.steps[2].number == 100);
 	gb__compare_sweep_finish(&axis);
 }
@@ -47,7 +47,7 @@ TEST(values_have_units)
 	CHECK_STR(axis.unit, "µs");
 	gb__compare_sweep_finish(&axis);
 	axis = sweep("workers=1,2");
-	CHECK(!axis.of_load);
+	CHECK(!axis.flag);
 	gb__compare_sweep_finish(&axis);
 }
 

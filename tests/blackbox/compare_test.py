@@ -102,6 +102,14 @@ def offered_rates_have_a_knee():
 
 
 @case
+def a_handlers_cost_is_swept():
+    document = compare("work", "--models", "reactor", "--rounds", "1", "--sweep", "compute=0,50us", "--sweep", "block=1ms")
+    check_equal([point["at"] for point in document["points"]],
+                [{"compute": 0, "block": 1000}, {"compute": 50, "block": 1000}], "places")
+    check(all(point["ok"] for point in document["points"]), f"a point failed: {document['points']}")
+
+
+@case
 def workers_are_an_axis_of_the_models():
     document = compare("echo", "--models", "multi-reactor,thread-pool", "--rounds", "1", "--sweep", "workers=1,2")
     check_equal([point["at"]["workers"] for point in document["points"]], [1, 2, 1, 2], "workers")
