@@ -127,7 +127,19 @@ struct gb_worker_stats {
 	struct gb_stats stats;
 	uint64_t waits;  /* returns from its wait for events; these two as of some milliseconds ago */
 	uint64_t events; /* events or completions it handled */
+	uint64_t stalls; /* how often a handler held it: gb_stall_stats */
 };
+
+/** How often handlers held their loop beyond the option `stall-limit` (docs/watching.md). */
+struct gb_stall_stats {
+	uint64_t stalls; /* that were reported, those of now included */
+	uint64_t now;    /* workers that are held by one */
+	uint64_t ns;     /* how long those took that are over, in all */
+	uint64_t longest_ns;
+};
+
+/** Take them, of all workers together. Thread: as gb_server_stats. */
+GB_API void gb_server_stall_stats(const struct gb_server *server, struct gb_stall_stats *ret);
 
 /** Coroutines of straight-line handlers and of gb_coro_start, of all workers together. */
 struct gb_coro_stats {

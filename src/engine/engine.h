@@ -265,6 +265,7 @@ struct gb__engine {
 	uint32_t attached;           /* endpoints */
 	uint32_t generation;         /* last one given out */
 	uint64_t now_ms;             /* coarse monotonic clock, read when the wait for events returned */
+	bool awake; /* since then, until its owner sleeps again: others may look (model/stall.h) */
 	pid_t pid;                   /* creator: an engine does not survive fork */
 	/** With the option accept_first, set by the owner: called by each wait once its new connections were told, and
 	 *  nothing else yet. */
@@ -365,6 +366,7 @@ static inline void gb__engine_woke(struct gb__engine *engine)
 {
 	engine->now_ms = gb__os_now_ms(engine->os);
 	engine->stats.waits++;
+	engine->awake = true;
 }
 
 /** By the axis' name; `options` keeps what the caller set besides poller and ring. */

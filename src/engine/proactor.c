@@ -187,8 +187,12 @@ static int proactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 
 	gb__assert(!proactor->waiting);
 	proactor->waiting = true;
-	if (proactor->line.first != LINE_NOT && settle_line(proactor))
-		timeout_ns = 0;
+	if (proactor->line.first != LINE_NOT) {
+		engine->awake = true; /* it may tell of ends */
+		if (settle_line(proactor))
+			timeout_ns = 0;
+		engine->awake = timeout_ns == 0;
+	}
 	count = proactor->ops->wait(
 		proactor->ring, proactor->completions, GB__PROACTOR_COMPLETIONS, timeout_ns);
 	gb__engine_woke(engine);

@@ -114,6 +114,7 @@ static inline __attribute__((always_inline)) int gb__loop_sleep(struct gb__loop 
 	 * comes behind that store, and the wait does not sleep, or that load comes behind this store, and the poster
 	 * wakes. Anything weaker allows both to miss the other.
 	 */
+	engine->awake = false;
 	atomic_store(&loop->sleeping, true);
 	if (gb__unlikely(atomic_load(&loop->posted)))
 		sleep_ns = 0;

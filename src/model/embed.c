@@ -43,6 +43,7 @@ static int begin(struct gb_server *server, struct gb_error *error)
 	server->embedded_fd = result;
 	gb__loop_sleeps_elsewhere(&chief->loop);
 	chief->look = true;
+	engine->awake = false;
 	return 0;
 }
 

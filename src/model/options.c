@@ -40,6 +40,8 @@ const struct gb_setting gb_option_settings[] = {
 		"on SIGTERM, finish what is in flight for at most so long" },
 	{ "user-timeout", GB_SETTING_DURATION, AT(user_timeout_ms), "0", 0, WEEK_MS, NULL, "TIME",
 		"TCP_USER_TIMEOUT: sent data unacknowledged for so long ends a connection; 0: the kernel's" },
+	{ "stall-limit", GB_SETTING_DURATION, AT(stall_limit_ms), "1s", 0, WEEK_MS, NULL, "TIME",
+		"report a handler that holds its loop for so long; 0: never; blocking engines: only when set" },
 	{ "output-high", GB_SETTING_SIZE, AT(limits.output_high), "256KiB", 1, 1u << 30, NULL, "SIZE",
 		"stop reading from a connection above so much unsent output" },
 	{ "output-low", GB_SETTING_SIZE, AT(limits.output_low), "64KiB", 0, 1u << 30, NULL, "SIZE",
@@ -147,6 +149,7 @@ int gb_options_set(struct gb_options *options, const char *key, const char *valu
 		options->model = model;
 		options->affinity = affinity;
 		options->unix_mode = unix_mode;
+		options->stall_limit_set |= strcmp(key, "stall-limit") == 0;
 	}
 	return result;
 }

@@ -20,6 +20,8 @@ struct gb_options {
 	uint64_t backlog;
 	uint64_t sndbuf, rcvbuf;
 	uint64_t user_timeout_ms;
+	uint64_t stall_limit_ms;
+	bool stall_limit_set; /* by somebody: it is for blocking engines as well */
 	bool nodelay;
 	char *unix_mode_text;
 	unsigned unix_mode;             /* unix_mode_text, parsed; 0: none */

@@ -84,6 +84,7 @@ void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int
 	clear(&record->counters);
 	atomic_store(&record->away, false);
 	atomic_store(&record->ended, false);
+	atomic_store(&record->watched.thread, 0);
 }
 
 void gb__shared_census(const struct gb__shared *shared, struct gb__census *ret)

@@ -7,11 +7,25 @@
 #define MODEL_RECORD_H
 
 #include "base/log.h"
+#include "model/stall.h"
 #include "net/net.h"
 #include "os/receive.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+
+/** Where the worker of a record is, for who watches it (stall.h). */
+struct gb__watched {
+	_Atomic pid_t thread; /* 0: nobody is there; written last */
+	pid_t process;
+	uintptr_t worker, engine; /* in the memory of that process */
+};
+
+/** How often a handler held the loop, written by who watches. */
+struct gb__stall_counters {
+	uint64_t count, ns, longest_ns;
+	uint64_t now; /* it does */
+};
 
 struct gb__record {
 	struct gb__counters counters; /* of the present worker */
@@ -20,6 +34,8 @@ struct gb__record {
 	_Atomic bool
 		ended; /* the present worker's process has come to its end, not by an exit in a handler */
 	_Atomic unsigned received; /* by the present worker with one message and not counted yet */
+	struct gb__watched watched;
+	struct gb__stall_counters stalls;
 } __attribute__((aligned(64)));
 
 struct gb__shared {
@@ -34,6 +50,7 @@ struct gb__shared {
 	pthread_mutex_t accept_lock;    /* wake=lock: process-shared, robust */
 	struct gb__log_limit failures;  /* of worker processes that cannot start */
 	struct gb__log_limit misplaced; /* of workers whose CPU was taken away */
+	struct gb__stall stall;
 	size_t records_count;
 	struct gb__record records[];
 };

@@ -14,6 +14,7 @@
 #include "model/bus.h"
 #include "model/crew.h"
 #include "model/offload.h"
+#include "model/stall.h"
 #include "model/starvation.h"
 #include "model/summary.h"
 
@@ -47,6 +48,7 @@ struct gb__run {
 	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
 	struct gb_timer look_after_orphans;
 	struct gb__starvation starvation;
+	struct gb__stall_watch *stalls; /* NULL: nobody watches */
 	struct gb__cpus before; /* of the calling thread */
 };
 
@@ -393,6 +395,8 @@ static void end(struct gb__run *run)
 	gb_timer_stop(&run->deadline);
 	gb_timer_stop(&run->look_after_orphans);
 	gb__starvation_end(&run->starvation);
+	gb__stall_unwatch(run->stalls);
+	run->stalls = NULL;
 	gb__orphans_finish(&run->orphans);
 	gb_timer_stop(&run->report);
 	gb__signal_unsubscribe(run->child_signal);
@@ -437,9 +441,12 @@ static int serve(struct gb_server *server, struct gb__run *run, struct gb_error 
 	}
 	run->chief.on_turn = chief_turn;
 	server->chief = &run->chief;
+	run->stalls = gb__stall_watch_create(&run->chief, &run->before);
 	result = start(run, alone, error);
 	if (result < 0)
 		end(run);
+	else
+		gb__stall_watch_begin(run->stalls);
 	return result;
 }
 

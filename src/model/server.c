@@ -449,6 +449,19 @@ void gb_server_coro_stats(const struct gb_server *server, struct gb_coro_stats *
 	}
 }
 
+void gb_server_stall_stats(const struct gb_server *server, struct gb_stall_stats *ret)
+{
+	*ret = (struct gb_stall_stats){ 0 };
+	for (size_t i = 0; i < server->shared->records_count; i++) {
+		const struct gb__stall_counters *stalls = &server->shared->records[i].stalls;
+
+		ret->stalls += gb__seen_count(stalls->count);
+		ret->now += gb__seen_count(stalls->now);
+		ret->ns += gb__seen_count(stalls->ns);
+		ret->longest_ns = gb__max(ret->longest_ns, gb__seen_count(stalls->longest_ns));
+	}
+}
+
 size_t gb_server_workers(const struct gb_server *server)
 {
 	return server->shared->records_count;
@@ -460,5 +473,7 @@ void gb_server_worker_stats(const struct gb_server *server, size_t n, struct gb_
 
 	if (n < server->shared->records_count)
 		gb__record_sum(&server->shared->records[n], &counters);
-	*ret = (struct gb_worker_stats){ counters.stats, counters.waits, counters.events };
+	*ret = (struct gb_worker_stats){ counters.stats, counters.waits, counters.events, 0 };
+	if (n < server->shared->records_count)
+		ret->stalls = gb__seen_count(server->shared->records[n].stalls.count);
 }

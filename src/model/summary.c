@@ -18,9 +18,9 @@ static json_t *seat(const struct gb_server *server, size_t place)
 	struct gb_worker_stats worker;
 
 	gb_server_worker_stats(server, place, &worker);
-	return json_pack("{s:I, s:I, s:I, s:I}", "accepted", (json_int_t)worker.stats.accepted, "waits",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "accepted", (json_int_t)worker.stats.accepted, "waits",
 		(json_int_t)worker.waits, "events", (json_int_t)worker.events, "messages",
-		(json_int_t)worker.stats.messages);
+		(json_int_t)worker.stats.messages, "stalls", (json_int_t)worker.stalls);
 }
 
 static uint64_t accepted_by(const struct gb_server *server, size_t place)
@@ -154,6 +154,16 @@ static json_t *coroutines(const struct gb_server *server)
 		(json_int_t)stats.stack_used_max);
 }
 
+static json_t *stalls(const struct gb_server *server)
+{
+	struct gb_stall_stats stats;
+
+	gb_server_stall_stats(server, &stats);
+	return json_pack("{s:I, s:I, s:I, s:I}", "count", (json_int_t)stats.stalls, "now",
+		(json_int_t)stats.now, "total_us", (json_int_t)(stats.ns / 1000), "longest_us",
+		(json_int_t)(stats.longest_ns / 1000));
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = gb__run_alone(server);
@@ -167,14 +177,14 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		json_array_append_new(seats, seat(server, i));
 	if (alone)
 		json_array_append_new(seats, seat(server, last));
-	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"model", gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
 		(json_int_t)stats.connections, "connected", (json_int_t)stats.connected, "outgoing",
 		(json_int_t)stats.outgoing, "messages", (json_int_t)stats.messages, "bytes_in",
 		(json_int_t)stats.bytes_in, "bytes_out", (json_int_t)stats.bytes_out, "closed",
 		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
 		"imbalance", imbalance(server, workers), "routes", routes(server), "pool", pool(server),
-		"coroutines", coroutines(server));
+		"coroutines", coroutines(server), "stalls", stalls(server));
 	if (object)
 		add_own_counters(object, server);
 	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;

@@ -20,6 +20,8 @@
  * `coroutines`: how many straight-line handlers and others are alive, were at once in one worker, and have ended, and the
  * bytes of the fullest of their stacks that was looked at (gb_server_coro_stats).
  *
+ * `stalls`: how often handlers held a loop, how many do now, how long those took that are over, in all and the longest.
+ *
  * Returns 0, whatever became of the stream, or -ENOMEM.
  */
 int gb__summary_print(FILE *stream, const struct gb_server *server);

@@ -382,6 +382,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 			engine->name, gb_strerror(result));
 		goto fail;
 	}
+	gb__stall_join(worker);
 	return 0;
 
 fail:
@@ -408,6 +409,7 @@ void gb__worker_end(struct gb_worker *worker)
 	watching_ends(worker);
 	gb__channel_finish(&worker->channel);
 	gb__worker_services_stop(worker); /* no turn, and so no callback, after it */
+	gb__stall_leave(worker);
 	gb__watches_finish(&worker->watches);
 	gb__hub_leave(worker);
 	gb__streams_finish(&worker->streams);
@@ -613,7 +615,10 @@ bool gb__worker_step(struct gb_worker *worker)
 		if (!engine->ops->polled->due(engine) && gb__net_sleep_ns(&worker->net) != 0)
 			break;
 	}
-	return !wants_look(worker) || look(worker);
+	if (wants_look(worker) && !look(worker))
+		return false;
+	worker->loop.engine->awake = false; /* what the other loop does is no stall of ours */
+	return true;
 }
 
 int64_t gb__worker_sleep_ns(struct gb_worker *worker)

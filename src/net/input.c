@@ -213,7 +213,9 @@ void gb__conn_deliver_kept(struct gb_conn *conn)
 
 	message_take(conn->net, chunk);
 	conn->flags |= GB__CONN_DISPATCH;
+	conn->net->delivering = conn;
 	used = deliver(conn, chunk->data + chunk->begin, chunk->end - chunk->begin, GB__NOT_ASKED);
+	conn->net->delivering = NULL;
 	note_unanswered(conn, messages, output);
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	chunk->begin += (uint32_t)used;
@@ -375,10 +377,12 @@ __attribute__((noinline)) void gb__conn_input_any(
 {
 	if (gb__unlikely(conn->net->draining) && !gb__conn_closing(conn))
 		conn->idle_turns = 0;
+	conn->net->delivering = conn;
 	if (gb__likely(!(conn->flags & GB__CONN_SLOW_INPUT)))
 		input_fast(conn, data, size, found);
 	else
 		input_slow(conn, data, size);
+	conn->net->delivering = NULL;
 	gb__conn_settle(conn);
 }
 

@@ -58,6 +58,9 @@ struct gb__tally {
 #define gb__count(counter, amount) \
 	__atomic_store_n(&(counter), (counter) + (uint64_t)(amount), __ATOMIC_RELAXED)
 
+/** Such a counter, for others. */
+#define gb__seen_count(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
+
 struct gb__net {
 	struct gb__loop *loop;
 	struct gb__engine *engine;
@@ -89,6 +92,7 @@ struct gb__net {
 		struct gb_frame frame; /* of the last one that was whole */
 		struct gb_part part;   /* where a service takes parts: what that was, but for its bytes */
 	} message; /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
+	const struct gb_conn *delivering; /* whose messages are, not in the shortest way: the burst has that one */
 	const char *problem;   /* of a codec that has just refused its input, while that is told; or NULL */
 	size_t connections;    /* not finished yet */
 	size_t outgoing;       /* of them, made by gb_connect */

@@ -162,6 +162,16 @@ void gb__shared_unmap(void *memory, size_t size)
 		munmap(memory, size);
 }
 
+int gb__process_peek(pid_t pid, const struct iovec *into, const struct iovec *from, unsigned count)
+{
+	ssize_t size = 0, got;
+
+	for (unsigned i = 0; i < count; i++)
+		size += (ssize_t)into[i].iov_len;
+	got = process_vm_readv(pid, into, count, from, count, 0);
+	return got == size ? 0 : got < 0 ? -errno : -EFAULT;
+}
+
 uint64_t gb__process_cpu_ns(void)
 {
 	struct timespec time = { 0 };

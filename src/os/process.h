@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /**
  * fork(2) for a worker: the child dies with its parent (PR_SET_PDEATHSIG, SIGKILL), even when that died
@@ -50,6 +51,9 @@ pid_t gb__process_self(void);
 /** How many threads this process has; 1 where nobody tells (no /proc, a sanitizer that has one of its own). Workers that
  *  the kernel has made for a ring are none. */
 unsigned gb__process_threads(void);
+/** Read memory of a process that this one may look into, itself and its children nearly always: process_vm_readv(2), so
+ *  that what is not mapped any more is an error. Returns 0, or a negative errno. */
+int gb__process_peek(pid_t pid, const struct iovec *into, const struct iovec *from, unsigned count);
 /** CPU time that all threads of this process have taken. */
 uint64_t gb__process_cpu_ns(void);
 

@@ -4,8 +4,10 @@
 #include "os/tsan.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,6 +87,26 @@ bool gb__thread_courteous(bool courteous)
 	/* glibc's pthread_getschedparam remembers what it once read, musl's sched_getscheduler answers ENOSYS. */
 	return syscall(SYS_sched_getscheduler, 0) == from &&
 		syscall(SYS_sched_setscheduler, 0, to, &parameters) == 0;
+}
+
+pid_t gb__thread_id(void)
+{
+	return (pid_t)syscall(SYS_gettid);
+}
+
+bool gb__thread_times(pid_t process, pid_t thread, struct gb__thread_times *ret)
+{
+	char path[64];
+	FILE *file;
+	int fields;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", (int)process, (int)thread);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	fields = fscanf(file, "%" SCNu64 " %" SCNu64, &ret->ran_ns, &ret->waited_ns);
+	fclose(file);
+	return fields == 2;
 }
 
 void gb__thread_rest(unsigned ms)

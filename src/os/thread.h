@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /** As pthread_create; `stack` bytes, 0: the system's default. Returns 0 or a negative errno. */
 int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void *arg);
@@ -17,6 +18,15 @@ int gb__thread_start(pthread_t *ret, size_t stack, void *(*run)(void *arg), void
 bool gb__thread_courteous(bool courteous);
 /** CPU time that the calling thread has taken. */
 uint64_t gb__thread_cpu_ns(void);
+/** The calling thread's number in the kernel. */
+pid_t gb__thread_id(void);
+/** What the kernel's scheduler knows of a thread. */
+struct gb__thread_times {
+	uint64_t ran_ns;    /* on a CPU */
+	uint64_t waited_ns; /* for one */
+};
+/** Of a thread of any process. Returns false where nobody tells (no /proc, a kernel without). */
+bool gb__thread_times(pid_t process, pid_t thread, struct gb__thread_times *ret);
 /** Sleep, for who has nothing better to do. */
 void gb__thread_rest(unsigned ms);
 
