@@ -76,7 +76,8 @@ GB_API int gb_server_on_ready(
  * The other threads have the calling one's signal mask: handlers of the program's signals may run on them. Process
  * models catch SIGCHLD meanwhile, and SIGTERM in worker processes, where what else the program catches has no effect.
  * Blocking models catch SIGURG, unless the program handles, ignores or blocks it when it calls this: then their workers
- * poll before each receive.
+ * poll before each receive. Where handlers are watched (the option `stall-limit`) SIGWINCH is caught in the same way; without
+ * it reports have no backtraces. Under thread models a thread of its own watches.
  * Returns 0 after a drain, or a negative code with the reason in `error`: -EBUSY when it runs already, where worker
  * processes would be forked from a process with threads, or where one of two
  * servers of this process has worker processes: such a one runs alone.
