@@ -266,7 +266,7 @@ struct gb__engine {
 	uint32_t generation;         /* last one given out */
 	uint64_t now_ms;             /* coarse monotonic clock, read when the wait for events returned */
 	bool awake; /* since then, until its owner sleeps again: others may look (model/stall.h) */
-	pid_t pid;                   /* creator: an engine does not survive fork */
+	pid_t pid;  /* creator: an engine does not survive fork */
 	/** With the option accept_first, set by the owner: called by each wait once its new connections were told, and
 	 *  nothing else yet. */
 	void (*on_accepts_told)(void *arg);

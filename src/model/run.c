@@ -49,7 +49,7 @@ struct gb__run {
 	struct gb_timer look_after_orphans;
 	struct gb__starvation starvation;
 	struct gb__stall_watch *stalls; /* NULL: nobody watches */
-	struct gb__cpus before; /* of the calling thread */
+	struct gb__cpus before;         /* of the calling thread */
 };
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)

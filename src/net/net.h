@@ -92,7 +92,8 @@ struct gb__net {
 		struct gb_frame frame; /* of the last one that was whole */
 		struct gb_part part;   /* where a service takes parts: what that was, but for its bytes */
 	} message; /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
-	const struct gb_conn *delivering; /* whose messages are, not in the shortest way: the burst has that one */
+	const struct gb_conn
+		*delivering;   /* whose messages are, not in the shortest way: the burst has that one */
 	const char *problem;   /* of a codec that has just refused its input, while that is told; or NULL */
 	size_t connections;    /* not finished yet */
 	size_t outgoing;       /* of them, made by gb_connect */
