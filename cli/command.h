@@ -50,6 +50,7 @@ int gb__command_load(int argc, char **argv);
 int gb__command_models(int argc, char **argv);
 int gb__command_report(int argc, char **argv);
 int gb__command_serve(int argc, char **argv);
+int gb__command_trace(int argc, char **argv);
 int gb__command_verify(int argc, char **argv);
 
 /** Print the program's name, ": " and the text as one line on standard error; returns `exit_code`, so that a command can end with it. */

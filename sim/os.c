@@ -152,6 +152,12 @@ static size_t os_unsent(struct gb__os *os, int fd)
 	return socket->dead ? 0 : socket->tx.size;
 }
 
+static int os_waited_ms(struct gb__os *os, int fd)
+{
+	(void)get_kind(os, fd, SIM_STREAM, "waited_ms");
+	return -1;
+}
+
 static int os_shutdown(struct gb__os *os, int fd, int how)
 {
 	struct sim_socket *socket = get_kind(os, fd, SIM_STREAM, "shutdown");
@@ -253,6 +259,7 @@ const struct gb__os_ops sim_os_ops = {
 	.error = os_error,
 	.ready = os_ready,
 	.unsent = os_unsent,
+	.waited_ms = os_waited_ms,
 	.shutdown = os_shutdown,
 	.reset_on_close = os_reset_on_close,
 	.close = os_close,

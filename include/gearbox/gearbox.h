@@ -13,6 +13,7 @@
 #include <gearbox/log.h>
 #include <gearbox/main.h>
 #include <gearbox/model.h>
+#include <gearbox/observe.h>
 #include <gearbox/operation.h>
 #include <gearbox/reply.h>
 #include <gearbox/route.h>

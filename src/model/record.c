@@ -3,6 +3,8 @@
 #include "base/macros.h"
 #include "os/process.h"
 
+#include <unistd.h>
+
 static size_t shared_size(size_t records)
 {
 	return sizeof(struct gb__shared) + records * sizeof(struct gb__record);
@@ -21,19 +23,34 @@ static void lock_init(pthread_mutex_t *lock)
 
 struct gb__shared *gb__shared_create(size_t records)
 {
-	struct gb__shared *shared = gb__shared_map(shared_size(records));
+	int fd;
+	struct gb__shared *shared = gb__shared_map_file(shared_size(records), GB__SHARED_NAME, &fd);
 
 	if (!shared)
 		return NULL;
+	shared->fd = fd;
 	shared->records_count = records;
 	lock_init(&shared->accept_lock);
+	shared->head = (struct gb__shared_head){
+		.magic = GB__SHARED_MAGIC,
+		.layout = GB__SHARED_LAYOUT,
+		.head_size = sizeof(*shared),
+		.record_size = sizeof(struct gb__record),
+		.counters_size = sizeof(struct gb__counters),
+		.version = GB_VERSION,
+		.size = shared_size(records),
+		.records = records,
+	};
 	return shared;
 }
 
 void gb__shared_destroy(struct gb__shared *shared)
 {
-	if (shared)
-		gb__shared_unmap(shared, shared_size(shared->records_count));
+	if (!shared)
+		return;
+	if (shared->fd >= 0)
+		close(shared->fd);
+	gb__shared_unmap(shared, shared_size(shared->records_count));
 }
 
 static uint64_t read_counter(const uint64_t *counter)
@@ -76,6 +93,7 @@ void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int
 	__atomic_store_n(&stats->connections, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&stats->outgoing, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&record->counters.coroutines.alive, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&record->counters.sampled.active, 0, __ATOMIC_RELAXED);
 	gb__count(stats->accepted, received);
 	gb__count(stats->closed[reason], clients + outgoing + received);
 	for (size_t i = 0; i < sizeof(struct gb__census) / sizeof(uint64_t); i++)

@@ -7,6 +7,7 @@
 #define MODEL_RECORD_H
 
 #include "base/log.h"
+#include "model/spec.h"
 #include "model/stall.h"
 #include "net/net.h"
 #include "os/receive.h"
@@ -38,7 +39,24 @@ struct gb__record {
 	struct gb__stall_counters stalls;
 } __attribute__((aligned(64)));
 
+#define GB__SHARED_NAME "gearbox"
+#define GB__SHARED_MAGIC "gearbox-counters"
+#define GB__SHARED_LAYOUT 1u /* raised with each change that sizes do not tell */
+
+/** What observers look at first (observe.c): the rest is as this version has it, or it is not looked at. */
+struct gb__shared_head {
+	char magic[24];
+	uint32_t layout, head_size, record_size, counters_size;
+	char version[16];
+	uint64_t size, records;
+	char model[GB__MODEL_SPEC_MAX];
+	_Atomic pid_t process; /* that runs it; 0: none */
+	uint32_t alone, cpus;
+};
+
 struct gb__shared {
+	struct gb__shared_head head; /* first */
+	struct gb__ledger ledger;
 	_Atomic unsigned stop;          /* how often gb_server_stop was called, in any process */
 	_Atomic unsigned command;       /* enum gb__command: what all workers are told */
 	struct gb__receiver receiver;   /* of the chief that serves alone and blocks; any process calls */
@@ -51,11 +69,12 @@ struct gb__shared {
 	struct gb__log_limit failures;  /* of worker processes that cannot start */
 	struct gb__log_limit misplaced; /* of workers whose CPU was taken away */
 	struct gb__stall stall;
+	int fd; /* of this memory, in the processes of the server; or -1 */
 	size_t records_count;
 	struct gb__record records[];
 };
 
-/** Zeroed, with `records` records, in memory shared with later children. NULL without memory. */
+/** Zeroed, with `records` records, in memory shared with later children and with observers. NULL without memory. */
 struct gb__shared *gb__shared_create(size_t records);
 void gb__shared_destroy(struct gb__shared *shared);
 /** A worker has ended, perhaps by a crash: its counters retire; what connections it had were closed by `reason`. */

@@ -381,6 +381,7 @@ static int start(struct gb__run *run, bool alone, struct gb_error *error)
 	}
 	if (result < 0)
 		return result;
+	gb__stall_watch_begin(run->stalls); /* first: who is told has all threads */
 	if (server->on_ready)
 		server->on_ready(server, server->on_ready_arg);
 	if (run->crew)
@@ -409,6 +410,7 @@ static void end(struct gb__run *run)
 	server->crew = NULL;
 	bus_destroy(server);
 	gb__record_retire(server->shared, run->chief.record, GB_CLOSE_DRAIN);
+	atomic_store(&server->shared->head.process, 0);
 	atomic_store(&server->shared->stop, 0);
 	atomic_store(&server->shared->command, GB__COMMAND_RUN);
 	atomic_store(&server->shared->giving, false);
@@ -422,6 +424,7 @@ static int serve(struct gb_server *server, struct gb__run *run, struct gb_error 
 	int result;
 
 	server->failure = (struct gb_error){ 0 };
+	atomic_store(&server->shared->head.process, gb__process_self());
 	result = bus_create(server, error);
 	if (result == 0 && server->model.unit == GB__UNIT_THREAD)
 		result = gb__offload_start(server, server->shared->records_count - 1, error);
@@ -445,8 +448,6 @@ static int serve(struct gb_server *server, struct gb__run *run, struct gb_error 
 	result = start(run, alone, error);
 	if (result < 0)
 		end(run);
-	else
-		gb__stall_watch_begin(run->stalls);
 	return result;
 }
 

@@ -10,9 +10,11 @@
 #include "base/macros.h"
 #include "model/capacity.h"
 #include "model/legality.h"
+#include "model/run.h"
 #include "model/tally.h"
 #include "net/parts.h"
 #include "net/route.h"
+#include "os/cpu.h"
 #include "os/limit.h"
 
 #include <errno.h>
@@ -133,6 +135,9 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 		result = gb_error_set(error, -ENOMEM, "no memory for the counters of %zu workers", records);
 		goto fail;
 	}
+	memcpy(server->shared->head.model, server->model_text, sizeof(server->model_text));
+	server->shared->head.alone = gb__run_alone(server);
+	server->shared->head.cpus = gb__cpus_allotted();
 	server->wake_fd = gb__os_linux.ops->event_create(&gb__os_linux);
 	if (server->wake_fd < 0) {
 		result = gb_error_set(error, server->wake_fd, "cannot make a wake-up descriptor: %s",

@@ -195,17 +195,16 @@ static void log_frames(const struct gb__stall_watch *watch, size_t n)
 	}
 }
 
-/* " (1000 ms of it on a CPU, 3 ms waiting for one)" */
+/* " (1000 ms of it on a CPU)" */
 static void times_text(const struct gb__watched *watched, const struct seen *seen, char *text, size_t size)
 {
 	struct gb__thread_times times;
-	char ran[32], waited[32];
+	char ran[32];
 
 	text[0] = '\0';
 	if (seen->times_known && gb__thread_times(watched->process, seen->thread, &times))
-		snprintf(text, size, " (%s of it on a CPU, %s waiting for one)",
-			time_text(times.ran_ns - seen->times.ran_ns, ran, sizeof(ran)),
-			time_text(times.waited_ns - seen->times.waited_ns, waited, sizeof(waited)));
+		snprintf(text, size, " (%s of it on a CPU)",
+			time_text(times.ran_ns - seen->times.ran_ns, ran, sizeof(ran)));
 }
 
 /* Its thread has answered, or is not waited for any longer. */
@@ -288,6 +287,27 @@ static void remember(
 	seen->times_known = found->awake && gb__thread_times(watched->process, found->thread, &seen->times);
 }
 
+/* Whether it is the handler that takes the time: what its thread has waited for a CPU is others', and who was stopped, or is
+ * debugged, begins anew. */
+static bool holds(const struct gb__stall_watch *watch, const struct gb__watched *watched, struct seen *seen,
+	uint64_t now)
+{
+	uint64_t held_ns = now - seen->since_ns;
+	struct gb__thread_times times;
+
+	if (held_ns < watch->limit_ns)
+		return false;
+	if (!seen->times_known || !gb__thread_times(watched->process, seen->thread, &times))
+		return true;
+	if (times.stopped) {
+		seen->since_ns = now;
+		seen->times = times;
+		return false;
+	}
+	held_ns -= gb__min(times.waited_ns - seen->times.waited_ns, held_ns);
+	return held_ns >= watch->limit_ns;
+}
+
 static void look_at(struct gb__stall_watch *watch, size_t n, pid_t thread, uint64_t now)
 {
 	struct gb__record *record = &watch->shared->records[n];
@@ -304,7 +324,7 @@ static void look_at(struct gb__stall_watch *watch, size_t n, pid_t thread, uint6
 		found = (struct seen){ 0 };
 	if (found.awake && seen->awake && found.thread == seen->thread && found.waits == seen->waits &&
 		found.messages == seen->messages) {
-		if (!seen->told && now - seen->since_ns >= watch->limit_ns && watch->asked == SIZE_MAX)
+		if (!seen->told && watch->asked == SIZE_MAX && holds(watch, &record->watched, seen, now))
 			tell(watch, n, now);
 		return;
 	}

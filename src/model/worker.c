@@ -347,6 +347,8 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 		&server->shared->connections);
 	worker->net.worker = worker;
 	worker->net.places = &server->places;
+	worker->net.tracing.ledger = &server->shared->ledger;
+	gb__ledger_look(&worker->net);
 	gb__worker_files_init(worker);
 	gb__streams_init(&worker->streams, &worker->net, server->model.stack);
 	gb__streams_belong(&worker->streams, native_turn, on_change, worker);

@@ -26,7 +26,9 @@ void gb__conn_input_drop(struct gb_conn *conn)
 static inline void hand(struct gb_conn *conn, struct gb_bytes message)
 {
 	conn->net->tally.messages++;
-	if (gb__likely(!conn->net->submit) || conn->terms->here)
+	if (gb__unlikely(conn->net->tracing.on))
+		gb__ledger_hand(conn, message);
+	else if (gb__likely(!conn->net->submit) || conn->terms->here)
 		conn->terms->on_message(conn, message);
 	else
 		gb__task_submit(conn, message);
@@ -384,6 +386,8 @@ __attribute__((noinline)) void gb__conn_input_any(
 		input_slow(conn, data, size);
 	conn->net->delivering = NULL;
 	gb__conn_settle(conn);
+	if (gb__unlikely(conn->net->tracing.leaving))
+		gb__ledger_left(conn);
 }
 
 __attribute__((noinline)) void gb__conn_direct_rest(struct gb_conn *conn)

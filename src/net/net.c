@@ -48,6 +48,7 @@ static void publish_engine(struct gb__net *net)
 
 	__atomic_store_n(&net->counters->waits, engine->waits, __ATOMIC_RELAXED);
 	__atomic_store_n(&net->counters->events, engine->events, __ATOMIC_RELAXED);
+	gb__ledger_look(net);
 }
 
 void gb__net_turn_rest(struct gb__net *net)

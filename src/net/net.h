@@ -8,6 +8,7 @@
 #include "loop/loop.h"
 #include "net/burst.h"
 #include "net/job.h"
+#include "net/ledger.h"
 #include "net/reply.h"
 #include "net/slab.h"
 #include "net/terms.h"
@@ -40,6 +41,7 @@ struct gb__counters {
 	struct gb_stats stats;    /* messages and bytes: as of the last turn */
 	uint64_t waits, events;   /* the engine's, as of the last tick of its clock */
 	struct gb__census census; /* while it drains, of a moment ago */
+	struct gb__sampled sampled;
 	struct gb_coro_stats coroutines;
 };
 
@@ -126,6 +128,7 @@ struct gb__net {
 	uint64_t *route_counts;
 	struct gb__router *routers_own; /* of others */
 	struct gb__burst burst;
+	struct gb__tracing tracing;
 	struct gb__places *places;     /* of the process; NULL: no reply can be deferred */
 	struct gb__place *places_free; /* that it has taken from there */
 	/** A connection is gone; `connections` has been lowered. May be NULL. */

@@ -142,6 +142,9 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 		gb__min(conn->terms->replies.open, conn->terms->limits->replies_max - 1);
 	task->number = net->tally.messages;
 	task->done.run = tasks_back;
+	task->sampled = net->tracing.pools;
+	task->ended_ns = 0;
+	net->tracing.pools = false;
 	return task;
 }
 
@@ -196,9 +199,14 @@ void gb__task_run(struct gb__job *job)
 	struct gb__loop *loop = task->facade.net->loop;
 	struct gb__chunk *message = task->message;
 
-	if (!atomic_load_explicit(&task->cancelled, memory_order_relaxed))
-		task->on_message(&task->facade,
-			(struct gb_bytes){ message->data + message->begin, message->end - message->begin });
+	if (!atomic_load_explicit(&task->cancelled, memory_order_relaxed)) {
+		const struct gb_bytes bytes = { message->data + message->begin, message->end - message->begin };
+
+		if (gb__unlikely(task->sampled))
+			gb__ledger_run(task, bytes);
+		else
+			task->on_message(&task->facade, bytes);
+	}
 	task->facade.state = GB__CONN_STALE;
 	/* The loop does not end while a connection of its has a task: this cannot be refused. */
 	gb__assert(gb__loop_post(loop, &task->done) == 0);
@@ -323,6 +331,8 @@ static void tasks_back(struct gb__post *post, bool alive)
 		conn->flags &= (uint16_t)~GB__CONN_TASKED;
 	}
 	carry_out(task, conn);
+	if (gb__unlikely(task->sampled))
+		gb__ledger_back(conn, task);
 	while (task->deferred) {
 		struct gb__post *next = task->deferred;
 

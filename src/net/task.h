@@ -37,6 +37,8 @@ struct gb__task {
 	uint64_t replies_max;                    /* so many at most */
 	int holds;                               /* gb_conn_hold and gb_conn_release by the handler */
 	int failed;                              /* by gb_conn_close or gb_conn_fail: the reason; -1: not */
+	bool sampled;                            /* to be timed (ledger.h) */
+	uint64_t ended_ns;                       /* when its handler was done, then */
 	_Atomic signed char paused;              /* 1: by the handler; -1: resumed; 0: neither */
 };
 

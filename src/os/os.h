@@ -52,6 +52,8 @@ struct gb__os_ops {
 	unsigned (*ready)(struct gb__os *os, int fd, unsigned ready);
 	/** Bytes that were sent and that the peer has not acknowledged; 0 also where that is not known. */
 	size_t (*unsent)(struct gb__os *os, int fd);
+	/** Milliseconds since the connection was established, of one that was accepted and not sent to yet; -1: unknown. */
+	int (*waited_ms)(struct gb__os *os, int fd);
 	/** SHUT_RD, SHUT_WR, SHUT_RDWR. */
 	int (*shutdown)(struct gb__os *os, int fd, int how);
 	/** Send a reset, at once even where others hold copies of the descriptor. Only close may follow. */

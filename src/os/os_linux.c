@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -94,6 +96,18 @@ static size_t os_unsent(struct gb__os *os, int fd)
 
 	(void)os;
 	return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
+}
+
+/* The kernel's stamp of the last data sent begins with the end of the handshake (tcp_rcv_state_process, lsndtime). */
+static int os_waited_ms(struct gb__os *os, int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	(void)os;
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return -1;
+	return (int)gb__min(info.tcpi_last_data_sent, (uint32_t)INT32_MAX);
 }
 
 static int os_shutdown(struct gb__os *os, int fd, int how)
@@ -189,6 +203,7 @@ static const struct gb__os_ops linux_ops = {
 	.error = os_error,
 	.ready = os_ready,
 	.unsent = os_unsent,
+	.waited_ms = os_waited_ms,
 	.shutdown = os_shutdown,
 	.reset_on_close = os_reset_on_close,
 	.close = os_close,

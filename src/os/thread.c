@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -94,6 +95,23 @@ pid_t gb__thread_id(void)
 	return (pid_t)syscall(SYS_gettid);
 }
 
+/* "PID (NAME) S ...": a name may have anything in it. */
+static bool stopped(pid_t process, pid_t thread)
+{
+	char path[64], text[128];
+	const char *end = NULL;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)process, (int)thread);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fgets(text, sizeof(text), file))
+		end = strrchr(text, ')');
+	fclose(file);
+	return end && end[1] && (end[2] == 'T' || end[2] == 't');
+}
+
 bool gb__thread_times(pid_t process, pid_t thread, struct gb__thread_times *ret)
 {
 	char path[64];
@@ -106,6 +124,7 @@ bool gb__thread_times(pid_t process, pid_t thread, struct gb__thread_times *ret)
 		return false;
 	fields = fscanf(file, "%" SCNu64 " %" SCNu64, &ret->ran_ns, &ret->waited_ns);
 	fclose(file);
+	ret->stopped = stopped(process, thread);
 	return fields == 2;
 }
 

@@ -24,6 +24,7 @@ pid_t gb__thread_id(void);
 struct gb__thread_times {
 	uint64_t ran_ns;    /* on a CPU */
 	uint64_t waited_ns; /* for one */
+	bool stopped;       /* by SIGSTOP, or a debugger */
 };
 /** Of a thread of any process. Returns false where nobody tells (no /proc, a kernel without). */
 bool gb__thread_times(pid_t process, pid_t thread, struct gb__thread_times *ret);
