@@ -80,6 +80,8 @@ void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed)
 {
 	const struct gb__binding *binding = &worker->server->bindings[handed.binding];
 
+	if (gb__unlikely(worker->net.tracing.on))
+		gb__ledger_accepted(&worker->net, handed.fd);
 	if (gb__worker_stops(worker))
 		gb__worker_refuse(worker, handed, GB_CLOSE_DRAIN);
 	else

@@ -178,8 +178,6 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 	int result, reason;
 
 	gb__count(net->counters->stats.accepted, 1);
-	if (gb__unlikely(net->tracing.on))
-		gb__ledger_accepted(net, fd);
 	if (!count_in(net)) {
 		reason = GB_CLOSE_OVER_LIMIT;
 		goto refuse;
@@ -602,8 +600,7 @@ static void on_output(struct gb__stream *stream, int error)
 			tell_flushed(conn); /* and nothing else: who has none to tell saves no registers */
 			return;
 		}
-		if (gb__unlikely(conn->net->tracing.leaving))
-			gb__ledger_left(conn);
+		gb__conn_left(conn);
 	}
 	gb__conn_settle(conn); /* of who has ended there is nothing to settle */
 }
@@ -697,8 +694,7 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 				finish(conn);
 		} else {
 			gb__conn_go_on(conn);
-			if (gb__unlikely(net->tracing.leaving))
-				gb__ledger_left(conn);
+			gb__conn_left(conn);
 		}
 	}
 }

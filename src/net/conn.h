@@ -236,6 +236,13 @@ static inline void gb__conn_settle(struct gb_conn *conn)
 	gb__conn_settle_rest(conn);
 }
 
+/** Perhaps all of its output has left, which somebody may have timed. */
+static inline void gb__conn_left(struct gb_conn *conn)
+{
+	if (gb__unlikely(conn->net->tracing.leaving))
+		gb__ledger_left(conn);
+}
+
 /* input.c */
 /** The codec has refused the input. */
 void gb__conn_refuse_input(struct gb_conn *conn, int found, const char *problem);

@@ -386,8 +386,7 @@ __attribute__((noinline)) void gb__conn_input_any(
 		input_slow(conn, data, size);
 	conn->net->delivering = NULL;
 	gb__conn_settle(conn);
-	if (gb__unlikely(conn->net->tracing.leaving))
-		gb__ledger_left(conn);
+	gb__conn_left(conn);
 }
 
 __attribute__((noinline)) void gb__conn_direct_rest(struct gb_conn *conn)

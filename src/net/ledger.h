@@ -54,7 +54,7 @@ void gb__ledger_hand(struct gb_conn *conn, struct gb_bytes message);
 /** A task on a pool thread, likewise; and that it is back. */
 void gb__ledger_run(struct gb__task *task, struct gb_bytes message);
 void gb__ledger_back(struct gb_conn *conn, const struct gb__task *task);
-/** A connection was accepted. */
+/** A connection was accepted; its descriptor may be lost (< 0). */
 void gb__ledger_accepted(struct gb__net *net, int fd);
 /** Perhaps all output of a connection has left: while tracing.leaving is not 0. */
 void gb__ledger_left(struct gb_conn *conn);

@@ -200,7 +200,8 @@ void gb__task_run(struct gb__job *job)
 	struct gb__chunk *message = task->message;
 
 	if (!atomic_load_explicit(&task->cancelled, memory_order_relaxed)) {
-		const struct gb_bytes bytes = { message->data + message->begin, message->end - message->begin };
+		const struct gb_bytes bytes = { message->data + message->begin,
+			message->end - message->begin };
 
 		if (gb__unlikely(task->sampled))
 			gb__ledger_run(task, bytes);
