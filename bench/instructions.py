@@ -34,6 +34,8 @@ SUBJECTS = [
     ("reactor, lines by word", subject.line_echo("reactor", "--by-word")),
     ("reactor, lines by prefix", subject.line_echo("reactor", "--by-prefix")),
     ("reactor, lines deferred", subject.line_echo("reactor", "--deferred")),
+    ("reactor, lines in parts", subject.line_echo("reactor", "--parts")),
+    ("reactor, lines produced", subject.line_echo("reactor", "--produced")),
     ("reactor, straight", subject.sequential("reactor")),
     ("reactor, straight lines", subject.sequential("reactor", "--lines")),
     ("thread", subject.model("thread")),

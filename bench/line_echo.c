@@ -1,7 +1,8 @@
 /*
  * echo by lines, with the library: each line, its end included, is a message and goes back as it came. What it
  * costs beyond `gearbox serve echo` is the codec; with --by-… first, what it costs beyond that is the route; with --deferred
- * first, the reply. It is measured, and measures nothing.
+ * first, the reply; with --parts first, that of taking lines in parts alone; with --produced first, that of a reply in
+ * parts. It is measured, and measures nothing.
  */
 #include <gearbox/gearbox.h>
 
@@ -20,6 +21,35 @@ static void defer_line(struct gb_conn *conn, struct gb_bytes line)
 
 	if (gb_conn_defer(conn, &reply) == 0)
 		gb_reply_finish(reply, line.data, line.size);
+}
+
+static void on_part(struct gb_conn *conn, const struct gb_part *part)
+{
+	gb_conn_send(conn, part->bytes.data, part->bytes.size);
+}
+
+/* One reply at a time: of a connection that asks for the next one when it has it. */
+static struct {
+	struct gb_producer producer;
+	unsigned char line[4096];
+	size_t size;
+} made;
+
+static int64_t produce(void *user, void *room, size_t size)
+{
+	const size_t left = made.size < size ? made.size : size;
+
+	(void)user;
+	memcpy(room, made.line, left);
+	made.size -= left;
+	return (int64_t)left;
+}
+
+static void produce_line(struct gb_conn *conn, struct gb_bytes line)
+{
+	made.size = line.size < sizeof(made.line) ? line.size : sizeof(made.line);
+	memcpy(made.line, line.data, made.size);
+	gb_conn_produce_begin(conn, &made.producer, produce, NULL, NULL);
 }
 
 static const struct gb_service line_echo = {
@@ -78,6 +108,12 @@ int main(int argc, char **argv)
 		}
 	if (argc > 1 && strcmp(argv[1], "--deferred") == 0) {
 		service.on_message = defer_line;
+		argv[1] = argv[0];
+		return gb_main(argc - 1, argv + 1, &service);
+	}
+	if (argc > 1 && (strcmp(argv[1], "--parts") == 0 || strcmp(argv[1], "--produced") == 0)) {
+		service.on_message = strcmp(argv[1], "--parts") == 0 ? NULL : produce_line;
+		service.on_part = service.on_message ? NULL : on_part;
 		argv[1] = argv[0];
 		return gb_main(argc - 1, argv + 1, &service);
 	}

@@ -110,7 +110,8 @@ static bool is_healthy(const struct gb__pooled *pooled)
 {
 	struct gb_conn *conn = pooled->conn;
 
-	if (conn->state != GB__CONN_OPEN || (conn->flags & (GB__CONN_CLOSING | GB__CONN_KEPT | GB__CONN_EOF)))
+	if (conn->state != GB__CONN_OPEN || (conn->flags & (GB__CONN_CLOSING | GB__CONN_EOF)) ||
+		gb__conn_within_message(conn))
 		return false;
 	if (pooled->given_ms == gb__net_now(conn->net))
 		return true;
@@ -456,7 +457,7 @@ static bool is_clean(const struct gb_conn *conn)
 		GB__CONN_TASKED | GB__CONN_PARKED | GB__CONN_CLOSING;
 
 	return conn->state == GB__CONN_OPEN && !(conn->flags & (unclean | kept)) && !conn->holds &&
-		!conn->terms->relayed;
+		!(conn->further & GB__CONN_FURTHER_PARTS) && !conn->terms->relayed;
 }
 
 void gb__upstream_flushed(struct gb_conn *conn)
