@@ -373,10 +373,13 @@ int gb_conn_local(const struct gb_conn *conn, char *text, size_t size)
 
 void *gb_conn_state(struct gb_conn *conn)
 {
+	/* The connection may be given terms of its own meanwhile; those that the facade has say the same of this. */
+	const size_t offset = conn->terms->state_offset;
+
 	/* The handler has the state for itself while the task runs. */
 	if (gb__unlikely(gb__conn_is_task(conn)))
 		conn = gb__task_of(conn)->conn;
-	return (unsigned char *)(conn + 1) + conn->terms->state_offset;
+	return (unsigned char *)(conn + 1) + offset;
 }
 
 struct gb_handle gb_conn_handle(const struct gb_conn *conn)
