@@ -119,7 +119,7 @@ int gb__spawn(const struct gb__spawn *spawn, pid_t *ret_pid, int *ret_pidfd)
 	int fds[STANDARD] = { GB__SPAWN_NULL, GB__SPAWN_NULL, GB__SPAWN_NULL }, result = 0;
 	/* Room for the child's, so that none is started that cannot be waited for; and the kernel's word that there are any. */
 	const int reserve = pidfd_open(getpid());
-	pid_t pid;
+	pid_t pid = 0;
 
 	if (reserve < 0)
 		return reserve;
