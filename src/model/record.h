@@ -18,8 +18,8 @@
 /** Where the worker of a record is, for who watches it (stall.h). */
 struct gb__watched {
 	_Atomic pid_t thread; /* 0: nobody is there; written last */
-	pid_t process;
-	uintptr_t worker, engine; /* in the memory of that process */
+	_Atomic pid_t process;
+	_Atomic uintptr_t worker, engine; /* in the memory of that process */
 };
 
 /** How often a handler held the loop, written by who watches. */

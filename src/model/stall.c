@@ -297,13 +297,12 @@ static bool holds(const struct gb__stall_watch *watch, const struct gb__watched 
 
 	if (held_ns < watch->limit_ns)
 		return false;
-	if (!seen->times_known || !gb__thread_times(watched->process, seen->thread, &times))
-		return true;
-	if (times.stopped) {
+	if (gb__thread_stopped(watched->process, seen->thread)) {
 		seen->since_ns = now;
-		seen->times = times;
 		return false;
 	}
+	if (!seen->times_known || !gb__thread_times(watched->process, seen->thread, &times))
+		return true;
 	held_ns -= gb__min(times.waited_ns - seen->times.waited_ns, held_ns);
 	return held_ns >= watch->limit_ns;
 }

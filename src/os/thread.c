@@ -4,10 +4,11 @@
 #include "os/tsan.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -95,37 +96,43 @@ pid_t gb__thread_id(void)
 	return (pid_t)syscall(SYS_gettid);
 }
 
-/* "PID (NAME) S ...": a name may have anything in it. */
-static bool stopped(pid_t process, pid_t thread)
+/* The first bytes of a file of /proc/PID/task/TID, terminated. */
+static bool task_read(pid_t process, pid_t thread, const char *name, char *text, size_t size)
 {
-	char path[64], text[128];
-	const char *end = NULL;
-	FILE *file;
+	char path[64];
+	ssize_t got;
+	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)process, (int)thread);
-	file = fopen(path, "re");
-	if (!file)
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", (int)process, (int)thread, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return false;
-	if (fgets(text, sizeof(text), file))
-		end = strrchr(text, ')');
-	fclose(file);
-	return end && end[1] && (end[2] == 'T' || end[2] == 't');
+	got = read(fd, text, size - 1);
+	close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	return got > 0;
 }
 
 bool gb__thread_times(pid_t process, pid_t thread, struct gb__thread_times *ret)
 {
-	char path[64];
-	FILE *file;
-	int fields;
+	char text[96], *rest;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", (int)process, (int)thread);
-	file = fopen(path, "re");
-	if (!file)
+	if (!task_read(process, thread, "schedstat", text, sizeof(text)))
 		return false;
-	fields = fscanf(file, "%" SCNu64 " %" SCNu64, &ret->ran_ns, &ret->waited_ns);
-	fclose(file);
-	ret->stopped = stopped(process, thread);
-	return fields == 2;
+	ret->ran_ns = strtoull(text, &rest, 10);
+	ret->waited_ns = strtoull(rest, &rest, 10);
+	return rest > text;
+}
+
+bool gb__thread_stopped(pid_t process, pid_t thread)
+{
+	char text[128];
+	const char *end;
+
+	if (!task_read(process, thread, "stat", text, sizeof(text)))
+		return false;
+	end = strrchr(text, ')'); /* "PID (NAME) S ...": a name may have anything in it */
+	return end && end[1] && (end[2] == 'T' || end[2] == 't');
 }
 
 void gb__thread_rest(unsigned ms)

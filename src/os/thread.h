@@ -24,10 +24,11 @@ pid_t gb__thread_id(void);
 struct gb__thread_times {
 	uint64_t ran_ns;    /* on a CPU */
 	uint64_t waited_ns; /* for one */
-	bool stopped;       /* by SIGSTOP, or a debugger */
 };
 /** Of a thread of any process. Returns false where nobody tells (no /proc, a kernel without). */
 bool gb__thread_times(pid_t process, pid_t thread, struct gb__thread_times *ret);
+/** Whether it is stopped by SIGSTOP, or by a debugger. */
+bool gb__thread_stopped(pid_t process, pid_t thread);
 /** Sleep, for who has nothing better to do. */
 void gb__thread_rest(unsigned ms);
 
