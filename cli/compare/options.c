@@ -59,7 +59,7 @@ static const struct gb_setting repeated[] = {
 
 /* Of the load's flags those that are of its output, that a comparison does itself, or that would be taken for its own. */
 static const char *const not_passed[] = { "json", "progress", "quiet", "help", "histogram", "series",
-	"timeline", "time-series", "warm-up", "ramp", "model", NULL };
+	"interval", "merge", "warm-up", "ramp", "model", NULL };
 
 static bool passed(const char *key)
 {
@@ -389,7 +389,14 @@ static int check_axes(struct compare_options *options, struct gb_error *error)
 			result = read_load(options, step, error);
 		step[i] = 0;
 	}
-	return result == 0 ? read_load(options, step, error) : result;
+	if (result == 0)
+		result = read_load(options, step, error);
+	for (size_t i = 0; i < options->axes_count && result == 0; i++)
+		if (strcmp(options->axes[i].unit, "µs") == 0 && strcmp(options->protocol, "work") != 0)
+			return gb_error_set(error, -GB_EUSAGE,
+				"sweep %s: only the service work is told how much to do, by --protocol work",
+				options->axes[i].name);
+	return result;
 }
 
 /* A run that takes minutes is not to end with a file that cannot be written. */

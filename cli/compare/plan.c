@@ -324,6 +324,7 @@ static int make_points(struct comparison *comparison, struct gb_error *error)
 
 static int claim_descriptors(const struct compare_options *options, struct gb_error *error)
 {
+	const char *idle = gb__compare_load_flag(options, "idle");
 	uint64_t most = options->connections;
 
 	for (size_t i = 0; i < options->axes_count; i++)
@@ -331,6 +332,7 @@ static int claim_descriptors(const struct compare_options *options, struct gb_er
 			most = (uint64_t)options->axes[i].steps[options->axes[i].count - 1].number;
 	if (options->idle_connections > most)
 		most = options->idle_connections;
+	most += idle ? strtoull(idle, NULL, 10) : 0;
 	/* Beside its connections a server has what its workers need. */
 	return gb__descriptors_claim(most + 128, error);
 }

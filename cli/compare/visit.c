@@ -141,8 +141,24 @@ static void take_warnings(const json_t *result, struct compare_point *point)
 	}
 }
 
+/* Handlers that held their loop, as far as the server watches them. */
+static void take_stalls(const json_t *before, const json_t *after, struct compare_point *point)
+{
+	const json_t *stalls = json_object_get(after, "stalls");
+	double earlier = number(json_object_get(before, "stalls"), "count");
+	double count = number(stalls, "count") - (isfinite(earlier) ? earlier : 0);
+	double longest_ns = number(stalls, "longest_us") * 1000;
+	char text[COMPARE_TEXT_MAX], longest[COMPARE_VALUE_MAX];
+
+	if (!(count > 0))
+		return;
+	snprintf(text, sizeof(text), "handlers held their loop too long, %.0f times, the longest for %s",
+		count, gb__compare_value(FORM_NS, longest_ns, longest));
+	gb__compare_warn(point, text);
+}
+
 static void compare_marks(const struct marks *before, const struct marks *after, double messages,
-	const struct compare_point *point, struct compare_sample *sample)
+	struct compare_point *point, struct compare_sample *sample)
 {
 	static const int metrics[COUNTERS] = { [COUNTER_INSTRUCTIONS] = METRIC_INSTRUCTIONS,
 		[COUNTER_SWITCHES] = METRIC_SWITCHES,
@@ -153,6 +169,7 @@ static void compare_marks(const struct marks *before, const struct marks *after,
 		sample->values[metrics[i]] = (after->counts[i] - before->counts[i]) / messages;
 	if (after->summary && !point->per_connection)
 		compare_workers(before->summary, after->summary, sample);
+	take_stalls(before->summary, after->summary, point);
 	sample->values[METRIC_LOOP_DELAY] = number(json_object_get(after->summary, "loop_delay_ns"), "p99");
 }
 

@@ -93,6 +93,17 @@ def a_sweep_of_two_axes_visits_every_place():
 
 
 @case
+def handlers_cost_what_a_sweep_says():
+    document = compare("work", "--models", "reactor,reactor-pool", "--rounds", "1", "--sweep", "compute=0,50us", "--sweep",
+                       "block=0,1ms")
+    check_equal([(point["at"]["compute"], point["at"]["block"]) for point in document["points"][:4]],
+                [(0, 0), (0, 1000), (50, 0), (50, 1000)], "places")
+    check(all(point["ok"] for point in document["points"]), f"a point failed: {document['stderr']}")
+    cpu = [point["median"]["cpu_ns_per_message"] for point in document["points"][:4]]
+    check(min(cpu[2:]) >= 50000, f"50 us of computing took {cpu[2:]} ns of CPU time")
+
+
+@case
 def offered_rates_have_a_knee():
     document = compare("echo", "--models", "reactor", "--rounds", "1", "--sweep", "rate=5000,10000")
     check_equal([point["at"]["rate"] for point in document["points"]], [5000, 10000], "rates")
@@ -202,6 +213,7 @@ def what_cannot_be_compared_is_refused_before_it_runs():
     check_refusal(run("compare", "echo", "--sweep", "colour=1"), 2, "connections, rate, size")
     check_refusal(run("compare", "echo", "--sweep", "size=1,2", "--sweep", "size=3"), 2, "given twice")
     check_refusal(run("compare", "echo", "--sweep", "connections=0,1"), 2, "out of range")
+    check_refusal(run("compare", "echo", "--sweep", "compute=1,2"), 2, "only the service work")
     check_refusal(run("compare", "echo", "--connections", "1000000"), 2, "descriptors")
     check_refusal(run("compare", "echo", "--against", "true"), 2, "{port}")
     check_refusal(run("compare", "echo", "--protocol", "smtp"), 2, "smtp")
