@@ -25,8 +25,9 @@ GB_BEGIN
 /** What one of a child's standard descriptors is. */
 enum gb_child_end_kind {
 	GB_CHILD_NULL, /* /dev/null */
-	/** A stream: here a connection, which counts as one of gb_connect, or for who starts it by gb_child_start a gb_stream; there one end of a pair of Unix
-	 *  sockets, so that a program which opens /dev/stdin or /dev/stdout again is refused that (ENXIO): it needs a pipe. */
+	/** A stream: here a connection, which counts as one of gb_connect, or for who starts it by gb_child_start a gb_stream;
+	 *  there one end of a pair of Unix sockets, so that a program which opens /dev/stdin or /dev/stdout again is refused
+	 *  that (ENXIO): it needs a pipe. */
 	GB_CHILD_STREAM,
 	GB_CHILD_PIPE,       /* a pipe: our end, which does not block, is `fd` of the child's end */
 	GB_CHILD_DESCRIPTOR, /* `fd`, which stays the caller's */
