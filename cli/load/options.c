@@ -17,7 +17,7 @@ static const struct gb_setting flags[] = {
 		.choices = PROTOCOL_CHOICES,
 		.summary =
 			"what the server must answer: the same bytes; a line to each line; that line with the "
-			"time before it; gearbox's work service, in any order; HTTP/1.1; Redis's RESP" },
+			"time before it; gearbox's work service, in any order; HTTP/1.1; Redis's RESP; a recorded conversation" },
 	{ "reply-lines", GB_SETTING_COUNT, offsetof(struct load_options, reply_lines), .fallback = "1",
 		.min = 1, .max = UINT32_MAX, .summary = "with --protocol line: lines of each reply" },
 	{ "path", GB_SETTING_TEXT, offsetof(struct load_options, path),
@@ -29,6 +29,9 @@ static const struct gb_setting flags[] = {
 	{ "command", GB_SETTING_TEXT, offsetof(struct load_options, command), .argument = "MIX",
 		.summary = "with --protocol resp: ping, set, get, or a mixture with weights, as set:1,get:9; "
 			   "values have --size (default ping)" },
+	{ "conversation", GB_SETTING_TEXT, offsetof(struct load_options, conversation), .argument = "FILE",
+		.summary =
+			"with --protocol conversation: \"> REQUEST\" and \"< REPLY\" lines, over and over again" },
 	{ "keys", GB_SETTING_COUNT, offsetof(struct load_options, keys), .fallback = "10000", .min = 1,
 		.summary = "with --protocol resp: how many keys set and get choose from" },
 	{ "compute-us", GB_SETTING_COUNT, offsetof(struct load_options, compute_us), .fallback = "0",
@@ -145,6 +148,17 @@ static int check_rate(const struct load_options *options, struct gb_error *error
 	return 0;
 }
 
+/* It is read again when the load is made: here it is to be told what is wrong with it. */
+static int check_conversation(const struct load_options *options, struct gb_error *error)
+{
+	struct traffic traffic;
+	int rc = gb__conversation_read(options->conversation, &traffic, error);
+
+	if (rc == 0)
+		gb__traffic_finish(&traffic);
+	return rc;
+}
+
 static int check(const struct load_options *options, struct gb_error *error)
 {
 	const struct protocol *protocol = options->protocol;
@@ -161,6 +175,14 @@ static int check(const struct load_options *options, struct gb_error *error)
 			"--reconnect needs to know when a connection closes: write --messages-per-connection N");
 	if (protocol == &gb__protocol_resp && options->command) {
 		rc = gb__resp_check_mix(options->command, error);
+		if (rc < 0)
+			return rc;
+	}
+	if ((protocol == &gb__protocol_conversation) != (options->conversation != NULL))
+		return gb_error_set(
+			error, -GB_EUSAGE, "--conversation FILE and --protocol conversation go together");
+	if (options->conversation) {
+		rc = check_conversation(options, error);
 		if (rc < 0)
 			return rc;
 	}

@@ -26,7 +26,7 @@ struct load_options {
 	unsigned protocol_index, engine_index, arrivals_index;
 	char *model; /* of the generator's own; NULL: by `threads` and `engine` */
 	uint64_t reply_lines;
-	char *path, *command; /* NULL: not said */
+	char *path, *command, *conversation; /* NULL: not said */
 	unsigned method_index;
 	uint64_t keys, compute_us, block_us;
 	struct messages messages; /* of the user's own, framed for the protocol */

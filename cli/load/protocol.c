@@ -10,7 +10,8 @@
 #define LINES_MIN 2u         /* however long they are */
 
 const struct protocol *const gb__load_protocols[] = { &gb__protocol_echo, &gb__protocol_line,
-	&gb__protocol_time_echo, &gb__protocol_work, &gb__protocol_http, &gb__protocol_resp, NULL };
+	&gb__protocol_time_echo, &gb__protocol_work, &gb__protocol_http, &gb__protocol_resp,
+	&gb__protocol_conversation, NULL };
 
 /* `size` - 1 printable characters and a line feed. */
 static void fill_line(unsigned char *line, size_t size, size_t number)

@@ -20,15 +20,16 @@
 struct load_request {
 	size_t size;                     /* of each message, unless there are `messages` */
 	const struct messages *messages; /* sent in turn; NULL or none: the protocol's own */
-	struct gb_bytes expect; /* what each reply must be, without its line's end; data NULL: unknown */
-	uint64_t reply_lines;   /* lines of each reply; 0 is 1 */
-	uint64_t depth;         /* requests that a connection keeps unanswered */
-	uint64_t seed;          /* of what is drawn at random */
-	const char *address;    /* http: whom the requests are for */
-	const char *path;       /* http: what they are for; NULL: "/" */
-	bool post;              /* http: with a body of `size` */
-	const char *command;    /* resp: see gb__resp_check_mix; NULL: ping */
-	uint64_t keys;          /* resp: from how many keys they are drawn */
+	struct gb_bytes expect;   /* what each reply must be, without its line's end; data NULL: unknown */
+	uint64_t reply_lines;     /* lines of each reply; 0 is 1 */
+	uint64_t depth;           /* requests that a connection keeps unanswered */
+	uint64_t seed;            /* of what is drawn at random */
+	const char *address;      /* http: whom the requests are for */
+	const char *path;         /* http: what they are for; NULL: "/" */
+	bool post;                /* http: with a body of `size` */
+	const char *command;      /* resp: see gb__resp_check_mix; NULL: ping */
+	uint64_t keys;            /* resp: from how many keys they are drawn */
+	const char *conversation; /* conversation: the file */
 	uint32_t compute_us, block_us; /* work: what each request asks for */
 };
 
@@ -87,12 +88,16 @@ extern const struct protocol gb__protocol_work; /* requests with ids; replies in
 extern const struct protocol gb__protocol_http; /* HTTP/1.1 */
 extern const struct protocol gb__protocol_resp; /* Redis's */
 
+extern const struct protocol gb__protocol_conversation; /* one that was recorded, over and over again */
+
+/** Read a recorded conversation. Returns 0, -GB_EUSAGE with file and line, -ENOMEM or -errno. */
+int gb__conversation_read(const char *path, struct traffic *ret, struct gb_error *error);
 /** Whether resp's mixture of commands is one, as "ping" or "set:1,get:9". Returns 0, or -GB_EUSAGE with what would be right. */
 int gb__resp_check_mix(const char *mix, struct gb_error *error);
 
 /** All of them, in the order of PROTOCOL_CHOICES; ends with NULL. */
 extern const struct protocol *const gb__load_protocols[];
-#define PROTOCOL_CHOICES "echo|line|time-echo|work|http|resp"
+#define PROTOCOL_CHOICES "echo|line|time-echo|work|http|resp|conversation"
 
 /** Lines that differ, of `request_size` bytes each with their ends. `reply_size` is left 0. Returns 0 or -ENOMEM. */
 int gb__traffic_of_lines(size_t request_size, struct traffic *ret);

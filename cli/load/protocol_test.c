@@ -93,7 +93,7 @@ static void each_protocol(void (*run)(struct talk *talk))
 
 TEST(protocols_are_named_as_the_choices_say)
 {
-	char names[64] = "";
+	char names[128] = "";
 
 	for (size_t i = 0; gb__load_protocols[i]; i++)
 		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? "|" : "",

@@ -451,6 +451,24 @@ def resp_is_spoken():
 
 
 @case
+def a_recorded_conversation_is_held_over_and_over_again():
+    with tempfile.TemporaryDirectory() as folder, Server(service="echo") as server:
+        def spoken(*lines):
+            with open(f"{folder}/conversation", "w", encoding="ascii") as file:
+                file.write("\n".join(lines))
+            return ("--protocol", "conversation", "--conversation", f"{folder}/conversation")
+
+        arguments = spoken("# a comment", "> one\\r\\n", "< one\\r\\n", "> tw", "> o", "< t", "", "< wo")
+        result = load(server.address, *arguments, "--messages", "400", "--connections", "1", "--depth", "3")
+        check_equal((result["bytes"], result["messages"]), (200 * (5 + 3), 400), "bytes")
+        result = load(server.address, *spoken("> a", "< b"), "--messages", "4", "--connections", "1", code=1)
+        check("0x61, expected 0x62" in result["stderr"], result["stderr"])
+        for lines, word in ((("< a", "> a"), ":1: a reply"), (("> a",), "no reply"), (("x",), ":1: neither"),
+                            (("# nothing",), "no request"), (("> \\q",), "backslash")):
+            check_refusal(run("load", server.address, *spoken(*lines)), 2, word)
+
+
+@case
 def histograms_are_written_and_merged():
     with tempfile.TemporaryDirectory() as folder, Server() as server:
         names = [f"{folder}/{number}" for number in range(3)]
@@ -554,6 +572,8 @@ def refuses_what_makes_no_sense():
                             (("127.0.0.1:1", "127.0.0.1:2"), "127.0.0.1:2"),
                             (("127.0.0.1:1", "--size", "0"), "size"),
                             (("127.0.0.1:1", "--size", "1..5", "--protocol", "work"), "echo or line"),
+                            (("127.0.0.1:1", "--conversation", "x"), "go together"),
+                            (("127.0.0.1:1", "--protocol", "conversation"), "go together"),
                             (("127.0.0.1:1", "--source", "127.0.0.1"), "--idle"),
                             (("127.0.0.1:1", "--protocol", "resp", "--command", "del"), "ping, set or get"),
                             (("127.0.0.1:1", "--protocol", "http", "--path", "x"), "from / on"),

@@ -1,0 +1,190 @@
+#!/usr/bin/python3
+"""`gearbox load` beside generators that others wrote, on the same servers: wrk on nginx, redis-benchmark on Redis; and its
+open loop against a server that stalls, beside what arithmetic gives.
+
+Server and client have a CPU each, where there are two. Rounds are interleaved, and medians compared: throughput and p50 may
+differ by 5 %. Exit code 1 if any differs by more.
+"""
+
+import argparse
+import csv
+import json
+import os
+import re
+import selectors
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+MAY_DIFFER = 0.05
+CONNECTIONS = 50
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+def free_port():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+def on_cpu(number, command):
+    cpus = sorted(os.sched_getaffinity(0))
+    return ["taskset", "-c", str(cpus[number % len(cpus)]), *command]
+
+
+def output_of(command):
+    done = subprocess.run(on_cpu(1, command), stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    if done.returncode not in (0, 3):  # 3: gearbox says what speaks against figures; they are compared all the same
+        sys.exit(f"agree: {' '.join(command)} ended with code {done.returncode}")
+    return done.stdout
+
+
+class Running:
+    """A server on a port of its own, until the block ends."""
+
+    def __init__(self, command, port):
+        self.process = subprocess.Popen(on_cpu(0, command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        sys.exit(f"agree: {command[0]} does not listen")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(10)
+
+
+def gearbox(options, port, *more):
+    """Messages per second, and p50 in seconds."""
+    told = json.loads(output_of([options.gearbox, "load", f"127.0.0.1:{port}", "--json", "--quiet", "--connections",
+                                 str(CONNECTIONS), "--duration", f"{options.seconds}s", *more]))
+    if not told["ok"]:
+        sys.exit(f"agree: {told['error']}")
+    return told["messages_per_second"], told["response_ns"]["p50"] / 1e9
+
+
+def wrk(options, port):
+    text = output_of(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{options.seconds}s", "--latency", f"http://127.0.0.1:{port}/"])
+    p50, unit = re.search(r"50%\s+([0-9.]+)(us|ms|s)", text).groups()
+    return float(re.search(r"Requests/sec:\s+([0-9.]+)", text).group(1)), float(p50) * UNITS[unit]
+
+
+def redis_benchmark(options, port, command):
+    text = output_of(["redis-benchmark", "-p", str(port), "-c", str(CONNECTIONS), "-n", str(options.requests), "-t", command,
+                      "-r", "10000", "-d", "64", "--dbnum", "1", "--csv"])
+    row = list(csv.DictReader(text.splitlines()))[-1]
+    return float(row["rps"]), float(row["p50_latency_ms"]) / 1e3
+
+
+def compare(options, name, theirs, ours):
+    """Interleaved rounds of both. Returns whether they agree."""
+    rounds = [(theirs(), ours()) for _ in range(options.rounds)]
+    agree = True
+    for index, what, form in ((0, "per second", "{:,.0f}"), (1, "p50", "{:.6f} s")):
+        their, our = (statistics.median(one[side][index] for one in rounds) for side in (0, 1))
+        apart = our / their - 1
+        agree = agree and abs(apart) <= MAY_DIFFER
+        print(f"{name:<34} {what:<10} theirs {form.format(their):>12}  ours {form.format(our):>12}  {apart:+.1%}", flush=True)
+    return agree
+
+
+def on_nginx(options, folder):
+    port = free_port()
+    with open(f"{folder}/index.html", "w", encoding="ascii") as file:
+        file.write("x" * 612)
+    with open(f"{folder}/nginx.conf", "w", encoding="ascii") as file:
+        file.write(f"""daemon off; worker_processes 1; pid {folder}/pid; error_log /dev/null;
+events {{ worker_connections 1024; }}
+http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}; proxy_temp_path {folder};
+  fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{ listen 127.0.0.1:{port}; root {folder}; }} }}
+""")
+    os.chmod(folder, 0o755)
+    with Running(["nginx", "-c", f"{folder}/nginx.conf", "-e", "/dev/null"], port):
+        return compare(options, "wrk, nginx, 612 bytes", lambda: wrk(options, port),
+                       lambda: gearbox(options, port, "--protocol", "http"))
+
+
+def on_redis(options, folder):
+    port, agree = free_port(), True
+    with Running(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
+                  folder], port):
+        for command in ("ping_mbulk", "set", "get"):
+            ours = command.split("_", maxsplit=1)[0]
+            agree &= compare(options, f"redis-benchmark, Redis, {ours.upper()}",
+                             lambda command=command: redis_benchmark(options, port, command),
+                             lambda ours=ours: gearbox(options, port, "--protocol", "resp", "--command", ours))
+    return agree
+
+
+class Stalling:
+    """Echoes on one thread, which stands still for a second, once, so long after the first byte."""
+
+    def __init__(self, after):
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.after = after
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        stall_at = None
+        selector = selectors.DefaultSelector()
+        selector.register(self.listening, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is self.listening:
+                    selector.register(self.listening.accept()[0], selectors.EVENT_READ)
+                    continue
+                data = key.fileobj.recv(1 << 16)
+                if not data:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+                    continue
+                now = time.monotonic()
+                stall_at = stall_at or now + self.after
+                if now >= stall_at:
+                    time.sleep(1)
+                    stall_at = now + 1e9
+                key.fileobj.sendall(data)
+
+
+def stalled(options):
+    """Of 10 seconds the server stands still in one: a tenth of the requests wait, evenly from nothing to a second. So of all
+    of them 1 % wait for 0.9 s, and 0.1 % for 0.99."""
+    server = Stalling(4)
+    told = json.loads(output_of([options.gearbox, "load", "127.0.0.1:%d" % server.listening.getsockname()[1], "--json",
+                                 "--quiet", "--rate", "500", "--duration", "10s", "--connections", "8"]))
+    agree = True
+    for quantile, wanted in (("p99", 0.9), ("p99_9", 0.99)):
+        got = told["response_ns"][quantile] / 1e9
+        agree &= abs(got / wanted - 1) <= MAY_DIFFER
+        print(f"{'a stall of 1 s in 10 s, open loop':<34} {quantile:<10} wanted {wanted:>10.3f} s  ours {got:>10.3f} s  "
+              f"{got / wanted - 1:+.1%}", flush=True)
+    print(f"{'':<34} {'service':<10} p99    {told['service_ns']['p99'] / 1e9:>10.3f} s: that is what a closed loop would show")
+    return agree
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--gearbox", default="build-bench/gearbox", help="the command")
+    parser.add_argument("--rounds", type=int, default=5, help="of each (default 5)")
+    parser.add_argument("--seconds", type=int, default=3, help="of a round (default 3)")
+    parser.add_argument("--requests", type=int, default=200000, help="of a round of redis-benchmark (default 200000)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        agree = [stalled(options), on_nginx(options, folder), on_redis(options, folder)]
+    sys.exit(0 if all(agree) else 1)
+
+
+if __name__ == "__main__":
+    main()
