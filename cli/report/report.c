@@ -31,10 +31,9 @@ static int read_comparison(const char *path, json_t **ret_comparison, struct gb_
 {
 	json_error_t why;
 	FILE *stream = fopen(path, "re");
-	int rc = stream ? 0 : -errno;
 
-	if (rc < 0)
-		return gb_error_set(error, rc, "%s: %s", path, gb_strerror(rc));
+	if (!stream)
+		return gb_error_set(error, -errno, "%s: %s", path, strerror(errno));
 	*ret_comparison = json_loadf(stream, JSON_REJECT_DUPLICATES, &why);
 	fclose(stream);
 	if (!*ret_comparison)

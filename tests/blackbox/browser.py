@@ -94,6 +94,13 @@ class Browser:
                 return answer["result"]
             self._note(answer)
 
+    def fresh(self):
+        """As it was when it began: nothing emulated, nothing noted."""
+        self.call("Emulation.clearDeviceMetricsOverride")
+        self.call("Emulation.setEmulatedMedia", media="", features=[])
+        self.requests.clear()
+        self.complaints.clear()
+
     def open(self, path):
         """Load a file and wait until it is there and drawn."""
         self.events.clear()

@@ -9,7 +9,7 @@ import tempfile
 
 import browser
 from comparisons import comparison
-from lib import SMALL, add_case, case, check, check_equal, check_refusal, main, run
+from lib import SMALL, Failure, add_case, case, check, check_equal, check_refusal, main, run
 
 NAMES = ["thread", "prefork", "reactor", "proactor"]
 CONNECTIONS = ("connections", "", [1, 64, 4096])
@@ -86,12 +86,12 @@ def texts_cannot_become_markup():
 def long_curves_are_thinned_so_that_the_page_stays_small():
     made = comparison(NAMES, [CONNECTIONS, RATE])
     for point in made["points"]:
-        point["latency"] = [[i / 4000, 1000 + i] for i in range(4000)]
+        point["latency"] = [[i / 1000, 1000 + i] for i in range(1000)]
     with written(made) as path:
         page = read(path)
     check(len(page) < SIZE_MAX, f"the page has {len(page)} bytes")
     for point in json.loads(embedded(page))["points"]:
-        check_equal((point["latency"][0][0], point["latency"][-1][0]), (0, 3999 / 4000), "the ends of a curve")
+        check_equal((point["latency"][0][0], point["latency"][-1][0]), (0, 999 / 1000), "the ends of a curve")
 
 
 @case
@@ -144,21 +144,34 @@ def files_that_cannot_be_had_are_named():
         check_refusal(run("report", source, "/dev/full"), 1, "/dev/full")
 
 
-# In a browser. One is started for each case; what is looked at together is one case.
+# In a browser: one is started for all that is looked at there, since starting it is most of the work.
+
+LOOKS = []
+
 
 def in_browser(function):
-    """Register a case that gets a browser."""
-    def body():
-        with browser.Browser() as here:
-            function(here)
-            check_equal(here.complaints, [], "what the browser complains of")
-            check_equal([address for address in here.requests if not address.startswith(("file:", "data:"))], [],
-                        "what was asked of the network")
-    if SMALL or not browser.PROGRAM:
-        print(f"skipped: {function.__name__}: {'a small run' if SMALL else 'there is no Chromium here'}", flush=True)
-    else:
-        add_case(function.__name__, body)
+    """Register what is looked at in a browser, which it gets."""
+    LOOKS.append(function)
     return function
+
+
+def look(here, function):
+    """What is wrong, if anything is."""
+    here.fresh()
+    try:
+        function(here)
+        check_equal(here.complaints, [], "what the browser complains of")
+        check_equal([address for address in here.requests if not address.startswith(("file:", "data:"))], [],
+                    "what was asked of the network")
+    except Failure as failure:
+        return f"{function.__name__}: {failure}"
+    return None
+
+
+def the_page_in_a_browser():
+    with browser.Browser() as here:
+        failures = [failure for failure in (look(here, function) for function in LOOKS) if failure]
+    check(not failures, "\n".join(failures))
 
 
 WIDER = """[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 &&
@@ -282,6 +295,46 @@ def every_chart_has_a_name_and_its_numbers(here):
                     [], "what is named twice")
 
 
+def summary(here):
+    return here.evaluate("document.querySelector('.summary').textContent").replace("\u00a0", " ")
+
+
+@in_browser
+def the_summary_tells_what_differs_and_what_is_noise(here):
+    made = comparison(NAMES)
+    with written(made) as path:
+        here.open(path)
+        check("thread answered most: 180 k messages/s" in summary(here), summary(here))
+        check("4 % in throughput" in summary(here), summary(here))
+    # Once the noise reaches to the second, it is no longer called slower.
+    made["noise"]["messages_per_second"] = 1.2
+    for point in made["points"]:
+        point["low"]["messages_per_second"] *= 0.9
+    with written(made) as path:
+        here.open(path)
+        check("thread and prefork answered most" in summary(here) and "cannot tell" in summary(here), summary(here))
+    made["noise"]["messages_per_second"] = 3
+    made.update(interrupted=True)
+    made["points"][1].update(ok=False, error="it broke", median={})
+    with written(made) as path:
+        here.open(path)
+        for words in ("The machine was not quiet", "a factor of 3 in throughput", "All of them answered about as much",
+                      "Interrupted", "One of 4 measurements failed"):
+            check(words in summary(here), f"{words!r} is not in {summary(here)!r}")
+        check("it broke" in here.evaluate("document.querySelector('#trouble').textContent"), "the error is not told")
+
+
+@in_browser
+def latency_against_load_shows_the_knee(here):
+    with written(comparison(NAMES, [RATE])) as path:
+        here.open(path)
+        check_equal(here.evaluate("document.querySelector('#sweep figure h3').textContent"), "Latency against offered load (p99)", "the title")
+        knees = here.evaluate("[...document.querySelectorAll('#sweep figure:first-child table tr')].map(row => row.lastChild.textContent)")
+        check_equal([text.replace("\u00a0", " ") for text in knees], ["Knee", "140 k/s", "140 k/s", "100 k/s", "100 k/s"], "knees")
+        check_equal(here.evaluate("document.querySelectorAll('#sweep figure:first-child .knee').length"), 2, "rings")
+        check("Latency stays low up to 140 k/s" in summary(here), summary(here))
+
+
 # The contrast of WCAG 2: of a text's colour with that of the page or a card.
 CONTRAST = """(() => {
     const light = text => { const c = document.createElement('canvas').getContext('2d'); c.fillStyle = text; c.fillRect(0, 0, 1, 1);
@@ -311,6 +364,11 @@ def texts_can_be_read_in_light_and_dark_and_on_paper(here):
         pages = here.pdf()
         check(pages.startswith(b"%PDF") and pages.count(b"/Type /Page\n") + pages.count(b"/Type /Page ") > 2, "no pages")
 
+
+if SMALL or not browser.PROGRAM:
+    print(f"skipped: the page in a browser: {'a small run' if SMALL else 'there is no Chromium here'}", flush=True)
+else:
+    case(the_page_in_a_browser)
 
 if __name__ == "__main__":
     main()

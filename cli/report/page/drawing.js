@@ -23,10 +23,10 @@ function engineGlyph(x, y, engine) {
 function workersOf(axesHere) {
 	const workers = String(axesHere.workers || '1');
 	if (workers === 'per-connection')
-		return { rows: CLIENTS, count: CLIENTS.length, each: true };
+		return { rows: CLIENTS, each: true };
 	if (workers === '1')
-		return { rows: [70], count: 1 };
-	return { rows: [30, 70, 110], count: 3, many: workers };
+		return { rows: [70] };
+	return { rows: workers === '2' ? [45, 95] : [30, 70, 110], many: workers };
 }
 
 function drawing(model) {
@@ -64,7 +64,7 @@ function drawing(model) {
 		[42, 70, 98].forEach((y) => parts.push(box(place.pool, y, 15, 11, compute === 'processes' ? 'process' : 'thread'),
 			sv('text', { x: place.pool, y: y + 4, class: 'handler', 'text-anchor': 'middle' }, 'ƒ')));
 	const foot = DRAWING_HEIGHT - 3;
-	parts.push(label(place.clients + 8, foot, 'clients'), label(place.socket, foot, accept === 'reuseport' ? 'sockets' : 'socket'),
+	parts.push(label(place.clients + 6, foot, 'clients'), label(place.socket + 3, foot, accept === 'reuseport' ? 'sockets' : 'socket'),
 		label(place.worker, foot, `${each ? 'one each' : many ? `${many} × ` : ''}${each ? '' : engine}`));
 	if (pool)
 		parts.push(label(place.pool, foot, 'pool'));

@@ -43,10 +43,11 @@ function machineText() {
 
 function head() {
 	const swept = axes.map(axisName).join(' and ');
+	const others = models.filter((model) => model.kind === 'against');
 	return el('header', { class: 'top' },
 		el('p', { class: 'kicker' }, 'gearbox compare'),
 		el('h1', {}, el('span', { class: 'service' }, data.service || 'a service'),
-			` under ${plural(models.length, 'server model')}`),
+			` under ${plural(models.length - others.length, 'server model')}`, others.length ? [' and beside ', and(others.map((model) => shortName(model.name)), 3)] : ''),
 		el('p', { class: 'sub' }, swept ? `Swept over ${swept}. ` : '', loadText()),
 		el('p', { class: 'sub faint' }, [machineText(), data.when ? dateOf(data.when) : null].filter((x) => x).join(' · ')));
 }

@@ -24,6 +24,9 @@ function winnerCell(metric, at, winners) {
 	const ties = best(everybodyAt(at), metric.key);
 	if (!ties.length)
 		return el('td', { class: 'heat none' }, '–');
+	if (ties.length > 2 && ties.length === ranked(everybodyAt(at), metric.key).length)
+		return el('td', { class: 'heat none', title: 'no two can be told apart' }, el('span', { class: 'winner-name' }, 'all alike'),
+			el('span', { class: 'winner-value' }, written(metric, figure(ties[0], metric.key))));
 	const name = ties[0].model;
 	const others = ties.length - 1;
 	return el('td', { class: 'heat winner', style: { '--winner': `var(--s${winners.indexOf(name) % COLOURS})` },

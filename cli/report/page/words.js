@@ -21,7 +21,8 @@ function throughputSentence(list) {
 		const behind = order.filter((point) => figure(point, 'messages_per_second') < offered * KEPT);
 		return behind.length === 0 ? ['All of them kept up with what was offered.'] : behind.length === order.length ?
 			['None of them kept up with what was offered; ', strong(order[0].model), ` came nearest, with ${rate}.`] :
-			[names(behind), ' did not keep up with what was offered: ', strong(last.model), ` answered ${told(metricOf.get('messages_per_second'), figure(last, 'messages_per_second'))}.`];
+			behind.length === 1 ? [strong(last.model), ` did not keep up with what was offered: it answered only ${told(metricOf.get('messages_per_second'), figure(last, 'messages_per_second'))}.`] :
+			[names(behind), ' did not keep up with what was offered: ', strong(last.model), ` answered only ${told(metricOf.get('messages_per_second'), figure(last, 'messages_per_second'))}.`];
 	}
 	if (ties.length === order.length)
 		return ['All of them answered about as much, up to ', `${rate}: what differs between them is no more than noise.`];
@@ -40,7 +41,7 @@ function throughputSentence(list) {
 const NAMED_MOST = 3;
 const manyOf = (some, all) => sentenceCase(`${inWords(some.length)} of the ${inWords(all.length)}`);
 
-function extremeSentence(list, key, say, sayMany) {
+function extremeSentence(list, key, say, what) {
 	const order = ranked(list, key);
 	if (order.length < 2)
 		return null;
@@ -48,8 +49,10 @@ function extremeSentence(list, key, say, sayMany) {
 	const metric = metricOf.get(key), last = order[order.length - 1];
 	if (ties.length === order.length)
 		return null;
-	return ties.length > NAMED_MOST ? [`${manyOf(ties, order)} cannot be told from the best in ${sayMany}, `, strong(order[0].model),
-		` with ${written(metric, figure(order[0], key))}; the worst is `, strong(last.model), `, with ${written(metric, figure(last, key))}.`] : say(ties, last, metric);
+	if (ties.length <= NAMED_MOST)
+		return say(ties, last, metric);
+	return [`${sentenceCase(what)} goes from ${written(metric, figure(order[0], key))} (`, strong(order[0].model),
+		`, and ${inWords(ties.length - 1)} more as good) to ${written(metric, figure(last, key))} (`, strong(last.model), ').'];
 }
 
 const cpuSentence = (list) => extremeSentence(list, 'cpu_ns_per_message', (ties, last, metric) => [
@@ -62,7 +65,7 @@ const tailSentence = (list) => extremeSentence(list, 'p99_ns', (ties, last, metr
 
 const memorySentence = (list) => extremeSentence(list, 'memory_per_connection_bytes', (ties, last, metric) => [
 	`A connection takes ${written(metric, figure(ties[0], metric.key))} under `, names(ties),
-	` and ${written(metric, figure(last, metric.key))} under `, strong(last.model), '.'], 'memory per connection');
+	`, but ${written(metric, figure(last, metric.key))} under `, strong(last.model), '.'], 'memory per connection');
 
 // Whether a model is among the best everywhere, or where the best changes.
 function sweepSentence() {
@@ -96,24 +99,21 @@ function sweepSentence() {
 		spans.map((span, i) => [i ? '; ' : '', range(span), ' ', and(span.winners.map(strong), 3)]), '.'];
 }
 
+// Beyond which a run says little about anything: of throughput, or where the rate is given of the tail.
+const LOUD = 1.25, LOUD_TAIL = 2;
+const isLoud = () => (isNumber(load.rate) || axes.some((axis) => axis.name === 'rate') ? noiseOf('p99_ns') > LOUD_TAIL : noiseOf('messages_per_second') > LOUD);
+const NOISE_TOLD = [['messages_per_second', 'throughput'], ['cpu_ns_per_message', 'CPU time'], ['p99_ns', 'p99']];
+const byHow = (ratio) => (ratio < 2 ? percents((ratio - 1) * 100) : `a factor of ${digits(ratio, 2)}`);
+
 function noiseSentence() {
-	const parts = [['messages_per_second', 'throughput'], ['cpu_ns_per_message', 'CPU time'], ['p99_ns', 'p99']]
-		.filter(([key]) => noiseOf(key) !== undefined)
-		.map(([key, name]) => `${percents((noiseOf(key) - 1) * 100)} in ${name}`);
-	if (!parts.length)
+	const known = NOISE_TOLD.filter(([key]) => noiseOf(key) !== undefined);
+	const differed = and(known.map(([key, name]) => `${byHow(noiseOf(key))} in ${name}`));
+	if (!known.length)
 		return ['Nothing says how much two runs of the same model differ here, so models are told apart only when their rounds do not overlap.'];
-	return ['Two runs of one and the same model differed by up to ', and(parts), '; what is closer than that is called a tie.'];
-}
-
-// Beyond which a run says little about anything.
-const LOUD = 1.25;
-
-function loudSentence() {
-	const loud = [['messages_per_second', 'throughput'], ['p99_ns', 'p99'], ['cpu_ns_per_message', 'CPU time']].filter(([key]) => noiseOf(key) > LOUD);
-	if (!loud.length)
-		return null;
-	return [el('strong', {}, 'The machine was not quiet. '), `One and the same model, measured twice side by side, differed by up to ${percents((noiseOf(loud[0][0]) - 1) * 100)} in `,
-		`${loud[0][1]}, so little can be told apart here: another run, longer and with nothing beside it, would say more.`];
+	if (isLoud())
+		return [el('strong', {}, 'The machine was not quiet. '), 'One and the same model, measured twice side by side, differed by up to ', differed,
+			': little can be told apart here. Another run, longer and with nothing beside it, would say more.'];
+	return ['One and the same model, measured twice side by side, differed by up to ', differed, '; what is closer than that is called a tie.'];
 }
 
 function kneeSentence() {
@@ -160,11 +160,11 @@ function baselineSentence() {
 function summarySentences() {
 	const list = here();
 	const paragraphs = [
-		[loudSentence()],
+		isLoud() ? [noiseSentence()] : [],
 		[axes.length ? [el('span', { class: 'at-place' }, `At ${place(state.at)}.`), ' ', throughputSentence(list)] : throughputSentence(list),
 			cpuSentence(list), tailSentence(list), memorySentence(list)],
 		[sweepSentence(), kneeSentence()],
-		[noiseSentence(), troubleSentence(), baselineSentence()],
+		[isLoud() ? null : noiseSentence(), troubleSentence(), baselineSentence()],
 	];
 	return paragraphs.map((sentences) => sentences.filter((each) => each)).filter((each) => each.length);
 }
