@@ -45,7 +45,7 @@ void gb__advise_tell(const struct advice *advice)
 	tell_outcome(advice);
 	puts("\nWhy:");
 	for (size_t i = 0; i < advice->why_count; i++)
-		gb_args_row(stdout, "  -", 4, advice->why[i]);
+		gb_args_row(stdout, "  -", 5, advice->why[i]);
 	if (advice->runner_up != advice->chosen)
 		printf("\nRunner-up: --model %s\n", list[advice->runner_up].spec);
 	puts("\nWhere the rules name another one:");
@@ -54,7 +54,7 @@ void gb__advise_tell(const struct advice *advice)
 
 		snprintf(text, sizeof(text), "%s %s %.3g%s%s: %s", flip->axis, flip->below ? "up to" : "from",
 			flip->at, *flip->unit ? " " : "", flip->unit, flip->spec);
-		gb_args_row(stdout, "  -", 4, text);
+		gb_args_row(stdout, "  -", 5, text);
 	}
 	if (advice->flips_count == 0)
 		puts("  - nowhere that was looked at");
