@@ -18,7 +18,7 @@ static const struct command commands[] = {
 	{ "compare", "SERVICE [FLAG ...]", "[FLAG ...]",
 		"put the same load on a service under many models, and say what differs",
 		gb__command_compare },
-	{ "advise", "SERVICE [FLAG ...]", "[FLAG ...]",
+	{ "advise", "SERVICE [FLAG ...] | --pid PID", "[FLAG ...] | --pid PID",
 		"measure handler and load, name the model that suits them, say why, and try it out",
 		gb__command_advise },
 	{ "models", "[NAME | --combinations] [--json]", NULL,

@@ -16,7 +16,8 @@ enum advise_outcome {
 #define ADVISE_LINE_MAX 320
 
 struct advice {
-	const struct advise_options *options; /* NULL: of a server that runs */
+	const struct advise_options *options;
+	char running[COMPARE_SPEC_MAX]; /* the model of a server that runs, or "" */
 	struct advise_situation situation;
 	struct advise_verdict verdict;       /* all candidates as the rules rank them */
 	size_t tried[ADVISE_CANDIDATES_MAX]; /* of these, in the order of the comparison's models */

@@ -2,6 +2,7 @@
 #include "advise/advice.h"
 #include "advise/measure.h"
 #include "advise/options.h"
+#include "advise/running.h"
 #include "advise/tell.h"
 #include "command.h"
 #include "compare/document.h"
@@ -86,8 +87,7 @@ static int judge(struct advice *advice, struct gb_error *error)
 	if (result < 0)
 		return result;
 	if (advice->verdict.count == 0)
-		return gb_error_set(error, -GB_EILLEGAL, "no model can serve %s",
-			advice->options->compare.serving.service->name);
+		return gb_error_set(error, -GB_EILLEGAL, "no model can serve it");
 	advice->flips_count = gb__advise_flips(&advice->situation, admits, &admission, advice->flips);
 	gb__advise_choose(advice, advice->options->candidates);
 	return 0;
@@ -158,19 +158,16 @@ static int fail_if(const struct advice *advice)
 	return EXIT_DONE;
 }
 
-static int publish(struct advice *advice, int argc, char **argv)
+/* In text, JSON and a configuration, as was asked; takes `comparison`, which is NULL when nothing was tried. */
+static int publish(struct advice *advice, json_t *comparison)
 {
 	const struct advise_options *options = advice->options;
-	json_t *comparison = gb__compare_document(&advice->comparison, argc, argv);
-	bool text = !options->json || strcmp(options->json, "-") != 0;
 	int exit_code = EXIT_DONE;
 
-	if (!comparison)
-		return gb__command_fail(EXIT_FAILED, "advise: no memory for the result");
-	json_object_set_new(comparison, "findings", gb__compare_findings(&advice->comparison));
-	if (text) {
+	if (!options->json || strcmp(options->json, "-") != 0) {
 		gb__advise_tell(advice);
-		gb__compare_tell(&advice->comparison, comparison);
+		if (comparison)
+			gb__compare_tell(&advice->comparison, comparison);
 	}
 	if (options->json) {
 		json_t *document = gb__advise_document(advice, comparison);
@@ -183,7 +180,25 @@ static int publish(struct advice *advice, int argc, char **argv)
 	if (options->write && exit_code == EXIT_DONE)
 		exit_code = write_config(advice);
 	fflush(stdout);
-	return exit_code == EXIT_DONE ? fail_if(advice) : exit_code;
+	return exit_code;
+}
+
+/* Of a server that runs: nothing is tried. */
+static int advise_running(struct advise_options *options, struct gb_error *error)
+{
+	static struct advice advice;
+	int result;
+
+	advice = (struct advice){ .options = options };
+	gb__compare_signals_install();
+	result = gb__advise_running(options, &advice.situation, advice.running, error);
+	if (result == 0)
+		result = judge(&advice, error);
+	if (result < 0)
+		return result;
+	advice.tried_count = 0;
+	gb__advise_conclude(&advice);
+	return publish(&advice, NULL);
 }
 
 static int advise(struct advise_options *options, int argc, char **argv, struct gb_error *error)
@@ -205,8 +220,13 @@ static int advise(struct advise_options *options, int argc, char **argv, struct 
 		result = try_out(&advice, &options->compare, error);
 	}
 	if (result == 0) {
+		json_t *comparison = gb__compare_document(&advice.comparison, argc, argv);
+
+		if (comparison)
+			json_object_set_new(comparison, "findings", gb__compare_findings(&advice.comparison));
 		gb__advise_conclude(&advice);
-		exit_code = publish(&advice, argc, argv);
+		exit_code = publish(&advice, comparison);
+		exit_code = exit_code == EXIT_DONE ? fail_if(&advice) : exit_code;
 	}
 	gb__verify_upstream_stop(&upstream);
 	gb__comparison_finish(&advice.comparison);
@@ -222,7 +242,8 @@ int gb__command_advise(int argc, char **argv)
 	if (result == 0 && options.help)
 		gb__advise_options_help();
 	else if (result == 0)
-		result = advise(&options, argc, argv, &error);
+		result =
+			options.pid ? advise_running(&options, &error) : advise(&options, argc, argv, &error);
 	gb__advise_options_finish(&options);
 	if (result < 0)
 		return gb__command_fail(

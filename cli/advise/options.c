@@ -26,6 +26,11 @@ static const struct gb_setting flags[] = {
 		.summary = "models that are tried out, the most likely ones (default 6; 3 with --quick)" },
 	{ "quick", GB_SETTING_SWITCH, offsetof(struct advise_options, quick),
 		.summary = "a few seconds: fewer candidates, and three rounds of 300 ms" },
+	{ "pid", GB_SETTING_COUNT, offsetof(struct advise_options, pid), .min = 1, .max = INT32_MAX,
+		.argument = "PID",
+		.summary =
+			"in place of a service: of a server that runs, by its counters and the rules alone, without "
+			"stopping it" },
 	{ "write", GB_SETTING_TEXT, offsetof(struct advise_options, write), .argument = "FILE",
 		.summary = "write a configuration for `serve --config FILE`" },
 	{ "json", GB_SETTING_TEXT, offsetof(struct advise_options, json), .argument = "FILE",
@@ -74,11 +79,12 @@ static const struct gb_args_table *tables(void)
 
 void gb__advise_options_help(void)
 {
-	printf("Usage: %s advise %s[FLAG ...]\n\n"
+	printf("Usage: %s advise %s[FLAG ...]\n"
+	       "       %s advise --pid PID [--goal GOAL] [--isolate] [--json FILE] [--write FILE]\n\n"
 	       "Measures what a message takes of the service's handler, names by the rules of the literature which\n"
 	       "model suits that, the machine and the load, tries the most likely ones out in turns, and says which it\n"
 	       "is to be and why. With --models these are the candidates.\n\n",
-		gb__program.name, gb__program.one ? "" : "SERVICE ");
+		gb__program.name, gb__program.one ? "" : "SERVICE ", gb__program.name);
 	gb_args_help(stdout, tables());
 	puts("\nExit codes: 0 when every message was answered rightly, 1 when not or interrupted, 2 wrong usage.");
 }
@@ -155,6 +161,11 @@ int gb__advise_options_parse(int argc, char **argv, struct advise_options *ret, 
 	result = gb__compare_check_writable("write", ret->write, error);
 	if (result == 0)
 		result = gb__compare_check_writable("json", ret->json, error);
+	if (result == 0 && ret->pid)
+		return ret->passed_count == 0
+			? 0
+			: gb_error_set(error, -GB_EUSAGE,
+				  "--pid looks at the load that there is: leave %s out", ret->passed[0]);
 	if (result == 0)
 		result = pass_defaults(ret, error);
 	return result == 0 ? gb__compare_options_parse(ret->passed_count, ret->passed, &ret->compare, error)

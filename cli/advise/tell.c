@@ -11,7 +11,9 @@ static const char *const goals[ADVISE_GOALS] = { "throughput", "cpu", "p99", "me
 
 static const char *name_of(const struct advice *advice)
 {
-	return advice->options ? advice->options->compare.serving.service->name : "the server";
+	const struct gb_service *service = advice->options->compare.serving.service;
+
+	return service ? service->name : "a server that runs";
 }
 
 static void tell_outcome(const struct advice *advice)
@@ -43,6 +45,8 @@ void gb__advise_tell(const struct advice *advice)
 	printf("%s, by %s: --model %s\n", name_of(advice), goals[advice->situation.goal],
 		list[advice->chosen].spec);
 	tell_outcome(advice);
+	if (advice->running[0])
+		printf("It runs under %s now.\n", advice->running);
 	puts("\nWhy:");
 	for (size_t i = 0; i < advice->why_count; i++)
 		gb_args_row(stdout, "  -", 5, advice->why[i]);
@@ -159,6 +163,8 @@ json_t *gb__advise_document(const struct advice *advice, json_t *comparison)
 	json_object_set_new(object, "held",
 		advice->outcome == ADVISE_UNTRIED ? json_null()
 						  : json_boolean(advice->outcome == ADVISE_HELD));
+	if (advice->running[0])
+		json_object_set_new(object, "runs_under", gb__json_text(advice->running));
 	json_object_set_new(object, "candidates", json_candidates(advice));
 	json_object_set_new(object, "comparison", comparison ? comparison : json_null());
 	return object;
@@ -166,7 +172,7 @@ json_t *gb__advise_document(const struct advice *advice, json_t *comparison)
 
 char *gb__advise_config(const struct advice *advice)
 {
-	const struct compare_serving *serving = advice->options ? &advice->options->compare.serving : NULL;
+	const struct compare_serving *serving = &advice->options->compare.serving;
 	char *text = NULL;
 	size_t size;
 	FILE *stream = open_memstream(&text, &size);
@@ -178,13 +184,13 @@ char *gb__advise_config(const struct advice *advice)
 	for (size_t i = 0; i < advice->why_count; i++)
 		fprintf(stream, "# - %s\n", advice->why[i]);
 	fprintf(stream, "model %s\n", advice->verdict.candidates[advice->chosen].spec);
-	for (size_t i = 0; serving && i < serving->options_count; i++) {
+	for (size_t i = 0; i < serving->options_count; i++) {
 		const char *equals = strchr(serving->options[i], '=');
 
 		fprintf(stream, "%.*s %s\n", (int)(equals - serving->options[i]), serving->options[i],
 			equals + 1);
 	}
-	for (size_t i = 0; serving && i < serving->sets_count; i++)
+	for (size_t i = 0; i < serving->sets_count; i++)
 		fprintf(stream, "set %s\n", serving->sets[i]);
 	return fclose(stream) == 0 ? text : NULL;
 }

@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 
 from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, run
+from program import Program
 
 HANDLERS = os.path.abspath(os.environ.get(
     "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
@@ -106,6 +108,35 @@ def a_program_of_ones_own_is_advised():
 
 
 @case
+def a_server_that_runs_is_advised_by_its_load():
+    with Program(GEARBOX, "serve", "echo", "--listen", "127.0.0.1:0", "--model", "reactor") as server:
+        client, replies = server.connect()
+        ended = threading.Event()
+
+        def talk():
+            while not ended.is_set():
+                client.sendall(b"hello\n")
+                replies.readline()
+
+        client.sendall(b"hello\n")
+        check_equal(replies.readline(), b"hello\n", "the first reply")
+        talker = threading.Thread(target=talk)
+        talker.start()
+        try:
+            done = run("advise", "--pid", str(server.process.pid), "--quick", "--json", "-")
+        finally:
+            ended.set()
+            talker.join()
+            client.close()
+            replies.close()
+        check_equal((done.returncode, done.stderr), (0, ""), "outcome")
+    document = json.loads(done.stdout)
+    check("engine=epoll" in document["runs_under"], f"it runs under {document['runs_under']}")
+    check_equal((document["held"], document["comparison"]), (None, None), "what was tried")
+    check(document["measured"]["rate"] > 0 and document["model"], f"measured {document['measured']}")
+
+
+@case
 def an_interruption_ends_it():
     with subprocess.Popen([GEARBOX, "advise", "echo", "--connections", "2", "--rounds", "50", "--candidates", "2"],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -124,6 +155,8 @@ def wrong_usage_is_refused_in_one_line():
     check_refusal(run("advise", "echo", "--models", "reactr"), 2, "reactor")
     check_refusal(run("advise", "echo", "--sweep", "size=1,2"), 2, "sweep")
     check_refusal(run("advise", "echo", "--candidates", "1"), 2, "candidates")
+    check_refusal(run("advise", "echo", "--pid", str(os.getpid())), 2, "--pid", "echo")
+    check_refusal(run("advise", "--pid", str(os.getpid())), 1, "gearbox")
     check_refusal(run("advise", "chargen"), 2, "--protocol")
     check_refusal(run("advise", "echo", "--write", "/no/such/folder/x"), 1, "/no/such/folder/x")
 
