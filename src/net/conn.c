@@ -531,9 +531,11 @@ static void settle_slow(struct gb_conn *conn)
 		half_close(conn);
 	if ((conn->flags & GB__CONN_OUTPUT_END) && all_sent(conn) &&
 		(conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED)) {
-		end_output(conn);
 		if (conn->state == GB__CONN_HALF_CLOSED && !(conn->flags & GB__CONN_TASKED))
-			gb__conn_end(conn, GB_CLOSE_EOF, 0); /* both have said all */
+			gb__conn_end(
+				conn, GB_CLOSE_EOF, 0); /* both have said all: closing says it to the peer */
+		else
+			end_output(conn);
 	}
 	if (output_has_fallen(conn))
 		gb__conn_queue(

@@ -102,6 +102,7 @@ int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, s
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST };
 	struct addrinfo *found;
 	char host[HOST_MAX], service[8];
+	struct in_addr v4;
 	uint16_t port = 0;
 	int result;
 
@@ -114,6 +115,14 @@ int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, s
 		*ret = (struct gb__address){ .v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) },
 			.size = sizeof(ret->v6),
 			.every = true };
+		return 0;
+	}
+	/* What proxies connect to each time; getaddrinfo knows further forms. */
+	if (inet_pton(AF_INET, host, &v4) == 1) {
+		*ret = (struct gb__address){
+			.v4 = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = v4 },
+			.size = sizeof(ret->v4)
+		};
 		return 0;
 	}
 	snprintf(service, sizeof(service), "%u", port);
