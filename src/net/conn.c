@@ -343,11 +343,10 @@ static void end_output(struct gb_conn *conn)
 
 	if (conn->past & GB__CONN_PAST_OUTPUT_ENDED)
 		return;
-	if (os->ops->shutdown(os, conn->stream.endpoint.fd, SHUT_WR) < 0) {
+	if (os->ops->shutdown(os, conn->stream.endpoint.fd, SHUT_WR) < 0)
 		gb__conn_end(conn, GB_CLOSE_RESET, 0);
-		return;
-	}
-	conn->past |= GB__CONN_PAST_OUTPUT_ENDED;
+	else
+		conn->past |= GB__CONN_PAST_OUTPUT_ENDED;
 }
 
 /* All output is gone: say so to the peer and wait for its FIN, or end when that has come. */
@@ -464,8 +463,7 @@ static void tell_eof(struct gb_conn *conn)
 		return;
 	if (gb__conn_within_message(conn))
 		conn->past |= GB__CONN_PAST_CUT;
-	/* A message that will never be complete: for gb_conn_rest alone. */
-	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL);
+	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL); /* it is for gb_conn_rest alone */
 	if (gb__unlikely(conn->further & GB__CONN_FURTHER_PARTS))
 		tell_cut(conn);
 	if (gb__conn_closing(conn)) {
