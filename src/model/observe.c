@@ -3,52 +3,21 @@
 #include "base/macros.h"
 #include "model/record.h"
 #include "os/os.h"
+#include "os/process.h"
+#include "os/shared.h"
 
 #include <gearbox/observe.h>
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define LINK "/memfd:" GB__SHARED_NAME " (deleted)"
 #define LEASE_MS 3000u
 
 struct gb_observed {
 	struct gb__shared *shared;
 	size_t size;
 };
-
-/* A descriptor of its n-th server's memory, or a negative errno. */
-static int memory_open(pid_t pid, unsigned n)
-{
-	char path[64], link[64];
-	const struct dirent *entry;
-	DIR *descriptors;
-	int result = -ENOENT;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	descriptors = opendir(path);
-	if (!descriptors)
-		return errno == ENOENT ? -ESRCH : -errno;
-	while (result == -ENOENT && (entry = readdir(descriptors)) != NULL) {
-		ssize_t size;
-
-		snprintf(path, sizeof(path), "/proc/%d/fd/%.20s", (int)pid, entry->d_name);
-		size = readlink(path, link, sizeof(link));
-		if (size != (ssize_t)strlen(LINK) || memcmp(link, LINK, strlen(LINK)) != 0 || n-- > 0)
-			continue;
-		result = open(path, O_RDWR | O_CLOEXEC);
-		if (result < 0)
-			result = -errno;
-	}
-	closedir(descriptors);
-	return result;
-}
 
 static bool is_ours(const struct gb__shared *shared, size_t size)
 {
@@ -60,27 +29,6 @@ static bool is_ours(const struct gb__shared *shared, size_t size)
 		head->counters_size == sizeof(struct gb__counters) &&
 		strncmp(head->version, GB_VERSION, sizeof(head->version)) == 0 && head->size == size &&
 		head->records <= (size - sizeof(*shared)) / sizeof(struct gb__record);
-}
-
-static int memory_map(int fd, struct gb_observed *observed)
-{
-	struct stat stat;
-	void *memory;
-
-	if (fstat(fd, &stat) < 0)
-		return -errno;
-	if (stat.st_size < (off_t)sizeof(struct gb__shared))
-		return -ENOTSUP;
-	memory = mmap(NULL, (size_t)stat.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	if (!is_ours(memory, (size_t)stat.st_size)) {
-		munmap(memory, (size_t)stat.st_size);
-		return -ENOTSUP;
-	}
-	observed->shared = memory;
-	observed->size = (size_t)stat.st_size;
-	return 0;
 }
 
 static int refuse(pid_t pid, unsigned n, int result, struct gb_error *error)
@@ -112,17 +60,23 @@ static int refuse(pid_t pid, unsigned n, int result, struct gb_error *error)
 int gb_observe(pid_t pid, unsigned n, struct gb_observed **ret, struct gb_error *error)
 {
 	struct gb_observed *observed;
-	int fd = memory_open(pid, n), result;
+	void *memory;
+	size_t size;
+	int result = gb__shared_file_attach(pid, GB__SHARED_NAME, n, &memory, &size);
 
-	if (fd < 0)
-		return refuse(pid, n, fd, error);
+	if (result < 0)
+		return refuse(pid, n, result, error);
 	observed = gb__alloc_zero(sizeof(*observed));
-	result = observed ? memory_map(fd, observed) : -ENOMEM;
-	close(fd);
+	if (!observed)
+		result = -ENOMEM;
+	else if (size < sizeof(struct gb__shared) || !is_ours(memory, size))
+		result = -ENOTSUP;
 	if (result < 0) {
+		gb__shared_unmap(memory, size);
 		gb__free(observed);
 		return refuse(pid, n, result, error);
 	}
+	*observed = (struct gb_observed){ memory, size };
 	*ret = observed;
 	return 0;
 }
@@ -131,7 +85,7 @@ void gb_observe_end(struct gb_observed *observed)
 {
 	if (!observed)
 		return;
-	munmap(observed->shared, observed->size);
+	gb__shared_unmap(observed->shared, observed->size);
 	gb__free(observed);
 }
 

@@ -1,9 +1,7 @@
 #include "model/record.h"
 
 #include "base/macros.h"
-#include "os/process.h"
-
-#include <unistd.h>
+#include "os/shared.h"
 
 static size_t shared_size(size_t records)
 {
@@ -24,7 +22,7 @@ static void lock_init(pthread_mutex_t *lock)
 struct gb__shared *gb__shared_create(size_t records)
 {
 	int fd;
-	struct gb__shared *shared = gb__shared_map_file(shared_size(records), GB__SHARED_NAME, &fd);
+	struct gb__shared *shared = gb__shared_file_map(shared_size(records), GB__SHARED_NAME, &fd);
 
 	if (!shared)
 		return NULL;
@@ -46,11 +44,8 @@ struct gb__shared *gb__shared_create(size_t records)
 
 void gb__shared_destroy(struct gb__shared *shared)
 {
-	if (!shared)
-		return;
-	if (shared->fd >= 0)
-		close(shared->fd);
-	gb__shared_unmap(shared, shared_size(shared->records_count));
+	if (shared)
+		gb__shared_file_unmap(shared, shared_size(shared->records_count), shared->fd);
 }
 
 static uint64_t read_counter(const uint64_t *counter)

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #define NS_PER_MS 1000000u
 #define LOOKS 2u /* in the time of the limit */
@@ -97,17 +96,18 @@ static const struct gb_conn *at_work_for(const struct gb_worker *worker)
 static void look_around(struct gb__backtrace *backtrace)
 {
 	struct gb__stall *stall = (struct gb__stall *)backtrace;
-	const struct gb_conn *conn = at_work_for((const struct gb_worker *)stall->worker);
+	const struct gb_worker *worker = (const struct gb_worker *)stall->worker;
+	const struct gb_conn *conn = at_work_for(worker);
+	struct gb__os *os = worker->loop.os;
 	const struct gb__terms *terms = conn ? conn->terms : NULL;
 	const struct gb_route *row = terms && terms->router && terms->route ? terms->route->row : NULL;
 
 	stall->delivering = conn;
 	note_text(stall->service, terms ? terms->service->name : NULL);
 	note_text(stall->route, row ? row->name : NULL);
-	stall->peer_size = sizeof(stall->peer);
-	if (!conn ||
-		getpeername(conn->stream.endpoint.fd, (struct sockaddr *)&stall->peer, &stall->peer_size) < 0)
-		stall->peer_size = 0;
+	stall->peer.size = 0;
+	if (conn && os->ops->address(os, conn->stream.endpoint.fd, true, &stall->peer) < 0)
+		stall->peer.size = 0;
 }
 
 /* The rest is on the watching thread. */
@@ -128,13 +128,7 @@ static const char *time_text(uint64_t ns, char *text, size_t size)
 
 static void peer_text(const struct gb__stall *stall, char *text, size_t size)
 {
-	struct gb__address address = { .size = stall->peer_size };
-
-	text[0] = '\0';
-	if (stall->peer_size == 0 || stall->peer_size > sizeof(stall->peer))
-		return;
-	memcpy(&address.any, &stall->peer, gb__min(stall->peer_size, sizeof(struct sockaddr_un)));
-	if (gb__address_format(&address, text, size) < 0)
+	if (stall->peer.size == 0 || gb__address_format(&stall->peer, text, size) < 0)
 		text[0] = '\0';
 }
 
@@ -372,17 +366,6 @@ static uint64_t look(struct gb__stall_watch *watch)
 	return rest;
 }
 
-static void rest(struct gb__stall_watch *watch, uint64_t ns)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	ns += (uint64_t)until.tv_nsec;
-	until.tv_sec += (time_t)(ns / 1000000000u);
-	until.tv_nsec = (long)(ns % 1000000000u);
-	pthread_cond_timedwait(&watch->wake, &watch->lock, &until);
-}
-
 static void *watch_main(void *arg)
 {
 	struct gb__stall_watch *watch = arg;
@@ -391,7 +374,7 @@ static void *watch_main(void *arg)
 	gb__cpus_use(watch->cpus);
 	pthread_mutex_lock(&watch->lock);
 	while (!watch->ends)
-		rest(watch, look(watch));
+		gb__cond_wait_ns(&watch->wake, &watch->lock, look(watch));
 	pthread_mutex_unlock(&watch->lock);
 	return NULL;
 }
@@ -410,17 +393,6 @@ static uint64_t limit_of(const struct gb_server *server)
 	if (server->model.engine == GB__ENGINE_BLOCKING && !server->options->stall_limit_set)
 		return 0;
 	return server->options->stall_limit_ms * NS_PER_MS;
-}
-
-static void lock_init(struct gb__stall_watch *watch)
-{
-	pthread_condattr_t attributes;
-
-	pthread_mutex_init(&watch->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&watch->wake, &attributes);
-	pthread_condattr_destroy(&attributes);
 }
 
 struct gb__stall_watch *gb__stall_watch_create(struct gb_worker *chief, const struct gb__cpus *cpus)
@@ -444,7 +416,8 @@ struct gb__stall_watch *gb__stall_watch_create(struct gb_worker *chief, const st
 	watch->look_ns = gb__max(limit_ns / LOOKS, LOOK_NS_MIN);
 	watch->asked = SIZE_MAX;
 	watch->backtraces = gb__backtrace_begin(&shared->stall.backtrace);
-	lock_init(watch);
+	pthread_mutex_init(&watch->lock, NULL);
+	gb__cond_init(&watch->wake);
 	return watch;
 }
 

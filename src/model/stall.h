@@ -9,10 +9,10 @@
 #ifndef MODEL_STALL_H
 #define MODEL_STALL_H
 
+#include "os/address.h"
 #include "os/backtrace.h"
 
 #include <stddef.h>
-#include <sys/socket.h>
 
 struct gb__cpus;
 struct gb__stall_watch;
@@ -26,8 +26,7 @@ struct gb__stall {
 	uintptr_t worker;               /* in its process's memory */
 	bool delivering;                /* a message, of this connection */
 	char service[GB__STALL_NAME], route[GB__STALL_NAME];
-	struct sockaddr_storage peer;
-	socklen_t peer_size; /* 0: unknown */
+	struct gb__address peer; /* its size 0: unknown */
 };
 
 /** A worker can be watched from here on, respectively no longer. On its thread. */

@@ -146,36 +146,6 @@ void *gb__shared_map(size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int shared_file(size_t size, const char *name)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd < 0)
-		return -1;
-	if (ftruncate(fd, (off_t)size) < 0 ||
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-void *gb__shared_map_file(size_t size, const char *name, int *ret_fd)
-{
-	int fd = shared_file(size, name);
-	void *memory;
-
-	*ret_fd = fd;
-	if (fd < 0)
-		return gb__shared_map(size);
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (memory != MAP_FAILED)
-		return memory;
-	close(fd);
-	*ret_fd = -1;
-	return NULL;
-}
-
 void *gb__unforked_map(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

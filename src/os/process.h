@@ -41,9 +41,6 @@ void gb__report_send(int fd, const void *message, size_t size);
 int gb__report_receive(int fd, void *message, size_t size);
 /** Zeroed memory shared with later children, or NULL. */
 void *gb__shared_map(size_t size);
-/** The same with a descriptor of it in `*ret_fd`, by which others map it (/proc/PID/fd); its size is for ever. -1: there is
- *  none, as the kernel has no such files or there are no descriptors. */
-void *gb__shared_map_file(size_t size, const char *name, int *ret_fd);
 /** Zeroed memory that children do not have: what their parent writes in it costs none of them a copy. Or NULL. */
 void *gb__unforked_map(size_t size);
 /** Of either. NULL is fine. */

@@ -29,6 +29,10 @@ struct gb__thread_times {
 bool gb__thread_times(pid_t process, pid_t thread, struct gb__thread_times *ret);
 /** Whether it is stopped by SIGSTOP, or by a debugger. */
 bool gb__thread_stopped(pid_t process, pid_t thread);
+/** A condition that is waited for by the monotonic clock. */
+void gb__cond_init(pthread_cond_t *cond);
+/** pthread_cond_timedwait of it, for so long from now. */
+void gb__cond_wait_ns(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ns);
 /** Sleep, for who has nothing better to do. */
 void gb__thread_rest(unsigned ms);
 
