@@ -2,6 +2,7 @@
 
 #include "command.h"
 #include "descriptors.h"
+#include "load/ports.h"
 #include "verify/specs.h"
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SOMEWHERE "127.0.0.1:9" /* where servers listen, but for the port */
 
 static const struct gb_preset *preset_of(const char *spec)
 {
@@ -322,14 +325,18 @@ static int make_points(struct comparison *comparison, struct gb_error *error)
 	return result;
 }
 
-static int claim_descriptors(const struct compare_options *options, struct gb_error *error)
+static int claim_connections(const struct compare_options *options, struct gb_error *error)
 {
 	const char *idle = gb__compare_load_flag(options, "idle");
 	uint64_t most = options->connections;
+	int result;
 
 	for (size_t i = 0; i < options->axes_count; i++)
 		if (strcmp(options->axes[i].name, "connections") == 0)
 			most = (uint64_t)options->axes[i].steps[options->axes[i].count - 1].number;
+	result = gb__load_ports_suffice(SOMEWHERE, most, error);
+	if (result < 0)
+		return result;
 	if (options->idle_connections > most)
 		most = options->idle_connections;
 	most += idle ? strtoull(idle, NULL, 10) : 0;
@@ -342,7 +349,7 @@ int gb__compare_plan(const struct compare_options *options, struct comparison *r
 	int result;
 
 	*ret = (struct comparison){ .options = options };
-	result = claim_descriptors(options, error);
+	result = claim_connections(options, error);
 	if (result == 0)
 		result = add_all(ret, error);
 	if (result == 0)

@@ -5,7 +5,7 @@
 #include "compare/comparison.h"
 
 /**
- * Find the models, see that each can be served at every step, and that descriptors suffice. This process must have no
+ * Find the models, see that each can be served at every step, and that descriptors and ports suffice. This process must have no
  * threads.
  *
  * Returns 0; -GB_EUSAGE or -GB_EILLEGAL with the reason and what would be possible, a code of the machine.

@@ -6,6 +6,7 @@ Nothing here looks at a time or a rate: few messages show that all is counted an
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import tempfile
@@ -17,6 +18,10 @@ HANDLERS = os.path.abspath(os.environ.get(
 QUICK = ("--quiet", "--messages", "200", "--connections", "4", "--idle-connections", "12")
 ALWAYS = ("messages_per_second", "p50_ns", "p99_ns", "max_ns", "cpu_ns_per_message", "memory_per_connection_bytes",
           "idle_cpu_share")
+
+
+def few_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
 
 
 def compare(*arguments, code=0):
@@ -214,7 +219,8 @@ def what_cannot_be_compared_is_refused_before_it_runs():
     check_refusal(run("compare", "echo", "--sweep", "size=1,2", "--sweep", "size=3"), 2, "given twice")
     check_refusal(run("compare", "echo", "--sweep", "connections=0,1"), 2, "out of range")
     check_refusal(run("compare", "echo", "--sweep", "compute=1,2"), 2, "only the service work")
-    check_refusal(run("compare", "echo", "--connections", "1000000"), 2, "descriptors")
+    check_refusal(run("compare", "echo", "--connections", "1000000"), 2, "ports")
+    check_refusal(run("compare", "echo", "--connections", "500", before_exec=few_descriptors), 2, "descriptors", "at most")
     check_refusal(run("compare", "echo", "--against", "true"), 2, "{port}")
     check_refusal(run("compare", "echo", "--protocol", "smtp"), 2, "smtp")
     check_refusal(run("compare", "echo", "--option", "backlog=x"), 2, "backlog")
