@@ -58,6 +58,81 @@ void gb__exchange_send(struct generator *generator, struct session *session)
 	}
 }
 
+static void record(struct generator *generator, struct awaited one, uint64_t now_ns)
+{
+	if (one.due_ns < generator->measured_ns)
+		return;
+	gb__histogram_add(&generator->totals.response_ns, now_ns - one.due_ns);
+	if (generator->schedule.open)
+		gb__histogram_add(&generator->totals.service_ns, now_ns - one.sent_ns);
+	generator->totals.messages++;
+	generator->totals.end_ns = now_ns;
+}
+
+static void on_collect(struct gb_timer *timer, void *arg);
+
+/* Nobody answers: what the kernel has taken of a session's requests is done. Returns whether anything was. */
+static bool collect_one(struct generator *generator, struct session *session, uint64_t now_ns)
+{
+	uint64_t size = generator->traffic->request_size;
+	uint64_t queued = session->next * size - session->owed;
+	uint64_t taken = (queued - gb_conn_output_size(session->conn)) / size, oldest = session->oldest;
+
+	while (session->oldest < taken) {
+		record(generator, session_answer(session), now_ns);
+		if (now_ns >= generator->measured_ns)
+			generator->totals.bytes += size;
+	}
+	return session->oldest > oldest;
+}
+
+static void collect(struct generator *generator)
+{
+	uint64_t now_ns = clock_ns(generator);
+	bool moved = false, more = false;
+
+	generator->collecting = false;
+	if (now_ns >= generator->interval_end_ns)
+		gb__exchange_tell_series(generator, now_ns);
+	for (uint64_t i = 0; i < generator->begun; i++) {
+		struct session *session = &generator->sessions[i];
+
+		if (!session->conn || !session->open || session->done || session->awaited == 0)
+			continue;
+		if (collect_one(generator, session, now_ns)) {
+			moved = generator->moved = true;
+			gb__exchange_go_on(generator, session, now_ns);
+		}
+		more = more || session->awaited > 0;
+	}
+	if (!more || generator->collecting)
+		return;
+	generator->collecting = true; /* by the next turn, or when the kernel's buffers have room again */
+	gb_timer_start(generator->worker, &generator->collect, moved ? 0 : 1, on_collect, generator);
+}
+
+static void collect_posted(struct gb_worker *worker, void *arg)
+{
+	struct generator *generator = arg;
+
+	if (worker && generator->worker && !generator->over)
+		collect(generator);
+}
+
+/* Once this turn's bytes have left, look what has become of them. */
+static void collect_soon(struct generator *generator)
+{
+	if (generator->collecting)
+		return;
+	generator->collecting = gb_worker_post(generator->worker, collect_posted, generator) == 0;
+}
+
+static void on_collect(struct gb_timer *timer, void *arg)
+{
+	(void)timer;
+	collect(arg);
+}
+
 /* Note since when each request of a batch has been due. */
 static void await(
 	struct generator *generator, struct session *session, struct schedule_batch batch, uint64_t now_ns)
@@ -67,6 +142,8 @@ static void await(
 	session->owed += traffic_take(generator->traffic, &session->turn, batch.count);
 	if (batch.due_ns >= generator->measured_ns)
 		generator->totals.sent += batch.count;
+	if (generator->options->protocol->silent)
+		collect_soon(generator);
 }
 
 static void finish(struct session *session)
@@ -183,17 +260,6 @@ void gb__exchange_go_on(struct generator *generator, struct session *session, ui
 	}
 	enqueue(generator, session, now_ns);
 	gb__exchange_dispatch(generator, now_ns);
-}
-
-static void record(struct generator *generator, struct awaited one, uint64_t now_ns)
-{
-	if (one.due_ns < generator->measured_ns)
-		return;
-	gb__histogram_add(&generator->totals.response_ns, now_ns - one.due_ns);
-	if (generator->schedule.open)
-		gb__histogram_add(&generator->totals.service_ns, now_ns - one.sent_ns);
-	generator->totals.messages++;
-	generator->totals.end_ns = now_ns;
 }
 
 /* Returns how many replies were complete, or -GB_EBADFRAME. */

@@ -46,6 +46,7 @@ int gb__fleet_init(struct fleet *fleet, const struct load_options *options)
 		.post = options->method_index == 1,
 		.command = options->command,
 		.keys = options->keys,
+		.octets = options->framing_index == 1,
 		.conversation = options->conversation,
 		.compute_us = (uint32_t)options->compute_us,
 		.block_us = (uint32_t)options->block_us };

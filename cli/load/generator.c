@@ -97,6 +97,7 @@ static void end_when_over(struct generator *generator)
 		return;
 	generator->over = true;
 	gb_timer_stop(&generator->tick);
+	gb_timer_stop(&generator->collect);
 	gb__pacer_finish(&generator->pacer);
 	note_cpu_end(generator);
 	if (generator->interval_end_ns != UINT64_MAX) /* the last interval is over sooner */
@@ -431,6 +432,7 @@ int gb__generator_start(struct generator *generator, struct gb_worker *worker)
 void gb__generator_stop(struct generator *generator)
 {
 	gb_timer_stop(&generator->tick);
+	gb_timer_stop(&generator->collect);
 	gb__pacer_finish(&generator->pacer);
 	if (!generator->over)
 		note_cpu_end(generator);

@@ -46,6 +46,8 @@ struct generator {
 		measured_ns; /* requests count that are due from then on: UINT64_MAX as long as that is not known */
 	struct gb_worker *worker; /* NULL before the start and after the stop */
 	struct gb_timer tick;
+	struct gb_timer collect;  /* where nobody answers: look again what the kernel has taken */
+	bool collecting;          /* that is under way */
 	struct pacer pacer;       /* for the next request that is due */
 	bool moved;               /* something was established, received or closed since the last tick */
 	uint64_t moved_ns;        /* the last tick that saw such */

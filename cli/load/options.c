@@ -17,7 +17,7 @@ static const struct gb_setting flags[] = {
 		.choices = PROTOCOL_CHOICES,
 		.summary =
 			"what the server must answer: the same bytes; a line to each line; that line with the "
-			"time before it; gearbox's work service, in any order; HTTP/1.1; Redis's RESP; a recorded conversation" },
+			"time before it; gearbox's work service, in any order; HTTP/1.1; Redis's RESP; a recorded conversation; or nothing, to log records of syslog" },
 	{ "reply-lines", GB_SETTING_COUNT, offsetof(struct load_options, reply_lines), .fallback = "1",
 		.min = 1, .max = UINT32_MAX, .summary = "with --protocol line: lines of each reply" },
 	{ "path", GB_SETTING_TEXT, offsetof(struct load_options, path),
@@ -32,6 +32,10 @@ static const struct gb_setting flags[] = {
 	{ "conversation", GB_SETTING_TEXT, offsetof(struct load_options, conversation), .argument = "FILE",
 		.summary =
 			"with --protocol conversation: \"> REQUEST\" and \"< REPLY\" lines, over and over again" },
+	{ "framing", GB_SETTING_CHOICE, offsetof(struct load_options, framing_index), .fallback = "newline",
+		.choices = "newline|octets",
+		.summary =
+			"with --protocol syslog: records end with a line feed, or begin with their length" },
 	{ "keys", GB_SETTING_COUNT, offsetof(struct load_options, keys), .fallback = "10000", .min = 1,
 		.summary = "with --protocol resp: how many keys set and get choose from" },
 	{ "compute-us", GB_SETTING_COUNT, offsetof(struct load_options, compute_us), .fallback = "0",

@@ -27,7 +27,7 @@ struct load_options {
 	char *model; /* of the generator's own; NULL: by `threads` and `engine` */
 	uint64_t reply_lines;
 	char *path, *command, *conversation; /* NULL: not said */
-	unsigned method_index;
+	unsigned method_index, framing_index;
 	uint64_t keys, compute_us, block_us;
 	struct messages messages; /* of the user's own, framed for the protocol */
 	struct messages expected; /* none, or what each reply must be */

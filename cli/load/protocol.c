@@ -11,7 +11,7 @@
 
 const struct protocol *const gb__load_protocols[] = { &gb__protocol_echo, &gb__protocol_line,
 	&gb__protocol_time_echo, &gb__protocol_work, &gb__protocol_http, &gb__protocol_resp,
-	&gb__protocol_conversation, NULL };
+	&gb__protocol_conversation, &gb__protocol_syslog, NULL };
 
 /* `size` - 1 printable characters and a line feed. */
 static void fill_line(unsigned char *line, size_t size, size_t number)

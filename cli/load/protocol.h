@@ -30,6 +30,7 @@ struct load_request {
 	const char *command;      /* resp: see gb__resp_check_mix; NULL: ping */
 	uint64_t keys;            /* resp: from how many keys they are drawn */
 	const char *conversation; /* conversation: the file */
+	bool octets; /* syslog: records have their length before them, else a line's end behind */
 	uint32_t compute_us, block_us; /* work: what each request asks for */
 };
 
@@ -55,7 +56,8 @@ struct traffic {
 };
 
 struct protocol {
-	const char *name;  /* as --protocol takes it */
+	const char *name; /* as --protocol takes it */
+	bool silent; /* nobody replies: a request is done once the kernel has taken its bytes; any reply is wrong */
 	size_t state_size; /* per connection, aligned as a uint64_t */
 
 	/** Make the requests. Returns 0 or -ENOMEM. Undone by gb__traffic_finish. */
@@ -84,9 +86,10 @@ extern const struct protocol gb__protocol_echo;      /* RFC 862: the bytes come 
 extern const struct protocol gb__protocol_line;      /* each line is answered by a line */
 extern const struct protocol gb__protocol_time_echo; /* it comes back as "[Thu Apr 20 12:00:00 2017] line" */
 
-extern const struct protocol gb__protocol_work; /* requests with ids; replies in any order */
-extern const struct protocol gb__protocol_http; /* HTTP/1.1 */
-extern const struct protocol gb__protocol_resp; /* Redis's */
+extern const struct protocol gb__protocol_work;   /* requests with ids; replies in any order */
+extern const struct protocol gb__protocol_http;   /* HTTP/1.1 */
+extern const struct protocol gb__protocol_syslog; /* log records, which nobody answers */
+extern const struct protocol gb__protocol_resp;   /* Redis's */
 
 extern const struct protocol gb__protocol_conversation; /* one that was recorded, over and over again */
 
@@ -97,7 +100,7 @@ int gb__resp_check_mix(const char *mix, struct gb_error *error);
 
 /** All of them, in the order of PROTOCOL_CHOICES; ends with NULL. */
 extern const struct protocol *const gb__load_protocols[];
-#define PROTOCOL_CHOICES "echo|line|time-echo|work|http|resp|conversation"
+#define PROTOCOL_CHOICES "echo|line|time-echo|work|http|resp|conversation|syslog"
 
 /** Lines that differ, of `request_size` bytes each with their ends. `reply_size` is left 0. Returns 0 or -ENOMEM. */
 int gb__traffic_of_lines(size_t request_size, struct traffic *ret);

@@ -469,6 +469,23 @@ def a_recorded_conversation_is_held_over_and_over_again():
 
 
 @case
+def log_records_count_as_the_kernel_takes_them():
+    with tempfile.TemporaryDirectory() as folder:
+        name, records = f"{folder}/log", 0
+        with Server("--set", f"file={name}", service="syslog") as server:
+            for more in ((), ("--framing", "octets", "--size", "105"), ("--rate", "3000", "--framing", "octets"),
+                         ("--size", "2000", "--depth", "50", "--threads", "2")):
+                result = load(server.address, "--protocol", "syslog", "--messages", "500", "--connections", "4", *more)
+                check_equal((result["messages"], result["sent"]), (500, 500), f"records {more}")
+                records += 500
+        with open(name, "rb") as file:
+            check_equal(file.read().count(b"gearbox load"), records, "records that the server has stored")
+    with FaultyServer(lambda *_: b"thanks") as server:
+        result = load(server.address, "--protocol", "syslog", "--duration", "10s", "--connections", "2", code=1)
+        check("no request asked for" in result["stderr"], result["stderr"])
+
+
+@case
 def histograms_are_written_and_merged():
     with tempfile.TemporaryDirectory() as folder, Server() as server:
         names = [f"{folder}/{number}" for number in range(3)]
