@@ -147,7 +147,9 @@ static void log_held(const struct gb__stall_watch *watch, size_t n, const char *
 	size_t fields_count = 0, at = 0;
 	struct gb__log_field fields[3];
 
-	peer_text(stall, peer, sizeof(peer));
+	peer[0] = '\0';
+	if (answered)
+		peer_text(stall, peer, sizeof(peer));
 	const struct {
 		const char *text, *key, *value;
 	} parts[] = { { "service", "service", stall->service }, { "route", "route", stall->route },
@@ -245,12 +247,15 @@ static void tell(struct gb__stall_watch *watch, size_t n, uint64_t now)
 	watch->seen[n].told = true;
 	gb__count(record->stalls.count, 1);
 	__atomic_store_n(&record->stalls.now, 1, __ATOMIC_RELAXED);
-	stall->worker = record->watched.worker;
-	stall->backtrace.look = look_around;
 	watch->asked = n;
 	watch->asked_ns = now;
-	if (!watch->backtraces ||
-		gb__backtrace_ask(&stall->backtrace, record->watched.process, watch->seen[n].thread) < 0)
+	if (!watch->backtraces || !gb__backtrace_free(&stall->backtrace)) {
+		report(watch, n, now);
+		return;
+	}
+	stall->worker = record->watched.worker;
+	stall->backtrace.look = look_around;
+	if (gb__backtrace_ask(&stall->backtrace, record->watched.process, watch->seen[n].thread) < 0)
 		report(watch, n, now);
 }
 

@@ -75,7 +75,8 @@ static void on_signal(int number, siginfo_t *info, void *argument)
 
 	(void)number;
 	if (info->si_code != SI_QUEUE || !is_known(backtrace) || atomic_load(&backtrace->state) != asked ||
-		backtrace->thread != (pid_t)syscall(SYS_gettid))
+		backtrace->thread != (pid_t)syscall(SYS_gettid) ||
+		!atomic_compare_exchange_strong(&backtrace->state, &asked, GB__BACKTRACE_ANSWERS))
 		return;
 	backtrace->frames_count = 0;
 	backtrace->cpu_ns = gb__thread_cpu_ns();
@@ -84,7 +85,7 @@ static void on_signal(int number, siginfo_t *info, void *argument)
 	_Unwind_Backtrace(walk_frame, &walk);
 	if (backtrace->frames_count == 0 && at)
 		backtrace->frames[backtrace->frames_count++] = at;
-	atomic_compare_exchange_strong(&backtrace->state, &asked, GB__BACKTRACE_DONE);
+	atomic_store(&backtrace->state, GB__BACKTRACE_DONE);
 	errno = kept;
 }
 
@@ -155,6 +156,13 @@ void gb__backtrace_end(struct gb__backtrace *backtrace)
 	pthread_mutex_unlock(&lock);
 }
 
+/* Whoever was killed amid an answer writes no more. */
+bool gb__backtrace_free(const struct gb__backtrace *backtrace)
+{
+	return atomic_load(&backtrace->state) != GB__BACKTRACE_ANSWERS ||
+		syscall(SYS_tgkill, backtrace->process, backtrace->thread, 0) < 0;
+}
+
 int gb__backtrace_ask(struct gb__backtrace *backtrace, pid_t process, pid_t thread)
 {
 	siginfo_t info = { 0 };
@@ -164,16 +172,20 @@ int gb__backtrace_ask(struct gb__backtrace *backtrace, pid_t process, pid_t thre
 	info.si_pid = gb__process_self();
 	info.si_uid = getuid();
 	info.si_value.sival_ptr = backtrace;
+	backtrace->process = process;
 	backtrace->thread = thread;
 	backtrace->frames_count = 0;
 	atomic_store(&backtrace->state, GB__BACKTRACE_ASKED);
 	if (syscall(SYS_rt_tgsigqueueinfo, process, thread, SIGNAL, &info) == 0)
 		return 0;
-	atomic_store(&backtrace->state, GB__BACKTRACE_IDLE);
+	gb__backtrace_forget(backtrace);
 	return -errno;
 }
 
 void gb__backtrace_forget(struct gb__backtrace *backtrace)
 {
-	atomic_store(&backtrace->state, GB__BACKTRACE_IDLE);
+	int asked = GB__BACKTRACE_ASKED, done = GB__BACKTRACE_DONE;
+
+	if (!atomic_compare_exchange_strong(&backtrace->state, &asked, GB__BACKTRACE_IDLE))
+		atomic_compare_exchange_strong(&backtrace->state, &done, GB__BACKTRACE_IDLE);
 }

@@ -17,12 +17,17 @@
 
 #define GB__BACKTRACE_FRAMES 32u
 
-enum gb__backtrace_state { GB__BACKTRACE_IDLE, GB__BACKTRACE_ASKED, GB__BACKTRACE_DONE };
+enum gb__backtrace_state {
+	GB__BACKTRACE_IDLE,
+	GB__BACKTRACE_ASKED,
+	GB__BACKTRACE_ANSWERS, /* the handler writes */
+	GB__BACKTRACE_DONE,
+};
 
 /** In memory that is shared with the process that is asked, at the same address. */
 struct gb__backtrace {
 	_Atomic int state;
-	pid_t thread;
+	pid_t process, thread;
 	/** Called in the handler, by the thread that is asked: what else there is to note. Async-signal-safe. */
 	void (*look)(struct gb__backtrace *backtrace);
 	uint64_t cpu_ns; /* that the thread has taken */
@@ -34,8 +39,9 @@ struct gb__backtrace {
 /** `backtrace` may be asked for, here and in later children, until the same call of _end. Returns whether it may here. */
 bool gb__backtrace_begin(struct gb__backtrace *backtrace);
 void gb__backtrace_end(struct gb__backtrace *backtrace);
-/** Ask a thread. Its state is DONE once it has answered; until then it is not asked again, or forgotten by _forget.
- *  Returns 0 or a negative errno. */
+/** Whether nobody writes in it: one that answers late, after it was forgotten, may. */
+bool gb__backtrace_free(const struct gb__backtrace *backtrace);
+/** Ask a thread; it is free. Its state is DONE once it has answered. Returns 0 or a negative errno. */
 int gb__backtrace_ask(struct gb__backtrace *backtrace, pid_t process, pid_t thread);
 /** The answer was read, or is not waited for any more: one that is under way is dropped. */
 void gb__backtrace_forget(struct gb__backtrace *backtrace);
