@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 20000 /* for what should take a moment */
-#define END_MS 10000      /* until it must have ended */
+#define PATIENCE_MS 60000 /* for what should take a moment */
+#define END_MS 30000      /* until it must have ended */
 #define ARGUMENTS_MAX 256
 
 static uint64_t clock_ms(void)
