@@ -46,6 +46,7 @@ static unsigned held_count;
 
 static inline void hold(void *arg, struct gb__job *job)
 {
+	(void)arg;
 	CHECK(held_count < HELD_MAX);
 	held[held_count++] = job;
 }
