@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KIND (ADVISE_BLOCKING | ADVISE_INLINE | ADVISE_POOL)
+#define KIND (ADVISE_BLOCKING | ADVISE_INLINE | ADVISE_POOL | ADVISE_LOOPS)
 #define OF_A_KIND 2
 #define FORBIDDEN 12 /* points below the first: a rule of that weight speaks against it */
 

@@ -37,7 +37,7 @@ enum compare_metric gb__advise_metric(enum advise_goal goal);
 
 /**
  * Choose which candidates are tried: at most `most`, those that rank first, but no more than two of a kind (a blocking
- * engine, a loop, a loop with a pool), so that the best of each is seen; and none that a rule as good as forbids.
+ * engine, one loop or several, with a pool or without), so that the best of each is seen; and none that a rule as good as forbids.
  */
 void gb__advise_choose(struct advice *advice, size_t most);
 

@@ -111,7 +111,6 @@ static void take_load(const struct advise_options *options, struct advise_situat
 	ret->rate = load->rate;
 	ret->bursts = load->arrivals && load->arrivals[0] == 'p';
 	ret->shares_cpus = true;
-	ret->straight_line = service->serve != NULL;
 	ret->worker_state = service->state == GB_STATE_WORKER && !(service->traits & GB_TRAIT_STATE_APART);
 	ret->isolate = options->isolate;
 	ret->goal = (enum advise_goal)options->goal;
@@ -145,9 +144,13 @@ static int measure(const struct advise_options *options, const struct compare_op
 			take_gauge(gauge, server_ns, ret);
 		if (ret->measured == 0)
 			take_clocks(&options->compare, server_ns, least_ns, ret);
-		else
+		else {
 			ret->waits_ns =
 				fmax(0, least_ns - ret->io_ns - (double)gauge->held_ns.min - ON_THE_WAY_NS);
+			/* Its own thread does not block, and still it says that it may: another one does. */
+			ret->offloads = ret->waits_ns > 0 &&
+				(options->compare.serving.service->traits & GB_TRAIT_MAY_BLOCK);
+		}
 	}
 	gb__compare_outcome_finish(&outcome);
 	return result;

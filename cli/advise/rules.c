@@ -78,7 +78,7 @@ static bool some_connections(const struct advise_situation *s)
 
 static bool short_handlers(const struct advise_situation *s)
 {
-	return s->cpu_ns + s->blocked_ns < SHORT_NS && !slow_among_short(s);
+	return s->cpu_ns + s->blocked_ns < SHORT_NS && !slow_among_short(s) && !s->offloads;
 }
 
 static bool computes(const struct advise_situation *s)
@@ -111,6 +111,11 @@ static bool small_and_many(const struct advise_situation *s)
 static bool large(const struct advise_situation *s)
 {
 	return s->request_bytes + s->reply_bytes >= LARGE && clients(s) <= FEW;
+}
+
+static bool offloads(const struct advise_situation *s)
+{
+	return s->offloads;
 }
 
 static bool few_for_each_worker(const struct advise_situation *s)
@@ -189,6 +194,8 @@ const struct advise_rule gb__advise_rules[] = {
 		some_connections, 3, ADVISE_EVENT, 0 },
 	{ "hand-over", "handlers are short: handing them to a pool costs more than they do", HERE,
 		short_handlers, -6, ADVISE_POOL, 0 },
+	{ "offloads", "handlers give what blocks to a pool: let it have the threads for that", GOETZ,
+		offloads, 6, ADVISE_POOL, 0 },
 	{ "computes", "handlers compute: a loop for each CPU lets them do so at once", CHEN, computes, 6, 0,
 		ADVISE_LOOPS | ADVISE_POOL },
 	{ "one-cpu", "one CPU suffices for this load: a second loop only adds hand-overs and cold caches",

@@ -31,9 +31,9 @@ struct advise_situation {
 	bool shares_cpus; /* the load comes from this machine */
 
 	/* the service, and what is asked for */
-	bool straight_line; /* its handler awaits: waits give the loop back */
-	bool worker_state;  /* handlers share something in their worker */
-	bool isolate;       /* a crash must not spread */
+	bool offloads;     /* replies come later, from a pool that its handlers use */
+	bool worker_state; /* handlers share something in their worker */
+	bool isolate;      /* a crash must not spread */
 	enum advise_goal goal;
 };
 
