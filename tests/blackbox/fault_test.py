@@ -52,8 +52,7 @@ for served in INJECTED:
 @case_for_each(INJECTED, waits=True)
 def descriptors_run_out_of_the_machine(model):
     """ENFILE for the first attempts of each thread; then the clients that waited are answered."""
-    with Server(*model.arguments, prefix=strace("-e", "inject=accept4:error=ENFILE:when=1..3")) as server:
-        server.expected_log = EXHAUSTED
+    with Server(*model.arguments, prefix=strace("-e", "inject=accept4:error=ENFILE:when=1..3"), expected_log=EXHAUSTED) as server:
         all_are_answered(server)
 
 
@@ -62,8 +61,7 @@ def waiting_fails_for_some_time(model):
     """It is told, not each time; then the clients that waited are answered."""
     failing = strace("-e", "trace=epoll_wait,epoll_pwait",
                      "-e", f"inject=epoll_wait,epoll_pwait:error=ENOMEM:when=2..{WAITS_FAILED}")
-    with Server(*model.arguments, prefix=failing) as server:
-        server.expected_log = WAIT_FAILED
+    with Server(*model.arguments, prefix=failing, expected_log=WAIT_FAILED) as server:  # workers wait before it is ready
         all_are_answered(server)
         processes, tasks = server.processes(), sum(threads(pid) for pid in server.processes())
     lines = [line for line in server.log if re.search(WAIT_FAILED, line)]

@@ -352,7 +352,7 @@ def readable_of(files, seconds):
 class Server:
     """`gearbox serve` with its ready line read. As a context it ends in order: SIGTERM, exit code 0."""
 
-    def __init__(self, *arguments, service="echo", listen=(f"{HOST}:0",), before_exec=None, prefix=()):
+    def __init__(self, *arguments, service="echo", listen=(f"{HOST}:0",), before_exec=None, prefix=(), expected_log=None):
         addresses = [word for address in listen for word in ("--listen", address)]
         environment = {**os.environ, "TZ": "UTC0"}
         if prefix:  # a tracer: the leak sanitizer cannot work under another one
@@ -362,12 +362,15 @@ class Server:
                                         env=environment)
         self.pid = self.process.pid
         self.expected_code = 0
-        self.expected_log = None  # what lines on standard error may match
+        self.expected_log = expected_log  # what lines on standard error may match, those before the ready line as well
         self._pending = b""
-        self.log = []  # lines of standard error after the ready line
+        self.log = []  # lines of standard error but the ready line
         ready = None
         try:
             first = self.read_line()
+            while first and expected_log and re.search(expected_log, first):
+                self.log.append(first)
+                first = self.read_line()
             ready = READY.match(first or "")
             check(ready, f"no ready line, but {first!r}")
             check_equal(int(ready["pid"]), self.pid, "pid in the ready line")
