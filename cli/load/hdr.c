@@ -50,7 +50,7 @@ static uint64_t get64(const unsigned char *from)
 /* LEB128, but that a ninth byte has all eight bits. Returns the bytes written. */
 static size_t put_word(unsigned char *to, int64_t value)
 {
-	uint64_t rest = (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
+	uint64_t rest = (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0);
 	size_t size = 0;
 
 	while (rest >= 0x80 && size < WORD_MAX - 1) {
