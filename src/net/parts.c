@@ -204,6 +204,9 @@ static void on_message(struct gb_conn *conn, struct gb_bytes bytes)
 
 void gb__parts_task_back(struct gb_conn *conn, const struct gb__task *task)
 {
+	/* A whole message is none of the one in parts: it may come back while a part is in the pool. */
+	if (task->part.first && task->part.last)
+		return;
 	conn->terms->part_away = false;
 	if (task->part_told)
 		((struct gb__parts *)gb__conn_codec_state(conn))->told = !task->part.last;

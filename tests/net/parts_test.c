@@ -297,6 +297,78 @@ NET_TEST(parts_of_a_message_keep_their_order_where_messages_need_not)
 	converse_pooled(rig, &loose);
 }
 
+static void take_beside(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb_conn_send(conn, message.data, message.size);
+}
+
+SERVICE(beside, gb_codec_line, NULL, .on_message = take_beside, .traits = GB_TRAIT_UNORDERED);
+
+static unsigned char both[BODY_MAX];
+static size_t both_sent;
+
+static void send_on(struct rig *rig, struct peer *peer)
+{
+	both_sent += sim_client_send(peer->client, both + both_sent, 3000 - both_sent);
+	rig_step(rig, peer);
+}
+
+/* A short message and the first part of a long one are in the pool at once, of which there is more. */
+static struct peer *both_in_pool(struct rig *rig)
+{
+	struct peer *peer;
+
+	held_count = 0;
+	both_sent = 0;
+	memcpy(both, "a\r\n", 3);
+	frame(&beside, both + 3, 20000);
+	gb__net_submit_to(&rig->net, hold, NULL, 4);
+	peer = upload_begin(rig, &beside, 1000);
+	while (held_count < 2)
+		send_on(rig, peer);
+	return peer;
+}
+
+static void check_reset(struct rig *rig, struct peer *peer)
+{
+	sim_client_reset(peer->client);
+	for (unsigned i = 0; i < 20; i++)
+		rig_pass(rig, 700);
+	run_held();
+	check_cut(rig, GB_CLOSE_RESET);
+	peer_close(peer);
+}
+
+NET_TEST(a_part_in_the_pool_holds_the_next_one_also_when_a_message_before_it_comes_back)
+{
+	struct peer *peer = both_in_pool(rig);
+	struct gb__job *part = held[1];
+
+	gb__task_run(held[0]);
+	for (unsigned i = 0; i < 30 || peer->got_size == 0; i++)
+		send_on(rig, peer);
+	CHECK_INT(held_count, 2);
+	held_count = 0;
+	gb__task_run(part);
+	while (held_count == 0)
+		send_on(rig, peer);
+	check_reset(rig, peer);
+}
+
+NET_TEST(a_message_that_comes_back_later_does_not_hide_that_a_part_was_taken)
+{
+	struct peer *peer = both_in_pool(rig);
+	struct gb__job *message = held[0];
+
+	held_count = 0;
+	gb__task_run(held[1]);
+	while (held_count == 0)
+		send_on(rig, peer);
+	gb__task_run(message);
+	UNTIL(rig, peer, peer->got_size > 0);
+	check_reset(rig, peer);
+}
+
 NET_TEST(a_reset_while_a_part_is_in_the_pool_is_told_behind_it)
 {
 	struct peer *peer;
