@@ -17,7 +17,8 @@
 #define MANY 1000
 #define SPREAD 20 /* so many times the median is slow */
 #define SLOW_NS (1 * MS)
-#define BUSY 0.7 /* of a CPU */
+#define BUSY 0.7        /* of a CPU */
+#define BUSY_BURSTS 0.4 /* where arrivals are at random: queues grow earlier */
 #define LARGE (50 * 1024)
 
 static double clients(const struct advise_situation *s)
@@ -86,9 +87,14 @@ static bool computes(const struct advise_situation *s)
 	return s->cpu_ns > COMPUTES_NS && s->cpus > 1 && gb__advise_demand(s) > BUSY;
 }
 
+static bool piles_up(const struct advise_situation *s)
+{
+	return s->bursts && gb__advise_demand(s) >= BUSY_BURSTS && s->cpus > 1;
+}
+
 static bool one_cpu_does(const struct advise_situation *s)
 {
-	return gb__advise_demand(s) < BUSY || s->cpus < 2;
+	return gb__advise_demand(s) < (s->bursts ? BUSY_BURSTS : BUSY) || s->cpus < 2;
 }
 
 static bool more_than_a_gigabit(const struct advise_situation *s)
@@ -198,6 +204,9 @@ const struct advise_rule gb__advise_rules[] = {
 		offloads, 6, ADVISE_POOL, 0 },
 	{ "computes", "handlers compute: a loop for each CPU lets them do so at once", CHEN, computes, 6, 0,
 		ADVISE_LOOPS | ADVISE_POOL },
+	{ "bursts", "arrivals come in bursts: several loops, or a pool, work off what piles up",
+		"Harchol-Balter, Performance modeling and design of computer systems (2013), 14", piles_up, 2,
+		0, ADVISE_LOOPS | ADVISE_POOL },
 	{ "one-cpu", "one CPU suffices for this load: a second loop only adds hand-overs and cold caches",
 		CHEN, one_cpu_does, 2, ADVISE_ONE_LOOP, 0 },
 	{ "gigabit", "one loop for each Gbit/s: there is more", CHEN, more_than_a_gigabit, 3, ADVISE_LOOPS,

@@ -103,6 +103,17 @@ TEST(handlers_that_compute_use_all_cpus)
 	CHECK(first(&situation)->features & ADVISE_ONE_LOOP);
 }
 
+TEST(bursts_want_more_than_one_loop)
+{
+	struct advise_situation situation = plain;
+
+	situation.cpu_ns = situation.median_ns = situation.p99_ns = situation.longest_ns = 50 * US;
+	situation.rate = 10000; /* 0.55 CPUs */
+	CHECK(first(&situation)->features & ADVISE_ONE_LOOP);
+	situation.bursts = true;
+	CHECK(first(&situation)->features & (ADVISE_LOOPS | ADVISE_POOL));
+}
+
 TEST(a_crash_that_must_not_spread_wants_processes)
 {
 	struct advise_situation situation = plain;
