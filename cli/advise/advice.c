@@ -43,13 +43,16 @@ void gb__advise_choose(struct advice *advice, size_t most)
 static void say(struct advice *advice, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(struct advice *advice, const char *format, ...)
 {
+	char *line = advice->why[advice->why_count % ADVISE_WHY_MAX];
 	va_list arguments;
 
 	if (advice->why_count == ADVISE_WHY_MAX)
 		return;
 	va_start(arguments, format);
-	vsnprintf(advice->why[advice->why_count++], ADVISE_LINE_MAX, format, arguments);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it does not see va_start in a function that it inlines. */
+	vsnprintf(line, ADVISE_LINE_MAX, format, arguments);
 	va_end(arguments);
+	advice->why_count++;
 }
 
 /* Of the rules those that speak for the model, or against others that were likely. */
@@ -95,7 +98,7 @@ static void say_situation(struct advice *advice)
 static const struct compare_point *point_of(const struct advice *advice, size_t candidate)
 {
 	for (size_t i = 0; i < advice->tried_count; i++)
-		if (advice->tried[i] == candidate && i < compare_told(&advice->comparison) &&
+		if (i < compare_told(&advice->comparison) && advice->tried[i] == candidate &&
 			compare_measured(compare_point(&advice->comparison, i, 0)))
 			return compare_point(&advice->comparison, i, 0);
 	return NULL;

@@ -22,12 +22,17 @@ static const struct axis axes[] = {
 	{ "rate", "1/s", FIELD(rate), 1, 1e7, 1 },
 };
 
+static double *field(struct advise_situation *situation, const struct axis *axis)
+{
+	return (void *)((char *)situation + axis->offset);
+}
+
 /* Times follow what they are made of. */
 static void set(struct advise_situation *situation, const struct axis *axis, double value)
 {
 	double before = situation->cpu_ns + situation->blocked_ns, more;
 
-	*(double *)((char *)situation + axis->offset) = value;
+	*field(situation, axis) = value;
 	more = situation->cpu_ns + situation->blocked_ns - before;
 	situation->median_ns = fmax(0, situation->median_ns + more);
 	situation->p99_ns = fmax(0, situation->p99_ns + more);
@@ -46,14 +51,14 @@ static bool look(const struct advise_situation *situation, const struct axis *ax
 	const char *now, advise_admits_cb *admits, void *arg, struct advise_flip *ret)
 {
 	static struct advise_verdict verdict;
-	double value = *(const double *)((const char *)situation + axis->offset);
+	struct advise_situation other = *situation;
+	double value = *field(&other, axis);
 
 	if (isnan(value) || (factor < 1 && value < axis->least))
 		return false;
 	for (value = fmax(value, axis->least) * factor; value >= axis->least && value <= axis->most;
 		value *= factor) {
-		struct advise_situation other = *situation;
-
+		other = *situation;
 		set(&other, axis, value);
 		gb__advise_judge(&other, admits, arg, &verdict);
 		if (verdict.count == 0 || strcmp(verdict.candidates[0].preset, now) == 0)

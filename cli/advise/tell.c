@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NOISY 0.25 /* a quarter */
+
 static const char *const goals[ADVISE_GOALS] = { "throughput", "cpu", "p99", "memory" };
 
 static const char *name_of(const struct advice *advice)
@@ -20,6 +22,7 @@ static void tell_outcome(const struct advice *advice)
 {
 	const struct advise_candidate *list = advice->verdict.candidates;
 	char text[2 * ADVISE_SPEC_MAX + 128];
+	double noise;
 
 	if (advice->outcome == ADVISE_UNTRIED)
 		snprintf(text, sizeof(text), "By the rules alone: nothing was tried out.");
@@ -35,6 +38,10 @@ static void tell_outcome(const struct advice *advice)
 			"The rules name it, and it held: of %zu none was better beyond the noise.",
 			advice->tried_count);
 	puts(text);
+	noise = advice->comparison.noise[gb__advise_metric(advice->situation.goal)];
+	if (advice->outcome != ADVISE_UNTRIED && noise > 1 + NOISY)
+		printf("The noise hides differences of up to %.0f %%: more rounds, or a machine that does nothing else, tell more.\n",
+			100 * (noise - 1));
 }
 
 void gb__advise_tell(const struct advice *advice)
