@@ -17,18 +17,20 @@
 struct gb_observed {
 	struct gb__shared *shared;
 	size_t size;
+	size_t records; /* as it was checked: whoever is looked at may write there what he likes */
 };
 
-static bool is_ours(const struct gb__shared *shared, size_t size)
+static bool is_ours(const struct gb__shared *shared, size_t size, size_t *ret_records)
 {
 	const struct gb__shared_head *head = &shared->head;
 
+	*ret_records = __atomic_load_n(&head->records, __ATOMIC_RELAXED);
 	return memcmp(head->magic, GB__SHARED_MAGIC, sizeof(GB__SHARED_MAGIC)) == 0 &&
 		head->layout == GB__SHARED_LAYOUT && head->head_size == sizeof(*shared) &&
 		head->record_size == sizeof(struct gb__record) &&
 		head->counters_size == sizeof(struct gb__counters) &&
 		strncmp(head->version, GB_VERSION, sizeof(head->version)) == 0 && head->size == size &&
-		head->records <= (size - sizeof(*shared)) / sizeof(struct gb__record);
+		*ret_records <= (size - sizeof(*shared)) / sizeof(struct gb__record);
 }
 
 static int refuse(pid_t pid, unsigned n, int result, struct gb_error *error)
@@ -61,7 +63,7 @@ int gb_observe(pid_t pid, unsigned n, struct gb_observed **ret, struct gb_error 
 {
 	struct gb_observed *observed;
 	void *memory;
-	size_t size;
+	size_t size, records;
 	int result = gb__shared_file_attach(pid, GB__SHARED_NAME, n, &memory, &size);
 
 	if (result < 0)
@@ -69,14 +71,14 @@ int gb_observe(pid_t pid, unsigned n, struct gb_observed **ret, struct gb_error 
 	observed = gb__alloc_zero(sizeof(*observed));
 	if (!observed)
 		result = -ENOMEM;
-	else if (size < sizeof(struct gb__shared) || !is_ours(memory, size))
+	else if (size < sizeof(struct gb__shared) || !is_ours(memory, size, &records))
 		result = -ENOTSUP;
 	if (result < 0) {
 		gb__shared_unmap(memory, size);
 		gb__free(observed);
 		return refuse(pid, n, result, error);
 	}
-	*observed = (struct gb_observed){ memory, size };
+	*observed = (struct gb_observed){ memory, size, records };
 	*ret = observed;
 	return 0;
 }
@@ -115,7 +117,7 @@ void gb_observe_server(const struct gb_observed *observed, struct gb_observed_se
 
 	*ret = (struct gb_observed_server){
 		.process = atomic_load(&shared->head.process),
-		.workers = shared->head.records,
+		.workers = observed->records,
 		.alone = shared->head.alone,
 		.cpus = shared->head.cpus,
 	};
@@ -138,7 +140,7 @@ void gb_observe_worker(const struct gb_observed *observed, size_t n, struct gb_o
 	struct gb__counters counters;
 
 	*ret = (struct gb_observed_worker){ 0 };
-	if (n >= observed->shared->head.records)
+	if (n >= observed->records)
 		return;
 	record = &observed->shared->records[n];
 	gb__record_sum(record, &counters);

@@ -2,12 +2,16 @@
 #include "model/server_test_driver.h"
 
 #include "base/macros.h"
+#include "model/record.h"
+#include "model/server.h"
 
 #include <gearbox/observe.h>
 #include <gearbox/stream.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -208,4 +212,57 @@ TEST(second_server_of_a_process_is_found_by_its_number)
 	CHECK_INT(gb_observe(getpid(), 2, &observed, &error), -ENOENT);
 	gb_server_destroy(first);
 	gb_server_destroy(second);
+}
+
+/* As a server's, but for how it was sealed. */
+static int forge(const struct gb_server *server, int seals)
+{
+	const size_t size = server->shared->head.size;
+	int fd = memfd_create(GB__SHARED_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	CHECK(fd >= 0);
+	CHECK_INT(write(fd, server->shared, size), size);
+	CHECK_INT(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+TEST(memory_that_its_process_can_shorten_is_not_looked_at)
+{
+	struct gb_server *server = driver_server("iterative", &sleeper, NULL);
+	const int forged = forge(server, F_SEAL_GROW), sound = forge(server, F_SEAL_SHRINK);
+	struct gb_observed *observed;
+	struct gb_error error;
+	unsigned refused = 0;
+
+	/* In no order. */
+	for (unsigned n = 0; n < 3; n++) {
+		const int result = gb_observe(getpid(), n, &observed, &error);
+
+		CHECK(result == 0 || result == -ENOTSUP);
+		refused += result < 0;
+		if (result == 0)
+			gb_observe_end(observed);
+	}
+	CHECK_INT(refused, 1);
+	close(forged);
+	close(sound);
+	gb_server_destroy(server);
+}
+
+TEST(count_of_workers_that_a_process_changes_later_is_not_believed)
+{
+	struct gb_server *server = driver_server("iterative", &sleeper, NULL);
+	static struct gb_observed_server seen;
+	struct gb_observed_worker worker;
+	struct gb_observed *observed;
+	struct gb_error error;
+
+	CHECK_INT(gb_observe(getpid(), 0, &observed, &error), 0);
+	server->shared->head.records = 1u << 24;
+	gb_observe_server(observed, &seen);
+	CHECK_INT(seen.workers, gb_server_workers(server));
+	gb_observe_worker(observed, (1u << 24) - 1, &worker);
+	CHECK_INT(worker.stats.accepted, 0);
+	gb_observe_end(observed);
+	gb_server_destroy(server);
 }

@@ -85,6 +85,14 @@ static int file_open(pid_t pid, const char *name, unsigned n)
 	return result;
 }
 
+/* Memory that another process can shorten ends whoever reads it, by SIGBUS. */
+static bool keeps_its_size(int fd)
+{
+	const int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & F_SEAL_SHRINK);
+}
+
 int gb__shared_file_attach(pid_t pid, const char *name, unsigned n, void **ret, size_t *ret_size)
 {
 	int fd = file_open(pid, name, n), result = 0;
@@ -95,6 +103,8 @@ int gb__shared_file_attach(pid_t pid, const char *name, unsigned n, void **ret, 
 		return fd;
 	if (fstat(fd, &stat) < 0) {
 		result = -errno;
+	} else if (!keeps_its_size(fd)) {
+		result = -ENOTSUP;
 	} else {
 		memory = mmap(NULL, (size_t)stat.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (memory == MAP_FAILED) {

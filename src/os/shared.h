@@ -11,7 +11,7 @@ void *gb__shared_file_map(size_t size, const char *name, int *ret_fd);
 void gb__shared_file_unmap(void *memory, size_t size, int fd);
 
 /** Map the n-th memory (from 0) of that name of a process, to be let go by gb__shared_unmap. Returns 0, -ESRCH, -ENOENT
- *  (there is none), -EACCES, or another negative errno. */
+ *  (there is none), -EACCES, -ENOTSUP (its process could shorten it), or another negative errno. */
 int gb__shared_file_attach(pid_t pid, const char *name, unsigned n, void **ret, size_t *ret_size);
 
 #endif
