@@ -86,7 +86,8 @@ struct gb_producer {
 /**
  * Produce the reply to the message that is being handled, in its place in the order of replies (gb_conn_defer).
  *
- * Operation: its result is 0 once the last of it was made; -EPIPE: the connection ended before; -ECANCELED; what `produce`
+ * Operation: its result is 0 once the last of it was made; -EPIPE: the connection ended before, or somebody
+ * else has finished the reply; -ECANCELED; what `produce`
  * returned; or it was not begun: as gb_conn_defer, or -EOPNOTSUPP with GB_TRAIT_UNORDERED, where a reply leaves as a whole.
  * `user` is given to both. Thread: the worker's; a handler on a pool thread defers, posts, and has gb_reply_produce called.
  */
@@ -94,8 +95,8 @@ GB_API struct gb_operation *gb_conn_produce_begin(struct gb_conn *conn, struct g
 	gb_produce *produce, gb_operation_done *on_done, void *user);
 
 /** The same for a reply that was deferred; nobody else sends to it or finishes it from here on. Thread: the worker's of its
- *  connection. Returns 0: it is begun; -ESTALE, -EOPNOTSUPP, -EWOULDBLOCK (another thread), -ENOMEM: it is not, and on_done does not
- *  follow. */
+ *  connection. Returns 0: it is begun; -ESTALE, -EOPNOTSUPP, -EBUSY (it is produced already), -EWOULDBLOCK (another thread), -ENOMEM:
+ *  it is not, and on_done does not follow. */
 GB_API int gb_reply_produce(struct gb_reply reply, struct gb_producer *producer, gb_produce *produce,
 	gb_operation_done *on_done, void *user);
 

@@ -172,6 +172,14 @@ struct gb_operation *gb_conn_produce_begin(struct gb_conn *conn, struct gb_produ
 	return &producer->operation;
 }
 
+static bool is_produced(const struct gb_conn *conn, struct gb_reply reply)
+{
+	for (const struct gb_producer *producer = conn->terms->producers; producer; producer = producer->next)
+		if (producer->reply.place == reply.place)
+			return true;
+	return false;
+}
+
 int gb_reply_produce(struct gb_reply reply, struct gb_producer *producer, gb_produce *produce,
 	gb_operation_done *on_done, void *user)
 {
@@ -186,6 +194,8 @@ int gb_reply_produce(struct gb_reply reply, struct gb_producer *producer, gb_pro
 		return -ESTALE;
 	if (conn->terms->replies.loose)
 		return -EOPNOTSUPP;
+	if (is_produced(conn, reply))
+		return -EBUSY;
 	if (!gb__terms_own(conn)) /* the task that deferred it may not be back */
 		return -ENOMEM;
 	prepare(producer, conn->net, produce, on_done, user);

@@ -216,6 +216,8 @@ static void leave(struct gb_conn *conn, struct gb__place *place, struct gb__plac
 		replies->last = before;
 	replies->open--;
 	set_free(conn->net, place);
+	if (gb__unlikely(conn->terms->producers))
+		gb__producers_cut(conn); /* one whose reply somebody else has finished */
 }
 
 /* The order is empty: what is sent leaves at once. */

@@ -159,6 +159,48 @@ NET_TEST(replies_around_it_keep_their_order)
 	peer_close(peer);
 }
 
+/* The first half of a deferred reply was produced. */
+static struct peer *half_produced(struct rig *rig)
+{
+	struct peer *peer = start(rig, "d\n");
+
+	open_reply = (struct gb_reply){ 0 };
+	UNTIL(rig, peer, gb_reply_open(open_reply));
+	made[0].conn = open_reply.place->conn;
+	made[0].size = 70000;
+	made[0].stutters = 1;
+	CHECK_INT(gb_reply_produce(open_reply, &made[0].producer, produce, on_done, &made[0]), 0);
+	UNTIL(rig, peer, made[0].stutters == 0 && peer->got_size == made[0].at);
+	return peer;
+}
+
+NET_TEST(a_reply_has_one_producer)
+{
+	struct peer *peer = half_produced(rig);
+
+	CHECK_INT(gb_reply_produce(open_reply, &made[1].producer, produce, on_done, &made[1]), -EBUSY);
+	gb_producer_resume(&made[0].producer);
+	UNTIL(rig, peer, peer->got_size == 70000 && made[0].done);
+	CHECK_INT(made[0].result, 0);
+	CHECK_INT(made[1].calls + made[1].done, 0);
+	peer_close(peer);
+}
+
+NET_TEST(one_whose_reply_somebody_else_finishes_is_over)
+{
+	struct peer *peer = half_produced(rig);
+
+	CHECK_INT(gb_reply_finish(open_reply, "end", 3), 0);
+	peer_send(peer, "d\n", 2);
+	UNTIL(rig, peer, made[0].done && gb_reply_open(open_reply));
+	CHECK_INT(made[0].result, -EPIPE);
+	gb_producer_resume(&made[0].producer);
+	CHECK_INT(gb_reply_finish(open_reply, "next", 4), 0);
+	UNTIL(rig, peer, peer->got_size == made[0].at + 7);
+	CHECK(memcmp(peer->got + made[0].at, "endnext", 7) == 0);
+	peer_close(peer);
+}
+
 NET_TEST(a_deferred_reply_may_be_produced_later)
 {
 	struct peer *peer = start(rig, "d\nb\n");
