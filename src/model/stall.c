@@ -221,19 +221,28 @@ static void report(struct gb__stall_watch *watch, size_t n, uint64_t now)
 	watch->asked = SIZE_MAX;
 }
 
-static void over(struct gb__stall_watch *watch, size_t n, uint64_t now)
+/* Returns how long it took. */
+static uint64_t count_over(struct gb__stall_watch *watch, size_t n, uint64_t now)
 {
 	struct gb__stall_counters *counters = &watch->shared->records[n].stalls;
 	const uint64_t took = now - watch->seen[n].since_ns;
-	char text[32];
 
-	if (watch->asked == n)
-		report(watch, n, now);
 	watch->seen[n].told = false;
 	gb__count(counters->ns, took);
 	if (took > counters->longest_ns)
 		__atomic_store_n(&counters->longest_ns, took, __ATOMIC_RELAXED);
 	__atomic_store_n(&counters->now, 0, __ATOMIC_RELAXED);
+	return took;
+}
+
+static void over(struct gb__stall_watch *watch, size_t n, uint64_t now)
+{
+	char text[32];
+	uint64_t took;
+
+	if (watch->asked == n)
+		report(watch, n, now);
+	took = count_over(watch, n, now);
 	if (!watch->seen[n].silent)
 		gb__log(GB__LOG_WARNING, "worker %zu: its loop goes on, after %s", number_of(watch, n),
 			time_text(took, text, sizeof(text)));
@@ -454,6 +463,10 @@ void gb__stall_unwatch(struct gb__stall_watch *watch)
 	pthread_mutex_unlock(&watch->lock);
 	if (watch->threaded)
 		pthread_join(watch->thread, NULL);
+	/* What went on, or was killed, since the last look. */
+	for (size_t i = 0; i < watch->shared->records_count; i++)
+		if (watch->seen[i].told)
+			count_over(watch, i, now_ns(watch));
 	gb__backtrace_end(&watch->shared->stall.backtrace);
 	pthread_cond_destroy(&watch->wake);
 	pthread_mutex_destroy(&watch->lock);

@@ -246,6 +246,36 @@ TEST(handler_in_the_pool_holds_no_loop)
 	finish(&watched);
 }
 
+static void stall_ends_with_the_server(const char *model)
+{
+	struct gb_stall_stats stats;
+	struct watched watched;
+	int client;
+
+	start(&watched, driver_server_with(model, "stall-limit", LIMIT, &holder, NULL));
+	client = driver_client(watched.server);
+	driver_send(client, "h");
+	await_held(&watched);
+	close(client);
+	gb_server_stop(watched.server);
+	CHECK(write(go[1], "g", 1) == 1);
+	CHECK_INT(driver_await(watched.pid), 0);
+	gb_server_stall_stats(watched.server, &stats);
+	CHECK_INT(stats.now, 0);
+	CHECK(stats.stalls >= 1 && stats.longest_ns >= LIMIT_NS);
+	gb_server_destroy(watched.server);
+	close(watched.errors);
+	close(go[0]);
+	close(go[1]);
+}
+
+TEST(who_is_held_when_the_server_stops_is_not_held_after_it)
+{
+	stall_ends_with_the_server("reactor");
+	stall_ends_with_the_server("multi-reactor,workers=2");
+	stall_ends_with_the_server("prefork,workers=2");
+}
+
 TEST(limit_of_0_watches_nothing)
 {
 	struct gb_server *server = driver_server_with("reactor", "stall-limit", "0", &holder, NULL);

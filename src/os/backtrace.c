@@ -51,7 +51,7 @@ static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *arg
 	if (walk->interrupted)
 		exact = 1;
 	walk->interrupted = 0;
-	if (!at || backtrace->frames_count == GB__BACKTRACE_FRAMES)
+	if (!at || backtrace->frames_count >= GB__BACKTRACE_FRAMES)
 		return _URC_END_OF_STACK;
 	/* What it would return to lies behind the call. */
 	backtrace->frames[backtrace->frames_count++] = exact ? at : at - 1;
