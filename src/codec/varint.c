@@ -62,12 +62,12 @@ static int varint_decode_part(const void *options, void *state, struct gb_bytes 
 	header = varint(input, &length, &ret->problem);
 	if (header <= 0)
 		return header;
+	if (gb__unlikely(length >= GB_TOTAL_UNKNOWN - BYTES_MAX))
+		return -GB_ETOOLARGE;
 	if (!varint_options || !varint_options->keep_header) {
 		progress->total = length;
 		return gb__part_of_total(progress, input, (size_t)header, max_part, ret);
 	}
-	if (gb__unlikely(length >= GB_TOTAL_UNKNOWN - BYTES_MAX))
-		return -GB_ETOOLARGE;
 	progress->total = (unsigned)header + length;
 	return gb__part_of_total(progress, input, 0, max_part, ret);
 }

@@ -54,3 +54,14 @@ TEST(a_length_of_more_than_64_bits_is_none)
 	CHECK_NO_MESSAGES(NULL, 100, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80", -GB_EBADFRAME, 0);
 	CHECK_NO_MESSAGES(NULL, 100, "\x80\x80\x80", 0, 3);
 }
+
+TEST(a_length_that_would_say_that_none_is_known_is_refused_in_parts_as_well)
+{
+	static const unsigned char text[] = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x";
+	struct gb_progress progress = { 0 };
+	struct gb_frame frame = { 0 };
+
+	CHECK_INT(gb_codec_varint.decode_part(
+			  NULL, NULL, (struct gb_bytes){ text, sizeof(text) - 1 }, 100, &progress, &frame),
+		-GB_ETOOLARGE);
+}

@@ -322,6 +322,83 @@ NET_TEST(a_peer_that_has_finished_gets_all_of_it)
 	peer_close(peer);
 }
 
+/* In its middle `produce` ends what it produces for, and still says that it made something. */
+static void (*act)(struct made *one);
+
+static int64_t produce_and_act(void *user, void *room, size_t size)
+{
+	struct made *one = user;
+
+	CHECK(one->done == 0 && one->calls < 3);
+	memset(room, 'x', size);
+	if (++one->calls == 2)
+		act(one);
+	return one->calls < 3 ? (int64_t)gb__min(size, 100) : 0;
+}
+
+static void act_abort(struct made *one)
+{
+	gb_conn_abort(one->conn);
+}
+
+static void act_close(struct made *one)
+{
+	gb_conn_close(one->conn);
+}
+
+static void act_cancel(struct made *one)
+{
+	gb_operation_cancel(&one->producer.operation);
+}
+
+static void act_finish(struct made *one)
+{
+	CHECK_INT(gb_reply_finish(one->producer.reply, "f", 1), 0);
+}
+
+static void act_fail(struct made *one)
+{
+	CHECK_INT(gb_reply_fail(one->producer.reply, GB_CLOSE_LOCAL), 0);
+}
+
+static void on_act(struct gb_conn *conn, struct gb_bytes line)
+{
+	(void)line;
+	made[0].conn = conn;
+	gb_conn_produce_begin(conn, &made[0].producer, produce_and_act, on_done, &made[0]);
+}
+
+static void acts(struct rig *rig, void (*what)(struct made *one), int result, size_t arrives)
+{
+	static const struct gb_service acting = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "acting",
+		.codec = &gb_codec_line, .on_open = count_open, .on_message = on_act,
+		.on_close = count_close };
+	const unsigned before = rig->closed;
+	struct peer *peer;
+
+	act = what;
+	memset(made, 0, sizeof(made));
+	peer = rig_peer(rig, &acting);
+	peer_send(peer, "a\n", 2);
+	UNTIL(rig, peer, made[0].done);
+	CHECK_INT(made[0].result, result);
+	if (arrives)
+		UNTIL(rig, peer, peer->got_size == arrives);
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == before + 1);
+	CHECK_INT(made[0].done, 1);
+	peer_close(peer);
+}
+
+NET_TEST(a_producer_may_end_what_it_produces_for)
+{
+	acts(rig, act_close, 0, 200);
+	acts(rig, act_finish, -EPIPE, 101);
+	acts(rig, act_cancel, -ECANCELED, 0);
+	acts(rig, act_fail, -EPIPE, 0);
+	acts(rig, act_abort, -EPIPE, 0);
+}
+
 NET_TEST(a_drain_waits_for_it)
 {
 	struct peer *peer = half_made(rig);
