@@ -13,7 +13,7 @@
 #define BLOCKS_NS (50 * US)   /* from there on who waits for a handler notices */
 #define SHORT_NS (20 * US)    /* a few times what a hand-over to another thread takes */
 #define COMPUTES_NS (50 * US) /* then loops are for CPUs more than for sockets */
-#define FEW 512
+#define FEW 128
 #define MANY 1000
 #define SPREAD 20 /* so many times the median is slow */
 #define SLOW_NS (1 * MS)
