@@ -445,3 +445,29 @@ TEST(a_signal_is_told_by_a_step_of_an_embedded_server)
 	CHECK(told);
 	gb_server_destroy(server);
 }
+
+static void answer(struct gb_conn *conn, struct gb_bytes message)
+{
+	gb_conn_send(conn, message.data, message.size);
+}
+
+TEST(signal_by_which_another_server_of_the_process_asks_held_threads_is_refused)
+{
+	static const struct gb_service plain = { GB_SERVICE_INIT, .name = "plain", .state = GB_STATE_NONE,
+		.on_message = answer };
+	static const struct gb_service window = { GB_SERVICE_INIT, .name = "window", .state = GB_STATE_NONE,
+		.on_message = answer, .signals = GB_SIGNAL_BIT(SIGWINCH) };
+	struct gb_server *first = driver_server_with("reactor", "stall-limit", "1s", &plain, NULL),
+			 *second = driver_server("reactor", &window, NULL);
+	struct gb_error error;
+
+	signal(SIGWINCH, SIG_DFL);
+	CHECK_INT(gb_server_begin(first, &error), 0);
+	CHECK_INT(gb_server_begin(second, &error), -EBUSY);
+	CHECK(strstr(error.text, "cannot handle signal"));
+	gb_server_end(first);
+	CHECK_INT(gb_server_begin(second, &error), 0);
+	gb_server_end(second);
+	gb_server_destroy(first);
+	gb_server_destroy(second);
+}

@@ -23,6 +23,7 @@ static _Atomic unsigned delivering; /* handlers that run */
 /* Of the program: what is put back. */
 static bool installed[NSIG]; /* ours is, in place of `before` */
 static struct sigaction before[NSIG];
+static bool lent[NSIG];    /* that handler is another's of the library */
 static sigset_t unblocked; /* by us, although it had them blocked */
 
 static bool holding;
@@ -71,7 +72,7 @@ static void become_stranger(void)
 	for (int i = 1; i < NSIG; i++)
 		if (installed[i]) {
 			sigaction(i, &before[i], NULL);
-			installed[i] = false;
+			installed[i] = lent[i] = false;
 		}
 	pthread_sigmask(SIG_BLOCK, &unblocked, NULL);
 	sigemptyset(&unblocked);
@@ -153,7 +154,9 @@ int gb__signal_subscribe(int signal, void (*handler)(void *arg), void *arg)
 	pthread_mutex_lock(&lock);
 	while (ticket < SUBSCRIBERS_MAX && atomic_load(&subscribers[ticket].signal))
 		ticket++;
-	if (ticket == SUBSCRIBERS_MAX) {
+	if (lent[signal]) {
+		ticket = -EBUSY;
+	} else if (ticket == SUBSCRIBERS_MAX) {
 		ticket = -ENOSPC;
 	} else {
 		subscribers[ticket].handler = handler;
@@ -184,7 +187,7 @@ void gb__signal_lend(int signal, const struct sigaction *program)
 {
 	pthread_once(&once, prepare);
 	pthread_mutex_lock(&lock);
-	installed[signal] = program;
+	installed[signal] = lent[signal] = program;
 	if (program)
 		before[signal] = *program;
 	pthread_mutex_unlock(&lock);

@@ -17,7 +17,7 @@
  * `handler` must be async-signal-safe (signal-safety(7)). The first subscriber installs the handler; what was
  * installed before is kept for the last one to put back. A signal that the calling thread blocks is unblocked there.
  *
- * Returns a ticket >= 0, or -ENOSPC.
+ * Returns a ticket >= 0, -ENOSPC, or -EBUSY: it is lent.
  */
 int gb__signal_subscribe(int signal, void (*handler)(void *arg), void *arg);
 /** Handlers that began before have returned. A negative ticket is fine. */
