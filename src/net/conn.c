@@ -446,13 +446,18 @@ static void output_fell(struct gb_conn *conn)
 	}
 }
 
-/* The rest of a message that was delivered in part will never come. */
-static void tell_cut(struct gb_conn *conn)
+/* The rest of a message will never come; what is kept of it is for gb_conn_rest alone. Returns whether on_cut has closed. */
+static __attribute__((noinline)) bool tell_cut(struct gb_conn *conn)
 {
-	conn->further &= (uint8_t)~GB__CONN_FURTHER_PARTS;
-	conn->flags |= GB__CONN_DISPATCH;
-	gb__parts_cut(conn, GB_CLOSE_EOF);
-	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	conn->past |= GB__CONN_PAST_CUT;
+	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL);
+	if (conn->further & GB__CONN_FURTHER_PARTS) {
+		conn->further &= (uint8_t)~GB__CONN_FURTHER_PARTS;
+		conn->flags |= GB__CONN_DISPATCH;
+		gb__parts_cut(conn, GB_CLOSE_EOF);
+		conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
+	}
+	return gb__conn_closing(conn);
 }
 
 /* The peer's FIN, once nothing is left to deliver before it. */
@@ -461,13 +466,8 @@ static void tell_eof(struct gb_conn *conn)
 	if (conn->state != GB__CONN_OPEN || !(conn->flags & GB__CONN_EOF) ||
 		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
 		return;
-	if (gb__conn_within_message(conn))
-		conn->past |= GB__CONN_PAST_CUT;
-	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL); /* it is for gb_conn_rest alone */
-	if (gb__unlikely(conn->further & GB__CONN_FURTHER_PARTS))
-		tell_cut(conn);
-	if (gb__conn_closing(conn)) {
-		/* by on_cut */
+	if (gb__unlikely(gb__conn_within_message(conn)) && tell_cut(conn)) {
+		/* and nothing more is told */
 	} else if (conn->terms->relayed) {
 		conn->state = GB__CONN_HALF_CLOSED;
 		gb_conn_end_output(conn->terms->peer);
@@ -530,8 +530,7 @@ static void settle_slow(struct gb_conn *conn)
 	if ((conn->flags & GB__CONN_OUTPUT_END) && all_sent(conn) &&
 		(conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED)) {
 		if (conn->state == GB__CONN_HALF_CLOSED && !(conn->flags & GB__CONN_TASKED))
-			gb__conn_end(
-				conn, GB_CLOSE_EOF, 0); /* both have said all: closing says it to the peer */
+			gb__conn_end(conn, GB_CLOSE_EOF, 0); /* both have said all: closing says so */
 		else
 			end_output(conn);
 	}
@@ -633,7 +632,8 @@ static void finish(struct gb_conn *conn)
 	int fd = conn->stream.endpoint.fd;
 
 	if ((conn->past & GB__CONN_PAST_OPENED) || (conn->further & GB__CONN_FURTHER_OUTGOING)) {
-		gb__parts_cut(conn, conn->reason);
+		if (gb__unlikely(conn->terms->parts))
+			gb__parts_cut(conn, conn->reason);
 		if (conn->terms->calls->on_close)
 			conn->terms->calls->on_close(conn, conn->reason);
 		count_closed(

@@ -56,15 +56,12 @@ static void count_active(struct gb__net *net)
 	__atomic_store_n(&net->counters->sampled.active, active, __ATOMIC_RELAXED);
 }
 
-void gb__ledger_look(struct gb__net *net)
+void gb__ledger_switch(struct gb__net *net, uint32_t every)
 {
 	struct gb__tracing *tracing = &net->tracing;
-	struct gb__ledger *ledger = tracing->ledger;
-	uint32_t every = ledger ? atomic_load_explicit(&ledger->every, memory_order_relaxed) : 0;
+	const struct gb__ledger *ledger = tracing->ledger;
 	const uint64_t now_ms = net->engine->now_ms;
 
-	if (gb__likely(every == 0) && gb__likely(!tracing->on))
-		return;
 	if (every > 0 && now_ms >= atomic_load_explicit(&ledger->until_ms, memory_order_relaxed))
 		every = 0;
 	if (!!every != tracing->on)

@@ -47,8 +47,8 @@ struct gb__tracing {
 	} leave[GB__LEDGER_LEAVING];
 };
 
-/** Whether it is to be on. Thread: the loop's. */
-void gb__ledger_look(struct gb__net *net);
+/** An observer wants one message in `every`, or 0; or it was on. Thread: the loop's. */
+void gb__ledger_switch(struct gb__net *net, uint32_t every);
 /** A message, in place of its handler. */
 void gb__ledger_hand(struct gb_conn *conn, struct gb_bytes message);
 /** A task on a pool thread, likewise; and that it is back. */

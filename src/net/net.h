@@ -138,6 +138,16 @@ struct gb__net {
 	void *arg;
 };
 
+/** Whether an observer wants messages timed. */
+static inline void gb__ledger_look(struct gb__net *net)
+{
+	const struct gb__ledger *ledger = net->tracing.ledger;
+	const uint32_t every = ledger ? atomic_load_explicit(&ledger->every, memory_order_relaxed) : 0;
+
+	if (gb__unlikely(every) || gb__unlikely(net->tracing.on))
+		gb__ledger_switch(net, every);
+}
+
 /** Takes over on_deadline of the loop. */
 void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__limits *limits,
 	struct gb__counters *counters, _Atomic uint64_t *connections_total);
