@@ -34,7 +34,7 @@ struct gb__sampled {
 
 /** A worker's own. */
 struct gb__tracing {
-	struct gb__ledger *ledger; /* NULL: nobody can ask */
+	struct gb__ledger *ledger; /* never NULL */
 	bool on;
 	bool pools; /* the message that is handed over is to be timed in the pool, if it goes there */
 	uint32_t every, left;   /* messages until the next one that is timed */

@@ -92,6 +92,9 @@ static void on_deadline(struct gb__wheel_node *node, void *arg)
 		gb__conn_on_deadline(node, arg);
 }
 
+/* Of nets that nobody can ask. */
+static struct gb__ledger unasked;
+
 void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__limits *limits,
 	struct gb__counters *counters, _Atomic uint64_t *connections_total)
 {
@@ -103,6 +106,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 		.tally = { counters->stats.messages, counters->stats.bytes_in, counters->stats.bytes_out },
 		.connections_total = connections_total,
 		.plain = true,
+		.tracing.ledger = &unasked,
 		.sends_at_once = loop->engine->ops->caps & GB__ENGINE_SENDS_AT_ONCE,
 	};
 	net->burst.size_max = gb__min(limits->output_high, GB__INPUT_MAX);

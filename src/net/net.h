@@ -141,10 +141,9 @@ struct gb__net {
 /** Whether an observer wants messages timed. */
 static inline void gb__ledger_look(struct gb__net *net)
 {
-	const struct gb__ledger *ledger = net->tracing.ledger;
-	const uint32_t every = ledger ? atomic_load_explicit(&ledger->every, memory_order_relaxed) : 0;
+	const uint32_t every = atomic_load_explicit(&net->tracing.ledger->every, memory_order_relaxed);
 
-	if (gb__unlikely(every) || gb__unlikely(net->tracing.on))
+	if (gb__unlikely(every | net->tracing.on))
 		gb__ledger_switch(net, every);
 }
 
