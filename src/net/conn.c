@@ -30,28 +30,15 @@ static void on_output(struct gb__stream *stream, int error);
 static void on_connected(struct gb__stream *stream, int error);
 static void on_detached(struct gb__endpoint *endpoint);
 
-const struct gb__endpoint_ops gb__conn_plain_ops = {
-	.on_input = gb__conn_on_input,
-	.on_end = on_end,
-	.on_output = on_output,
-	.on_connected = on_connected,
-	.on_detached = on_detached,
-};
-static const struct gb__endpoint_ops coded_conn_ops = {
-	.on_input = gb__conn_on_coded_input,
-	.on_end = on_end,
-	.on_output = on_output,
-	.on_connected = on_connected,
-	.on_detached = on_detached,
-};
-
-static const struct gb__endpoint_ops parts_conn_ops = {
-	.on_input = gb__parts_on_input,
-	.on_end = on_end,
-	.on_output = on_output,
-	.on_connected = on_connected,
-	.on_detached = on_detached,
-};
+#define CONN_OPS(input) \
+	{ \
+		.on_input = (input), .on_end = on_end, .on_output = on_output, .on_connected = on_connected, \
+		.on_detached = on_detached \
+	}
+const struct gb__endpoint_ops gb__conn_plain_ops = CONN_OPS(gb__conn_on_input);
+const struct gb__endpoint_ops gb__conn_coded_ops = CONN_OPS(gb__conn_on_coded_input);
+const struct gb__endpoint_ops gb__conn_parts_ops = CONN_OPS(gb__parts_on_input);
+#undef CONN_OPS
 
 static size_t conn_size(const struct gb__terms *terms)
 {
@@ -77,11 +64,8 @@ struct gb_conn *gb__conn_create(
 		gb__terms_give(net, terms);
 		return NULL;
 	}
-	conn->stream.endpoint = (struct gb__endpoint){ .ops = terms->parts ? &parts_conn_ops
-			: terms->codec                                     ? &coded_conn_ops
-									   : &gb__conn_plain_ops,
-		.fd = fd,
-		.kind = GB__ENDPOINT_STREAM };
+	conn->stream.endpoint =
+		(struct gb__endpoint){ .ops = terms->endpoint_ops, .fd = fd, .kind = GB__ENDPOINT_STREAM };
 	conn->net = net;
 	conn->terms = terms;
 	conn->flags = GB__CONN_MUTED;

@@ -95,6 +95,9 @@ static struct gb__terms *terms_create(
 		net->sequential->adapt(terms);
 	else if (gb__service_takes_parts(service))
 		gb__parts_adapt(terms);
+	terms->endpoint_ops = terms->parts ? &gb__conn_parts_ops
+		: terms->codec             ? &gb__conn_coded_ops
+					   : &gb__conn_plain_ops;
 	terms->user = user;
 	terms->replies.loose = service->traits & GB_TRAIT_UNORDERED;
 	terms->limits = net->limits;

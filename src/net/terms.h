@@ -45,6 +45,7 @@ struct gb__route_entry;
 
 struct gb__terms {
 	void (*on_message)(struct gb_conn *conn, struct gb_bytes message); /* the service's, at hand */
+	const struct gb__endpoint_ops *endpoint_ops; /* of a connection, when it begins */
 	const struct gb_codec_ops *codec; /* of what is delivered; NULL as well where it is relayed */
 	const void *codec_options;
 	const struct gb_service *service;
