@@ -19,7 +19,8 @@ static void append_body(struct verify_talk *talk, size_t size, bool line)
 			bytes[i] = 'x';
 	}
 	if (talk->exchanges % 3 == 2)
-		memcpy(bytes, WORD, size < strlen(WORD) ? size : strlen(WORD));
+		for (size_t i = 0; i < size && WORD[i]; i++)
+			bytes[i] = (unsigned char)WORD[i];
 	talk->sent.size += size;
 }
 

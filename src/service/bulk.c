@@ -167,7 +167,7 @@ static int64_t write_answer(struct gb_stream *stream, const struct request *requ
 
 static void bulk_serve(struct gb_stream *stream)
 {
-	struct request request;
+	struct request request = { 0 };
 	struct gb_part part;
 	int result;
 
