@@ -54,7 +54,7 @@ struct gb_child_options {
 	uint64_t deadline_ms; /* it is ended after that, and the result is -ETIMEDOUT; 0: never */
 	uint64_t grace_ms;    /* from SIGTERM to SIGKILL where it is ended; 0: 2 s */
 	bool group; /* a process group of its own: signals go to all of it, and what is left of it when it ends is killed */
-	bool ends_with_drain; /* SIGTERM when a drain begins, else only when the worker ends */
+	bool ends_with_drain; /* SIGTERM when a drain begins, or has begun, else only when the worker ends */
 };
 
 struct gb_watch;

@@ -93,8 +93,8 @@ struct gb_service {
 	 */
 	void (*on_part)(struct gb_conn *conn, const struct gb_part *part);
 	/** A message whose first part was handed over does not go on: why (enum gb_close_reason; GB_CLOSE_EOF: the peer's FIN
-	 *  came inside it). Exactly once for each first part without a last one, before on_eof, on_error, on_close. On the
-	 *  worker's thread. May be NULL: what has no last part was never whole. */
+	 *  came inside it). Exactly once for each first part without a last one, before on_eof, on_error, on_close; none for
+	 *  what gb_relay takes over. On the worker's thread. May be NULL: what has no last part was never whole. */
 	void (*on_cut)(struct gb_conn *conn, int reason);
 	/**
 	 * In place of the callbacks for connections: a straight-line handler, which reads, waits and writes from top to

@@ -373,6 +373,8 @@ static struct gb_operation *begin(struct gb_worker *worker, struct gb_child *chi
 		(void)gb__operation_complete_later(&worker->loop, &child->operation, result);
 	else
 		gb__list_append(&worker->children.list, node_of(child));
+	if (result >= 0 && child->ends_with_drain && worker->net.draining)
+		end(child, 0, child->grace_ms);
 	return &child->operation;
 }
 

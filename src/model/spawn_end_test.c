@@ -159,7 +159,7 @@ TEST(a_child_that_hangs_ends_with_the_drain_timeout_under_every_preset)
 	driver_each_preset(drains);
 }
 
-/* Its connection would wait for it as long as the drain may take. */
+/* Its connection would wait for it as long as the drain may take; the second one begins while that goes on. */
 static void follow(struct gb_stream *stream)
 {
 	const struct gb_child_options options = { .arguments = SHELL("echo; exec sleep 1000"),
@@ -173,6 +173,8 @@ static void follow(struct gb_stream *stream)
 	CHECK_INT(gb_read(child.out.stream, &byte, 1), 1);
 	gb_write(stream, "x", 1);
 	gb_write_format(stream, "%d", gb_child_wait(gb_stream_coro(stream), &child));
+	CHECK_INT(gb_child_start(gb_stream_coro(stream), &child, &options, NULL), 0);
+	gb_write_format(stream, "%d", gb_child_wait(gb_stream_coro(stream), &child));
 }
 
 static void ends_with_drain(const char *model)
@@ -180,7 +182,7 @@ static void ends_with_drain(const char *model)
 	static const struct gb_service following = { GB_SERVICE_INIT, .name = "following",
 		.state = GB_STATE_NONE, .serve = follow };
 	struct gb_server *server = driver_server_with(model, "drain-timeout", "1h", &following, NULL);
-	char got[4] = "";
+	char got[7] = "";
 	pid_t pid;
 	int client;
 
@@ -190,8 +192,8 @@ static void ends_with_drain(const char *model)
 	client = driver_client(server);
 	driver_ask(client, "x", "x");
 	gb_server_stop(server);
-	CHECK_INT(driver_receive(client, got, 3), 3);
-	CHECK_STR(got, "271");
+	CHECK_INT(driver_receive(client, got, 6), 6);
+	CHECK_STR(got, "271271");
 	close(client);
 	driver_finish(server, pid);
 }
