@@ -59,7 +59,7 @@ static void serve(struct gb_worker *worker, struct gb__handed handed)
 	/* A command may have been given before this process was there to be told. */
 	if (atomic_load(&terminated) || atomic_load(&worker->server->shared->command) != GB__COMMAND_RUN)
 		command(worker);
-	gb__signal_watches_ring(worker); /* likewise */
+	gb__signal_watches_begin(worker);
 	if (handed.fd >= 0)
 		gb__worker_adopt(worker, handed);
 	gb__worker_run(worker);

@@ -190,6 +190,12 @@ void gb__signal_watches_ring(struct gb_worker *worker)
 		atomic_store(&worker->signals.rung, false);
 }
 
+void gb__signal_watches_begin(struct gb_worker *worker)
+{
+	if (gb__signals_wanted(worker->server))
+		gb__signal_watches_ring(worker);
+}
+
 static int start(struct gb_worker *worker, struct gb_signal_watch *watch, int number, gb_signal_told *on_told,
 	void *user, struct gb_error *error)
 {

@@ -44,6 +44,8 @@ void gb__signals_follow(const struct gb_server *server, void (*on_told)(void *ar
 void gb__signal_watches_init(struct gb__signal_watches *watches);
 /** Have the worker look, on its thread. Thread: any of its process, while its loop is there; async-signal-safe. */
 void gb__signal_watches_ring(struct gb_worker *worker);
+/** The worker is there: one that came before is passed on to nobody again. */
+void gb__signal_watches_begin(struct gb_worker *worker);
 /** Operations are complete, watches stopped. */
 void gb__signal_watches_end(struct gb_worker *worker);
 

@@ -40,7 +40,7 @@ static void *thread_main(void *arg)
 		pthread_mutex_lock(&seat->lock);
 		seat->worker = worker;
 		pthread_mutex_unlock(&seat->lock);
-		gb__signal_watches_ring(worker); /* one that came before is passed on to nobody again */
+		gb__signal_watches_begin(worker);
 	}
 	if (handed.fd < 0) {
 		start->result = result;

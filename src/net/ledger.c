@@ -1,5 +1,6 @@
 #include "net/ledger.h"
 
+#include "base/alloc.h"
 #include "base/macros.h"
 #include "net/task.h"
 #include "os/thread.h"
@@ -36,6 +37,8 @@ static void switch_to(struct gb__net *net, bool on)
 
 	tracing->on = on;
 	tracing->leaving = 0;
+	gb__free(tracing->leave);
+	tracing->leave = on ? gb__alloc(GB__LEDGER_LEAVING * sizeof(*tracing->leave)) : NULL;
 	net->direct = !on && net->plain && net->burst.size_max == GB__INPUT_MAX;
 	if (!on)
 		__atomic_store_n(&net->counters->sampled.active, 0, __ATOMIC_RELAXED);
@@ -80,7 +83,7 @@ static bool leave_room(struct gb__net *net)
 	unsigned kept = 0;
 
 	if (tracing->leaving < GB__LEDGER_LEAVING)
-		return true;
+		return tracing->leave;
 	for (unsigned i = 0; i < tracing->leaving; i++)
 		if (gb__engine_find(net->engine, tracing->leave[i].slot, tracing->leave[i].generation))
 			tracing->leave[kept++] = tracing->leave[i];
@@ -95,9 +98,8 @@ static void leaves(struct gb_conn *conn, uint64_t since_ns)
 
 	if (conn->state >= GB__CONN_ENDED || !leave_room(conn->net))
 		return;
-	tracing->leave[tracing->leaving].slot = conn->stream.endpoint.slot;
-	tracing->leave[tracing->leaving].generation = conn->stream.endpoint.generation;
-	tracing->leave[tracing->leaving++].since_ns = since_ns;
+	tracing->leave[tracing->leaving++] = (struct gb__leaving){ conn->stream.endpoint.slot,
+		conn->stream.endpoint.generation, since_ns };
 }
 
 void gb__ledger_left(struct gb_conn *conn)

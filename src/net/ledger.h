@@ -41,10 +41,14 @@ struct gb__tracing {
 	uint64_t turn, turn_ns; /* the engine's count of waits, and when the first message of it came */
 	uint64_t counted_ms;    /* when connections were looked at */
 	unsigned leaving;
-	struct {
-		uint32_t slot, generation;
-		uint64_t since_ns;
-	} leave[GB__LEDGER_LEAVING];
+	struct gb__leaving
+		*leave; /* so many of GB__LEDGER_LEAVING; NULL while it is off, or without memory */
+};
+
+/** A connection whose output is waited for. */
+struct gb__leaving {
+	uint32_t slot, generation;
+	uint64_t since_ns;
 };
 
 /** An observer wants one message in `every`, or 0; or it was on. Thread: the loop's. */

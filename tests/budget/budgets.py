@@ -64,7 +64,7 @@ COUNTED = [
 HELD = [
     ("reactor", "heap_bytes", 116, 128),
     ("reactor", "bytes", 128, 128),
-    ("thread", "bytes", 18400, 18400),  # a half more than by hand
+    ("thread", "bytes", 18750, 18400),  # goal: a half more than by hand; a worker tells of stalls and stages
     ("reactor, straight", "bytes", 4300, 4608),
     ("proactor, straight", "bytes", 4300, 4608),
     ("proactor", "heap_bytes", 116, 128),
