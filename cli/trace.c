@@ -133,6 +133,16 @@ static bool place_used(const struct span *span, size_t n)
 	return span->last[n].process || span->last[n].waits || span->last[n].stats.accepted;
 }
 
+/* Of those that were looked at: what the server has of them is read a moment before. */
+static uint64_t messages_of(const struct span *span)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < span->after.workers; i++)
+		sum += span->last[i].stats.messages - span->first[i].stats.messages;
+	return sum;
+}
+
 /* CPU time over time of the handlers that were timed, or -1. */
 static double compute_share(const struct gb_observed_worker *first, const struct gb_observed_worker *last)
 {
@@ -192,12 +202,12 @@ static int print_json(const struct span *span)
 	for (size_t i = 0; i < after->workers; i++)
 		if (place_used(span, i))
 			json_array_append_new(workers, worker_json(span, i));
-	return gb__json_print(json_pack("{s:s, s:I, s:f, s:b, s:b, s:I, s:I, s:I, s:o, s:o}", "model",
-		after->model, "process", (json_int_t)span->before.process, "seconds", span->seconds,
-		"interrupted", interrupted != 0, "ended", span->ended, "messages",
-		(json_int_t)(after->stats.messages - span->before.stats.messages), "stalls",
-		(json_int_t)(after->stalls.stalls - span->before.stalls.stalls), "cpus",
-		(json_int_t)after->cpus, "stages", stages, "workers", workers));
+	return gb__json_print(
+		json_pack("{s:s, s:I, s:f, s:b, s:b, s:I, s:I, s:I, s:o, s:o}", "model", after->model,
+			"process", (json_int_t)span->before.process, "seconds", span->seconds, "interrupted",
+			interrupted != 0, "ended", span->ended, "messages", (json_int_t)messages_of(span),
+			"stalls", (json_int_t)(after->stalls.stalls - span->before.stalls.stalls), "cpus",
+			(json_int_t)after->cpus, "stages", stages, "workers", workers));
 }
 
 static const char *duration(double ns, char *text, size_t size)
@@ -249,7 +259,7 @@ static void print_worker(const struct span *span, size_t n)
 static int print_text(const struct span *span)
 {
 	const struct gb_observed_server *after = &span->after;
-	const uint64_t messages = after->stats.messages - span->before.stats.messages;
+	const uint64_t messages = messages_of(span);
 
 	printf("%s, process %d: %.1f s, %" PRIu64 " messages (%.0f a second), of which %" PRIu64
 	       " were timed\n\n",
