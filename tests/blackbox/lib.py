@@ -188,10 +188,14 @@ def _thread_sanitized():
         return b"__tsan_init" in file.read()
 
 
+def tasks(pid):
+    """Its threads, the main one first, without the one that the thread sanitizer begins beside the first other one."""
+    found = sorted(map(int, os.listdir(f"/proc/{pid}/task")), key=lambda task: (task != pid, task))
+    return [found[0], *found[2:]] if len(found) > 1 and _thread_sanitized() else found
+
+
 def threads(pid):
-    """Its threads, without the one that the thread sanitizer begins beside the first other one."""
-    found = len(os.listdir(f"/proc/{pid}/task"))
-    return found - 1 if found > 1 and _thread_sanitized() else found
+    return len(tasks(pid))
 
 
 def own_bytes(pid):

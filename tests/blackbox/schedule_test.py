@@ -6,17 +6,13 @@ import signal
 import time
 
 from client import round_trip
-from lib import Server, case_for_each, check_equal, children, cpu_seconds, main, wait_until
+from lib import Server, case_for_each, check_equal, children, cpu_seconds, main, tasks, wait_until
 from models import EACH_ENGINE, MODELS
 
 CLIENTS = 3
 CPUS = sorted(os.sched_getaffinity(0))
 STILL_S = 0.05
 POLLED_S = 0.02  # of CPU, many times what a message takes
-
-
-def tasks(pid):
-    return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
 
 
 def is_courteous(task):
