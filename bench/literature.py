@@ -89,8 +89,8 @@ def balance(run):
     names = ("prefork-reactor", "prefork", "prefork-reuseport")
     found = {name: run.value("imbalance", f"{name},workers=4") for name in names}
     text = ", ".join(f"{value:.2f} under `{name}`" for name, value in found.items())
-    holds = found["prefork-reactor"] > found["prefork"]
-    return (HOLDS if holds else FAILS), f"connections of the busiest of the workers over the average: {text}"
+    ratio = found["prefork-reactor"] / found["prefork"]
+    return run.verdict("imbalance", ratio), f"connections of the busiest of the workers over the average: {text}"
 
 
 def one_queue(run):
