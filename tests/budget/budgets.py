@@ -2,7 +2,7 @@
 
 A budget is a little above what was counted when it was last set, 3 to 5 %, with gcc 12 and glibc 2.36. Lower it
 when a change makes things leaner; raise it only for a reason that the commit gives. The goal, where there is
-one, is what the project wants to reach: a budget goes above a goal that was reached by no more than counts scatter.
+one, is what the project wants to reach: a budget never goes above a goal that was reached.
 """
 
 # Subject and load as in bench/instructions.py, what of it, budget, goal. Per message; "passing": per connection.
@@ -14,7 +14,7 @@ COUNTED = [
     ("reactor", "50", "instructions", 126, 140),
     ("reactor", "50", "system calls", 2.14, 2.2),
     ("reactor", "50", "allocations", 0, 0),
-    ("reactor", "passing", "instructions", 1806, 1800),
+    ("reactor", "passing", "instructions", 1800, 1800),
     ("reactor", "passing", "system calls", 10.0, None),
     ("reactor", "passing", "allocations", 0, 0),
     ("reactor, lines", "50", "codec instructions", 64, 74),  # goal: 50, and the 24 that look at the bytes
@@ -53,7 +53,7 @@ COUNTED = [
     ("thread", "1", "instructions", 390, None),
     ("iterative", "1", "system calls", 2.0, 2.0),
     ("iterative", "1", "allocations", 0, 0),
-    ("proactor", "50", "instructions", 352, 350),
+    ("proactor", "50", "instructions", 350, 350),
     ("proactor", "50", "system calls", 0.09, 0.3),
     ("proactor", "50", "allocations", 0, 0),
     ("proactor", "passing", "system calls", 4.1, None),
