@@ -14,6 +14,7 @@ void gb__loop_init(struct gb__loop *loop, struct gb__engine *engine)
 	loop->engine = engine;
 	loop->os = engine->os;
 	loop->on_deadline = NULL;
+	loop->on_tick = NULL;
 	loop->arg = NULL;
 	loop->thread = NULL;
 	loop->busy_poll_ns = 0;
@@ -135,6 +136,8 @@ void gb__loop_rest(struct gb__loop *loop)
 	if (loop->seen_ms != gb__loop_now_ms(loop)) {
 		gb__wheel_run(&loop->wheel, gb__loop_now_ms(loop), loop->on_deadline, loop->arg);
 		gb__loop_look(loop);
+		if (loop->on_tick)
+			loop->on_tick(loop->arg);
 	}
 }
 

@@ -25,6 +25,7 @@ struct gb__loop {
 	struct gb__os *os;
 	struct gb__timers timers;
 	void (*on_deadline)(struct gb__wheel_node *node, void *arg); /* a wheel node expired */
+	void (*on_tick)(void *arg);                                  /* the clock has moved on; or NULL */
 	void *arg;
 	_Atomic(struct gb__post *) posted; /* newest first; CLOSED once the loop has ended */
 	_Atomic unsigned posters;          /* inside gb__loop_post: the engine they wake must stay */

@@ -76,16 +76,28 @@ static void on_gone(struct gb__net *net, void *arg)
 		worker->on_idle(worker);
 }
 
-void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed)
+static inline void adopt(struct gb_worker *worker, struct gb__handed handed)
 {
 	const struct gb__binding *binding = &worker->server->bindings[handed.binding];
 
-	if (gb__unlikely(worker->net.tracing.on))
-		gb__ledger_accepted(&worker->net, handed.fd);
 	if (gb__worker_stops(worker))
 		gb__worker_refuse(worker, handed, GB_CLOSE_DRAIN);
 	else
 		gb__net_adopt(&worker->net, handed.fd, binding->service, binding->user);
+}
+
+static __attribute__((noinline)) void adopt_traced(struct gb_worker *worker, struct gb__handed handed)
+{
+	gb__ledger_accepted(&worker->net, handed.fd);
+	adopt(worker, handed);
+}
+
+void gb__worker_adopt(struct gb_worker *worker, struct gb__handed handed)
+{
+	if (gb__unlikely(worker->net.tracing.on))
+		adopt_traced(worker, handed);
+	else
+		adopt(worker, handed);
 }
 
 void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int reason)

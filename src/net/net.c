@@ -48,7 +48,6 @@ static void publish_engine(struct gb__net *net)
 
 	__atomic_store_n(&net->counters->waits, engine->waits, __ATOMIC_RELAXED);
 	__atomic_store_n(&net->counters->events, engine->events, __ATOMIC_RELAXED);
-	gb__ledger_look(net);
 }
 
 void gb__net_turn_rest(struct gb__net *net)
@@ -92,6 +91,11 @@ static void on_deadline(struct gb__wheel_node *node, void *arg)
 		gb__conn_on_deadline(node, arg);
 }
 
+static void on_tick(void *arg)
+{
+	gb__ledger_look(arg);
+}
+
 /* Of nets that nobody can ask. */
 static struct gb__ledger unasked;
 
@@ -113,6 +117,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 	net->direct = net->plain && net->burst.size_max == GB__INPUT_MAX;
 	gb__trim_init(net);
 	loop->on_deadline = on_deadline;
+	loop->on_tick = on_tick;
 	loop->arg = net;
 }
 
