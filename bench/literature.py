@@ -9,6 +9,7 @@ itself is told as such. Two that need long requests beside short ones take the f
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -245,8 +246,7 @@ def tried(claim, options):
 
 
 def section(claim, verdict, found):
-    commands = "\n".join(f"./dev bench {' '.join(run)}" if run[0] == "mixed" else "gearbox compare " + " ".join(
-        f"'{word}'" if " " in word else word for word in run) for run in claim.runs)
+    commands = "\n".join(f"{'./dev bench' if run[0] == 'mixed' else 'gearbox compare'} {shlex.join(run)}" for run in claim.runs)
     return (f"### {claim.name}: {verdict}\n\n{claim.claim} *({claim.source})*\n\nTried: {claim.experiment}. Found: {found}.\n\n"
             f"```\n{commands}\n```")
 

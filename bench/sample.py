@@ -5,6 +5,7 @@ Options are compare's, in place of the sweep below. Nothing else should run mean
 needs a headless Chromium, and ImageMagick to make it small.
 """
 
+import argparse
 import base64
 import os
 import subprocess
@@ -34,11 +35,16 @@ def picture():
     subprocess.run(["convert", "-", "+dither", "-colors", "128", "-strip", PICTURE], input=base64.b64decode(data), check=True)
 
 
-def main(options):
+def main():
+    parser = argparse.ArgumentParser(prog="bench sample", description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = parser.parse_known_args()[1]
     done = subprocess.run([os.path.join(BUILD, "gearbox"), "compare", "echo", *(options or SWEEP), "--report", PAGE],
                           cwd=ROOT, check=False)
-    picture()
+    if done.returncode == 0:
+        picture()
     return done.returncode
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,25 @@ def checks_whose_verdict_depends_on_the_version_are_named_as_skipped():
     printed = with_functions(saying(1) + "\nrun_checks format cppcheck tidy\ntell_results\necho $passed $failed")
     lines = printed.splitlines()
     check_equal(lines, [f"check: {name:10} {text}" for name, text in SKIPPED.items()] + ["0 0"], "what it says")
+
+
+def bench_programs():
+    """What `./dev bench` executes, those that are named by their verb included."""
+    with open(os.path.join(TREE, "dev"), encoding="utf-8") as file:
+        text = file.read()
+    for verbs in re.findall(r"^\t([a-z| ]+)\)\n(?:\t\t.*\n)*?\t\texec \"bench/\$1\.py\"", text, re.M):
+        yield from (f"bench/{verb.strip()}.py" for verb in verbs.split("|"))
+    yield from re.findall(r"exec (bench/\w+\.py)", text)
+
+
+@case
+def each_bench_has_a_program_that_can_be_run_and_tells_how():
+    programs = list(bench_programs())
+    check({"bench/literature.py", "bench/idle.py", "bench/agree.py"} <= set(programs), f"they are {programs}")
+    for program in programs:
+        done = subprocess.run([os.path.join(TREE, program), "--help"], cwd=TREE, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False, timeout=PATIENCE_S)
+        check_equal((done.returncode, done.stderr, done.stdout[:7]), (0, "", "usage: "), f"{program} --help")
 
 
 @case
