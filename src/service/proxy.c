@@ -48,6 +48,28 @@ bool proxy_release_last(struct proxy_settings *settings)
 	return true;
 }
 
+int proxy_summarize(struct proxy_settings *settings, struct proxy_group *aside, char *text, size_t size)
+{
+	char *all = NULL;
+	size_t length = 0;
+	FILE *stream = open_memstream(&all, &length);
+	int result = -ENOMEM;
+
+	if (!stream)
+		return result;
+	fprintf(stream, "{\"upstreams\": ");
+	proxy_group_print(&settings->group, stream);
+	if (aside) {
+		fprintf(stream, ", \"offload_to\": ");
+		proxy_group_print(aside, stream);
+	}
+	fprintf(stream, "}");
+	if (fclose(stream) == 0)
+		result = snprintf(text, size, "%s", all);
+	free(all);
+	return result;
+}
+
 static void unheard(struct gb_conn *conn, struct gb_bytes bytes)
 {
 	(void)conn;
@@ -143,20 +165,7 @@ static int proxy_start(struct gb_worker *worker, void *user)
 
 static int proxy_summary(void *user, char *text, size_t size)
 {
-	char *all = NULL;
-	size_t length = 0;
-	FILE *stream = open_memstream(&all, &length);
-	int result = -ENOMEM;
-
-	if (!stream)
-		return result;
-	fprintf(stream, "{\"upstreams\": ");
-	proxy_group_print(&((struct proxy_settings *)user)->group, stream);
-	fprintf(stream, "}");
-	if (fclose(stream) == 0)
-		result = snprintf(text, size, "%s", all);
-	free(all);
-	return result;
+	return proxy_summarize(user, NULL, text, size);
 }
 
 const struct gb_service gb_service_proxy = {

@@ -1,5 +1,5 @@
 /**
- * What the services `proxy`, `proxy-line` and `proxy-length` have in common: their settings, and the workers' beginning.
+ * What the services `proxy`, `proxy-line` and `proxy-length` have in common: their settings, the group that these make, and its counters.
  */
 #ifndef SERVICE_PROXY_H
 #define SERVICE_PROXY_H
@@ -38,5 +38,7 @@ struct proxy_settings {
 int proxy_prepare_first(struct gb_server *server, struct proxy_settings *settings, struct gb_error *error);
 /** Whether it was the last one, so that what the first one has made has gone. */
 bool proxy_release_last(struct proxy_settings *settings);
+/** What their `on_summary` returns: the counters of the group and, unless it is NULL, of another one beside it. */
+int proxy_summarize(struct proxy_settings *settings, struct proxy_group *aside, char *text, size_t size);
 
 #endif

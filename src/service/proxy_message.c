@@ -487,24 +487,9 @@ static int message_start(struct gb_worker *worker, void *user)
 static int message_summary(void *user, char *text, size_t size)
 {
 	struct message_settings *settings = user;
-	char *all = NULL;
-	size_t length = 0;
-	FILE *stream = open_memstream(&all, &length);
-	int result = -ENOMEM;
 
-	if (!stream)
-		return result;
-	fprintf(stream, "{\"upstreams\": ");
-	proxy_group_print(&settings->proxy.group, stream);
-	if (settings->aside.shared) {
-		fprintf(stream, ", \"offload_to\": ");
-		proxy_group_print(&settings->aside, stream);
-	}
-	fprintf(stream, "}");
-	if (fclose(stream) == 0)
-		result = snprintf(text, size, "%s", all);
-	free(all);
-	return result;
+	return proxy_summarize(
+		&settings->proxy, settings->aside.shared ? &settings->aside : NULL, text, size);
 }
 
 #define TABLE(refuse_by) \

@@ -32,8 +32,8 @@ struct proxy_shared {
 	_Atomic uint64_t turn;
 	size_t count, seats;
 	struct proxy_upstream upstreams[UPSTREAMS_MAX];
-	_Atomic int64_t open
-		[]; /* of each worker's place and upstream: one that crashed leaves them to the next one there */
+	/* Of each worker's place and upstream: one that crashed leaves them to the next one there. */
+	_Atomic int64_t open[];
 };
 
 /* A connection that is made to see whether it can be. */
