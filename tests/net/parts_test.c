@@ -259,6 +259,7 @@ NET_TEST(a_drain_waits_for_the_rest_of_a_message_in_parts)
 	CHECK(!peer->was_reset);
 	peer_close(peer);
 }
+
 /* Through a pool. */
 
 static void converse_pooled(struct rig *rig, const struct gb_service *service)

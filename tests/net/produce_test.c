@@ -68,7 +68,7 @@ static void begin(struct gb_conn *conn, size_t size)
 	CHECK(gb_operation_pending(&one->producer.operation));
 }
 
-/* "p" is produced, "d" deferred, "q" produced after a reply that is deferred was made one of a producer; else an echo. */
+/* "p" is produced, "d" deferred; else an echo. */
 static void on_message(struct gb_conn *conn, struct gb_bytes line)
 {
 	if (line.data[0] == 'p') {
@@ -83,15 +83,22 @@ static void on_message(struct gb_conn *conn, struct gb_bytes line)
 static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "service",
 	.codec = &gb_codec_line, .on_open = count_open, .on_message = on_message, .on_close = count_close };
 
-static struct peer *start(struct rig *rig, const char *lines)
+/* The first one has nothing for so many times, from its middle on. */
+static struct peer *start_stuttering(struct rig *rig, const char *lines, size_t stutters)
 {
 	struct peer *peer;
 
 	memset(made, 0, sizeof(made));
 	begun = 0;
+	made[0].stutters = stutters;
 	peer = rig_peer(rig, &service);
 	peer_send(peer, lines, strlen(lines));
 	return peer;
+}
+
+static struct peer *start(struct rig *rig, const char *lines)
+{
+	return start_stuttering(rig, lines, 0);
 }
 
 static void check_pattern(const struct peer *peer, size_t at, size_t size)
@@ -221,20 +228,13 @@ NET_TEST(a_deferred_reply_may_be_produced_later)
 
 NET_TEST(who_has_nothing_is_asked_again_when_he_says_so)
 {
-	struct peer *peer = start(rig, "p60000\nz\n");
+	struct peer *peer = start_stuttering(rig, "p60000\nz\n", 3);
 
-	UNTIL(rig, peer, begun == 1);
-	made[0].stutters = 3;
-	if (made[0].at * 2 >= made[0].size)
-		made[0].stutters = 0; /* all went at once */
-	while (made[0].stutters > 0) {
-		const size_t stutters = made[0].stutters;
-
-		UNTIL(rig, peer, made[0].stutters == stutters - 1);
+	for (size_t left = 3; left-- > 0; gb_producer_resume(&made[0].producer)) {
+		UNTIL(rig, peer, made[0].stutters == left);
 		for (unsigned i = 0; i < 100; i++)
 			rig_step(rig, peer);
-		CHECK_INT(made[0].stutters, stutters - 1);
-		gb_producer_resume(&made[0].producer);
+		CHECK_INT(made[0].stutters, left);
 	}
 	UNTIL(rig, peer, peer->got_size == 60003 && made[0].done);
 	gb_producer_resume(&made[0].producer);
@@ -245,14 +245,9 @@ NET_TEST(who_has_nothing_is_asked_again_when_he_says_so)
 /* Half of it has left. */
 static struct peer *half_made(struct rig *rig)
 {
-	struct peer *peer;
+	struct peer *peer = start_stuttering(rig, "p60000\nz\n", 1);
 
-	memset(made, 0, sizeof(made));
-	begun = 0;
-	made[0].stutters = 1;
 	made[0].then = -EIO;
-	peer = rig_peer(rig, &service);
-	peer_send(peer, "p60000\nz\n", 9);
 	UNTIL(rig, peer, made[0].stutters == 0 && peer->got_size == made[0].at);
 	return peer;
 }
