@@ -14,9 +14,12 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 from typing import NamedTuple
+
+import subject
+from measure import say
+from server import Failure
 
 METRIC = "messages_per_second"
 CLOSE, FAR = 0.05, 0.10
@@ -44,11 +47,7 @@ GRID = [Mix(*values) for values in itertools.product(COMPUTE_US, BLOCK_US, CONNE
 
 def gearbox(options, *arguments):
     """What a command prints as JSON. Models that fail under a load are its answer as well: exit code 1."""
-    command = [f"{options.build}/gearbox", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
-    if done.returncode not in (0, 1) or not done.stdout:
-        sys.exit(f"advise: {' '.join(command)} ended with code {done.returncode}")
-    return json.loads(done.stdout)
+    return subject.told([f"{options.build}/gearbox", *arguments], (0, 1))
 
 
 def models(options, advice):
@@ -161,7 +160,8 @@ def chosen(options, parser):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="bench advise", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help="the folder with the command")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--duration", default="500ms", help="of each round (default 500ms)")
@@ -173,17 +173,21 @@ def main():
     mixes, results = chosen(options, parser), load(options.json)
     for number, mix in enumerate(mixes, 1):
         if mix not in results:
-            print(f"advise: {number} of {len(mixes)}: {mix.name}", file=sys.stderr, flush=True)
+            say(f"advise: {number} of {len(mixes)}: {mix.name}")
             results[mix] = measure(options, mix)
             save(options.json, results)
     text = "\n".join(line.rstrip() for line in page([results[mix] for mix in mixes], options)) + "\n"
     if not options.write:
         print(text, end="")
         return 0
-    with open(os.path.join(os.path.dirname(__file__), "..", "docs", "advise-grid.md"), "w", encoding="utf-8") as file:
+    with open(os.path.join(subject.ROOT, "docs", "advise-grid.md"), "w", encoding="utf-8") as file:
         file.write(text)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (Failure, OSError) as failure:
+        say(f"bench: {failure}")
+        sys.exit(1)

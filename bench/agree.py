@@ -8,69 +8,77 @@ differ by 5 %. Exit code 1 if any differs by more.
 
 import argparse
 import csv
-import json
 import os
 import re
 import selectors
-import signal
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+
+import subject
+from foreign import Foreign, program
+from measure import say
+from server import Failure
 
 MAY_DIFFER = 0.05
 CONNECTIONS = 50
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
-def free_port():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
+NGINX = """
+daemon off;
+worker_processes 1;
+pid {folder}/pid;
+error_log /dev/null;
+events {{ worker_connections 1024; }}
+http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}; proxy_temp_path {folder};
+  fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{ listen 127.0.0.1:{port}; root {folder}; }} }}
+"""
+
+REDIS = """
+port {port}
+bind 127.0.0.1
+save ""
+appendonly no
+dir {folder}
+"""
 
 
-def on_cpu(number, command):
-    cpus = sorted(os.sched_getaffinity(0))
-    return ["taskset", "-c", str(cpus[number % len(cpus)]), *command]
+def cpu(number):
+    cpus = sorted(os.sched_getaffinity(os.getpid()))
+    return cpus[number % len(cpus)]
+
+
+SERVERS, LOADS = cpu(0), cpu(1)
+
+
+def started(name, arguments, config):
+    if not program(name):
+        raise Failure(f"{name} is not installed")
+    return Foreign(name, [program(name), *arguments], config, SERVERS)
 
 
 def output_of(command):
-    done = subprocess.run(on_cpu(1, command), stdout=subprocess.PIPE, text=True, check=False, timeout=120)
-    if done.returncode not in (0, 3):  # 3: gearbox says what speaks against figures; they are compared all the same
-        sys.exit(f"agree: {' '.join(command)} ended with code {done.returncode}")
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    if done.returncode != 0:
+        raise Failure(f"{' '.join(command)} ended with code {done.returncode}")
     return done.stdout
 
 
-class Running:
-    """A server on a port of its own, until the block ends."""
-
-    def __init__(self, command, port):
-        self.process = subprocess.Popen(on_cpu(0, command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        sys.exit(f"agree: {command[0]} does not listen")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+def load(options, port, *more):
+    """What gearbox says. Code 3: of what speaks against figures; they are compared all the same."""
+    return subject.told([options.gearbox, "load", f"127.0.0.1:{port}", "--json", "--quiet", *more], (0, 3), timeout=120)
 
 
 def gearbox(options, port, *more):
     """Messages per second, and p50 in seconds."""
-    told = json.loads(output_of([options.gearbox, "load", f"127.0.0.1:{port}", "--json", "--quiet", "--connections",
-                                 str(CONNECTIONS), "--duration", f"{options.seconds}s", *more]))
+    told = load(options, port, "--connections", str(CONNECTIONS), "--duration", f"{options.seconds}s", *more)
     if not told["ok"]:
-        sys.exit(f"agree: {told['error']}")
+        raise Failure(told["error"])
     return told["messages_per_second"], told["response_ns"]["p50"] / 1e9
 
 
@@ -99,32 +107,23 @@ def compare(options, name, theirs, ours):
     return agree
 
 
-def on_nginx(options, folder):
-    port = free_port()
-    with open(f"{folder}/index.html", "w", encoding="ascii") as file:
-        file.write("x" * 612)
-    with open(f"{folder}/nginx.conf", "w", encoding="ascii") as file:
-        file.write(f"""daemon off; worker_processes 1; pid {folder}/pid; error_log /dev/null;
-events {{ worker_connections 1024; }}
-http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}; proxy_temp_path {folder};
-  fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
-  server {{ listen 127.0.0.1:{port}; root {folder}; }} }}
-""")
-    os.chmod(folder, 0o755)
-    with Running(["nginx", "-c", f"{folder}/nginx.conf", "-e", "/dev/null"], port):
-        return compare(options, "wrk, nginx, 612 bytes", lambda: wrk(options, port),
-                       lambda: gearbox(options, port, "--protocol", "http"))
+def on_nginx(options):
+    with started("nginx", ["-c", "{config}", "-e", "/dev/null"], NGINX) as server:
+        os.chmod(server.folder.name, 0o755)  # its worker is another user
+        with open(f"{server.folder.name}/index.html", "w", encoding="ascii") as file:
+            file.write("x" * 612)
+        return compare(options, "wrk, nginx, 612 bytes", lambda: wrk(options, server.port),
+                       lambda: gearbox(options, server.port, "--protocol", "http"))
 
 
-def on_redis(options, folder):
-    port, agree = free_port(), True
-    with Running(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
-                  folder], port):
+def on_redis(options):
+    agree = True
+    with started("redis-server", ["{config}"], REDIS) as server:
         for command in ("ping_mbulk", "set", "get"):
             ours = command.split("_", maxsplit=1)[0]
             agree &= compare(options, f"redis-benchmark, Redis, {ours.upper()}",
-                             lambda command=command: redis_benchmark(options, port, command),
-                             lambda ours=ours: gearbox(options, port, "--protocol", "resp", "--command", ours))
+                             lambda command=command: redis_benchmark(options, server.port, command),
+                             lambda ours=ours: gearbox(options, server.port, "--protocol", "resp", "--command", ours))
     return agree
 
 
@@ -137,6 +136,7 @@ class Stalling:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
+        os.sched_setaffinity(0, {SERVERS, LOADS})  # of this thread: wherever there is time for it
         stall_at = None
         selector = selectors.DefaultSelector()
         selector.register(self.listening, selectors.EVENT_READ)
@@ -162,8 +162,7 @@ def stalled(options):
     """Of 10 seconds the server stands still in one: a tenth of the requests wait, evenly from nothing to a second. So of all
     of them 1 % wait for 0.9 s, and 0.1 % for 0.99."""
     server = Stalling(4)
-    told = json.loads(output_of([options.gearbox, "load", "127.0.0.1:%d" % server.listening.getsockname()[1], "--json",
-                                 "--quiet", "--rate", "500", "--duration", "10s", "--connections", "8"]))
+    told = load(options, server.listening.getsockname()[1], "--rate", "500", "--duration", "10s", "--connections", "8")
     agree = True
     for quantile, wanted in (("p99", 0.9), ("p99_9", 0.99)):
         got = told["response_ns"][quantile] / 1e9
@@ -175,16 +174,21 @@ def stalled(options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(prog="bench agree", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gearbox", default="build-bench/gearbox", help="the command")
     parser.add_argument("--rounds", type=int, default=5, help="of each (default 5)")
     parser.add_argument("--seconds", type=int, default=3, help="of a round (default 3)")
     parser.add_argument("--requests", type=int, default=200000, help="of a round of redis-benchmark (default 200000)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        agree = [stalled(options), on_nginx(options, folder), on_redis(options, folder)]
-    sys.exit(0 if all(agree) else 1)
+    os.sched_setaffinity(0, {LOADS})
+    agree = [on_nginx(options), on_redis(options), stalled(options)]  # the last has a thread: no server begins behind it
+    return 0 if all(agree) else 1
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main())
+    except (Failure, OSError) as failure:
+        say(f"bench: {failure}")
+        sys.exit(1)

@@ -16,10 +16,10 @@ import tempfile
 from typing import NamedTuple
 
 import page
+import subject
 from measure import say
 from server import Failure
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 HOLDS, FAILS, NOISE = "holds", "does not hold here", "within the noise"
 
 
@@ -82,8 +82,7 @@ def by_size(run):
     sizes = (1024, 65536, 262144)
     ratios = [run.ratio("messages_per_second", "proactor", "thread", size=size) for size in sizes]
     text = ", ".join(f"{ratio:.2f} at {size // 1024} KiB" for size, ratio in zip(sizes, ratios))
-    rises = ratios[-1] > ratios[0] and run.beyond("messages_per_second", ratios[-1] / ratios[0])
-    return (HOLDS if rises else FAILS), f"messages of `proactor` over those of `thread`: {text}"
+    return run.verdict("messages_per_second", ratios[-1] / ratios[0]), f"messages of `proactor` over those of `thread`: {text}"
 
 
 def balance(run):
@@ -224,15 +223,12 @@ NOT_REPEATED = [
 def compared(options, arguments):
     command = [os.path.join(options.build, "gearbox"), "compare", *arguments, "--rounds", str(options.rounds), "--duration",
                options.duration, "--idle-connections", "0", "--quiet", "--json", "-"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failure(f"{' '.join(command)}: {done.stderr.strip()}")
-    return Comparison(json.loads(done.stdout), MODELS[arguments[arguments.index("--models") + 1]])
+    return Comparison(subject.told(command, stderr=subprocess.PIPE), MODELS[arguments[arguments.index("--models") + 1]])
 
 
 def mixed(options, arguments):
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [sys.executable, os.path.join(HERE, "mixed.py"), "--build", options.build, "--json", file.name, *arguments]
+        command = [sys.executable, os.path.join(subject.HERE, "mixed.py"), "--build", options.build, "--json", file.name, *arguments]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Failure(f"{' '.join(command)}: {done.stderr.strip()}")

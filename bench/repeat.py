@@ -9,22 +9,23 @@ each other when each has another one better, and else one of them did not tell. 
 import argparse
 import itertools
 import json
-import os
-import subprocess
 import sys
-import tempfile
+
+import subject
+from measure import say
+from server import Failure
 
 # How `gearbox compare` itself names what is best: more is better, and what is no difference however precise.
 METRICS = {"messages_per_second": (True, 0), "cpu_ns_per_message": (False, 0), "p50_ns": (False, 0), "p99_ns": (False, 0),
            "memory_per_connection_bytes": (False, 256)}
 
 
-def run(options, path):
-    command = [f"{options.build}/gearbox", "compare", options.service, "--rounds", str(options.rounds), "--json", path,
-               *options.more]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-    if done.returncode != 0:
-        sys.exit(f"repeat: {' '.join(command)} ended with code {done.returncode}")
+def run(options):
+    return subject.told([f"{options.build}/gearbox", "compare", options.service, "--rounds", str(options.rounds), "--json", "-",
+                         *options.more])
+
+
+def saved(path):
     with open(path, encoding="utf-8") as file:
         return json.load(file)
 
@@ -58,21 +59,15 @@ def judgements(document, metric):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="bench repeat", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", help="the folder with the command")
     parser.add_argument("--service", default="echo")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--saved", nargs=2, metavar="FILE", help="two comparisons that --json wrote, instead of running")
     parser.add_argument("more", nargs="*", help="flags of compare, behind --")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        if options.saved:
-            documents = []
-            for path in options.saved:
-                with open(path, encoding="utf-8") as file:
-                    documents.append(json.load(file))
-        else:
-            documents = [run(options, os.path.join(folder, f"{number}.json")) for number in (1, 2)]
+    documents = [saved(path) for path in options.saved] if options.saved else [run(options) for _ in range(2)]
     print(f"{'metric':<28} {'pairs':>6} {'agree':>6} {'noise in one':>13} {'noise in both':>14} {'contradicted':>13}")
     contradictions = []
     for metric in METRICS:
@@ -86,8 +81,12 @@ def main():
         contradictions += [(metric, *key) for key in against]
     for metric, where, one, other in contradictions:
         print(f"contradicted: {metric}{' at ' + where if where else ''}: {one} and {other}")
-    sys.exit(1 if contradictions else 0)
+    return 1 if contradictions else 0
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(main())
+    except (Failure, OSError) as failure:
+        say(f"bench: {failure}")
+        sys.exit(1)

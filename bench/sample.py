@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Write docs/report-sample.html and its picture again, from a run of `gearbox compare` on this machine.
 
 Options are compare's, in place of the sweep below. Nothing else should run meanwhile; about five minutes. The picture

@@ -88,6 +88,14 @@ def first_line(command):
     return done.stdout.partition("\n")[0]
 
 
+def told(command, codes=(0,), **more):
+    """What a command of gearbox prints as JSON; it ends with one of these codes when it does."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False, **more)
+    if done.returncode not in codes or not done.stdout:
+        raise Failure(f"{' '.join(command)}: {(done.stderr or '').strip() or f'it ended with code {done.returncode}'}")
+    return json.loads(done.stdout)
+
+
 def chosen(rows, names, what):
     """The rows with these names in front, all of them if there are none."""
     known = [row[0] for row in rows]
