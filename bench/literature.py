@@ -137,13 +137,15 @@ def rings(run):
 
 def ring_blocks(run):
     ratio = run.ratio("messages_per_second", "proactor", "reactor")
-    return (FAILS if run.beyond("messages_per_second", ratio) and ratio > 1.2 else HOLDS), (
+    # That two do not differ is the claim.
+    return (FAILS if run.beyond("messages_per_second", ratio) and ratio > 1 else HOLDS), (
         f"with handlers that block for 2 ms `proactor` answered {ratio:.2f} times the messages of `reactor`")
 
 
 def herd(run):
     ratio = run.value("cpu_ns_per_message", "prefork,workers=64") / run.value("cpu_ns_per_message", "prefork,workers=4")
-    return (FAILS if ratio < 1.5 else HOLDS), (f"a connection under `prefork,workers=64` takes {ratio:.2f} times the CPU time "
+    # A difference that cannot be told is not that of 64 who wake.
+    return (HOLDS if run.beyond("cpu_ns_per_message", ratio) and ratio > 1 else FAILS), (f"a connection under `prefork,workers=64` takes {ratio:.2f} times the CPU time "
                                                "of one under `prefork,workers=4`: accept(2) wakes one")
 
 

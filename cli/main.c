@@ -121,7 +121,7 @@ static void print_commands(void)
 			print_usage(command);
 	}
 	printf("\n\"%s help COMMAND\" lists a command's flags. Exit codes: 0 success, 1 failure at run time,\n"
-	       "2 wrong usage.\n",
+	       "2 wrong usage; load has one more.\n",
 		gb__program.name);
 }
 
