@@ -1,4 +1,5 @@
 /* `gearbox trace`: where the time of a running server's messages goes, sampled. */
+#include "clock.h"
 #include "command.h"
 #include "json.h"
 
@@ -7,7 +8,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define NS_PER_S 1000000000u
 #define RENEW_NS (NS_PER_S / 2) /* well within what a call of gb_observe_sample lasts */
@@ -62,21 +62,6 @@ static void on_interrupt(int number)
 	interrupted = 1;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-static void rest(uint64_t ns)
-{
-	const struct timespec time = { (time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S) };
-
-	nanosleep(&time, NULL);
-}
-
 static bool runs(const struct gb_observed *observed)
 {
 	struct gb_observed_server now;
@@ -93,23 +78,24 @@ static void look_at_workers(const struct gb_observed *observed, size_t count, st
 
 static void watch(struct gb_observed *observed, const struct trace_flags *flags, struct span *span)
 {
-	const uint64_t begin_ns = now_ns(), end_ns = begin_ns + flags->duration_ms * 1000000;
+	const uint64_t begin_ns = gb__clock_ns(CLOCK_MONOTONIC),
+		       end_ns = begin_ns + flags->duration_ms * 1000000;
 	uint64_t at_ns;
 
 	gb_observe_server(observed, &span->before);
 	look_at_workers(observed, span->before.workers, span->first);
-	while (!interrupted && !span->ended && (at_ns = now_ns()) < end_ns) {
+	while (!interrupted && !span->ended && (at_ns = gb__clock_ns(CLOCK_MONOTONIC)) < end_ns) {
 		const uint64_t left_ns = end_ns - at_ns;
 
 		gb_observe_sample(observed, (unsigned)flags->every);
-		rest(left_ns < RENEW_NS ? left_ns : RENEW_NS);
+		gb__clock_pause(left_ns < RENEW_NS ? left_ns : RENEW_NS);
 		span->ended = !runs(observed);
 	}
 	gb_observe_server(observed, &span->after);
 	look_at_workers(observed, span->after.workers, span->last);
 	for (int i = 0; i < GB_STAGE_COUNT; i++)
 		gb_stage_since(&span->after.stages[i], &span->before.stages[i]);
-	span->seconds = (double)(now_ns() - begin_ns) / NS_PER_S;
+	span->seconds = (double)(gb__clock_ns(CLOCK_MONOTONIC) - begin_ns) / NS_PER_S;
 }
 
 static double mean_ns(const struct gb_stage_times *times)

@@ -4,6 +4,8 @@
  */
 #include "advise/gauge.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TRIES 100 /* of gauging nothing */
@@ -28,14 +29,6 @@ struct moment {
 	uint64_t wall_ns, cpu_ns, starved_ns;
 	long switches; /* that the thread asked for */
 };
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static long switches(void)
 {
@@ -63,8 +56,8 @@ static void begin(struct moment *moment)
 {
 	moment->starved_ns = starved_ns();
 	moment->switches = switches();
-	moment->wall_ns = clock_ns(CLOCK_MONOTONIC);
-	moment->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	moment->wall_ns = gb__clock_ns(CLOCK_MONOTONIC);
+	moment->cpu_ns = gb__clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static uint64_t above(uint64_t a, uint64_t b)
@@ -74,8 +67,8 @@ static uint64_t above(uint64_t a, uint64_t b)
 
 static void end(const struct moment *before, size_t bytes)
 {
-	uint64_t cpu_ns = above(clock_ns(CLOCK_THREAD_CPUTIME_ID) - before->cpu_ns, gauged.least_ns);
-	uint64_t wall_ns = clock_ns(CLOCK_MONOTONIC) - before->wall_ns, blocked_ns = 0;
+	uint64_t cpu_ns = above(gb__clock_ns(CLOCK_THREAD_CPUTIME_ID) - before->cpu_ns, gauged.least_ns);
+	uint64_t wall_ns = gb__clock_ns(CLOCK_MONOTONIC) - before->wall_ns, blocked_ns = 0;
 
 	if (switches() != before->switches)
 		blocked_ns = above(wall_ns, cpu_ns + (starved_ns() - before->starved_ns));
@@ -112,7 +105,7 @@ static void on_routed(struct gb_conn *conn, struct gb_bytes message)
 /* What gauging takes, and what of it lies between the two looks at the clock. */
 static void calibrate(void)
 {
-	uint64_t began_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t began_ns = gb__clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	gauged.least_ns = 0;
 	for (unsigned i = 0; i < TRIES; i++) {
@@ -121,7 +114,7 @@ static void calibrate(void)
 		begin(&moment);
 		end(&moment, 0);
 	}
-	gauged.gauge->own_ns = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns) / TRIES;
+	gauged.gauge->own_ns = (gb__clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns) / TRIES;
 	gauged.least_ns = gauged.gauge->held_ns.min;
 	clear(gauged.gauge);
 }

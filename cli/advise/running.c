@@ -1,5 +1,6 @@
 #include "advise/running.h"
 
+#include "clock.h"
 #include "compare/drive.h"
 #include "compare/usage.h"
 
@@ -9,11 +10,10 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
 
 #define LOOK_MS 5000
 #define LOOK_QUICK_MS 1000
-#define RENEW_MS 500
+#define RENEW_NS 500000000
 #define PATIENCE 10 /* times as long, until there is a message */
 #define EVERY 8     /* one message in so many is timed */
 
@@ -22,14 +22,6 @@ struct look {
 	struct gb_observed_server server;
 	uint64_t sampled, run_ns, cpu_ns, active, used_ns, at_ns;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void look_at(const struct gb_observed *observed, struct look *ret)
 {
@@ -45,13 +37,12 @@ static void look_at(const struct gb_observed *observed, struct look *ret)
 		ret->active += worker.active;
 	}
 	ret->used_ns = ret->server.process > 0 ? gb__usage_cpu_ns(ret->server.process, 0) : 0;
-	ret->at_ns = now_ns();
+	ret->at_ns = gb__clock_ns(CLOCK_MONOTONIC);
 }
 
 /* Returns 0; -ESRCH when it has ended meanwhile, -EINTR. */
 static int watch(struct gb_observed *observed, unsigned look_ms, struct look *before, struct look *after)
 {
-	const struct timespec moment = { .tv_nsec = RENEW_MS * 1000000 };
 	const uint64_t look_ns = (uint64_t)look_ms * 1000000;
 	uint64_t look;
 	bool none;
@@ -60,7 +51,7 @@ static int watch(struct gb_observed *observed, unsigned look_ms, struct look *be
 	look_at(observed, before);
 	do {
 		gb_observe_sample(observed, EVERY);
-		nanosleep(&moment, NULL);
+		gb__clock_pause(RENEW_NS);
 		look_at(observed, after);
 		if (gb__compare_signals)
 			return -EINTR;

@@ -1,5 +1,6 @@
 #include "compare/hold.h"
 
+#include "clock.h"
 #include "compare/usage.h"
 
 #include <arpa/inet.h>
@@ -7,28 +8,13 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FIRST 8        /* connections: what these need, such as stacks, is not the others' */
 #define ACCEPT_MS 2000 /* until all are accepted, at most */
 #define STILL_MS 5     /* between two looks at what should not change any more */
 #define LOOK_ON_MS 100
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-static void pause_ms(unsigned ms)
-{
-	struct timespec left = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&left, NULL);
-}
+#define NS_PER_MS 1000000u
 
 /* Open as many, as far as it goes. Returns how many. */
 static size_t open_some(const struct compare_server *server, int *fds, size_t count)
@@ -80,9 +66,9 @@ static void await_open(struct compare_server *server, size_t count)
 			if (ms > 0 && now == before)
 				return;
 			before = now;
-			pause_ms(4 * STILL_MS);
+			gb__clock_pause(4 * STILL_MS * NS_PER_MS);
 		}
-		pause_ms(STILL_MS);
+		gb__clock_pause(STILL_MS * NS_PER_MS);
 	}
 }
 
@@ -107,9 +93,10 @@ void gb__compare_hold(struct compare_server *server, size_t connections, struct 
 		ret->bytes_per_connection =
 			after > before ? (double)(after - before) / (double)connections : 0;
 	used = gb__usage_cpu_ns(server->pid, STILL_MS);
-	from_ns = clock_ns();
-	pause_ms(LOOK_ON_MS);
-	ret->cpu_share = (double)(gb__usage_cpu_ns(server->pid, 0) - used) / (double)(clock_ns() - from_ns);
+	from_ns = gb__clock_ns(CLOCK_MONOTONIC);
+	gb__clock_pause(LOOK_ON_MS * NS_PER_MS);
+	ret->cpu_share = (double)(gb__usage_cpu_ns(server->pid, 0) - used) /
+		(double)(gb__clock_ns(CLOCK_MONOTONIC) - from_ns);
 	close_all(fds, opened);
 	await_open(server, 0);
 	free(fds);

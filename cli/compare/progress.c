@@ -1,33 +1,25 @@
 #include "compare/progress.h"
 
+#include "clock.h"
 #include "command.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LINES_EVERY_S 5 /* where each is a line */
-
-static double clock_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 void gb__compare_progress_begin(struct compare_progress *progress, size_t total, bool quiet)
 {
 	*progress = (struct compare_progress){ .quiet = quiet,
 		.on_terminal = isatty(STDERR_FILENO) != 0,
 		.total = total,
-		.began_s = clock_s() };
+		.began_s = (double)gb__clock_ns(CLOCK_MONOTONIC) / 1e9 };
 }
 
 void gb__compare_progress_show(
 	struct compare_progress *progress, const char *what, size_t round, size_t rounds)
 {
-	double now_s = clock_s(), left_s = 0;
+	double now_s = (double)gb__clock_ns(CLOCK_MONOTONIC) / 1e9, left_s = 0;
 	char left[64] = "";
 
 	if (progress->done > 0)

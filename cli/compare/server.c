@@ -5,6 +5,7 @@
 #include "compare/server.h"
 
 #include "child.h"
+#include "clock.h"
 #include "command.h"
 
 #include <arpa/inet.h>
@@ -18,20 +19,12 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 60000 /* for what should take a moment */
 #define END_MS 30000      /* until it must have ended */
+#define LOOK_NS 5000000   /* between two looks whether somebody listens */
 #define ARGUMENTS_MAX 256
-
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* In the child: streams of its own, and no part in our signals. */
 static void settle(int said, int go)
@@ -106,7 +99,7 @@ static int hear(struct compare_server *server, uint64_t deadline_ms, char *ret, 
 {
 	for (;;) {
 		char *end = memchr(server->line, '\n', server->line_used);
-		uint64_t at_ms = clock_ms();
+		uint64_t at_ms = gb__clock_ms();
 		struct pollfd poll_fd = { .fd = server->said, .events = POLLIN };
 		ssize_t got;
 
@@ -200,7 +193,7 @@ int gb__compare_server_start(struct compare_server *server, const struct compare
 	const char *spec, struct gb_error *error)
 {
 	const struct model model = { serving, spec };
-	uint64_t deadline_ms = clock_ms() + PATIENCE_MS;
+	uint64_t deadline_ms = gb__clock_ms() + PATIENCE_MS;
 	char line[4096];
 	int result;
 
@@ -285,10 +278,9 @@ static bool answers(uint16_t port)
 /* Until somebody listens, or it has ended. Returns 0, -ETIME or -ECHILD. */
 static int wait_for_port(struct compare_server *server)
 {
-	const struct timespec moment = { .tv_nsec = 5000000 };
-	uint64_t deadline_ms = clock_ms() + PATIENCE_MS;
+	uint64_t deadline_ms = gb__clock_ms() + PATIENCE_MS;
 
-	while (clock_ms() < deadline_ms) {
+	while (gb__clock_ms() < deadline_ms) {
 		siginfo_t ended = { 0 };
 
 		if (answers(server->port))
@@ -296,7 +288,7 @@ static int wait_for_port(struct compare_server *server)
 		if (waitid(P_PID, (id_t)server->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
 			ended.si_pid == server->pid)
 			return -ECHILD;
-		nanosleep(&moment, NULL);
+		gb__clock_pause(LOOK_NS);
 	}
 	return -ETIME;
 }
@@ -322,7 +314,7 @@ int gb__compare_server_start_command(
 	result = wait_for_port(server);
 	if (result == 0)
 		return 0;
-	while (hear(server, clock_ms(), line, sizeof(line)) > 0)
+	while (hear(server, gb__clock_ms(), line, sizeof(line)) > 0)
 		keep(server, line);
 	discard(server);
 	return gb_error_set(error, result, "%s%s%s",
@@ -343,7 +335,7 @@ bool gb__compare_server_drain(struct compare_server *server)
 json_t *gb__compare_server_summary(struct compare_server *server)
 {
 	static char line[sizeof(server->line) + 1];
-	uint64_t deadline_ms = clock_ms() + PATIENCE_MS;
+	uint64_t deadline_ms = gb__clock_ms() + PATIENCE_MS;
 
 	if (!server->model || kill(server->pid, SIGUSR1) < 0)
 		return NULL;
@@ -358,7 +350,7 @@ json_t *gb__compare_server_summary(struct compare_server *server)
 /* Wait for its end, hearing what it says; beyond the deadline it is killed. */
 static int await_end(struct compare_server *server)
 {
-	uint64_t deadline_ms = clock_ms() + END_MS;
+	uint64_t deadline_ms = gb__clock_ms() + END_MS;
 	char line[1024];
 	int result;
 

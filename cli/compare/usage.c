@@ -1,10 +1,11 @@
 #include "compare/usage.h"
 
+#include "clock.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TREE_MAX 32768 /* processes; more are not looked at */
@@ -109,12 +110,11 @@ static uint64_t cpu_ns(pid_t pid)
 
 uint64_t gb__usage_cpu_ns(pid_t pid, unsigned patience_ms)
 {
-	const struct timespec moment = { .tv_nsec = 1000000 };
 	uint64_t before, now = cpu_ns(pid);
 
 	for (unsigned i = 0; i < patience_ms; i++) {
 		before = now;
-		nanosleep(&moment, NULL);
+		gb__clock_pause(1000000);
 		now = cpu_ns(pid);
 		if (now == before)
 			break;

@@ -1,19 +1,13 @@
 #include "doctor/bench.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <sys/resource.h>
 
 #define NS 1000000000u
 #define CPUS_MAX 4096
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec time = { 0 };
-
-	clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * NS + (uint64_t)time.tv_nsec;
-}
 
 static uint64_t timeval_ns(const struct timeval *time)
 {
@@ -22,11 +16,11 @@ static uint64_t timeval_ns(const struct timeval *time)
 
 static uint64_t cpu_ns(const struct stopwatch *watch)
 {
-	uint64_t sum = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	uint64_t sum = gb__clock_ns(CLOCK_PROCESS_CPUTIME_ID);
 	struct rusage usage;
 
 	if (watch->has_helper)
-		sum += clock_ns(watch->helper);
+		sum += gb__clock_ns(watch->helper);
 	if (watch->with_children && getrusage(RUSAGE_CHILDREN, &usage) == 0)
 		sum += timeval_ns(&usage.ru_utime) + timeval_ns(&usage.ru_stime);
 	return sum;
@@ -36,12 +30,12 @@ static uint64_t cpu_ns(const struct stopwatch *watch)
 void gb__stopwatch_resume(struct stopwatch *watch)
 {
 	watch->cpu_begin_ns = cpu_ns(watch);
-	watch->wall_begin_ns = clock_ns(CLOCK_MONOTONIC);
+	watch->wall_begin_ns = gb__clock_ns(CLOCK_MONOTONIC);
 }
 
 void gb__stopwatch_pause(struct stopwatch *watch)
 {
-	watch->wall_ns += clock_ns(CLOCK_MONOTONIC) - watch->wall_begin_ns;
+	watch->wall_ns += gb__clock_ns(CLOCK_MONOTONIC) - watch->wall_begin_ns;
 	watch->cpu_ns += cpu_ns(watch) - watch->cpu_begin_ns;
 }
 

@@ -1,5 +1,6 @@
 #include "load/circumstances.h"
 
+#include "clock.h"
 #include "doctor/cgroup.h"
 
 #include <fcntl.h>
@@ -7,18 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TEXT_MAX 65536 /* of a file below /proc */
-
-static int64_t read_clock(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* How far a clock is from the monotonic one. Of some readings the quickest: others may come between two. */
 static int64_t distance(clockid_t clock)
@@ -26,8 +18,8 @@ static int64_t distance(clockid_t clock)
 	int64_t best = 0, best_took = INT64_MAX;
 
 	for (unsigned i = 0; i < 5; i++) {
-		int64_t before = read_clock(CLOCK_MONOTONIC), other = read_clock(clock);
-		int64_t took = read_clock(CLOCK_MONOTONIC) - before;
+		int64_t before = (int64_t)gb__clock_ns(CLOCK_MONOTONIC), other = (int64_t)gb__clock_ns(clock);
+		int64_t took = (int64_t)gb__clock_ns(CLOCK_MONOTONIC) - before;
 
 		if (took < best_took) {
 			best_took = took;
@@ -131,5 +123,5 @@ void gb__circumstances_compare(const struct circumstances *before, struct facts_
 
 uint64_t gb__load_cpu_ns(void)
 {
-	return (uint64_t)read_clock(CLOCK_THREAD_CPUTIME_ID);
+	return gb__clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }

@@ -5,6 +5,7 @@
  */
 #include "verify/driver.h"
 
+#include "clock.h"
 #include "verify/wrap.h"
 
 #include <errno.h>
@@ -284,7 +285,7 @@ void gb__verify_drive_run(struct verify_drive *drive)
 		.players = gb__verify_grow(NULL, room, sizeof(struct verify_player)),
 		.polls = gb__verify_grow(NULL, room, sizeof(struct pollfd)),
 		.polled = gb__verify_grow(NULL, room, sizeof(size_t)),
-		.now_ms = gb__verify_clock_ms() };
+		.now_ms = gb__clock_ms() };
 	drive->transcripts = gb__verify_grow(NULL, room, sizeof(*drive->transcripts));
 	memset(playing->players, 0, room * sizeof(*playing->players));
 	memset(drive->transcripts, 0, room * sizeof(*drive->transcripts));
@@ -301,7 +302,7 @@ void gb__verify_drive_run(struct verify_drive *drive)
 		timeout = gather(playing, &count);
 		if (poll(playing->polls, count, timeout) < 0)
 			continue;
-		playing->now_ms = gb__verify_clock_ms();
+		playing->now_ms = gb__clock_ms();
 		read_notes(playing);
 		play_on(playing, count);
 		if (playing->polls[0].revents & POLLHUP)

@@ -1,12 +1,13 @@
 #include "verify/player.h"
 
+#include "clock.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READ_SIZE 65536u
@@ -14,14 +15,6 @@
 #define READS_MAX 4u    /* in a row: a step may be due meanwhile */
 #define CONNECT_MS 1000 /* for the kernel alone to establish a connection */
 #define EXCESS 65536u   /* bytes beyond those wanted, after which nobody reads on */
-
-uint64_t gb__verify_clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
 
 static void hang_up(struct verify_player *player, enum verify_ending ending)
 {
@@ -218,7 +211,7 @@ void gb__verify_player_begin(struct verify_player *player, const struct verify_t
 
 	*player = (struct verify_player){ .talk = talk, .transcript = transcript };
 	transcript->played = true;
-	player->now_ms = player->moved_ms = player->step_ms = gb__verify_clock_ms();
+	player->now_ms = player->moved_ms = player->step_ms = gb__clock_ms();
 	player->fd = fd = open_client(player, own);
 	if (fd < 0) {
 		gb__verify_player_give_up(player, "no client socket", -fd);
@@ -232,7 +225,7 @@ void gb__verify_player_begin(struct verify_player *player, const struct verify_t
 		player->connecting = true;
 		/* Its server is halted: the kernel does it alone, at once. */
 		if (talk->late && poll(&established, 1, CONNECT_MS) == 1)
-			gb__verify_player_go_on(player, POLLOUT, gb__verify_clock_ms());
+			gb__verify_player_go_on(player, POLLOUT, gb__clock_ms());
 	} else {
 		broke(player, "cannot connect", errno);
 	}

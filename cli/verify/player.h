@@ -34,8 +34,6 @@ struct verify_player {
 	bool over;       /* both sides have ended */
 };
 
-uint64_t gb__verify_clock_ms(void);
-
 /** Connect from `own` to the port on 127.0.0.1 and go on as far as that is possible. */
 void gb__verify_player_begin(struct verify_player *player, const struct verify_talk *talk,
 	struct verify_transcript *transcript, in_addr_t own, uint16_t port);

@@ -2,8 +2,8 @@
 #include "verify/subject.h"
 
 #include "child.h"
+#include "clock.h"
 #include "same.h"
-#include "verify/player.h"
 #include "verify/subject_child.h"
 
 #include <errno.h>
@@ -24,13 +24,13 @@
 /* Returns 0, -ETIME or -ECHILD (its end of the pipe is closed). */
 static int hear(int fd, struct verify_report *told)
 {
-	uint64_t deadline_ms = gb__verify_clock_ms() + PATIENCE_MS;
+	uint64_t deadline_ms = gb__clock_ms() + PATIENCE_MS;
 	ssize_t got;
 	int ready;
 
 	for (;;) {
 		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-		uint64_t at_ms = gb__verify_clock_ms();
+		uint64_t at_ms = gb__clock_ms();
 
 		ready = poll(&poll_fd, 1, at_ms < deadline_ms ? (int)(deadline_ms - at_ms) : 0);
 		if (ready == 0)

@@ -5,6 +5,7 @@
  */
 #include "verify/subject_child.h"
 
+#include "clock.h"
 #include "verify/wrap.h"
 
 #include <dirent.h>
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LEFTOVER_MS 2000u /* until threads must have ended */
@@ -206,11 +206,10 @@ static unsigned entries(const char *path, unsigned own)
 /* The kernel's own threads for a ring end a moment after it. */
 static unsigned threads_left(void)
 {
-	const struct timespec moment = { .tv_nsec = 1000000 };
 	unsigned threads = entries("/proc/self/task", 0);
 
 	for (unsigned i = 0; i < LEFTOVER_MS && threads > THREADS; i++) {
-		nanosleep(&moment, NULL);
+		gb__clock_pause(1000000);
 		threads = entries("/proc/self/task", 0);
 	}
 	return threads > THREADS ? threads - THREADS : 0;
