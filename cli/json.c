@@ -1,5 +1,6 @@
 #include "json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,13 @@ json_t *gb__json_text(const char *text)
 	value = json_string(copy ? copy : "?");
 	free(copy);
 	return value;
+}
+
+double gb__json_number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 json_t *gb__json_axes(const char *axes)

@@ -18,7 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FORM (JSON_INDENT(1) | JSON_REAL_PRECISION(9))
 #define KNOWN_MAX 64
 
 /* Which presets can be served; each is asked about once. */
@@ -128,19 +127,16 @@ static int write_config(const struct advice *advice)
 
 static int write_json(json_t *document, const char *path)
 {
-	FILE *file;
 	int result;
 
 	if (strcmp(path, "-") == 0)
 		return gb__json_print(document);
-	file = fopen(path, "we");
-	result = file ? json_dumpf(document, file, FORM) : -1;
+	result = gb__json_write(document, path);
 	json_decref(document);
-	if (file && ((fputc('\n', file) < 0) + (fclose(file) != 0) > 0))
-		result = -1;
-	return result < 0
-		? gb__command_fail(EXIT_FAILED, "advise: cannot write %s: %s", path, strerror(errno))
-		: EXIT_DONE;
+	if (result < 0)
+		return gb__command_fail(
+			EXIT_FAILED, "advise: cannot write %s: %s", path, gb_strerror(result));
+	return EXIT_DONE;
 }
 
 /* A model that was tried and failed is a fault of it, or of the service; and an interrupted run is no whole one. */

@@ -30,13 +30,6 @@ void gb__advise_machine(struct advise_situation *situation)
 		facts.cpu_quota_milli < FACT_UNLIMITED ? (double)facts.cpu_quota_milli / 1000 : NAN;
 }
 
-static double number(const json_t *object, const char *key)
-{
-	const json_t *value = json_object_get(object, key);
-
-	return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 /* The load's messages, one at a time. */
 static int drive(const struct compare_options *options, struct compare_server *server, bool quick,
 	struct compare_outcome *ret, struct gb_error *error)
@@ -62,7 +55,7 @@ static int drive(const struct compare_options *options, struct compare_server *s
 	if (result == 0 && !ret->right)
 		return gb_error_set(error, -EBADMSG, "%s",
 			ret->trouble[0] ? ret->trouble : "not every message was answered rightly");
-	if (result == 0 && !(number(ret->result, "messages") > 0))
+	if (result == 0 && !(gb__json_number(ret->result, "messages") > 0))
 		return gb_error_set(error, -EBADMSG, "no message was answered");
 	return result;
 }
@@ -130,16 +123,16 @@ static int measure(const struct advise_options *options, const struct compare_op
 		return result;
 	before_ns = (double)gb__usage_cpu_ns(server.pid, SETTLE_MS);
 	result = drive(gauged, &server, options->quick, &outcome, error);
-	messages = number(outcome.result, "messages");
+	messages = gb__json_number(outcome.result, "messages");
 	server_ns = ((double)gb__usage_cpu_ns(server.pid, SETTLE_MS) - before_ns) / messages;
-	least_ns = number(json_object_get(outcome.result, "service_ns"), "min");
+	least_ns = gb__json_number(json_object_get(outcome.result, "service_ns"), "min");
 	ended = gb__compare_server_stop(&server, &end);
 	if (result == 0 && ended < 0) {
 		*error = end;
 		result = ended;
 	}
 	if (result == 0) {
-		ret->reply_bytes = number(outcome.result, "bytes") / messages;
+		ret->reply_bytes = gb__json_number(outcome.result, "bytes") / messages;
 		if (gauge)
 			take_gauge(gauge, server_ns, ret);
 		if (ret->measured == 0)

@@ -36,17 +36,11 @@ int gb__compare_baseline_read(const char *path, json_t **ret, struct gb_error *e
 	return 0;
 }
 
-static double number(const json_t *object, const char *key)
-{
-	const json_t *value = json_object_get(object, key);
-
-	return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 static struct compare_spread spread_of(const json_t *point, const char *key)
 {
-	return (struct compare_spread){ number(json_object_get(point, "median"), key),
-		number(json_object_get(point, "low"), key), number(json_object_get(point, "high"), key) };
+	return (struct compare_spread){ gb__json_number(json_object_get(point, "median"), key),
+		gb__json_number(json_object_get(point, "low"), key),
+		gb__json_number(json_object_get(point, "high"), key) };
 }
 
 /* Numbers may be written as whole ones or not. */
@@ -59,7 +53,7 @@ static bool same_place(const json_t *a, const json_t *b)
 		return false;
 	json_object_foreach((json_t *)a, key, value)
 	{
-		if (json_number_value(value) != number(b, key))
+		if (json_number_value(value) != gb__json_number(b, key))
 			return false;
 	}
 	return true;
@@ -85,8 +79,8 @@ static const json_t *find(const json_t *points, const json_t *wanted)
 /* The greater of both runs'. */
 static double noise_of(const json_t *before, const json_t *now, const char *key)
 {
-	double a = number(json_object_get(before, "noise"), key);
-	double b = number(json_object_get(now, "noise"), key);
+	double a = gb__json_number(json_object_get(before, "noise"), key);
+	double b = gb__json_number(json_object_get(now, "noise"), key);
 
 	return isfinite(a) && isfinite(b) ? fmax(a, b) : isfinite(a) ? a : b;
 }

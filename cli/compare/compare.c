@@ -7,24 +7,16 @@
 #include "compare/tell.h"
 #include "report/report.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define FORM (JSON_INDENT(1) | JSON_REAL_PRECISION(9))
 
 static int write_json(const json_t *document, const char *path)
 {
-	FILE *file = fopen(path, "we");
-	int result;
+	int result = gb__json_write(document, path);
 
-	if (!file)
-		return gb__command_fail(EXIT_FAILED, "compare: cannot write %s: %s", path, strerror(errno));
-	result = json_dumpf(document, file, FORM);
-	fputc('\n', file);
-	if (fclose(file) != 0 || result < 0)
-		return gb__command_fail(EXIT_FAILED, "compare: cannot write %s: %s", path, strerror(errno));
+	if (result < 0)
+		return gb__command_fail(
+			EXIT_FAILED, "compare: cannot write %s: %s", path, gb_strerror(result));
 	return EXIT_DONE;
 }
 

@@ -1,6 +1,5 @@
 #include "compare/machine.h"
 
-#include "doctor/cgroup.h"
 #include "doctor/facts.h"
 
 #include <gearbox/gearbox.h>
@@ -41,7 +40,6 @@ json_t *gb__compare_machine(void)
 
 	gb__facts_read("", &facts);
 	gb__facts_ask(&facts);
-	gb__cgroup_read("", &facts);
 	gethostname(host, sizeof(host) - 1);
 	name_cpu(cpu, sizeof(cpu));
 	snprintf(kernel, sizeof(kernel), "Linux %s", facts.kernel);

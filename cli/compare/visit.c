@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SETTLE_MS 100 /* until what was asked of a server is done, at most */
 #define WARM_UP_MESSAGES 400
@@ -31,13 +30,6 @@ static void take_marks(struct compare_server *server, bool before, struct marks 
 	gb__counters_read(&server->counters, ret->counts);
 	if (!before)
 		ret->summary = gb__compare_server_summary(server);
-}
-
-static double number(const json_t *object, const char *key)
-{
-	const json_t *value = json_object_get(object, key);
-
-	return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 /* Connections of the load at this point. */
@@ -97,8 +89,8 @@ static void compare_workers(const json_t *before, const json_t *after, struct co
 	double most = 0, sum = 0, squares = 0, count = (double)json_array_size(workers);
 
 	for (size_t i = 0; i < json_array_size(workers); i++) {
-		double messages = number(json_array_get(workers, i), "messages");
-		double earlier = number(json_array_get(then, i), "messages");
+		double messages = gb__json_number(json_array_get(workers, i), "messages");
+		double earlier = gb__json_number(json_array_get(then, i), "messages");
 
 		messages -= isfinite(earlier) ? earlier : 0;
 		if (!isfinite(messages) || messages < 0)
@@ -125,7 +117,8 @@ static void take_latency(const json_t *result, struct compare_sample *sample)
 	const char *histogram = json_string_value(json_object_get(result, "histogram"));
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		sample->values[rows[i].metric] = number(json_object_get(result, "response_ns"), rows[i].key);
+		sample->values[rows[i].metric] =
+			gb__json_number(json_object_get(result, "response_ns"), rows[i].key);
 	sample->histogram = histogram ? strdup(histogram) : NULL;
 }
 
@@ -145,9 +138,9 @@ static void take_warnings(const json_t *result, struct compare_point *point)
 static void take_stalls(const json_t *before, const json_t *after, struct compare_point *point)
 {
 	const json_t *stalls = json_object_get(after, "stalls");
-	double earlier = number(json_object_get(before, "stalls"), "count");
-	double count = number(stalls, "count") - (isfinite(earlier) ? earlier : 0);
-	double longest_ns = number(stalls, "longest_us") * 1000;
+	double earlier = gb__json_number(json_object_get(before, "stalls"), "count");
+	double count = gb__json_number(stalls, "count") - (isfinite(earlier) ? earlier : 0);
+	double longest_ns = gb__json_number(stalls, "longest_us") * 1000;
 	char text[COMPARE_TEXT_MAX], longest[COMPARE_VALUE_MAX];
 
 	if (!(count > 0))
@@ -170,7 +163,8 @@ static void compare_marks(const struct marks *before, const struct marks *after,
 	if (after->summary && !point->per_connection)
 		compare_workers(before->summary, after->summary, sample);
 	take_stalls(before->summary, after->summary, point);
-	sample->values[METRIC_LOOP_DELAY] = number(json_object_get(after->summary, "loop_delay_ns"), "p99");
+	sample->values[METRIC_LOOP_DELAY] =
+		gb__json_number(json_object_get(after->summary, "loop_delay_ns"), "p99");
 }
 
 /* The load that counts, and what the server used for it. */
@@ -185,7 +179,7 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 	take_marks(server, true, &before);
 	result = run_load(comparison, point, server, false, &outcome, error);
 	take_marks(server, false, &after);
-	messages = number(outcome.result, "messages");
+	messages = gb__json_number(outcome.result, "messages");
 	if (result == 0 && !outcome.right)
 		result = gb_error_set(error, -EBADMSG, "%s",
 			outcome.trouble[0] ? outcome.trouble : "not every message was answered rightly");
@@ -193,7 +187,8 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 		result = gb_error_set(
 			error, gb__compare_signals ? -EINTR : -EBADMSG, "no message was answered");
 	if (result == 0) {
-		sample->values[METRIC_MESSAGES_PER_SECOND] = number(outcome.result, "messages_per_second");
+		sample->values[METRIC_MESSAGES_PER_SECOND] =
+			gb__json_number(outcome.result, "messages_per_second");
 		take_latency(outcome.result, sample);
 		take_warnings(outcome.result, point);
 		compare_marks(&before, &after, messages, point, sample);

@@ -3,12 +3,10 @@
 #include "clock.h"
 #include "doctor/cgroup.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TEXT_MAX 65536 /* of a file below /proc */
 
@@ -29,21 +27,6 @@ static int64_t distance(clockid_t clock)
 	return best;
 }
 
-static bool read_text(const char *path, char *ret, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t used = 0;
-	ssize_t got;
-
-	if (fd < 0)
-		return false;
-	while (used < size - 1 && (got = read(fd, ret + used, size - 1 - used)) > 0)
-		used += (size_t)got;
-	close(fd);
-	ret[used] = '\0';
-	return used > 0;
-}
-
 /* The number behind a word of cpu.stat, or -1. */
 static int64_t number_of(const char *text, const char *word)
 {
@@ -57,7 +40,7 @@ static int64_t throttled_of_group(const char *folder)
 	char path[PATH_MAX + sizeof("/cpu.stat")], stat[4096];
 
 	snprintf(path, sizeof(path), "%s/cpu.stat", folder);
-	if (!read_text(path, stat, sizeof(stat)))
+	if (gb__facts_file("", path, stat, sizeof(stat)) < 0)
 		return -1;
 	if (number_of(stat, "throttled_usec ") >= 0) /* version 2 */
 		return number_of(stat, "throttled_usec ") * 1000;
@@ -89,8 +72,8 @@ static int64_t throttled(void)
 	char *cgroups = malloc(TEXT_MAX), *mounts = malloc(TEXT_MAX);
 	int64_t ns = -1;
 
-	if (cgroups && mounts && read_text("/proc/self/cgroup", cgroups, TEXT_MAX) &&
-		read_text("/proc/self/mountinfo", mounts, TEXT_MAX)) {
+	if (cgroups && mounts && gb__facts_file("", "/proc/self/cgroup", cgroups, TEXT_MAX) == 0 &&
+		gb__facts_file("", "/proc/self/mountinfo", mounts, TEXT_MAX) == 0) {
 		ns = throttled_in(cgroups, mounts, "");
 		if (ns < 0)
 			ns = throttled_in(cgroups, mounts, "cpu");
