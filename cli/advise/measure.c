@@ -19,7 +19,7 @@
 #define LONG_MS "1s"
 #define ON_THE_WAY_NS 300000 /* a reply that takes no more beyond its handler was not waited for */
 
-void gb__advise_machine(struct advise_situation *situation)
+static void look_at_machine(struct advise_situation *situation)
 {
 	struct facts facts;
 
@@ -160,7 +160,7 @@ int gb__advise_measure(
 	if (result < 0 && result != -ENOTSUP)
 		return gb_error_set(error, result, "no memory to measure with");
 	*ret = (struct advise_situation){ .rate = NAN };
-	gb__advise_machine(ret);
+	look_at_machine(ret);
 	take_load(options, ret);
 	gauged = options->compare;
 	gauged.serving.service = &service;

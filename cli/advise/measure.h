@@ -14,7 +14,4 @@
 int gb__advise_measure(
 	const struct advise_options *options, struct advise_situation *ret, struct gb_error *error);
 
-/** CPUs allotted and the quota of a situation. */
-void gb__advise_machine(struct advise_situation *situation);
-
 #endif

@@ -1,5 +1,6 @@
 #include "compare/baseline.h"
 
+#include "compare/document.h"
 #include "compare/metrics.h"
 #include "compare/statistics.h"
 
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT "gearbox-compare-1"
 #define TOLD_MAX 40 /* sentences */
 
 int gb__compare_baseline_read(const char *path, json_t **ret, struct gb_error *error)
@@ -27,7 +27,8 @@ int gb__compare_baseline_read(const char *path, json_t **ret, struct gb_error *e
 		return gb_error_set(
 			error, -GB_EUSAGE, "%s is no JSON: line %d: %s", path, wrong.line, wrong.text);
 	format = json_string_value(json_object_get(document, "format"));
-	if (!format || strcmp(format, FORMAT) != 0 || !json_is_array(json_object_get(document, "points"))) {
+	if (!format || strcmp(format, COMPARE_FORMAT) != 0 ||
+		!json_is_array(json_object_get(document, "points"))) {
 		json_decref(document);
 		return gb_error_set(error, -GB_EUSAGE,
 			"%s is no comparison: write a file that `compare --json FILE` wrote", path);

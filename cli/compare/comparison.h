@@ -48,7 +48,7 @@ struct comparison {
 	struct compare_model *models;
 	size_t models_count;          /* the control, if any, is the last */
 	size_t controlled;            /* the model that is measured twice */
-	struct compare_point *points; /* of each model all steps in order: see gb__compare_point */
+	struct compare_point *points; /* of each model all steps in order: see compare_point */
 	size_t points_count, grid;    /* steps of all axes together */
 	double noise[METRICS_COUNT];  /* ratio beyond which a difference is one; NAN: unknown */
 	bool interrupted;

@@ -182,7 +182,7 @@ json_t *gb__compare_document(const struct comparison *comparison, int argc, char
 	const struct compare_options *options = comparison->options;
 
 	return json_pack("{s:s, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:n, s:n}", "format",
-		"gearbox-compare-1", "service", gb__json_text(options->serving.service->name), "when",
+		COMPARE_FORMAT, "service", gb__json_text(options->serving.service->name), "when",
 		comparison->when, "interrupted", comparison->interrupted, "command", command_of(argc, argv),
 		"machine", gb__compare_machine(), "load", load_of(options), "axes", axes_of(options),
 		"models", models_of(comparison), "points", points_of(comparison), "noise",

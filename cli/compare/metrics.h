@@ -42,7 +42,7 @@ struct compare_metric_row {
 extern const struct compare_metric_row gb__compare_metrics[METRICS_COUNT];
 
 #define COMPARE_VALUE_MAX 32
-/** For people: "215,000", "1.24 ms", "3.2 KiB", "12 %"; "–" when it is not known. Returns `text`. */
+/** For people: "215,000", "1.24 ms", "3.2 KiB", "12.0 %"; "–" when it is not known. Returns `text`. */
 const char *gb__compare_value(enum compare_form form, double value, char text[COMPARE_VALUE_MAX]);
 
 #endif

@@ -196,7 +196,7 @@ const char *gb__compare_load_flag(const struct compare_options *options, const c
 	return NULL;
 }
 
-bool gb__compare_load_has(const char *key)
+static bool load_has(const char *key)
 {
 	for (const struct gb_args_table *table = gb__load_tables; table->settings; table++)
 		if (gb_settings_find(table->settings, key))
@@ -377,7 +377,7 @@ static int check_axes(struct compare_options *options, struct gb_error *error)
 
 		if (i > 0 && strcmp(axis->name, options->axes[0].name) == 0)
 			return gb_error_set(error, -GB_EUSAGE, "sweep %s is given twice", axis->name);
-		if (axis->flag && !gb__compare_load_has(axis->flag))
+		if (axis->flag && !load_has(axis->flag))
 			return gb_error_set(error, -GB_EUSAGE,
 				"sweep %s: this load has no such flag: `%s help load` lists them", axis->name,
 				gb__program.name);

@@ -68,9 +68,6 @@ int gb__compare_check_writable(const char *key, const char *path, struct gb_erro
 /** The value of a load's flag as given, or NULL. */
 const char *gb__compare_load_flag(const struct compare_options *options, const char *key);
 
-/** Whether the load has such a flag. */
-bool gb__compare_load_has(const char *key);
-
 /**
  * The load's command line: at `step` of each axis, to an address. `extra` flags come last and replace others.
  *

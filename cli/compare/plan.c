@@ -279,7 +279,7 @@ static int add_control(struct comparison *comparison, struct gb_error *error)
 	control->control = true;
 	control->name = strdup(control->name);
 	control->spec = control->spec ? strdup(control->spec) : NULL;
-	return control->name ? 0 : no_memory(error);
+	return control->name && (control->spec || control->command) ? 0 : no_memory(error);
 }
 
 static int make_point(struct comparison *comparison, size_t model, size_t n, struct gb_error *error)
