@@ -52,9 +52,8 @@ static int drive(const struct compare_options *options, struct compare_server *s
 		free(line[--words]);
 	if (result == 0 && gb__compare_signals)
 		return -EINTR;
-	if (result == 0 && !ret->right)
-		return gb_error_set(error, -EBADMSG, "%s",
-			ret->trouble[0] ? ret->trouble : "not every message was answered rightly");
+	if (result == 0)
+		result = gb__compare_outcome_check(ret, error);
 	if (result == 0 && !(gb__json_number(ret->result, "messages") > 0))
 		return gb_error_set(error, -EBADMSG, "no message was answered");
 	return result;

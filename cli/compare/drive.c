@@ -138,6 +138,14 @@ int gb__compare_drive(struct compare_server *server, char **line, int count, str
 		ret->trouble);
 }
 
+int gb__compare_outcome_check(const struct compare_outcome *outcome, struct gb_error *error)
+{
+	if (outcome->right)
+		return 0;
+	return gb_error_set(error, -EBADMSG, "%s",
+		outcome->trouble[0] ? outcome->trouble : "not every message was answered rightly");
+}
+
 void gb__compare_outcome_finish(struct compare_outcome *outcome)
 {
 	json_decref(outcome->result);

@@ -23,6 +23,8 @@ struct compare_outcome {
  */
 int gb__compare_drive(struct compare_server *server, char **line, int count, struct compare_outcome *ret,
 	struct gb_error *error);
+/** Returns 0, or -EBADMSG with the reason: not every message was answered rightly. */
+int gb__compare_outcome_check(const struct compare_outcome *outcome, struct gb_error *error);
 void gb__compare_outcome_finish(struct compare_outcome *outcome);
 
 #endif

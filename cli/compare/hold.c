@@ -2,12 +2,11 @@
 
 #include "clock.h"
 #include "compare/usage.h"
+#include "doctor/loopback.h"
 
 #include <arpa/inet.h>
 #include <math.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define FIRST 8        /* connections: what these need, such as stacks, is not the others' */
@@ -25,26 +24,11 @@ static size_t open_some(const struct compare_server *server, int *fds, size_t co
 	size_t opened = 0;
 
 	for (; opened < count; opened++) {
-		fds[opened] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		fds[opened] = gb__loopback_connect(&address);
 		if (fds[opened] < 0)
 			break;
-		if (connect(fds[opened], (const struct sockaddr *)&address, sizeof(address)) < 0) {
-			close(fds[opened]);
-			break;
-		}
 	}
 	return opened;
-}
-
-/* A reset each: nothing is to wait for. */
-static void close_all(const int *fds, size_t count)
-{
-	const struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-
-	for (size_t i = 0; i < count; i++) {
-		setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-		close(fds[i]);
-	}
 }
 
 /* Until a model says that so many are open. Of others nothing is known: until their memory stands still. */
@@ -97,7 +81,8 @@ void gb__compare_hold(struct compare_server *server, size_t connections, struct 
 	gb__clock_pause(LOOK_ON_MS * NS_PER_MS);
 	ret->cpu_share = (double)(gb__usage_cpu_ns(server->pid, 0) - used) /
 		(double)(gb__clock_ns(CLOCK_MONOTONIC) - from_ns);
-	close_all(fds, opened);
+	for (size_t i = 0; i < opened; i++)
+		close(fds[i]);
 	await_open(server, 0);
 	free(fds);
 }

@@ -180,10 +180,9 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 	result = run_load(comparison, point, server, false, &outcome, error);
 	take_marks(server, false, &after);
 	messages = gb__json_number(outcome.result, "messages");
-	if (result == 0 && !outcome.right)
-		result = gb_error_set(error, -EBADMSG, "%s",
-			outcome.trouble[0] ? outcome.trouble : "not every message was answered rightly");
-	else if (result == 0 && !(messages > 0))
+	if (result == 0)
+		result = gb__compare_outcome_check(&outcome, error);
+	if (result == 0 && !(messages > 0))
 		result = gb_error_set(
 			error, gb__compare_signals ? -EINTR : -EBADMSG, "no message was answered");
 	if (result == 0) {
@@ -205,9 +204,8 @@ static int warm_up(const struct comparison *comparison, struct compare_point *po
 	struct compare_outcome outcome = { 0 };
 	int result = run_load(comparison, point, server, true, &outcome, error);
 
-	if (result == 0 && !outcome.right && !gb__compare_signals)
-		result = gb_error_set(error, -EBADMSG, "%s",
-			outcome.trouble[0] ? outcome.trouble : "not every message was answered rightly");
+	if (result == 0 && !gb__compare_signals)
+		result = gb__compare_outcome_check(&outcome, error);
 	gb__compare_outcome_finish(&outcome);
 	return result;
 }

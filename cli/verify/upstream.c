@@ -1,5 +1,6 @@
 #include "verify/upstream.h"
 
+#include "child.h"
 #include "verify/bytes.h"
 
 #include <gearbox/server.h>
@@ -9,8 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define ADDRESS_MAX 64
@@ -52,19 +51,18 @@ static int serve(const struct gb_service *service, int fd)
 int gb__verify_upstream_start(const struct gb_service *service, const char *key, struct verify_upstream *ret,
 	struct gb_error *error)
 {
-	pid_t parent = getpid(), pid;
+	pid_t pid;
 	char address[ADDRESS_MAX];
 	int fds[2];
 
 	*ret = (struct verify_upstream){ 0 };
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return gb_error_set(error, -errno, "cannot start an upstream: %s", strerror(errno));
-	pid = fork();
+	pid = gb__child_fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		signal(SIGINT, SIG_IGN);
 		close(fds[0]);
-		_exit(getppid() == parent && serve(service, fds[1]) == 0 ? 0 : 1);
+		_exit(serve(service, fds[1]) == 0 ? 0 : 1);
 	}
 	close(fds[1]);
 	ret->pid = pid > 0 ? pid : 0;
@@ -82,8 +80,7 @@ void gb__verify_upstream_stop(struct verify_upstream *upstream)
 {
 	if (upstream->pid == 0)
 		return;
-	kill(upstream->pid, SIGKILL);
-	while (waitpid(upstream->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	gb__child_kill(upstream->pid);
+	gb__child_wait(upstream->pid);
 	upstream->pid = 0;
 }
