@@ -10,13 +10,11 @@
 #include "compare/findings.h"
 #include "compare/run.h"
 #include "compare/tell.h"
-#include "verify/specs.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define KNOWN_MAX 64
 
@@ -116,7 +114,9 @@ static int write_config(const struct advice *advice)
 	FILE *file = text ? fopen(advice->options->write, "we") : NULL;
 	int result = file ? 0 : -1;
 
-	if (file && (fputs(text, file) < 0) + (fclose(file) != 0) > 0)
+	if (file && fputs(text, file) < 0)
+		result = -1;
+	if (file && fclose(file) != 0)
 		result = -1;
 	free(text);
 	if (result < 0)

@@ -90,7 +90,9 @@ int gb__series_finish(struct series *series)
 			break;
 		write_interval(series);
 	}
-	if (series->file && (ferror(series->file) | fclose(series->file)) != 0)
+	if (series->file && ferror(series->file))
+		rc = -EIO;
+	if (series->file && fclose(series->file) != 0)
 		rc = -EIO;
 	for (unsigned i = 0; i < SERIES_SLOTS; i++)
 		free(series->slots[i].response_ns);
