@@ -1,6 +1,7 @@
 #include "child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -19,6 +20,20 @@ pid_t gb__child_fork(void)
 	if (pid > 0)
 		setpgid(pid, pid); /* whoever of both is first */
 	return pid < 0 ? -errno : pid;
+}
+
+int gb__child_pipes(int first[2], int second[2])
+{
+	int result;
+
+	if (pipe2(first, O_CLOEXEC) < 0)
+		return -errno;
+	if (pipe2(second, O_CLOEXEC) == 0)
+		return 0;
+	result = -errno;
+	close(first[0]);
+	close(first[1]);
+	return result;
 }
 
 void gb__child_kill(pid_t pid)

@@ -8,6 +8,9 @@
 /** As fork(2). The child leads a group, and is killed when this process ends. Returns a negative errno. */
 pid_t gb__child_fork(void);
 
+/** Two pipes, as pipe2(2), that do not outlive an exec. Returns 0, or a negative errno and neither. */
+int gb__child_pipes(int first[2], int second[2]);
+
 /** Kill it with all of its group. */
 void gb__child_kill(pid_t pid);
 

@@ -4,7 +4,6 @@
 #include "command.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,20 +98,13 @@ static void tell(struct text *text, const char *address, char ret[COMPARE_LOG_MA
 int gb__compare_drive(struct compare_server *server, char **line, int count, struct compare_outcome *ret,
 	struct gb_error *error)
 {
-	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, status;
+	int out[2], err[2], status, result = gb__child_pipes(out, err);
 	struct text texts[2] = { 0 };
 	pid_t pid;
 
 	*ret = (struct compare_outcome){ 0 };
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return gb_error_set(error, -errno, "cannot make a pipe: %s", gb_strerror(-errno));
-	if (pipe2(err, O_CLOEXEC) < 0) {
-		int code = -errno;
-
-		close(out[0]);
-		close(out[1]);
-		return gb_error_set(error, code, "cannot make a pipe: %s", gb_strerror(code));
-	}
+	if (result < 0)
+		return gb_error_set(error, result, "cannot make a pipe: %s", gb_strerror(result));
 	fflush(NULL);
 	pid = gb__child_fork();
 	if (pid == 0)

@@ -43,31 +43,16 @@ static void settle(int said, int go)
 	close(go);
 }
 
-/* Pipes: `said` from the child, `go` to it. */
-static int pipes_open(int said[2], int go[2])
-{
-	if (pipe2(said, O_CLOEXEC) < 0)
-		return -errno;
-	if (pipe2(go, O_CLOEXEC) < 0) {
-		int result = -errno;
-
-		close(said[0]);
-		close(said[1]);
-		return result;
-	}
-	return 0;
-}
-
 /* Start what `run` does in a child. Returns 0 or a code. */
 static int start(struct compare_server *server, void (*run)(const void *arg), const void *arg)
 {
-	int said[2] = { -1, -1 }, go[2] = { -1, -1 }, result;
+	int said[2], go[2], result; /* from the child, and to it */
 
 	server->said = -1;
 	server->pid = 0;
 	server->line_used = 0;
 	server->log[0] = '\0';
-	result = pipes_open(said, go);
+	result = gb__child_pipes(said, go);
 	if (result < 0)
 		return result;
 	result = gb__child_fork();
