@@ -103,8 +103,3 @@ void gb__circumstances_compare(const struct circumstances *before, struct facts_
 		? (uint64_t)(now.throttled_ns - before->throttled_ns)
 		: 0;
 }
-
-uint64_t gb__load_cpu_ns(void)
-{
-	return gb__clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}

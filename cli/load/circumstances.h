@@ -13,7 +13,5 @@ struct circumstances {
 void gb__circumstances_note(struct circumstances *ret);
 /** Fill in what has happened since. */
 void gb__circumstances_compare(const struct circumstances *before, struct facts_of_run *facts);
-/** CPU time of the calling thread. */
-uint64_t gb__load_cpu_ns(void);
 
 #endif

@@ -12,7 +12,7 @@
  */
 #include "load/generator.h"
 
-#include "load/circumstances.h"
+#include "clock.h"
 #include "load/exchange.h"
 #include "load/fleet.h"
 
@@ -72,7 +72,7 @@ static void note_cpu_begin(struct generator *generator, uint64_t now_ns)
 {
 	if (generator->cpu_from_ns || !generator->sending || now_ns < generator->measured_ns)
 		return;
-	generator->cpu_begin_ns = gb__load_cpu_ns();
+	generator->cpu_begin_ns = gb__clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	generator->cpu_from_ns = now_ns;
 }
 
@@ -83,7 +83,7 @@ static void note_cpu_end(struct generator *generator)
 
 	if (!generator->cpu_from_ns)
 		return;
-	totals->cpu_ns = totals->busiest_ns = gb__load_cpu_ns() - generator->cpu_begin_ns;
+	totals->cpu_ns = totals->busiest_ns = gb__clock_ns(CLOCK_THREAD_CPUTIME_ID) - generator->cpu_begin_ns;
 	totals->lasted_ns = clock_ns(generator) - generator->cpu_from_ns;
 }
 
