@@ -118,7 +118,8 @@ static const struct gb_setting said[] = {
 	{ "message-file", GB_SETTING_TEXT, 0, .argument = "FILE",
 		.summary = "the same from a file, a message a line" },
 	{ "expect", GB_SETTING_TEXT, 0, .argument = "TEXT",
-		.summary = "with --protocol line: what each reply must be (else lines are counted)" },
+		.summary =
+			"with --protocol line: what each reply must be (else lines are counted); with http: its body" },
 	{ NULL },
 };
 const struct gb_args_table gb__load_tables[] = { { "Flags:", flags },
