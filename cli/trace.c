@@ -3,6 +3,7 @@
 #include "command.h"
 #include "json.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
@@ -67,7 +68,7 @@ static bool runs(const struct gb_observed *observed)
 	struct gb_observed_server now;
 
 	gb_observe_server(observed, &now);
-	return now.process > 0 && kill(now.process, 0) == 0;
+	return now.process > 0 && (kill(now.process, 0) == 0 || errno == EPERM);
 }
 
 static void look_at_workers(const struct gb_observed *observed, size_t count, struct gb_observed_worker *ret)

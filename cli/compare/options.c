@@ -405,8 +405,10 @@ int gb__compare_check_writable(const char *key, const char *path, struct gb_erro
 	const char *slash;
 	char folder[4096] = ".";
 
-	if (!path || strcmp(path, "-") == 0)
+	if (!path || (strcmp(path, "-") == 0 && strcmp(key, "json") == 0))
 		return 0;
+	if (strcmp(path, "-") == 0)
+		return gb_error_set(error, -GB_EUSAGE, "--%s: write the name of a file", key);
 	slash = strrchr(path, '/');
 	if (slash)
 		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path + 1), path);

@@ -223,6 +223,7 @@ def what_cannot_be_compared_is_refused_before_it_runs():
     check_refusal(run("compare", "echo", "--sweep", "colour=1"), 2, "connections, rate, size")
     check_refusal(run("compare", "echo", "--sweep", "size=1,2", "--sweep", "size=3"), 2, "given twice")
     check_refusal(run("compare", "echo", "--sweep", "connections=0,1"), 2, "out of range")
+    check_refusal(run("compare", "echo", "--report", "-"), 2, "the name of a file")
     check_refusal(run("compare", "echo", "--sweep", "compute=1,2"), 2, "only the service work")
     check_refusal(run("compare", "echo", "--connections", "1000000"), 2, "ports")
     check_refusal(run("compare", "echo", "--connections", "500", before_exec=few_descriptors), 2, "descriptors", "at most")
