@@ -30,7 +30,8 @@ static bool is_ours(const struct gb__shared *shared, size_t size, size_t *ret_re
 		head->record_size == sizeof(struct gb__record) &&
 		head->counters_size == sizeof(struct gb__counters) &&
 		strncmp(head->version, GB_VERSION, sizeof(head->version)) == 0 && head->size == size &&
-		*ret_records <= (size - sizeof(*shared)) / sizeof(struct gb__record);
+		*ret_records <= size / sizeof(struct gb__record) && /* no product is too large then */
+		gb__shared_size(*ret_records) <= size;
 }
 
 static int refuse(pid_t pid, unsigned n, int result, struct gb_error *error)
@@ -97,14 +98,6 @@ static void add_stats(struct gb_stats *sum, const struct gb_stats *stats)
 		((uint64_t *)sum)[i] += ((const uint64_t *)stats)[i];
 }
 
-static void add_stalls(struct gb_stall_stats *sum, const struct gb__stall_counters *stalls)
-{
-	sum->stalls += gb__seen_count(stalls->count);
-	sum->now += gb__seen_count(stalls->now);
-	sum->ns += gb__seen_count(stalls->ns);
-	sum->longest_ns = gb__max(sum->longest_ns, gb__seen_count(stalls->longest_ns));
-}
-
 static void take_stage(const struct gb_stage_times *from, struct gb_stage_times *ret)
 {
 	for (size_t i = 0; i < sizeof(*ret) / sizeof(uint64_t); i++)
@@ -126,9 +119,9 @@ void gb_observe_server(const struct gb_observed *observed, struct gb_observed_se
 	for (size_t i = 0; i < ret->workers; i++) {
 		struct gb__counters counters;
 
-		gb__record_sum(&shared->records[i], &counters);
+		gb__record_sum(shared, ret->workers, i, &counters);
 		add_stats(&ret->stats, &counters.stats);
-		add_stalls(&ret->stalls, &shared->records[i].stalls);
+		gb__record_add_stalls(&shared->records[i], &ret->stalls);
 	}
 	for (int i = 0; i < GB_STAGE_COUNT; i++)
 		take_stage(&shared->ledger.stages[i], &ret->stages[i]);
@@ -143,7 +136,7 @@ void gb_observe_worker(const struct gb_observed *observed, size_t n, struct gb_o
 	if (n >= observed->records)
 		return;
 	record = &observed->shared->records[n];
-	gb__record_sum(record, &counters);
+	gb__record_sum(observed->shared, observed->records, n, &counters);
 	*ret = (struct gb_observed_worker){
 		.stats = counters.stats,
 		.waits = counters.waits,

@@ -3,11 +3,6 @@
 #include "base/macros.h"
 #include "os/shared.h"
 
-static size_t shared_size(size_t records)
-{
-	return sizeof(struct gb__shared) + records * sizeof(struct gb__record);
-}
-
 static void lock_init(pthread_mutex_t *lock)
 {
 	pthread_mutexattr_t attributes;
@@ -22,7 +17,7 @@ static void lock_init(pthread_mutex_t *lock)
 struct gb__shared *gb__shared_create(size_t records)
 {
 	int fd;
-	struct gb__shared *shared = gb__shared_file_map(shared_size(records), GB__SHARED_NAME, &fd);
+	struct gb__shared *shared = gb__shared_file_map(gb__shared_size(records), GB__SHARED_NAME, &fd);
 
 	if (!shared)
 		return NULL;
@@ -36,7 +31,7 @@ struct gb__shared *gb__shared_create(size_t records)
 		.record_size = sizeof(struct gb__record),
 		.counters_size = sizeof(struct gb__counters),
 		.version = GB_VERSION,
-		.size = shared_size(records),
+		.size = gb__shared_size(records),
 		.records = records,
 	};
 	return shared;
@@ -45,7 +40,7 @@ struct gb__shared *gb__shared_create(size_t records)
 void gb__shared_destroy(struct gb__shared *shared)
 {
 	if (shared)
-		gb__shared_file_unmap(shared, shared_size(shared->records_count), shared->fd);
+		gb__shared_file_unmap(shared, gb__shared_size(shared->records_count), shared->fd);
 }
 
 static uint64_t read_counter(const uint64_t *counter)
@@ -93,7 +88,8 @@ void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int
 	gb__count(stats->closed[reason], clients + outgoing + received);
 	for (size_t i = 0; i < sizeof(struct gb__census) / sizeof(uint64_t); i++)
 		__atomic_store_n((uint64_t *)&record->counters.census + i, 0, __ATOMIC_RELAXED);
-	add(&record->past, &record->counters);
+	atomic_store(&record->retired, true);
+	add(&gb__shared_past(shared, shared->records_count)[record - shared->records], &record->counters);
 	clear(&record->counters);
 	atomic_store(&record->away, false);
 	atomic_store(&record->ended, false);
@@ -114,9 +110,22 @@ void gb__shared_census(const struct gb__shared *shared, struct gb__census *ret)
 	}
 }
 
-void gb__record_sum(const struct gb__record *record, struct gb__counters *ret)
+void gb__record_sum(const struct gb__shared *shared, size_t records, size_t n, struct gb__counters *ret)
 {
+	const struct gb__record *record = &shared->records[n];
+
 	*ret = (struct gb__counters){ 0 };
-	add(ret, &record->past);
+	if (atomic_load(&record->retired))
+		add(ret, &gb__shared_past(shared, records)[n]);
 	add(ret, &record->counters);
+}
+
+void gb__record_add_stalls(const struct gb__record *record, struct gb_stall_stats *sum)
+{
+	const struct gb__stall_counters *stalls = &record->stalls;
+
+	sum->stalls += gb__seen_count(stalls->count);
+	sum->now += atomic_load(&record->held);
+	sum->ns += gb__seen_count(stalls->ns);
+	sum->longest_ns = gb__max(sum->longest_ns, gb__seen_count(stalls->longest_ns));
 }

@@ -25,15 +25,16 @@ struct gb__watched {
 /** How often a handler held the loop, written by who watches. */
 struct gb__stall_counters {
 	uint64_t count, ns, longest_ns;
-	uint64_t now; /* it does */
 };
 
 struct gb__record {
 	struct gb__counters counters; /* of the present worker */
-	struct gb__counters past;     /* of those before it; written by the chief alone */
 	_Atomic bool away; /* the present worker is starting again, or was told to end while others go on */
 	_Atomic bool
 		ended; /* the present worker's process has come to its end, not by an exit in a handler */
+	_Atomic uint8_t retired; /* there were workers before it: gb__shared_past has their counters */
+	_Atomic uint8_t
+		held; /* a handler holds its loop; written by who watches. Observers read these two: any byte is fine */
 	_Atomic unsigned received; /* by the present worker with one message and not counted yet */
 	struct gb__watched watched;
 	struct gb__stall_counters stalls;
@@ -71,8 +72,22 @@ struct gb__shared {
 	struct gb__stall stall;
 	int fd; /* of this memory, in the processes of the server; or -1 */
 	size_t records_count;
-	struct gb__record records[];
+	struct gb__record records[]; /* and behind them gb__shared_past */
 };
+
+/** Of memory that has `records` records: for each the counters of the workers that it had before, written by the chief alone.
+ *  Apart from them, so that it takes no page for a worker that is the first, as most of one connection are. */
+static inline struct gb__counters *gb__shared_past(const struct gb__shared *shared, size_t records)
+{
+	return (struct gb__counters *)(uintptr_t)&shared->records[records];
+}
+
+/** How large that memory is. */
+static inline size_t gb__shared_size(size_t records)
+{
+	return sizeof(struct gb__shared) +
+		records * (sizeof(struct gb__record) + sizeof(struct gb__counters));
+}
 
 /** Zeroed, with `records` records, in memory shared with later children and with observers. NULL without memory. */
 struct gb__shared *gb__shared_create(size_t records);
@@ -81,7 +96,9 @@ void gb__shared_destroy(struct gb__shared *shared);
 void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int reason);
 /** What all workers still wait for while they drain. */
 void gb__shared_census(const struct gb__shared *shared, struct gb__census *ret);
-/** All that was counted in a record, by its present worker and those before. Thread: any. */
-void gb__record_sum(const struct gb__record *record, struct gb__counters *ret);
+/** All that was counted in the n-th of `records` records, by its present worker and those before. Thread: any. */
+void gb__record_sum(const struct gb__shared *shared, size_t records, size_t n, struct gb__counters *ret);
+/** Add how often it was held to `sum`. Thread: any. */
+void gb__record_add_stalls(const struct gb__record *record, struct gb_stall_stats *sum);
 
 #endif

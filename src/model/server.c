@@ -434,7 +434,7 @@ void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)
 	for (size_t i = 0; i < server->shared->records_count; i++) {
 		struct gb__counters counters;
 
-		gb__record_sum(&server->shared->records[i], &counters);
+		gb__record_sum(server->shared, server->shared->records_count, i, &counters);
 		for (size_t j = 0; j < sizeof(*ret) / sizeof(*sum); j++)
 			sum[j] += ((const uint64_t *)&counters.stats)[j];
 	}
@@ -446,7 +446,7 @@ void gb_server_coro_stats(const struct gb_server *server, struct gb_coro_stats *
 	for (size_t i = 0; i < server->shared->records_count; i++) {
 		struct gb__counters counters;
 
-		gb__record_sum(&server->shared->records[i], &counters);
+		gb__record_sum(server->shared, server->shared->records_count, i, &counters);
 		ret->alive += counters.coroutines.alive;
 		ret->ended += counters.coroutines.ended;
 		ret->alive_max = gb__max(ret->alive_max, counters.coroutines.alive_max);
@@ -457,14 +457,8 @@ void gb_server_coro_stats(const struct gb_server *server, struct gb_coro_stats *
 void gb_server_stall_stats(const struct gb_server *server, struct gb_stall_stats *ret)
 {
 	*ret = (struct gb_stall_stats){ 0 };
-	for (size_t i = 0; i < server->shared->records_count; i++) {
-		const struct gb__stall_counters *stalls = &server->shared->records[i].stalls;
-
-		ret->stalls += gb__seen_count(stalls->count);
-		ret->now += gb__seen_count(stalls->now);
-		ret->ns += gb__seen_count(stalls->ns);
-		ret->longest_ns = gb__max(ret->longest_ns, gb__seen_count(stalls->longest_ns));
-	}
+	for (size_t i = 0; i < server->shared->records_count; i++)
+		gb__record_add_stalls(&server->shared->records[i], ret);
 }
 
 size_t gb_server_workers(const struct gb_server *server)
@@ -477,7 +471,7 @@ void gb_server_worker_stats(const struct gb_server *server, size_t n, struct gb_
 	struct gb__counters counters = { 0 };
 
 	if (n < server->shared->records_count)
-		gb__record_sum(&server->shared->records[n], &counters);
+		gb__record_sum(server->shared, server->shared->records_count, n, &counters);
 	*ret = (struct gb_worker_stats){ counters.stats, counters.waits, counters.events, 0 };
 	if (n < server->shared->records_count)
 		ret->stalls = gb__seen_count(server->shared->records[n].stalls.count);

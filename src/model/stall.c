@@ -231,7 +231,7 @@ static uint64_t count_over(struct gb__stall_watch *watch, size_t n, uint64_t now
 	gb__count(counters->ns, took);
 	if (took > counters->longest_ns)
 		__atomic_store_n(&counters->longest_ns, took, __ATOMIC_RELAXED);
-	__atomic_store_n(&counters->now, 0, __ATOMIC_RELAXED);
+	atomic_store(&watch->shared->records[n].held, false);
 	return took;
 }
 
@@ -255,7 +255,7 @@ static void tell(struct gb__stall_watch *watch, size_t n, uint64_t now)
 
 	watch->seen[n].told = true;
 	gb__count(record->stalls.count, 1);
-	__atomic_store_n(&record->stalls.now, 1, __ATOMIC_RELAXED);
+	atomic_store(&record->held, true);
 	watch->asked = n;
 	watch->asked_ns = now;
 	if (!watch->backtraces || !gb__backtrace_free(&stall->backtrace)) {
