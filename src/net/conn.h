@@ -180,7 +180,7 @@ static inline void gb__conn_output_rose(struct gb_conn *conn, size_t bytes)
 		"a connection is used on another thread than its worker's: post to it by a handle")
 
 /* conn.c */
-/** What engines call of a connection without a codec. */
+/** What engines call of a connection: without a codec, with one, and of whoever takes parts. */
 extern const struct gb__endpoint_ops gb__conn_plain_ops, gb__conn_coded_ops, gb__conn_parts_ops;
 /** A zeroed connection for `fd`, not attached yet, or NULL. It has a place among all that are open already. */
 struct gb_conn *gb__conn_create(

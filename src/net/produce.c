@@ -62,7 +62,7 @@ static int64_t ask(struct gb_producer *producer, struct gb_conn *conn, struct gb
 	if (gb__conn_closing(conn) && !inside)
 		gb__conn_input_drop(conn);
 	gb__rule_in(
-		"gb_produce", 92, made <= (int64_t)size, "it returned more bytes than there was room for");
+		"gb_produce", 97, made <= (int64_t)size, "it returned more bytes than there was room for");
 	return made;
 }
 
