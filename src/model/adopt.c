@@ -43,7 +43,7 @@ static void adopt(struct gb__post *post, bool alive)
 		refuse(&adoption);
 		return;
 	}
-	gb__net_adopt(&worker->net, adoption.fd, adoption.service, adoption.user);
+	gb__net_adopt(&worker->net, adoption.fd, adoption.service, adoption.user, NULL);
 	gb__worker_fewer(worker); /* it may have been refused at once */
 }
 

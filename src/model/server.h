@@ -5,6 +5,7 @@
 #include "model/hub.h"
 #include "model/options.h"
 #include "model/record.h"
+#include "net/front.h"
 
 #include <gearbox/server.h>
 
@@ -25,7 +26,14 @@ struct gb__binding {
 	char text[GB__ADDRESS_TEXT]; /* the real address */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket, to be removed; or "" */
 	struct gb__socket_file file;                            /* at `path` */
+	struct gb__front front;                                 /* what comes first on its connections */
 };
+
+/** What comes first on connections of this address, or NULL. */
+static inline const struct gb__front *gb__binding_front(const struct gb__binding *binding)
+{
+	return binding->front.tls || binding->front.proxies ? &binding->front : NULL;
+}
 
 struct gb__run;
 

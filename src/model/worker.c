@@ -83,7 +83,8 @@ static inline void adopt(struct gb_worker *worker, struct gb__handed handed)
 	if (gb__worker_stops(worker))
 		gb__worker_refuse(worker, handed, GB_CLOSE_DRAIN);
 	else
-		gb__net_adopt(&worker->net, handed.fd, binding->service, binding->user);
+		gb__net_adopt(
+			&worker->net, handed.fd, binding->service, binding->user, gb__binding_front(binding));
 }
 
 static __attribute__((noinline)) void adopt_traced(struct gb_worker *worker, struct gb__handed handed)

@@ -156,7 +156,8 @@ int gb__conn_reason_of(int error)
 	}
 }
 
-void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user)
+void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user,
+	const struct gb__front *front)
 {
 	struct gb_conn *conn;
 	int result, reason;

@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 struct gb__router;
+struct gb__front;
 struct gb__files;
 struct gb__sequential;
 struct gb__streams;
@@ -173,8 +174,9 @@ static inline size_t gb__net_clients(const struct gb__net *net)
 	return net->connections - net->outgoing;
 }
 
-/** Own a connected descriptor: makes a connection of it, or closes it and counts why. */
-void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user);
+/** Own a connected descriptor: makes a connection of it, or closes it and counts why. `front`: NULL, or what comes first. */
+void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user,
+	const struct gb__front *front);
 /** Close what is idle after taking in what has arrived, the rest once it is idle: see drain.h. */
 void gb__net_drain(struct gb__net *net);
 /** Hand messages to a pool instead of calling handlers inline. */

@@ -117,7 +117,7 @@ struct peer *rig_peer(struct rig *rig, const struct gb_service *service)
 	CHECK(peer->got);
 	peer->read_max = PEER_BYTES_MAX;
 	peer->client = sim_client_pair(rig->sim, &fd);
-	gb__net_adopt(&rig->net, fd, service, peer);
+	gb__net_adopt(&rig->net, fd, service, peer, NULL);
 	return peer;
 }
 

@@ -1,0 +1,87 @@
+/**
+ * TLS by OpenSSL, without descriptors: records in and out through memory, so that every engine can carry it.
+ *
+ * A context is what many sessions share (certificates, keys, what is trusted); a session is one connection's. A session
+ * belongs to one thread; contexts are made before workers begin, and any thread and forked process may use them.
+ */
+#ifndef TLS_TLS_H
+#define TLS_TLS_H
+
+#include <gearbox/error.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct gb__tls;         /* a context */
+struct gb__tls_session; /* of one connection */
+
+/** Memory that all workers, in all processes, share: keys of tickets, counters. Zeroed before the first context. */
+struct gb__tls_shared;
+size_t gb__tls_shared_size(void);
+
+enum gb__tls_verify {
+	GB__TLS_VERIFY_NONE,
+	GB__TLS_VERIFY_OPTIONAL, /* a certificate is asked for; one that is shown must be good */
+	GB__TLS_VERIFY_REQUIRED,
+};
+
+/** What a context is made of; texts are copied, files are read at once. NULL: not set. */
+struct gb__tls_options {
+	bool server;
+	const char *
+		certificates; /* files of chains in PEM, separated by commas: chosen by SNI, the first for the rest */
+	const char *keys; /* of each, in the same order */
+	const char *password_file;
+	const char *ocsp; /* responses in DER, in the same order; an empty name: none */
+	const char *
+		ca; /* a file of those that are trusted for the peer's certificate; client: NULL: the system's */
+	enum gb__tls_verify verify;
+	const char *alpn;     /* names separated by commas, the preferred one first */
+	const char *versions; /* the lowest: "1.2" or "1.3" */
+	const char *ciphers;  /* of TLS 1.2; NULL: modern ones */
+	uint64_t ticket_ms;   /* how long a session may be resumed; 0: never */
+	uint64_t reload_ms;   /* how often changed files are looked for; 0: never */
+	struct gb__tls_shared *shared;
+};
+
+/** Returns 0, or a negative code with a text that names the file and what is wrong with it; -ENOTSUP: built without TLS. */
+int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, struct gb_error *error);
+void gb__tls_destroy(struct gb__tls *tls);
+/** Look whether files have changed, at most once in reload_ms: then later sessions have what they say. What is wrong with
+ *  them is logged, once for each change, and the old stays. */
+void gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms);
+
+/** Takes records to be sent; `arg` as given to gb__tls_session_create. Returns 0 or a negative errno, which ends the session. */
+typedef int gb__tls_emit(void *arg, const void *data, size_t size);
+
+/** `name`: of the server that a client wants, for SNI and to check its certificate; NULL for a server. Returns 0, -ENOMEM. */
+int gb__tls_session_create(
+	struct gb__tls *tls, const char *name, gb__tls_emit *emit, void *arg, struct gb__tls_session **ret);
+void gb__tls_session_destroy(struct gb__tls_session *session);
+
+/** Bytes have arrived: borrowed until all are taken, which gb__tls_session_handshake and _read do. */
+void gb__tls_session_input(struct gb__tls_session *session, const unsigned char *data, size_t size);
+/** Go on with the handshake, with what has arrived. Returns 1 (done), 0 (more must arrive), or a negative code. */
+int gb__tls_session_handshake(struct gb__tls_session *session);
+/** Plaintext of what has arrived. Returns bytes; 0: there is none now; -GB_EBADFRAME. */
+ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char *data, size_t size);
+/** Emit all of it as records. Returns 0 or a negative code. */
+int gb__tls_session_write(struct gb__tls_session *session, const void *data, size_t size);
+/** Emit close_notify, once. */
+void gb__tls_session_close(struct gb__tls_session *session);
+/** The peer's close_notify has come: an end of input before it is a truncation (RFC 8446, 6.1). */
+bool gb__tls_session_ended(const struct gb__tls_session *session);
+/** Why a call has failed, or NULL: one line, as "no shared cipher" or "the peer speaks no TLS". */
+const char *gb__tls_session_problem(const struct gb__tls_session *session);
+
+/** What was agreed on; texts last as long as the session. */
+struct gb__tls_info {
+	const char *version, *cipher, *alpn, *server_name; /* "TLSv1.3", …; "" where there is none */
+	const char *subject; /* of the peer's certificate, which was verified (RFC 4514); "" without one */
+	bool resumed;
+};
+void gb__tls_session_info(struct gb__tls_session *session, struct gb__tls_info *ret);
+
+#endif
