@@ -4,6 +4,8 @@
 #include "compare/hold.h"
 #include "compare/usage.h"
 
+#include <gearbox/observe.h>
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +14,9 @@
 
 #define SETTLE_MS 100 /* until what was asked of a server is done, at most */
 #define WARM_UP_MESSAGES 400
-#define SHARE "50" /* messages of a connection that makes room for others */
+#define TIMED "300ms" /* of load under which the ledger is kept, which takes a little of each message */
+#define TIMED_EVERY 8 /* messages, of which it has one */
+#define SHARE "50"    /* messages of a connection that makes room for others */
 #define LINE_MAX_WORDS 96
 
 /* What is counted before and after a load. */
@@ -50,8 +54,12 @@ static bool takes_turns(const struct comparison *comparison, const struct compar
 		!gb__compare_load_flag(comparison->options, "messages-per-connection");
 }
 
+/* What a load is run for. */
+enum purpose { WARM_UP, MEASURED, LEDGER };
+
 static int run_load(const struct comparison *comparison, struct compare_point *point,
-	struct compare_server *server, bool warm_up, struct compare_outcome *ret, struct gb_error *error)
+	struct compare_server *server, enum purpose purpose, struct compare_outcome *ret,
+	struct gb_error *error)
 {
 	struct compare_flag extra[8];
 	char *line[LINE_MAX_WORDS], messages[32];
@@ -62,7 +70,12 @@ static int run_load(const struct comparison *comparison, struct compare_point *p
 		extra[count++] = (struct compare_flag){ "messages-per-connection", SHARE };
 		extra[count++] = (struct compare_flag){ "reconnect", "yes" };
 	}
-	if (warm_up) {
+	if (purpose == LEDGER) {
+		extra[count++] = (struct compare_flag){ "messages", NULL };
+		extra[count++] = (struct compare_flag){ "duration", TIMED };
+		extra[count++] = (struct compare_flag){ "warm-up", NULL };
+	}
+	if (purpose == WARM_UP) {
 		size_t wanted = WARM_UP_MESSAGES + 2 * connections_at(comparison, point);
 
 		if (comparison->options->messages && wanted > comparison->options->messages)
@@ -163,8 +176,6 @@ static void compare_marks(const struct marks *before, const struct marks *after,
 	if (after->summary && !point->per_connection)
 		compare_workers(before->summary, after->summary, sample);
 	take_stalls(before->summary, after->summary, point);
-	sample->values[METRIC_LOOP_DELAY] =
-		gb__json_number(json_object_get(after->summary, "loop_delay_ns"), "p99");
 }
 
 /* The load that counts, and what the server used for it. */
@@ -177,7 +188,7 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 	int result;
 
 	take_marks(server, true, &before);
-	result = run_load(comparison, point, server, false, &outcome, error);
+	result = run_load(comparison, point, server, MEASURED, &outcome, error);
 	take_marks(server, false, &after);
 	messages = gb__json_number(outcome.result, "messages");
 	if (result == 0)
@@ -202,10 +213,34 @@ static int warm_up(const struct comparison *comparison, struct compare_point *po
 	struct compare_server *server, struct gb_error *error)
 {
 	struct compare_outcome outcome = { 0 };
-	int result = run_load(comparison, point, server, true, &outcome, error);
+	int result = run_load(comparison, point, server, WARM_UP, &outcome, error);
 
 	if (result == 0 && !gb__compare_signals)
 		result = gb__compare_outcome_check(&outcome, error);
+	gb__compare_outcome_finish(&outcome);
+	return result;
+}
+
+/* How long messages wait for a loop that others hold, of the server's own ledger, beside the load that counts. */
+static int time_delay(const struct comparison *comparison, struct compare_point *point,
+	struct compare_server *server, struct compare_sample *sample, struct gb_error *error)
+{
+	struct compare_outcome outcome = { 0 };
+	struct gb_observed_server before, after;
+	struct gb_stage_times *times = &after.stages[GB_STAGE_QUEUE];
+	struct gb_observed *observed;
+	int result;
+
+	if (!server->model || gb_observe(server->pid, 0, &observed, NULL) < 0)
+		return 0; /* the metric is absent */
+	gb_observe_server(observed, &before);
+	gb_observe_sample(observed, TIMED_EVERY);
+	result = run_load(comparison, point, server, LEDGER, &outcome, error);
+	gb_observe_server(observed, &after);
+	gb_stage_since(times, &before.stages[GB_STAGE_QUEUE]);
+	if (result == 0 && times->count > 0)
+		sample->values[METRIC_LOOP_DELAY] = (double)gb_stage_quantile_ns(times, .99);
+	gb_observe_end(observed);
 	gb__compare_outcome_finish(&outcome);
 	return result;
 }
@@ -249,6 +284,8 @@ static int visit(const struct comparison *comparison, struct compare_point *poin
 		result = -EINTR;
 	if (result == 0)
 		result = measure(comparison, point, server, sample, error);
+	if (result == 0 && !gb__compare_signals)
+		result = time_delay(comparison, point, server, sample, error);
 	if (server->log[0] && result == 0)
 		gb__compare_warn(point, server->log);
 	ended = gb__compare_server_stop(server, &end);

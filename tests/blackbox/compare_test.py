@@ -17,7 +17,7 @@ HANDLERS = os.path.abspath(os.environ.get(
     "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
 QUICK = ("--quiet", "--messages", "200", "--connections", "4", "--idle-connections", "12")
 ALWAYS = ("messages_per_second", "p50_ns", "p99_ns", "max_ns", "cpu_ns_per_message", "memory_per_connection_bytes",
-          "idle_cpu_share")
+          "idle_cpu_share", "loop_delay_p99_ns")
 
 
 def few_descriptors():
