@@ -1,4 +1,4 @@
-/* `serve`: finds the service; gb_serve_main does the rest. */
+/* `serve`: finds the service; gb_serve_main_services does the rest. */
 #include "command.h"
 
 #include <stdio.h>
@@ -84,5 +84,5 @@ int gb__command_serve(int argc, char **argv)
 		return refuse(argv[1]);
 	snprintf(name, sizeof(name), "%s serve %s", gb__program.name, service->name);
 	argv[1] = name;
-	return gb_serve_main(argc - 1, argv + 1, service);
+	return gb_serve_main_services(argc - 1, argv + 1, service, gb__program.services);
 }

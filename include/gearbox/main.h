@@ -31,6 +31,11 @@ GB_API int gb_main_services(int argc, char **argv, const struct gb_service *cons
  */
 GB_API int gb_serve_main(int argc, char **argv, const struct gb_service *service);
 
+/** The same; `--listen SERVICE=ADDRESS` serves one of `others` there beside it. They end with NULL, and may have `service`
+ *  among them, as gb_main_services does it. */
+GB_API int gb_serve_main_services(
+	int argc, char **argv, const struct gb_service *service, const struct gb_service *const *others);
+
 GB_END
 
 #endif

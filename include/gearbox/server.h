@@ -43,6 +43,10 @@ GB_API void gb_server_destroy(struct gb_server *server);
  * "*:PORT" is every address of IPv4 and IPv6, "0.0.0.0:PORT" of the one, "[::]:PORT" of the other; a link-local address
  * names its interface: "[fe80::1%eth0]:PORT". "unix:@NAME" is Linux's abstract kind, which has no file.
  *
+ * Behind it ",KEY=VALUE" gives the address an option of its own, in place of the server's, of those that are marked so
+ * (per_address of gb_option_settings): "*:7000,backlog=64,nodelay=no". Other commas belong to path or value; where a
+ * path has ",key=" in it the comma is doubled.
+ *
  * Borrows `service` and `user` until gb_server_destroy. May resolve a name, so may block.
  * Returns 0 or a code with the reason (in use, not permitted, does not resolve, illegal with this model); -EBUSY while
  * the server runs, in any of its processes.

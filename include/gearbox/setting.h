@@ -31,6 +31,7 @@ struct gb_setting {
 	const char *argument;      /* what help shows after the key: "TIME", "N" */
 	const char *summary;       /* one sentence without full stop */
 	bool repeated;             /* on a command line or in a file it may stand several times */
+	bool per_address; /* of gb_option_settings: an address may have its own, "*:7000,KEY=VALUE" */
 };
 
 /**

@@ -1,12 +1,14 @@
 /*
- * `serve`, as a program around one service. The command line is walked three times: for --help, which must work
+ * `serve`, as a program around a service, and others beside it. The command line is walked three times: for --help, which must work
  * beside anything else; for --config, so that flags override files wherever they stand; then for the flags.
  */
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/macros.h"
+#include "base/nearest.h"
 #include "model/config.h"
+#include "model/listen_spec.h"
 #include "model/options.h"
 #include "model/server.h"
 #include "model/summary.h"
@@ -24,6 +26,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdio_ext.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,7 +41,9 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 
 static const struct gb_setting own_flags[] = {
 	{ "listen", GB_SETTING_TEXT, 0, .argument = "ADDRESS", .repeated = true,
-		.summary = "serve on HOST:PORT (port 0: a free one) or unix:PATH; may be repeated" },
+		.summary =
+			"serve on HOST:PORT (port 0: a free one) or unix:PATH, with options of its own behind it "
+			"as ADDRESS,KEY=VALUE; may be repeated" },
 	{ "set", GB_SETTING_TEXT, 0, .argument = "KEY=VALUE", .repeated = true,
 		.summary = "a setting of the service; may be repeated" },
 	{ "summary", GB_SETTING_SWITCH, 0,
@@ -59,17 +64,29 @@ static const struct gb_args_table flag_tables[] = { { "What to serve:", own_flag
 static const struct gb_args_table file_tables[] = { { NULL, own_flags }, { NULL, gb_option_settings },
 	{ NULL, NULL } };
 
+/* A service that the program may serve. */
+struct offer {
+	const struct gb_service *service;
+	void *user;   /* what its settings fill, once it is used */
+	bool used;    /* `user` is there */
+	uint64_t set; /* settings given in this walk, a bit for each of the first 64 */
+};
+
+struct address {
+	char *text; /* without the service */
+	struct offer *offer;
+};
+
 struct program {
 	int argc;
 	char **argv;               /* without the name */
 	const char *invocation;    /* for the usage line: "gearbox serve echo" */
 	char name[NAME_MAX_BYTES]; /* for messages: "gearbox" */
-	const struct gb_service *service;
-	void *user; /* what the service's settings fill */
-	char **addresses;
+	struct offer *offers; /* the first is the program's, the others are served where an address says so */
+	size_t offers_count;
+	struct address *addresses;
 	size_t address_count;
 	bool addresses_of_file; /* which those of the command line replace */
-	uint64_t set;           /* settings given in this walk, a bit for each of the first 64 */
 	struct gb_options *options;
 	struct gb_server *server;
 	bool summary; /* wanted */
@@ -144,24 +161,13 @@ static int exit_code_of(int code)
 	return code == -GB_EUSAGE || code == -GB_EILLEGAL ? EXIT_WRONG_USAGE : EXIT_FAILED;
 }
 
-static void print_help(const struct program *program)
+static bool has_settings(const struct gb_service *service)
 {
-	const struct gb_service *service = program->service;
-	const bool has_settings = service->settings && service->settings->key;
-	struct gb_setting own[gb__countof(own_flags)];
-	struct gb_args_table tables[gb__countof(flag_tables)];
-	size_t count = 0;
+	return service->settings && service->settings->key;
+}
 
-	for (size_t i = 0; i < gb__countof(own_flags); i++)
-		if (has_settings || !own_flags[i].key || strcmp(own_flags[i].key, "set") != 0)
-			own[count++] = own_flags[i];
-	memcpy(tables, flag_tables, sizeof(tables));
-	tables[0].settings = own;
-	printf("Usage: %s --listen ADDRESS [FLAG ...]\n\n%s: %s\n\n", program->invocation, service->name,
-		service->summary ? service->summary : "a service");
-	gb_args_help(stdout, tables);
-	if (!has_settings)
-		return;
+static void print_settings(const struct gb_service *service)
+{
 	printf("\nSettings of %s:\n", service->name);
 	for (const struct gb_setting *row = service->settings; row->key; row++) {
 		char left[128], right[512];
@@ -177,44 +183,166 @@ static void print_help(const struct program *program)
 	}
 }
 
+/* A list of words behind a title, broken where it is long. */
+static void print_list(const char *title, const char *words)
+{
+	printf("\n%s\n", title);
+	gb_args_row(stdout, "", 2, words);
+}
+
+static void print_per_address(void)
+{
+	char words[1024] = "";
+	size_t used = 0;
+
+	for (const struct gb_setting *row = gb_option_settings; row->key && used < sizeof(words); row++)
+		if (row->per_address)
+			used += (size_t)snprintf(
+				words + used, sizeof(words) - used, "%s%s", used ? ", " : "", row->key);
+	print_list("Of these an address may have its own, as --listen ADDRESS,KEY=VALUE:", words);
+}
+
+static void print_others(const struct program *program)
+{
+	char words[1024] = "";
+	size_t used = 0;
+
+	for (size_t i = 1; i < program->offers_count && used < sizeof(words); i++)
+		used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%s", used ? ", " : "",
+			program->offers[i].service->name);
+	print_list("Beside it, as --listen SERVICE=ADDRESS with --set SERVICE.KEY=VALUE:", words);
+}
+
+static void print_help(const struct program *program)
+{
+	const struct gb_service *service = program->offers->service;
+	struct gb_setting own[gb__countof(own_flags)];
+	struct gb_args_table tables[gb__countof(flag_tables)];
+	size_t count = 0;
+
+	for (size_t i = 0; i < gb__countof(own_flags); i++)
+		if (has_settings(service) || program->offers_count > 1 || !own_flags[i].key ||
+			strcmp(own_flags[i].key, "set") != 0)
+			own[count++] = own_flags[i];
+	memcpy(tables, flag_tables, sizeof(tables));
+	tables[0].settings = own;
+	printf("Usage: %s --listen ADDRESS [FLAG ...]\n\n%s: %s\n\n", program->invocation, service->name,
+		service->summary ? service->summary : "a service");
+	gb_args_help(stdout, tables);
+	print_per_address();
+	if (has_settings(service))
+		print_settings(service);
+	if (program->offers_count > 1)
+		print_others(program);
+}
+
+/* Its settings have their defaults then. */
+static int use(struct offer *offer, struct gb_error *error)
+{
+	const struct gb_service *service = offer->service;
+	int rc = 0;
+
+	if (offer->used || service->settings_size == 0)
+		return 0;
+	offer->user = gb__alloc_zero(service->settings_size);
+	if (!offer->user)
+		rc = -ENOMEM;
+	else if (service->settings)
+		rc = gb_settings_init(service->settings, offer->user, service->settings_size);
+	if (rc < 0) {
+		gb__free(offer->user);
+		return gb_error_set(error, rc, "cannot start: %s", gb_strerror(rc));
+	}
+	offer->used = true;
+	return 0;
+}
+
+/* The service of that name, of the others as well. */
+static int find_offer(const struct program *program, const char *name, size_t length, struct offer **ret,
+	struct gb_error *error)
+{
+	struct gb__nearest nearest;
+	char wanted[NAME_MAX_BYTES], list[384] = "";
+	size_t used = 0;
+
+	snprintf(wanted, sizeof(wanted), "%.*s", (int)length, name);
+	gb__nearest_init(&nearest, wanted);
+	for (size_t i = 0; i < program->offers_count; i++) {
+		const char *known = program->offers[i].service->name;
+
+		if (strlen(known) == length && memcmp(known, name, length) == 0) {
+			*ret = &program->offers[i];
+			return 0;
+		}
+		gb__nearest_offer(&nearest, known);
+		if (used < sizeof(list))
+			used += (size_t)snprintf(
+				list + used, sizeof(list) - used, "%s%s", used ? ", " : "", known);
+	}
+	if (nearest.word)
+		return gb_error_set(error, -GB_EUSAGE, "unknown service \"%s\": did you mean \"%s\"?", wanted,
+			nearest.word);
+	return gb_error_set(error, -GB_EUSAGE, "unknown service \"%s\": there %s %s", wanted,
+		program->offers_count > 1 ? "are" : "is only", list);
+}
+
 static int set_service_setting(struct program *program, const char *pair, struct gb_error *error)
 {
-	const struct gb_setting *table = program->service->settings, *row;
-	const char *equals = strchr(pair, '=');
+	const char *equals = strchr(pair, '='), *dot = strchr(pair, '.');
+	struct offer *offer = program->offers;
+	const struct gb_setting *table, *row;
 	char key[SETTING_KEY_MAX];
 	uint64_t bit;
+	int rc = 0;
 
+	if (equals && dot && dot < equals) {
+		rc = find_offer(program, pair, (size_t)(dot - pair), &offer, error);
+		pair = dot + 1;
+	}
+	if (rc < 0)
+		return rc;
+	table = offer->service->settings;
 	if (!equals || equals == pair || (size_t)(equals - pair) >= sizeof(key))
 		return gb_error_set(error, -GB_EUSAGE, "set %s: write KEY=VALUE", pair);
 	if (!table || !table->key)
 		return gb_error_set(
-			error, -GB_EUSAGE, "set %s: %s has no settings", pair, program->service->name);
+			error, -GB_EUSAGE, "set %s: %s has no settings", pair, offer->service->name);
 	snprintf(key, sizeof(key), "%.*s", (int)(equals - pair), pair);
 	row = gb_settings_find(table, key);
 	bit = row && row - table < 64 ? 1ull << (row - table) : 0;
-	if (program->set & bit && !row->repeated)
+	if (offer->set & bit && !row->repeated)
 		return gb_error_set(error, -GB_EUSAGE, "set %s is given twice: write it once", key);
-	program->set |= bit;
-	return gb_settings_set(table, program->user, key, equals + 1, error);
+	offer->set |= bit;
+	rc = use(offer, error);
+	return rc < 0 ? rc : gb_settings_set(table, offer->user, key, equals + 1, error);
 }
 
 static void forget_addresses(struct program *program)
 {
 	while (program->address_count > 0)
-		gb__free(program->addresses[--program->address_count]);
+		gb__free(program->addresses[--program->address_count].text);
 	gb__free(program->addresses);
 	program->addresses = NULL;
 }
 
-static int add_address(struct program *program, const char *address, struct gb_error *error)
+/* "ADDRESS" or "SERVICE=ADDRESS". */
+static int add_address(struct program *program, const char *text, struct gb_error *error)
 {
-	size_t size = (program->address_count + 1) * sizeof(*program->addresses);
-	char **grown = gb__realloc(program->addresses, size);
+	const size_t name = gb__listen_service_length(text);
+	struct offer *offer = program->offers;
+	struct address *grown;
+	int rc = name ? find_offer(program, text, name, &offer, error) : 0;
 
+	if (rc == 0)
+		rc = use(offer, error);
+	if (rc < 0)
+		return rc;
+	grown = gb__realloc(program->addresses, (program->address_count + 1) * sizeof(*grown));
 	if (grown) {
 		program->addresses = grown;
-		grown[program->address_count] = gb__strdup(address);
-		if (grown[program->address_count]) {
+		grown[program->address_count].text = gb__strdup(text + name + (name > 0));
+		grown[program->address_count].offer = offer;
+		if (grown[program->address_count].text) {
 			program->address_count++;
 			return 0;
 		}
@@ -278,7 +406,8 @@ static int walk(struct program *program, enum pass pass, struct gb_error *error)
 	const char *value;
 	int rc;
 
-	program->set = 0;
+	for (size_t i = 0; i < program->offers_count; i++)
+		program->offers[i].set = 0;
 	while ((rc = gb_args_next(&args, &flag, &value, error)) > 0) {
 		if (!flag)
 			return refuse_word(&args, before, error);
@@ -301,25 +430,25 @@ static int walk(struct program *program, enum pass pass, struct gb_error *error)
 
 static int prepare(struct program *program, struct gb_error *error)
 {
-	const struct gb_service *service = program->service;
 	int rc = gb_options_create(&program->options);
 
-	if (service->settings_size > 0)
-		program->user = gb__alloc_zero(service->settings_size);
-	if (rc == 0 && service->settings_size > 0 && !program->user)
-		rc = -ENOMEM;
-	if (rc == 0 && program->user && service->settings)
-		rc = gb_settings_init(service->settings, program->user, service->settings_size);
-	return rc < 0 ? gb_error_set(error, rc, "cannot start: %s", gb_strerror(rc)) : 0;
+	return rc < 0 ? gb_error_set(error, rc, "cannot start: %s", gb_strerror(rc))
+		      : use(program->offers, error);
 }
 
 static void finish(struct program *program)
 {
 	gb_server_destroy(program->server);
 	gb_options_destroy(program->options);
-	if (program->user && program->service->settings)
-		gb_settings_finish(program->service->settings, program->user);
-	gb__free(program->user);
+	for (size_t i = 0; i < program->offers_count; i++) {
+		const struct offer *offer = &program->offers[i];
+
+		if (offer->used && offer->service->settings)
+			gb_settings_finish(offer->service->settings, offer->user);
+		if (offer->used)
+			gb__free(offer->user);
+	}
+	gb__free(program->offers);
 	forget_addresses(program);
 }
 
@@ -338,27 +467,30 @@ static void name_model(const struct gb_server *server, char *text, size_t size)
 }
 
 /* One line in one write: scripts wait for it. */
-static void announce(struct gb_server *server, void *arg)
+static void announce(struct gb_server *server, void *unused)
 {
-	const struct program *program = arg;
-	char model[GB__MODEL_SPEC_MAX];
-	size_t size = 128 + sizeof(model) + strlen(program->service->name), used;
-	char *line;
+	char model[GB__MODEL_SPEC_MAX], *line = NULL;
+	const struct gb_service *before = NULL;
+	size_t size = 0;
+	FILE *stream = open_memstream(&line, &size);
 
-	name_model(server, model, sizeof(model));
-	for (size_t i = 0; i < program->address_count; i++)
-		size += strlen(gb_server_address(server, i)) + 2;
-	line = gb__alloc(size);
-	if (!line)
+	if (!stream)
 		return; /* it serves all the same */
-	used = (size_t)snprintf(line, size, "serving %s on ", program->service->name);
-	for (size_t i = 0; i < program->address_count; i++)
-		used += (size_t)snprintf(
-			line + used, size - used, "%s%s", i ? ", " : "", gb_server_address(server, i));
-	used += (size_t)snprintf(line + used, size - used, " (model %s, pid %ld)", model, (long)getpid());
-	gb__assert(used < size);
-	gb__log_say(GB__LOG_NOTICE, line);
-	gb__free(line);
+	name_model(server, model, sizeof(model));
+	for (size_t i = 0; i < server->bindings_count; i++) {
+		const struct gb__binding *binding = &server->bindings[i];
+
+		if (binding->service == before)
+			fprintf(stream, ", %s", binding->text);
+		else
+			fprintf(stream, "%s%s on %s", before ? "; " : "serving ", binding->service->name,
+				binding->text);
+		before = binding->service;
+	}
+	fprintf(stream, " (model %s, pid %ld)", model, (long)getpid());
+	if (fclose(stream) == 0)
+		gb__log_say(GB__LOG_NOTICE, line);
+	free(line);
 }
 
 static int print_summary(const struct program *program, struct gb_error *error)
@@ -379,9 +511,12 @@ static int serve(struct program *program, struct gb_error *error)
 {
 	int rc = gb_server_create(program->options, &program->server, error);
 
-	for (size_t i = 0; rc == 0 && i < program->address_count; i++)
+	for (size_t i = 0; rc == 0 && i < program->address_count; i++) {
+		const struct address *address = &program->addresses[i];
+
 		rc = gb_server_listen(
-			program->server, program->addresses[i], program->service, program->user, error);
+			program->server, address->text, address->offer->service, address->offer->user, error);
+	}
 	if (rc < 0)
 		return rc;
 	drain_seconds = (unsigned)((program->options->drain_timeout_ms + 999) / 1000);
@@ -390,7 +525,7 @@ static int serve(struct program *program, struct gb_error *error)
 	atomic_store(&stop_signals, 0);
 	atomic_store(&served, program->server);
 	rc = install_signals(error);
-	gb_server_on_ready(program->server, announce, program);
+	gb_server_on_ready(program->server, announce, NULL);
 	if (rc == 0)
 		rc = gb_server_run(program->server, error);
 	atomic_store(&served, NULL);
@@ -402,10 +537,23 @@ static int serve(struct program *program, struct gb_error *error)
 	return rc;
 }
 
+static int check_addresses(const struct program *program, struct gb_error *error)
+{
+	if (program->address_count == 0)
+		return gb_error_set(error, -GB_EUSAGE,
+			"no address to serve on: write --listen HOST:PORT or --listen unix:PATH");
+	for (size_t i = 0; i < program->address_count; i++)
+		if (program->addresses[i].offer == program->offers)
+			return 0;
+	return gb_error_set(error, -GB_EUSAGE,
+		"no address to serve %s on: write --listen HOST:PORT or --listen unix:PATH for it as well",
+		program->offers->service->name);
+}
+
 static int run(struct program *program)
 {
 	struct gb_error error = { 0 };
-	int rc = gb__service_check(program->service, true, &error);
+	int rc = gb__service_check(program->offers->service, true, &error);
 
 	if (rc == 0)
 		rc = walk(program, PASS_HELP, &error);
@@ -419,19 +567,37 @@ static int run(struct program *program)
 		rc = walk(program, PASS_FILES, &error);
 	if (rc == 0)
 		rc = walk(program, PASS_FLAGS, &error);
-	if (rc == 0 && program->address_count == 0)
-		rc = gb_error_set(&error, -GB_EUSAGE,
-			"no address to serve on: write --listen HOST:PORT or --listen unix:PATH");
+	if (rc == 0)
+		rc = check_addresses(program, &error);
 	if (rc == 0)
 		rc = serve(program, &error);
 	return rc < 0 ? fail(exit_code_of(rc), &error) : EXIT_DONE;
 }
 
-int gb_serve_main(int argc, char **argv, const struct gb_service *service)
+/* The one, then the others. */
+static int take_services(
+	struct program *program, const struct gb_service *service, const struct gb_service *const *others)
 {
-	struct program program = { .service = service, .invocation = "gearbox" };
+	size_t count = 0;
+
+	while (others && others[count])
+		count++;
+	program->offers = gb__alloc_zero((count + 1) * sizeof(*program->offers));
+	if (!program->offers)
+		return -ENOMEM;
+	program->offers[program->offers_count++].service = service;
+	for (size_t i = 0; i < count; i++)
+		if (others[i] != service)
+			program->offers[program->offers_count++].service = others[i];
+	return 0;
+}
+
+int gb_serve_main_services(
+	int argc, char **argv, const struct gb_service *service, const struct gb_service *const *others)
+{
+	struct program program = { .invocation = "gearbox" };
 	const char *slash;
-	int exit_code;
+	int exit_code = EXIT_FAILED;
 
 	if (argc > 0 && *argv[0]) {
 		slash = strrchr(argv[0], '/');
@@ -444,8 +610,14 @@ int gb_serve_main(int argc, char **argv, const struct gb_service *service)
 	gb__log_set_name(program.name);
 	/* Else the first file it opens, or the first client, takes their place. An error is told by the server. */
 	gb__descriptors_standard();
-	exit_code = run(&program);
+	if (take_services(&program, service, others) == 0)
+		exit_code = run(&program);
 	finish(&program);
 	gb__log_settle();
 	return exit_code;
+}
+
+int gb_serve_main(int argc, char **argv, const struct gb_service *service)
+{
+	return gb_serve_main_services(argc, argv, service, NULL);
 }

@@ -39,7 +39,8 @@ const struct gb_setting gb_option_settings[] = {
 	{ "drain-timeout", GB_SETTING_DURATION, AT(drain_timeout_ms), "10s", 0, WEEK_MS, NULL, "TIME",
 		"on SIGTERM, finish what is in flight for at most so long" },
 	{ "user-timeout", GB_SETTING_DURATION, AT(user_timeout_ms), "0", 0, WEEK_MS, NULL, "TIME",
-		"TCP_USER_TIMEOUT: sent data unacknowledged for so long ends a connection; 0: the kernel's" },
+		"TCP_USER_TIMEOUT: sent data unacknowledged for so long ends a connection; 0: the kernel's",
+		.per_address = true },
 	{ "stall-limit", GB_SETTING_DURATION, AT(stall_limit_ms), "1s", 0, WEEK_MS, NULL, "TIME",
 		"report a handler that holds its loop for so long; 0: never; blocking engines: only when set" },
 	{ "output-high", GB_SETTING_SIZE, AT(limits.output_high), "256KiB", 1, 1u << 30, NULL, "SIZE",
@@ -59,19 +60,20 @@ const struct gb_setting gb_option_settings[] = {
 	{ "busy-poll", GB_SETTING_COUNT, AT(busy_poll_us), "0", 0, 1000000, NULL, "N",
 		"before a worker sleeps, have it look for events for N microseconds more: latency for CPU time" },
 	{ "backlog", GB_SETTING_COUNT, AT(backlog), "4096", 1, INT32_MAX, NULL, "N",
-		"listen(2)'s backlog; the kernel caps it at net.core.somaxconn" },
+		"listen(2)'s backlog; the kernel caps it at net.core.somaxconn", .per_address = true },
 	{ "sndbuf", GB_SETTING_SIZE, AT(sndbuf), "0", 0, 1u << 30, NULL, "SIZE",
-		"SO_SNDBUF; 0: the kernel's choice" },
+		"SO_SNDBUF; 0: the kernel's choice", .per_address = true },
 	{ "rcvbuf", GB_SETTING_SIZE, AT(rcvbuf), "0", 0, 1u << 30, NULL, "SIZE",
-		"SO_RCVBUF; 0: the kernel's choice" },
+		"SO_RCVBUF; 0: the kernel's choice", .per_address = true },
 	{ "unix-mode", GB_SETTING_TEXT, AT(unix_mode_text), "none", 0, 0, NULL, "MODE",
-		"permissions of the files of unix:PATH, octal as 660; none: as the umask has it" },
+		"permissions of the files of unix:PATH, octal as 660; none: as the umask has it",
+		.per_address = true },
 	{ "log-level", GB_SETTING_CHOICE, AT(log_level), "notice", 0, 0, GB__LOG_LEVELS, "LEVEL",
 		"say what is so grave or graver; a connection that was refused or dropped is a notice" },
 	{ "log-format", GB_SETTING_CHOICE, AT(log_format), "text", 0, 0, GB__LOG_FORMATS, "FORMAT",
 		"how lines on standard error look: journal puts the priority in front (sd-daemon(3))" },
 	{ "nodelay", GB_SETTING_SWITCH, AT(nodelay), "yes", 0, 0, NULL, "yes|no",
-		"TCP_NODELAY: send small segments at once" },
+		"TCP_NODELAY: send small segments at once", .per_address = true },
 	{ NULL },
 };
 
@@ -169,16 +171,22 @@ int gb_options_load(struct gb_options *options, const char *path, struct gb_erro
 int gb__options_copy(const struct gb_options *from, struct gb_options **ret)
 {
 	struct gb_options *options = gb__alloc(sizeof(*options));
+	int result = 0;
 
 	if (!options)
 		return -ENOMEM;
 	*options = *from;
-	options->model_text = gb__strdup(from->model_text);
-	options->affinity_text = gb__strdup(from->affinity_text);
-	options->unix_mode_text = gb__strdup(from->unix_mode_text);
-	if (!options->model_text || !options->affinity_text || !options->unix_mode_text) {
+	for (const struct gb_setting *row = gb_option_settings; row->key; row++)
+		if (row->type == GB_SETTING_TEXT) {
+			char **text = (char **)((char *)options + row->offset), *own = *text;
+
+			*text = own && result == 0 ? gb__strdup(own) : NULL;
+			if (own && !*text)
+				result = -ENOMEM;
+		}
+	if (result < 0) {
 		gb_options_destroy(options);
-		return -ENOMEM;
+		return result;
 	}
 	*ret = options;
 	return 0;

@@ -21,9 +21,11 @@ struct gb__router;
 struct gb__binding {
 	const struct gb_service *service;
 	void *user;
-	int *fds;                    /* listening sockets: one, or one per worker (accept=reuseport) */
-	unsigned fds_count;          /* 0: an attached service */
-	char text[GB__ADDRESS_TEXT]; /* the real address */
+	int *fds;           /* listening sockets: one, or one per worker (accept=reuseport) */
+	unsigned fds_count; /* 0: an attached service */
+	struct gb_options
+		*options; /* the server's, but for what the address has of its own; NULL: attached */
+	char text[GB__ADDRESS_TEXT];                            /* the real address */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket, to be removed; or "" */
 	struct gb__socket_file file;                            /* at `path` */
 	struct gb__front front;                                 /* what comes first on its connections */
@@ -82,6 +84,8 @@ int gb__service_check(const struct gb_service *service, bool handles, struct gb_
 void gb__server_ask(struct gb_server *server);
 /** A signal that services watch was counted. Thread: any; async-signal-safe. */
 void gb__server_signalled(struct gb_server *server);
+/** Release what the bindings hold, once the sockets are closed. */
+void gb__bindings_destroy(struct gb_server *server);
 /** Close this process's listening sockets; whoever made them removes the names of Unix ones. Repeatable. */
 void gb__server_unlisten(struct gb_server *server);
 

@@ -107,6 +107,37 @@ def a_file_has_the_permissions_that_were_asked_for(model):
 
 
 @case
+def an_address_has_options_of_its_own():
+    with tempfile.TemporaryDirectory() as folder:
+        with Server("--unix-mode", "600", listen=(f"unix:{folder}/a", f"unix:{folder}/b,,c=d,,sndbuf=1,unix-mode=666",
+                                                  f"unix:{folder}/e,f")):
+            modes = {name: oct(os.stat(f"{folder}/{name}").st_mode & 0o777) for name in os.listdir(folder)}
+            check_equal(modes, {"a": "0o600", "b,c=d,sndbuf=1": "0o666", "e,f": "0o600"}, "the files")
+
+
+@case_for_each([model for model in PRESETS if not model.one_at_a_time])
+def each_address_may_have_a_service(model):
+    with tempfile.NamedTemporaryFile("w") as config:
+        config.write("listen 127.0.0.1:0\nlisten chargen=127.0.0.1:0,backlog=5\nlisten echo=127.0.0.1:0\n")
+        config.flush()
+        process = subprocess.Popen([GEARBOX, "serve", "echo", "--config", config.name, "--set", "chargen.bytes=2",
+                                    *model.arguments], stderr=subprocess.PIPE)
+        try:
+            line = process.stderr.readline().decode()
+            ready = re.search(r"serving echo on 127\.0\.0\.1:(\d+); chargen on 127\.0\.0\.1:(\d+); "
+                              r"echo on 127\.0\.0\.1:(\d+) \(model", line)
+            check(ready, f"the ready line: {line!r}")
+            reached("127.0.0.1", int(ready[1]))
+            reached("127.0.0.1", int(ready[3]))
+            with socket.create_connection(("127.0.0.1", int(ready[2])), PATIENCE_S) as client:
+                check_equal(client.makefile("rb").read(), b" !", "what chargen says")
+        finally:
+            process.terminate()
+            check_equal(process.wait(PATIENCE_S), 0, "exit code")
+            process.stderr.close()
+
+
+@case
 def a_mode_that_is_none_is_refused():
     for mode in ("rw", "8", "0", "1777"):
         check_refusal(run("serve", "echo", "--listen", "127.0.0.1:0", "--unix-mode", mode), 2, "unix-mode", mode)
