@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """What is installed is all that a program outside needs: by pkg-config and by CMake, in C and C++, shared and static."""
 
+import atexit
+import concurrent.futures
+import functools
 import os
 import pathlib
 import shutil
@@ -11,13 +14,25 @@ from lib import Failure, case, check, check_equal, main
 from program import Program
 
 BUILD = os.environ["BUILD"]
-HELLO = pathlib.Path(__file__).resolve().parents[1] / "examples/hello.c"
+EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 MODELS = ["reactor", "thread", "prefork"]
 CMAKE = """cmake_minimum_required(VERSION 3.18)
 project(outside C)
 find_package(gearbox 0.1 REQUIRED)
-add_executable(shared hello.c)
-target_link_libraries(shared gearbox::gearbox)
+file(GLOB sources *.c)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(uv IMPORTED_TARGET libuv)
+foreach(source ${sources})
+  get_filename_component(name ${source} NAME_WE)
+  if(name STREQUAL embed_uv AND NOT uv_FOUND)
+    continue()
+  endif()
+  add_executable(${name} ${source})
+  target_link_libraries(${name} gearbox::gearbox)
+  if(name STREQUAL embed_uv)
+    target_link_libraries(${name} PkgConfig::uv)
+  endif()
+endforeach()
 add_executable(static hello.c)
 target_link_libraries(static gearbox::static)
 """
@@ -32,9 +47,7 @@ def called(*command, **more):
 class Installed:
     """A copy of the build, installed somewhere and then moved: nothing in it may name the place."""
 
-    def __enter__(self):
-        self.folder = tempfile.TemporaryDirectory()
-        root = pathlib.Path(self.folder.name)
+    def __init__(self, root):
         called("meson", "install", "-C", BUILD, "--no-rebuild", "--tags", "runtime,devel", "--destdir", root / "made")
         prefix = next(path.parent.parent for path in root.glob("made/**/bin/gearbox"))
         self.prefix = root / "moved"
@@ -42,20 +55,29 @@ class Installed:
         self.libraries = next(self.prefix.glob("lib/**/libgearbox.a")).parent
         self.work = root / "work"
         self.work.mkdir()
-        shutil.copy(HELLO, self.work)
+        self.examples = sorted(EXAMPLES.glob("*.c"))
+        for example in self.examples:
+            shutil.copy(example, self.work)
         self.environment = os.environ | {"PKG_CONFIG_PATH": str(self.libraries / "pkgconfig"),
                                          "LD_LIBRARY_PATH": str(self.libraries),
                                          "CMAKE_PREFIX_PATH": str(self.prefix)}
-        return self
-
-    def __exit__(self, *_):
-        self.folder.cleanup()
 
     def call(self, *command):
         return called(*command, cwd=self.work, env=self.environment)
 
-    def flags(self, *options):
-        return self.call("pkg-config", *options, "gearbox").split()
+    def flags(self, *options, packages=("gearbox",)):
+        return self.call("pkg-config", *options, *packages).split()
+
+    def has(self, package):
+        return subprocess.run(["pkg-config", "--exists", package], check=False).returncode == 0
+
+
+@functools.cache
+def installed_once():
+    """One for all cases: none of them changes it."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Installed(pathlib.Path(folder.name))
 
 
 def check_greets(installed, program):
@@ -72,49 +94,59 @@ def check_greets(installed, program):
 
 
 @case
-def a_program_is_built_by_pkg_config():
-    with Installed() as installed:
-        installed.call("cc", "-o", "shared", "hello.c", *installed.flags("--cflags", "--libs"))
-        check_greets(installed, installed.work / "shared")
-        check("libgearbox.so.0" in installed.call("readelf", "-d", "shared"), "it does not ask for libgearbox.so.0")
-        static = [flag.replace("-lgearbox", "-l:libgearbox.a") for flag in installed.flags("--static", "--cflags", "--libs")]
-        installed.call("cc", "-o", "static", "hello.c", *static)
-        check("libgearbox" not in installed.call("readelf", "-d", "static"), "the static one asks for the library")
-        check_greets(installed, installed.work / "static")
+def examples_are_built_by_pkg_config():
+    installed = installed_once()
+
+    def build(source):
+        packages = ("gearbox", "libuv") if source.stem == "embed_uv" else ("gearbox",)
+        if installed.has(packages[-1]) or len(packages) == 1:
+            installed.call("cc", "-o", source.stem, source.name, *installed.flags("--cflags", "--libs", packages=packages))
+            check("libgearbox.so.0" in installed.call("readelf", "-d", source.stem), f"{source.stem} does not ask for libgearbox.so.0")
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(build, installed.examples))
+    check_greets(installed, installed.work / "hello")
+    static = [flag.replace("-lgearbox", "-l:libgearbox.a") for flag in installed.flags("--static", "--cflags", "--libs")]
+    installed.call("cc", "-o", "static", "hello.c", *static)
+    check("libgearbox" not in installed.call("readelf", "-d", "static"), "the static one asks for the library")
+    check_greets(installed, installed.work / "static")
 
 
 @case
-def a_program_is_built_by_cmake():
-    with Installed() as installed:
-        (installed.work / "CMakeLists.txt").write_text(CMAKE)
-        installed.call("cmake", "-S", ".", "-B", "out")
-        installed.call("cmake", "--build", "out")
-        for kind in ("shared", "static"):
-            check_greets(installed, installed.work / "out" / kind)
+def examples_are_built_by_cmake():
+    installed = installed_once()
+    (installed.work / "CMakeLists.txt").write_text(CMAKE)
+    installed.call("cmake", "-S", ".", "-B", "out")
+    installed.call("cmake", "--build", "out", "--parallel", "2")
+    built = {path.name for path in (installed.work / "out").iterdir()}
+    missing = {example.stem for example in installed.examples} - built - (set() if installed.has("libuv") else {"embed_uv"})
+    check(not missing, f"not built: {missing}")
+    for kind in ("hello", "static"):
+        check_greets(installed, installed.work / "out" / kind)
 
 
 @case
 def cmake_refuses_another_version():
-    with Installed() as installed:
-        (installed.work / "CMakeLists.txt").write_text(CMAKE.replace("gearbox 0.1", "gearbox 0.2"))
-        try:
-            installed.call("cmake", "-S", ".", "-B", "out")
-        except Failure as refused:
-            check("0.1.0" in str(refused), f"the version is not named: {refused}")
-        else:
-            raise Failure("0.2 was found")
+    installed = installed_once()
+    (installed.work / "CMakeLists.txt").write_text(CMAKE.replace("gearbox 0.1", "gearbox 0.2"))
+    try:
+        installed.call("cmake", "-S", ".", "-B", "refused")
+    except Failure as refused:
+        check("0.1.0" in str(refused), f"the version is not named: {refused}")
+    else:
+        raise Failure("0.2 was found")
 
 
 @case
 def headers_are_c23_and_cpp17():
-    with Installed() as installed:
-        text = "#include <gearbox/gearbox.h>\nint main(void) { return !gb_version()[0]; }\n"
-        (installed.work / "any.c").write_text(text)
-        strict = ["-pedantic-errors", "-Wall", "-Wextra", "-Werror", *installed.flags("--cflags", "--libs")]
-        installed.call("cc", "-std=c2x", "any.c", "-o", "c23", *strict)
-        installed.call("c++", "-std=c++17", "-x", "c++", "any.c", "-o", "cpp17", *strict)
-        for program in ("c23", "cpp17"):
-            installed.call(installed.work / program)
+    installed = installed_once()
+    text = "#include <gearbox/gearbox.h>\nint main(void) { return !gb_version()[0]; }\n"
+    (installed.work / "any.c").write_text(text)
+    strict = ["-pedantic-errors", "-Wall", "-Wextra", "-Werror", *installed.flags("--cflags", "--libs")]
+    installed.call("cc", "-std=c2x", "any.c", "-o", "c23", *strict)
+    installed.call("c++", "-std=c++17", "-x", "c++", "any.c", "-o", "cpp17", *strict)
+    for program in ("c23", "cpp17"):
+        installed.call(installed.work / program)
 
 
 if __name__ == "__main__":
