@@ -17,3 +17,62 @@ int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, 
 void gb__tls_destroy(struct gb__tls *tls)
 {
 }
+
+void gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms)
+{
+}
+
+/* Without contexts there are no sessions: none of these is called. */
+
+int gb__tls_session_create(
+	struct gb__tls *tls, const char *name, gb__tls_emit *emit, void *arg, struct gb__tls_session **ret)
+{
+	return -ENOTSUP;
+}
+
+void gb__tls_session_destroy(struct gb__tls_session *session)
+{
+}
+
+void gb__tls_session_input(struct gb__tls_session *session, const unsigned char *data, size_t size)
+{
+}
+
+int gb__tls_session_handshake(struct gb__tls_session *session)
+{
+	return -ENOTSUP;
+}
+
+ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char *data, size_t size)
+{
+	return -ENOTSUP;
+}
+
+ssize_t gb__tls_session_write(struct gb__tls_session *session, const void *data, size_t size)
+{
+	return -ENOTSUP;
+}
+
+void gb__tls_session_close(struct gb__tls_session *session)
+{
+}
+
+bool gb__tls_session_ended(const struct gb__tls_session *session)
+{
+	return false;
+}
+
+const char *gb__tls_session_problem(const struct gb__tls_session *session)
+{
+	return NULL;
+}
+
+bool gb__tls_session_met_http(const struct gb__tls_session *session)
+{
+	return false;
+}
+
+int gb__tls_session_info(struct gb__tls_session *session, struct gb__tls_info *ret)
+{
+	return -ENOTSUP;
+}

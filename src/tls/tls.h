@@ -53,7 +53,11 @@ void gb__tls_destroy(struct gb__tls *tls);
  *  them is logged, once for each change, and the old stays. */
 void gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms);
 
-/** Takes records to be sent; `arg` as given to gb__tls_session_create. Returns 0 or a negative errno, which ends the session. */
+/**
+ * Takes records to be sent; `arg` as given to gb__tls_session_create. It takes all, or the session fails.
+ *
+ * Returns 0 or a negative errno.
+ */
 typedef int gb__tls_emit(void *arg, const void *data, size_t size);
 
 /** `name`: of the server that a client wants, for SNI and to check its certificate; NULL for a server. Returns 0, -ENOMEM. */
@@ -61,20 +65,23 @@ int gb__tls_session_create(
 	struct gb__tls *tls, const char *name, gb__tls_emit *emit, void *arg, struct gb__tls_session **ret);
 void gb__tls_session_destroy(struct gb__tls_session *session);
 
-/** Bytes have arrived: borrowed until all are taken, which gb__tls_session_handshake and _read do. */
+/** Bytes have arrived: borrowed until the last of the calls below that are made for them; those take all, or fail. */
 void gb__tls_session_input(struct gb__tls_session *session, const unsigned char *data, size_t size);
 /** Go on with the handshake, with what has arrived. Returns 1 (done), 0 (more must arrive), or a negative code. */
 int gb__tls_session_handshake(struct gb__tls_session *session);
-/** Plaintext of what has arrived. Returns bytes; 0: there is none now; -GB_EBADFRAME. */
+/** Plaintext of what has arrived, as much as there is and fits. Returns bytes; 0: there is none now, or the peer has said
+ *  all (gb__tls_session_ended); or a negative code: what came before it was returned. */
 ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char *data, size_t size);
-/** Emit all of it as records. Returns 0 or a negative code. */
-int gb__tls_session_write(struct gb__tls_session *session, const void *data, size_t size);
-/** Emit close_notify, once. */
+/** Emit it as records. Returns the bytes taken: fewer, where the peer must say something first, or a negative code. */
+ssize_t gb__tls_session_write(struct gb__tls_session *session, const void *data, size_t size);
+/** Emit close_notify, once, if the session has not failed. Reading goes on. */
 void gb__tls_session_close(struct gb__tls_session *session);
 /** The peer's close_notify has come: an end of input before it is a truncation (RFC 8446, 6.1). */
 bool gb__tls_session_ended(const struct gb__tls_session *session);
 /** Why a call has failed, or NULL: one line, as "no shared cipher" or "the peer speaks no TLS". */
 const char *gb__tls_session_problem(const struct gb__tls_session *session);
+/** What it spoke instead of TLS was a request of HTTP, which can be told so. */
+bool gb__tls_session_met_http(const struct gb__tls_session *session);
 
 /** What was agreed on; texts last as long as the session. */
 struct gb__tls_info {
@@ -82,6 +89,7 @@ struct gb__tls_info {
 	const char *subject; /* of the peer's certificate, which was verified (RFC 4514); "" without one */
 	bool resumed;
 };
-void gb__tls_session_info(struct gb__tls_session *session, struct gb__tls_info *ret);
+/** Returns 0 or -ENOMEM. After the handshake. */
+int gb__tls_session_info(struct gb__tls_session *session, struct gb__tls_info *ret);
 
 #endif

@@ -1,0 +1,312 @@
+/* Sessions back to back: what one emits is what has arrived at the other, in pieces that the test chooses. */
+#include "tls/certificate_test_driver.h"
+#include "tls/tls.h"
+
+#include "harness.h"
+
+#include <errno.h>
+
+#define WIRE_MAX (4u << 20)
+
+struct side {
+	struct gb__tls *tls;
+	struct gb__tls_session *session;
+	unsigned char *out; /* emitted and not yet at the other side */
+	size_t out_size;
+	int refuse; /* what emit returns */
+	bool done;
+};
+
+static int take(void *arg, const void *data, size_t size)
+{
+	struct side *side = arg;
+
+	if (side->refuse)
+		return side->refuse;
+	CHECK(side->out_size + size <= WIRE_MAX);
+	memcpy(side->out + side->out_size, data, size);
+	side->out_size += size;
+	return 0;
+}
+
+static struct side begin(struct side *side, struct gb__tls *tls)
+{
+	*side = (struct side){ .tls = tls, .out = malloc(WIRE_MAX) };
+	CHECK_INT(gb__tls_session_create(tls, NULL, take, side, &side->session), 0);
+	return *side;
+}
+
+static void end(struct side *side)
+{
+	gb__tls_session_destroy(side->session);
+	gb__tls_destroy(side->tls);
+	free(side->out);
+}
+
+/* Up to `piece` bytes of what `from` has emitted are at `to` now. Returns how many. */
+static size_t carry(struct side *from, struct side *to, size_t piece)
+{
+	static unsigned char bytes[WIRE_MAX];
+	size_t size = from->out_size < piece ? from->out_size : piece;
+
+	memcpy(bytes, from->out, size);
+	memmove(from->out, from->out + size, from->out_size - size);
+	from->out_size -= size;
+	gb__tls_session_input(to->session, bytes, size);
+	return size;
+}
+
+static int step(struct side *side)
+{
+	int result = gb__tls_session_handshake(side->session);
+
+	side->done = result == 1;
+	return result;
+}
+
+/* The handshake, with pieces of this size. */
+static void shake(struct side *client, struct side *server, size_t piece)
+{
+	CHECK_INT(step(client), 0);
+	while (!client->done || !server->done) {
+		unsigned char byte;
+
+		if (carry(client, server, piece) > 0)
+			CHECK(server->done ? gb__tls_session_read(server->session, &byte, 1) == 0
+					   : step(server) >= 0);
+		if (carry(server, client, piece) > 0)
+			CHECK(client->done ? gb__tls_session_read(client->session, &byte, 1) == 0
+					   : step(client) >= 0);
+	}
+	while (carry(server, client, piece) > 0) { /* tickets */
+		unsigned char byte;
+
+		CHECK_INT(gb__tls_session_read(client->session, &byte, 1), 0);
+	}
+}
+
+static void pair(struct side *client, struct side *server)
+{
+	begin(client, tls_client());
+	begin(server, tls_server());
+}
+
+static void pair_open(struct side *client, struct side *server)
+{
+	pair(client, server);
+	shake(client, server, WIRE_MAX);
+}
+
+static unsigned char pattern(size_t at)
+{
+	return (unsigned char)(at * 7 + at / 251);
+}
+
+/* All of it arrives, whatever the pieces of the wire, and of the reads. */
+static void transfer(struct side *from, struct side *to, size_t size, size_t piece, size_t room)
+{
+	unsigned char *data = malloc(size), *got = malloc(size + room);
+	size_t at = 0;
+
+	for (size_t i = 0; i < size; i++)
+		data[i] = pattern(i);
+	CHECK_INT(gb__tls_session_write(from->session, data, size), size);
+	while (carry(from, to, piece) > 0) {
+		ssize_t read;
+
+		while ((read = gb__tls_session_read(to->session, got + at, room)) > 0) {
+			at += (size_t)read;
+			CHECK(at <= size);
+		}
+		CHECK_INT(read, 0);
+	}
+	CHECK_INT(at, size);
+	CHECK(memcmp(data, got, size) == 0);
+	free(data);
+	free(got);
+}
+
+TEST(a_handshake_is_done_whatever_the_pieces_it_comes_in)
+{
+	static const size_t pieces[] = { 1, 2, 5, 6, 100, 1000, WIRE_MAX };
+
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+		struct side client, server;
+
+		pair(&client, &server);
+		shake(&client, &server, pieces[i]);
+		CHECK(!gb__tls_session_problem(client.session));
+		end(&client);
+		end(&server);
+	}
+}
+
+TEST(bytes_arrive_in_order_whatever_the_pieces)
+{
+	static const struct {
+		size_t size, piece, room;
+	} cases[] = { { 1, WIRE_MAX, 100 }, { 1, 1, 1 }, { 1000, 1, 7 }, { 16384, 1000, 16384 },
+		{ 16385, WIRE_MAX, 16384 }, { 100000, 4093, 32000 }, { 1u << 20, 65536, 16384 },
+		{ 70000, WIRE_MAX, 1 } };
+	struct side client, server;
+
+	pair_open(&client, &server);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		transfer(&client, &server, cases[i].size, cases[i].piece, cases[i].room);
+		transfer(&server, &client, cases[i].size, cases[i].piece, cases[i].room);
+	}
+	end(&client);
+	end(&server);
+}
+
+TEST(one_write_up_to_16_kib_is_one_record)
+{
+	struct side client, server;
+	static unsigned char data[16384];
+
+	pair_open(&client, &server);
+	CHECK_INT(gb__tls_session_write(client.session, data, sizeof(data)), sizeof(data));
+	CHECK(client.out_size > sizeof(data) && client.out_size < sizeof(data) + 64);
+	end(&client);
+	end(&server);
+}
+
+/* Records that came together are read together: what answers them is one record as well. */
+TEST(several_records_are_read_at_once)
+{
+	struct side client, server;
+	unsigned char got[100];
+
+	pair_open(&client, &server);
+	for (unsigned i = 0; i < 10; i++)
+		CHECK_INT(gb__tls_session_write(client.session, "hello", 5), 5);
+	carry(&client, &server, WIRE_MAX);
+	CHECK_INT(gb__tls_session_read(server.session, got, sizeof(got)), 50);
+	end(&client);
+	end(&server);
+}
+
+TEST(close_notify_is_an_end_and_is_sent_once)
+{
+	struct side client, server;
+	unsigned char got[10];
+	size_t size;
+
+	pair_open(&client, &server);
+	CHECK_INT(gb__tls_session_write(client.session, "last", 4), 4);
+	gb__tls_session_close(client.session);
+	size = client.out_size;
+	gb__tls_session_close(client.session);
+	CHECK_INT(client.out_size, size);
+	carry(&client, &server, WIRE_MAX);
+	CHECK_INT(gb__tls_session_read(server.session, got, sizeof(got)), 4);
+	if (!gb__tls_session_ended(server.session))
+		CHECK_INT(gb__tls_session_read(server.session, got, sizeof(got)), 0);
+	CHECK(gb__tls_session_ended(server.session));
+	/* The other direction goes on. */
+	transfer(&server, &client, 5000, 100, 100);
+	gb__tls_session_close(server.session);
+	carry(&server, &client, WIRE_MAX);
+	CHECK_INT(gb__tls_session_read(client.session, got, sizeof(got)), 0);
+	CHECK(gb__tls_session_ended(client.session));
+	end(&client);
+	end(&server);
+}
+
+/* Whoever looks for an end of input before close_notify sees that there was none. */
+TEST(a_truncation_is_no_end)
+{
+	struct side client, server;
+	unsigned char got[10];
+
+	pair_open(&client, &server);
+	CHECK_INT(gb__tls_session_write(client.session, "half", 4), 4);
+	client.out_size -= 3;
+	carry(&client, &server, WIRE_MAX);
+	CHECK_INT(gb__tls_session_read(server.session, got, sizeof(got)), 0);
+	CHECK(!gb__tls_session_ended(server.session));
+	CHECK(!gb__tls_session_problem(server.session));
+	end(&client);
+	end(&server);
+}
+
+static const char *refused(const char *hello, size_t size, bool *ret_http)
+{
+	static char problem[200];
+	struct side server;
+
+	begin(&server, tls_server());
+	gb__tls_session_input(server.session, (const unsigned char *)hello, size);
+	CHECK(gb__tls_session_handshake(server.session) < 0);
+	CHECK(gb__tls_session_handshake(server.session) < 0);
+	snprintf(problem, sizeof(problem), "%s", gb__tls_session_problem(server.session));
+	*ret_http = gb__tls_session_met_http(server.session);
+	gb__tls_session_close(server.session);
+	end(&server);
+	return problem;
+}
+
+TEST(what_is_no_tls_is_told_as_such)
+{
+	static const char http[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+	bool met_http;
+
+	CHECK(strcmp(refused("hello, this is plain\n", 21, &met_http), "the peer speaks no TLS") == 0);
+	CHECK(!met_http);
+	CHECK(strcmp(refused(http, sizeof(http) - 1, &met_http), "the peer speaks HTTP, no TLS") == 0);
+	CHECK(met_http);
+	CHECK(strlen(refused("\x16\x03\x01\x00\x05\xff\xff\xff\xff\xff", 10, &met_http)) > 0);
+}
+
+TEST(a_record_that_was_changed_ends_the_session)
+{
+	struct side client, server;
+	unsigned char got[10];
+
+	pair_open(&client, &server);
+	CHECK_INT(gb__tls_session_write(client.session, "first", 5), 5);
+	CHECK_INT(gb__tls_session_write(client.session, "second", 6), 6);
+	client.out[client.out_size - 1] ^= 1;
+	carry(&client, &server, WIRE_MAX);
+	CHECK_INT(gb__tls_session_read(server.session, got, sizeof(got)), 5);
+	CHECK(gb__tls_session_read(server.session, got, sizeof(got)) < 0);
+	CHECK(gb__tls_session_problem(server.session));
+	CHECK(server.out_size > 0); /* an alert */
+	CHECK(gb__tls_session_write(server.session, "no", 2) < 0);
+	carry(&server, &client, WIRE_MAX);
+	CHECK(gb__tls_session_read(client.session, got, sizeof(got)) < 0);
+	CHECK(strncmp(gb__tls_session_problem(client.session), "the peer says: ", 15) == 0);
+	end(&client);
+	end(&server);
+}
+
+TEST(what_cannot_be_emitted_ends_the_session)
+{
+	struct side client, server;
+
+	pair_open(&client, &server);
+	server.refuse = -EPIPE;
+	CHECK_INT(gb__tls_session_write(server.session, "no", 2), -EPIPE);
+	CHECK(gb__tls_session_problem(server.session));
+	CHECK(gb__tls_session_write(server.session, "no", 2) < 0);
+	end(&client);
+	end(&server);
+}
+
+TEST(both_know_what_they_agreed_on)
+{
+	struct gb__tls_info info;
+	struct side client, server;
+
+	begin(&server, tls_server());
+	client = (struct side){ .tls = tls_client(), .out = malloc(WIRE_MAX) };
+	CHECK_INT(gb__tls_session_create(client.tls, "localhost", take, &client, &client.session), 0);
+	shake(&client, &server, WIRE_MAX);
+	CHECK_INT(gb__tls_session_info(server.session, &info), 0);
+	CHECK(strcmp(info.version, "TLSv1.3") == 0);
+	CHECK(strncmp(info.cipher, "TLS_", 4) == 0);
+	CHECK(strcmp(info.server_name, "localhost") == 0);
+	CHECK(strcmp(info.alpn, "") == 0 && strcmp(info.subject, "") == 0 && !info.resumed);
+	end(&client);
+	end(&server);
+}
