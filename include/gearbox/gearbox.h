@@ -15,6 +15,7 @@
 #include <gearbox/model.h>
 #include <gearbox/observe.h>
 #include <gearbox/operation.h>
+#include <gearbox/proxy.h>
 #include <gearbox/reply.h>
 #include <gearbox/route.h>
 #include <gearbox/server.h>

@@ -20,10 +20,12 @@ fi
 
 folder=build-fuzz/$codec
 mkdir -p "$folder/learnt"
+sources=(tests/fuzz/fuzz.c "src/codec/$codec.c")
+[[ $codec != proxy ]] || sources=(src/net/proxy_header.c src/net/proxy_write.c) # no codec: it has a body of its own
 mapfile -t base < <(find src/base -name '*.c' ! -name '*_test.c' | sort)
 "${CLANG:-clang}" -std=gnu17 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=fuzzer,address,undefined -Iinclude -Isrc -o "$folder/fuzz" \
-	tests/fuzz/fuzz.c "tests/fuzz/${codec}_fuzz.c" "src/codec/$codec.c" "${base[@]}"
+	"tests/fuzz/${codec}_fuzz.c" "${sources[@]}" "${base[@]}"
 
 marker=$folder/began
 : >"$marker"

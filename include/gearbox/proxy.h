@@ -1,0 +1,51 @@
+/**
+ * The PROXY protocol: whom a connection is for that came, or goes, through a proxy.
+ *
+ * Accepted connections begin with its header on addresses with the option `proxy-protocol`; then gb_conn_peer and
+ * gb_conn_local are the client's two ends, and what the header says besides is read here. It is there from on_open to
+ * the end of on_close, and does not change. Source: HAProxy's proxy-protocol.txt.
+ */
+#ifndef GEARBOX_PROXY_H
+#define GEARBOX_PROXY_H
+
+#include <gearbox/conn.h>
+
+GB_BEGIN
+
+/** Types of what a header of version 2 may hold beside the addresses (proxy-protocol.txt, 2.2); others are read as well. */
+enum gb_proxy_type {
+	GB_PROXY_ALPN = 0x01,      /* the protocol that the client and the proxy agreed on */
+	GB_PROXY_AUTHORITY = 0x02, /* the host that the client asked for: of TLS, its SNI */
+	GB_PROXY_CRC32C = 0x03,    /* was right, or there were no connection */
+	GB_PROXY_NOOP = 0x04,
+	GB_PROXY_UNIQUE_ID = 0x05, /* of the connection: at most 128 bytes */
+	GB_PROXY_SSL = 0x20,       /* see gb_conn_proxy_tls */
+	GB_PROXY_SSL_VERSION =
+		0x21, /* this and what follows lies within GB_PROXY_SSL, and is found all the same */
+	GB_PROXY_SSL_CN = 0x22,
+	GB_PROXY_SSL_CIPHER = 0x23,
+	GB_PROXY_SSL_SIG_ALG = 0x24,
+	GB_PROXY_SSL_KEY_ALG = 0x25,
+	GB_PROXY_NETNS = 0x30,
+};
+
+/** How the client reached the proxy by TLS, as that says. Texts are not terminated; those that are not told are empty. */
+struct gb_proxy_tls {
+	bool tls;                    /* it did */
+	bool certificate;            /* the client showed one on this connection, or earlier in its session */
+	bool verified;               /* it did, and the proxy found it good */
+	struct gb_bytes version;     /* "TLSv1.3" */
+	struct gb_bytes cipher;      /* "TLS_AES_128_GCM_SHA256" */
+	struct gb_bytes common_name; /* of the client's certificate */
+};
+
+/** Versions that can be sent. */
+enum gb_proxy_version {
+	GB_PROXY_NONE,
+	GB_PROXY_V1, /* addresses alone, as text */
+	GB_PROXY_V2, /* addresses, and of a client that came by TLS what gb_proxy_tls holds, ALPN and SNI */
+};
+
+GB_END
+
+#endif

@@ -1,0 +1,189 @@
+#include "net/proxy_header.h"
+
+#include "base/macros.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define UNIX_PATH 108u
+
+struct writer {
+	unsigned char *data;
+	size_t size; /* written */
+};
+
+/* IPv4, also within IPv6; not set: IPv6 is needed. */
+static bool as_v4(const struct gb__address *address, struct sockaddr_in *ret)
+{
+	if (address->any.sa_family == AF_INET) {
+		*ret = address->v4;
+		return true;
+	}
+	if (address->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address->v6.sin6_addr))
+		return false;
+	*ret = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = address->v6.sin6_port };
+	memcpy(&ret->sin_addr, address->v6.sin6_addr.s6_addr + 12, 4);
+	return true;
+}
+
+/* One of IPv4 within IPv6: a header has one family for both ends. */
+static struct sockaddr_in6 as_v6(const struct gb__address *address)
+{
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = address->v4.sin_port };
+
+	if (address->any.sa_family == AF_INET6)
+		return address->v6;
+	v6.sin6_addr.s6_addr[10] = v6.sin6_addr.s6_addr[11] = 0xff;
+	memcpy(v6.sin6_addr.s6_addr + 12, &address->v4.sin_addr, 4);
+	return v6;
+}
+
+/* The ends in one family, or AF_UNSPEC: there are none, or of different kinds. */
+struct ends {
+	int family;
+	struct sockaddr_in source4, destination4;
+	struct sockaddr_in6 source6, destination6;
+};
+
+static struct ends ends_of(const struct gb__proxy_write *what)
+{
+	const struct gb__address *source = what->source, *destination = what->destination;
+	struct ends ends = { .family = AF_UNSPEC };
+
+	if (!source || !destination || gb__address_is_ip(source) != gb__address_is_ip(destination))
+		return ends;
+	if (!gb__address_is_ip(source)) {
+		ends.family = AF_UNIX;
+	} else if (as_v4(source, &ends.source4) && as_v4(destination, &ends.destination4)) {
+		ends.family = AF_INET;
+	} else {
+		ends.family = AF_INET6;
+		ends.source6 = as_v6(source);
+		ends.destination6 = as_v6(destination);
+	}
+	return ends;
+}
+
+size_t gb__proxy_write_v1(const struct gb__proxy_write *what, char ret[GB__PROXY_V1_MAX + 1])
+{
+	const struct ends ends = ends_of(what);
+	char source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN];
+
+	switch (ends.family) {
+	case AF_INET:
+		inet_ntop(AF_INET, &ends.source4.sin_addr, source, sizeof(source));
+		inet_ntop(AF_INET, &ends.destination4.sin_addr, destination, sizeof(destination));
+		return (size_t)snprintf(ret, GB__PROXY_V1_MAX + 1, "PROXY TCP4 %s %s %u %u\r\n", source,
+			destination, ntohs(ends.source4.sin_port), ntohs(ends.destination4.sin_port));
+	case AF_INET6:
+		inet_ntop(AF_INET6, &ends.source6.sin6_addr, source, sizeof(source));
+		inet_ntop(AF_INET6, &ends.destination6.sin6_addr, destination, sizeof(destination));
+		return (size_t)snprintf(ret, GB__PROXY_V1_MAX + 1, "PROXY TCP6 %s %s %u %u\r\n", source,
+			destination, ntohs(ends.source6.sin6_port), ntohs(ends.destination6.sin6_port));
+	default:
+		return (size_t)snprintf(ret, GB__PROXY_V1_MAX + 1, "PROXY UNKNOWN\r\n");
+	}
+}
+
+static void put(struct writer *writer, const void *data, size_t size)
+{
+	if (size > 0)
+		memcpy(writer->data + writer->size, data, size);
+	writer->size += size;
+}
+
+static void put16(struct writer *writer, size_t value)
+{
+	put(writer, (unsigned char[]){ (unsigned char)(value >> 8), (unsigned char)value }, 2);
+}
+
+/* An optional value: room for the checksum stays. */
+static void put_tlv(struct writer *writer, unsigned char type, struct gb_bytes value)
+{
+	if (value.size == 0 || value.size > GB__PROXY_HEADER_MAX ||
+		writer->size + 3 + value.size + 7 > GB__PROXY_HEADER_MAX)
+		return;
+	put(writer, &type, 1);
+	put16(writer, value.size);
+	put(writer, value.data, value.size);
+}
+
+static void put_path(struct writer *writer, const struct gb__address *address)
+{
+	const size_t at = offsetof(struct sockaddr_un, sun_path);
+	unsigned char path[UNIX_PATH] = { 0 };
+
+	if (address->size > at)
+		memcpy(path, address->local.sun_path, gb__min((size_t)address->size - at, sizeof(path)));
+	put(writer, path, sizeof(path));
+}
+
+/* Returns the byte of family and transport. */
+static unsigned char put_ends(struct writer *writer, const struct gb__proxy_write *what)
+{
+	const struct ends ends = ends_of(what);
+
+	switch (ends.family) {
+	case AF_INET:
+		put(writer, &ends.source4.sin_addr, 4);
+		put(writer, &ends.destination4.sin_addr, 4);
+		put(writer, &ends.source4.sin_port, 2);
+		put(writer, &ends.destination4.sin_port, 2);
+		return 0x11;
+	case AF_INET6:
+		put(writer, &ends.source6.sin6_addr, 16);
+		put(writer, &ends.destination6.sin6_addr, 16);
+		put(writer, &ends.source6.sin6_port, 2);
+		put(writer, &ends.destination6.sin6_port, 2);
+		return 0x21;
+	case AF_UNIX:
+		put_path(writer, what->source);
+		put_path(writer, what->destination);
+		return 0x31;
+	default:
+		return 0;
+	}
+}
+
+static void put_tls(struct writer *writer, const struct gb_proxy_tls *tls)
+{
+	const size_t begin = writer->size;
+	size_t size;
+
+	if (!tls->tls || begin + 3 + 5 + 7 > GB__PROXY_HEADER_MAX)
+		return;
+	put(writer, (unsigned char[]){ GB_PROXY_SSL, 0, 0 }, 3);
+	put(writer, (unsigned char[]){ tls->certificate ? 1 | 2 | 4 : 1, 0, 0, 0, !tls->verified }, 5);
+	put_tlv(writer, GB_PROXY_SSL_VERSION, tls->version);
+	put_tlv(writer, GB_PROXY_SSL_CN, tls->common_name);
+	put_tlv(writer, GB_PROXY_SSL_CIPHER, tls->cipher);
+	size = writer->size - begin - 3;
+	writer->data[begin + 1] = (unsigned char)(size >> 8);
+	writer->data[begin + 2] = (unsigned char)size;
+}
+
+size_t gb__proxy_write_v2(const struct gb__proxy_write *what, unsigned char ret[GB__PROXY_HEADER_MAX])
+{
+	const bool local = !what->source || !what->destination;
+	struct writer writer = { ret, 0 };
+	uint32_t sum;
+
+	put(&writer, "\r\n\r\n\0\r\nQUIT\n", 12);
+	put(&writer, (unsigned char[]){ local ? 0x20 : 0x21, 0, 0, 0 }, 4);
+	if (!local) {
+		ret[13] = put_ends(&writer, what);
+		put_tlv(&writer, GB_PROXY_ALPN, what->alpn);
+		put_tlv(&writer, GB_PROXY_AUTHORITY, what->authority);
+		put_tlv(&writer, GB_PROXY_UNIQUE_ID, what->unique_id);
+		put_tls(&writer, &what->tls);
+		put(&writer, (unsigned char[]){ GB_PROXY_CRC32C, 0, 4, 0, 0, 0, 0 }, 7);
+	}
+	ret[14] = (unsigned char)((writer.size - 16) >> 8);
+	ret[15] = (unsigned char)(writer.size - 16);
+	if (!local) {
+		sum = htonl(gb__proxy_checksum(ret, writer.size, writer.size - 4));
+		memcpy(ret + writer.size - 4, &sum, sizeof(sum));
+	}
+	return writer.size;
+}
