@@ -1,6 +1,7 @@
 /* `gearbox trace`: where the time of a running server's messages goes, sampled. */
 #include "clock.h"
 #include "command.h"
+#include "figure.h"
 #include "json.h"
 
 #include <errno.h>
@@ -197,31 +198,28 @@ static int print_json(const struct span *span)
 			(json_int_t)after->cpus, "stages", stages, "workers", workers));
 }
 
-static const char *duration(double ns, char *text, size_t size)
+/* In a column; the letter µ has two bytes. */
+static void print_duration(double ns)
 {
-	if (ns < 1e4)
-		snprintf(text, size, "%.0f ns", ns);
-	else if (ns < 1e7)
-		snprintf(text, size, "%.0f us", ns / 1e3);
-	else
-		snprintf(text, size, "%.0f ms", ns / 1e6);
-	return text;
+	char text[FIGURE_MAX];
+
+	gb__figure(FORM_NS, ns, text);
+	printf("%*s", strstr(text, "µ") ? 11 : 10, text);
 }
 
 static void print_stage(const struct span *span, enum gb_stage stage)
 {
 	static const double shares[] = { .5, .9, .99, .999, 1 };
 	const struct gb_stage_times *times = &span->after.stages[stage];
-	char text[32];
 
 	printf("%-8s%10" PRIu64, gb_stage_name(stage), times->count);
 	if (times->count == 0) {
 		puts("");
 		return;
 	}
-	printf("%10s", duration(mean_ns(times), text, sizeof(text)));
+	print_duration(mean_ns(times));
 	for (size_t i = 0; i < sizeof(shares) / sizeof(*shares); i++)
-		printf("%10s", duration((double)gb_stage_quantile_ns(times, shares[i]), text, sizeof(text)));
+		print_duration((double)gb_stage_quantile_ns(times, shares[i]));
 	if (stage == GB_STAGE_ACCEPT)
 		puts("");
 	else

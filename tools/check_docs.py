@@ -159,9 +159,19 @@ def rule_problems():
         yield from (f"{source}: rule {rule} is not in {page}" for rule in named if rule not in known)
 
 
+def advice_problems():
+    """Rules of `advise`: the page has each that the table has, and no other."""
+    page = "docs/advise.md"
+    told = {name for row in re.findall(r"(?m)^\| ([a-z, -]+) \|.*[+−]\d", tree.read(page)) for name in row.split(", ")}
+    rules = set(re.findall(r'(?m)^\t\{ "([a-z-]+)",', tree.read("cli/advise/rules.c")))
+    yield from (f"{page}: the rule {name} of cli/advise/rules.c is missing" for name in sorted(rules - told))
+    yield from (f"{page}: {name} is no rule of cli/advise/rules.c" for name in sorted(told - rules))
+
+
 def main(path):
     command = Command(os.path.abspath(path))
-    tree.finish([problem for page in documents() for problem in page_problems(page, command)] + list(rule_problems()))
+    tree.finish([problem for page in documents() for problem in page_problems(page, command)] +
+                list(rule_problems()) + list(advice_problems()))
 
 
 main(sys.argv[1])

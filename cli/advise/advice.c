@@ -77,22 +77,22 @@ static void say_rules(struct advice *advice)
 static void say_situation(struct advice *advice)
 {
 	const struct advise_situation *situation = &advice->situation;
-	char cpu[COMPARE_VALUE_MAX], blocked[COMPARE_VALUE_MAX], rest[COMPARE_VALUE_MAX];
-	char waits[COMPARE_VALUE_MAX], median[COMPARE_VALUE_MAX], longest[COMPARE_VALUE_MAX];
+	char cpu[FIGURE_MAX], blocked[FIGURE_MAX], rest[FIGURE_MAX];
+	char waits[FIGURE_MAX], median[FIGURE_MAX], longest[FIGURE_MAX];
 
 	say(advice,
 		"a message computes for %s in its handler, blocks for %s, and takes %s of CPU time besides: P = %.2g",
-		gb__compare_value(FORM_NS, situation->cpu_ns, cpu),
-		gb__compare_value(FORM_NS, situation->blocked_ns, blocked),
-		gb__compare_value(FORM_NS, situation->io_ns, rest), gb__advise_share(situation));
+		gb__figure(FORM_NS, situation->cpu_ns, cpu),
+		gb__figure(FORM_NS, situation->blocked_ns, blocked),
+		gb__figure(FORM_NS, situation->io_ns, rest), gb__advise_share(situation));
 	if (situation->waits_ns > 0)
 		say(advice, "its reply comes %s later, for which no thread waits",
-			gb__compare_value(FORM_NS, situation->waits_ns, waits));
+			gb__figure(FORM_NS, situation->waits_ns, waits));
 	if (situation->longest_ns > 2 * situation->median_ns)
 		say(advice, "the longest of %llu held its thread for %s, the median is %s",
 			(unsigned long long)situation->measured,
-			gb__compare_value(FORM_NS, situation->longest_ns, longest),
-			gb__compare_value(FORM_NS, situation->median_ns, median));
+			gb__figure(FORM_NS, situation->longest_ns, longest),
+			gb__figure(FORM_NS, situation->median_ns, median));
 }
 
 static const struct compare_point *point_of(const struct advice *advice, size_t candidate)
@@ -143,13 +143,13 @@ static void say_measured(struct advice *advice)
 	const struct compare_metric_row *row =
 		&gb__compare_metrics[gb__advise_metric(advice->situation.goal)];
 	const struct advise_candidate *list = advice->verdict.candidates;
-	char mine[COMPARE_VALUE_MAX], other[COMPARE_VALUE_MAX];
+	char mine[FIGURE_MAX], other[FIGURE_MAX];
 	size_t against = advice->outcome == ADVISE_TURNED ? 0 : advice->runner_up;
 
 	if (advice->outcome == ADVISE_UNTRIED || against == advice->chosen || !point_of(advice, against))
 		return;
-	gb__compare_value(row->form, value(advice, point_of(advice, advice->chosen)), mine);
-	gb__compare_value(row->form, value(advice, point_of(advice, against)), other);
+	gb__figure(row->form, value(advice, point_of(advice, advice->chosen)), mine);
+	gb__figure(row->form, value(advice, point_of(advice, against)), other);
 	say(advice, "measured: %s %s, with %s %s%s", mine, row->words, list[against].spec, other,
 		differ(advice, advice->chosen, against) ? "" : ", which the noise does not let tell apart");
 }

@@ -89,7 +89,7 @@ static double noise_of(const json_t *before, const json_t *now, const char *key)
 static void say_change(json_t *findings, const json_t *point, const struct compare_metric_row *row,
 	double before, double now)
 {
-	char from[COMPARE_VALUE_MAX], to[COMPARE_VALUE_MAX], text[512];
+	char from[FIGURE_MAX], to[FIGURE_MAX], text[512];
 	const char *key;
 	json_t *value;
 	size_t used;
@@ -106,7 +106,7 @@ static void say_change(json_t *findings, const json_t *point, const struct compa
 	}
 	if (used < sizeof(text))
 		snprintf(text + used, sizeof(text) - used, ": %s is %s now, %s before (%s).", row->words,
-			gb__compare_value(row->form, now, to), gb__compare_value(row->form, before, from),
+			gb__figure(row->form, now, to), gb__figure(row->form, before, from),
 			(now > before) == row->more_is_better ? "better" : "worse");
 	json_array_append_new(findings, gb__json_text(text));
 }

@@ -18,7 +18,7 @@ static const char *name_of(const struct comparison *comparison, const struct com
 
 static const char *value_of(const struct compare_point *point, enum compare_metric metric, char *text)
 {
-	return gb__compare_value(rows[metric].form, point->spreads[metric].median, text);
+	return gb__figure(rows[metric].form, point->spreads[metric].median, text);
 }
 
 static bool known(const struct compare_point *point, enum compare_metric metric)
@@ -120,7 +120,7 @@ static void tell_best(struct writer *writer, const struct comparison *comparison
 	const struct compare_point *best = gb__compare_best(comparison, metric, 0);
 	const struct compare_point *last = worst(comparison, metric, 0);
 	const char **names = calloc(comparison->models_count, sizeof(*names));
-	char text[COMPARE_VALUE_MAX];
+	char text[FIGURE_MAX];
 	size_t same;
 
 	if (best && last && best != last && names && begin(writer)) {

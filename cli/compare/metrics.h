@@ -2,6 +2,8 @@
 #ifndef COMPARE_METRICS_H
 #define COMPARE_METRICS_H
 
+#include "figure.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -31,18 +33,12 @@ enum compare_metric {
 		METRICS_COUNT
 };
 
-enum compare_form { FORM_RATE, FORM_NS, FORM_COUNT, FORM_BYTES, FORM_SHARE, FORM_RATIO };
-
 struct compare_metric_row {
 	const char *key, *words;
 	bool more_is_better;
-	enum compare_form form;
+	enum figure_form form;
 	double least; /* in its unit: a smaller difference is none, however precise */
 };
 extern const struct compare_metric_row gb__compare_metrics[METRICS_COUNT];
-
-#define COMPARE_VALUE_MAX 32
-/** For people: "215,000", "1.24 ms", "3.2 KiB", "12.0 %"; "–" when it is not known. Returns `text`. */
-const char *gb__compare_value(enum compare_form form, double value, char text[COMPARE_VALUE_MAX]);
 
 #endif

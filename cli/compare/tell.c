@@ -82,7 +82,7 @@ static void set_value(const struct comparison *comparison, const struct compare_
 {
 	const struct compare_spread *spread = &point->spreads[metric];
 	const struct compare_point *best = gb__compare_best(comparison, metric, n);
-	char value[COMPARE_VALUE_MAX], bounds[24] = "";
+	char value[FIGURE_MAX], bounds[24] = "";
 	bool star;
 
 	if (!compare_measured(point) || !isfinite(spread->median)) {
@@ -95,7 +95,7 @@ static void set_value(const struct comparison *comparison, const struct compare_
 			50 * (spread->high - spread->low) / spread->median);
 	star = best && (best == point || !gb__compare_points_differ(comparison, best, point, metric));
 	snprintf(cell->text, CELL_MAX, "%s%s%s",
-		gb__compare_value(gb__compare_metrics[metric].form, spread->median, value), bounds,
+		gb__figure(gb__compare_metrics[metric].form, spread->median, value), bounds,
 		star ? "*" : " ");
 }
 

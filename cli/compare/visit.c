@@ -154,12 +154,12 @@ static void take_stalls(const json_t *before, const json_t *after, struct compar
 	double earlier = gb__json_number(json_object_get(before, "stalls"), "count");
 	double count = gb__json_number(stalls, "count") - (isfinite(earlier) ? earlier : 0);
 	double longest_ns = gb__json_number(stalls, "longest_us") * 1000;
-	char text[COMPARE_TEXT_MAX], longest[COMPARE_VALUE_MAX];
+	char text[COMPARE_TEXT_MAX], longest[FIGURE_MAX];
 
 	if (!(count > 0))
 		return;
 	snprintf(text, sizeof(text), "handlers held their loop too long, %.0f times, the longest for %s",
-		count, gb__compare_value(FORM_NS, longest_ns, longest));
+		count, gb__figure(FORM_NS, longest_ns, longest));
 	gb__compare_warn(point, text);
 }
 

@@ -1,5 +1,7 @@
 #include "load/report.h"
 
+#include "figure.h"
+
 #include <stdarg.h>
 #include <string.h>
 
@@ -17,17 +19,9 @@ static double per_second(const struct totals *totals, uint64_t count)
 
 static void print_duration(FILE *stream, uint64_t ns)
 {
-	static const struct {
-		const char *unit;
-		double ns;
-	} units[] = { { "s", 1e9 }, { "ms", 1e6 }, { "µs", 1e3 }, { "ns", 1 } };
-	size_t i = 0;
+	char text[FIGURE_MAX];
 
-	/* 999.6 µs would be 1e+03 with three digits: from where it rounds up, the next unit has it. */
-	while (i + 1 < sizeof(units) / sizeof(*units) && (double)ns < 0.9995 * units[i].ns)
-		i++;
-	fprintf(stream, (double)ns < 999.5 * units[i].ns ? "%.3g %s" : "%.0f %s", (double)ns / units[i].ns,
-		units[i].unit);
+	fputs(gb__figure(FORM_NS, (double)ns, text), stream);
 }
 
 /* A rate with three digits at least, and no power of ten. */
