@@ -47,6 +47,9 @@ VERBOSE = os.environ.get("BLACKBOX_VERBOSE") == "1"
 # Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
 SMALL = os.environ.get("BLACKBOX_SMALL") == "1"
 
+# Set for the thread sanitizer's build, which has nothing to see where a process has one thread.
+THREADS = os.environ.get("BLACKBOX_THREADS") == "1"
+
 # Of drains, which take seconds on a slow machine, and of connections that were refused or dropped.
 NOTICE = re.compile(r"gearbox: (notice: |(warning: )?draining: )")
 READY = re.compile(r"^gearbox: serving (?P<service>\S+) on (?P<where>.+) "

@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 
-from lib import GEARBOX, SMALL, Failure, Server
+from lib import GEARBOX, SMALL, THREADS, Failure, Server
 
 OVERRIDES = (
     "reactor,engine=poll",
@@ -124,7 +124,17 @@ def _all():
     return models
 
 
-MODELS = _all()
+def _with_threads(models):
+    """One of each engine whose workers are processes, and what has threads."""
+    engines = {model.axes["engine"]: model for model in reversed(models) if model.processes}
+    kept = [model for model in models
+            if not model.processes or model.axes["compute"] == "threads" or model is engines[model.axes["engine"]]]
+    print(f"models of one thread a process, left out: {' '.join(str(model) for model in models if model not in kept)}",
+          flush=True)
+    return kept
+
+
+MODELS = _with_threads(_all()) if THREADS else _all()
 # One for each engine with threads and with processes: enough where models do not matter, but time does.
 EACH_ENGINE = list({(model.axes["engine"], model.axes["unit"]): model for model in reversed(MODELS)}.values())
 PRESETS = [model for model in MODELS if "," not in model.spec]
