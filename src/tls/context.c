@@ -1,89 +1,662 @@
+/*
+ * Contexts. What they are made of is read at once, and again when its files have changed: then a new SSL_CTX takes the place
+ * of the one before, which goes with its last session.
+ *
+ * Of several certificates each has an SSL_CTX of its own. Sessions begin with the first one's, which owns the others
+ * (struct set): so they last as long as anybody may still choose one.
+ */
 #include "tls/context.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/macros.h"
+#include "os/os.h"
+#include "tls/material.h"
+#include "tls/names.h"
+#include "tls/resume.h"
+#include "tls/tickets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILES_MAX 256 /* of each option */
+#define ALPN_MAX 1024
+#define ROTATE_MS_MIN 60000u
+
+/* Mozilla's intermediate configuration 5.7. Those of TLS 1.3 are OpenSSL's, which are all good. */
+#define CIPHERS \
+	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" \
+	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define GROUPS "X25519:P-256:P-384"
+
+struct gb__tls_shared {
+	_Atomic uint64_t
+		complaint; /* what was wrong with files, hashed: the one who writes it first says so */
+};
+
+/* Names in one option. */
+struct list {
+	char **names;
+	size_t count;
+};
+
+/* What a file looked like; all 0: there was none. */
+struct stamp {
+	uint64_t device, inode, size, modified_ns, changed_ns;
+};
 
 struct gb__tls {
-	SSL_CTX *ctx;
+	bool server;
+	enum gb__tls_verify verify;
+	struct list certificates, keys, ocsp;
+	char *password_file, *ca, *ciphers;
+	int version_min;
+	unsigned char alpn[ALPN_MAX]; /* as in ClientHello */
+	size_t alpn_size;
+	uint64_t ticket_ms, reload_ms;
+	struct gb__tls_shared *shared;
+	int secrets; /* SSLKEYLOGFILE, or -1 */
+	struct gb__tls_tickets tickets;
+	struct gb__tls_memory memory;
+
+	pthread_mutex_t lock; /* `current` */
+	SSL_CTX *current;
+	_Atomic uint64_t look_at; /* not before */
+	pthread_mutex_t looking;  /* `stamps` */
+	struct stamp *stamps;     /* of all files, as paths_each has them */
+	size_t stamps_count;
 };
+
+/* What one look at the files of a server gave. */
+struct set {
+	size_t count;
+	struct choice {
+		SSL_CTX *ctx; /* the first is not referred to: it owns the set */
+		struct gb__tls_staple staple;
+	} * choices;
+	struct gb__tls_names names;
+};
+
+static int set_index = -1;
+static pthread_once_t set_once = PTHREAD_ONCE_INIT;
+
+static void set_free(struct set *set)
+{
+	for (size_t i = 0; set->choices && i < set->count; i++) {
+		if (i > 0)
+			SSL_CTX_free(set->choices[i].ctx);
+		gb__free(set->choices[i].staple.bytes);
+	}
+	gb__free(set->choices);
+	gb__tls_names_free(&set->names);
+	gb__free(set);
+}
+
+static void on_context_free(void *parent, void *set, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+{
+	if (set)
+		set_free(set);
+}
+
+static void make_set_index(void)
+{
+	set_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_context_free);
+}
+
+static void list_free(struct list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		gb__free(list->names[i]);
+	gb__free(list->names);
+	*list = (struct list){ 0 };
+}
+
+/* An empty name is one. */
+static int list_parse(const char *option, const char *text, struct list *ret, struct gb_error *error)
+{
+	struct list list = { .names = gb__alloc_zero(FILES_MAX * sizeof(char *)) };
+	int result = list.names ? 0 : -ENOMEM;
+
+	while (result == 0) {
+		size_t size = strcspn(text, ",");
+		char *name = list.count < FILES_MAX ? gb__alloc(size + 1) : NULL;
+
+		if (!name) {
+			result = list.count < FILES_MAX ? -ENOMEM : -GB_EUSAGE;
+			break;
+		}
+		memcpy(name, text, size);
+		name[size] = '\0';
+		list.names[list.count++] = name;
+		if (!text[size])
+			break;
+		text += size + 1;
+	}
+	if (result < 0) {
+		list_free(&list);
+		return gb_error_set(error, result,
+			result == -ENOMEM ? "%s: no memory for its list" : "%s: more than 256 files", option);
+	}
+	*ret = list;
+	return 0;
+}
+
+static int parse_alpn(struct gb__tls *tls, const char *text, struct gb_error *error)
+{
+	for (;;) {
+		size_t size = strcspn(text, ",");
+
+		if (size == 0 || size > 255 || tls->alpn_size + 1 + size > sizeof(tls->alpn))
+			return gb_error_set(error, -GB_EUSAGE,
+				"tls-alpn: \"%.40s\": names of 1 to 255 bytes, separated by commas, 1 KiB in all, as h2,http/1.1",
+				text);
+		tls->alpn[tls->alpn_size++] = (unsigned char)size;
+		memcpy(tls->alpn + tls->alpn_size, text, size);
+		tls->alpn_size += size;
+		if (!text[size])
+			return 0;
+		text += size + 1;
+	}
+}
+
+static int parse_version(struct gb__tls *tls, const char *text, struct gb_error *error)
+{
+	if (!text || strcmp(text, "1.2") == 0)
+		tls->version_min = TLS1_2_VERSION;
+	else if (strcmp(text, "1.3") == 0)
+		tls->version_min = TLS1_3_VERSION;
+	else
+		return gb_error_set(error, -GB_EUSAGE, "tls-version: \"%.20s\" is neither 1.2 nor 1.3", text);
+	return 0;
+}
+
+static int copy_text(const char *text, char **ret)
+{
+	*ret = text ? gb__strdup(text) : NULL;
+	return text && !*ret ? -ENOMEM : 0;
+}
+
+static int take_options(struct gb__tls *tls, const struct gb__tls_options *options, struct gb_error *error)
+{
+	int result = 0;
+
+	tls->server = options->server;
+	tls->verify = options->verify;
+	tls->ticket_ms = options->ticket_ms && options->ticket_ms < 1000 ? 1000 : options->ticket_ms;
+	tls->reload_ms = options->reload_ms;
+	tls->shared = options->shared;
+	if (tls->server && !options->certificates)
+		return gb_error_set(error, -GB_EUSAGE, "tls: a server needs a certificate: tls-cert");
+	if (tls->server && tls->verify != GB__TLS_VERIFY_NONE && !options->ca)
+		return gb_error_set(error, -GB_EUSAGE,
+			"tls-client-cert: whose certificates are good? tls-client-ca names none");
+	if (options->certificates)
+		result = list_parse("tls-cert", options->certificates, &tls->certificates, error);
+	if (result == 0 && options->certificates) /* the key may be in the same file */
+		result = list_parse(
+			"tls-key", options->keys ? options->keys : options->certificates, &tls->keys, error);
+	if (result == 0 && options->ocsp)
+		result = list_parse("tls-ocsp", options->ocsp, &tls->ocsp, error);
+	if (result == 0 && tls->keys.count != tls->certificates.count)
+		result = gb_error_set(error, -GB_EUSAGE, "tls-key: %zu files for the %zu of tls-cert",
+			tls->keys.count, tls->certificates.count);
+	if (result == 0 && tls->ocsp.count > tls->certificates.count)
+		result = gb_error_set(error, -GB_EUSAGE, "tls-ocsp: %zu files for the %zu of tls-cert",
+			tls->ocsp.count, tls->certificates.count);
+	if (result == 0 && options->alpn)
+		result = parse_alpn(tls, options->alpn, error);
+	if (result == 0)
+		result = parse_version(tls, options->versions, error);
+	if (result == 0 &&
+		(copy_text(options->password_file, &tls->password_file) < 0 ||
+			copy_text(options->ca, &tls->ca) < 0 ||
+			copy_text(options->ciphers, &tls->ciphers) < 0))
+		result = gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+	return result;
+}
+
+/* Each file that was named, in an order that stays; NULL after the last. */
+static const char *path_of(const struct gb__tls *tls, size_t n)
+{
+	const struct list *lists[] = { &tls->certificates, &tls->keys, &tls->ocsp };
+	const char *others[] = { tls->password_file ? tls->password_file : "", tls->ca ? tls->ca : "" };
+
+	for (size_t i = 0; i < gb__countof(lists); i++) {
+		if (n < lists[i]->count)
+			return lists[i]->names[n];
+		n -= lists[i]->count;
+	}
+	return n < gb__countof(others) ? others[n] : NULL;
+}
+
+static struct stamp stamp_of(const char *path)
+{
+	struct stat status;
+
+	if (!*path || stat(path, &status) < 0)
+		return (struct stamp){ 0 };
+	return (struct stamp){
+		.device = status.st_dev,
+		.inode = status.st_ino,
+		.size = (uint64_t)status.st_size,
+		.modified_ns =
+			(uint64_t)status.st_mtim.tv_sec * 1000000000u + (uint64_t)status.st_mtim.tv_nsec,
+		.changed_ns =
+			(uint64_t)status.st_ctim.tv_sec * 1000000000u + (uint64_t)status.st_ctim.tv_nsec,
+	};
+}
+
+/* Whether any looks otherwise than before. */
+static bool stamps_take(struct gb__tls *tls)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < tls->stamps_count; i++) {
+		struct stamp stamp = stamp_of(path_of(tls, i));
+
+		changed |= memcmp(&stamp, &tls->stamps[i], sizeof(stamp)) != 0;
+		tls->stamps[i] = stamp;
+	}
+	return changed;
+}
+
+static void on_secret(const SSL *ssl, const char *line)
+{
+	const struct gb__tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	char text[512];
+	int size = snprintf(text, sizeof(text), "%s\n", line);
+
+	/* One write: other processes append to it, too. For debugging: what does not fit on the disk is not there. */
+	if (size > 0 && (size_t)size < sizeof(text) && write(tls->secrets, text, (size_t)size) < 0)
+		return;
+}
+
+static void open_secrets(struct gb__tls *tls)
+{
+	const char *path = secure_getenv("SSLKEYLOGFILE");
+
+	tls->secrets = path && *path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+	if (tls->secrets >= 0)
+		gb__log(GB__LOG_WARNING, "tls: who reads %s can read all traffic (SSLKEYLOGFILE)", path);
+	else if (path && *path)
+		gb__log(GB__LOG_WARNING, "SSLKEYLOGFILE: %s: %s", path, gb_strerror(-errno));
+}
+
+static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_size, const unsigned char *offered,
+	unsigned offered_size, void *arg)
+{
+	const struct gb__tls *tls = arg;
+	unsigned char *chosen;
+
+	if (SSL_select_next_proto(&chosen, ret_size, tls->alpn, (unsigned)tls->alpn_size, offered,
+		    offered_size) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL; /* no_application_protocol (RFC 7301, 3.2) */
+	*ret = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int on_name(SSL *ssl, int *alert, void *arg)
+{
+	const struct set *set = arg;
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	size_t index;
+
+	if (!name)
+		return SSL_TLSEXT_ERR_NOACK;
+	index = gb__tls_names_find(&set->names, name);
+	if (index > 0 && !SSL_set_SSL_CTX(ssl, set->choices[index].ctx))
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int on_status(SSL *ssl, void *arg)
+{
+	const struct gb__tls_staple *staple = arg;
+	unsigned char *copy;
+
+	if (staple->until && staple->until < time(NULL))
+		return SSL_TLSEXT_ERR_NOACK;
+	copy = OPENSSL_memdup(staple->bytes, staple->size);
+	if (!copy)
+		return SSL_TLSEXT_ERR_NOACK;
+	SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)staple->size); /* takes it */
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct gb__tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	char *address = host ? NULL : X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(ssl));
+	int kept = gb__tls_memory_put(&tls->memory, host ? host : address ? address : "", session) == 0;
+
+	OPENSSL_free(address);
+	return kept;
+}
+
+/* What goes for a session may depend on who is trusted: then its tickets are for nothing where others are. */
+static int name_sessions(struct gb__tls *tls, SSL_CTX *ctx)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	struct {
+		struct stamp ca;
+		uint64_t verify;
+	} what = { .ca = stamp_of(tls->ca ? tls->ca : ""), .verify = tls->verify };
+
+	return EVP_Digest(&what, sizeof(what), digest, NULL, EVP_sha256(), NULL) == 1 &&
+			SSL_CTX_set_session_id_context(ctx, digest, SSL_MAX_SID_CTX_LENGTH) == 1
+		? 0
+		: -ENOMEM;
+}
+
+static int configure_sessions(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
+{
+	if (!tls->server) {
+		SSL_CTX_set_session_cache_mode(ctx,
+			tls->ticket_ms ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
+				       : SSL_SESS_CACHE_OFF);
+		if (tls->ticket_ms)
+			SSL_CTX_sess_set_new_cb(ctx, on_session);
+		return 0;
+	}
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	if (name_sessions(tls, ctx) < 0)
+		return gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+	if (tls->ticket_ms) {
+		gb__tls_tickets_use(&tls->tickets, ctx);
+		SSL_CTX_set_timeout(ctx, (long)(tls->ticket_ms / 1000));
+		SSL_CTX_set_num_tickets(ctx, 1); /* a session that goes on gets a new one */
+	} else {
+		SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+		SSL_CTX_set_num_tickets(ctx, 0);
+	}
+	return 0;
+}
+
+static int configure_trust(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
+{
+	STACK_OF(X509_NAME) * names;
+	int result = 0;
+
+	if (tls->verify == GB__TLS_VERIFY_NONE) {
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+		return 0;
+	}
+	SSL_CTX_set_verify(ctx,
+		SSL_VERIFY_PEER |
+			(tls->verify == GB__TLS_VERIFY_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+		NULL);
+	if (!tls->ca && SSL_CTX_set_default_verify_paths(ctx) != 1)
+		return gb_error_set(error, -GB_EUSAGE, "tls: the system's certificates cannot be read: %s",
+			gb__tls_reason("no reason is known"));
+	if (!tls->ca)
+		return 0;
+	names = tls->server ? sk_X509_NAME_new_null() : NULL;
+	result =
+		gb__tls_trust_read((struct gb__tls_file){ tls->server ? "tls-client-ca" : "tls-ca", tls->ca },
+			SSL_CTX_get_cert_store(ctx), names, error);
+	if (result == 0 && names)
+		SSL_CTX_set_client_CA_list(ctx, names); /* takes them */
+	else
+		sk_X509_NAME_pop_free(names, X509_NAME_free);
+	return result;
+}
+
+/* All but certificates. */
+static int configure(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
+{
+	int result;
+
+	SSL_CTX_set_app_data(ctx, tls);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	if (SSL_CTX_set_min_proto_version(ctx, tls->version_min) != 1 ||
+		SSL_CTX_set1_groups_list(ctx, GROUPS) != 1)
+		return gb_error_set(error, -GB_EUSAGE, "tls: this OpenSSL has not what is needed: %s",
+			gb__tls_reason("it does not say what"));
+	if (SSL_CTX_set_cipher_list(ctx, tls->ciphers ? tls->ciphers : CIPHERS) != 1)
+		return gb_error_set(error, -GB_EUSAGE, "tls-ciphers: %s: %s",
+			tls->ciphers ? tls->ciphers : CIPHERS, gb__tls_reason("no cipher match"));
+	if (tls->alpn_size && tls->server)
+		SSL_CTX_set_alpn_select_cb(ctx, on_alpn, tls);
+	else if (tls->alpn_size && SSL_CTX_set_alpn_protos(ctx, tls->alpn, (unsigned)tls->alpn_size) != 0)
+		return gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+	if (tls->secrets >= 0)
+		SSL_CTX_set_keylog_callback(ctx, on_secret);
+	result = configure_sessions(tls, ctx, error);
+	return result < 0 ? result : configure_trust(tls, ctx, error);
+}
+
+/* An SSL_CTX with the n-th certificate, if there is one. */
+static int make_one(struct gb__tls *tls, size_t n, SSL_CTX **ret, struct set *set, struct gb_error *error)
+{
+	SSL_CTX *ctx = SSL_CTX_new(tls->server ? TLS_server_method() : TLS_client_method());
+	struct gb__tls_chain chain = { 0 };
+	int result = ctx ? configure(tls, ctx, error)
+			 : gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+
+	if (result == 0 && n < tls->certificates.count) {
+		struct gb__tls_file certificate = { "tls-cert", tls->certificates.names[n] };
+
+		result = gb__tls_chain_read(certificate, &chain, error);
+		if (result == 0)
+			result = gb__tls_key_read((struct gb__tls_file){ "tls-key", tls->keys.names[n] },
+				certificate.path, tls->password_file, &chain, error);
+		if (result == 0 && SSL_CTX_use_cert_and_key(ctx, chain.leaf, chain.key, chain.others, 1) != 1)
+			result = gb_error_set(error, -GB_EUSAGE, "tls-cert: %s: %s", certificate.path,
+				gb__tls_reason("it cannot be used"));
+		if (result == 0 && set && gb__tls_names_add(&set->names, chain.leaf, n) < 0)
+			result = gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+		if (result == 0 && set && n < tls->ocsp.count && *tls->ocsp.names[n])
+			result = gb__tls_staple_read((struct gb__tls_file){ "tls-ocsp", tls->ocsp.names[n] },
+				chain.leaf, &set->choices[n].staple, error);
+		if (result == 0 && set && set->choices[n].staple.bytes) {
+			SSL_CTX_set_tlsext_status_cb(ctx, on_status);
+			SSL_CTX_set_tlsext_status_arg(ctx, &set->choices[n].staple);
+		}
+	}
+	gb__tls_chain_free(&chain);
+	if (result < 0) {
+		SSL_CTX_free(ctx);
+		return result;
+	}
+	*ret = ctx;
+	return 0;
+}
+
+/* One for each certificate; `*ret` is the first. */
+static int make_set(struct gb__tls *tls, SSL_CTX **ret, struct gb_error *error)
+{
+	struct set *set = gb__alloc_zero(sizeof(*set));
+	int result = 0;
+
+	if (!set)
+		return gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+	set->choices = gb__alloc_zero(tls->certificates.count * sizeof(*set->choices));
+	if (!set->choices)
+		result = gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+	while (result == 0 && set->count < tls->certificates.count) {
+		result = make_one(tls, set->count, &set->choices[set->count].ctx, set, error);
+		set->count++;
+	}
+	if (result < 0) {
+		if (set->choices)
+			SSL_CTX_free(set->choices[0].ctx);
+		set_free(set);
+		return result;
+	}
+	gb__tls_names_seal(&set->names);
+	*ret = set->choices[0].ctx;
+	SSL_CTX_set_tlsext_servername_callback(*ret, on_name);
+	SSL_CTX_set_tlsext_servername_arg(*ret, set);
+	gb__assert(SSL_CTX_set_ex_data(*ret, set_index, set));
+	return 0;
+}
+
+static int make(struct gb__tls *tls, SSL_CTX **ret, struct gb_error *error)
+{
+	int result;
+
+	ERR_clear_error();
+	result = tls->server ? make_set(tls, ret, error) : make_one(tls, 0, ret, NULL, error);
+	ERR_clear_error();
+	return result;
+}
 
 size_t gb__tls_shared_size(void)
 {
-	return 0;
-}
-
-const char *gb__tls_reason(const char *text)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
-
-	ERR_clear_error();
-	return reason ? reason : text;
-}
-
-static int prepare(SSL_CTX *ctx, const struct gb__tls_options *options, struct gb_error *error)
-{
-	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	if (options->certificates && SSL_CTX_use_certificate_chain_file(ctx, options->certificates) <= 0)
-		return gb_error_set(error, -EINVAL, "%s: %s", options->certificates,
-			gb__tls_reason("holds no certificate"));
-	if (options->keys && SSL_CTX_use_PrivateKey_file(ctx, options->keys, SSL_FILETYPE_PEM) <= 0)
-		return gb_error_set(
-			error, -EINVAL, "%s: %s", options->keys, gb__tls_reason("holds no private key"));
-	if (options->ca && SSL_CTX_load_verify_file(ctx, options->ca) <= 0)
-		return gb_error_set(
-			error, -EINVAL, "%s: %s", options->ca, gb__tls_reason("holds no certificates"));
-	if (options->verify != GB__TLS_VERIFY_NONE)
-		SSL_CTX_set_verify(ctx,
-			SSL_VERIFY_PEER |
-				(options->verify == GB__TLS_VERIFY_REQUIRED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-									    : 0),
-			NULL);
-	return 0;
+	return sizeof(struct gb__tls_shared);
 }
 
 int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, struct gb_error *error)
 {
+	uint64_t now_ms = gb__os_now_ms(&gb__os_linux);
 	struct gb__tls *tls = gb__alloc_zero(sizeof(*tls));
 	int result;
 
 	if (!tls)
-		return gb_error_set(error, -ENOMEM, "no memory for TLS");
-	tls->ctx = SSL_CTX_new(options->server ? TLS_server_method() : TLS_client_method());
-	result = tls->ctx ? prepare(tls->ctx, options, error)
-			  : gb_error_set(error, -ENOMEM, "no memory for TLS");
-	if (result < 0)
+		return gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+	gb__assert(pthread_once(&set_once, make_set_index) == 0);
+	gb__assert(pthread_mutex_init(&tls->lock, NULL) == 0);
+	gb__assert(pthread_mutex_init(&tls->looking, NULL) == 0);
+	gb__tls_memory_init(&tls->memory);
+	tls->secrets = -1;
+	result = take_options(tls, options, error);
+	if (result == 0 && tls->server && tls->ticket_ms &&
+		gb__tls_tickets_init(&tls->tickets, gb__max(tls->ticket_ms, ROTATE_MS_MIN), now_ms) < 0)
+		result = gb_error_set(error, -EIO, "tls-tickets: OpenSSL has no random numbers: %s",
+			gb__tls_reason("no reason is known"));
+	if (result == 0) {
+		while (path_of(tls, tls->stamps_count))
+			tls->stamps_count++;
+		tls->stamps = gb__alloc_zero(tls->stamps_count * sizeof(*tls->stamps));
+		if (!tls->stamps)
+			result = gb_error_set(error, -ENOMEM, "tls: no memory for a context");
+	}
+	if (result == 0) {
+		open_secrets(tls);
+		stamps_take(tls); /* before they are read: who changes them meanwhile is seen the next time */
+		atomic_store(&tls->look_at, gb__add_capped(now_ms, tls->reload_ms));
+		result = make(tls, &tls->current, error);
+	}
+	if (result < 0) {
 		gb__tls_destroy(tls);
-	else
-		*ret = tls;
-	return result;
+		return result;
+	}
+	*ret = tls;
+	return 0;
 }
 
 void gb__tls_destroy(struct gb__tls *tls)
 {
 	if (!tls)
 		return;
-	SSL_CTX_free(tls->ctx);
+	SSL_CTX_free(tls->current);
+	if (tls->secrets >= 0)
+		close(tls->secrets);
+	if (tls->tickets.period_ms)
+		gb__tls_tickets_finish(&tls->tickets);
+	gb__tls_memory_finish(&tls->memory);
+	list_free(&tls->certificates);
+	list_free(&tls->keys);
+	list_free(&tls->ocsp);
+	gb__free(tls->password_file);
+	gb__free(tls->ca);
+	gb__free(tls->ciphers);
+	gb__free(tls->stamps);
+	pthread_mutex_destroy(&tls->lock);
+	pthread_mutex_destroy(&tls->looking);
 	gb__free(tls);
+}
+
+/* Of all workers that see the same files with the same fault one says so. */
+static bool first_to_say(struct gb__tls *tls, const char *text)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	if (!tls->shared)
+		return true;
+	for (const unsigned char *byte = (const unsigned char *)tls->stamps;
+		byte < (const unsigned char *)(tls->stamps + tls->stamps_count); byte++)
+		hash = (hash ^ *byte) * 0x100000001b3;
+	for (; *text; text++)
+		hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
+	return atomic_exchange(&tls->shared->complaint, hash) != hash;
+}
+
+static void read_again(struct gb__tls *tls)
+{
+	struct gb_error error = { 0 };
+	SSL_CTX *next, *before;
+
+	if (make(tls, &next, &error) < 0) {
+		if (first_to_say(tls, error.text))
+			gb__log(GB__LOG_ERROR, "%s (what was read before stays)", error.text);
+		return;
+	}
+	pthread_mutex_lock(&tls->lock);
+	before = tls->current;
+	tls->current = next;
+	pthread_mutex_unlock(&tls->lock);
+	SSL_CTX_free(before);
+	if (first_to_say(tls, ""))
+		gb__log(GB__LOG_NOTICE, "tls: changed files have been read: %s", path_of(tls, 0));
 }
 
 void gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms)
 {
+	uint64_t look_at = atomic_load_explicit(&tls->look_at, memory_order_relaxed);
+
+	if (!tls->reload_ms || gb__likely(now_ms < look_at))
+		return;
+	if (pthread_mutex_trylock(&tls->looking) != 0)
+		return; /* another thread is at it */
+	atomic_store_explicit(&tls->look_at, gb__add_capped(now_ms, tls->reload_ms), memory_order_relaxed);
+	if (stamps_take(tls))
+		read_again(tls);
+	pthread_mutex_unlock(&tls->looking);
+	if (tls->tickets.period_ms)
+		gb__tls_tickets_advance(&tls->tickets, now_ms);
 }
 
 SSL_CTX *gb__tls_current(struct gb__tls *tls)
 {
-	SSL_CTX_up_ref(tls->ctx);
-	return tls->ctx;
+	SSL_CTX *ctx;
+
+	pthread_mutex_lock(&tls->lock);
+	ctx = tls->current;
+	gb__assert(SSL_CTX_up_ref(ctx));
+	pthread_mutex_unlock(&tls->lock);
+	return ctx;
 }
 
 int gb__tls_client_prepare(struct gb__tls *tls, SSL *ssl, const char *name)
 {
-	if (!name)
-		return 0;
-	return SSL_set_tlsext_host_name(ssl, name) && SSL_set1_host(ssl, name) ? 0 : -ENOMEM;
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	SSL_SESSION *session;
+
+	if (name && X509_VERIFY_PARAM_set1_ip_asc(param, name) != 1) {
+		ERR_clear_error();
+		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 ||
+			SSL_set_tlsext_host_name(ssl, name) != 1)
+			return -ENOMEM;
+	}
+	session = tls->ticket_ms ? gb__tls_memory_get(&tls->memory, name ? name : "") : NULL;
+	if (session)
+		SSL_set_session(ssl, session); /* takes a reference; one that does not fit is no harm */
+	SSL_SESSION_free(session);
+	ERR_clear_error();
+	return 0;
 }

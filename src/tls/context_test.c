@@ -1,0 +1,477 @@
+#include "base/capture_test.h"
+#include "base/log.h"
+#include "os/os.h"
+#include "tls/context.h"
+#include "tls/files_test.h"
+#include "tls/tickets.h"
+
+#include "harness.h"
+
+#include <openssl/err.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct both {
+	SSL *server, *client;
+	int server_done, client_done; /* as SSL_do_handshake */
+	char problem[128];            /* of the client; else of the server */
+};
+
+static SSL *session_of(struct gb__tls *tls)
+{
+	SSL_CTX *ctx = gb__tls_current(tls);
+	SSL *ssl = SSL_new(ctx);
+
+	SSL_CTX_free(ctx);
+	CHECK(ssl);
+	return ssl;
+}
+
+/* Both through memory, until neither goes on. */
+static void shake(struct both *both)
+{
+	unsigned char byte;
+	BIO *left, *right;
+
+	CHECK(BIO_new_bio_pair(&left, 0, &right, 0));
+	SSL_set_bio(both->server, left, left);
+	SSL_set_bio(both->client, right, right);
+	SSL_set_accept_state(both->server);
+	SSL_set_connect_state(both->client);
+	for (unsigned i = 0; i < 10; i++) {
+		ERR_clear_error();
+		both->client_done = SSL_do_handshake(both->client);
+		if (both->client_done != 1 && SSL_get_error(both->client, both->client_done) == SSL_ERROR_SSL)
+			snprintf(both->problem, sizeof(both->problem), "%s", gb__tls_reason("?"));
+		ERR_clear_error();
+		both->server_done = SSL_do_handshake(both->server);
+		if (both->server_done != 1 &&
+			SSL_get_error(both->server, both->server_done) == SSL_ERROR_SSL && !*both->problem)
+			snprintf(both->problem, sizeof(both->problem), "%s", gb__tls_reason("?"));
+	}
+	/* Tickets of TLS 1.3 come behind the handshake. */
+	if (both->client_done == 1)
+		CHECK(SSL_read(both->client, &byte, 1) <= 0);
+}
+
+static struct both meet(struct gb__tls *server, struct gb__tls *client, const char *name)
+{
+	struct both both = { .server = session_of(server), .client = session_of(client) };
+
+	CHECK_INT(gb__tls_client_prepare(client, both.client, name), 0);
+	shake(&both);
+	return both;
+}
+
+static void part(struct both *both)
+{
+	SSL_shutdown(both->client); /* a session that was not shut down is not resumed */
+	SSL_shutdown(both->server);
+	SSL_free(both->server);
+	SSL_free(both->client);
+}
+
+static void expect(struct gb__tls *server, struct gb__tls *client, const char *name, const char *problem)
+{
+	struct both both = meet(server, client, name);
+
+	CHECK_STR(both.problem, problem);
+	if (!*problem) {
+		CHECK_INT(both.client_done, 1);
+		CHECK_INT(both.server_done, 1);
+	}
+	part(&both);
+}
+
+TEST(client_checks_the_name_or_address_of_the_server)
+{
+	struct gb__tls *server, *client;
+
+	begin();
+	server = create(server_options());
+	client = create(client_options());
+	expect(server, client, "localhost", "");
+	expect(server, client, "127.0.0.1", "");
+	expect(server, client, "127.0.0.2", "certificate verify failed");
+	expect(server, client, "other.example", "certificate verify failed");
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
+	folder_remove();
+}
+
+TEST(certificate_is_chosen_by_the_name_that_is_asked_for)
+{
+	static const struct {
+		const char *asked, *given;
+	} cases[] = { { "first.example", "one" }, { "second.example", "two" }, { "SECOND.example.", "two" },
+		{ "a.wild.example", "three" }, { "exact.wild.example", "two" }, { "a.b.wild.example", "one" },
+		{ "unknown.example", "one" }, { NULL, "one" } };
+	struct gb__tls_options options = server_options(), lenient = { 0 };
+	struct gb__tls *server, *client;
+	char certificates[256], keys[256];
+
+	folder_make();
+	issue_as((struct gb__tls_issue){ .certificate = in_folder("1"),
+		.key = in_folder("1k"),
+		.common_name = "one",
+		.names = "DNS:first.example" });
+	issue_as((struct gb__tls_issue){ .certificate = in_folder("2"),
+		.key = in_folder("2k"),
+		.common_name = "two",
+		.names = "DNS:second.example,DNS:exact.wild.example" });
+	issue_as((struct gb__tls_issue){ .certificate = in_folder("3"),
+		.key = in_folder("3k"),
+		.common_name = "three",
+		.names = "DNS:*.wild.example" });
+	snprintf(certificates, sizeof(certificates), "%s,%s,%s", in_folder("1"), in_folder("2"),
+		in_folder("3"));
+	snprintf(keys, sizeof(keys), "%s,%s,%s", in_folder("1k"), in_folder("2k"), in_folder("3k"));
+	options.certificates = certificates;
+	options.keys = keys;
+	server = create(options);
+	client = create(lenient);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct both both = meet(server, client, cases[i].asked);
+		char name[64] = "";
+
+		CHECK_STR(both.problem, "");
+		X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(both.client)),
+			NID_commonName, name, sizeof(name));
+		CHECK_STR(name, cases[i].given);
+		part(&both);
+	}
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
+	folder_remove();
+}
+
+TEST(client_certificates_are_asked_for_as_the_option_says)
+{
+	struct gb__tls_options with = client_options(), without = client_options(), wrong,
+			       asking = server_options();
+	struct gb__tls *clients[3], *server;
+
+	begin();
+	issue_as((struct gb__tls_issue){
+		.certificate = in_folder("self"), .key = in_folder("self-key"), .common_name = "nobody" });
+	with = client_options();
+	with.certificates = in_folder("cert");
+	with.keys = in_folder("key");
+	wrong = client_options();
+	wrong.certificates = in_folder("self");
+	wrong.keys = in_folder("self-key");
+	clients[0] = create(without = client_options());
+	clients[1] = create(with);
+	clients[2] = create(wrong);
+	asking = server_options();
+	asking.ca = in_folder("ca");
+	asking.verify = GB__TLS_VERIFY_OPTIONAL;
+	server = create(asking);
+	expect(server, clients[0], "localhost", "");
+	expect(server, clients[1], "localhost", "");
+	expect(server, clients[2], "localhost", "certificate verify failed");
+	gb__tls_destroy(server);
+	asking.verify = GB__TLS_VERIFY_REQUIRED;
+	server = create(asking);
+	expect(server, clients[0], "localhost", "peer did not return a certificate");
+	expect(server, clients[1], "localhost", "");
+	gb__tls_destroy(server);
+	for (unsigned i = 0; i < 3; i++)
+		gb__tls_destroy(clients[i]);
+	folder_remove();
+}
+
+TEST(protocol_is_the_first_of_the_server_that_the_client_has)
+{
+	struct gb__tls_options offering = client_options(), choosing = server_options();
+	struct gb__tls *server, *client;
+	const unsigned char *chosen;
+	struct both both;
+	unsigned size;
+
+	begin();
+	choosing = server_options();
+	choosing.alpn = "h2,http/1.1,echo";
+	server = create(choosing);
+	offering = client_options();
+	offering.alpn = "echo,http/1.1";
+	client = create(offering);
+	both = meet(server, client, "localhost");
+	CHECK_STR(both.problem, "");
+	SSL_get0_alpn_selected(both.client, &chosen, &size);
+	CHECK(size == 8 && memcmp(chosen, "http/1.1", 8) == 0);
+	part(&both);
+	gb__tls_destroy(client);
+	offering.alpn = "other";
+	client = create(offering);
+	both = meet(server, client, "localhost");
+	CHECK_STR(both.problem, "tlsv1 alert no application protocol");
+	CHECK(both.client_done != 1);
+	part(&both);
+	gb__tls_destroy(client);
+	client = create(client_options());
+	expect(server, client, "localhost", ""); /* who offers none has none */
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
+	folder_remove();
+}
+
+TEST(versions_below_the_lowest_are_refused)
+{
+	struct gb__tls_options options;
+	struct gb__tls *server, *client;
+	struct both both;
+
+	begin();
+	client = create(client_options());
+	server = create(server_options());
+	both = (struct both){ .server = session_of(server), .client = session_of(client) };
+	SSL_set_security_level(both.client, 0);
+	SSL_set_min_proto_version(both.client, TLS1_1_VERSION);
+	SSL_set_max_proto_version(both.client, TLS1_1_VERSION);
+	shake(&both);
+	CHECK(both.client_done != 1);
+	part(&both);
+	gb__tls_destroy(server);
+	options = server_options();
+	options.versions = "1.3";
+	server = create(options);
+	both = (struct both){ .server = session_of(server), .client = session_of(client) };
+	SSL_set_max_proto_version(both.client, TLS1_2_VERSION);
+	shake(&both);
+	CHECK(both.client_done != 1);
+	part(&both);
+	gb__tls_destroy(server);
+	gb__tls_destroy(client);
+	folder_remove();
+}
+
+/* Whether a session that this client has is resumed. */
+static bool resumes(struct gb__tls *server, struct gb__tls *client, int version)
+{
+	struct both both = { .server = session_of(server), .client = session_of(client) };
+	bool reused;
+
+	SSL_set_max_proto_version(both.client, version);
+	CHECK_INT(gb__tls_client_prepare(client, both.client, "localhost"), 0);
+	shake(&both);
+	CHECK_STR(both.problem, "");
+	reused = SSL_session_reused(both.server);
+	CHECK_INT(SSL_session_reused(both.client), reused);
+	part(&both);
+	return reused;
+}
+
+TEST(session_is_resumed_by_any_process_of_the_server)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	struct gb__tls *server, *client;
+
+	begin();
+	for (size_t i = 0; i < 2; i++) {
+		int status;
+		pid_t pid;
+
+		server = create(server_options());
+		client = create(client_options());
+		CHECK(!resumes(server, client, versions[i]));
+		pid = fork();
+		if (pid == 0)
+			_exit(resumes(server, client, versions[i]) && resumes(server, client, versions[i])
+					? 0
+					: 1);
+		CHECK(waitpid(pid, &status, 0) == pid);
+		CHECK_INT(status, 0);
+		CHECK(resumes(server, client, versions[i]));
+		gb__tls_destroy(server);
+		server = create(server_options()); /* another one has other keys */
+		CHECK(!resumes(server, client, versions[i]));
+		gb__tls_destroy(client);
+		gb__tls_destroy(server);
+	}
+	folder_remove();
+}
+
+TEST(without_tickets_nothing_is_resumed)
+{
+	struct gb__tls_options options;
+	struct gb__tls *server, *client;
+
+	begin();
+	options = server_options();
+	options.ticket_ms = 0;
+	server = create(options);
+	client = create(client_options());
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK(!resumes(server, client, TLS1_3_VERSION));
+		CHECK(!resumes(server, client, TLS1_2_VERSION));
+	}
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
+	folder_remove();
+}
+
+TEST(ticket_keys_rotate_alike_in_all_processes_and_the_last_two_are_known)
+{
+	struct gb__tls_tickets one, other;
+	struct gb__tls_ticket_key first, second, found;
+	bool old;
+
+	CHECK_INT(gb__tls_tickets_init(&one, 1000, 5500), 0);
+	other = one; /* as fork has it */
+	gb__tls_tickets_current(&one, 5600, &first);
+	gb__tls_tickets_current(&one, 6600, &second);
+	CHECK(memcmp(&first, &second, sizeof(first)) != 0);
+	CHECK(gb__tls_tickets_find(&other, 6700, second.name, &found, &old) && !old);
+	CHECK(memcmp(&found, &second, sizeof(found)) == 0);
+	CHECK(gb__tls_tickets_find(&other, 6700, first.name, &found, &old) && old);
+	CHECK(memcmp(&found, &first, sizeof(found)) == 0);
+	CHECK(!gb__tls_tickets_find(&other, 7000, first.name, &found, &old));
+	CHECK(!gb__tls_tickets_find(&one, 60000, second.name, &found, &old));
+	gb__tls_tickets_current(&one, 60001, &first);
+	gb__tls_tickets_current(&other, 60999, &second);
+	CHECK(memcmp(&first, &second, sizeof(first)) == 0);
+	gb__tls_tickets_finish(&one);
+}
+
+static void name_of(struct gb__tls *server, struct gb__tls *client, char *ret_name)
+{
+	struct both both = meet(server, client, NULL);
+
+	CHECK_STR(both.problem, "");
+	X509_NAME_get_text_by_NID(
+		X509_get_subject_name(SSL_get0_peer_certificate(both.client)), NID_commonName, ret_name, 64);
+	part(&both);
+}
+
+static void replace_broken(void)
+{
+	FILE *file = fopen(in_folder("cert"), "w");
+
+	fputs("no certificate\n", file);
+	fclose(file);
+}
+
+/* As long as another minute of the file system's clock would take: contents differ in size, and so do the stamps. */
+static void read_again_and_complain(void)
+{
+	struct gb__tls_options options;
+	uint64_t later_ms = gb__os_now_ms(&gb__os_linux) + 3600000;
+	struct gb__tls *server, *client;
+	char name[64] = "";
+
+	begin();
+	options = server_options();
+	options.reload_ms = 10;
+	options.shared = calloc(1, gb__tls_shared_size());
+	server = create(options);
+	client = create((struct gb__tls_options){ .ticket_ms = 0 });
+	issue("cert", "DNS:localhost,DNS:another-name.example");
+	issue_as((struct gb__tls_issue){ .certificate = in_folder("cert"),
+		.key = in_folder("key"),
+		.common_name = "renewed",
+		.names = "DNS:localhost" });
+	gb__tls_refresh(server, 1); /* too early */
+	name_of(server, client, name);
+	CHECK_STR(name, "cert");
+	gb__tls_refresh(server, later_ms);
+	name_of(server, client, name);
+	CHECK_STR(name, "renewed");
+	replace_broken();
+	gb__tls_refresh(server, later_ms + 20);
+	gb__tls_refresh(server, later_ms + 40);
+	name_of(server, client, name);
+	CHECK_STR(name, "renewed");
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
+	free(options.shared);
+	folder_remove();
+}
+
+TEST(changed_files_are_read_again_and_broken_ones_told_once)
+{
+	char text[1024], expected[1024];
+	const char *path;
+
+	CHECK_INT(capture(read_again_and_complain, text, sizeof(text)), 0);
+	path = strstr(text, "/tmp/gearbox-tls-");
+	CHECK(path);
+	snprintf(expected, sizeof(expected),
+		"gearbox: notice: tls: changed files have been read: %.23s/cert\n"
+		"gearbox: error: tls-cert: %.23s/cert: holds no certificate in PEM (what was read before stays)\n",
+		path, path);
+	CHECK_STR(text, expected);
+}
+
+TEST(response_of_ocsp_is_stapled)
+{
+	struct gb__tls_options options;
+	struct gb__tls *server, *client;
+	const unsigned char *bytes;
+	struct both both;
+
+	begin();
+	respond(V_OCSP_CERTSTATUS_GOOD);
+	options = server_options();
+	options.ocsp = in_folder("ocsp");
+	server = create(options);
+	client = create(client_options());
+	both = (struct both){ .server = session_of(server), .client = session_of(client) };
+	SSL_set_tlsext_status_type(both.client, TLSEXT_STATUSTYPE_ocsp);
+	shake(&both);
+	CHECK_STR(both.problem, "");
+	CHECK(SSL_get_tlsext_status_ocsp_resp(both.client, &bytes) > 100);
+	part(&both);
+	expect(server, client, "localhost", ""); /* who does not ask gets none */
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
+	folder_remove();
+}
+
+TEST(secrets_are_logged_where_the_environment_says)
+{
+	struct gb__tls *server, *client;
+	char line[512];
+	FILE *file;
+
+	begin();
+	CHECK(setenv("SSLKEYLOGFILE", in_folder("secrets"), 1) == 0);
+	gb__log_set_level(GB__LOG_ERROR);
+	server = create(server_options());
+	CHECK(unsetenv("SSLKEYLOGFILE") == 0);
+	client = create(client_options());
+	expect(server, client, "localhost", "");
+	file = fopen(in_folder("secrets"), "r");
+	CHECK(file && fgets(line, sizeof(line), file));
+	CHECK(strstr(line, "_SECRET ") || strstr(line, "CLIENT_RANDOM "));
+	fclose(file);
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
+	folder_remove();
+}
+
+TEST(only_modern_ciphers_are_offered_and_renegotiation_is_off)
+{
+	struct gb__tls *server, *client;
+	struct both both;
+
+	begin();
+	server = create(server_options());
+	client = create(client_options());
+	both = (struct both){ .server = session_of(server), .client = session_of(client) };
+	SSL_set_max_proto_version(both.client, TLS1_2_VERSION);
+	CHECK(SSL_set_cipher_list(both.client, "AES128-SHA:ECDHE-ECDSA-AES128-SHA"));
+	shake(&both);
+	CHECK_STR(both.problem, "sslv3 alert handshake failure");
+	part(&both);
+	both = (struct both){ .server = session_of(server), .client = session_of(client) };
+	SSL_set_max_proto_version(both.client, TLS1_2_VERSION);
+	shake(&both);
+	CHECK_STR(both.problem, "");
+	CHECK(SSL_get_options(both.server) & SSL_OP_NO_RENEGOTIATION);
+	SSL_free(both.client);
+	SSL_free(both.server);
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
+	folder_remove();
+}
