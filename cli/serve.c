@@ -1,5 +1,6 @@
 /* `serve`: finds the service; gb_serve_main_services does the rest. */
 #include "command.h"
+#include "object.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -69,6 +70,8 @@ static int serve_one(int argc, char **argv)
 int gb__command_serve(int argc, char **argv)
 {
 	const struct gb_service *service;
+	struct gb_error error;
+	const char *base;
 	static char name[PROGRAM_NAME_MAX + 96]; /* as long as the arguments, which it joins */
 
 	if (gb__program.one)
@@ -79,10 +82,17 @@ int gb__command_serve(int argc, char **argv)
 	}
 	if (argc < 2 || argv[1][0] == '-')
 		return refuse(NULL);
-	service = gb__program_service(argv[1]);
-	if (!service)
-		return refuse(argv[1]);
-	snprintf(name, sizeof(name), "%s serve %s", gb__program.name, service->name);
+	if (gb__object_named(argv[1])) {
+		if (gb__object_load(argv[1], &service, &error) < 0)
+			return gb__command_fail(EXIT_WRONG_USAGE, "%s", error.text);
+	} else {
+		service = gb__program_service(argv[1]);
+		if (!service)
+			return refuse(argv[1]);
+	}
+	/* A base name: what comes before a slash would be taken for the program's folder. */
+	base = strrchr(argv[1], '/');
+	snprintf(name, sizeof(name), "%s serve %s", gb__program.name, base ? base + 1 : argv[1]);
 	argv[1] = name;
 	return gb_serve_main_services(argc - 1, argv + 1, service, gb__program.services);
 }

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "compare/sweep.h"
 #include "load/options.h"
+#include "object.h"
 #include "verify/protocol.h"
 
 #include <errno.h>
@@ -135,6 +136,8 @@ static int set_word(struct compare_options *options, const char *name, struct gb
 		return gb_error_set(error, -GB_EUSAGE, "unexpected \"%s\": only flags are taken", name);
 	if (options->serving.service)
 		return gb_error_set(error, -GB_EUSAGE, "unexpected \"%s\": write one service", name);
+	if (gb__object_named(name))
+		return gb__object_load(name, &options->serving.service, error);
 	options->serving.service = gb__program_service(name);
 	return options->serving.service ? 0 : refuse_service(name, error);
 }

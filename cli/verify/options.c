@@ -1,6 +1,7 @@
 #include "verify/options.h"
 
 #include "command.h"
+#include "object.h"
 #include "verify/conversation.h"
 
 #include <gearbox/args.h>
@@ -101,6 +102,8 @@ static int find_service(const char *name, bool all, const struct gb_service **re
 	const char *names[NAMES_MAX] = { NULL };
 	size_t count = 0;
 
+	if (gb__object_named(name))
+		return gb__object_load(name, ret, error);
 	*ret = gb__program_service(name);
 	if (*ret)
 		return 0;

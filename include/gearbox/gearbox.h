@@ -9,6 +9,7 @@
 #include <gearbox/coro.h>
 #include <gearbox/error.h>
 #include <gearbox/file.h>
+#include <gearbox/handler.h>
 #include <gearbox/limit.h>
 #include <gearbox/log.h>
 #include <gearbox/main.h>
