@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""check_symbols.py LIBRARY: it exports exactly what the public headers declare with GB_API."""
+"""check_symbols.py LIBRARY.so COMMAND LIBRARY.a: the first two export exactly what the public headers declare with GB_API,
+the command for the handlers that it loads; the third has no global name that does not begin with gb_."""
 
 import re
 import subprocess
@@ -30,8 +31,22 @@ def exported(library):
     return {name.split("@")[0] for name, kind, *_ in map(str.split, output.splitlines()) if kind != "A"}
 
 
-def problems(library):
+def archive_problems(archive):
+    # Of the compiler, whose objects may be its intermediate language.
+    output = subprocess.run(["gcc-nm", "-g", "--defined-only", "--format=posix", archive],
+                            check=True, capture_output=True, text=True).stdout
+    names = {words[0] for words in map(str.split, output.splitlines()) if len(words) > 1}
+    for name in sorted(names):
+        if not name.startswith("gb_"):
+            yield f"{archive}: {name} is global and does not begin with gb_: it would clash with a program's own"
+    for name in sorted(set(declared()) - names):
+        yield f"{archive}: lacks {name}"
+
+
+def problems(library, strict=True):
     public, symbols = declared(), exported(library)
+    if not strict:  # a program also has the names of its linker
+        symbols = {name for name in symbols if name.startswith("gb_")}
     for name in sorted(public):
         if not name.startswith("gb_") or name.startswith("gb__"):
             yield f"{public[name]}: {name}: public names begin with gb_ (and not gb__)"
@@ -41,4 +56,4 @@ def problems(library):
         yield f"{library}: exports {name}, which no public header declares with GB_API"
 
 
-tree.finish(list(problems(sys.argv[1])))
+tree.finish([*problems(sys.argv[1]), *problems(sys.argv[2], strict=False), *archive_problems(sys.argv[3])])
