@@ -56,4 +56,5 @@ def problems(library, strict=True):
         yield f"{library}: exports {name}, which no public header declares with GB_API"
 
 
-tree.finish([*problems(sys.argv[1]), *problems(sys.argv[2], strict=False), *archive_problems(sys.argv[3])])
+if __name__ == "__main__":
+    tree.finish([*problems(sys.argv[1]), *problems(sys.argv[2], strict=False), *archive_problems(sys.argv[3])])
