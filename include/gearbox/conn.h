@@ -27,6 +27,8 @@ GB_BEGIN
 	X(GB_CLOSE_MESSAGE_TOO_LARGE, "message_too_large", "a message above the maximum") \
 	X(GB_CLOSE_BAD_FRAME, "bad_frame", "bytes that the codec or the handler refused") \
 	X(GB_CLOSE_TLS_ERROR, "tls_error", "the TLS handshake or a record failed") \
+	X(GB_CLOSE_TLS_TRUNCATED, "tls_truncated", \
+		"the peer's end came without TLS's close_notify: what it said may have been cut") \
 	X(GB_CLOSE_OVER_LIMIT, "over_limit", "more connections than allowed") \
 	X(GB_CLOSE_DESCRIPTOR_LIMIT, "descriptor_limit", "the engine cannot watch so high a descriptor") \
 	X(GB_CLOSE_OUTPUT_LIMIT, "output_limit", "more output queued than allowed") \

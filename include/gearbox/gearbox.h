@@ -25,6 +25,7 @@
 #include <gearbox/signal.h>
 #include <gearbox/stream.h>
 #include <gearbox/ticker.h>
+#include <gearbox/tls.h>
 #include <gearbox/topic.h>
 #include <gearbox/types.h>
 #include <gearbox/upstream.h>

@@ -135,6 +135,17 @@ struct gb_worker_stats {
 	uint64_t stalls; /* how often a handler held it: gb_stall_stats */
 };
 
+/** Handshakes of TLS, of connections that were accepted and of outgoing ones. */
+struct gb_tls_stats {
+	uint64_t handshakes; /* that are complete */
+	uint64_t resumed;    /* of these, by what an earlier one had agreed on */
+	uint64_t failed;     /* or that the peer left, or that took too long */
+	uint64_t under_way;  /* now */
+};
+
+/** Take them, of all workers together. Thread: as gb_server_stats. */
+GB_API void gb_server_tls_stats(const struct gb_server *server, struct gb_tls_stats *ret);
+
 /** How often handlers held their loop beyond the option `stall-limit` (docs/watching.md). */
 struct gb_stall_stats {
 	uint64_t stalls; /* that were reported, those of now included */

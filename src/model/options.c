@@ -36,6 +36,8 @@ const struct gb_setting gb_option_settings[] = {
 		"after closing, wait at most so long for the peer's end, whatever still comes" },
 	{ "connect-timeout", GB_SETTING_DURATION, AT(limits.connect_timeout_ms), "10s", 0, WEEK_MS, NULL,
 		"TIME", "give up outgoing connections after so long; 0: when the kernel does" },
+	{ "tls-handshake-timeout", GB_SETTING_DURATION, AT(limits.handshake_timeout_ms), "10s", 0, WEEK_MS,
+		NULL, "TIME", "close when a TLS handshake is not complete after so long; 0: never" },
 	{ "drain-timeout", GB_SETTING_DURATION, AT(drain_timeout_ms), "10s", 0, WEEK_MS, NULL, "TIME",
 		"on SIGTERM, finish what is in flight for at most so long" },
 	{ "user-timeout", GB_SETTING_DURATION, AT(user_timeout_ms), "0", 0, WEEK_MS, NULL, "TIME",

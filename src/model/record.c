@@ -84,6 +84,7 @@ void gb__record_retire(struct gb__shared *shared, struct gb__record *record, int
 	__atomic_store_n(&stats->outgoing, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&record->counters.coroutines.alive, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&record->counters.sampled.active, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&record->counters.tls.under_way, 0, __ATOMIC_RELAXED);
 	gb__count(stats->accepted, received);
 	gb__count(stats->closed[reason], clients + outgoing + received);
 	for (size_t i = 0; i < sizeof(struct gb__census) / sizeof(uint64_t); i++)

@@ -282,6 +282,20 @@ void gb_server_stats(const struct gb_server *server, struct gb_stats *ret)
 	}
 }
 
+void gb_server_tls_stats(const struct gb_server *server, struct gb_tls_stats *ret)
+{
+	*ret = (struct gb_tls_stats){ 0 };
+	for (size_t i = 0; i < server->shared->records_count; i++) {
+		struct gb__counters counters;
+
+		gb__record_sum(server->shared, server->shared->records_count, i, &counters);
+		ret->handshakes += counters.tls.handshakes;
+		ret->resumed += counters.tls.resumed;
+		ret->failed += counters.tls.failed;
+		ret->under_way += counters.tls.under_way;
+	}
+}
+
 void gb_server_coro_stats(const struct gb_server *server, struct gb_coro_stats *ret)
 {
 	*ret = (struct gb_coro_stats){ 0 };

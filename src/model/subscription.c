@@ -235,7 +235,7 @@ static bool tell_untold(struct gb_subscription *subscription)
 
 static bool conn_has_room(const struct gb_conn *conn)
 {
-	return conn->stream.output.bytes <= gb__limit(&conn->terms->limits->output_low);
+	return gb__conn_next_bytes(conn) <= gb__limit(&conn->terms->limits->output_low);
 }
 
 /* on_writable is owed to those of this connection that wait. */

@@ -164,6 +164,16 @@ static json_t *stalls(const struct gb_server *server)
 		(json_int_t)(stats.longest_ns / 1000));
 }
 
+static json_t *tls(const struct gb_server *server)
+{
+	struct gb_tls_stats stats;
+
+	gb_server_tls_stats(server, &stats);
+	return json_pack("{s:I, s:I, s:I, s:I}", "handshakes", (json_int_t)stats.handshakes, "resumed",
+		(json_int_t)stats.resumed, "failed", (json_int_t)stats.failed, "under_way",
+		(json_int_t)stats.under_way);
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = gb__run_alone(server);
@@ -177,14 +187,14 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		json_array_append_new(seats, seat(server, i));
 	if (alone)
 		json_array_append_new(seats, seat(server, last));
-	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"model", gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
 		(json_int_t)stats.connections, "connected", (json_int_t)stats.connected, "outgoing",
 		(json_int_t)stats.outgoing, "messages", (json_int_t)stats.messages, "bytes_in",
 		(json_int_t)stats.bytes_in, "bytes_out", (json_int_t)stats.bytes_out, "closed",
 		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
 		"imbalance", imbalance(server, workers), "routes", routes(server), "pool", pool(server),
-		"coroutines", coroutines(server), "stalls", stalls(server));
+		"coroutines", coroutines(server), "stalls", stalls(server), "tls", tls(server));
 	if (object)
 		add_own_counters(object, server);
 	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;

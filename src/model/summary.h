@@ -22,6 +22,8 @@
  *
  * `stalls`: how often handlers held a loop, how many do now, how long those took that are over, in all and the longest.
  *
+ * `tls`: how many handshakes were done, how many of these resumed, how many failed, and are under way now.
+ *
  * Returns 0, whatever became of the stream, or -ENOMEM.
  */
 int gb__summary_print(FILE *stream, const struct gb_server *server);

@@ -25,19 +25,23 @@
 #include <errno.h>
 #include <unistd.h>
 
-static void on_end(struct gb__stream *stream, int error);
 static void on_output(struct gb__stream *stream, int error);
 static void on_connected(struct gb__stream *stream, int error);
 static void on_detached(struct gb__endpoint *endpoint);
 
 #define CONN_OPS(input) \
 	{ \
-		.on_input = (input), .on_end = on_end, .on_output = on_output, .on_connected = on_connected, \
-		.on_detached = on_detached \
+		.on_input = (input), .on_end = gb__conn_on_end, .on_output = on_output, \
+		.on_connected = on_connected, .on_detached = on_detached \
 	}
 const struct gb__endpoint_ops gb__conn_plain_ops = CONN_OPS(gb__conn_on_input);
 const struct gb__endpoint_ops gb__conn_coded_ops = CONN_OPS(gb__conn_on_coded_input);
 const struct gb__endpoint_ops gb__conn_parts_ops = CONN_OPS(gb__parts_on_input);
+const struct gb__endpoint_ops gb__conn_front_ops = { .on_input = gb__front_on_input,
+	.on_end = gb__front_on_end,
+	.on_output = on_output,
+	.on_connected = on_connected,
+	.on_detached = on_detached };
 #undef CONN_OPS
 
 static size_t conn_size(const struct gb__terms *terms)
@@ -116,8 +120,10 @@ static void conn_destroy(struct gb_conn *conn)
 	gb__wheel_remove(&net->loop->wheel, &conn->deadline);
 	if (conn->input)
 		gb__conn_input_drop(conn);
-	net->tally.bytes_out -= conn->stream.output.bytes; /* modulo 2^64, as sums are */
+	net->tally.bytes_out -= gb__conn_sink(conn)->bytes; /* modulo 2^64, as sums are */
 	gb__output_clear(&conn->stream.output, &net->engine->pool);
+	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
+		gb__fronted_destroy(conn);
 	gb__terms_give(net, conn->terms);
 	gb__slabs_give(&net->slabs, conn, size);
 	net->connections--;
@@ -156,6 +162,16 @@ int gb__conn_reason_of(int error)
 	}
 }
 
+/* Its bytes come and go. */
+static void established(struct gb_conn *conn)
+{
+	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
+		gb__front_established(conn);
+	else
+		gb__conn_open(conn);
+	gb__conn_settle(conn);
+}
+
 void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user,
 	const struct gb__front *front)
 {
@@ -173,13 +189,14 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		reason = GB_CLOSE_NO_MEMORY;
 		goto refuse;
 	}
-	result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
-	if (result == 0) {
+	result = gb__unlikely(front) ? gb__front_begin(conn, front, NULL) : 0;
+	if (gb__likely(result == 0))
+		result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
+	if (gb__likely(result == 0)) {
 		result = net->engine->ops->input_start(net->engine, &conn->stream.endpoint);
-		if (result == 0) {
+		if (gb__likely(result == 0)) {
 			conn->flags &= (uint16_t)~GB__CONN_MUTED;
-			gb__conn_open(conn);
-			gb__conn_settle(conn);
+			established(conn);
 			return;
 		}
 		conn->stream.endpoint.wants |= GB__WANT_CLOSE;
@@ -197,6 +214,10 @@ refuse:
 
 void gb__conn_open(struct gb_conn *conn)
 {
+	if (gb__unlikely(gb__conn_closing(conn))) {
+		conn->state = GB__CONN_DRAINING; /* nobody is told that it opened */
+		return;
+	}
 	conn->state = GB__CONN_OPEN;
 	conn->past |= GB__CONN_PAST_OPENED;
 	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
@@ -229,9 +250,9 @@ void gb__conn_queue(struct gb_conn *conn)
 	struct gb__net *net = conn->net;
 
 	/* Once it is being detached it only waits for that: on_close, and others meanwhile, change nothing. */
-	if ((conn->flags & GB__CONN_QUEUED) || conn->state == GB__CONN_DETACHING)
+	if ((conn->further & GB__CONN_FURTHER_QUEUED) || conn->state == GB__CONN_DETACHING)
 		return;
-	conn->flags |= GB__CONN_QUEUED;
+	conn->further |= GB__CONN_FURTHER_QUEUED;
 	conn->turn_next = 0;
 	if (net->turn_last)
 		conn_in_line(net, net->turn_last)->turn_next = conn->stream.endpoint.slot + 1;
@@ -267,21 +288,8 @@ static void log_end(struct gb_conn *conn)
 		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, conn->net->problem);
 }
 
-void gb__conn_close(struct gb_conn *conn, int reason)
+static void close_begun(struct gb_conn *conn, int reason)
 {
-	if (gb__conn_closing(conn))
-		return;
-	if (gb__unlikely(conn->terms->peer))
-		gb__relay_cut(conn, GB__RELAY_IN_ORDER);
-	if (conn->state == GB__CONN_CONNECTING) {
-		if (gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_REPLIES)) {
-			gb__conn_end(conn, reason, 0);
-			return;
-		}
-		/* It is to arrive: `on_connected` goes on. */
-	} else {
-		conn->state = GB__CONN_DRAINING;
-	}
 	conn->flags |= GB__CONN_CLOSING;
 	conn->reason = (uint8_t)reason;
 	if (gb__unlikely(!gb__reason_ordinary(reason)))
@@ -296,6 +304,30 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 	/* Inside a callback the bytes being looked at may lie in this chunk: whoever called drops it. */
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_input_drop(conn);
+}
+
+void gb__conn_close(struct gb_conn *conn, int reason)
+{
+	if (gb__conn_closing(conn))
+		return;
+	if (gb__unlikely(conn->terms->peer))
+		gb__relay_cut(conn, GB__RELAY_IN_ORDER);
+	if (conn->state < GB__CONN_OPEN) {
+		if (gb__conn_next_empty(conn) && !(conn->flags & GB__CONN_REPLIES)) {
+			gb__conn_end(conn, reason, 0);
+			return;
+		}
+		/* It is to arrive: gb__conn_open goes on. */
+	} else {
+		conn->state = GB__CONN_DRAINING;
+	}
+	close_begun(conn, reason);
+}
+
+void gb__conn_close_front(struct gb_conn *conn, int reason)
+{
+	conn->state = GB__CONN_DRAINING;
+	close_begun(conn, reason);
 }
 
 void gb__conn_close_for_error(struct gb_conn *conn, int reason)
@@ -357,6 +389,9 @@ static void input_gate(struct gb_conn *conn)
 	bool want;
 
 	switch (conn->state) {
+	case GB__CONN_FRONT:
+		want = !(conn->flags & (GB__CONN_EOF | GB__CONN_KEPT));
+		break;
 	case GB__CONN_OPEN:
 		want = !gb__conn_stopped(conn) && !(conn->flags & GB__CONN_EOF) && !gb__conn_backlog(conn);
 		break;
@@ -453,6 +488,8 @@ static void tell_eof(struct gb_conn *conn)
 		return;
 	if (gb__unlikely(gb__conn_within_message(conn)) && tell_cut(conn)) {
 		/* and nothing more is told */
+	} else if (gb__unlikely(conn->flags & GB__CONN_FRONTED) && conn->terms->fronted->truncated) {
+		gb__front_truncated(conn);
 	} else if (conn->terms->relayed) {
 		conn->state = GB__CONN_HALF_CLOSED;
 		gb_conn_end_output(conn->terms->peer);
@@ -470,6 +507,8 @@ static void tell_eof(struct gb_conn *conn)
 
 static inline void flush_queued(struct gb_conn *conn)
 {
+	if (gb__unlikely(conn->flags & GB__CONN_FRONTED) && !gb__front_encrypt(conn))
+		return;
 	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING))
 		flush(conn);
 }
@@ -477,10 +516,10 @@ static inline void flush_queued(struct gb_conn *conn)
 /* What the handlers of this settling sent. While draining nothing else may tell that it has all left. */
 static void flush_late(struct gb_conn *conn)
 {
-	bool waits = !gb__output_empty(&conn->stream.output);
+	bool waits = !gb__conn_next_empty(conn);
 
 	flush_queued(conn);
-	if (waits && conn->net->draining && gb__output_empty(&conn->stream.output))
+	if (waits && conn->net->draining && gb__conn_next_empty(conn))
 		gb__conn_queue(conn);
 }
 
@@ -493,11 +532,32 @@ void gb__conn_flush(struct gb_conn *conn)
 /* What replies are to come is output that waits. */
 static bool all_sent(const struct gb_conn *conn)
 {
-	if (!gb__output_empty(&conn->stream.output))
+	if (!gb__conn_next_empty(conn))
 		return false;
 	if (gb__likely(!(conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED))))
 		return true;
 	return !(conn->flags & GB__CONN_REPLIES) && !conn->terms->replies.loose;
+}
+
+/* Behind all that it sends comes the end that its front has for it. */
+static void end_fronted(struct gb_conn *conn)
+{
+	if ((conn->state != GB__CONN_DRAINING &&
+		    (!(conn->flags & GB__CONN_OUTPUT_END) || conn->state >= GB__CONN_ENDED)) ||
+		!all_sent(conn))
+		return;
+	gb__front_end(conn);
+	flush_queued(conn);
+}
+
+/* Nobody is told of it before it is open. */
+static void settle_front(struct gb_conn *conn)
+{
+	if (conn->net->draining && !conn->net->drain_turns)
+		gb__conn_drain(conn);
+	flush_queued(conn);
+	if (conn->state == GB__CONN_FRONT)
+		input_gate(conn);
 }
 
 static void settle_slow(struct gb_conn *conn)
@@ -510,6 +570,8 @@ static void settle_slow(struct gb_conn *conn)
 		flush_late(conn);
 	if (gb__unlikely(conn->flags & GB__CONN_REPLIES) && conn->state < GB__CONN_ENDED)
 		gb__feeds_settle(conn);
+	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
+		end_fronted(conn);
 	if (conn->state == GB__CONN_DRAINING && all_sent(conn))
 		half_close(conn);
 	if ((conn->flags & GB__CONN_OUTPUT_END) && all_sent(conn) &&
@@ -532,15 +594,18 @@ void gb__conn_settle_rest(struct gb_conn *conn)
 {
 	if (gb__likely(conn->state == GB__CONN_OPEN)) {
 		flush_queued(conn);
-		if (gb__unlikely(conn->flags & GB__CONN_SLOW_SETTLE) || gb__unlikely(conn->net->draining))
+		if (gb__unlikely(conn->flags & (GB__CONN_SLOW_SETTLE & ~GB__CONN_FRONTED)) ||
+			gb__unlikely(conn->net->draining))
 			settle_slow(conn);
 	} else if (conn->state > GB__CONN_OPEN && conn->state < GB__CONN_ENDED) {
 		flush_queued(conn);
 		settle_slow(conn);
+	} else if (conn->state == GB__CONN_FRONT) {
+		settle_front(conn);
 	}
 }
 
-static void on_end(struct gb__stream *stream, int error)
+void gb__conn_on_end(struct gb__stream *stream, int error)
 {
 	struct gb_conn *conn = gb__conn_of(stream);
 
@@ -603,11 +668,7 @@ static void on_connected(struct gb__stream *stream, int error)
 		return;
 	}
 	conn->flags &= (uint16_t)~GB__CONN_MUTED;
-	if (gb__conn_closing(conn))
-		conn->state = GB__CONN_DRAINING; /* nobody is told that it opened */
-	else
-		gb__conn_open(conn);
-	gb__conn_settle(conn);
+	established(conn);
 }
 
 /* Nothing is in flight any more: tell the handler, close, free. */
@@ -625,12 +686,14 @@ static void finish(struct gb_conn *conn)
 			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
 		if (gb__unlikely(conn->terms->pooled))
 			gb__upstream_gone(conn);
+	} else if (conn->flags & GB__CONN_FRONTED) {
+		count_closed(conn->net, conn->reason); /* its front was not complete */
 	}
 	if (gb__tells(conn->reason))
 		log_end(conn);
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
-		!gb__output_empty(&conn->stream.output))
+		!gb__conn_next_empty(conn))
 		engine->os->ops->reset_on_close(engine->os, fd);
 	count_out(conn); /* first: who sees it closed may come again at once */
 	gb__engine_close(engine, fd);
@@ -646,6 +709,8 @@ void gb__conn_go_on(struct gb_conn *conn)
 {
 	if (gb__unlikely(conn->further & GB__CONN_FURTHER_JOINED))
 		gb__relay_begin(conn);
+	if (gb__unlikely(conn->state == GB__CONN_FRONT) && (conn->flags & GB__CONN_KEPT))
+		gb__front_go_on(conn);
 	if (gb__conn_backlog(conn) && !gb__conn_stopped(conn) && conn->state == GB__CONN_OPEN)
 		gb__conn_deliver_kept(conn);
 	gb__conn_settle(conn);
@@ -661,7 +726,7 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 		struct gb_conn *conn = conn_in_line(net, link);
 
 		link = conn->turn_next;
-		conn->flags &= (uint16_t)~GB__CONN_QUEUED;
+		conn->further &= (uint8_t)~GB__CONN_FURTHER_QUEUED;
 		if (conn->state == GB__CONN_ENDED) {
 			if (conn->flags & GB__CONN_TASKED) {
 				gb__task_cancel(conn); /* its return queues the connection again */

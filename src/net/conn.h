@@ -1,5 +1,5 @@
 /**
- * A connection. Life: (connecting ->) open (-> half-closed) -> draining -> lingering -> ended -> gone.
+ * A connection. Life: (connecting ->) (front ->) open (-> half-closed) -> draining -> lingering -> ended -> gone.
  *
  * The first 64 bytes are all that a message touches when it is complete and its reply leaves at once.
  */
@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/front.h"
 #include "net/net.h"
 
 #include <gearbox/conn.h>
@@ -15,6 +16,7 @@
 
 enum gb__conn_state {
 	GB__CONN_CONNECTING,  /* outgoing, not established */
+	GB__CONN_FRONT,       /* what comes before the service's bytes is not complete (front.h) */
 	GB__CONN_OPEN,        /* messages go both ways */
 	GB__CONN_HALF_CLOSED, /* the peer's FIN was told to the handler */
 	GB__CONN_DRAINING,    /* closing: output left, input is discarded */
@@ -27,12 +29,13 @@ enum gb__conn_state {
 
 enum gb__conn_flag {
 	GB__CONN_DISPATCH = 1u << 0, /* inside a callback; whoever called it settles afterwards */
-	GB__CONN_QUEUED = 1u << 1,   /* on the list of the turn */
-	GB__CONN_MUTED = 1u << 2,    /* the engine delivers no input */
-	GB__CONN_KEPT = 1u << 3,     /* `input` holds bytes */
-	GB__CONN_PARTIAL = 1u << 4,  /* what is kept is the beginning of a message */
-	GB__CONN_PAUSED = 1u << 5,   /* by the handler */
-	GB__CONN_HIGH = 1u << 6,     /* output rose above the high watermark and not yet below the low one */
+	GB__CONN_FRONTED =
+		1u << 1,          /* what is sent is in its front's keeping, and to be encrypted (front.h) */
+	GB__CONN_MUTED = 1u << 2, /* the engine delivers no input */
+	GB__CONN_KEPT = 1u << 3,  /* `input` holds bytes */
+	GB__CONN_PARTIAL = 1u << 4, /* what is kept is the beginning of a message */
+	GB__CONN_PAUSED = 1u << 5,  /* by the handler */
+	GB__CONN_HIGH = 1u << 6,    /* output rose above the high watermark and not yet below the low one */
 	GB__CONN_REFUSED_TRY = 1u << 7, /* gb_conn_try_send said -EAGAIN: on_writable is owed */
 	GB__CONN_FLUSHING = 1u << 8,    /* the engine has output under way and will say on_output */
 	GB__CONN_EOF = 1u << 9,         /* the peer's FIN arrived */
@@ -55,7 +58,8 @@ enum gb__conn_further {
 	GB__CONN_FURTHER_LATE = 1u << 2, /* the message's time began anew once: we were late, not the peer */
 	/* Its answers come from elsewhere: a message was not answered at once, or it was sent to outside its callbacks. */
 	GB__CONN_FURTHER_ELSEWHERE = 1u << 3,
-	GB__CONN_FURTHER_PARTS = 1u << 4, /* parts of a message were delivered, and it goes on (parts.h) */
+	GB__CONN_FURTHER_PARTS = 1u << 4,  /* parts of a message were delivered, and it goes on (parts.h) */
+	GB__CONN_FURTHER_QUEUED = 1u << 5, /* on the list of the turn */
 };
 
 /** What has happened to it, once. */
@@ -74,7 +78,7 @@ enum gb__conn_past {
 	(GB__CONN_STOPPED | GB__CONN_KEPT | GB__CONN_EOF | GB__CONN_CLOSING | GB__CONN_OUTPUT_END | \
 		GB__CONN_REPLIES)
 /** With any of these, the end of a dispatch has more to do than to flush. Who has none is open. */
-#define GB__CONN_SLOW_SETTLE (GB__CONN_SLOW_INPUT | GB__CONN_REFUSED_TRY | GB__CONN_MUTED)
+#define GB__CONN_SLOW_SETTLE (GB__CONN_SLOW_INPUT | GB__CONN_REFUSED_TRY | GB__CONN_MUTED | GB__CONN_FRONTED)
 
 struct gb_conn {
 	struct gb__stream stream; /* first: what the engine knows */
@@ -157,12 +161,37 @@ static inline bool gb__conn_closing(const struct gb_conn *conn)
 	return conn->flags & GB__CONN_CLOSING;
 }
 
-/** Bytes that wait to be sent, those that wait for a reply before them included. */
-static inline size_t gb__conn_output_bytes(const struct gb_conn *conn)
+/** Where bytes that are to be sent next are appended. */
+static inline struct gb__output *gb__conn_sink(struct gb_conn *conn)
+{
+	return gb__unlikely(conn->flags & GB__CONN_FRONTED) ? &conn->terms->fronted->plain
+							    : &conn->stream.output;
+}
+
+/** Bytes that are to be sent next. */
+static inline size_t gb__conn_next_bytes(const struct gb_conn *conn)
 {
 	size_t bytes = conn->stream.output.bytes;
 
-	return gb__unlikely(conn->flags & GB__CONN_REPLIES) ? bytes + conn->terms->replies.waiting : bytes;
+	return gb__unlikely(conn->flags & GB__CONN_FRONTED) ? bytes + conn->terms->fronted->plain.bytes
+							    : bytes;
+}
+
+/** Whether there are none. */
+static inline bool gb__conn_next_empty(const struct gb_conn *conn)
+{
+	return gb__output_empty(&conn->stream.output) &&
+		(gb__likely(!(conn->flags & GB__CONN_FRONTED)) ||
+			gb__output_empty(&conn->terms->fronted->plain));
+}
+
+/** Bytes that wait to be sent, those that wait for a reply before them included. */
+static inline size_t gb__conn_output_bytes(const struct gb_conn *conn)
+{
+	if (gb__likely(!(conn->flags & (GB__CONN_REPLIES | GB__CONN_FRONTED))))
+		return conn->stream.output.bytes;
+	return gb__conn_next_bytes(conn) +
+		(conn->flags & GB__CONN_REPLIES ? conn->terms->replies.waiting : 0);
 }
 
 /** After bytes were queued: whether reading has to stop, or the handler is owed a word once there is room. */
@@ -181,16 +210,27 @@ static inline void gb__conn_output_rose(struct gb_conn *conn, size_t bytes)
 
 /* conn.c */
 /** What engines call of a connection: without a codec, with one, and of whoever takes parts. */
-extern const struct gb__endpoint_ops gb__conn_plain_ops, gb__conn_coded_ops, gb__conn_parts_ops;
+extern const struct gb__endpoint_ops gb__conn_plain_ops, gb__conn_coded_ops, gb__conn_parts_ops,
+	gb__conn_front_ops;
 /** A zeroed connection for `fd`, not attached yet, or NULL. It has a place among all that are open already. */
 struct gb_conn *gb__conn_create(
 	struct gb__net *net, int fd, const struct gb_service *service, void *user, enum gb__for who);
 /** Undo gb__conn_create before anything was attached or told. Closes the descriptor. */
 void gb__conn_discard(struct gb_conn *conn);
+/** The end of its input, as engines tell it. */
+void gb__conn_on_end(struct gb__stream *stream, int error);
+/** What engines call of it, but for a front that is there. */
+static inline void gb__conn_ops(struct gb_conn *conn, const struct gb__endpoint_ops *ops)
+{
+	if (gb__likely(!(conn->flags & GB__CONN_FRONTED)))
+		conn->stream.endpoint.ops = ops;
+}
 /** It is established: deliver from now on and tell the handler. */
 void gb__conn_open(struct gb_conn *conn);
 /** Flush, half-close, linger, end with `reason`; does nothing when it is closing already. */
 void gb__conn_close(struct gb_conn *conn, int reason);
+/** The same of one whose front has failed: it was not opened, and what it has to say is in its output. */
+void gb__conn_close_front(struct gb_conn *conn, int reason);
 /** What the codec found, or a timeout of the peer: tell on_error, which may send a last answer, and close. */
 void gb__conn_close_for_error(struct gb_conn *conn, int reason);
 /** End now; the rest happens in the next turn. A reason given earlier by gb__conn_close stays if it was
@@ -249,6 +289,8 @@ void gb__conn_refuse_input(struct gb_conn *conn, int found, const char *problem)
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size);
 /** The same where the service has a codec. */
 void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size);
+/** Append to what is kept. Returns 0 or -ENOMEM. */
+int gb__conn_keep(struct gb_conn *conn, const unsigned char *data, size_t size);
 /** Deliver from what is kept, as far as the handler lets it. */
 void gb__conn_deliver_kept(struct gb_conn *conn);
 void gb__conn_input_drop(struct gb_conn *conn);

@@ -46,9 +46,9 @@ static inline struct gb__output *output_of(struct gb_conn *conn)
 	const struct gb__replies *replies;
 
 	if (gb__likely(!(conn->flags & GB__CONN_REPLIES)))
-		return &conn->stream.output;
+		return gb__conn_sink(conn);
 	replies = replies_of(conn);
-	return replies->loose ? &conn->stream.output : &replies->last->behind;
+	return replies->loose ? gb__conn_sink(conn) : &replies->last->behind;
 }
 
 /* As gb__conn_queued, for what a task collects: nothing leaves before it is back. */
@@ -69,7 +69,7 @@ static int collected(struct gb_conn *facade, int result)
 static int appended(struct gb_conn *conn, int result, size_t size)
 {
 	if (gb__unlikely(conn->flags & GB__CONN_REPLIES) && result == 0 &&
-		output_of(conn) != &conn->stream.output)
+		output_of(conn) != gb__conn_sink(conn))
 		replies_of(conn)->waiting += size;
 	return gb__conn_is_task(conn) ? collected(conn, result) : gb__conn_queued(conn, result, size);
 }
@@ -98,12 +98,13 @@ int gb__conn_spill(struct gb_conn *conn)
 	burst->size = 0;
 	if (size == 0)
 		return 0;
-	if (engine->ops->borrow && gb__output_empty(&conn->stream.output))
+	if (engine->ops->borrow && gb__output_empty(&conn->stream.output) &&
+		gb__likely(!(conn->flags & GB__CONN_FRONTED)))
 		chunk = engine->ops->borrow(engine, burst->data, size);
 	if (chunk)
 		gb__output_append_chunk(&conn->stream.output, chunk);
 	return gb__conn_queued(conn,
-		chunk ? 0 : gb__output_append(&conn->stream.output, &engine->pool, burst->data, size), size);
+		chunk ? 0 : gb__output_append(gb__conn_sink(conn), &engine->pool, burst->data, size), size);
 }
 
 static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void *data, size_t size)

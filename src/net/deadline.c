@@ -10,7 +10,7 @@
  * with more events than one wait tells. So nobody is ended for what the kernel has already: that is asked first.
  *
  * Every state has a bound. Open ones: the idle timeout (0: the user wants none), the write timeout while output
- * waits; connecting: the connect timeout (0: the kernel's); draining: the write timeout, else the idle timeout, else
+ * waits; connecting: the connect timeout (0: the kernel's); front: the handshake timeout; draining: the write timeout, else the idle timeout, else
  * STALL_MS without progress; lingering: the linger timeout since anything moved, linger-max in all.
  */
 #include "base/macros.h"
@@ -75,6 +75,9 @@ static struct earliest deadline_of(struct gb_conn *conn)
 	switch (conn->state) {
 	case GB__CONN_CONNECTING:
 		consider(&earliest, limits->connect_timeout_ms, progress, GB_CLOSE_CONNECT_FAILED);
+		break;
+	case GB__CONN_FRONT:
+		consider(&earliest, limits->handshake_timeout_ms, progress, GB_CLOSE_TLS_ERROR);
 		break;
 	case GB__CONN_LINGERING:
 		consider(&earliest, gb__max(limits->linger_timeout_ms, 1),
@@ -170,6 +173,8 @@ static bool goes_on(struct gb_conn *conn, int reason)
 {
 	if (conn->state == GB__CONN_LINGERING)
 		return lingers_on(conn);
+	if (conn->state == GB__CONN_FRONT && (conn->flags & GB__CONN_KEPT))
+		return true; /* it waits for us */
 	if (reason == GB_CLOSE_READ_TIMEOUT)
 		return message_goes_on(conn);
 	return has_come(conn, GB__READY_IN | GB__READY_OUT);
@@ -223,7 +228,8 @@ static void expired(struct gb_conn *conn, int reason)
 			GB__CONN_RESET; /* what is queued cannot be delivered: do not pretend an orderly end */
 		__attribute__((fallthrough));
 	default:
-		gb__conn_end(conn, reason, reason == GB_CLOSE_CONNECT_FAILED ? ETIMEDOUT : 0);
+		gb__conn_end(conn, reason,
+			reason == GB_CLOSE_CONNECT_FAILED || reason == GB_CLOSE_TLS_ERROR ? ETIMEDOUT : 0);
 	}
 }
 

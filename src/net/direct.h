@@ -8,6 +8,8 @@
 
 #include "net/conn.h"
 
+#include <limits.h>
+
 /** The long way. `found`: what the codec said of its front, or GB__NOT_ASKED. */
 void gb__conn_input_any(struct gb_conn *conn, unsigned char *data, size_t size, int found);
 #define GB__NOT_ASKED INT_MAX

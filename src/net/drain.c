@@ -12,7 +12,7 @@ static bool moves(const struct gb_conn *conn)
 	const struct gb_conn *peer = conn->terms->peer;
 
 	return (conn->flags & (GB__CONN_FLUSHING | GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) ||
-		!gb__output_empty(&conn->stream.output) || (peer && !gb__output_empty(&peer->stream.output));
+		!gb__conn_next_empty(conn) || (peer && !gb__conn_next_empty(peer));
 }
 
 /* Whoever ends it has something to do first, and will. */
@@ -63,11 +63,30 @@ static uint64_t patience_ms(const struct gb_conn *conn)
 	return 0;
 }
 
+/* A handshake is under way until it is complete, or its time is over; one that has not begun is not, once its beginning
+ * would have come. */
+static void drain_front(struct gb_conn *conn)
+{
+	const struct gb__net *net = conn->net;
+	uint64_t now_ms = gb__loop_now_ms(net->loop);
+
+	if (conn->terms->fronted->begun)
+		return;
+	if (now_ms < net->grace_end_ms)
+		gb__conn_deadline_within(conn, net->grace_end_ms - now_ms);
+	else
+		gb__conn_end(conn, GB_CLOSE_DRAIN, 0);
+}
+
 void gb__conn_drain(struct gb_conn *conn)
 {
 	const struct gb__net *net = conn->net;
 	uint64_t left_ms;
 
+	if (conn->state == GB__CONN_FRONT) {
+		drain_front(conn);
+		return;
+	}
 	if ((conn->state != GB__CONN_OPEN && conn->state != GB__CONN_HALF_CLOSED) ||
 		(conn->flags & GB__CONN_TASKED))
 		return;
@@ -87,7 +106,7 @@ void gb__conn_drain(struct gb_conn *conn)
 	} else if (conn->idle_turns == GB__DRAIN_TURNS) {
 		if (!conn->terms->sequential || !net->sequential->on_quiet(conn))
 			gb__conn_close(conn, GB_CLOSE_DRAIN);
-	} else if (!(conn->flags & GB__CONN_QUEUED)) {
+	} else if (!(conn->further & GB__CONN_FURTHER_QUEUED)) {
 		conn->idle_turns++;
 		gb__conn_queue(conn);
 	}

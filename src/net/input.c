@@ -143,8 +143,7 @@ static inline void message_take(struct gb__net *net, const struct gb__chunk *chu
 	net->message.since_ms = chunk->input.since_ms;
 }
 
-/* Append to what is kept. Returns 0 or -ENOMEM. */
-static int keep(struct gb_conn *conn, const unsigned char *data, size_t size)
+int gb__conn_keep(struct gb_conn *conn, const unsigned char *data, size_t size)
 {
 	struct gb__pool *pool = &conn->net->engine->pool;
 	struct gb__chunk *chunk = conn->input;
@@ -191,7 +190,7 @@ static void shrink(struct gb_conn *conn)
 static void after_delivery(struct gb_conn *conn, const unsigned char *rest, size_t size)
 {
 	if (size > 0 && !gb__conn_closing(conn)) {
-		if (keep(conn, rest, size) < 0)
+		if (gb__conn_keep(conn, rest, size) < 0)
 			gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		else if (conn->flags & GB__CONN_PARTIAL)
 			gb__conn_deadline_within(conn, conn->terms->limits->read_timeout_ms);
@@ -201,7 +200,7 @@ static void after_delivery(struct gb_conn *conn, const unsigned char *rest, size
 /* Messages were handed to the handler and it sent nothing: its answer, if there is to be one, comes from elsewhere. */
 static void note_unanswered(struct gb_conn *conn, uint64_t messages, size_t output)
 {
-	if (conn->net->tally.messages != messages && conn->stream.output.bytes == output &&
+	if (conn->net->tally.messages != messages && gb__conn_next_bytes(conn) == output &&
 		!(conn->flags & GB__CONN_TASKED))
 		conn->further |= GB__CONN_FURTHER_ELSEWHERE;
 }
@@ -209,7 +208,7 @@ static void note_unanswered(struct gb_conn *conn, uint64_t messages, size_t outp
 void gb__conn_deliver_kept(struct gb_conn *conn)
 {
 	const uint64_t messages = conn->net->tally.messages;
-	const size_t output = conn->stream.output.bytes;
+	const size_t output = gb__conn_next_bytes(conn);
 	struct gb__chunk *chunk = conn->input;
 	size_t used;
 
@@ -234,7 +233,7 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 {
 	bool wait = gb__conn_stopped(conn) || gb__conn_backlog(conn);
 	const uint64_t messages = conn->net->tally.messages;
-	const size_t output = conn->stream.output.bytes;
+	const size_t output = gb__conn_next_bytes(conn);
 	size_t held, used;
 
 	if (gb__conn_closing(conn))
@@ -243,7 +242,7 @@ static void input_slow(struct gb_conn *conn, unsigned char *data, size_t size)
 	conn->net->message.scanned = 0;
 	conn->net->message.since_ms = gb__net_now(conn->net);
 	if (wait || held > GB__INPUT_HEADROOM) {
-		if (keep(conn, data, size) < 0) {
+		if (gb__conn_keep(conn, data, size) < 0) {
 			gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 			return;
 		}
@@ -297,6 +296,10 @@ static void burst_end(struct gb_conn *conn)
 	struct gb__net *net = conn->net;
 	struct gb__burst *burst = &net->burst;
 
+	if (gb__unlikely(conn->flags & GB__CONN_FRONTED)) {
+		gb__front_burst(conn);
+		return;
+	}
 	if (!net->sends_at_once) {
 		gb__conn_spill(conn);
 		return;

@@ -108,7 +108,7 @@ void gb__ledger_left(struct gb_conn *conn)
 	unsigned kept = 0;
 	uint64_t now;
 
-	if (!gb__output_empty(&conn->stream.output) || (conn->flags & (GB__CONN_FLUSHING | GB__CONN_REPLIES)))
+	if (!gb__conn_next_empty(conn) || (conn->flags & (GB__CONN_FLUSHING | GB__CONN_REPLIES)))
 		return;
 	now = now_ns(conn->net);
 	for (unsigned i = 0; i < tracing->leaving; i++) {

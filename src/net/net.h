@@ -7,6 +7,7 @@
 
 #include "loop/loop.h"
 #include "net/burst.h"
+#include "net/front.h"
 #include "net/job.h"
 #include "net/ledger.h"
 #include "net/reply.h"
@@ -21,7 +22,6 @@
 #include <stddef.h>
 
 struct gb__router;
-struct gb__front;
 struct gb__files;
 struct gb__sequential;
 struct gb__streams;
@@ -43,6 +43,7 @@ struct gb__counters {
 	uint64_t waits, events;   /* the engine's, as of the last tick of its clock */
 	struct gb__census census; /* while it drains, of a moment ago */
 	struct gb__sampled sampled;
+	struct gb_tls_stats tls;
 	struct gb_coro_stats coroutines;
 };
 
@@ -96,8 +97,9 @@ struct gb__net {
 		struct gb_part part;   /* where a service takes parts: what that was, but for its bytes */
 	} message; /* the one being decoded: as in gb__chunk.input, where it is kept between calls */
 	const struct gb_conn
-		*delivering;   /* whose messages are, not in the shortest way: the burst has that one */
-	const char *problem;   /* of a codec that has just refused its input, while that is told; or NULL */
+		*delivering; /* whose messages are, not in the shortest way: the burst has that one */
+	const char *problem; /* of a codec that has just refused its input, while that is told; or NULL */
+	struct gb__fronts fronts;
 	size_t connections;    /* not finished yet */
 	size_t outgoing;       /* of them, made by gb_connect */
 	uint64_t grace_end_ms; /* of GB__DRAIN_GRACE_MS */

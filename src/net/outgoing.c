@@ -103,6 +103,8 @@ static int outcome(const struct gb_conn *conn)
 {
 	if (conn->state == GB__CONN_OPEN)
 		return 0;
+	if (conn->reason == GB_CLOSE_TLS_ERROR)
+		return conn->error ? -conn->error : -EPROTO;
 	if (conn->reason != GB_CLOSE_CONNECT_FAILED)
 		return -ECANCELED;
 	return conn->error ? -conn->error : -ECONNREFUSED;

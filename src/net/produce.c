@@ -38,8 +38,8 @@ static bool has_room(const struct gb_producer *producer)
 	const struct gb__limits *limits = conn->terms->limits;
 
 	return conn->terms->replies.first == producer->reply.place && conn->state < GB__CONN_ENDED &&
-		conn->stream.output.bytes <= limits->output_low &&
-		conn->stream.output.bytes < limits->output_bytes_max;
+		gb__conn_next_bytes(conn) <= limits->output_low &&
+		gb__conn_next_bytes(conn) < limits->output_bytes_max;
 }
 
 static bool is_ready(const struct gb_producer *producer)
@@ -50,7 +50,7 @@ static bool is_ready(const struct gb_producer *producer)
 static int64_t ask(struct gb_producer *producer, struct gb_conn *conn, struct gb__chunk *chunk)
 {
 	const struct gb__limits *limits = conn->terms->limits;
-	const size_t output = conn->stream.output.bytes;
+	const size_t output = gb__conn_next_bytes(conn);
 	const uint64_t room = gb__min(limits->output_high, limits->output_bytes_max) - output;
 	const size_t size = gb__max(gb__min(room, (uint64_t)(chunk->capacity - chunk->end)), 1);
 	const uint16_t inside = conn->flags & GB__CONN_DISPATCH;
@@ -88,7 +88,7 @@ static bool produce_some(struct gb_producer *producer, struct gb_conn *conn)
 		chunk->end += (uint32_t)made;
 		producer->produced += (uint64_t)made;
 		producer->reply.place->streams = true;
-		gb__output_append_chunk(&conn->stream.output, chunk);
+		gb__output_append_chunk(gb__conn_sink(conn), chunk);
 		return gb__conn_queued(conn, 0, (size_t)made) == 0;
 	}
 	gb__chunk_destroy(pool, chunk);

@@ -19,9 +19,12 @@ static ssize_t forward(struct gb_conn *from, struct gb_conn *to, struct gb_bytes
 {
 	struct gb__net *net = to->net;
 	const struct gb__burst *burst = &net->burst;
-	bool at_hand = burst->conn == from && burst->input == bytes.data && burst->input_size >= bytes.size;
+	bool at_hand = burst->conn == from && burst->input == bytes.data && burst->input_size >= bytes.size &&
+		!(from->flags & GB__CONN_FRONTED);
 	struct gb__chunk *chunk;
 
+	if (gb__unlikely(to->flags & GB__CONN_FRONTED))
+		return gb__front_forward(to, bytes);
 	if (!gb__output_empty(&to->stream.output) || to->state == GB__CONN_CONNECTING)
 		return 0;
 	if (net->sends_at_once)
@@ -50,7 +53,7 @@ static void relay_message(struct gb_conn *conn, struct gb_bytes bytes)
 	to->net->tally.bytes_out += (size_t)sent;
 	if ((size_t)sent < bytes.size && gb_conn_send(to, bytes.data + sent, bytes.size - (size_t)sent) < 0)
 		return; /* it has ended, and this one with it */
-	if (to->stream.output.bytes > to->terms->limits->output_high)
+	if (gb__conn_next_bytes(to) > to->terms->limits->output_high)
 		gb_conn_pause(conn);
 }
 
@@ -85,12 +88,12 @@ static void join(struct gb_conn *conn, struct gb_conn *peer)
 	terms->on_message = relay_message;
 	conn->further &= (uint8_t)~GB__CONN_FURTHER_PARTS;
 	terms->reads_on = true;
-	conn->stream.endpoint.ops = &gb__conn_plain_ops;
+	gb__conn_ops(conn, &gb__conn_plain_ops);
 	/* What the codec or the handler waits for no longer counts; a pause ends the delivery that may be under way. */
 	conn->flags &= (uint16_t) ~(GB__CONN_HIGH | GB__CONN_PARTIAL | GB__CONN_PARKED);
 	conn->flags |= GB__CONN_PAUSED;
 	conn->further |= GB__CONN_FURTHER_JOINED;
-	gb__conn_output_rose(conn, conn->stream.output.bytes);
+	gb__conn_output_rose(conn, gb__conn_next_bytes(conn));
 	if (conn->state == GB__CONN_HALF_CLOSED)
 		gb_conn_end_output(peer);
 	gb__conn_queue(conn);

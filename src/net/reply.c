@@ -200,7 +200,7 @@ static void move(struct gb_conn *conn, struct gb__output *from)
 	if (gb__output_empty(from))
 		return;
 	conn->terms->replies.waiting -= from->bytes;
-	gb__output_splice(&conn->stream.output, from);
+	gb__output_splice(gb__conn_sink(conn), from);
 }
 
 /* Out of the order. It is claimed. */
@@ -326,7 +326,7 @@ static int add(struct gb__place *place, const void *data, size_t size)
 		return gb__output_append(&place->output, pool, data, size);
 	if (replies->first == place && !replies->loose) {
 		place->streams = true;
-		return gb__conn_queued(conn, gb__output_append(&conn->stream.output, pool, data, size), size);
+		return gb__conn_queued(conn, gb__output_append(gb__conn_sink(conn), pool, data, size), size);
 	}
 	result = gb__output_append(&place->output, pool, data, size);
 	if (result == 0)

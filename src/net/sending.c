@@ -60,7 +60,7 @@ static void on_read(struct gb_operation *operation, void *user);
 static void read_on(struct gb_file_sending *sending)
 {
 	const struct gb_conn *conn = sending->conn;
-	const uint64_t room = conn->terms->limits->output_bytes_max - conn->stream.output.bytes;
+	const uint64_t room = conn->terms->limits->output_bytes_max - gb__conn_next_bytes(conn);
 
 	if (!sending->page)
 		sending->page = gb__alloc(PAGE);
@@ -79,8 +79,8 @@ static bool has_room(const struct gb_file_sending *sending)
 	const struct gb__limits *limits = conn->terms->limits;
 
 	return conn->terms->replies.first == sending->reply.place &&
-		conn->stream.output.bytes <= limits->output_low &&
-		conn->stream.output.bytes < limits->output_bytes_max;
+		gb__conn_next_bytes(conn) <= limits->output_low &&
+		gb__conn_next_bytes(conn) < limits->output_bytes_max;
 }
 
 /* A page has come. Returns what ends it, 0 when it is complete, or 1. */

@@ -24,6 +24,7 @@ struct gb__limits {
 	uint64_t linger_timeout_ms; /* after our FIN, for the peer's */
 	uint64_t linger_max_ms;     /* after our FIN, in all */
 	uint64_t connect_timeout_ms;
+	uint64_t handshake_timeout_ms;    /* until what comes before a service's bytes is complete */
 	uint64_t output_high, output_low; /* watermarks, bytes */
 	uint64_t output_bytes_max;
 	uint64_t replies_max;   /* open ones of a connection */
@@ -39,6 +40,7 @@ static inline uint64_t gb__limit(const uint64_t *limit)
 
 struct gb_file_sending;
 struct gb_operation;
+struct gb__fronted;
 struct gb__pooled;
 struct gb__router;
 struct gb__route_entry;
@@ -76,7 +78,8 @@ struct gb__terms {
 	uint64_t *route_counts;              /* by its entries */
 	const struct gb__route_entry *route; /* of the last message */
 	int refused; /* by the codec, while there are such tasks: once they are back it is told; 0: nothing was */
-	const char *problem; /* its reason */
+	const char *problem;         /* its reason */
+	struct gb__fronted *fronted; /* with GB__CONN_FRONTED, of own terms */
 	struct gb__terms *next;
 	struct gb__limits own;
 };

@@ -127,7 +127,7 @@ static void leave_idle(struct gb_upstream *upstream, struct gb__pooled *pooled)
 /* It was given back inside a delivery of its own, which may leave something, or with output: that comes first. */
 static bool is_busy(const struct gb_conn *conn)
 {
-	return (conn->flags & GB__CONN_DISPATCH) || !gb__output_empty(&conn->stream.output);
+	return (conn->flags & GB__CONN_DISPATCH) || !gb__conn_next_empty(conn);
 }
 
 /* How many will be to be had; `*ret_soon`: some without being told of. */

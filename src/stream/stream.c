@@ -41,6 +41,10 @@ int gb__stream_code(int reason, int error)
 	case GB_CLOSE_RESET:
 	case GB_CLOSE_RELAY:
 		return -ECONNRESET;
+	case GB_CLOSE_TLS_ERROR:
+		return -EPROTO;
+	case GB_CLOSE_TLS_TRUNCATED:
+		return -GB_ETRUNCATED;
 	case GB_CLOSE_NO_MEMORY:
 		return -ENOMEM;
 	case GB_CLOSE_CONNECT_FAILED:
@@ -53,7 +57,7 @@ int gb__stream_code(int reason, int error)
 void gb__stream_attach(struct gb_stream *stream, struct gb_conn *conn)
 {
 	stream->conn = conn;
-	conn->stream.endpoint.ops = &stream->streams->ops;
+	gb__conn_ops(conn, &stream->streams->ops);
 	*gb__conn_link(conn) = (struct gb__stream_link){ stream, stream->opened ? stream : NULL };
 }
 

@@ -168,7 +168,7 @@ int gb_write_buffer(struct gb_stream *stream, struct gb_buffer *buffer)
 /* What is to come behind an open reply is not waited for. */
 static size_t unsent(const struct gb_conn *conn)
 {
-	return conn->stream.output.bytes + (conn->net->burst.conn == conn ? conn->net->burst.size : 0);
+	return gb__conn_next_bytes(conn) + (conn->net->burst.conn == conn ? conn->net->burst.size : 0);
 }
 
 int gb_flush(struct gb_stream *stream)

@@ -67,12 +67,17 @@ const char *gb__tls_session_problem(const struct gb__tls_session *session)
 	return NULL;
 }
 
+bool gb__tls_session_resumed(const struct gb__tls_session *session)
+{
+	return false;
+}
+
 bool gb__tls_session_met_http(const struct gb__tls_session *session)
 {
 	return false;
 }
 
-int gb__tls_session_info(struct gb__tls_session *session, struct gb__tls_info *ret)
+int gb__tls_session_info(struct gb__tls_session *session, struct gb_tls_info *ret)
 {
 	return -ENOTSUP;
 }

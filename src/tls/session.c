@@ -285,6 +285,11 @@ const char *gb__tls_session_problem(const struct gb__tls_session *session)
 	return session->problem;
 }
 
+bool gb__tls_session_resumed(const struct gb__tls_session *session)
+{
+	return SSL_session_reused(session->ssl);
+}
+
 bool gb__tls_session_met_http(const struct gb__tls_session *session)
 {
 	return session->met_http;
@@ -333,7 +338,7 @@ static struct texts *texts_create(SSL *ssl)
 	return texts;
 }
 
-int gb__tls_session_info(struct gb__tls_session *session, struct gb__tls_info *ret)
+int gb__tls_session_info(struct gb__tls_session *session, struct gb_tls_info *ret)
 {
 	const char *name = SSL_get_servername(session->ssl, TLSEXT_NAMETYPE_host_name);
 
@@ -341,7 +346,7 @@ int gb__tls_session_info(struct gb__tls_session *session, struct gb__tls_info *r
 		session->texts = texts_create(session->ssl);
 	if (!session->texts)
 		return -ENOMEM;
-	*ret = (struct gb__tls_info){
+	*ret = (struct gb_tls_info){
 		.version = SSL_get_version(session->ssl),
 		.cipher = SSL_get_cipher_name(session->ssl),
 		.alpn = session->texts->alpn,

@@ -295,7 +295,7 @@ TEST(what_cannot_be_emitted_ends_the_session)
 
 TEST(both_know_what_they_agreed_on)
 {
-	struct gb__tls_info info;
+	struct gb_tls_info info;
 	struct side client, server;
 
 	begin(&server, tls_server());

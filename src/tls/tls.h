@@ -8,6 +8,7 @@
 #define TLS_TLS_H
 
 #include <gearbox/error.h>
+#include <gearbox/tls.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -80,16 +81,12 @@ void gb__tls_session_close(struct gb__tls_session *session);
 bool gb__tls_session_ended(const struct gb__tls_session *session);
 /** Why a call has failed, or NULL: one line, as "no shared cipher" or "the peer speaks no TLS". */
 const char *gb__tls_session_problem(const struct gb__tls_session *session);
+/** After the handshake: an earlier one was resumed. */
+bool gb__tls_session_resumed(const struct gb__tls_session *session);
 /** What it spoke instead of TLS was a request of HTTP, which can be told so. */
 bool gb__tls_session_met_http(const struct gb__tls_session *session);
 
-/** What was agreed on; texts last as long as the session. */
-struct gb__tls_info {
-	const char *version, *cipher, *alpn, *server_name; /* "TLSv1.3", …; "" where there is none */
-	const char *subject; /* of the peer's certificate, which was verified (RFC 4514); "" without one */
-	bool resumed;
-};
-/** Returns 0 or -ENOMEM. After the handshake. */
-int gb__tls_session_info(struct gb__tls_session *session, struct gb__tls_info *ret);
+/** What was agreed on; texts last as long as the session. Returns 0 or -ENOMEM. After the handshake. */
+int gb__tls_session_info(struct gb__tls_session *session, struct gb_tls_info *ret);
 
 #endif

@@ -15,6 +15,7 @@ static const struct gb__limits default_limits = {
 	.linger_timeout_ms = 2000,
 	.linger_max_ms = 30000,
 	.connect_timeout_ms = 5000,
+	.handshake_timeout_ms = 10000,
 	.output_high = 64u << 10,
 	.output_low = 16u << 10,
 	.output_bytes_max = 1u << 20,
