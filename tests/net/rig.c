@@ -2,6 +2,9 @@
 #include "base/macros.h"
 
 #include "base/alloc.h"
+#include "tls/certificate_test_driver.h"
+
+#include <errno.h>
 
 #define STEPS_MAX 200000u
 #define ROUNDS 20u
@@ -107,25 +110,121 @@ void rig_run(const char *engine, void (*body)(struct rig *rig))
 	}
 }
 
-struct peer *rig_peer(struct rig *rig, const struct gb_service *service)
+static struct peer *peer_create(struct rig *rig)
 {
 	struct peer *peer = calloc(1, sizeof(*peer));
-	int fd;
 
 	CHECK(peer);
 	peer->rig = rig;
 	peer->got = malloc(PEER_BYTES_MAX);
 	CHECK(peer->got);
 	peer->read_max = PEER_BYTES_MAX;
-	peer->client = sim_client_pair(rig->sim, &fd);
-	gb__net_adopt(&rig->net, fd, service, peer, NULL);
 	return peer;
+}
+
+struct peer *rig_peer(struct rig *rig, const struct gb_service *service)
+{
+	return rig_peer_on(rig, service, NULL);
+}
+
+struct peer *rig_peer_on(struct rig *rig, const struct gb_service *service, const struct gb__front *front)
+{
+	struct peer *peer = peer_create(rig);
+	int fd;
+
+	peer->client = sim_client_pair(rig->sim, &fd);
+	gb__net_adopt(&rig->net, fd, service, peer, front);
+	return peer;
+}
+
+#define RECORDS_MAX (4u << 20)
+
+const struct gb__front *rig_front(void)
+{
+	static struct gb__front front;
+
+	if (!front.tls)
+		front.tls = tls_server();
+	return &front;
+}
+
+static int take_records(void *arg, const void *data, size_t size)
+{
+	struct peer *peer = arg;
+
+	CHECK(peer->records_size + size <= RECORDS_MAX);
+	memcpy(peer->records + peer->records_size, data, size);
+	peer->records_size += size;
+	return 0;
+}
+
+/* As far as there is room. */
+static void records_leave(struct peer *peer)
+{
+	size_t taken = sim_client_send(peer->client, peer->records, peer->records_size);
+
+	memmove(peer->records, peer->records + taken, peer->records_size - taken);
+	peer->records_size -= taken;
+}
+
+void peer_tls(struct peer *peer)
+{
+	static struct gb__tls *tls;
+
+	if (!tls)
+		tls = tls_client();
+	peer->records = malloc(RECORDS_MAX);
+	CHECK(peer->records);
+	CHECK_INT(gb__tls_session_create(tls, NULL, take_records, peer, &peer->session), 0);
+	CHECK_INT(gb__tls_session_handshake(peer->session), 0);
+}
+
+struct peer *rig_tls_peer(struct rig *rig, const struct gb_service *service)
+{
+	struct peer *peer = peer_create(rig);
+	int fd;
+
+	peer->client = sim_client_pair(rig->sim, &fd);
+	peer_tls(peer);
+	gb__net_adopt(&rig->net, fd, service, peer, rig_front());
+	return peer;
+}
+
+static void read_records(struct peer *peer)
+{
+	unsigned char bytes[4096];
+	size_t size;
+
+	while (peer->got_size < peer->read_max && !peer->failed &&
+		(size = sim_client_read(peer->client, bytes, sizeof(bytes))) > 0) {
+		ssize_t got = 0;
+
+		gb__tls_session_input(peer->session, bytes, size);
+		if (!peer->open) {
+			got = gb__tls_session_handshake(peer->session);
+			peer->open = got == 1;
+		}
+		/* It may be more than it wants: what is in a record comes with it. */
+		while (peer->open && got >= 0 &&
+			(got = gb__tls_session_read(peer->session, peer->got + peer->got_size,
+				 PEER_BYTES_MAX - peer->got_size)) > 0)
+			peer->got_size += (size_t)got;
+		peer->failed = got < 0;
+	}
+	peer->ended = gb__tls_session_ended(peer->session);
+	records_leave(peer);
 }
 
 void peer_read(struct peer *peer)
 {
 	size_t size;
 
+	if (peer->session) {
+		read_records(peer);
+		peer->was_reset = sim_client_was_reset(peer->client);
+		peer->at_end = peer->ended || sim_client_at_end(peer->client);
+		return;
+	}
 	do {
 		size = sim_client_read(
 			peer->client, peer->got + peer->got_size, peer->read_max - peer->got_size);
@@ -170,6 +269,14 @@ void peer_send(struct peer *peer, const void *data, size_t size)
 	const unsigned char *bytes = data;
 	unsigned steps = 0;
 
+	if (peer->session) {
+		while (!peer->open)
+			rig_step_until(peer->rig, peer, &steps, __FILE__, __LINE__, "the handshake");
+		CHECK_INT(gb__tls_session_write(peer->session, data, size), size);
+		while (records_leave(peer), peer->records_size > 0)
+			rig_step_until(peer->rig, peer, &steps, __FILE__, __LINE__, "room to send");
+		return;
+	}
 	while (size > 0) {
 		size_t taken = sim_client_send(peer->client, bytes, size);
 
@@ -180,16 +287,28 @@ void peer_send(struct peer *peer, const void *data, size_t size)
 	}
 }
 
+void peer_shutdown(struct peer *peer)
+{
+	unsigned steps = 0;
+
+	if (peer->session)
+		gb__tls_session_close(peer->session);
+	while (peer->session && (records_leave(peer), peer->records_size > 0))
+		rig_step_until(peer->rig, peer, &steps, __FILE__, __LINE__, "room to send");
+	sim_client_shutdown(peer->client);
+}
+
 void peer_close(struct peer *peer)
 {
 	sim_client_close(peer->client);
+	gb__tls_session_destroy(peer->session);
+	free(peer->records);
 	free(peer->got);
 	free(peer);
 }
 
-void rig_echo(struct rig *rig, const struct gb_service *service)
+static void echo_on(struct rig *rig, struct peer *peer)
 {
-	struct peer *peer = rig_peer(rig, service);
 	static unsigned char data[200000];
 
 	for (size_t i = 0; i < sizeof(data); i++)
@@ -205,11 +324,21 @@ void rig_echo(struct rig *rig, const struct gb_service *service)
 	}
 	UNTIL(rig, peer, peer->got_size == sizeof(data));
 	CHECK(memcmp(peer->got, data, sizeof(data)) == 0);
-	sim_client_shutdown(peer->client);
+	peer_shutdown(peer);
 	UNTIL(rig, peer, peer->at_end && rig->closed == 1);
 	CHECK(!peer->was_reset);
 	CHECK_INT(rig->last_reason, GB_CLOSE_EOF);
 	CHECK_INT(rig->counters.stats.bytes_in, sizeof(data));
 	CHECK_INT(rig->counters.stats.bytes_out, sizeof(data));
 	peer_close(peer);
+}
+
+void rig_echo(struct rig *rig, const struct gb_service *service)
+{
+	echo_on(rig, rig_peer(rig, service));
+}
+
+void rig_tls_echo(struct rig *rig, const struct gb_service *service)
+{
+	echo_on(rig, rig_tls_peer(rig, service));
 }

@@ -13,6 +13,7 @@
 #include "net/conn.h"
 #include "sim/client.h"
 #include "stream/coroutine.h"
+#include "tls/tls.h"
 
 #define PEER_BYTES_MAX (1u << 20)
 
@@ -39,11 +40,24 @@ struct peer {
 	size_t got_size;
 	size_t read_max; /* it reads up to so many bytes in all */
 	bool at_end, was_reset;
+	/* Where it speaks TLS: `got` is what was said, `at_end` that it was said to be all, or the end of the bytes. */
+	struct gb__tls_session *session;
+	unsigned char *records; /* to be sent */
+	size_t records_size;
+	bool open, ended, failed;
 };
 
 void rig_run(const char *engine, void (*body)(struct rig *rig));
 /** A connection to be served, and its other end. Destroyed with peer_close. */
 struct peer *rig_peer(struct rig *rig, const struct gb_service *service);
+/** The same with a front that the peer does not know of; NULL: none. */
+struct peer *rig_peer_on(struct rig *rig, const struct gb_service *service, const struct gb__front *front);
+/** The same with TLS in front: peer_send, peer_read and peer_shutdown encrypt, decrypt, and say the end. */
+struct peer *rig_tls_peer(struct rig *rig, const struct gb_service *service);
+/** The front that rig_tls_peer gives; it stays. */
+const struct gb__front *rig_front(void);
+/** A client's session, on what this peer is connected by. */
+void peer_tls(struct peer *peer);
 /** One turn of the loop after every given peer has read. */
 void rig_step(struct rig *rig, struct peer *peer);
 void rig_step_until(struct rig *rig, struct peer *peer, unsigned *steps, const char *file, int line,
@@ -55,10 +69,13 @@ void rig_calm(struct rig *rig);
 
 /** A service that sends everything back: all that is sent in pieces comes back in order, and then the end. */
 void rig_echo(struct rig *rig, const struct gb_service *service);
+void rig_tls_echo(struct rig *rig, const struct gb_service *service);
 
 /** Send everything, stepping as needed. */
 void peer_send(struct peer *peer, const void *data, size_t size);
 void peer_read(struct peer *peer);
+/** It says all: by FIN, with TLS by close_notify and FIN. */
+void peer_shutdown(struct peer *peer);
 void peer_close(struct peer *peer);
 
 /* Handlers may use these as they are, or call them first. They keep the rig's counts. */
