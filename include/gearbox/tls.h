@@ -12,8 +12,8 @@ struct gb_tls_info {
 	const char *cipher;      /* "TLS_AES_256_GCM_SHA384" */
 	const char *alpn;        /* the protocol that both speak; "" where none was agreed on */
 	const char *server_name; /* that the client asked for (SNI); "" where it did not */
-	const char *subject;     /* of the peer's certificate, which was verified (RFC 4514); "" without one */
-	bool resumed;            /* by what an earlier connection had agreed on */
+	const char *subject; /* of the peer's certificate, which was verified (RFC 4514); "" without one */
+	bool resumed;        /* by what an earlier connection had agreed on */
 };
 
 /**

@@ -187,7 +187,8 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		json_array_append_new(seats, seat(server, i));
 	if (alone)
 		json_array_append_new(seats, seat(server, last));
-	object = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	object = json_pack(
+		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"model", gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
 		(json_int_t)stats.connections, "connected", (json_int_t)stats.connected, "outgoing",
 		(json_int_t)stats.outgoing, "messages", (json_int_t)stats.messages, "bytes_in",

@@ -17,7 +17,7 @@ bool gb__reason_ordinary(int reason)
 	case GB_CLOSE_DRAIN:
 	case GB_CLOSE_RESET:
 	case GB_CLOSE_TLS_TRUNCATED: /* many peers never say it */
-	case GB_CLOSE_RELAY: /* the other one's end is told */
+	case GB_CLOSE_RELAY:         /* the other one's end is told */
 		return true;
 	default:
 		return false;
