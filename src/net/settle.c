@@ -162,10 +162,28 @@ static void tell_eof(struct gb_conn *conn)
 		gb__conn_input_drop(conn);
 }
 
+/* What the kernel takes at once nobody tells of: then more is encrypted here. */
+static __attribute__((noinline)) void flush_fronted(struct gb_conn *conn)
+{
+	const struct gb__output *plain = &conn->terms->fronted->plain;
+	size_t bytes;
+
+	do {
+		bytes = plain->bytes;
+		if (!gb__front_encrypt(conn))
+			return;
+		if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING))
+			flush(conn);
+	} while (plain->bytes < bytes && plain->bytes > 0 && gb__output_empty(&conn->stream.output) &&
+		conn->state < GB__CONN_ENDED);
+}
+
 static inline void flush_queued(struct gb_conn *conn)
 {
-	if (gb__unlikely(conn->flags & GB__CONN_FRONTED) && !gb__front_encrypt(conn))
+	if (gb__unlikely(conn->flags & GB__CONN_FRONTED)) {
+		flush_fronted(conn);
 		return;
+	}
 	if (!gb__output_empty(&conn->stream.output) && !(conn->flags & GB__CONN_FLUSHING))
 		flush(conn);
 }
