@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "model/legality.h"
 #include "model/tally.h"
+#include "model/tls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -132,6 +133,9 @@ static int listen_at(
 
 	if (result == 0)
 		result = check_service(server, binding->service, gb__address_is_ip(&address), error);
+	if (result < 0)
+		return result;
+	result = gb__server_secure(server, binding, error);
 	if (result < 0)
 		return result;
 	snprintf(binding->path, sizeof(binding->path), "%s", gb__address_path(&address));

@@ -9,6 +9,22 @@
 
 #include <gearbox/server.h>
 
+/** What the options `tls…` say; texts are "none" where they say nothing. */
+struct gb__tls_settings {
+	unsigned use; /* enum gb__tls_use */
+	char *cert, *key, *password_file, *client_ca, *alpn, *ciphers, *ocsp;
+	unsigned client_cert; /* enum gb__tls_client_cert */
+	unsigned version;     /* the lowest: 0: 1.2, 1: 1.3 */
+	uint64_t tickets_ms, reload_ms;
+};
+enum gb__tls_use { GB__TLS_AUTO, GB__TLS_YES, GB__TLS_NO };
+enum gb__tls_client_cert {
+	GB__TLS_CLIENT_AUTO,
+	GB__TLS_CLIENT_NONE,
+	GB__TLS_CLIENT_OPTIONAL,
+	GB__TLS_CLIENT_REQUIRED,
+};
+
 struct gb_options {
 	char *model_text;
 	struct gb__model model; /* model_text, parsed and legal */
@@ -24,7 +40,8 @@ struct gb_options {
 	bool stall_limit_set; /* by somebody: it is for blocking engines as well */
 	bool nodelay;
 	char *unix_mode_text;
-	unsigned unix_mode;             /* unix_mode_text, parsed; 0: none */
+	unsigned unix_mode; /* unix_mode_text, parsed; 0: none */
+	struct gb__tls_settings tls;
 	unsigned log_level, log_format; /* enum gb__log_level, enum gb__log_format */
 };
 

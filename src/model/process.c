@@ -7,6 +7,7 @@
 #include "model/bus.h"
 #include "model/crew.h"
 #include "model/offload.h"
+#include "model/tls.h"
 
 #include "base/alloc.h"
 #include "os/limit.h"
@@ -150,6 +151,7 @@ static int process_start(struct gb__seat *seat, struct gb__handed handed, bool a
 			return gb_error_set(error, result, "cannot start a process: %s%s",
 				gb_strerror(result), gb__limit_hint(result, hint, sizeof(hint)));
 	}
+	gb__server_refresh(seat->crew->server);
 	gb__signal_hold();
 	pid = gb__process_fork();
 	if (pid == 0) {

@@ -12,6 +12,7 @@
 #include "model/legality.h"
 #include "model/run.h"
 #include "model/tally.h"
+#include "model/tls.h"
 #include "net/parts.h"
 #include "net/route.h"
 #include "os/cpu.h"
@@ -159,6 +160,7 @@ void gb_server_destroy(struct gb_server *server)
 	gb__assert(!server->chief);
 	gb__server_unlisten(server);
 	gb__bindings_destroy(server);
+	gb__server_unsecure(server);
 	if (server->wake_fd >= 0)
 		gb__socket_close(server->wake_fd);
 	gb__places_finish(&server->places);

@@ -634,6 +634,7 @@ SSL_CTX *gb__tls_current(struct gb__tls *tls)
 {
 	SSL_CTX *ctx;
 
+	gb__tls_refresh(tls, gb__os_now_ms(&gb__os_linux));
 	pthread_mutex_lock(&tls->lock);
 	ctx = tls->current;
 	gb__assert(SSL_CTX_up_ref(ctx));

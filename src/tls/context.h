@@ -7,7 +7,8 @@
 #include <openssl/ssl.h>
 
 /**
- * A reference to the SSL_CTX that sessions which begin now are made of; SSL_CTX_free lets go of it (SSL_new has its own).
+ * A reference to the SSL_CTX that sessions which begin now are made of; SSL_CTX_free lets go of it (SSL_new has its own). Files that
+ * have changed are read again here, if it is time to look (reload_ms).
  *
  * Everything is set in it: certificates and who chooses among them, what is trusted, versions, ciphers, ALPN, tickets, OCSP,
  * the secrets log. Never NULL. Thread: any.

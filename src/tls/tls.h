@@ -51,7 +51,8 @@ struct gb__tls_options {
 int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, struct gb_error *error);
 void gb__tls_destroy(struct gb__tls *tls);
 /** Look whether files have changed, at most once in reload_ms: then later sessions have what they say. What is wrong with
- *  them is logged, once for each change, and the old stays. */
+ *  them is logged, once for each change, and the old stays. Each session that begins does so; it is for processes that begin
+ *  none, and are forked. */
 void gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms);
 
 /**
