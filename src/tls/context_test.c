@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define HOUR_MS 3600000u
+
 struct both {
 	SSL *server, *client;
 	int server_done, client_done; /* as SSL_do_handshake */
@@ -356,13 +358,13 @@ static void replace_broken(void)
 static void read_again_and_complain(void)
 {
 	struct gb__tls_options options;
-	uint64_t later_ms = gb__os_now_ms(&gb__os_linux) + 3600000;
+	uint64_t later_ms = gb__os_now_ms(&gb__os_linux) + HOUR_MS;
 	struct gb__tls *server, *client;
 	char name[64] = "";
 
 	begin();
 	options = server_options();
-	options.reload_ms = 10;
+	options.reload_ms = HOUR_MS;
 	options.shared = calloc(1, gb__tls_shared_size());
 	server = create(options);
 	client = create((struct gb__tls_options){ .ticket_ms = 0 });
@@ -378,8 +380,8 @@ static void read_again_and_complain(void)
 	name_of(server, client, name);
 	CHECK_STR(name, "renewed");
 	replace_broken();
-	gb__tls_refresh(server, later_ms + 20);
-	gb__tls_refresh(server, later_ms + 40);
+	gb__tls_refresh(server, later_ms + HOUR_MS);
+	gb__tls_refresh(server, later_ms + 2 * HOUR_MS);
 	name_of(server, client, name);
 	CHECK_STR(name, "renewed");
 	gb__tls_destroy(client);
