@@ -15,6 +15,7 @@
 #include "tls/material.h"
 #include "tls/names.h"
 #include "tls/resume.h"
+#include "tls/stamp.h"
 #include "tls/tickets.h"
 
 #include <errno.h>
@@ -27,7 +28,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILES_MAX 256 /* of each option */
@@ -51,11 +51,6 @@ struct list {
 	size_t count;
 };
 
-/* What a file looked like; all 0: there was none. */
-struct stamp {
-	uint64_t device, inode, size, modified_ns, changed_ns;
-};
-
 struct gb__tls {
 	bool server;
 	enum gb__tls_verify verify;
@@ -72,9 +67,9 @@ struct gb__tls {
 
 	pthread_mutex_t lock; /* `current` */
 	SSL_CTX *current;
-	_Atomic uint64_t look_at; /* not before */
-	pthread_mutex_t looking;  /* `stamps` */
-	struct stamp *stamps;     /* of all files, as paths_each has them */
+	_Atomic uint64_t look_at;     /* not before */
+	pthread_mutex_t looking;      /* `stamps` */
+	struct gb__tls_stamp *stamps; /* of all files, as paths_each has them */
 	size_t stamps_count;
 };
 
@@ -240,34 +235,13 @@ static const char *path_of(const struct gb__tls *tls, size_t n)
 	return n < gb__countof(others) ? others[n] : NULL;
 }
 
-static struct stamp stamp_of(const char *path)
-{
-	struct stat status;
-
-	if (!*path || stat(path, &status) < 0)
-		return (struct stamp){ 0 };
-	return (struct stamp){
-		.device = status.st_dev,
-		.inode = status.st_ino,
-		.size = (uint64_t)status.st_size,
-		.modified_ns =
-			(uint64_t)status.st_mtim.tv_sec * 1000000000u + (uint64_t)status.st_mtim.tv_nsec,
-		.changed_ns =
-			(uint64_t)status.st_ctim.tv_sec * 1000000000u + (uint64_t)status.st_ctim.tv_nsec,
-	};
-}
-
-/* Whether any looks otherwise than before. */
+/* Whether any says something else than before. */
 static bool stamps_take(struct gb__tls *tls)
 {
 	bool changed = false;
 
-	for (size_t i = 0; i < tls->stamps_count; i++) {
-		struct stamp stamp = stamp_of(path_of(tls, i));
-
-		changed |= memcmp(&stamp, &tls->stamps[i], sizeof(stamp)) != 0;
-		tls->stamps[i] = stamp;
-	}
+	for (size_t i = 0; i < tls->stamps_count; i++)
+		changed |= gb__tls_stamp_take(&tls->stamps[i], path_of(tls, i));
 	return changed;
 }
 
@@ -349,12 +323,13 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 static int name_sessions(struct gb__tls *tls, SSL_CTX *ctx)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	struct {
-		struct stamp ca;
-		uint64_t verify;
-	} what = { .ca = stamp_of(tls->ca ? tls->ca : ""), .verify = tls->verify };
+	struct gb__tls_stamp ca = { 0 };
+	unsigned char what[sizeof(ca.digest) + 1];
 
-	return EVP_Digest(&what, sizeof(what), digest, NULL, EVP_sha256(), NULL) == 1 &&
+	gb__tls_stamp_take(&ca, tls->ca ? tls->ca : "");
+	memcpy(what, ca.digest, sizeof(ca.digest));
+	what[sizeof(ca.digest)] = (unsigned char)tls->verify;
+	return EVP_Digest(what, sizeof(what), digest, NULL, EVP_sha256(), NULL) == 1 &&
 			SSL_CTX_set_session_id_context(ctx, digest, SSL_MAX_SID_CTX_LENGTH) == 1
 		? 0
 		: -ENOMEM;
@@ -587,9 +562,9 @@ static bool first_to_say(struct gb__tls *tls, const char *text)
 
 	if (!tls->shared)
 		return true;
-	for (const unsigned char *byte = (const unsigned char *)tls->stamps;
-		byte < (const unsigned char *)(tls->stamps + tls->stamps_count); byte++)
-		hash = (hash ^ *byte) * 0x100000001b3;
+	for (size_t i = 0; i < tls->stamps_count; i++)
+		for (size_t j = 0; j < sizeof(tls->stamps[i].digest); j++)
+			hash = (hash ^ tls->stamps[i].digest[j]) * 0x100000001b3;
 	for (; *text; text++)
 		hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
 	return atomic_exchange(&tls->shared->complaint, hash) != hash;

@@ -1,5 +1,6 @@
 #include "base/capture_test.h"
 #include "tls/files_test.h"
+#include "tls/stamp.h"
 
 /* The text of what refuses these options, without the folder. */
 static const char *refusal(struct gb__tls_options options)
@@ -144,4 +145,22 @@ TEST(expired_certificate_is_served_with_a_warning)
 
 	CHECK_INT(capture(start_with_an_expired_one, text, sizeof(text)), 0);
 	CHECK(strstr(text, "warning: tls-cert: ") && strstr(text, "/cert: the certificate has expired: "));
+}
+
+TEST(file_is_another_when_it_says_something_else_however_soon)
+{
+	struct gb__tls_stamp stamp = { 0 };
+
+	folder_make();
+	write_file("file", (const char *const[]){ "one" }, 1);
+	CHECK(gb__tls_stamp_take(&stamp, in_folder("file")));
+	CHECK(!gb__tls_stamp_take(&stamp, in_folder("file")));
+	write_file("file", (const char *const[]){ "two" }, 1);
+	CHECK(gb__tls_stamp_take(&stamp, in_folder("file")));
+	write_file("file", (const char *const[]){ "two" }, 1);
+	CHECK(!gb__tls_stamp_take(&stamp, in_folder("file")));
+	CHECK(unlink(in_folder("file")) == 0);
+	CHECK(gb__tls_stamp_take(&stamp, in_folder("file")));
+	CHECK(!gb__tls_stamp_take(&stamp, in_folder("file")));
+	folder_remove();
 }
