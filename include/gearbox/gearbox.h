@@ -2,8 +2,10 @@
 #ifndef GEARBOX_GEARBOX_H
 #define GEARBOX_GEARBOX_H
 
+#include <gearbox/alloc.h>
 #include <gearbox/args.h>
 #include <gearbox/child.h>
+#include <gearbox/clock.h>
 #include <gearbox/codec.h>
 #include <gearbox/conn.h>
 #include <gearbox/coro.h>

@@ -22,10 +22,10 @@ enum gb_log_level {
 GB_API void gb_log(enum gb_log_level level, const char *format, ...) GB_PRINTF(2, 3);
 
 /**
- * Have `write` called for each line instead of writing it to standard error.
+ * Have `write` called for each line instead of writing it where the option `log-format` says.
  *
  * `text` has no prefix and no newline; what came from a peer is escaped in it. It holds for all servers of the
- * process and for worker processes that start later. `write` NULL: standard error again, where nobody waits for who
+ * process and for worker processes that start later. `write` NULL: as before, where nobody waits for who
  * reads it: what finds no room is dropped, and counted in a later line. Call it while no server runs.
  *
  * Thread: any for `write`, which is called by whichever has something to say, and may be so by several at a time.

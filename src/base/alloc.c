@@ -1,5 +1,7 @@
 #include "base/alloc.h"
 
+#include <gearbox/alloc.h>
+
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -7,6 +9,9 @@
 #include <sys/mman.h>
 
 #define CACHE_LINE ((size_t)64)
+
+/* Called through these, which costs no more than the linker's table would. */
+static struct gb_allocator used = { malloc, calloc, aligned_alloc, realloc, free };
 
 /* Per thread: nothing is shared on the way to malloc, and one test thread cannot make another fail. */
 static _Thread_local uint64_t count;
@@ -30,12 +35,12 @@ static size_t at_least_one(size_t size)
 
 void *gb__alloc(size_t size)
 {
-	return allowed() ? malloc(at_least_one(size)) : NULL;
+	return allowed() ? used.alloc(at_least_one(size)) : NULL;
 }
 
 void *gb__alloc_zero(size_t size)
 {
-	return allowed() ? calloc(1, at_least_one(size)) : NULL;
+	return allowed() ? used.alloc_zero(1, at_least_one(size)) : NULL;
 }
 
 void *gb__alloc_lines(size_t size)
@@ -48,12 +53,12 @@ void *gb__alloc_lines(size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	return aligned_alloc(CACHE_LINE, rounded);
+	return used.alloc_aligned(CACHE_LINE, rounded);
 }
 
 void *gb__realloc(void *memory, size_t size)
 {
-	return allowed() ? realloc(memory, at_least_one(size)) : NULL;
+	return allowed() ? used.resize(memory, at_least_one(size)) : NULL;
 }
 
 char *gb__strdup(const char *text)
@@ -68,7 +73,7 @@ char *gb__strdup(const char *text)
 
 void gb__free(void *memory)
 {
-	free(memory);
+	used.release(memory);
 }
 
 void gb__alloc_trim(void)
@@ -120,6 +125,17 @@ void gb__table_free(void *table, size_t size)
 		gb__free(table);
 	else
 		munmap(table, size);
+}
+
+int gb_alloc_set(const struct gb_allocator *allocator)
+{
+	if (!allocator->alloc || !allocator->alloc_zero || !allocator->alloc_aligned || !allocator->resize ||
+		!allocator->release)
+		return -EINVAL;
+	if (count > 0)
+		return -EBUSY;
+	used = *allocator;
+	return 0;
 }
 
 uint64_t gb__alloc_count(void)

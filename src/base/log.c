@@ -1,9 +1,13 @@
 #include "base/log.h"
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/escape.h"
+#include "base/log_socket.h"
 #include "base/macros.h"
 #include "base/stderr.h"
+
+#include <gearbox/clock.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,6 +24,8 @@
 #define LINE_MAX_BYTES 3072u /* each byte of it may need an escape again, as JSON */
 #define NAME_MAX_BYTES 64u
 #define LIMIT_MS 1000
+#define NS_PER_S 1000000000
+#define FACILITY 3 /* of daemons (RFC 5424, 6.2.1) */
 
 static_assert(LINE_MAX_BYTES <= PIPE_BUF, "lines of several processes must not mix");
 
@@ -63,14 +69,14 @@ static void format_json(struct line *line, enum gb__log_level level, const struc
 	size_t count, const char *text)
 {
 	char value[128], stamp[32];
-	struct timespec now;
-	struct tm time;
+	const int64_t now_ns = gb_clock_wall_ns();
+	const time_t now = (time_t)(now_ns / NS_PER_S);
+	struct tm time = { 0 };
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &time);
+	gmtime_r(&now, &time);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &time);
 	add(line, "{\"time\": \"%s.%03dZ\", \"level\": \"%s\", \"program\": ", stamp,
-		(int)(now.tv_nsec / 1000000), words[level]);
+		(int)(now_ns % NS_PER_S / 1000000), words[level]);
 	add_quoted(line, program);
 	add(line, ", \"pid\": %ld", (long)getpid());
 	for (size_t i = 0; i < count; i++) {
@@ -83,36 +89,102 @@ static void format_json(struct line *line, enum gb__log_level level, const struc
 	add(line, "}\n");
 }
 
+static int priority(enum gb__log_level level)
+{
+	static const int severities[] = { 3, 4, 5, 6, 7 }; /* syslog(3) */
+
+	return severities[level];
+}
+
+/* On standard error; those whose daemon is not there put the priority in front, which journald takes off again. */
 static void format_line(struct line *line, enum gb__log_level level, const struct gb__log_field *fields,
 	size_t count, const char *text)
 {
-	static const int priorities[] = { 3, 4, 5, 6, 7 }; /* syslog(3) */
-
 	line->used = 0;
-	switch (atomic_load_explicit(&line_format, memory_order_relaxed)) {
+	switch (gb__log_format()) {
 	case GB__LOG_JSON:
 		format_json(line, level, fields, count, text);
 		break;
-	case GB__LOG_JOURNAL:
-		add(line, "<%d>%s: %s\n", priorities[level], program, text);
+	case GB__LOG_TEXT:
+		add(line, "%s: %s: %s\n", program, words[level], text);
 		break;
 	default:
-		add(line, "%s: %s: %s\n", program, words[level], text);
+		add(line, "<%d>%s: %s\n", priority(level), program, text);
 	}
+}
+
+/* As syslog(3) of the C library writes it: RFC 3164 without a host's name. */
+static void format_syslog(struct line *line, enum gb__log_level level, const char *text)
+{
+	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
+		"Oct", "Nov", "Dec" };
+	const time_t now = (time_t)(gb_clock_wall_ns() / NS_PER_S);
+	struct tm time = { 0 };
+
+	localtime_r(&now, &time);
+	add(line, "<%d>%s %2d %02d:%02d:%02d %s[%ld]: %s", FACILITY * 8 + priority(level),
+		months[time.tm_mon], time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec, program,
+		(long)getpid(), text);
+}
+
+/* systemd's native protocol: a field a line, since nothing here has a line feed. */
+static void format_journal(struct line *line, enum gb__log_level level, const struct gb__log_field *fields,
+	size_t count, const char *text)
+{
+	char value[128];
+
+	add(line, "PRIORITY=%d\nSYSLOG_FACILITY=%d\nSYSLOG_IDENTIFIER=%s\nSYSLOG_PID=%ld\n", priority(level),
+		FACILITY, program, (long)getpid());
+	for (size_t i = 0; i < count; i++) {
+		gb__escape(fields[i].value, value, sizeof(value));
+		add(line, "GEARBOX_");
+		for (const char *key = fields[i].key; *key; key++)
+			add(line, "%c", *key >= 'a' && *key <= 'z' ? *key - 'a' + 'A' : *key);
+		add(line, "=%s\n", value);
+	}
+	add(line, "MESSAGE=%s\n", text);
+}
+
+/* One record to where they go. Returns 0, or a negative errno: it is lost. */
+static int give(enum gb__log_level level, const struct gb__log_field *fields, size_t count, const char *text)
+{
+	const enum gb__log_format format = gb__log_format();
+	struct line line;
+
+	line.used = 0;
+	if (format == GB__LOG_SYSLOG || format == GB__LOG_JOURNAL) {
+		int result;
+
+		if (format == GB__LOG_SYSLOG)
+			format_syslog(&line, level, text);
+		else
+			format_journal(&line, level, fields, count, text);
+		result = gb__log_socket_send(line.text, line.used);
+		if (result == 0 || result == -EAGAIN)
+			return result;
+	}
+	format_line(&line, level, fields, count, text);
+	return gb__stderr_write(line.text, line.used);
 }
 
 void gb__log_settle(void)
 {
-	uint64_t count = atomic_exchange_explicit(&lost, 0, memory_order_relaxed);
-	struct line line;
+	uint64_t missed = atomic_exchange_explicit(&lost, 0, memory_order_relaxed);
 	char text[64];
 
-	if (count == 0)
+	if (missed == 0)
 		return;
-	snprintf(text, sizeof(text), "%" PRIu64 " lines lost: nobody read them", count);
-	format_line(&line, GB__LOG_WARNING, NULL, 0, text);
-	if (gb__stderr_write(line.text, line.used) < 0)
-		atomic_fetch_add_explicit(&lost, count, memory_order_relaxed);
+	snprintf(text, sizeof(text), "%" PRIu64 " lines lost: nobody read them", missed);
+	if (give(GB__LOG_WARNING, NULL, 0, text) < 0)
+		atomic_fetch_add_explicit(&lost, missed, memory_order_relaxed);
+}
+
+static void record(
+	enum gb__log_level level, const struct gb__log_field *fields, size_t count, const char *text)
+{
+	gb__log_settle();
+	if (atomic_load_explicit(&lost, memory_order_relaxed) || give(level, fields, count, text) < 0)
+		atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
 }
 
 void gb__log_line(const char *line, size_t size)
@@ -124,19 +196,17 @@ void gb__log_line(const char *line, size_t size)
 
 void gb__log_say(enum gb__log_level level, const char *text)
 {
-	char *whole = NULL;
-	struct line line;
-	int size;
+	const size_t size = strlen(program) + strlen(text) + sizeof(": \n");
+	char *whole;
 
-	if (gb__log_format() == GB__LOG_TEXT) {
-		size = asprintf(&whole, "%s: %s\n", program, text);
-		if (size >= 0)
-			gb__log_line(whole, (size_t)size);
-		free(whole);
+	if (gb__log_format() != GB__LOG_TEXT) {
+		record(level, NULL, 0, text);
 		return;
 	}
-	format_line(&line, level, NULL, 0, text);
-	gb__log_line(line.text, line.used);
+	whole = gb__alloc(size);
+	if (whole)
+		gb__log_line(whole, (size_t)snprintf(whole, size, "%s: %s\n", program, text));
+	gb__free(whole);
 }
 
 static void emit(enum gb__log_level level, const struct gb__log_field *fields, size_t count,
@@ -144,18 +214,15 @@ static void emit(enum gb__log_level level, const struct gb__log_field *fields, s
 {
 	char raw[TEXT_MAX_BYTES], text[TEXT_MAX_BYTES];
 	int saved_errno = errno; /* callers log between a failed call and its handling */
-	struct line line;
 
 	gb__assert((size_t)level < gb__countof(words));
 	if (vsnprintf(raw, sizeof(raw), format, arguments) < 0)
 		raw[0] = '\0';
 	gb__escape(raw, text, sizeof(text));
-	if (hook) {
+	if (hook)
 		hook((enum gb_log_level)level, text, hook_arg);
-	} else {
-		format_line(&line, level, fields, count, text);
-		gb__log_line(line.text, line.used);
-	}
+	else
+		record(level, fields, count, text);
 	errno = saved_errno;
 }
 
@@ -203,9 +270,17 @@ void gb__log_set_level(enum gb__log_level level)
 	atomic_store_explicit(&level_max, level, memory_order_relaxed);
 }
 
-void gb__log_set_format(enum gb__log_format format)
+int gb__log_set_format(enum gb__log_format format, const char *path)
 {
-	atomic_store_explicit(&line_format, format, memory_order_relaxed);
+	int result = 0;
+
+	if (format == GB__LOG_SYSLOG)
+		result = gb__log_socket_open(path ? path : GB__LOG_SYSLOG_PATH);
+	else if (format == GB__LOG_JOURNAL)
+		result = gb__log_socket_open(path ? path : GB__LOG_JOURNAL_PATH);
+	if (result == 0)
+		atomic_store_explicit(&line_format, format, memory_order_relaxed);
+	return result;
 }
 
 enum gb__log_format gb__log_format(void)

@@ -1,5 +1,5 @@
 /**
- * One line per event on standard error, or wherever the program sends it (gb_log_set).
+ * One line per event on standard error, to a daemon of the system, or wherever the program sends it (gb_log_set).
  *
  * Control characters in the text are escaped: one record stays one line. Nobody waits for who reads them: a line that
  * finds no room is lost, and the next one that finds some is preceded by how many were.
@@ -22,13 +22,15 @@ enum gb__log_level {
 };
 #define GB__LOG_LEVELS "error|warning|notice|info|debug"
 
-/** How lines on standard error look: for people, as JSON, or with the priority that journald takes off again
- *  (sd-daemon(3)). */
-enum gb__log_format { GB__LOG_TEXT, GB__LOG_JSON, GB__LOG_JOURNAL };
-#define GB__LOG_FORMATS "text|json|journal"
+/** How lines look: on standard error for people, or as JSON; or to syslog's or the journal's daemon, and where that is
+ *  not, on standard error with the priority that journald takes off again (sd-daemon(3)). */
+enum gb__log_format { GB__LOG_TEXT, GB__LOG_JSON, GB__LOG_SYSLOG, GB__LOG_JOURNAL };
+#define GB__LOG_FORMATS "text|json|syslog|journal"
+#define GB__LOG_SYSLOG_PATH "/dev/log"
+#define GB__LOG_JOURNAL_PATH "/run/systemd/journal/socket"
 
 void gb__log(enum gb__log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/** The same with fields that a machine may look at: GB__LOG_JSON shows them beside the text, which says it all. */
+/** The same with fields that a machine may look at: GB__LOG_JSON and GB__LOG_JOURNAL show them beside the text, which says it all. */
 struct gb__log_field {
 	const char *key, *value;
 };
@@ -38,8 +40,9 @@ void gb__log_with(enum gb__log_level level, const struct gb__log_field *fields, 
 void gb__log_set_level(enum gb__log_level level);
 /** Whether a line of this level would be seen. Thread: any. */
 bool gb__log_wanted(enum gb__log_level level);
-/** GB__LOG_TEXT at first. Thread: any. */
-void gb__log_set_format(enum gb__log_format format);
+/** GB__LOG_TEXT at first. `path` is of the daemon's socket, NULL: where it is as a rule. Before there are other threads.
+ *  Returns 0 or a negative errno (-ENAMETOOLONG): nothing has changed. */
+int gb__log_set_format(enum gb__log_format format, const char *path);
 enum gb__log_format gb__log_format(void);
 /** What begins a line, "gearbox" at first: the program's name. Copies. Before there are other threads. */
 void gb__log_set_name(const char *name);

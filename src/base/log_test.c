@@ -3,12 +3,15 @@
 
 #include "base/macros.h"
 
+#include <gearbox/clock.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 static void log_each_level(void)
 {
@@ -91,7 +94,7 @@ static void log_as_json(void)
 {
 	const struct gb__log_field fields[] = { { "peer", "unix:/a\"b\n" }, { "reason", "idle" } };
 
-	gb__log_set_format(GB__LOG_JSON);
+	CHECK_INT(gb__log_set_format(GB__LOG_JSON, NULL), 0);
 	gb__log_set_name("my \"own\"");
 	gb__log_with(GB__LOG_WARNING, fields, gb__countof(fields), "a \"b\" c\\d\n");
 }
@@ -117,7 +120,7 @@ static void log_long_json(void)
 
 	memset(hostile, '"', sizeof(hostile) - 1);
 	hostile[sizeof(hostile) - 1] = '\0';
-	gb__log_set_format(GB__LOG_JSON);
+	CHECK_INT(gb__log_set_format(GB__LOG_JSON, NULL), 0);
 	gb__log_with(GB__LOG_ERROR, fields, gb__countof(fields), "%s", hostile);
 }
 
@@ -131,18 +134,173 @@ TEST(long_json_is_whole)
 	CHECK(size > 2000 && strcmp(text + size - 3, "\"}\n") == 0);
 }
 
-static void log_for_the_journal(void)
+#define NOWHERE "log_test.nowhere"
+static char daemon_path[64];
+
+static void log_without_a_journal(void)
 {
-	gb__log_set_format(GB__LOG_JOURNAL);
+	CHECK_INT(gb__log_set_format(GB__LOG_JOURNAL, NOWHERE), 0);
 	log_each_level();
 }
 
-TEST(journal_gets_priorities)
+static void log_without_syslog(void)
 {
-	char text[256];
+	CHECK_INT(gb__log_set_format(GB__LOG_SYSLOG, NOWHERE), 0);
+	log_each_level();
+}
 
-	capture(log_for_the_journal, text, sizeof(text));
-	CHECK_STR(text, "<3>gearbox: one 1\n<4>gearbox: two\n<5>gearbox: three\n");
+TEST(without_a_daemon_standard_error_gets_priorities)
+{
+	void (*const runs[])(void) = { log_without_a_journal, log_without_syslog };
+
+	for (size_t i = 0; i < gb__countof(runs); i++) {
+		char text[256];
+
+		capture(runs[i], text, sizeof(text));
+		CHECK_STR(text, "<3>gearbox: one 1\n<4>gearbox: two\n<5>gearbox: three\n");
+	}
+}
+
+static int daemon_begin(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	snprintf(daemon_path, sizeof(daemon_path), "log_test.%d", (int)getpid()); /* cases run side by side */
+	memcpy(address.sun_path, daemon_path, sizeof(daemon_path));
+	unlink(daemon_path);
+	CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+static void daemon_end(int fd)
+{
+	close(fd);
+	unlink(daemon_path);
+}
+
+static void expect_record(int fd, const char *wanted)
+{
+	char text[4096];
+	ssize_t got = recv(fd, text, sizeof(text) - 1, 0);
+
+	CHECK(got >= 0);
+	text[got] = '\0';
+	CHECK_STR(text, wanted);
+}
+
+static int64_t frozen_wall(void *arg)
+{
+	return *(int64_t *)arg;
+}
+
+static void log_to_daemon(enum gb__log_format format)
+{
+	static const struct gb__log_field fields[] = { { "peer", "unix:/a\nPRIORITY=0" },
+		{ "reason", "idle" } };
+	static int64_t then = 1491998405123456789;
+
+	gb_clock_set(&(struct gb_clock){ .wall_ns = frozen_wall, .arg = &then });
+	gb__log_set_name("own");
+	CHECK_INT(gb__log_set_format(format, daemon_path), 0);
+	gb__log_with(GB__LOG_NOTICE, fields, gb__countof(fields), "first\nMESSAGE=second");
+	gb__log_say(GB__LOG_ERROR, "said");
+}
+
+static void log_to_the_journal(void)
+{
+	log_to_daemon(GB__LOG_JOURNAL);
+}
+
+static void log_to_syslog(void)
+{
+	setenv("TZ", "UTC", 1);
+	log_to_daemon(GB__LOG_SYSLOG);
+}
+
+TEST(journal_gets_fields)
+{
+	const int fd = daemon_begin();
+	char text[512], wanted[512];
+	int pid;
+
+	capture(log_to_the_journal, text, sizeof(text));
+	CHECK_STR(text, "");
+	CHECK(recv(fd, text, sizeof(text) - 1, MSG_PEEK) > 0);
+	CHECK(sscanf(strstr(text, "SYSLOG_PID="), "SYSLOG_PID=%d", &pid) == 1);
+	snprintf(wanted, sizeof(wanted),
+		"PRIORITY=5\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=own\nSYSLOG_PID=%d\n"
+		"GEARBOX_PEER=unix:/a\\x0aPRIORITY=0\nGEARBOX_REASON=idle\nMESSAGE=first\\x0aMESSAGE=second\n",
+		pid);
+	expect_record(fd, wanted);
+	snprintf(wanted, sizeof(wanted),
+		"PRIORITY=3\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=own\nSYSLOG_PID=%d\nMESSAGE=said\n", pid);
+	expect_record(fd, wanted);
+	daemon_end(fd);
+}
+
+TEST(syslog_gets_priority_time_and_tag)
+{
+	const int fd = daemon_begin();
+	char text[512], wanted[512];
+	int pid;
+
+	capture(log_to_syslog, text, sizeof(text));
+	CHECK_STR(text, "");
+	CHECK(recv(fd, text, sizeof(text) - 1, MSG_PEEK) > 0);
+	CHECK(sscanf(strchr(text, '['), "[%d]", &pid) == 1);
+	snprintf(wanted, sizeof(wanted), "<29>Apr 12 12:00:05 own[%d]: first\\x0aMESSAGE=second", pid);
+	expect_record(fd, wanted);
+	snprintf(wanted, sizeof(wanted), "<27>Apr 12 12:00:05 own[%d]: said", pid);
+	expect_record(fd, wanted);
+	daemon_end(fd);
+}
+
+/* Nothing here may wait: the harness would end the test. */
+TEST(daemon_that_does_not_keep_up_loses_lines_and_is_told_how_many)
+{
+	const int fd = daemon_begin();
+	char text[512];
+	int records = 0, sent = 0;
+
+	CHECK_INT(gb__log_set_format(GB__LOG_JOURNAL, daemon_path), 0);
+	for (; sent < 5000; sent++)
+		gb__log(GB__LOG_ERROR, "one of many");
+	while (recv(fd, text, sizeof(text), 0) > 0)
+		records++;
+	CHECK(records > 0 && records < sent);
+	gb__log(GB__LOG_ERROR, "seen");
+	snprintf(text, sizeof(text),
+		"PRIORITY=4\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=gearbox\nSYSLOG_PID=%d\n"
+		"MESSAGE=%d lines lost: nobody read them\n",
+		getpid(), sent - records);
+	expect_record(fd, text);
+	daemon_end(fd);
+	CHECK_INT(gb__log_set_format(GB__LOG_TEXT, NULL), 0);
+}
+
+TEST(daemon_that_is_started_anew_is_found)
+{
+	char text[512];
+	int fd = daemon_begin();
+
+	CHECK_INT(gb__log_set_format(GB__LOG_SYSLOG, daemon_path), 0);
+	daemon_end(fd);
+	fd = daemon_begin();
+	gb__log(GB__LOG_ERROR, "seen");
+	CHECK(recv(fd, text, sizeof(text), 0) > 0);
+	daemon_end(fd);
+	CHECK_INT(gb__log_set_format(GB__LOG_TEXT, NULL), 0);
+}
+
+TEST(path_of_a_daemon_that_is_too_long_is_refused)
+{
+	char path[200];
+
+	memset(path, 'x', sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	CHECK_INT(gb__log_set_format(GB__LOG_SYSLOG, path), -ENAMETOOLONG);
+	CHECK_INT(gb__log_format(), GB__LOG_TEXT);
 }
 
 static void tell_hook(enum gb_log_level level, const char *text, void *arg)

@@ -43,6 +43,7 @@ struct gb_options {
 	unsigned unix_mode; /* unix_mode_text, parsed; 0: none */
 	struct gb__tls_settings tls;
 	unsigned log_level, log_format; /* enum gb__log_level, enum gb__log_format */
+	char *log_socket;               /* NULL: where it is as a rule */
 };
 
 /** A copy that shares nothing. Returns 0 or -ENOMEM. */

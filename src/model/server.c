@@ -115,7 +115,13 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 		goto fail;
 	}
 	gb__log_set_level((enum gb__log_level)server->options->log_level);
-	gb__log_set_format((enum gb__log_format)server->options->log_format);
+	result = gb__log_set_format(
+		(enum gb__log_format)server->options->log_format, server->options->log_socket);
+	if (result < 0) {
+		gb_error_set(error, result, "log-socket %s: %s",
+			server->options->log_socket ? server->options->log_socket : "", gb_strerror(result));
+		goto fail;
+	}
 	server->model = server->options->model;
 	result = gb__model_check(&server->model, error);
 	if (result == 0)

@@ -12,5 +12,5 @@ const struct gb_setting gb_service_clock_settings[] = {
 
 time_t gb_service_clock_now(const struct clock_settings *settings)
 {
-	return settings->clock ? (time_t)settings->clock : time(NULL);
+	return settings->clock ? (time_t)settings->clock : (time_t)(gb_clock_wall_ns() / 1000000000);
 }

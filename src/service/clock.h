@@ -4,6 +4,7 @@
 #ifndef SERVICE_CLOCK_H
 #define SERVICE_CLOCK_H
 
+#include <gearbox/clock.h>
 #include <gearbox/setting.h>
 
 #include <time.h>

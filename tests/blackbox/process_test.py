@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 from client import answered, round_trip
-from lib import GEARBOX, PATIENCE_S, SMALL, Server, case, case_for_each, check, check_equal, descriptors, main, \
+from lib import GEARBOX, PATIENCE_S, SMALL, Server, add_case, case, case_for_each, check, check_equal, descriptors, main, \
     wait_until
 from models import EACH_ENGINE, MODELS, PRESETS
 
@@ -292,14 +293,41 @@ def json_is_json():
 
 
 @case
-def the_journal_gets_priorities():
-    process = subprocess.Popen([GEARBOX, "serve", "echo", "--listen", "127.0.0.1:0", "--log-format=journal"],
-                               stderr=subprocess.PIPE)
+def without_its_daemon_the_journal_gets_priorities():
+    process = subprocess.Popen([GEARBOX, "serve", "echo", "--listen", "127.0.0.1:0", "--log-format=journal",
+                                "--log-socket=/nowhere/socket"], stderr=subprocess.PIPE)
     check(process.stderr.readline().startswith(b"<5>gearbox: serving echo on "), "no priority before the ready line")
     process.terminate()
     check_equal(process.wait(PATIENCE_S), 0, "exit code")
     check(all(re.match(rb"<[0-7]>gearbox: ", line) for line in process.stderr), "a line without priority")
     process.stderr.close()
+
+
+def goes_to_a_daemon(log_format, ready, closed, model):
+    """All of it, the ready line and what worker processes say included."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(f"{folder}/socket")
+        daemon.settimeout(PATIENCE_S)
+        process = subprocess.Popen([GEARBOX, "serve", "echo", "--listen", "127.0.0.1:0", f"--log-format={log_format}",
+                                    f"--log-socket={folder}/socket", "--log-level=info", "--model", model],
+                                   stderr=subprocess.PIPE)
+        line = daemon.recv(4096).decode()
+        port = re.search(r"serving echo on 127\.0\.0\.1:(\d+) \(model", line)
+        check(re.search(ready, line) and port, f"the ready line is {line!r}")
+        with socket.create_connection(("127.0.0.1", int(port[1]))) as client:
+            round_trip(client)
+        line = daemon.recv(4096).decode()
+        check(re.search(closed, line), f"of the connection it says {line!r}")
+        process.terminate()
+        check_equal((process.wait(PATIENCE_S), process.stderr.read()), (0, b""), "exit code and standard error")
+        process.stderr.close()
+
+
+for each in ("reactor", "prefork-reactor", "fork"):
+    add_case(f"goes_to_syslogs_daemon[{each}]", goes_to_a_daemon, "syslog", r"^<29>\w{3} [ \d]\d [\d:]{8} gearbox\[\d+\]: serving",
+             r"^<30>.* gearbox\[\d+\]: connection from .*eof", each)
+    add_case(f"goes_to_the_journals_daemon[{each}]", goes_to_a_daemon, "journal", r"(?m)^PRIORITY=5$",
+             r"(?m)^PRIORITY=6\n(.*\n)*GEARBOX_PEER=127\.0\.0\.1:\d+\nGEARBOX_SERVICE=echo\nGEARBOX_REASON=eof\nMESSAGE=", each)
 
 
 @case_for_each(PRESETS)
