@@ -45,12 +45,38 @@ static int refuse_form(const char *text, struct gb_error *error)
 		"\"%s\" is not an address: write HOST:PORT, [IPv6]:PORT, *:PORT or unix:PATH", text);
 }
 
+/* A number, or a name of /etc/services. */
+static int parse_port(const char *text, const char *port, uint16_t *ret, struct gb_error *error)
+{
+	const struct addrinfo hints = {
+		.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE, .ai_family = AF_INET
+	};
+	struct addrinfo *found;
+	unsigned long number;
+	char *rest;
+
+	number = strtoul(port, &rest, 10);
+	if (*port >= '0' && *port <= '9' && !*rest && number <= UINT16_MAX) {
+		*ret = (uint16_t)number;
+		return 0;
+	}
+	if ((*port < 'a' || *port > 'z') && (*port < 'A' || *port > 'Z'))
+		return gb_error_set(
+			error, -GB_EUSAGE, "\"%s\": the port must be a number from 0 to 65535", text);
+	if (getaddrinfo(NULL, port, &hints, &found) != 0)
+		return gb_error_set(error, -GB_EUSAGE,
+			"\"%s\": the port must be a number from 0 to 65535 or a name of /etc/services, which \"%s\" is not",
+			text, port);
+	*ret = ntohs(((const struct sockaddr_in *)found->ai_addr)->sin_port);
+	freeaddrinfo(found);
+	return 0;
+}
+
 /* Cut "HOST:PORT" or "[HOST]:PORT"; the host goes to `ret_host`, empty for every address. */
 static int split(const char *text, char *ret_host, uint16_t *ret_port, struct gb_error *error)
 {
 	const char *host = text, *end, *colon;
-	char *rest;
-	unsigned long port;
+	int result;
 
 	if (text[strcspn(text, " \t\r\n")])
 		return gb_error_set(error, -GB_EUSAGE, "\"%s\" is not an address: leave out the blank", text);
@@ -64,13 +90,11 @@ static int split(const char *text, char *ret_host, uint16_t *ret_port, struct gb
 	if (!end || *colon != ':' || (size_t)(end - host) >= HOST_MAX ||
 		(*text != '[' && memchr(host, ':', (size_t)(end - host))))
 		return refuse_form(text, error);
-	port = strtoul(colon + 1, &rest, 10);
-	if (colon[1] < '0' || colon[1] > '9' || *rest || port > UINT16_MAX)
-		return gb_error_set(
-			error, -GB_EUSAGE, "\"%s\": the port must be a number from 0 to 65535", text);
+	result = parse_port(text, colon + 1, ret_port, error);
+	if (result < 0)
+		return result;
 	memcpy(ret_host, host, (size_t)(end - host));
 	ret_host[end - host] = '\0';
-	*ret_port = (uint16_t)port;
 	if (*text == '[' && !strchr(ret_host, ':'))
 		return gb_error_set(error, -GB_EUSAGE,
 			"\"%s\": brackets are for IPv6 addresses, and \"%s\" is none", text, ret_host);
@@ -96,16 +120,51 @@ static int refuse_number(const char *text, const char *host, bool resolve, struc
 	return 0;
 }
 
-int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, struct gb_error *error)
+/* All that getaddrinfo knows of a host, each once. */
+static int look_up(const char *text, const char *host, uint16_t port, bool resolve, struct addrinfo **ret,
+	struct gb_error *error)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST };
-	struct addrinfo *found;
-	char host[HOST_MAX], service[8];
-	struct in_addr v4;
-	uint16_t port = 0;
+	char service[8];
 	int result;
 
+	snprintf(service, sizeof(service), "%u", port);
+	result = getaddrinfo(host, service, &hints, ret);
+	if (result == EAI_NONAME) {
+		int code = refuse_number(text, host, resolve, error);
+
+		if (code < 0)
+			return code;
+		hints.ai_flags &= ~AI_NUMERICHOST;
+		result = getaddrinfo(host, service, &hints, ret);
+	}
+	if (result != 0)
+		return gb_error_set(error, -EADDRNOTAVAIL, "\"%s\" does not resolve: %s", host,
+			result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
+	return 0;
+}
+
+static bool has(const struct gb__address *addresses, size_t count, const struct gb__address *address)
+{
+	for (size_t i = 0; i < count; i++)
+		if (addresses[i].size == address->size &&
+			memcmp(&addresses[i].any, &address->any, address->size) == 0)
+			return true;
+	return false;
+}
+
+static int parse(const char *text, bool resolve, struct gb__address *ret, size_t size, size_t *ret_count,
+	struct gb_error *error)
+{
+	struct addrinfo *found;
+	char host[HOST_MAX];
+	struct in_addr v4;
+	uint16_t port = 0;
+	size_t count = 0;
+	int result;
+
+	*ret_count = 1;
 	if (strncmp(text, "unix:", 5) == 0)
 		return parse_unix(text + 5, ret, error);
 	result = split(text, host, &port, error);
@@ -125,23 +184,30 @@ int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, s
 		};
 		return 0;
 	}
-	snprintf(service, sizeof(service), "%u", port);
-	result = getaddrinfo(host, service, &hints, &found);
-	if (result == EAI_NONAME) {
-		int code = refuse_number(text, host, resolve, error);
-
-		if (code < 0)
-			return code;
-		hints.ai_flags &= ~AI_NUMERICHOST;
-		result = getaddrinfo(host, service, &hints, &found);
+	result = look_up(text, host, port, resolve, &found, error);
+	if (result < 0)
+		return result;
+	for (const struct addrinfo *each = found; each && count < size; each = each->ai_next) {
+		ret[count] = (struct gb__address){ .size = each->ai_addrlen };
+		memcpy(&ret[count].any, each->ai_addr, each->ai_addrlen);
+		count += !has(ret, count, &ret[count]);
 	}
-	if (result != 0)
-		return gb_error_set(error, -EADDRNOTAVAIL, "\"%s\" does not resolve: %s", host,
-			result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
-	*ret = (struct gb__address){ .size = found->ai_addrlen };
-	memcpy(&ret->any, found->ai_addr, found->ai_addrlen);
+	*ret_count = count;
 	freeaddrinfo(found);
 	return 0;
+}
+
+int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, struct gb_error *error)
+{
+	size_t count;
+
+	return parse(text, resolve, ret, 1, &count, error);
+}
+
+int gb__address_parse_all(
+	const char *text, struct gb__address *ret, size_t size, size_t *ret_count, struct gb_error *error)
+{
+	return parse(text, true, ret, size, ret_count, error);
 }
 
 void gb__address_to_client(struct gb__address *address)

@@ -24,11 +24,14 @@ struct gb__address {
 
 /**
  * Parse; host names only when `resolve` (may block for seconds). An empty host or "*" is every address of both
- * families. An IPv6 address may have a scope: "[fe80::1%eth0]:7000".
+ * families. An IPv6 address may have a scope: "[fe80::1%eth0]:7000". A port may be a name of /etc/services.
  *
  * Returns 0, -GB_EUSAGE (not an address), -EADDRNOTAVAIL (does not resolve), with the reason.
  */
 int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, struct gb_error *error);
+/** All addresses that a name has, at most `size`, each once, as the resolver orders them; of another text the one. */
+int gb__address_parse_all(
+	const char *text, struct gb__address *ret, size_t size, size_t *ret_count, struct gb_error *error);
 /**
  * As one line that gb__address_parse takes again, where nothing had to be escaped. An IPv4 address within IPv6 is shown
  * as such; a Unix socket without a name is "unix:". Returns 0, or -ENOBUFS when `text` is too small.

@@ -16,20 +16,7 @@
 
 static void set(int fd, int level, int name, int value)
 {
-	/* Tuning never fails a connection: an option that this socket does not have is left out. */
 	(void)setsockopt(fd, level, name, &value, sizeof(value));
-}
-
-void gb__socket_tune(int fd, const struct gb__socket_options *options)
-{
-	if (options->sndbuf)
-		set(fd, SOL_SOCKET, SO_SNDBUF, (int)options->sndbuf);
-	if (options->rcvbuf)
-		set(fd, SOL_SOCKET, SO_RCVBUF, (int)options->rcvbuf);
-	if (options->nodelay)
-		set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (options->user_timeout_ms)
-		set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)options->user_timeout_ms);
 }
 
 int gb__socket_check_connected(int fd, struct gb_error *error)

@@ -2,19 +2,7 @@
 #ifndef OS_SOCKET_H
 #define OS_SOCKET_H
 
-#include "os/address.h"
-
-#include <stdint.h>
-
-struct gb__socket_options {
-	unsigned backlog; /* listen(2); the kernel caps it at net.core.somaxconn */
-	bool reuseport;   /* SO_REUSEPORT before the bind */
-	bool nodelay;     /* TCP_NODELAY; accepted sockets inherit it on Linux */
-	uint64_t sndbuf,
-		rcvbuf; /* bytes; 0: the kernel's choice; inherited, set before listen for the window scale */
-	uint64_t user_timeout_ms; /* TCP_USER_TIMEOUT; 0: the kernel's choice; inherited */
-	unsigned unix_mode;       /* permissions of a Unix socket's file; 0: as the umask has it */
-};
+#include "os/socket_option.h"
 
 /**
  * Bind and listen: O_NONBLOCK, close-on-exec, SO_REUSEADDR. A stale Unix socket file is replaced, a live
@@ -26,8 +14,6 @@ struct gb__socket_options {
  */
 int gb__socket_listen(
 	struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error);
-/** Set what an outgoing socket does not inherit. */
-void gb__socket_tune(int fd, const struct gb__socket_options *options);
 /** Whether it is a connected stream socket of IP or Unix. Returns 0, or a negative errno with the reason. */
 int gb__socket_check_connected(int fd, struct gb_error *error);
 /** Make it as those that we accept: blocking (every operation says how it waits), closed at exec, tuned. */
