@@ -175,9 +175,10 @@ static int os_reset_on_close(struct gb__os *os, int fd)
 	return 0;
 }
 
-static void os_tune(struct gb__os *os, int fd, const struct gb__socket_options *options)
+static int os_tune(struct gb__os *os, int fd, int family, const struct gb__socket_options *options)
 {
 	get_kind(os, fd, SIM_STREAM, "tune");
+	return 0;
 }
 
 /* Ports are descriptors: what is not the same does not look so. */

@@ -13,11 +13,14 @@
 #include "model/server.h"
 #include "model/summary.h"
 #include "os/limit.h"
+#include "os/notify.h"
+#include "os/passed.h"
 #include "os/process.h"
 #include "os/signal.h"
 
 #include <gearbox/args.h>
 #include <gearbox/main.h>
+#include <gearbox/notify.h>
 #include <gearbox/server.h>
 
 #include <errno.h>
@@ -526,6 +529,7 @@ static int serve(struct program *program, struct gb_error *error)
 	atomic_store(&served, program->server);
 	rc = install_signals(error);
 	gb_server_on_ready(program->server, announce, NULL);
+	gb_server_notify(program->server);
 	if (rc == 0)
 		rc = gb_server_run(program->server, error);
 	atomic_store(&served, NULL);
@@ -610,6 +614,8 @@ int gb_serve_main_services(
 	gb__log_set_name(program.name);
 	/* Else the first file it opens, or the first client, takes their place. An error is told by the server. */
 	gb__descriptors_standard();
+	gb__passed_take();
+	gb__notify_take();
 	if (take_services(&program, service, others) == 0)
 		exit_code = run(&program);
 	finish(&program);

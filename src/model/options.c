@@ -9,7 +9,6 @@
 #include <gearbox/setting.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define WEEK_MS (7ull * 24 * 3600 * 1000) /* stamps of connections have 32 bits of milliseconds */
@@ -70,6 +69,34 @@ const struct gb_setting gb_option_settings[] = {
 	{ "unix-mode", GB_SETTING_TEXT, AT(unix_mode_text), "none", 0, 0, NULL, "MODE",
 		"permissions of the files of unix:PATH, octal as 660; none: as the umask has it",
 		.per_address = true },
+	{ "unix-owner", GB_SETTING_TEXT, AT(unix_owner_text), "none", 0, 0, NULL, "USER",
+		"owner of the files of unix:PATH, a name or a number; none: who runs the program",
+		.per_address = true },
+	{ "unix-group", GB_SETTING_TEXT, AT(unix_group_text), "none", 0, 0, NULL, "GROUP", "their group",
+		.per_address = true },
+	{ "keepalive", GB_SETTING_TEXT, AT(keepalive_text), "none", 0, 0, NULL, "IDLE[,INTERVAL[,COUNT]]",
+		"SO_KEEPALIVE: ask peers that were silent for IDLE whether they are there, each INTERVAL, and give them "
+		"up after COUNT, as 60s,10s,3",
+		.per_address = true },
+	{ "defer-accept", GB_SETTING_DURATION, AT(defer_accept_ms), "0", 0, WEEK_MS, NULL, "TIME",
+		"TCP_DEFER_ACCEPT: accept a client once it has sent something, or after so long; 0: at once",
+		.per_address = true },
+	{ "fastopen", GB_SETTING_COUNT, AT(fastopen), "0", 0, INT32_MAX, NULL, "N",
+		"TCP_FASTOPEN: so many clients at once may send with their first segment; 0: none",
+		.per_address = true },
+	{ "freebind", GB_SETTING_SWITCH, AT(freebind), "no", 0, 0, NULL, "yes|no",
+		"IP_FREEBIND: listen on an address that the machine does not have yet", .per_address = true },
+	{ "v6only", GB_SETTING_CHOICE, AT(v6only), "auto", 0, 0, "auto|yes|no", NULL,
+		"IPV6_V6ONLY; auto: [::]:PORT is IPv6 alone, *:PORT is both", .per_address = true },
+	{ "mark", GB_SETTING_COUNT, AT(mark), "0", 0, UINT32_MAX, NULL, "N",
+		"SO_MARK, for routing and filters: of an address, or of outgoing connections too; 0: none",
+		.per_address = true },
+	{ "device", GB_SETTING_TEXT, AT(device), "none", 0, 0, NULL, "INTERFACE",
+		"SO_BINDTODEVICE: accept what comes by this interface alone", .per_address = true },
+	{ "connect-source", GB_SETTING_TEXT, AT(source_text), "none", 0, 0, NULL, "ADDRESS[,ADDRESS]",
+		"the address that outgoing connections come from, one of each family at most" },
+	{ "connect-device", GB_SETTING_TEXT, AT(connect_device), "none", 0, 0, NULL, "INTERFACE",
+		"SO_BINDTODEVICE of outgoing connections" },
 	{ "tls", GB_SETTING_CHOICE, AT(tls.use), "auto", 0, 0, "auto|yes|no", NULL,
 		"speak TLS; auto: where tls-cert names a certificate", .per_address = true },
 	{ "tls-cert", GB_SETTING_TEXT, AT(tls.cert), "none", 0, 0, NULL, "FILE[,FILE]",
@@ -140,52 +167,58 @@ void gb_options_destroy(struct gb_options *options)
 	gb__free(options);
 }
 
-static int parse_mode(const char *text, unsigned *ret, struct gb_error *error)
+static int parse_model(const char *text, struct gb_options *options, struct gb_error *error)
 {
-	char *rest;
-	unsigned long mode = strtoul(text, &rest, 8);
+	struct gb__model model = options->model;
+	int result = gb__model_parse(text, &model, error);
 
-	if (strcmp(text, "none") == 0)
-		mode = 0;
-	else if (*text < '0' || *text > '7' || *rest || mode == 0 || mode > 0777)
-		return gb_error_set(error, -GB_EUSAGE,
-			"unix-mode: \"%.20s\" is no mode: write permissions in octal, e.g. 660, or none",
-			text);
-	*ret = (unsigned)mode;
-	return 0;
+	if (result == 0)
+		result = gb__model_check(&model, error);
+	if (result == 0)
+		options->model = model;
+	return result;
+}
+
+static int parse_affinity(const char *text, struct gb_options *options, struct gb_error *error)
+{
+	struct gb__cpus affinity = options->affinity;
+	int result = gb__cpus_parse(text, &affinity, error);
+
+	if (result == 0)
+		options->affinity = affinity;
+	return result;
+}
+
+static gb__option_parse *parser_of(const char *key)
+{
+	if (strcmp(key, "model") == 0)
+		return parse_model;
+	if (strcmp(key, "affinity") == 0)
+		return parse_affinity;
+	return gb__option_of_sockets(key);
 }
 
 int gb_options_set(struct gb_options *options, const char *key, const char *value, struct gb_error *error)
 {
-	struct gb__model model;
-	struct gb__cpus affinity;
-	unsigned unix_mode;
+	struct gb_options before;
+	gb__option_parse *parse;
 	int result = 0;
 
 	if (!options || !key || !value)
 		return gb_error_set(error, -EINVAL, "gb_options_set: options, key or value are NULL");
 	if (!gb_settings_find(gb_option_settings, key))
 		return gb__config_refuse(option_tables, key, error);
-	model = options->model;
-	affinity = options->affinity;
-	unix_mode = options->unix_mode;
-	if (strcmp(key, "model") == 0) {
-		result = gb__model_parse(value, &model, error);
-		if (result == 0)
-			result = gb__model_check(&model, error);
-	} else if (strcmp(key, "affinity") == 0) {
-		result = gb__cpus_parse(value, &affinity, error);
-	} else if (strcmp(key, "unix-mode") == 0) {
-		result = parse_mode(value, &unix_mode, error);
-	}
-	if (result == 0)
-		result = gb_settings_set(gb_option_settings, options, key, value, error);
-	if (result == 0) {
-		options->model = model;
-		options->affinity = affinity;
-		options->unix_mode = unix_mode;
+	before = *options;
+	parse = parser_of(key);
+	if (parse)
+		result = parse(value, options, error);
+	if (result < 0)
+		return result;
+	result = gb_settings_set(gb_option_settings, options, key, value, error);
+	if (result < 0)
+		*options = before; /* it has left texts as they were */
+	else
 		options->stall_limit_set |= strcmp(key, "stall-limit") == 0;
-	}
 	return result;
 }
 
@@ -223,16 +256,4 @@ int gb__options_copy(const struct gb_options *from, struct gb_options **ret)
 	}
 	*ret = options;
 	return 0;
-}
-
-struct gb__socket_options gb__options_socket(const struct gb_options *options)
-{
-	return (struct gb__socket_options){
-		.backlog = (unsigned)options->backlog,
-		.nodelay = options->nodelay,
-		.sndbuf = options->sndbuf,
-		.rcvbuf = options->rcvbuf,
-		.user_timeout_ms = options->user_timeout_ms,
-		.unix_mode = options->unix_mode,
-	};
 }

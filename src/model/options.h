@@ -39,8 +39,19 @@ struct gb_options {
 	uint64_t stall_limit_ms;
 	bool stall_limit_set; /* by somebody: it is for blocking engines as well */
 	bool nodelay;
-	char *unix_mode_text;
-	unsigned unix_mode; /* unix_mode_text, parsed; 0: none */
+	char *unix_mode_text, *unix_owner_text, *unix_group_text;
+	unsigned unix_mode;                      /* unix_mode_text, parsed; 0: none */
+	struct gb__owner unix_owner, unix_group; /* parsed; not given: ours */
+	char *keepalive_text;
+	struct gb__keepalive keepalive; /* keepalive_text, parsed */
+	uint64_t defer_accept_ms;
+	uint64_t fastopen;
+	bool freebind;
+	unsigned v6only; /* enum gb__v6only */
+	uint64_t mark;
+	char *device, *connect_device; /* names that fit, or "none" */
+	char *source_text;
+	struct gb__source source; /* source_text, parsed */
 	struct gb__tls_settings tls;
 	unsigned log_level, log_format; /* enum gb__log_level, enum gb__log_format */
 	char *log_socket;               /* NULL: where it is as a rule */
@@ -48,6 +59,12 @@ struct gb_options {
 
 /** A copy that shares nothing. Returns 0 or -ENOMEM. */
 int gb__options_copy(const struct gb_options *from, struct gb_options **ret);
+
+/** Parses what a text option says into the options, or leaves them as they are. Returns 0, or -GB_EUSAGE with the reason. */
+typedef int gb__option_parse(const char *text, struct gb_options *options, struct gb_error *error);
+/** Of an option of sockets that is a text; NULL: it needs none. */
+gb__option_parse *gb__option_of_sockets(const char *key);
+
 struct gb__socket_options gb__options_socket(const struct gb_options *options);
 
 #endif

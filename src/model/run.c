@@ -13,6 +13,7 @@
 #include "base/parse.h"
 #include "model/bus.h"
 #include "model/crew.h"
+#include "model/notify.h"
 #include "model/offload.h"
 #include "model/stall.h"
 #include "model/starvation.h"
@@ -48,6 +49,7 @@ struct gb__run {
 	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
 	struct gb_timer look_after_orphans;
 	struct gb__starvation starvation;
+	struct gb__notifier notifier;
 	struct gb__stall_watch *stalls; /* NULL: nobody watches */
 	struct gb__cpus before;         /* of the calling thread */
 };
@@ -169,6 +171,7 @@ static void drain(struct gb__run *run)
 	gb__worker_command(&run->chief, GB__COMMAND_DRAIN);
 	gb__worker_timer(&run->chief, &run->deadline, server->options->drain_timeout_ms, deadline_over, run);
 	gb__worker_timer(&run->chief, &run->report, REPORT_MS, report, run);
+	gb__notifier_stopping(&run->notifier, server->options->drain_timeout_ms);
 	if (!run->crew)
 		return;
 	gb__crew_command(run->crew, GB__COMMAND_DRAIN);
@@ -384,6 +387,7 @@ static int start(struct gb__run *run, bool alone, struct gb_error *error)
 	gb__stall_watch_begin(run->stalls); /* first: who is told has all threads */
 	if (server->on_ready)
 		server->on_ready(server, server->on_ready_arg);
+	gb__notifier_ready(&run->notifier, &run->chief);
 	if (run->crew)
 		gb__crew_courtesy(run->crew, true);
 	return 0;
@@ -396,6 +400,7 @@ static void end(struct gb__run *run)
 	gb_timer_stop(&run->deadline);
 	gb_timer_stop(&run->look_after_orphans);
 	gb__starvation_end(&run->starvation);
+	gb__notifier_end(&run->notifier);
 	gb__stall_unwatch(run->stalls);
 	run->stalls = NULL;
 	gb__orphans_finish(&run->orphans);

@@ -89,6 +89,14 @@ static int settle_engine(struct gb_server *server, struct gb_error *error)
 	return resolve_engine(server, error);
 }
 
+/* Else each connection would tell of it. */
+static int check_outgoing(const struct gb_options *options, struct gb_error *error)
+{
+	const struct gb__socket_options socket = gb__options_socket(options);
+
+	return gb__socket_try_connect(&socket, error);
+}
+
 int gb_server_create(const struct gb_options *options, struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_server *server = gb__alloc_zero(sizeof(*server));
@@ -123,7 +131,9 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 		goto fail;
 	}
 	server->model = server->options->model;
-	result = gb__model_check(&server->model, error);
+	result = check_outgoing(server->options, error);
+	if (result == 0)
+		result = gb__model_check(&server->model, error);
 	if (result == 0)
 		result = resolve_engine(server, error);
 	if (result == 0)

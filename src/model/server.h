@@ -27,6 +27,8 @@ struct gb__binding {
 	unsigned fds_count; /* 0: an attached service */
 	struct gb_options
 		*options; /* the server's, but for what the address has of its own; NULL: attached */
+	bool follows;     /* another address of the same text is before it, which it is prepared with */
+	bool shared;      /* by all workers, whatever the model: it was passed in */
 	char text[GB__ADDRESS_TEXT];                            /* the real address */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket, to be removed; or "" */
 	struct gb__socket_file file;                            /* at `path` */
@@ -57,6 +59,7 @@ struct gb_server {
 	struct gb__shared *shared;         /* counters and commands, in memory that worker processes share */
 	struct gb__places places;          /* of replies, for all workers of a process */
 	pid_t pid;                         /* of the process that created it */
+	bool notifies;                     /* the service manager is told of it (notify.h) */
 	bool unlistened;                   /* the listening sockets have been closed */
 	_Atomic bool running; /* gb_server_run has been called and not returned; so in worker processes */
 	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */

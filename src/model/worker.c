@@ -165,13 +165,23 @@ static int binding_fd(const struct gb_worker *worker, const struct gb__binding *
 	return binding->fds[binding->fds_count > 1 ? worker->id : 0];
 }
 
+static bool has_shared_socket(const struct gb_server *server)
+{
+	for (size_t i = 0; i < server->bindings_count; i++)
+		if (server->bindings[i].shared)
+			return true;
+	return false;
+}
+
 /* Whether others wait on the same listening sockets. */
 static bool shares(const struct gb_worker *worker)
 {
 	const struct gb__model *model = &worker->server->model;
 
-	return (worker->roles & GB__WORKER_SERVES) && model->accept == GB__ACCEPT_SHARED &&
-		model->workers != 1;
+	if (!(worker->roles & GB__WORKER_SERVES) || model->workers == 1)
+		return false;
+	return model->accept == GB__ACCEPT_SHARED ||
+		(model->accept == GB__ACCEPT_REUSEPORT && has_shared_socket(worker->server));
 }
 
 /* Unless told otherwise, one waiter is woken where the engine can do that. */

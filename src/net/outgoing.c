@@ -13,12 +13,12 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	enum gb__for who, struct gb_conn **ret_conn)
 {
 	struct gb__os *os = net->loop->os;
-	int fd = os->ops->socket(os, address->any.sa_family), result;
+	int fd = os->ops->socket(os, address->any.sa_family), tuned, result;
 	struct gb_conn *conn;
 
 	if (fd < 0)
 		return fd;
-	os->ops->tune(os, fd, options);
+	tuned = os->ops->tune(os, fd, address->any.sa_family, options);
 	conn = gb__conn_create(net, fd, service, user, who);
 	if (!conn) {
 		os->ops->close(os, fd);
@@ -33,7 +33,9 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	gb__count(net->counters->stats.connected, 1);
 	gb__conn_deadline_within(conn, conn->terms->limits->connect_timeout_ms);
 	/* A failure that is known at once is told as a later one would be: one path for the caller. */
-	result = net->engine->ops->connect(net->engine, &conn->stream, &address->any, address->size);
+	result = tuned;
+	if (result == 0)
+		result = net->engine->ops->connect(net->engine, &conn->stream, &address->any, address->size);
 	if (result < 0)
 		gb__conn_end(conn, GB_CLOSE_CONNECT_FAILED, -result);
 	*ret_conn = conn;

@@ -31,8 +31,8 @@ struct gb__os_ops {
 	int (*accept)(struct gb__os *os, int fd);
 	/** A stream socket for an outgoing connection, close-on-exec, O_NONBLOCK until connected. */
 	int (*socket)(struct gb__os *os, int family);
-	/** What its owner asked for of a stream socket; what the kernel refuses is left as it is. */
-	void (*tune)(struct gb__os *os, int fd, const struct gb__socket_options *options);
+	/** What its owner asked for of such a socket, and where it comes from. 0, or a negative errno: it cannot come from there. */
+	int (*tune)(struct gb__os *os, int fd, int family, const struct gb__socket_options *options);
 	/** The address of its own, or of the peer's end. 0, -ENOTCONN… */
 	int (*address)(struct gb__os *os, int fd, bool peer, struct gb__address *ret);
 	/** 0, -EINPROGRESS (writable when decided) or an error. */

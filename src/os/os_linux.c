@@ -130,10 +130,11 @@ static int os_reset_on_close(struct gb__os *os, int fd)
 	return result(shutdown(fd, SHUT_RDWR));
 }
 
-static void os_tune(struct gb__os *os, int fd, const struct gb__socket_options *options)
+static int os_tune(struct gb__os *os, int fd, int family, const struct gb__socket_options *options)
 {
 	(void)os;
 	gb__socket_tune(fd, options);
+	return gb__socket_prepare_connect(fd, (sa_family_t)family, options, NULL);
 }
 
 static int os_address(struct gb__os *os, int fd, bool peer, struct gb__address *ret)

@@ -41,6 +41,42 @@ int gb__socket_check_connected(int fd, struct gb_error *error)
 	return 0;
 }
 
+/* Its text is "*" where it is of both families, or was asked to be. */
+static int listening_address(int fd, bool every, struct gb__address *ret)
+{
+	int code = gb__socket_local(fd, ret), v6only = 1;
+
+	if (code == 0 && ret->any.sa_family == AF_INET)
+		ret->every = every;
+	else if (code == 0 && ret->any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&ret->v6.sin6_addr) &&
+		getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &(socklen_t){ sizeof(v6only) }) == 0)
+		ret->every = !v6only;
+	return code;
+}
+
+int gb__socket_passed(int fd, struct gb__address *ret, struct gb_error *error)
+{
+	int listens = 0, type = 0, domain = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &(socklen_t){ sizeof(type) }) < 0)
+		return gb_error_set(error, -errno,
+			errno == EBADF ? "descriptor %d is not open" : "descriptor %d is no socket", fd);
+	if (type != SOCK_STREAM)
+		return gb_error_set(error, -EPROTOTYPE, "descriptor %d is %s, and a stream socket is needed",
+			fd, type == SOCK_DGRAM ? "a datagram socket" : "no stream socket");
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof(domain) }) < 0 ||
+		(domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
+		return gb_error_set(
+			error, -EAFNOSUPPORT, "descriptor %d is a socket of neither IP nor Unix", fd);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &(socklen_t){ sizeof(listens) }) < 0 ||
+		!listens)
+		return gb_error_set(error, -EINVAL,
+			"descriptor %d does not listen: whoever passes it calls listen(2) first", fd);
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	return listening_address(fd, false, ret);
+}
+
 void gb__socket_take_over(int fd, const struct gb__socket_options *options)
 {
 	int flags = fcntl(fd, F_GETFL);
@@ -187,9 +223,16 @@ static int lock_folder(const char *path)
 	return fd;
 }
 
+/* As chown(2) takes it: all ones leave it as it is. */
+static uint32_t id_of(struct gb__owner owner)
+{
+	return owner.given ? owner.id : UINT32_MAX;
+}
+
 /* The permissions are there before the first client can be: the kernel takes the socket's for the file's, less what
  * the umask forbids, and nobody connects before listen(2). */
-static int listen_unix(int fd, const struct gb__address *address, const struct gb__socket_options *options)
+static int listen_unix(int fd, const struct gb__address *address, const struct gb__socket_options *options,
+	struct gb_error *error)
 {
 	const char *path = gb__address_path(address);
 	int lock = *path ? lock_folder(path) : -1, code;
@@ -202,6 +245,11 @@ static int listen_unix(int fd, const struct gb__address *address, const struct g
 		fchmod(fd, (mode_t)options->unix_mode);
 	code = bind_once(fd, address);
 	bound = code == 0 && *path;
+	if (bound && (options->unix_owner.given || options->unix_group.given) &&
+		lchown(path, id_of(options->unix_owner), id_of(options->unix_group)) < 0)
+		code = gb_error_set(error, -errno, "unix-owner, unix-group: %s: %s%s", path,
+			gb_strerror(-errno),
+			errno == EPERM ? ": it needs CAP_CHOWN, or a group that we are of" : "");
 	if (code == 0 && mode && chmod(path, (mode_t)options->unix_mode) < 0)
 		code = -errno;
 	if (code == 0 && listen(fd, (int)options->backlog) < 0)
@@ -213,31 +261,41 @@ static int listen_unix(int fd, const struct gb__address *address, const struct g
 	return code;
 }
 
-static int listen_ip(int fd, const struct gb__address *address, const struct gb__socket_options *options)
+/* "[::]" is IPv6 alone, so that "0.0.0.0" has its port beside it, whatever net.ipv6.bindv6only says. */
+static bool is_v6_alone(const struct gb__address *address, const struct gb__socket_options *options)
+{
+	return options->v6only == GB__V6ONLY_AUTO ? !address->every : options->v6only == GB__V6ONLY_YES;
+}
+
+static int listen_ip(int fd, const struct gb__address *address, const struct gb__socket_options *options,
+	struct gb_error *error)
 {
 	int code;
 
 	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (options->reuseport)
 		set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	/* "[::]" is IPv6 alone, so that "0.0.0.0" has its port beside it, whatever net.ipv6.bindv6only says. */
 	if (address->any.sa_family == AF_INET6)
-		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->every);
+		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, is_v6_alone(address, options));
 	gb__socket_tune(fd, options);
-	code = bind_patiently(fd, address);
+	code = gb__socket_prepare_listen(fd, address, options, error);
+	if (code == 0)
+		code = bind_patiently(fd, address);
 	if (code == 0 && listen(fd, (int)options->backlog) < 0)
 		code = -errno;
 	return code;
 }
 
-static int socket_listen(const struct gb__address *address, const struct gb__socket_options *options)
+/* `error` stays without a code where what the kernel said is to be explained. */
+static int socket_listen(
+	const struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error)
 {
 	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), code;
 
 	if (fd < 0)
 		return -errno;
-	code = gb__address_is_ip(address) ? listen_ip(fd, address, options)
-					  : listen_unix(fd, address, options);
+	code = gb__address_is_ip(address) ? listen_ip(fd, address, options, error)
+					  : listen_unix(fd, address, options, error);
 	if (code < 0) {
 		close(fd);
 		return code;
@@ -255,20 +313,19 @@ static bool lacks_v6(int code, const struct gb__address *address)
 int gb__socket_listen(
 	struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error)
 {
-	const bool every = address->every;
-	int fd = socket_listen(address, options), code;
+	struct gb_error told = { 0 };
+	int fd = socket_listen(address, options, &told), code;
 
-	if (lacks_v6(fd, address)) {
+	if (lacks_v6(fd, address) && options->v6only != GB__V6ONLY_YES) {
 		*address = (struct gb__address){ .v4 = { .sin_family = AF_INET,
 							 .sin_port = address->v6.sin6_port },
 			.size = sizeof(address->v4),
 			.every = true };
-		fd = socket_listen(address, options);
+		fd = socket_listen(address, options, &told);
 	}
 	if (fd < 0)
-		return explain(fd, address, error);
-	code = gb__socket_local(fd, address);
-	address->every = every;
+		return told.code ? gb_error_set(error, fd, "%s", told.text) : explain(fd, address, error);
+	code = listening_address(fd, address->every, address);
 	if (code < 0) {
 		close(fd);
 		return gb_error_set(error, code, "cannot tell the port: %s", gb_strerror(code));

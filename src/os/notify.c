@@ -1,0 +1,77 @@
+#include "os/notify.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool taken;
+static struct sockaddr_un manager;
+static socklen_t manager_size; /* 0: there is none */
+static uint64_t watchdog_us;
+
+/* A path, or after '@' a name of the abstract kind. */
+static void take_manager(const char *text)
+{
+	const size_t length = text ? strlen(text) : 0;
+
+	if (length < 2 || length >= sizeof(manager.sun_path) || (*text != '/' && *text != '@'))
+		return;
+	manager.sun_family = AF_UNIX;
+	memcpy(manager.sun_path, text, length);
+	if (*text == '@')
+		manager.sun_path[0] = '\0';
+	manager_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*text == '/'));
+}
+
+static void take_watchdog(const char *time, const char *pid)
+{
+	if (time && (!pid || strtol(pid, NULL, 10) == getpid()))
+		watchdog_us = strtoull(time, NULL, 10);
+}
+
+void gb__notify_take(void)
+{
+	pthread_mutex_lock(&lock);
+	if (!taken) {
+		take_manager(getenv("NOTIFY_SOCKET"));
+		take_watchdog(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
+		unsetenv("NOTIFY_SOCKET");
+		unsetenv("WATCHDOG_USEC");
+		unsetenv("WATCHDOG_PID");
+	}
+	taken = true;
+	pthread_mutex_unlock(&lock);
+}
+
+bool gb__notify_wanted(void)
+{
+	gb__notify_take();
+	return manager_size > 0;
+}
+
+uint64_t gb__notify_watchdog_us(void)
+{
+	return gb__notify_wanted() ? watchdog_us : 0;
+}
+
+int gb__notify_send(const char *lines)
+{
+	int fd, result = 1;
+
+	if (!gb__notify_wanted())
+		return 0;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (sendto(fd, lines, strlen(lines), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&manager,
+		    manager_size) < 0)
+		result = -errno;
+	close(fd);
+	return result;
+}
