@@ -2,6 +2,8 @@
 
 #include "harness.h"
 
+#include <unistd.h>
+
 #include <errno.h>
 #include <net/if.h>
 #include <stddef.h>
@@ -144,6 +146,39 @@ TEST(names_are_for_those_who_may_wait)
 	CHECK(strstr(error.text, "must be numeric"));
 	CHECK_INT(gb__address_parse("localhost:80", true, &address, &error), 0);
 	CHECK_INT(ntohs(address.v4.sin_port), 80); /* at the same place in both families */
+}
+
+/* Where there is such a file. */
+TEST(a_port_may_have_a_name)
+{
+	struct gb__address address;
+	struct gb_error error = { 0 };
+
+	CHECK_INT(gb__address_parse("127.0.0.1:no-such-service", false, &address, &error), -GB_EUSAGE);
+	CHECK(strstr(error.text, "/etc/services, which \"no-such-service\" is not"));
+	if (access("/etc/services", R_OK) < 0)
+		return;
+	CHECK_INT(gb__address_parse("127.0.0.1:domain", false, &address, &error), 0);
+	CHECK_INT(ntohs(address.v4.sin_port), 53);
+	CHECK_INT(gb__address_parse("[::1]:domain", false, &address, &error), 0);
+	CHECK_INT(ntohs(address.v6.sin6_port), 53);
+}
+
+TEST(all_addresses_of_a_text_are_each_told_once)
+{
+	struct gb__address addresses[8];
+	size_t count;
+
+	CHECK_INT(gb__address_parse_all("127.0.0.1:7", addresses, 8, &count, NULL), 0);
+	CHECK_INT(count, 1);
+	CHECK_INT(gb__address_parse_all("*:7", addresses, 8, &count, NULL), 0);
+	CHECK_INT(count, 1);
+	CHECK_INT(gb__address_parse_all("localhost:7", addresses, 8, &count, NULL), 0);
+	CHECK(count >= 1 && count <= 8);
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < i; j++)
+			CHECK(addresses[i].size != addresses[j].size ||
+				memcmp(&addresses[i].any, &addresses[j].any, addresses[i].size) != 0);
 }
 
 TEST(length_of_a_path_is_bounded)

@@ -359,14 +359,15 @@ def readable_of(files, seconds):
 class Server:
     """`gearbox serve` with its ready line read. As a context it ends in order: SIGTERM, exit code 0."""
 
-    def __init__(self, *arguments, service="echo", listen=(f"{HOST}:0",), before_exec=None, prefix=(), expected_log=None):
+    def __init__(self, *arguments, service="echo", listen=(f"{HOST}:0",), before_exec=None, prefix=(), expected_log=None,
+                 pass_fds=(), variables=None):
         addresses = [word for address in listen for word in ("--listen", address)]
-        environment = {**os.environ, "TZ": "UTC0"}
+        environment = {**os.environ, "TZ": "UTC0", **(variables or {})}
         if prefix:  # a tracer: the leak sanitizer cannot work under another one
             environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
         self.process = subprocess.Popen([*prefix, GEARBOX, "serve", service, *addresses, *arguments],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=before_exec,
-                                        env=environment)
+                                        env=environment, pass_fds=pass_fds)
         self.pid = self.process.pid
         self.expected_code = 0
         self.expected_log = expected_log  # what lines on standard error may match, those before the ready line as well
