@@ -394,7 +394,9 @@ static int configure(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
 	int result;
 
 	SSL_CTX_set_app_data(ctx, tls);
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_options(ctx,
+		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+			SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	if (SSL_CTX_set_min_proto_version(ctx, tls->version_min) != 1 ||
 		SSL_CTX_set1_groups_list(ctx, GROUPS) != 1)

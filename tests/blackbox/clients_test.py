@@ -6,30 +6,38 @@ rows are skipped, and told. `./dev test` tries a model of each engine, `./dev te
 """
 
 import collections
+import functools
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
 
-from lib import PATIENCE_S, Server, add_case, check, main
+from lib import HOST, PATIENCE_S, SMALL, Server, add_case, check, main
 from models import EACH_ENGINE, PRESETS
 
-MODELS = PRESETS if os.environ.get("BLACKBOX_CLIENTS") == "all" else [
-    model for model in EACH_ENGINE if model in PRESETS]
+ALL = os.environ.get("BLACKBOX_CLIENTS") == "all"
+MODELS = PRESETS if ALL else [model for model in EACH_ENGINE if model in PRESETS]
 
 # `command` is what must be installed; `serve` what is served, with its options, where FOLDER is a folder with what `made`
-# makes; `talk(server, folder)` runs the client and checks what came of it.
-Client = collections.namedtuple("Client", "name command serve talk made", defaults=(None,))
+# makes; `talk(server, folder)` runs the client and checks what came of it; `log` matches what the server may say of it.
+# What takes long is `dear`: `./dev test` tries it under one model, and not with sanitizers.
+Client = collections.namedtuple("Client", "name command serve talk made log dear", defaults=(None, None, False))
 
 
-def called(*words, input_bytes=b"", code=0):
+def called(*words, input_bytes=b"", code=0, seconds=PATIENCE_S):
     """Run a client to its end: its standard output."""
     done = subprocess.run([str(word) for word in words], input=input_bytes, capture_output=True, check=False,
-                          timeout=PATIENCE_S)
+                          timeout=seconds)
     shown = f"{words[0]}: exit code {done.returncode}, {done.stdout[-500:]!r}, {done.stderr[-500:]!r}"
     check(done.returncode == code, f"{shown}; expected {code}")
     return done.stdout.decode(errors="replace")
+
+
+def says(text, *words):
+    for word in words:
+        check(word in text, f"no {word!r} in {text!r}")
 
 
 def curl_reads_a_line(server, _folder):
@@ -37,18 +45,126 @@ def curl_reads_a_line(server, _folder):
     check(re.search(r"\d\d:\d\d:\d\d", text), f"curl read {text!r}")
 
 
+# TLS: a certificate of a CA, another for a client, as OpenSSL's own command makes them.
+
+DAYS = 90  # testssl.sh finds fault with a certificate that ends soon
+
+
+def make_ca(folder):
+    called("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", DAYS,
+           "-subj", "/CN=CA of a test", "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.pem")
+
+
+def make_certificate(folder, name, extensions):
+    called("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+           "-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.csr")
+    with open(f"{folder}/{name}.ext", "w", encoding="ascii") as file:
+        file.write(extensions)
+    called("openssl", "x509", "-req", "-in", f"{folder}/{name}.csr", "-CA", f"{folder}/ca.pem",
+           "-CAkey", f"{folder}/ca.key", "-CAcreateserial", "-days", DAYS, "-out", f"{folder}/{name}.pem",
+           "-extfile", f"{folder}/{name}.ext")
+
+
+def make_tls(folder):
+    make_ca(folder)
+    make_certificate(folder, "server", f"subjectAltName=DNS:localhost,IP:{HOST}\n"
+                                       "crlDistributionPoints=URI:http://localhost/ca.crl\n")
+    make_certificate(folder, "client", "extendedKeyUsage=clientAuth\n")
+
+
+TLS = ("--tls-cert", "FOLDER/server.pem", "--tls-key", "FOLDER/server.key")
+CUT = "closed: tls_error"  # who only wants to see a handshake leaves in the middle, or is refused as it wants
+
+
+def s_client(server, folder, *options, code=0):
+    return called("openssl", "s_client", "-connect", f"{server.host}:{server.port}", "-CAfile", f"{folder}/ca.pem",
+                  "-servername", "localhost", "-verify_return_error", *options, code=code)
+
+
+def s_client_reads_a_line(server, folder):
+    for version in ("-tls1_2", "-tls1_3"):
+        text = s_client(server, folder, version, "-quiet")
+        check(re.search(r"\d\d:\d\d:\d\d", text), f"s_client {version} read {text!r}")
+
+
+def s_client_agrees_on_a_protocol(server, folder):
+    says(s_client(server, folder, "-alpn", "other,http/1.1"), "ALPN protocol: http/1.1", "Verification: OK")
+
+
+def s_client_resumes(server, folder):
+    for version in ("-tls1_2", "-tls1_3"):
+        # What it reads to the end has the ticket in front.
+        s_client(server, folder, version, "-quiet", "-sess_out", f"{folder}/session")
+        says(s_client(server, folder, version, "-sess_in", f"{folder}/session"), "Reused, TLSv1.")
+
+
+def s_client_shows_a_certificate(server, folder):
+    own = ("-cert", f"{folder}/client.pem", "-key", f"{folder}/client.key")
+    text = s_client(server, folder, "-quiet", *own)
+    check(re.search(r"\d\d:\d\d:\d\d", text), f"s_client with a certificate read {text!r}")
+    s_client(server, folder, "-tls1_2", code=1)
+
+
+def s_time_counts(server, folder):
+    for kind in ("-new", "-reuse"):
+        text = called("openssl", "s_time", "-connect", f"{server.host}:{server.port}", "-CAfile", f"{folder}/ca.pem", kind,
+                      "-time", "1")
+        found = re.search(r"^(\d+) connections in", text, re.M)
+        check(found and int(found[1]) > 0, f"s_time {kind} said {text!r}")
+
+
+def curl_reads_a_line_by_tls(server, folder):
+    for version in ("1.2", "1.3"):
+        text = called("curl", "-sS", "--http0.9", "--http1.1", "--noproxy", "*", "--cacert", f"{folder}/ca.pem", "--tls-max", version,
+                      f"https://{server.host}:{server.port}/")
+        check(re.search(r"\d\d:\d\d:\d\d", text), f"curl with TLS {version} read {text!r}")
+
+
+def testssl_finds_nothing(server, folder):
+    kinds = () if ALL else ("--protocols",)
+    called("testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", "--add-ca", f"{folder}/ca.pem",
+           "--jsonfile", f"{folder}/findings.json", *kinds, f"{server.host}:{server.port}", seconds=20 * PATIENCE_S)
+    with open(f"{folder}/findings.json", encoding="utf-8") as file:
+        findings = json.load(file)
+    check(len(findings) > 10, f"testssl said {findings}")
+    bad = [f"{row['severity']} {row['id']}: {row['finding']}" for row in findings
+           if row["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
+    check(not bad, f"testssl found {bad}")
+
+
 CLIENTS = [
     Client("curl", "curl", ("daytime",), curl_reads_a_line),
+    Client("s_client", "openssl", ("daytime", *TLS), s_client_reads_a_line, make_tls),
+    Client("s_client-alpn", "openssl", ("echo", *TLS, "--tls-alpn", "h2,http/1.1"), s_client_agrees_on_a_protocol, make_tls),
+    Client("s_client-resumed", "openssl", ("daytime", *TLS), s_client_resumes, make_tls),
+    Client("s_client-certificate", "openssl", ("daytime", *TLS, "--tls-client-ca", "FOLDER/ca.pem"),
+           s_client_shows_a_certificate, make_tls, CUT),
+    Client("s_time", "openssl", ("echo", *TLS), s_time_counts, make_tls, CUT, True),
+    Client("curl-tls", "curl", ("daytime", *TLS), curl_reads_a_line_by_tls, make_tls),
+    Client("testssl", "testssl", ("echo", *TLS), testssl_finds_nothing, make_tls, CUT, True),
 ]
+
+
+@functools.cache
+def made_once(make):
+    folder = tempfile.TemporaryDirectory(prefix="gearbox-clients-")
+    make(folder.name)
+    return folder
 
 
 def tried(client, model):
     with tempfile.TemporaryDirectory(prefix="gearbox-clients-") as folder:
         if client.made:
-            client.made(folder)
+            shutil.copytree(made_once(client.made).name, folder, dirs_exist_ok=True)
         service, *options = (word.replace("FOLDER", folder) for word in client.serve)
-        with Server(*model.arguments, *options, service=service) as server:
+        with Server(*model.arguments, *options, service=service, expected_log=client.log) as server:
             client.talk(server, folder)
+
+
+def models_of(client):
+    if not client.dear or ALL:
+        return MODELS
+    return [] if SMALL else [model for model in MODELS if model.spec == "reactor"]
 
 
 def register():
@@ -57,7 +173,9 @@ def register():
         if not shutil.which(client.command):
             missing.add(client.command)
             continue
-        for model in MODELS:
+        if client.made:
+            made_once(client.made)  # before there are threads
+        for model in models_of(client):
             add_case(f"{client.name}[{model.spec}]", tried, client, model, waits=True)
     if missing:
         print(f"clients: skipped, not installed: {' '.join(sorted(missing))}", flush=True)
