@@ -1,5 +1,6 @@
 /* Sessions back to back: what one emits is what has arrived at the other, in pieces that the test chooses. */
 #include "tls/certificate_test_driver.h"
+#include "tls/context.h"
 #include "tls/tls.h"
 
 #include "harness.h"
@@ -308,5 +309,115 @@ TEST(both_know_what_they_agreed_on)
 	CHECK(strcmp(info.server_name, "localhost") == 0);
 	CHECK(strcmp(info.alpn, "") == 0 && strcmp(info.subject, "") == 0 && !info.resumed);
 	end(&client);
+	end(&server);
+}
+
+/* A client who does what only OpenSSL's own calls let one do. */
+struct raw {
+	SSL *ssl;
+	BIO *in, *out;
+};
+
+static struct raw raw_begin(struct gb__tls *tls, int version_max)
+{
+	SSL_CTX *ctx = gb__tls_current(tls);
+	struct raw raw = { SSL_new(ctx), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()) };
+
+	SSL_CTX_free(ctx);
+	SSL_set_max_proto_version(raw.ssl, version_max);
+	SSL_set_bio(raw.ssl, raw.in, raw.out);
+	SSL_set_connect_state(raw.ssl);
+	SSL_set_verify(raw.ssl, SSL_VERIFY_NONE, NULL);
+	return raw;
+}
+
+/* What it has to send is at the server. Returns whether that was anything. */
+static bool raw_carry(struct raw *raw, struct side *server)
+{
+	char *bytes;
+	long size = BIO_get_mem_data(raw->out, &bytes);
+	static unsigned char copy[WIRE_MAX];
+
+	memcpy(copy, bytes, (size_t)size);
+	BIO_reset(raw->out);
+	gb__tls_session_input(server->session, copy, (size_t)size);
+	return size > 0;
+}
+
+static void raw_answer(struct side *server, struct raw *raw)
+{
+	BIO_write(raw->in, server->out, (int)server->out_size);
+	server->out_size = 0;
+}
+
+static void raw_shake(struct raw *raw, struct side *server)
+{
+	for (int i = 0; i < 10 && !(server->done && SSL_is_init_finished(raw->ssl)); i++) {
+		SSL_do_handshake(raw->ssl);
+		if (raw_carry(raw, server) && !server->done)
+			CHECK(step(server) >= 0);
+		raw_answer(server, raw);
+	}
+	CHECK(server->done);
+}
+
+/* Returns what the server says of it. */
+static const char *key_updates(struct raw *raw, struct side *server, unsigned count, bool data)
+{
+	unsigned char byte;
+
+	for (unsigned i = 0; i < count; i++) {
+		CHECK_INT(SSL_key_update(raw->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+		CHECK_INT(SSL_do_handshake(raw->ssl), 1);
+		if (data)
+			CHECK_INT(SSL_write(raw->ssl, "x", 1), 1);
+		raw_carry(raw, server);
+		if (gb__tls_session_read(server->session, &byte, 1) < 0)
+			break;
+		SSL_read(raw->ssl, &byte, 1);
+		raw_answer(server, raw);
+	}
+	return gb__tls_session_problem(server->session);
+}
+
+TEST(key_updates_are_answered_and_a_flood_of_them_ends_the_session)
+{
+	struct gb__tls *tls = tls_client();
+	struct raw raw = raw_begin(tls, TLS1_3_VERSION);
+	const char *problem;
+	struct side server;
+	char got[4];
+
+	begin(&server, tls_server());
+	raw_shake(&raw, &server);
+	CHECK(!key_updates(&raw, &server, 200, true));
+	CHECK_INT(gb__tls_session_write(server.session, "data", 4), 4);
+	raw_answer(&server, &raw);
+	CHECK_INT(SSL_read(raw.ssl, got, 4), 4);
+	problem = key_updates(&raw, &server, 200, false);
+	CHECK(problem && strcmp(problem, "the peer sends records without data and no end") == 0);
+	SSL_free(raw.ssl);
+	gb__tls_destroy(tls);
+	end(&server);
+}
+
+TEST(renegotiation_is_refused)
+{
+	struct gb__tls *tls = tls_client();
+	struct raw raw = raw_begin(tls, TLS1_2_VERSION);
+	unsigned char got[10];
+	struct side server;
+	size_t size;
+
+	begin(&server, tls_server());
+	raw_shake(&raw, &server);
+	SSL_clear_options(raw.ssl, SSL_OP_NO_RENEGOTIATION);
+	SSL_renegotiate(raw.ssl);
+	SSL_do_handshake(raw.ssl);
+	CHECK(raw_carry(&raw, &server));
+	size = gb__tls_session_read(server.session, got, sizeof(got)) <= 0 ? server.out_size : WIRE_MAX;
+	CHECK(size > 0 && size < 100); /* an alert, and no hello */
+	SSL_free(raw.ssl);
+	gb__tls_destroy(tls);
 	end(&server);
 }

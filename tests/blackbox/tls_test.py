@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""TLS under every model, as Python's ssl sees it: every byte, ends in order, cuts told from ends, and what is no TLS."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+
+from lib import Server, SMALL, add_case, check, check_equal, main, receive_all
+from models import EACH_ENGINE, PRESETS
+
+MIB = 1 << 20
+SIZES = (1, 100, 16383, 16384, 16385, MIB)
+PIECE = 1 << 16  # at once, and then it is read: what is under way fits between the two
+
+
+def certificate(folder):
+    """(certificate, key) of a server that is called localhost, signed by itself."""
+    paths = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
+                    "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", paths[0],
+                    "-keyout", paths[1]], check=True, capture_output=True)
+    return paths
+
+
+class Client:
+    """A TLS client that takes nothing but close_notify for an end."""
+
+    def __init__(self, server, trusted, version=None):
+        context = ssl.create_default_context(cafile=trusted)
+        if version:
+            context.maximum_version = version
+        self.socket = context.wrap_socket(server.connect(), server_hostname="localhost", suppress_ragged_eofs=False)
+
+    def echoed(self, data):
+        for at in range(0, len(data), PIECE):
+            piece = data[at:at + PIECE]
+            self.socket.sendall(piece)
+            got = b""
+            while len(got) < len(piece) and (part := self.socket.recv(PIECE)):
+                got += part
+            check(got == piece, f"{len(piece)} bytes at {at} come back as {len(got)}")
+
+    def ends(self):
+        """It says that it is done, and the server does as well."""
+        with self.socket.unwrap() as plain:
+            check_equal(plain.recv(1), b"", "what follows on close_notify")
+
+    def cut(self):
+        """FIN without close_notify. What the server has to say then, as records."""
+        with self.socket:
+            self.socket.shutdown(socket.SHUT_WR)
+            receive_all(self.socket)
+
+    def ended(self):
+        """The server says that it is done."""
+        with self.socket:
+            check_equal(self.socket.recv(1), b"", "its end")
+
+
+def answer_to(server, data):
+    """What somebody gets who sends this instead of a handshake."""
+    with server.connect() as client:
+        client.sendall(data)
+        return receive_all(client)
+
+
+def talk(server, trusted):
+    client = Client(server, trusted)
+    for size in SIZES[:-1] if SMALL else SIZES:
+        client.echoed(os.urandom(size))
+    client.ends()
+    client = Client(server, trusted, ssl.TLSVersion.TLSv1_2)
+    client.echoed(b"by the older version")
+    client.cut()
+    answer_to(server, b"hello, this is plain\n")
+    check(answer_to(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 400 "),
+          "a client of HTTP is told")
+    last = Client(server, trusted)
+    last.echoed(b"last")
+    server.send_signal(signal.SIGTERM)
+    last.ended()
+
+
+EXPECTED = {"eof": 1, "tls_truncated": 1, "tls_error": 2, "drain": 1}
+
+
+def every_byte_and_every_end(model, trusted, key):
+    with tempfile.TemporaryFile() as output:
+        with Server(*model.arguments, "--tls-cert", trusted, "--tls-key", key, "--summary",
+                    before_exec=lambda: os.dup2(output.fileno(), 1)) as server:
+            talk(server, trusted)
+        output.seek(0)
+        found = json.loads(output.read())
+    check_equal({reason: count for reason, count in found["closed"].items() if count}, EXPECTED, "reasons")
+    check_equal((found["tls"]["handshakes"], found["tls"]["failed"], found["tls"]["under_way"]), (3, 2, 0),
+                "handshakes")
+
+
+def a_handshake_that_does_not_go_on_ends_at_its_time(model, trusted, key):
+    with Server(*model.arguments, "--tls-cert", trusted, "--tls-key", key, "--tls-handshake-timeout", "300ms") as server:
+        answer_to(server, b"\x16\x03\x01")
+        server.stop()
+        check(any("tls_error" in line for line in server.log), f"its reason is told: {server.log}")
+
+
+def register(folder):
+    if not shutil.which("openssl"):
+        print("tls: skipped, openssl is not installed", flush=True)
+        sys.exit(77)
+    trusted, key = certificate(folder)
+    engines = [model for model in EACH_ENGINE if model in PRESETS]
+    for model in engines if SMALL else PRESETS:
+        add_case(f"every_byte_and_every_end[{model.spec}]", every_byte_and_every_end, model, trusted, key)
+    for model in engines:
+        add_case(f"a_handshake_that_does_not_go_on_ends_at_its_time[{model.spec}]",
+                 a_handshake_that_does_not_go_on_ends_at_its_time, model, trusted, key, waits=True)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="gearbox-tls-") as made:
+        register(made)
+        main()
