@@ -20,10 +20,11 @@ MAY_USE = {
     "loop": {"base", "os", "engine"},
     "file": {"base", "os", "engine", "loop"},
     "tls": {"base", "os"},
+    "announce": {"base", "os", "engine", "loop"},
     "net": {"base", "os", "buffer", "codec", "engine", "loop", "file", "tls"},
     "stream": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "tls", "net"},
     "pool": {"base", "os", "buffer", "loop", "net"},
-    "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "tls", "net", "stream", "pool"},
+    "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "tls", "announce", "net", "stream", "pool"},
 }
 
 # These see what a user of the library sees: public headers, and the headers of the folders named here.

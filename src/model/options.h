@@ -2,6 +2,7 @@
 #ifndef MODEL_OPTIONS_H
 #define MODEL_OPTIONS_H
 
+#include "announce/announce.h"
 #include "model/spec.h"
 #include "net/net.h"
 #include "os/cpu.h"
@@ -53,6 +54,8 @@ struct gb_options {
 	char *source_text;
 	struct gb__source source; /* source_text, parsed */
 	struct gb__tls_settings tls;
+	char *announce_name; /* "none": it is not announced */
+	struct gb__announce_options announce;
 	unsigned log_level, log_format; /* enum gb__log_level, enum gb__log_format */
 	char *log_socket;               /* NULL: where it is as a rule */
 };

@@ -13,6 +13,7 @@
 #include "base/parse.h"
 #include "model/bus.h"
 #include "model/crew.h"
+#include "model/naming.h"
 #include "model/notify.h"
 #include "model/offload.h"
 #include "model/stall.h"
@@ -184,7 +185,8 @@ static void obey_stop(struct gb__run *run)
 {
 	unsigned stop = atomic_load(&run->chief.server->shared->stop);
 
-	if (stop > run->stop) {
+	/* First its names go: whoever comes by them meanwhile is served. A second request does not wait for it. */
+	if (stop > run->stop && (stop > 1 || gb__naming_ended(&run->chief))) {
 		/* A program of outgoing connections alone ends when it has what it came for: no news. */
 		if (stop > 1)
 			gb__log(GB__LOG_NOTICE, "told to stop at once");
@@ -206,6 +208,12 @@ static bool all_given(const struct gb__run *run)
 {
 	return run->chief.net.draining && !run->chief.net.drain_turns && !run->chief.watching &&
 		!run->crew->channels.waiting_count;
+}
+
+/* Nobody serves any more, perhaps without having been told to stop. */
+static bool may_end(struct gb__run *run)
+{
+	return run->stop > 1 || gb__naming_ended(&run->chief);
 }
 
 static bool chief_turn(struct gb_worker *chief)
@@ -235,9 +243,9 @@ static bool chief_turn(struct gb_worker *chief)
 			gb__channels_desert(run->crew);
 		if (all_given(run))
 			gb__crew_given(run->crew);
-		return !gb__crew_gone(run->crew);
+		return !gb__crew_gone(run->crew) || !may_end(run);
 	}
-	return !gb__worker_done(chief);
+	return !gb__worker_done(chief) || !may_end(run);
 }
 
 static void give(struct gb_worker *chief, struct gb__handed handed)
@@ -387,6 +395,7 @@ static int start(struct gb__run *run, bool alone, struct gb_error *error)
 	gb__stall_watch_begin(run->stalls); /* first: who is told has all threads */
 	if (server->on_ready)
 		server->on_ready(server, server->on_ready_arg);
+	gb__naming_begin(&run->chief);
 	gb__notifier_ready(&run->notifier, &run->chief);
 	if (run->crew)
 		gb__crew_courtesy(run->crew, true);
@@ -397,6 +406,7 @@ static void end(struct gb__run *run)
 {
 	struct gb_server *server = run->chief.server;
 
+	gb__naming_end(server);
 	gb_timer_stop(&run->deadline);
 	gb_timer_stop(&run->look_after_orphans);
 	gb__starvation_end(&run->starvation);
@@ -430,7 +440,9 @@ static int serve(struct gb_server *server, struct gb__run *run, struct gb_error 
 
 	server->failure = (struct gb_error){ 0 };
 	atomic_store(&server->shared->head.process, gb__process_self());
-	result = bus_create(server, error);
+	result = gb__naming_prepare(server, error);
+	if (result == 0)
+		result = bus_create(server, error);
 	if (result == 0 && server->model.unit == GB__UNIT_THREAD)
 		result = gb__offload_start(server, server->shared->records_count - 1, error);
 	if (result < 0) {

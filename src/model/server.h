@@ -10,6 +10,7 @@
 #include <gearbox/server.h>
 
 struct gb_worker;
+struct gb__announce;
 struct gb__server_tls;
 struct gb__tls_shared;
 struct gb__bus;
@@ -65,9 +66,10 @@ struct gb_server {
 	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
 	_Atomic bool asked;        /* for its counters, gb__server_ask */
-	struct gb__router *routers; /* of its services that have routes */
-	size_t route_counts_count;  /* of all of them, for each worker */
-	unsigned char *tally;       /* their counters and the pool's, shared (tally.h); or NULL */
+	struct gb__router *routers;    /* of its services that have routes */
+	size_t route_counts_count;     /* of all of them, for each worker */
+	unsigned char *tally;          /* their counters and the pool's, shared (tally.h); or NULL */
+	struct gb__announce *announce; /* its names, once it has run; NULL: it has none */
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;
 	struct gb__run *embedded; /* between gb_server_begin and gb_server_end */

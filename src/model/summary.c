@@ -174,6 +174,26 @@ static json_t *tls(const struct gb_server *server)
 		(json_int_t)stats.under_way);
 }
 
+/* What became of its names; null: it has none. */
+static json_t *announced(const struct gb_server *server)
+{
+	struct gb__announce_status status;
+	json_t *names = json_array();
+	const char *name;
+
+	if (!server->announce) {
+		json_decref(names);
+		return json_null();
+	}
+	gb__announce_status(server->announce, &status);
+	for (size_t i = 0; (name = gb__announce_name(server->announce, i)); i++)
+		json_array_append_new(names, json_string(name));
+	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:b, s:s?}", "names", names, "state", status.state,
+		"updates", (json_int_t)status.updates, "failures", (json_int_t)status.failures, "expired",
+		(json_int_t)status.expired, "life_s", (json_int_t)status.life_s, "leased", status.leased,
+		"error", *status.error ? status.error : NULL);
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = gb__run_alone(server);
@@ -188,14 +208,15 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 	if (alone)
 		json_array_append_new(seats, seat(server, last));
 	object = json_pack(
-		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"model", gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
 		(json_int_t)stats.connections, "connected", (json_int_t)stats.connected, "outgoing",
 		(json_int_t)stats.outgoing, "messages", (json_int_t)stats.messages, "bytes_in",
 		(json_int_t)stats.bytes_in, "bytes_out", (json_int_t)stats.bytes_out, "closed",
 		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
 		"imbalance", imbalance(server, workers), "routes", routes(server), "pool", pool(server),
-		"coroutines", coroutines(server), "stalls", stalls(server), "tls", tls(server));
+		"coroutines", coroutines(server), "stalls", stalls(server), "tls", tls(server), "announce",
+		announced(server));
 	if (object)
 		add_own_counters(object, server);
 	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;

@@ -59,6 +59,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _TCP_LISTEN = 10
 _IP_BIND_ADDRESS_NO_PORT = 24
 _cases = []
+_kept = set()
 
 
 class Failure(AssertionError):
@@ -263,10 +264,15 @@ def owner(client, pids):
     return holders(client, pids)[0]
 
 
+def keep(pid, kept=True):
+    """A process that stays from case to case is no leftover."""
+    (_kept.add if kept else _kept.discard)(pid)
+
+
 def _reap():
     """Collect orphans that were adopted and have ended; those still alive are left."""
     left = []
-    for pid in children(os.getpid()):
+    for pid in set(children(os.getpid())) - _kept:
         try:
             if os.waitpid(pid, os.WNOHANG)[0] == 0:
                 left.append(pid)

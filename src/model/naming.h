@@ -1,0 +1,17 @@
+/** The names of a server (src/announce): in the loop of its chief, from its ready moment to its drain. */
+#ifndef MODEL_NAMING_H
+#define MODEL_NAMING_H
+
+#include "model/worker.h"
+
+/** Make what its options ask for, and check it. Returns 0, or an error with the reason. */
+int gb__naming_prepare(struct gb_server *server, struct gb_error *error);
+/** All workers run. */
+void gb__naming_begin(struct gb_worker *chief);
+/** Whether its names are gone, or were given up, so that it may drain; else they are being removed, and the chief looks
+ *  again when they are. */
+bool gb__naming_ended(struct gb_worker *chief);
+/** Whatever has been reached: the loop goes. */
+void gb__naming_end(struct gb_server *server);
+
+#endif
