@@ -36,15 +36,31 @@ static void next_part(const char **text, char *ret)
 	*text = at;
 }
 
+/* Whether it is of the family that the key gives its name: tls-cert of tls. */
+static bool is_of(const char *key, const char *family)
+{
+	const size_t size = family ? strlen(family) : 0;
+
+	return size > 0 && strncmp(key, family, size) == 0 && key[size] == '-';
+}
+
+/* Families by their first, or they would be too many. */
 static void list_keys(char text[LIST_MAX])
 {
+	const char *first = NULL, *told = NULL;
 	size_t used = 0;
 
 	*text = '\0';
-	for (const struct gb_setting *row = gb_option_settings; row->key && used < LIST_MAX; row++)
-		if (row->per_address)
-			used += (size_t)snprintf(
-				text + used, LIST_MAX - used, "%s%s", used ? ", " : "", row->key);
+	for (const struct gb_setting *row = gb_option_settings; row->key && used < LIST_MAX; row++) {
+		const bool of_first = is_of(row->key, first);
+
+		if (!row->per_address || (of_first && told == first))
+			continue;
+		used += (size_t)snprintf(text + used, LIST_MAX - used, "%s%s%s", used ? ", " : "",
+			of_first ? first : row->key, of_first ? "-…" : "");
+		told = of_first ? first : told;
+		first = of_first ? first : row->key;
+	}
 }
 
 static int refuse_key(const char *key, struct gb_error *error)

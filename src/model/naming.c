@@ -4,6 +4,7 @@
 #include "base/macros.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define REMOVAL_MS 2000u /* a name server that does not answer holds nobody up for longer */
@@ -80,6 +81,19 @@ bool gb__naming_ended(struct gb_worker *chief)
 		return true;
 	gb__announce_withdraw(server->announce, gb__min(server->options->drain_timeout_ms, REMOVAL_MS));
 	return gb__announce_gone(server->announce);
+}
+
+const char *gb__naming_describe(const struct gb_server *server, char *text, size_t size)
+{
+	struct gb__announce_status status;
+
+	*text = '\0';
+	if (!server->announce)
+		return NULL;
+	gb__announce_status(server->announce, &status);
+	snprintf(text, size, ", %s as %s%s%s", status.state, gb__announce_name(server->announce, 0),
+		*status.error ? ": " : "", status.error);
+	return status.state;
 }
 
 void gb__naming_end(struct gb_server *server)

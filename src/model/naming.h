@@ -11,6 +11,8 @@ void gb__naming_begin(struct gb_worker *chief);
 /** Whether its names are gone, or were given up, so that it may drain; else they are being removed, and the chief looks
  *  again when they are. */
 bool gb__naming_ended(struct gb_worker *chief);
+/** How that stands, for people: ", announced as …", or nothing where it has none. Returns the state, a static text. */
+const char *gb__naming_describe(const struct gb_server *server, char *text, size_t size);
 /** Whatever has been reached: the loop goes. */
 void gb__naming_end(struct gb_server *server);
 

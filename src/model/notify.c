@@ -1,6 +1,7 @@
 #include "model/notify.h"
 
 #include "base/macros.h"
+#include "model/naming.h"
 #include "model/server.h"
 #include "model/worker.h"
 #include "os/notify.h"
@@ -17,7 +18,7 @@
 #define PINGS 2u        /* in the time of the watchdog */
 #define AGAIN 16u       /* looks in that time while a loop is held: it may go on right after one */
 #define GRACE_MS 10000u /* beyond the deadline of a drain, for workers to end */
-#define TEXT_MAX 256u
+#define TEXT_MAX 1024u
 #define TIMERS 2u
 
 /* A handler that holds its loop beyond the stall limit: its worker is as good as dead until it returns. */
@@ -43,17 +44,20 @@ static void on_watchdog(struct gb_timer *timer, void *arg)
 static void tell_status(struct gb__notifier *notifier, const char *before)
 {
 	struct gb_stats stats;
-	char text[TEXT_MAX];
+	char text[TEXT_MAX], names[TEXT_MAX / 2];
+	const char *state = gb__naming_describe(notifier->chief->server, names, sizeof(names));
 
 	gb_server_stats(notifier->chief->server, &stats);
-	if (!*before && stats.connections == notifier->connections && stats.accepted == notifier->served)
+	if (!*before && stats.connections == notifier->connections && stats.accepted == notifier->served &&
+		state == notifier->naming)
 		return;
+	notifier->naming = state;
 	notifier->connections = stats.connections;
 	notifier->served = stats.accepted;
 	snprintf(text, sizeof(text),
-		"%sSTATUS=%s%" PRIu64 " connection%s, %" PRIu64 " accepted so far, model %s", before,
+		"%sSTATUS=%s%" PRIu64 " connection%s, %" PRIu64 " accepted so far, model %s%s", before,
 		notifier->draining ? "draining: " : "", stats.connections, stats.connections == 1 ? "" : "s",
-		stats.accepted, gb_server_model(notifier->chief->server));
+		stats.accepted, gb_server_model(notifier->chief->server), names);
 	gb__notify_send(text);
 }
 

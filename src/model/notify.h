@@ -13,6 +13,7 @@ struct gb__notifier {
 	struct gb_timer watchdog, status;
 	uint64_t watchdog_ms;         /* between two signs of life; 0: none are wanted */
 	uint64_t connections, served; /* as told last */
+	const char *naming;           /* likewise: the state of its names */
 	bool draining;
 };
 
