@@ -29,6 +29,8 @@ GB_BEGIN
 	X(GB_CLOSE_TLS_ERROR, "tls_error", "the TLS handshake or a record failed") \
 	X(GB_CLOSE_TLS_TRUNCATED, "tls_truncated", \
 		"the peer's end came without TLS's close_notify: what it said may have been cut") \
+	X(GB_CLOSE_PROXY_HEADER, "proxy_header", \
+		"a PROXY header was missing, wrong, or of nobody who is trusted") \
 	X(GB_CLOSE_OVER_LIMIT, "over_limit", "more connections than allowed") \
 	X(GB_CLOSE_DESCRIPTOR_LIMIT, "descriptor_limit", "the engine cannot watch so high a descriptor") \
 	X(GB_CLOSE_OUTPUT_LIMIT, "output_limit", "more output queued than allowed") \
@@ -209,6 +211,7 @@ GB_API int gb_conn_descriptor(const struct gb_conn *conn);
 /**
  * The peer's, respectively the own address as "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000", "unix:/path",
  * "unix:@name" or "unix:" (a peer without a name), fit for a log: what is not printable in a name is escaped.
+ * Where a PROXY header told them, they are the client's: what it connected from, and to (<gearbox/proxy.h>).
  * Returns 0 or -errno; -ENOBUFS: 448 bytes hold any; -EOPNOTSUPP: in a process of a pool.
  */
 GB_API int gb_conn_peer(const struct gb_conn *conn, char *text, size_t size);

@@ -3,7 +3,7 @@
  *
  * Accepted connections begin with its header on addresses with the option `proxy-protocol`; then gb_conn_peer and
  * gb_conn_local are the client's two ends, and what the header says besides is read here. It is there from on_open to
- * the end of on_close, and does not change. Source: HAProxy's proxy-protocol.txt.
+ * the end of on_close, and does not change. Source: HAProxy's proxy-protocol.txt. docs/proxy-protocol.md.
  */
 #ifndef GEARBOX_PROXY_H
 #define GEARBOX_PROXY_H
@@ -29,6 +29,14 @@ enum gb_proxy_type {
 	GB_PROXY_NETNS = 0x30,
 };
 
+/**
+ * The first value of a type in the connection's header; it lasts as long as the connection.
+ *
+ * Thread: the worker's, or that of the compute pool which handles a message of it. Returns 0; -ENOENT: there is none, or
+ * no header; -EOPNOTSUPP: in a process of a pool.
+ */
+GB_API int gb_conn_proxy_tlv(const struct gb_conn *conn, unsigned type, struct gb_bytes *ret);
+
 /** How the client reached the proxy by TLS, as that says. Texts are not terminated; those that are not told are empty. */
 struct gb_proxy_tls {
 	bool tls;                    /* it did */
@@ -39,12 +47,31 @@ struct gb_proxy_tls {
 	struct gb_bytes common_name; /* of the client's certificate */
 };
 
+/** Returns as gb_conn_proxy_tlv does; -ENOENT: the header does not say, which is no answer to whether it was TLS. */
+GB_API int gb_conn_proxy_tls(const struct gb_conn *conn, struct gb_proxy_tls *ret);
+
+/** The address of the proxy that the connection came from, as gb_conn_peer writes addresses; also for one of the proxy's
+ *  own (LOCAL, as its health checks), whose peer it is. Returns as that does, or -ENOENT: it came without a header. */
+GB_API int gb_conn_proxy(const struct gb_conn *conn, char *text, size_t size);
+
 /** Versions that can be sent. */
 enum gb_proxy_version {
 	GB_PROXY_NONE,
 	GB_PROXY_V1, /* addresses alone, as text */
 	GB_PROXY_V2, /* addresses, and of a client that came by TLS what gb_proxy_tls holds, ALPN and SNI */
 };
+
+/**
+ * Send a header as the very first bytes of a connection that was begun by gb_connect and is not established: before all
+ * that is sent, and before TLS.
+ *
+ * It names the ends of `client`, with what its own header said of TLS and the like. NULL: a connection of our own (LOCAL;
+ * version 1: UNKNOWN). A pool's connections (<gearbox/upstream.h>) serve one client after the other, so that they take none.
+ * Thread: the worker's of both. Returns 0, -EINVAL (no such version), -EISCONN (it is established, or something was sent on it
+ * before), -EBUSY (a pool's), -ENOMEM, or what gb_conn_peer returns of the client.
+ */
+GB_API int gb_conn_send_proxy(
+	struct gb_conn *conn, const struct gb_conn *client, enum gb_proxy_version version);
 
 GB_END
 

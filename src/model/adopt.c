@@ -26,7 +26,7 @@ static void refuse(const struct adoption *adoption)
 	struct gb_worker *worker = adoption->worker;
 	struct gb_stats *stats = &worker->record->counters.stats;
 
-	gb__tell_refused(worker->loop.os, adoption->fd, adoption->service, GB_CLOSE_DRAIN);
+	gb__tell_refused(worker->loop.os, adoption->fd, adoption->service, GB_CLOSE_DRAIN, NULL);
 	gb__socket_close(adoption->fd);
 	gb__count(stats->accepted, 1);
 	gb__count(stats->closed[GB_CLOSE_DRAIN], 1);

@@ -53,7 +53,7 @@ void gb__seat_refuse(struct gb__seat *seat, struct gb__handed handed, int reason
 	struct gb_stats *stats = &seat->crew->server->shared->records[seat->id].counters.stats;
 
 	gb__tell_refused(seat->crew->chief->loop.os, handed.fd,
-		seat->crew->server->bindings[handed.binding].service, reason);
+		seat->crew->server->bindings[handed.binding].service, reason, NULL);
 	gb__socket_close(handed.fd);
 	gb__count(stats->accepted, 1);
 	gb__count(stats->closed[reason], 1);

@@ -9,6 +9,7 @@
 #include "model/legality.h"
 #include "model/tally.h"
 #include "model/tls.h"
+#include "net/proxy_networks.h"
 #include "os/passed.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ void gb__bindings_destroy(struct gb_server *server)
 		if (binding->service->on_release && !binding->follows)
 			binding->service->on_release(binding->user);
 		gb_options_destroy(binding->options);
+		gb__proxy_networks_destroy(binding->proxies);
 		gb__free(binding->fds);
 	}
 	gb__free(server->bindings);
@@ -104,6 +106,7 @@ static void binding_discard(struct gb__binding *binding)
 		gb__socket_unlink(binding->path, binding->file);
 	sockets_close(binding);
 	gb__free(binding->fds);
+	gb__proxy_networks_destroy(binding->proxies);
 	gb_options_destroy(binding->options);
 }
 
@@ -146,6 +149,10 @@ static int binding_begin(struct listening *listening, struct gb_error *error)
 	if (result < 0)
 		return gb_error_set(error, result, "no memory for another address");
 	listening->count++;
+	result = gb__proxy_networks_parse(binding->options->proxies_text, &binding->proxies, error);
+	if (result < 0)
+		return result;
+	binding->front.proxies = binding->proxies;
 	return gb__server_secure(listening->server, binding, error);
 }
 

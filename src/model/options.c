@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "model/config.h"
 #include "model/legality.h"
+#include "net/proxy_networks.h"
 
 #include <gearbox/setting.h>
 
@@ -36,7 +37,8 @@ const struct gb_setting gb_option_settings[] = {
 	{ "connect-timeout", GB_SETTING_DURATION, AT(limits.connect_timeout_ms), "10s", 0, WEEK_MS, NULL,
 		"TIME", "give up outgoing connections after so long; 0: when the kernel does" },
 	{ "tls-handshake-timeout", GB_SETTING_DURATION, AT(limits.handshake_timeout_ms), "10s", 0, WEEK_MS,
-		NULL, "TIME", "close when a TLS handshake is not complete after so long; 0: never" },
+		NULL, "TIME",
+		"close when a TLS handshake, or the PROXY header before it, is not complete after so long; 0: never" },
 	{ "drain-timeout", GB_SETTING_DURATION, AT(drain_timeout_ms), "10s", 0, WEEK_MS, NULL, "TIME",
 		"on SIGTERM, finish what is in flight for at most so long" },
 	{ "user-timeout", GB_SETTING_DURATION, AT(user_timeout_ms), "0", 0, WEEK_MS, NULL, "TIME",
@@ -56,6 +58,9 @@ const struct gb_setting gb_option_settings[] = {
 		"messages of one connection in a row before the others have their turn" },
 	{ "trim-after", GB_SETTING_DURATION, AT(limits.trim_after_ms), "10s", 0, WEEK_MS, NULL, "TIME",
 		"give the memory of a burst back once little has happened for so long; 0: never" },
+	{ "proxy-protocol", GB_SETTING_TEXT, AT(proxies_text), "none", 0, 0, NULL, "NETWORK[,NETWORK...]",
+		"want a PROXY header from clients of these networks, as 10.0.0.0/8, unix or any, and refuse others",
+		.per_address = true },
 	{ "affinity", GB_SETTING_TEXT, AT(affinity_text), "none", 0, 0, NULL, "CPUS",
 		"bind each worker to a CPU of a list as 0-3,6, in turn; auto: of all; none: where the kernel likes" },
 	{ "busy-poll", GB_SETTING_COUNT, AT(busy_poll_us), "0", 0, 1000000, NULL, "N",
@@ -210,12 +215,25 @@ static int parse_affinity(const char *text, struct gb_options *options, struct g
 	return result;
 }
 
+/* Each address makes its own of it. */
+static int check_proxies(const char *text, struct gb_options *options, struct gb_error *error)
+{
+	struct gb__proxy_networks *proxies = NULL;
+	int result = gb__proxy_networks_parse(text, &proxies, error);
+
+	(void)options;
+	gb__proxy_networks_destroy(proxies);
+	return result;
+}
+
 static gb__option_parse *parser_of(const char *key)
 {
 	if (strcmp(key, "model") == 0)
 		return parse_model;
 	if (strcmp(key, "affinity") == 0)
 		return parse_affinity;
+	if (strcmp(key, "proxy-protocol") == 0)
+		return check_proxies;
 	return gb__option_of_sockets(key);
 }
 

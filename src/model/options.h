@@ -40,6 +40,7 @@ struct gb_options {
 	uint64_t stall_limit_ms;
 	bool stall_limit_set; /* by somebody: it is for blocking engines as well */
 	bool nodelay;
+	char *proxies_text; /* networks; those of an address are parsed in its binding */
 	char *unix_mode_text, *unix_owner_text, *unix_group_text;
 	unsigned unix_mode;                      /* unix_mode_text, parsed; 0: none */
 	struct gb__owner unix_owner, unix_group; /* parsed; not given: ours */

@@ -33,6 +33,7 @@ struct gb__binding {
 	char text[GB__ADDRESS_TEXT];                            /* the real address */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket, to be removed; or "" */
 	struct gb__socket_file file;                            /* at `path` */
+	struct gb__proxy_networks *proxies;                     /* of `front` */
 	struct gb__front front;                                 /* what comes first on its connections */
 };
 

@@ -106,7 +106,7 @@ void gb__worker_refuse(struct gb_worker *worker, struct gb__handed handed, int r
 	struct gb_stats *stats = &worker->record->counters.stats;
 
 	gb__tell_refused(
-		worker->loop.os, handed.fd, worker->server->bindings[handed.binding].service, reason);
+		worker->loop.os, handed.fd, worker->server->bindings[handed.binding].service, reason, NULL);
 	if (handed.fd >= 0)
 		gb__socket_close(handed.fd);
 	gb__count(stats->accepted, 1);

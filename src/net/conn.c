@@ -17,6 +17,8 @@
 #include "net/outgoing.h"
 #include "net/parts.h"
 #include "net/produce.h"
+#include "net/proxied.h"
+#include "net/proxy_front.h"
 #include "net/sequential.h"
 #include "net/task.h"
 #include "net/tell.h"
@@ -162,8 +164,7 @@ int gb__conn_reason_of(int error)
 	}
 }
 
-/* Its bytes come and go. */
-static void established(struct gb_conn *conn)
+void gb__conn_established(struct gb_conn *conn)
 {
 	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
 		gb__front_established(conn);
@@ -175,10 +176,16 @@ static void established(struct gb_conn *conn)
 void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user,
 	const struct gb__front *front)
 {
+	const char *problem = NULL;
 	struct gb_conn *conn;
 	int result, reason;
 
 	gb__count(net->counters->stats.accepted, 1);
+	if (gb__unlikely(front && front->proxies)) {
+		reason = gb__proxy_admit(net, fd, front, &problem);
+		if (reason >= 0)
+			goto refuse;
+	}
 	if (!count_in(net)) {
 		reason = GB_CLOSE_OVER_LIMIT;
 		goto refuse;
@@ -189,14 +196,17 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		reason = GB_CLOSE_NO_MEMORY;
 		goto refuse;
 	}
-	result = gb__unlikely(front) ? gb__front_begin(conn, front, NULL) : 0;
+	result = gb__unlikely(front) && front->tls ? gb__front_begin(conn, front, NULL) : 0;
 	if (gb__likely(result == 0))
 		result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
 	if (gb__likely(result == 0)) {
 		result = net->engine->ops->input_start(net->engine, &conn->stream.endpoint);
 		if (gb__likely(result == 0)) {
 			conn->flags &= (uint16_t)~GB__CONN_MUTED;
-			established(conn);
+			if (gb__unlikely(front && front->proxies))
+				gb__proxy_await(conn);
+			else
+				gb__conn_established(conn);
 			return;
 		}
 		conn->stream.endpoint.wants |= GB__WANT_CLOSE;
@@ -208,7 +218,7 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 refuse:
 	count_closed(net, reason);
 	if (!net->engine->os->simulated)
-		gb__tell_refused(net->loop->os, fd, service, reason);
+		gb__tell_refused(net->loop->os, fd, service, reason, problem);
 	gb__engine_close(net->engine, fd);
 }
 
@@ -284,8 +294,17 @@ static void log_end(struct gb_conn *conn)
 	if (os->simulated || (conn->past & GB__CONN_PAST_LOGGED))
 		return;
 	conn->past |= GB__CONN_PAST_LOGGED;
-	gb__tell_closed(os, conn->stream.endpoint.fd, conn->terms->service,
+	gb__tell_closed(os, conn->stream.endpoint.fd, gb__proxied_end(conn, true), conn->terms->service,
 		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, conn->net->problem);
+}
+
+void gb__conn_drop(struct gb_conn *conn, int reason, const char *problem)
+{
+	conn->flags |= GB__CONN_RESET;
+	gb__conn_end(conn, reason, 0);
+	conn->net->problem = problem;
+	log_end(conn);
+	conn->net->problem = NULL;
 }
 
 static void close_begun(struct gb_conn *conn, int reason)
@@ -416,7 +435,7 @@ static void on_connected(struct gb__stream *stream, int error)
 		return;
 	}
 	conn->flags &= (uint16_t)~GB__CONN_MUTED;
-	established(conn);
+	gb__conn_established(conn);
 }
 
 /* Nothing is in flight any more: tell the handler, close, free. */
@@ -434,7 +453,7 @@ static void finish(struct gb_conn *conn)
 			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
 		if (gb__unlikely(conn->terms->pooled))
 			gb__upstream_gone(conn);
-	} else if (conn->flags & GB__CONN_FRONTED) {
+	} else if ((conn->flags & GB__CONN_FRONTED) || (conn->past & GB__CONN_PAST_PROXY)) {
 		count_closed(conn->net, conn->reason); /* its front was not complete */
 	}
 	if (gb__tells(conn->reason))

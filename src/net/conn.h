@@ -69,6 +69,7 @@ enum gb__conn_past {
 	GB__CONN_PAST_DRAIN_TOLD = 1u << 2,
 	GB__CONN_PAST_LOGGED = 1u << 3, /* why it ends, while the peer had an address */
 	GB__CONN_PAST_CUT = 1u << 4,    /* the peer's FIN came inside a message */
+	GB__CONN_PAST_PROXY = 1u << 5,  /* a PROXY header was asked of it */
 };
 
 /** Any of these stops the delivery of messages. */
@@ -225,6 +226,8 @@ static inline void gb__conn_ops(struct gb_conn *conn, const struct gb__endpoint_
 	if (gb__likely(!(conn->flags & GB__CONN_FRONTED)))
 		conn->stream.endpoint.ops = ops;
 }
+/** Its bytes come and go, and a PROXY header was read: what comes next begins. */
+void gb__conn_established(struct gb_conn *conn);
 /** It is established: deliver from now on and tell the handler. */
 void gb__conn_open(struct gb_conn *conn);
 /** Flush, half-close, linger, end with `reason`; does nothing when it is closing already. */
@@ -236,6 +239,8 @@ void gb__conn_close_for_error(struct gb_conn *conn, int reason);
 /** End now; the rest happens in the next turn. A reason given earlier by gb__conn_close stays if it was
  *  carried out as far as the FIN. */
 void gb__conn_end(struct gb_conn *conn, int reason, int error);
+/** End it by a reset, and say why: before it was opened. */
+void gb__conn_drop(struct gb_conn *conn, int reason, const char *problem);
 /** Put what collects in the burst of this connection into its output: from here on its sends are queued. */
 int gb__conn_spill(struct gb_conn *conn);
 /** The errno of a failed operation as a reason. */

@@ -1,6 +1,7 @@
 /* What a handler may do to its connection, be it the real one or a task's facade, and look at. */
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/proxied.h"
 #include "net/task.h"
 
 #include "buffer/text.h"
@@ -353,11 +354,15 @@ int gb_conn_error(const struct gb_conn *conn)
 static int describe(const struct gb_conn *conn, bool peer, char *text, size_t size)
 {
 	struct gb__os *os = conn->net->loop->os;
+	const struct gb__address *told;
 	struct gb__address address;
 	int result;
 
 	if (conn->stream.endpoint.fd < 0 && gb__conn_is_task(conn))
 		return -EOPNOTSUPP; /* a process of the pool has no connections */
+	told = gb__proxied_end(conn, peer);
+	if (told)
+		return gb__address_format(told, text, size);
 	result = os->ops->address(os, conn->stream.endpoint.fd, peer, &address);
 	return result < 0 ? result : gb__address_format(&address, text, size);
 }

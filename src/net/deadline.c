@@ -15,6 +15,7 @@
  */
 #include "base/macros.h"
 #include "net/parts.h"
+#include "net/proxy_front.h"
 
 #include <errno.h>
 
@@ -77,7 +78,8 @@ static struct earliest deadline_of(struct gb_conn *conn)
 		consider(&earliest, limits->connect_timeout_ms, progress, GB_CLOSE_CONNECT_FAILED);
 		break;
 	case GB__CONN_FRONT:
-		consider(&earliest, limits->handshake_timeout_ms, progress, GB_CLOSE_TLS_ERROR);
+		consider(&earliest, limits->handshake_timeout_ms, progress,
+			gb__proxy_awaited(conn) ? GB_CLOSE_PROXY_HEADER : GB_CLOSE_TLS_ERROR);
 		break;
 	case GB__CONN_LINGERING:
 		consider(&earliest, gb__max(limits->linger_timeout_ms, 1),
@@ -208,6 +210,10 @@ static bool look_for_reset(struct gb_conn *conn)
 
 static void expired(struct gb_conn *conn, int reason)
 {
+	if (gb__unlikely(reason == GB_CLOSE_PROXY_HEADER)) {
+		gb__conn_drop(conn, reason, "it was not complete in time");
+		return;
+	}
 	switch (conn->state) {
 	case GB__CONN_OPEN:
 	case GB__CONN_HALF_CLOSED:

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/proxy_front.h"
 #include "net/sequential.h"
 #include "net/task.h"
 
@@ -63,14 +64,14 @@ static uint64_t patience_ms(const struct gb_conn *conn)
 	return 0;
 }
 
-/* A handshake is under way until it is complete, or its time is over; one that has not begun is not, once its beginning
- * would have come. */
+/* What has begun goes on until it is complete, or its time is over; what has not, does not once its beginning would have
+ * come. */
 static void drain_front(struct gb_conn *conn)
 {
 	const struct gb__net *net = conn->net;
 	uint64_t now_ms = gb__loop_now_ms(net->loop);
 
-	if (conn->terms->fronted->begun)
+	if (gb__proxy_awaited(conn) ? conn->input != NULL : conn->terms->fronted->begun)
 		return;
 	if (now_ms < net->grace_end_ms)
 		gb__conn_deadline_within(conn, net->grace_end_ms - now_ms);

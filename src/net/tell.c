@@ -53,8 +53,9 @@ static void describe_peer(struct gb__os *os, int fd, char *text, size_t size)
 	snprintf(text, size, "unix: (pid %ld, uid %lu)", (long)pid, (unsigned long)uid);
 }
 
-static void tell(struct gb__os *os, int fd, const struct gb_service *service, const char *between,
-	const char *what, int reason, int error, const char *problem)
+static void tell(struct gb__os *os, int fd, const struct gb__address *client,
+	const struct gb_service *service, const char *between, const char *what, int reason, int error,
+	const char *problem)
 {
 	static struct gb__log_limit limits[GB_CLOSE_REASON_COUNT];
 	const enum gb__log_level level = gb__reason_ordinary(reason) ? GB__LOG_INFO : GB__LOG_NOTICE;
@@ -65,7 +66,10 @@ static void tell(struct gb__os *os, int fd, const struct gb_service *service, co
 		return;
 	if (level < GB__LOG_INFO && !gb__log_allowed(&limits[reason], gb__os_now_ms(os), &held))
 		return;
-	describe_peer(os, fd, peer, sizeof(peer));
+	if (client)
+		gb__address_format(client, peer, sizeof(peer));
+	else
+		describe_peer(os, fd, peer, sizeof(peer));
 	if (held)
 		snprintf(more, sizeof(more), " (%" PRIu64 " more since the last report)", held);
 	gb__log_with(level,
@@ -79,13 +83,14 @@ static void tell(struct gb__os *os, int fd, const struct gb_service *service, co
 		more);
 }
 
-void gb__tell_refused(struct gb__os *os, int fd, const struct gb_service *service, int reason)
+void gb__tell_refused(
+	struct gb__os *os, int fd, const struct gb_service *service, int reason, const char *problem)
 {
-	tell(os, fd, service, "from", "refused", reason, 0, NULL);
+	tell(os, fd, NULL, service, "from", "refused", reason, 0, problem);
 }
 
-void gb__tell_closed(struct gb__os *os, int fd, const struct gb_service *service, bool outgoing, int reason,
-	int error, const char *problem)
+void gb__tell_closed(struct gb__os *os, int fd, const struct gb__address *client,
+	const struct gb_service *service, bool outgoing, int reason, int error, const char *problem)
 {
-	tell(os, fd, service, outgoing ? "to" : "from", "closed", reason, error, problem);
+	tell(os, fd, client, service, outgoing ? "to" : "from", "closed", reason, error, problem);
 }

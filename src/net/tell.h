@@ -18,10 +18,12 @@ static inline bool gb__tells(int reason)
 /**
  * Say that a connection was refused, or dropped, with its peer, service and reason: a notice, at most one a second for
  * each reason; ends as they should be are told under log-level=info, each. `fd` is open still, or < 0; `error` is an
- * errno, or 0. Thread: any.
+ * errno, or 0; `problem` says more, or NULL. Thread: any.
  */
-void gb__tell_refused(struct gb__os *os, int fd, const struct gb_service *service, int reason);
-void gb__tell_closed(struct gb__os *os, int fd, const struct gb_service *service, bool outgoing, int reason,
-	int error, const char *problem);
+void gb__tell_refused(
+	struct gb__os *os, int fd, const struct gb_service *service, int reason, const char *problem);
+/** `client`: for whom a proxy has sent it, or NULL. */
+void gb__tell_closed(struct gb__os *os, int fd, const struct gb__address *client,
+	const struct gb_service *service, bool outgoing, int reason, int error, const char *problem);
 
 #endif

@@ -1,5 +1,6 @@
 #include "net/terms.h"
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/macros.h"
 #include "net/parts.h"
@@ -143,8 +144,10 @@ struct gb__terms *gb__terms_take(
 void gb__terms_give(struct gb__net *net, struct gb__terms *terms)
 {
 	gb__assert(terms->holders > 0 && !terms->peer);
-	if (--terms->holders == 0 && !terms->kept)
+	if (--terms->holders == 0 && !terms->kept) {
+		gb__free(terms->proxied);
 		gb__slabs_give(&net->slabs, terms, sizeof(*terms));
+	}
 }
 
 void gb__terms_finish(struct gb__net *net)

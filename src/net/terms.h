@@ -42,6 +42,7 @@ struct gb_file_sending;
 struct gb_operation;
 struct gb__fronted;
 struct gb__pooled;
+struct gb__proxied;
 struct gb__router;
 struct gb__route_entry;
 
@@ -69,6 +70,7 @@ struct gb__terms {
 	uint16_t state_offset;               /* of the service's state behind the connection */
 	struct gb_conn *peer;                /* relayed to; or NULL */
 	struct gb_operation *connecting;     /* the operation that made it, while it is under way */
+	struct gb__proxied *proxied;         /* what its PROXY header told, of own terms; or NULL */
 	struct gb__pooled *pooled;           /* it is of a pool (upstream.h), or NULL */
 	struct gb__replies replies;          /* open ones; of own terms */
 	struct gb_file_sending *sendings;    /* of files, each with a reply; of own terms */

@@ -32,6 +32,7 @@ int proxy_prepare_first(struct gb_server *server, struct proxy_settings *setting
 	}
 	settings->group.balance = settings->balance;
 	settings->group.back_off_ms = settings->back_off_ms;
+	settings->group.send_proxy = settings->send_proxy;
 	result = proxy_group_create(
 		&settings->group, "upstream", settings->upstream, gb_server_workers(server), error);
 	if (result < 0)
@@ -104,8 +105,8 @@ static void on_linked(struct proxy_link *link, int result)
 	struct pair *pair = (struct pair *)link;
 	struct gb_conn *client = pair->client, *far = link->connecting.conn;
 
-	if (client && result == 0) {
-		result = gb_relay(client, far);
+	if (result == 0) {
+		result = client ? gb_relay(client, far) : -ECANCELED;
 		if (result < 0)
 			gb_conn_abort(far);
 	}
@@ -142,7 +143,7 @@ static void proxy_close(struct gb_conn *client, int reason)
 	if (!pair)
 		return;
 	pair->client = NULL;
-	gb_operation_cancel(&pair->link.connecting.operation);
+	proxy_link_cancel(&pair->link);
 }
 
 static int proxy_prepare(struct gb_server *server, void *user, struct gb_error *error)

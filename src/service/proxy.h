@@ -13,6 +13,7 @@ struct proxy_settings {
 	char *upstream;
 	unsigned balance; /* enum proxy_balance */
 	uint64_t back_off_ms;
+	unsigned send_proxy; /* enum gb_proxy_version */
 	struct proxy_group group;
 	unsigned prepared; /* addresses that it serves */
 };
@@ -26,6 +27,10 @@ struct proxy_settings {
 			.summary = \
 				"which of them: in turn, the one with the fewest, or always the same for a client's " \
 				"host" }, \
+		{ "send-proxy", GB_SETTING_CHOICE, offsetof(struct proxy_settings, send_proxy), \
+			.fallback = "none", .choices = "none|v1|v2", \
+			.summary = "begin each connection with a PROXY header, of the client's addresses; " \
+				   "v2: and of its TLS" }, \
 	{ \
 		"back-off", GB_SETTING_DURATION, offsetof(struct proxy_settings, back_off_ms), \
 			.fallback = "1s", .min = 1, .max = PROXY_DAY_MS, .argument = "TIME", \

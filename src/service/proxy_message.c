@@ -412,7 +412,7 @@ static void client_close(struct gb_conn *client, int reason)
 		struct lane *lane = &session->lanes[i];
 
 		if (lane->connecting)
-			gb_operation_cancel(&lane->link.connecting.operation);
+			proxy_link_cancel(&lane->link);
 		else if (lane->conn && lane->count > 0)
 			gb_conn_abort(lane->conn); /* nobody hears the answers */
 		else if (lane->conn)

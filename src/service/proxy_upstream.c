@@ -228,6 +228,19 @@ static void on_probed(struct gb_operation *operation, void *user)
 	free(probe);
 }
 
+/* As the first bytes of what connects. A client that has gone has no addresses any more. */
+static int send_header(
+	const struct proxy_group *group, struct gb_connecting *connecting, const struct gb_conn *client)
+{
+	int result = group->send_proxy == GB_PROXY_NONE
+		? 0
+		: gb_conn_send_proxy(connecting->conn, client, group->send_proxy);
+
+	if (result < 0)
+		gb_operation_cancel(&connecting->operation);
+	return result;
+}
+
 static void probe(const struct proxy_group *group, struct proxy_upstream *upstream, struct gb_worker *worker)
 {
 	struct probe *probe = calloc(1, sizeof(*probe));
@@ -241,7 +254,9 @@ static void probe(const struct proxy_group *group, struct proxy_upstream *upstre
 		    probe, NULL) < 0) {
 		atomic_fetch_add_explicit(&upstream->failed, 1, memory_order_relaxed);
 		free(probe);
+		return;
 	}
+	send_header(group, &probe->connecting, NULL);
 }
 
 /* Those whose time is over. Of several who come then one has it probed; the others' time is over again if that hangs. */
@@ -287,6 +302,7 @@ static int connect_next(struct proxy_link *link)
 			*(struct proxy_far *)gb_conn_state(link->connecting.conn) =
 				(struct proxy_far){ shared, (unsigned)index };
 			count_open(shared, link->worker, (unsigned)index, 1);
+			send_header(link->group, &link->connecting, link->client);
 			return 0;
 		}
 		if (is_own(result)) {
@@ -308,7 +324,7 @@ static void on_connected(struct gb_operation *operation, void *user)
 	} else if (result != -ECANCELED) {
 		if (!is_own(result))
 			note_failure(link->group, link->upstream, link->worker, false, gb_strerror(result));
-		result = connect_next(link);
+		result = link->client ? connect_next(link) : -ECANCELED;
 		if (result == 0)
 			return;
 	}
@@ -320,11 +336,18 @@ int proxy_link_begin(struct proxy_link *link, struct proxy_group *group, const s
 {
 	link->group = group;
 	link->worker = gb_conn_worker(client);
+	link->client = client;
 	link->service = service;
 	link->source = group->balance == PROXY_SOURCE ? source_of(client) : 0;
 	link->tried = 0;
 	link->on_done = on_done;
 	return connect_next(link);
+}
+
+void proxy_link_cancel(struct proxy_link *link)
+{
+	link->client = NULL;
+	gb_operation_cancel(&link->connecting.operation);
 }
 
 static int add_upstream(

@@ -532,3 +532,11 @@ void gb_signal_watch_stop(struct gb_signal_watch *watch)
 	if (service_hangup == watch)
 		service_hangup = NULL;
 }
+
+int gb_conn_send_proxy(struct gb_conn *conn, const struct gb_conn *client, enum gb_proxy_version version)
+{
+	(void)conn;
+	(void)client;
+	(void)version;
+	abort();
+}

@@ -195,7 +195,7 @@ int main(int argc, char **argv)
 {
 	static const struct gb_service *services[] = { &timed, &posted, &asking, &parting_service,
 		&held_service, &ending_service, &relayed_service, &differing_service, &netstring_service,
-		&stanza_service, &unknown_service, &curt_service, &until_service, NULL };
+		&stanza_service, &unknown_service, &curt_service, &until_service, &forwarded_service, NULL };
 	const char *how = getenv("HANDLERS_BROKEN");
 
 	if (how) {

@@ -11,4 +11,7 @@ extern const struct gb_service parting_service, held_service, ending_service, re
 extern const struct gb_service netstring_service, stanza_service, unknown_service, curt_service,
 	until_service;
 
+/* handlers_forwarded.c: whom a connection is for */
+extern const struct gb_service forwarded_service;
+
 #endif

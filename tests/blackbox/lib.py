@@ -52,7 +52,7 @@ THREADS = os.environ.get("BLACKBOX_THREADS") == "1"
 
 # Of drains, which take seconds on a slow machine, and of connections that were refused or dropped.
 NOTICE = re.compile(r"gearbox: (notice: |(warning: )?draining: )")
-READY = re.compile(r"^gearbox: serving (?P<service>\S+) on (?P<where>.+) "
+READY = re.compile(r"^\w+: serving (?P<service>\S+) on (?P<where>.+) "
                    r"\(model (?P<model>\S+), pid (?P<pid>\d+)\)$")
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -366,12 +366,12 @@ class Server:
     """`gearbox serve` with its ready line read. As a context it ends in order: SIGTERM, exit code 0."""
 
     def __init__(self, *arguments, service="echo", listen=(f"{HOST}:0",), before_exec=None, prefix=(), expected_log=None,
-                 pass_fds=(), variables=None):
+                 pass_fds=(), variables=None, program=GEARBOX):
         addresses = [word for address in listen for word in ("--listen", address)]
         environment = {**os.environ, "TZ": "UTC0", **(variables or {})}
         if prefix:  # a tracer: the leak sanitizer cannot work under another one
             environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
-        self.process = subprocess.Popen([*prefix, GEARBOX, "serve", service, *addresses, *arguments],
+        self.process = subprocess.Popen([*prefix, program, "serve", service, *addresses, *arguments],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=before_exec,
                                         env=environment, pass_fds=pass_fds)
         self.pid = self.process.pid
