@@ -54,6 +54,7 @@ int gb__fleet_init(struct fleet *fleet, const struct load_options *options)
 
 	memset(fleet, 0, sizeof(*fleet));
 	fleet->options = options;
+	fleet->connection = gb__generator_connection;
 	fleet->generators = calloc((size_t)options->threads, sizeof(*fleet->generators));
 	rc = fleet->generators ? options->protocol->prepare(&request, &fleet->traffic) : -ENOMEM;
 	fleet->count = (unsigned)options->threads;

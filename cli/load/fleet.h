@@ -18,7 +18,8 @@ struct fleet {
 	/** Called some times a second while the load runs, by the first generator's thread, or NULL. */
 	void (*on_tick)(const struct fleet *fleet, uint64_t now_ns);
 
-	struct traffic traffic; /* what all of them send */
+	struct gb_service connection; /* of each connection */
+	struct traffic traffic;       /* what all of them send */
 	struct generator *generators;
 	unsigned count;
 	char engine[16];      /* what they run on */

@@ -17,6 +17,7 @@
 #include "load/fleet.h"
 
 #include <gearbox/server.h>
+#include <gearbox/tls.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,8 +29,6 @@
 /* Connections under way at a time: more would overflow the server's backlog, and wait a second for it. */
 #define CONNECTING_MAX 64u
 #define UNORDERED_ROOM 4u /* times the depth that requests may be ahead of the oldest unanswered one */
-
-static const struct gb_service connection_service;
 
 static void session_begin(struct generator *generator, struct session *session);
 
@@ -195,8 +194,8 @@ static void connect_more(struct generator *generator)
 static void session_begin(struct generator *generator, struct session *session)
 {
 	struct gb_error error = { 0 };
-	int rc = gb_connect(generator->worker, generator->fleet->address, &connection_service, generator,
-		&session->conn, &error);
+	int rc = gb_connect(generator->worker, generator->fleet->address, &generator->fleet->connection,
+		generator, &session->conn, &error);
 
 	session->awaited = 0;
 	session->oldest = session->next = 0;
@@ -272,18 +271,28 @@ static bool ending_at_once(const struct generator *generator)
 	return *generator->fleet->signal > 1;
 }
 
-static void closed_early(struct generator *generator, const struct gb_conn *conn, int reason)
+static const char *why_closed(const struct gb_conn *conn, int reason, char *text, size_t size)
 {
-	char text[128];
+	const char *problem = gb_conn_tls_problem(conn);
 	int error = gb_conn_error(conn);
 
 	if (reason == GB_CLOSE_EOF)
-		snprintf(text, sizeof(text), "the server finished");
-	else
-		snprintf(text, sizeof(text), "%s%s%s", gb_close_reason_name(reason), error ? ": " : "",
-			error ? gb_strerror(error) : "");
+		return "the server finished";
+	if (reason == GB_CLOSE_CONNECT_FAILED)
+		return gb_strerror(error);
+	if (!problem)
+		problem = error ? gb_strerror(error) : NULL;
+	snprintf(text, size, "%s%s%s", gb_close_reason_name(reason), problem ? ": " : "",
+		problem ? problem : "");
+	return text;
+}
+
+static void closed_early(struct generator *generator, const struct gb_conn *conn, int reason)
+{
+	char text[TOTALS_TEXT_MAX];
+
 	generator->totals.closed_early++;
-	gb__totals_note(generator->totals.closed_text, text);
+	gb__totals_note(generator->totals.closed_text, why_closed(conn, reason, text, sizeof(text)));
 	if (!generator->sending)
 		give_up(generator);
 }
@@ -293,6 +302,7 @@ static void on_close(struct gb_conn *conn, int reason)
 	struct generator *generator = gb_conn_user(conn);
 	struct session *session = session_of(conn);
 	bool fulfilled = session->done && session->awaited == 0;
+	char text[TOTALS_TEXT_MAX];
 
 	session->conn = NULL;
 	generator->moved = true;
@@ -304,7 +314,7 @@ static void on_close(struct gb_conn *conn, int reason)
 		if (session->open)
 			closed_early(generator, conn, reason);
 		else
-			connect_failed(generator, gb_strerror(gb_conn_error(conn)));
+			connect_failed(generator, why_closed(conn, reason, text, sizeof(text)));
 	} else if ((session->timed_out || (fulfilled && generator->options->reconnect)) &&
 		!generator->given_up && !gb__schedule_ended(&generator->schedule, clock_ns(generator))) {
 		session_begin(generator, session);
@@ -439,7 +449,7 @@ void gb__generator_stop(struct generator *generator)
 	generator->worker = NULL;
 }
 
-static const struct gb_service connection_service = {
+const struct gb_service gb__generator_connection = {
 	GB_SERVICE_INIT,
 	.name = "load-connection",
 	.summary = "a connection of the load",

@@ -58,6 +58,9 @@ struct generator {
 	_Atomic uint64_t seen_messages; /* for others: totals.messages at the last tick */
 };
 
+/** What its connections are served by. */
+extern const struct gb_service gb__generator_connection;
+
 /** Set up, as part `part`. Copies `schedule`. Returns 0 or -ENOMEM. */
 int gb__generator_init(struct generator *generator, struct fleet *fleet, unsigned part, uint64_t connections,
 	const struct schedule *schedule);

@@ -8,6 +8,7 @@
 #include "load/ports.h"
 #include "load/progress.h"
 #include "load/report.h"
+#include "load/secure.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -210,12 +211,13 @@ static int load_with(struct gb_server *server, struct fleet *fleet, const struct
 }
 
 static int load_from(struct gb_server *server, const struct load_options *options, const char *address,
-	struct gb_error *error, int *ret_exit_code)
+	struct gb_tls_client *tls, struct gb_error *error, int *ret_exit_code)
 {
 	struct idle idle = { 0 };
 	struct fleet fleet;
 	int rc = gb__fleet_init(&fleet, options);
 
+	fleet.connection.tls = tls;
 	if (rc < 0)
 		return gb_error_set(error, rc, "%llu connections of depth %llu: %s",
 			(unsigned long long)options->connections, (unsigned long long)options->depth,
@@ -234,9 +236,12 @@ static int load_from(struct gb_server *server, const struct load_options *option
 static int load(struct load_options *options, struct gb_error *error, int *ret_exit_code)
 {
 	struct gb_server *server = NULL;
+	struct gb_tls_client *tls = NULL;
 	char address[ADDRESS_MAX];
 	int rc = gb__descriptors_claim(options->connections + options->idle, error);
 
+	if (rc == 0)
+		rc = gb__load_secure(options, &tls, error);
 	if (rc == 0)
 		rc = gb_resolve(options->address, address, sizeof(address), error);
 	if (rc == 0)
@@ -246,8 +251,9 @@ static int load(struct load_options *options, struct gb_error *error, int *ret_e
 	if (rc == 0)
 		rc = take_threads(options, server, error);
 	if (rc == 0)
-		rc = load_from(server, options, address, error, ret_exit_code);
+		rc = load_from(server, options, address, tls, error, ret_exit_code);
 	gb_server_destroy(server);
+	gb_tls_client_destroy(tls);
 	return rc;
 }
 

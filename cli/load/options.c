@@ -1,6 +1,7 @@
 #include "load/options.h"
 
 #include "command.h"
+#include "load/secure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +123,7 @@ static const struct gb_setting said[] = {
 			"with --protocol line: what each reply must be (else lines are counted); with http: its body" },
 	{ NULL },
 };
-const struct gb_args_table gb__load_tables[] = { { "Flags:", flags },
+const struct gb_args_table gb__load_tables[] = { { "Flags:", flags }, { "TLS:", gb__load_secure_flags },
 	{ "Rate, sizes, and messages of one's own:", said }, { NULL, NULL } };
 
 void gb__load_options_help(void)
@@ -169,6 +170,8 @@ static int check(const struct load_options *options, struct gb_error *error)
 	const struct protocol *protocol = options->protocol;
 	int rc = check_rate(options, error);
 
+	if (rc == 0)
+		rc = gb__load_secure_check(options, error);
 	if (rc < 0)
 		return rc;
 	if (options->threads > options->connections)
@@ -255,7 +258,8 @@ static int set_flag(struct load_options *options, const struct gb_setting *flag,
 		return gb__messages_load(&options->messages, value, error);
 	if (strcmp(flag->key, "expect") == 0)
 		return gb__messages_add(&options->expected, value, error);
-	return gb_settings_set(flags, options, flag->key, value, error);
+	return gb_settings_set(gb_settings_find(flags, flag->key) ? flags : gb__load_secure_flags, options,
+		flag->key, value, error);
 }
 
 /* Messages of different sizes lie ready, as those of one's own do. */
@@ -301,6 +305,7 @@ int gb__load_options_parse(int argc, char **argv, struct load_options *ret, stru
 
 	if (rc < 0)
 		return gb_error_set(error, rc, "%s", gb_strerror(rc));
+	ret->tls.resume = true;
 	rc = gb__sizes_parse("64", &ret->sizes, error);
 	if (rc == 0)
 		rc = parse(argc, argv, ret, error);
@@ -324,6 +329,7 @@ int gb__load_options_parse(int argc, char **argv, struct load_options *ret, stru
 void gb__load_options_finish(struct load_options *options)
 {
 	gb_settings_finish(flags, options);
+	gb_settings_finish(gb__load_secure_flags, options);
 	gb__messages_finish(&options->messages);
 	gb__messages_finish(&options->made);
 	gb__messages_finish(&options->merged);

@@ -29,6 +29,10 @@ struct load_options {
 	char *path, *command, *conversation; /* NULL: not said */
 	unsigned method_index, framing_index;
 	uint64_t keys, compute_us, block_us;
+	struct load_tls {
+		bool use, insecure, resume;
+		char *ca, *name, *certificate, *key, *alpn; /* NULL: not said */
+	} tls;
 	struct messages messages; /* of the user's own, framed for the protocol */
 	struct messages expected; /* none, or what each reply must be */
 

@@ -76,6 +76,11 @@ struct gb_service {
 	/** Who gets a message, by its content, in place of on_message; beside `serve`, for gb_stream_dispatch. NULL: none. */
 	const struct gb_routes *routes;
 
+	/** TLS of the outgoing connections that are made with this service (gb_connect, gb_stream_connect, gb_upstream_create
+	 *  and their like), which are open once the handshake is done; borrowed. NULL: none. What is listened on has the
+	 *  server's options `tls…` instead. */
+	const struct gb_tls_client *tls;
+
 	/** A worker begins, before its first connection: once, also with several addresses and the same `user`.
 	 *  < 0 stops the server with that error. */
 	int (*on_start)(struct gb_worker *worker, void *user);

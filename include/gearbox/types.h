@@ -36,11 +36,12 @@ struct gb_bytes {
 	size_t size;               /* bytes */
 };
 
-struct gb_conn;    /* one connection, operated by one worker */
-struct gb_stream;  /* a connection, as a straight-line handler reads and writes it */
-struct gb_coro;    /* a coroutine: a straight-line handler, or a task, of one worker */
-struct gb_worker;  /* one thread or process that serves connections */
-struct gb_server;  /* addresses, services and the model they run under */
-struct gb_options; /* what a server is configured with */
+struct gb_conn;       /* one connection, operated by one worker */
+struct gb_stream;     /* a connection, as a straight-line handler reads and writes it */
+struct gb_coro;       /* a coroutine: a straight-line handler, or a task, of one worker */
+struct gb_worker;     /* one thread or process that serves connections */
+struct gb_server;     /* addresses, services and the model they run under */
+struct gb_tls_client; /* TLS of outgoing connections (gearbox/tls.h) */
+struct gb_options;    /* what a server is configured with */
 
 #endif

@@ -5,6 +5,7 @@
 #include "model/worker.h"
 #include "net/job.h"
 #include "net/outgoing.h"
+#include "net/secure.h"
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -217,7 +218,8 @@ int gb_stream_connect(struct gb_coro *coro, const char *address, const struct gb
 	gb__connect_begin(conn, &connecting, NULL, NULL);
 	result = gb_await(coro, &connecting.operation);
 	if (result < 0) {
-		gb_error_set(error, result, "cannot connect to %s: %s", address, gb_strerror(result));
+		gb_error_set(error, result, "cannot connect to %s: %s", address,
+			gb__net_noted(coro->streams->net, &connecting.operation, result));
 		gb_conn_abort(conn);
 		gb_stream_close(stream);
 		return result;
@@ -254,7 +256,8 @@ int gb_stream_connect_any(struct gb_coro *coro, const char *const *addresses, si
 		result = gb_await(coro, &connecting.operation);
 		if (result < 0)
 			gb_error_set(error, result, "cannot connect to %s%s: %s", to,
-				count > 1 ? " and others" : "", gb_strerror(result));
+				count > 1 ? " and others" : "",
+				gb__net_noted(coro->streams->net, &connecting.operation, result));
 	}
 	if (result == 0) {
 		*ret = stream;

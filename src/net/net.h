@@ -139,6 +139,10 @@ struct gb__net {
 	/** The output of an open connection has fallen, before on_writable. May be NULL. */
 	void (*on_room)(struct gb_conn *conn, void *arg);
 	void *arg;
+	struct {
+		const struct gb_operation *operation;
+		char text[128];
+	} noted; /* why a connect has failed (secure.h) */
 };
 
 /** Whether an observer wants messages timed. */

@@ -5,6 +5,7 @@
 #include "base/macros.h"
 #include "loop/operation.h"
 #include "net/conn.h"
+#include "net/secure.h"
 
 #include <errno.h>
 
@@ -25,7 +26,9 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 		return -ENOMEM;
 	}
 	conn->state = GB__CONN_CONNECTING;
-	result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
+	result = gb__conn_secure(conn, address, NULL);
+	if (result == 0)
+		result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
 	if (result < 0) {
 		gb__conn_discard(conn);
 		return result;
@@ -117,5 +120,6 @@ void gb__connect_complete(struct gb_conn *conn)
 	struct gb_operation *operation = conn->terms->connecting;
 
 	conn->terms->connecting = NULL;
+	gb__net_note(conn->net, conn, operation);
 	gb__operation_complete(operation, outcome(conn));
 }

@@ -14,6 +14,7 @@
 #include "base/macros.h"
 #include "loop/operation.h"
 #include "net/conn.h"
+#include "net/secure.h"
 
 #include <errno.h>
 #include <string.h>
@@ -178,6 +179,7 @@ static void on_attempted(struct gb_operation *operation, void *user)
 	attempt->connecting.conn = NULL;
 	race->running--;
 	race->error = result;
+	gb__net_note_whole(race->net, operation, &race->whole->operation);
 	if (result != -ECANCELED)
 		go_on(race);
 	if (race->running == 0 || result == -ECANCELED)

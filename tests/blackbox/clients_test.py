@@ -6,7 +6,6 @@ rows are skipped, and told. `./dev test` tries a model of each engine, `./dev te
 """
 
 import collections
-import functools
 import json
 import os
 import re
@@ -14,7 +13,8 @@ import shutil
 import subprocess
 import tempfile
 
-from lib import HOST, PATIENCE_S, SMALL, Server, add_case, check, main
+from certificates import TLS, made_once, make_tls
+from lib import PATIENCE_S, SMALL, Server, add_case, check, main
 from models import EACH_ENGINE, PRESETS
 
 ALL = os.environ.get("BLACKBOX_CLIENTS") == "all"
@@ -45,34 +45,6 @@ def curl_reads_a_line(server, _folder):
     check(re.search(r"\d\d:\d\d:\d\d", text), f"curl read {text!r}")
 
 
-# TLS: a certificate of a CA, another for a client, as OpenSSL's own command makes them.
-
-DAYS = 90  # testssl.sh finds fault with a certificate that ends soon
-
-
-def make_ca(folder):
-    called("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", DAYS,
-           "-subj", "/CN=CA of a test", "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.pem")
-
-
-def make_certificate(folder, name, extensions):
-    called("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-           "-subj", f"/CN={name}", "-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.csr")
-    with open(f"{folder}/{name}.ext", "w", encoding="ascii") as file:
-        file.write(extensions)
-    called("openssl", "x509", "-req", "-in", f"{folder}/{name}.csr", "-CA", f"{folder}/ca.pem",
-           "-CAkey", f"{folder}/ca.key", "-CAcreateserial", "-days", DAYS, "-out", f"{folder}/{name}.pem",
-           "-extfile", f"{folder}/{name}.ext")
-
-
-def make_tls(folder):
-    make_ca(folder)
-    make_certificate(folder, "server", f"subjectAltName=DNS:localhost,IP:{HOST}\n"
-                                       "crlDistributionPoints=URI:http://localhost/ca.crl\n")
-    make_certificate(folder, "client", "extendedKeyUsage=clientAuth\n")
-
-
-TLS = ("--tls-cert", "FOLDER/server.pem", "--tls-key", "FOLDER/server.key")
 CUT = "closed: tls_error"  # who only wants to see a handshake leaves in the middle, or is refused as it wants
 
 
@@ -143,13 +115,6 @@ CLIENTS = [
     Client("curl-tls", "curl", ("daytime", *TLS), curl_reads_a_line_by_tls, make_tls),
     Client("testssl", "testssl", ("echo", *TLS), testssl_finds_nothing, make_tls, CUT, True),
 ]
-
-
-@functools.cache
-def made_once(make):
-    folder = tempfile.TemporaryDirectory(prefix="gearbox-clients-")
-    make(folder.name)
-    return folder
 
 
 def tried(client, model):

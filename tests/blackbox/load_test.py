@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 
+from certificates import TLS, made_once, make_tls
 from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, readable_of, run
 
 DOUBTFUL = 3  # exit code: all was answered, but figures are not to be trusted
@@ -610,6 +611,63 @@ def refuses_what_makes_no_sense():
                             (("127.0.0.1",), "127.0.0.1")):
         check_refusal(run("load", *arguments), 2, word)
     check_refusal(run("load", "name.invalid:1"), 1, "name.invalid")
+
+
+def tls_server(*arguments, service="echo", expected_log=None):
+    folder = made_once(make_tls).name
+    options = (word.replace("FOLDER", folder) for word in (*TLS, *arguments))
+    return folder, Server(*options, service=service, expected_log=expected_log)
+
+
+@case
+def every_protocol_speaks_tls():
+    with tempfile.TemporaryDirectory() as log:
+        for service, protocol, serve in (
+                ("echo", ("echo", "--size", "64:0.5,100KiB:0.5"), ()), ("echo", ("line",), ()), ("time-echo", ("line",), ()),
+                ("work", ("work",), ()),
+                ("syslog", ("syslog", "--framing", "octets"), ("--set", f"file={log}/records"))):
+            folder, server = tls_server(*serve, service=service, expected_log="may block")
+            with server:
+                result = load(server.address, "--tls", "--tls-ca", f"{folder}/ca.pem", "--protocol", *protocol,
+                              "--messages", "200", "--connections", "4")
+                check_equal(result["messages"], 200, f"messages to {service}")
+
+
+@case
+def a_connection_a_message_is_a_handshake_each():
+    folder, server = tls_server("--tls-client-ca", "FOLDER/ca.pem", "--tls-alpn", "x,y")
+    with server:
+        for resume in ("no", "yes"):
+            result = load(server.address, "--tls", "--tls-ca", f"{folder}/ca.pem", "--tls-cert", f"{folder}/client.pem",
+                          "--tls-key", f"{folder}/client.key", "--tls-alpn", "y", "--tls-resume", resume,
+                          "--reconnect", "--messages-per-connection", "1", "--messages", "40", "--connections", "2")
+            check_equal(result["opened"], 40, "connections")
+
+
+@case
+def why_there_is_no_tls_is_told():
+    folder, server = tls_server(expected_log="tls_error")
+    with server:
+        for arguments, words in (((), "unable to get local issuer certificate"),
+                                 (("--tls-ca", f"{folder}/ca.pem", "--tls-name", "other.example"), "hostname mismatch")):
+            done = run("load", server.address, "--tls", *arguments)
+            check_equal(done.returncode, 1, f"exit code with {words}")
+            check(words in done.stderr, f"{done.stderr!r} says nothing of {words!r}")
+        load(server.address, "--tls", "--tls-insecure", "--messages", "10")
+    with Server(expected_log="bad_frame|reset") as server:
+        done = run("load", server.address, "--tls", "--tls-insecure")
+        check("no TLS" in done.stderr or "tls_error" in done.stderr, f"of a plain server it says {done.stderr!r}")
+
+
+@case
+def wrong_usage_of_tls_is_told():
+    for arguments, words in ((("--tls-ca", "x"), "--tls-ca goes with --tls"),
+                             (("--tls", "--tls-ca", "x", "--tls-insecure"), "--tls-insecure"),
+                             (("--tls", "--tls-key", "x"), "--tls-cert"),
+                             (("--tls", "--idle", "5"), "--idle"),
+                             (("--tls", "--protocol", "syslog"), "RFC 5425")):
+        check_refusal(run("load", "127.0.0.1:9", *arguments), 2, words)
+    check_refusal(run("load", "127.0.0.1:9", "--tls", "--tls-ca", "/nobody/there"), 1, "/nobody/there", "No such file")
 
 
 if __name__ == "__main__":
