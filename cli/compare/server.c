@@ -124,7 +124,8 @@ static const char *without_name(const char *line)
 static void keep(struct compare_server *server, const char *line)
 {
 	if (!server->log[0])
-		snprintf(server->log, sizeof(server->log), "%s", without_name(line));
+		snprintf(server->log, sizeof(server->log), "%.*s", (int)sizeof(server->log) - 1,
+			without_name(line));
 }
 
 struct model {

@@ -124,8 +124,7 @@ static struct gb_server *serve(const char *model, pid_t *ret_pid)
 		blocked = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	*blocked = 0;
 	server = driver_server(model, &service, NULL);
-	if (server)
-		*ret_pid = driver_host(server);
+	*ret_pid = server ? driver_host(server) : -1;
 	return server;
 }
 
