@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STATUS_MS 10000u
@@ -120,11 +119,5 @@ int gb_notify(const char *lines)
 
 int gb_notify_reloading(void)
 {
-	struct timespec now;
-	char text[64];
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-		(uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
-	return gb__notify_send(text);
+	return gb__notify_reloading();
 }

@@ -15,5 +15,7 @@ bool gb__notify_wanted(void);
 uint64_t gb__notify_watchdog_us(void);
 /** Send lines as "READY=1\nSTATUS=…"; never waits. Returns 1, 0 (nobody wants to be told) or a negative errno. */
 int gb__notify_send(const char *lines);
+/** RELOADING=1 with MONOTONIC_USEC, likewise. */
+int gb__notify_reloading(void);
 
 #endif

@@ -39,6 +39,22 @@ TEST(lines_arrive_as_they_were_sent)
 	CHECK(!getenv("NOTIFY_SOCKET"));
 }
 
+TEST(a_reload_is_told_with_its_time)
+{
+	int fd = manager();
+	char text[64] = "";
+	unsigned long long first, second;
+
+	CHECK_INT(gb__notify_reloading(), 1);
+	CHECK(recv(fd, text, sizeof(text) - 1, 0) > 0);
+	CHECK_INT(sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%llu", &first), 1);
+	CHECK_INT(gb__notify_reloading(), 1);
+	memset(text, 0, sizeof(text));
+	CHECK(recv(fd, text, sizeof(text) - 1, 0) > 0);
+	CHECK_INT(sscanf(text, "RELOADING=1\nMONOTONIC_USEC=%llu", &second), 1);
+	CHECK(second >= first);
+}
+
 TEST(a_manager_that_does_not_read_holds_up_nobody)
 {
 	int fd = manager(), result = 1;
