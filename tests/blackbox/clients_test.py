@@ -10,11 +10,13 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 
 from certificates import TLS, made_once, make_tls
-from lib import PATIENCE_S, SMALL, Server, add_case, check, main
+from client import round_trip
+from lib import PATIENCE_S, SMALL, Server, add_case, check, main, wait_until
 from models import EACH_ENGINE, PRESETS
 
 ALL = os.environ.get("BLACKBOX_CLIENTS") == "all"
@@ -104,7 +106,29 @@ def testssl_finds_nothing(server, folder):
     check(not bad, f"testssl found {bad}")
 
 
+def socket_activate_starts_one(server, folder):
+    """It listens, and starts the server with its socket when the first client comes: one like the one that runs."""
+    path, words = f"{folder}/activated", server.process.args
+    model = words[words.index("--model"):][:2] if "--model" in words else []
+    with tempfile.TemporaryFile() as said, subprocess.Popen(
+            ["systemd-socket-activate", "-l", path, "--fdname=web", words[0], "serve", "echo", "--listen", "fd:web", *model],
+            stderr=said) as process:
+        try:
+            wait_until(lambda: os.path.exists(path), "it listens")
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(PATIENCE_S)
+                wait_until(lambda: client.connect_ex(path) == 0, "it takes a client")
+                round_trip(client)
+        finally:
+            process.terminate()
+        check(process.wait(PATIENCE_S) == 0, f"exit code {process.returncode}")
+        said.seek(0)
+        check(f"serving echo on unix:{path} (model ".encode() in said.read(), "no ready line")
+    check(os.path.exists(path), "the file of a socket that was passed is gone")
+
+
 CLIENTS = [
+    Client("socket-activate", "systemd-socket-activate", ("echo",), socket_activate_starts_one),
     Client("curl", "curl", ("daytime",), curl_reads_a_line),
     Client("s_client", "openssl", ("daytime", *TLS), s_client_reads_a_line, make_tls),
     Client("s_client-alpn", "openssl", ("echo", *TLS, "--tls-alpn", "h2,http/1.1"), s_client_agrees_on_a_protocol, make_tls),
