@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,19 @@ static int signature_problem(const ldns_pkt *message, const struct gb__dns_key *
 	}
 }
 
+/* ldns takes the signature out meanwhile, and forgets it where it does not know the algorithm. */
+static bool is_signed(ldns_pkt *message, const struct gb__dns_request *request, const struct gb__dns_key *key,
+	const uint8_t *bytes, size_t size)
+{
+	ldns_rr *signature = ldns_pkt_tsig(message);
+	const bool verified =
+		ldns_pkt_tsig_verify(message, bytes, size, key->name, key->secret, request->mac);
+
+	if (!ldns_pkt_tsig(message))
+		ldns_pkt_set_tsig(message, signature);
+	return verified;
+}
+
 int gb__dns_open(const struct gb__dns_request *request, const struct gb__dns_key *key, const uint8_t *bytes,
 	size_t size, ldns_pkt **ret, struct gb_error *error)
 {
@@ -175,10 +189,9 @@ int gb__dns_open(const struct gb__dns_request *request, const struct gb__dns_key
 		return gb_error_set(error, -EBADMSG, "bytes that are no DNS message");
 	if (ldns_pkt_id(message) != request->id || !ldns_pkt_qr(message))
 		result = gb_error_set(error, -EBADMSG, "an answer to something else");
-	else if (key && !ldns_pkt_tsig_verify(message, bytes, size, key->name, key->secret, request->mac))
+	else if (key && !is_signed(message, request, key, bytes, size))
 		result = signature_problem(message, key, error);
-	else if (key && ldns_pkt_tsig(message) &&
-		ldns_rdf2native_int16(ldns_rr_rdf(ldns_pkt_tsig(message), 5)) == BADTIME)
+	else if (key && ldns_rdf2native_int16(ldns_rr_rdf(ldns_pkt_tsig(message), 5)) == BADTIME)
 		result = bad_time(ldns_pkt_tsig(message), error);
 	if (result < 0)
 		ldns_pkt_free(message);

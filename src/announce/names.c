@@ -1,4 +1,5 @@
 /* What is announced: names, hosts and addresses, as records. */
+#include "announce/labels.h"
 #include "announce/register.h"
 
 #include "base/alloc.h"
@@ -91,21 +92,6 @@ static int parse_addresses(struct gb__announce *announce, const char *text, stru
 	return 0;
 }
 
-/* The machine's name, as far as a label may be written so. */
-static void machine_name(char *ret, size_t size)
-{
-	char name[256] = "";
-	size_t used = 0;
-
-	(void)gethostname(name, sizeof(name) - 1);
-	for (size_t i = 0; name[i] && name[i] != '.' && used < 63 && used + 1 < size; i++)
-		if (isalnum((unsigned char)name[i]) || name[i] == '-')
-			ret[used++] = (char)tolower((unsigned char)name[i]);
-	ret[used] = '\0';
-	if (used == 0)
-		snprintf(ret, size, "localhost");
-}
-
 static int take_options(
 	struct gb__announce *announce, const struct gb__announce_options *options, struct gb_error *error)
 {
@@ -126,7 +112,7 @@ static int take_options(
 	if (options->zone && !normalize(options->zone, announce->zone))
 		return gb_error_set(
 			error, -GB_EUSAGE, "announce-zone: \"%.60s\" is no domain name", options->zone);
-	machine_name(announce->host_wanted, sizeof(announce->host_wanted));
+	gb__label_of_machine(announce->host_wanted, sizeof(announce->host_wanted));
 	if (options->host && !normalize(options->host, announce->host_wanted))
 		return gb_error_set(
 			error, -GB_EUSAGE, "announce-host: \"%.60s\" is no domain name", options->host);
@@ -305,11 +291,6 @@ static int fill_host(
 	return add_address(announce, lease, &service->listening);
 }
 
-static unsigned port_of(const struct gb__address *address)
-{
-	return ntohs(address->any.sa_family == AF_INET ? address->v4.sin_port : address->v6.sin6_port);
-}
-
 static struct gb__lease *lease_of(struct gb__place *place, const char *id)
 {
 	for (size_t i = 0; i < place->own_count; i++)
@@ -326,7 +307,7 @@ int gb__announce_fill(struct gb__announce *announce)
 		gb__place_disown(&announce->places[i]);
 	for (size_t i = 0; i < announce->services_count && result == 0; i++) {
 		const struct gb__announced *service = &announce->services[i];
-		const unsigned port = port_of(&service->listening);
+		const unsigned port = gb__address_port(&service->listening);
 		char id[ID_MAX], record[GB__LEASE_TEXT];
 		struct gb__lease *lease;
 

@@ -3,6 +3,7 @@
 #define MODEL_OPTIONS_H
 
 #include "announce/announce.h"
+#include "announce/local.h"
 #include "model/spec.h"
 #include "net/net.h"
 #include "os/cpu.h"
@@ -55,7 +56,8 @@ struct gb_options {
 	char *source_text;
 	struct gb__source source; /* source_text, parsed */
 	struct gb__tls_settings tls;
-	char *announce_name; /* "none": it is not announced */
+	char *announce_name;  /* "none": it is not announced */
+	char *announce_local; /* likewise, on the local network */
 	struct gb__announce_options announce;
 	unsigned log_level, log_format; /* enum gb__log_level, enum gb__log_format */
 	char *log_socket;               /* NULL: where it is as a rule */

@@ -87,6 +87,7 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 	gb__signals_follow(server, on_rung);
 	gb__signal_release();
 	gb__announce_abandon(server->announce);
+	gb__local_abandon(server->local);
 	gb__loop_abandon(&server->chief->loop);
 	gb__hubs_init(&server->hubs); /* its lock may have been another thread's at the fork */
 	gb__bus_join(server->bus);

@@ -181,6 +181,7 @@ void gb_server_destroy(struct gb_server *server)
 		gb__socket_close(server->wake_fd);
 	gb__places_finish(&server->places);
 	gb__announce_destroy(server->announce);
+	gb__local_destroy(server->local);
 	gb__tally_finish(server);
 	gb__shared_destroy(server->shared);
 	pthread_mutex_destroy(&server->hubs.lock);

@@ -11,6 +11,7 @@
 
 struct gb_worker;
 struct gb__announce;
+struct gb__local;
 struct gb__server_tls;
 struct gb__tls_shared;
 struct gb__bus;
@@ -70,6 +71,7 @@ struct gb_server {
 	struct gb__router *routers;    /* of its services that have routes */
 	size_t route_counts_count;     /* of all of them, for each worker */
 	unsigned char *tally;          /* their counters and the pool's, shared (tally.h); or NULL */
+	struct gb__local *local;       /* those on the local network, likewise */
 	struct gb__announce *announce; /* its names, once it has run; NULL: it has none */
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;

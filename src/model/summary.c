@@ -194,6 +194,22 @@ static json_t *announced(const struct gb_server *server)
 		"error", *status.error ? status.error : NULL);
 }
 
+static json_t *announced_locally(const struct gb_server *server)
+{
+	struct gb__local_status status;
+	char name[2 * GB__LOCAL_NAME];
+	json_t *names;
+
+	if (!server->local)
+		return json_null();
+	gb__local_status(server->local, &status);
+	names = json_array();
+	for (size_t i = 0; gb__local_name(server->local, i, name, sizeof(name)); i++)
+		json_array_append_new(names, json_string(name));
+	return json_pack("{s:o, s:s, s:s?}", "names", names, "state", status.state, "error",
+		*status.error ? status.error : NULL);
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = gb__run_alone(server);
@@ -208,7 +224,7 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 	if (alone)
 		json_array_append_new(seats, seat(server, last));
 	object = json_pack(
-		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 		"model", gb_server_model(server), "accepted", (json_int_t)stats.accepted, "connections",
 		(json_int_t)stats.connections, "connected", (json_int_t)stats.connected, "outgoing",
 		(json_int_t)stats.outgoing, "messages", (json_int_t)stats.messages, "bytes_in",
@@ -216,7 +232,7 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		closed(&stats), "workers", seats, "main", alone ? json_null() : seat(server, last),
 		"imbalance", imbalance(server, workers), "routes", routes(server), "pool", pool(server),
 		"coroutines", coroutines(server), "stalls", stalls(server), "tls", tls(server), "announce",
-		announced(server));
+		announced(server), "announce_local", announced_locally(server));
 	if (object)
 		add_own_counters(object, server);
 	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;

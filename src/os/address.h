@@ -4,6 +4,7 @@
 
 #include <gearbox/error.h>
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -40,6 +41,11 @@ int gb__address_format(const struct gb__address *address, char *text, size_t siz
 static inline bool gb__address_is_ip(const struct gb__address *address)
 {
 	return address->any.sa_family != AF_UNIX;
+}
+/** Of an address of IP. */
+static inline unsigned gb__address_port(const struct gb__address *address)
+{
+	return ntohs(address->any.sa_family == AF_INET ? address->v4.sin_port : address->v6.sin6_port);
 }
 /** What a client connects to: of every address, this machine's own of IPv4. */
 void gb__address_to_client(struct gb__address *address);
