@@ -2,7 +2,6 @@
 """Being found: a server's records come to a real name server when it is ready, and go when it drains or dies."""
 
 import atexit
-import json
 import os
 import signal
 import socket
@@ -27,16 +26,9 @@ def _reach(service):
         round_trip(client)
 
 
-def _counters(server):
-    server.send_signal(signal.SIGUSR1)
-    while not (line := server.read_line()).startswith("{"):
-        server.log.append(line)
-    return json.loads(line)
-
-
 def _await_state(server, state):
     """What it says of its names, once they are so."""
-    return wait_until(lambda: (told := _counters(server)["announce"])["state"] == state and told,
+    return wait_until(lambda: (told := server.counters()["announce"])["state"] == state and told,
                       f"its names are {state}")
 
 
@@ -53,7 +45,7 @@ def names_go_before_the_drain():
     with Server(*_announcing("_drain._tcp", "drain"), service="chargen") as server:
         names.await_found("_drain._tcp", [(HOST, server.port)])
         with server.connect() as client:
-            wait_until(lambda: _counters(server)["connections"] == 1, "it has the client, who does not read")
+            wait_until(lambda: server.counters()["connections"] == 1, "it has the client, who does not read")
             server.send_signal()
             names.await_found("_drain._tcp", [])
             check(server.process.poll() is None, "it has ended before its client")
@@ -81,7 +73,7 @@ def who_shares_a_name_removes_what_nobody_renews():
             names.await_found("_two._tcp", [(HOST, one.port), (HOST, other.port)])
             _kill(other)
         names.await_found("_two._tcp", [(HOST, one.port)])
-        check(_counters(one)["announce"]["expired"] > 0, "it says nothing of another's lease")
+        check(one.counters()["announce"]["expired"] > 0, "it says nothing of another's lease")
         check_equal(len(names.ask("two." + ZONE, "TXT")), 1, "leases of the host")
 
 

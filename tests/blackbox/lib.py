@@ -18,6 +18,7 @@ import concurrent.futures
 import ctypes
 import functools
 import itertools
+import json
 import os
 import re
 import select
@@ -445,6 +446,13 @@ class Server:
             client.bind((source, 0))
         client.connect_ex((self.host, self.port))
         return client
+
+    def counters(self):
+        """Its summary as of now."""
+        self.send_signal(signal.SIGUSR1)
+        while not (line := self.read_line() or "{}").startswith("{"):
+            self.log.append(line)
+        return json.loads(line)
 
     def processes(self):
         """The pids of the server, the one that was started first."""
