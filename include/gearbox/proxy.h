@@ -65,13 +65,12 @@ enum gb_proxy_version {
  * Send a header as the very first bytes of a connection that was begun by gb_connect and is not established: before all
  * that is sent, and before TLS.
  *
- * It names the ends of `client`, with what its own header said of TLS and the like. NULL: a connection of our own (LOCAL;
+ * It names the ends of `client`, with what its TLS is, or else what its own header said of that. NULL: a connection of our own (LOCAL;
  * version 1: UNKNOWN). A pool's connections (<gearbox/upstream.h>) serve one client after the other, so that they take none.
  * Thread: the worker's of both. Returns 0, -EINVAL (no such version), -EISCONN (it is established, or something was sent on it
  * before), -EBUSY (a pool's), -ENOMEM, or what gb_conn_peer returns of the client.
  */
-GB_API int gb_conn_send_proxy(
-	struct gb_conn *conn, const struct gb_conn *client, enum gb_proxy_version version);
+GB_API int gb_conn_send_proxy(struct gb_conn *conn, struct gb_conn *client, enum gb_proxy_version version);
 
 GB_END
 

@@ -4,6 +4,8 @@
 #include "base/macros.h"
 #include "net/task.h"
 
+#include <gearbox/tls.h>
+
 #include <errno.h>
 #include <string.h>
 
@@ -98,17 +100,33 @@ static int end_of(const struct gb_conn *conn, bool peer, struct gb__address *ret
 	return 0;
 }
 
-/* What is known of the client besides its ends: by its own header. */
-static void describe(const struct gb_conn *client, struct gb__proxy_write *what)
+static struct gb_bytes bytes_of(const char *text)
+{
+	return (struct gb_bytes){ (const unsigned char *)text, strlen(text) };
+}
+
+/* What is known of the client besides its ends: by its own TLS, or else by its header. */
+static void describe(struct gb_conn *client, char name[GB__PROXY_NAME_MAX], struct gb__proxy_write *what)
 {
 	const struct gb__proxied *proxied = client->terms->proxied;
+	struct gb_tls_info info;
 
-	if (!proxied)
-		return;
-	gb__proxy_find(proxied->header.tlvs, GB_PROXY_ALPN, &what->alpn);
-	gb__proxy_find(proxied->header.tlvs, GB_PROXY_AUTHORITY, &what->authority);
-	gb__proxy_find(proxied->header.tlvs, GB_PROXY_UNIQUE_ID, &what->unique_id);
-	read_tls(proxied->header.tlvs, &what->tls);
+	if (proxied)
+		gb__proxy_find(proxied->header.tlvs, GB_PROXY_UNIQUE_ID, &what->unique_id);
+	if (gb_conn_tls(client, &info) == 0) {
+		what->alpn = bytes_of(info.alpn);
+		what->authority = bytes_of(info.server_name);
+		what->tls = (struct gb_proxy_tls){ .tls = true,
+			.certificate = *info.subject,
+			.verified = *info.subject,
+			.version = bytes_of(info.version),
+			.cipher = bytes_of(info.cipher),
+			.common_name = gb__proxy_common_name(info.subject, name) };
+	} else if (proxied) {
+		gb__proxy_find(proxied->header.tlvs, GB_PROXY_ALPN, &what->alpn);
+		gb__proxy_find(proxied->header.tlvs, GB_PROXY_AUTHORITY, &what->authority);
+		read_tls(proxied->header.tlvs, &what->tls);
+	}
 }
 
 static int may_send(const struct gb_conn *conn, enum gb_proxy_version version)
@@ -125,11 +143,12 @@ static int may_send(const struct gb_conn *conn, enum gb_proxy_version version)
 	return 0;
 }
 
-int gb_conn_send_proxy(struct gb_conn *conn, const struct gb_conn *client, enum gb_proxy_version version)
+int gb_conn_send_proxy(struct gb_conn *conn, struct gb_conn *client, enum gb_proxy_version version)
 {
 	struct gb__proxy_write what = { 0 };
 	struct gb__address source, destination;
 	unsigned char data[GB__PROXY_HEADER_MAX];
+	char name[GB__PROXY_NAME_MAX];
 	int result = may_send(conn, version);
 	size_t size;
 
@@ -139,7 +158,7 @@ int gb_conn_send_proxy(struct gb_conn *conn, const struct gb_conn *client, enum 
 			result = end_of(client, false, &destination);
 		what.source = &source;
 		what.destination = &destination;
-		describe(client, &what);
+		describe(client, name, &what);
 	}
 	if (result < 0)
 		return result;

@@ -17,6 +17,7 @@ enum {
 	GB__PROXY_V1_MAX = 107, /* with its CRLF (2.1) */
 	/* A length of 16 bits would allow 64 KiB. This is nginx's bound; senders keep below 536 bytes (2). */
 	GB__PROXY_HEADER_MAX = 4096,
+	GB__PROXY_NAME_MAX = 256, /* a longer common name is left out */
 };
 
 struct gb__proxy_header {
@@ -51,6 +52,9 @@ struct gb__proxy_write {
 size_t gb__proxy_write_v1(const struct gb__proxy_write *what, char ret[GB__PROXY_V1_MAX + 1]);
 /** A header of version 2, with its checksum. Returns its bytes; values that do not fit are left out. */
 size_t gb__proxy_write_v2(const struct gb__proxy_write *what, unsigned char ret[GB__PROXY_HEADER_MAX]);
+
+/** The common name within a subject as RFC 4514 writes it, unescaped into `name`; empty where there is none. */
+struct gb_bytes gb__proxy_common_name(const char *subject, char name[GB__PROXY_NAME_MAX]);
 
 /** CRC32C (RFC 4960, appendix B) with 4 bytes at `hole` taken as 0. */
 uint32_t gb__proxy_checksum(const unsigned char *data, size_t size, size_t hole);

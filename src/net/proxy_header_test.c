@@ -341,6 +341,23 @@ TEST(connection_of_our_own_is_written_as_such)
 	CHECK_STR(line, "PROXY UNKNOWN\r\n");
 }
 
+TEST(common_name_of_a_subject_is_unescaped)
+{
+	static const struct {
+		const char *subject, *name;
+	} rows[] = { { "CN=client", "client" }, { "O=a\\,CN=b,CN=c\\, d+OU=e", "c, d" },
+		{ "OU=x+cn=y,O=z", "y" }, { "CN=\\C3\\A4\\\\", "\xc3\xa4\\" }, { "", "" }, { "O=only", "" },
+		{ "CN=", "" }, { "O=x\\", "" } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		char name[GB__PROXY_NAME_MAX];
+		struct gb_bytes found = gb__proxy_common_name(rows[i].subject, name);
+
+		CHECK_INT(found.size, strlen(rows[i].name));
+		CHECK(memcmp(name, rows[i].name, found.size) == 0);
+	}
+}
+
 TEST(values_that_do_not_fit_are_left_out)
 {
 	static const unsigned char large[GB__PROXY_HEADER_MAX];

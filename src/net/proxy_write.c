@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define UNIX_PATH 108u
 
@@ -84,6 +85,54 @@ size_t gb__proxy_write_v1(const struct gb__proxy_write *what, char ret[GB__PROXY
 	default:
 		return (size_t)snprintf(ret, GB__PROXY_V1_MAX + 1, "PROXY UNKNOWN\r\n");
 	}
+}
+
+static int hex_of(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	digit |= 0x20;
+	return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/* One byte of a value, behind which `*at` is then. */
+static char take_unescaped(const char **at)
+{
+	const char *from = *at;
+	int high, low;
+
+	if (*from != '\\' || !from[1]) {
+		*at = from + 1;
+		return *from;
+	}
+	high = hex_of(from[1]);
+	low = high < 0 ? -1 : hex_of(from[2]);
+	*at = from + (low < 0 ? 2 : 3);
+	return low < 0 ? from[1] : (char)(high << 4 | low);
+}
+
+struct gb_bytes gb__proxy_common_name(const char *subject, char name[GB__PROXY_NAME_MAX])
+{
+	struct gb_bytes found = { (unsigned char *)name, 0 };
+	const char *at = subject;
+
+	while (*at) {
+		const bool named = strncasecmp(at, "CN=", 3) == 0;
+
+		for (at += named ? 3 : 0; *at && *at != ',' && *at != '+';) {
+			const char byte = take_unescaped(&at);
+
+			if (!named)
+				continue;
+			if (found.size == GB__PROXY_NAME_MAX)
+				return (struct gb_bytes){ NULL, 0 };
+			name[found.size++] = byte;
+		}
+		if (named)
+			return found;
+		at += *at ? 1 : 0;
+	}
+	return found;
 }
 
 static void put(struct writer *writer, const void *data, size_t size)

@@ -230,7 +230,7 @@ static void on_probed(struct gb_operation *operation, void *user)
 
 /* As the first bytes of what connects. A client that has gone has no addresses any more. */
 static int send_header(
-	const struct proxy_group *group, struct gb_connecting *connecting, const struct gb_conn *client)
+	const struct proxy_group *group, struct gb_connecting *connecting, struct gb_conn *client)
 {
 	int result = group->send_proxy == GB_PROXY_NONE
 		? 0
@@ -331,7 +331,7 @@ static void on_connected(struct gb_operation *operation, void *user)
 	link->on_done(link, result);
 }
 
-int proxy_link_begin(struct proxy_link *link, struct proxy_group *group, const struct gb_conn *client,
+int proxy_link_begin(struct proxy_link *link, struct proxy_group *group, struct gb_conn *client,
 	const struct gb_service *service, void (*on_done)(struct proxy_link *link, int result))
 {
 	link->group = group;

@@ -32,7 +32,7 @@ struct proxy_link {
 	struct gb_connecting connecting;
 	struct proxy_group *group;
 	struct gb_worker *worker;
-	const struct gb_conn *client; /* NULL: it has gone */
+	struct gb_conn *client; /* NULL: it has gone */
 	const struct gb_service *service;
 	struct proxy_upstream *upstream;
 	uint32_t source;
@@ -57,7 +57,7 @@ void proxy_group_probe(struct proxy_group *group, struct gb_worker *worker);
  * proxy_far and which calls proxy_far_close in on_close. Completes with 0, or with why there is none. Returns 0, or such an
  * error at once.
  */
-int proxy_link_begin(struct proxy_link *link, struct proxy_group *group, const struct gb_conn *client,
+int proxy_link_begin(struct proxy_link *link, struct proxy_group *group, struct gb_conn *client,
 	const struct gb_service *service, void (*on_done)(struct proxy_link *link, int result));
 /** The client has gone, while it is under way: it completes with -ECANCELED, and tries no other upstream. */
 void proxy_link_cancel(struct proxy_link *link);

@@ -533,7 +533,14 @@ void gb_signal_watch_stop(struct gb_signal_watch *watch)
 		service_hangup = NULL;
 }
 
-int gb_conn_send_proxy(struct gb_conn *conn, const struct gb_conn *client, enum gb_proxy_version version)
+int gb_conn_tls(struct gb_conn *conn, struct gb_tls_info *ret)
+{
+	(void)conn;
+	(void)ret;
+	return -ENOENT;
+}
+
+int gb_conn_send_proxy(struct gb_conn *conn, struct gb_conn *client, enum gb_proxy_version version)
 {
 	(void)conn;
 	(void)client;

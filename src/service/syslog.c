@@ -1,6 +1,8 @@
 /*
  * Stores log records that come over TCP (RFC 5424 and RFC 3164, framed as RFC 6587 says) in a file, one line each.
  *
+ * Over TLS each record must have its length in front (RFC 5425, 4.3), else either framing will do.
+ *
  * Nobody is answered, so who sends is held back by not reading. At the end accepted = stored + lost.
  *
  * What a connection ends in the middle of is stored and counted as cut, and its line says so. (rsyslog drops it behind a
@@ -24,6 +26,9 @@
 static const struct gb_setting syslog_settings[] = {
 	{ "file", GB_SETTING_TEXT, offsetof(struct syslog_settings, file), .argument = "PATH",
 		.summary = "what records are appended to, a line each" },
+	{ "framing", GB_SETTING_CHOICE, offsetof(struct syslog_settings, framing), .fallback = "auto",
+		.choices = "auto|counted|any",
+		.summary = "whether each record must have its length in front; auto: over TLS (RFC 5425)" },
 	{ "fsync", GB_SETTING_CHOICE, offsetof(struct syslog_settings, fsync), .fallback = "never",
 		.choices = "never|interval|batch",
 		.summary =
@@ -45,9 +50,24 @@ static const struct gb_setting syslog_settings[] = {
 
 static int syslog_open(struct gb_conn *conn)
 {
-	syslog_writer_join(
-		gb_worker_data(gb_conn_worker(conn), gb_conn_user(conn)), gb_conn_state(conn), conn);
+	const struct syslog_settings *settings = gb_conn_user(conn);
+	struct syslog_talk *talk = gb_conn_state(conn);
+	struct gb_tls_info info;
+
+	syslog_writer_join(gb_worker_data(gb_conn_worker(conn), gb_conn_user(conn)), talk, conn);
+	talk->counted = settings->framing == FRAMING_COUNTED ||
+		(settings->framing == FRAMING_AUTO && gb_conn_tls(conn, &info) == 0);
 	return 0;
+}
+
+static void tell_ill_framed(struct gb_conn *conn, const char *problem)
+{
+	struct syslog_talk *talk = gb_conn_state(conn);
+	char peer[PEER_MAX] = "?";
+
+	gb_conn_peer(conn, peer, sizeof(peer));
+	syslog_count(&talk->writer->settings->counters->ill_framed, 1);
+	gb_log(GB_LOG_NOTICE, "syslog: %s: ill-framed: %s", peer, problem ? problem : "no record");
 }
 
 static void syslog_message(struct gb_conn *conn, struct gb_bytes record)
@@ -55,6 +75,11 @@ static void syslog_message(struct gb_conn *conn, struct gb_bytes record)
 	struct syslog_talk *talk = gb_conn_state(conn);
 	struct syslog_writer *writer = talk->writer;
 
+	if (talk->counted && gb_conn_frame(conn)->offset == 0) {
+		tell_ill_framed(conn, "a record has no length in front, as RFC 5425 wants it");
+		gb_conn_fail(conn, GB_CLOSE_BAD_FRAME);
+		return;
+	}
 	if (syslog_writer_add(writer, record, false) < 0) {
 		gb_conn_fail(conn, GB_CLOSE_NO_MEMORY);
 		return;
@@ -96,14 +121,13 @@ static void syslog_error(struct gb_conn *conn, int reason)
 		take_cut(conn);
 		return;
 	}
-	gb_conn_peer(conn, peer, sizeof(peer));
 	if (reason == GB_CLOSE_BAD_FRAME) {
-		syslog_count(&counters->ill_framed, 1);
-		gb_log(GB_LOG_NOTICE, "syslog: %s: ill-framed: %s", peer, problem ? problem : "no record");
-	} else {
-		syslog_count(&counters->oversized, 1);
-		gb_log(GB_LOG_NOTICE, "syslog: %s: a record is larger than max-message", peer);
+		tell_ill_framed(conn, problem);
+		return;
 	}
+	gb_conn_peer(conn, peer, sizeof(peer));
+	syslog_count(&counters->oversized, 1);
+	gb_log(GB_LOG_NOTICE, "syslog: %s: a record is larger than max-message", peer);
 }
 
 static void syslog_drain(struct gb_conn *conn)

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+enum syslog_framing { FRAMING_AUTO, FRAMING_COUNTED, FRAMING_ANY };
 enum syslog_fsync { FSYNC_NEVER, FSYNC_INTERVAL, FSYNC_BATCH };
 
 /* In memory that worker processes share. */
@@ -19,7 +20,8 @@ struct syslog_counters {
 
 struct syslog_settings {
 	char *file;
-	unsigned fsync; /* enum syslog_fsync */
+	unsigned framing; /* enum syslog_framing */
+	unsigned fsync;   /* enum syslog_fsync */
 	uint64_t delay_ms, rest_ms, memory;
 	struct syslog_counters *counters;
 	struct syslog_files files;
@@ -66,6 +68,7 @@ struct syslog_talk {
 	struct syslog_talk *next, **link;           /* of all connections */
 	struct syslog_talk *held_next, **held_link; /* of those with records in memory; NULL: it has none */
 	uint64_t turn;                              /* of the batch with the last one */
+	bool counted;                               /* each record must have its length in front */
 };
 
 /** Thread: any. */

@@ -10,13 +10,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 
 from certificates import TLS, made_once, make_tls
 from client import round_trip
-from lib import PATIENCE_S, SMALL, Server, add_case, check, main, wait_until
+from lib import HOST, PATIENCE_S, SMALL, Server, add_case, check, check_equal, main, receive_exactly, wait_until
 from models import EACH_ENGINE, PRESETS
 
 ALL = os.environ.get("BLACKBOX_CLIENTS") == "all"
@@ -127,8 +128,72 @@ def socket_activate_starts_one(server, folder):
     check(os.path.exists(path), "the file of a socket that was passed is gone")
 
 
+# PROXY headers.
+
+PROXIES = ("--proxy-protocol", "127.0.0.0/8")
+V1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n"
+HAPROXY = """
+defaults
+    mode tcp
+    timeout connect 60s
+    timeout client 60s
+    timeout server 60s
+listen front
+    bind fd@{fd}
+    unique-id-format %ci:%cp
+    server s {address} {send} check inter 50ms
+"""
+
+
+def curl_sends_a_header(server, _folder):
+    text = called("curl", "-sS", "--http0.9", "--haproxy-protocol", "--noproxy", "*", f"http://{server.host}:{server.port}/")
+    check(re.search(r"\d\d:\d\d:\d\d", text), f"curl read {text!r}")
+
+
+def raw_header(*command):
+    def talk(server, _folder):
+        words = [word.format(host=server.host, port=server.port) for word in command]
+        check(called(*words, input_bytes=V1 + b"hello\n") == "hello\n", "the echo")
+    return talk
+
+
+def counted(server):
+    server.send_signal(signal.SIGUSR1)
+    line = server.read_line()
+    check(line.startswith("{"), f"the log says {line!r}")
+    return json.loads(line)
+
+
+def haproxy_sends(how):
+    """Its health checks come as LOCAL and leave by a reset: counted, and not worth a line."""
+    def talk(server, folder):
+        with socket.create_server((HOST, 0)) as front:
+            config = os.path.join(folder, "haproxy.cfg")
+            with open(config, "w", encoding="ascii") as file:
+                file.write(HAPROXY.format(fd=front.fileno(), address=server.address, send=how))
+            proxy = subprocess.Popen(["haproxy", "-db", "-f", config], pass_fds=[front.fileno()])
+            try:
+                wait_until(lambda: proxy.poll() is not None or counted(server)["accepted"] >= 1, "it is there")
+                check(proxy.poll() is None, "haproxy refuses its configuration")
+                with socket.create_connection(front.getsockname(), PATIENCE_S) as client:
+                    client.sendall(b"hello\n")
+                    check_equal(receive_exactly(client, 6), b"hello\n", "the echo")
+                wait_until(lambda: counted(server)["accepted"] >= 3, "it looks whether the server is there")
+                check_equal(counted(server)["closed"]["proxy_header"], 0, "how many were refused")
+            finally:
+                proxy.terminate()
+                proxy.wait(PATIENCE_S)
+    return talk
+
+
 CLIENTS = [
     Client("socket-activate", "systemd-socket-activate", ("echo",), socket_activate_starts_one),
+    Client("curl-proxy", "curl", ("daytime", *PROXIES), curl_sends_a_header),
+    Client("ncat-proxy", "ncat", ("echo", *PROXIES), raw_header("ncat", "{host}", "{port}")),
+    Client("socat-proxy", "socat", ("echo", *PROXIES), raw_header("socat", "-t60", "-", "TCP:{host}:{port}")),
+    Client("haproxy-v1", "haproxy", ("echo", *PROXIES), haproxy_sends("send-proxy")),
+    Client("haproxy-v2", "haproxy", ("echo", *PROXIES), haproxy_sends("send-proxy-v2")),
+    Client("haproxy-v2-ssl", "haproxy", ("echo", *PROXIES), haproxy_sends("send-proxy-v2-ssl-cn proxy-v2-options crc32c,unique-id")),
     Client("curl", "curl", ("daytime",), curl_reads_a_line),
     Client("s_client", "openssl", ("daytime", *TLS), s_client_reads_a_line, make_tls),
     Client("s_client-alpn", "openssl", ("echo", *TLS, "--tls-alpn", "h2,http/1.1"), s_client_agrees_on_a_protocol, make_tls),

@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import struct
 import tempfile
 import threading
 import time
 
+from certificates import TLS, made_once, make_tls
 from client import ending
 from lib import (HOST, PATIENCE_S, SMALL, Server, case, case_for_each, check, check_equal, check_refusal, main,
                  receive_all, receive_exactly, run, wait_until)
@@ -259,6 +261,78 @@ def header_is_sent_to_upstreams_before_all_else(model):
             check_sent(upstream, version, *model.arguments)
         if model.spec in ("reactor", "multi-proactor"):
             check_sent(upstream, "v2", *model.arguments, service="proxy-line")
+
+
+class TlsTalk:
+    """A TLS client whose first flight begins with something else, in one segment or byte by byte."""
+
+    def __init__(self, client, context, header, whole=True):
+        self.client, self.arrived, self.leaves = client, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.arrived, self.leaves, server_hostname="localhost")
+        self.leaves.write(header)
+        self.pieces = (lambda data: [data]) if whole else one_by_one
+        self._do(self.tls.do_handshake)
+
+    def _do(self, step):
+        while True:
+            done = True
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                done = False
+            for piece in self.pieces(self.leaves.read()):
+                self.client.sendall(piece)
+            if done:
+                return result
+            part = self.client.recv(1 << 16)
+            if not part:
+                raise AssertionError("the server ends within the handshake")
+            self.arrived.write(part)
+
+    def asked(self, line):
+        self._do(lambda: self.tls.write(line))
+        said = b""
+        while not said.endswith(b"\n"):
+            said += self._do(lambda: self.tls.read(1 << 16))
+        return said
+
+
+FOLDER = made_once(make_tls).name
+OWN = f"{FOLDER}/client.pem", f"{FOLDER}/client.key"
+
+
+def tls_context(*own):
+    context = ssl.create_default_context(cafile=os.path.join(FOLDER, "ca.pem"))
+    context.set_alpn_protocols(["gearbox"])
+    if own:
+        context.load_cert_chain(*own)
+    return context
+
+
+TLS_HERE = [word.replace("FOLDER", FOLDER) for word in (*TLS, "--tls-alpn", "gearbox")]
+
+
+@case_for_each(EACH_ENGINE if SMALL else PRESETS)
+def tls_begins_behind_the_header(model):
+    with Told(*model.arguments, *TLS_HERE) as server:
+        for header, whole in ((V1, True), (v2_summed(ENDS + VALUES), False)):
+            with server.visit() as client:
+                said = TlsTalk(client, tls_context(), header, whole).asked(b"hello\n")
+            check(said.startswith(b"hello " + V1_TOLD), f"what is told: {said}")
+        check_refused(server, b"\x16\x03\x01\0\xa5\x01\0\0\xa1\x03\x03")
+    check_equal(server.closed()["proxy_header"], 1, "how many came without a header")
+
+
+@case_for_each(EACH_ENGINE)
+def clients_tls_is_told_to_the_upstream(model):
+    """Its certificate's name, protocol and the host that it asked for; not what a header in front of it said."""
+    with Told("--model", "multi-reactor") as upstream:
+        with Server(*model.arguments, *TLS_HERE, "--tls-client-ca", os.path.join(FOLDER, "ca.pem"), "--set",
+                    f"upstream={upstream.address}", "--set", "send-proxy=v2", service="proxy", listen=(TRUSTED,)) as server:
+            with server.connect() as client:
+                said = TlsTalk(client, tls_context(*OWN), v2_summed(ENDS + VALUES)).asked(b"hello\n")
+        expected = b"authority=localhost alpn=gearbox id=one custom=- tls=1,1,1,TLSv1.3,client\n"
+        check(said.startswith(b"hello " + V1_TOLD) and said.endswith(expected), f"what is told: {said}")
 
 
 @case

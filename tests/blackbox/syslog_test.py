@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """The service `syslog`: every record is in the file once and in order, or counted as lost; what is none names its peer."""
 
+import contextlib
+import glob
 import json
 import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 
+from certificates import TLS, made_once, make_tls
 from client import cut, ending, reset, seeded
 from lib import (HOST, PATIENCE_S, SMALL, Server, add_case, case, case_for_each, check, check_equal, check_refusal,
                  descriptors, holds, main, receive_all, run, wait_until)
@@ -276,6 +280,86 @@ def what_is_no_record_names_its_peer_and_ends_its_connection(model):
     # Of two connections on two workers either may be stored first.
     check_equal(sorted(lines), [b"", b"<1>good", b"<2>good"], "lines")
     check_equal((counted["accepted"], counted["ill_framed"], counted["oversized"]), (2, 2, 1), "counted")
+
+
+CERTIFICATES = made_once(make_tls).name
+TLS_HERE = [word.replace("FOLDER", CERTIFICATES) for word in (*TLS, "--tls-client-ca", "FOLDER/ca.pem")]
+
+
+def tls_sender(server):
+    context = ssl.create_default_context(cafile=f"{CERTIFICATES}/ca.pem")
+    context.load_cert_chain(f"{CERTIFICATES}/client.pem", f"{CERTIFICATES}/client.key")
+    return context.wrap_socket(server.connect(), server_hostname="localhost")
+
+
+@case_for_each(EACH_ENGINE)
+def records_over_tls_have_their_length_in_front(model):
+    """RFC 5425: whoever leaves it out is ill-framed, and the others are stored. It is for senders with certificates."""
+    records = [b"<13>1 - host app %d - - " % number + b"x" * size for number, size in enumerate((0, 9, 3000, 20000))]
+
+    def visit(server):
+        server.expected_log = ": notice: "
+        with tls_sender(server) as client:
+            for record in records:
+                client.sendall(framed(record, True))
+            client.unwrap()
+        with tls_sender(server) as client:
+            client.sendall(framed(b"<13>1 - the first", True) + framed(b"<13>1 - has none", False)
+                           + framed(b"<13>1 - the third", True))
+            with contextlib.suppress(OSError):
+                ending(client)
+
+    lines, counted = stored(visit, *model.arguments, *TLS_HERE)
+    check_equal(lines, [*records, b"<13>1 - the first", b""], "the lines")
+    check_equal((counted["accepted"], counted["lost"], counted["ill_framed"]), (len(records) + 1, 0, 1), f"counted: {counted}")
+
+
+RSYSLOG_TLS = """
+global(workDirectory="{folder}" defaultNetstreamDriver="ossl" defaultNetstreamDriverCAFile="{certificates}/ca.pem"
+       defaultNetstreamDriverCertFile="{certificates}/client.pem" defaultNetstreamDriverKeyFile="{certificates}/client.key")
+module(load="imfile")
+template(name="record" type="string" string="<13>1 - host tls - - - %rawmsg%")
+input(type="imfile" file="{source}" tag="t" ruleset="forward")
+ruleset(name="forward") {{
+    action(type="omfwd" target="{host}" port="{port}" protocol="tcp" TCP_Framing="octet-counted" template="record"
+           action.resumeRetryCount="-1" StreamDriver="ossl" StreamDriverMode="1" StreamDriverAuthMode="x509/name"
+           StreamDriverPermittedPeers="localhost")
+}}
+"""
+
+
+def rsyslog_sends_over_tls(model):
+    """It shows its certificate, and looks at the server's name."""
+    lines_sent = [b"line %d of many" % number for number in range(RECORDS)]
+    with tempfile.TemporaryDirectory() as folder:
+        source, config = os.path.join(folder, "source"), os.path.join(folder, "config")
+        with open(source, "wb") as file:
+            file.writelines(line + b"\n" for line in lines_sent)
+
+        def visit(server):
+            with open(config, "w", encoding="ascii") as file:
+                file.write(RSYSLOG_TLS.format(folder=folder, certificates=CERTIFICATES, source=source, host=server.host,
+                                              port=server.port))
+            sender = subprocess.Popen([RSYSLOGD, "-n", "-f", config, "-i", os.path.join(folder, "pid")])
+            try:
+                wait_until(lambda: counted_now(server)["accepted"] >= RECORDS, "it has sent all", SENDING_S, pause=0.05)
+                sender.terminate()
+                sender.wait(PATIENCE_S)
+            finally:
+                sender.kill()
+                sender.wait()
+
+        lines, counted = stored(visit, *model.arguments, *TLS_HERE)
+    check_equal(lines, [b"<13>1 - host tls - - - " + line for line in lines_sent] + [b""], "the lines")
+    check_equal(counted["lost"], 0, "how many were lost")
+
+
+if RSYSLOGD and glob.glob("/usr/lib/*/rsyslog/lmnsd_ossl.so"):
+    for preset in EACH_ENGINE:
+        if preset in PRESETS:
+            add_case(f"rsyslog_sends_over_tls[{preset}]", rsyslog_sends_over_tls, preset, waits=True)
+else:
+    print("rsyslogd with the ossl driver: not installed, its records over TLS are not tried")
 
 
 @case_for_each(EACH_ENGINE)
