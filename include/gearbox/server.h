@@ -41,7 +41,11 @@ GB_API void gb_server_destroy(struct gb_server *server);
  * Bind and listen on HOST:PORT (port 0 takes a free one) or unix:PATH; `service` answers there.
  *
  * "*:PORT" is every address of IPv4 and IPv6, "0.0.0.0:PORT" of the one, "[::]:PORT" of the other; a link-local address
- * names its interface: "[fe80::1%eth0]:PORT". "unix:@NAME" is Linux's abstract kind, which has no file.
+ * names its interface: "[fe80::1%eth0]:PORT". "unix:@NAME" is Linux's abstract kind, which has no file. A name is all of its
+ * addresses, on one port: gb_server_address tells them one by one.
+ *
+ * "fd:N" takes over a descriptor that somebody else made listen, "fd:NAME" one that was passed by that name (LISTEN_FDNAMES),
+ * "systemd" all that were passed and are not served yet; docs/listening.md says more.
  *
  * Behind it ",KEY=VALUE" gives the address an option of its own, in place of the server's, of those that are marked so
  * (per_address of gb_option_settings): "*:7000,backlog=64,nodelay=no". Other commas belong to path or value; where a
@@ -59,7 +63,7 @@ GB_API int gb_server_listen(struct gb_server *server, const char *address, const
 GB_API int gb_server_attach(
 	struct gb_server *server, const struct gb_service *service, void *user, struct gb_error *error);
 
-/** The real address of the n-th gb_server_listen, port 0 replaced. Returns NULL beyond the last. */
+/** The n-th real address in the order of gb_server_listen, port 0 replaced. Returns NULL beyond the last. */
 GB_API const char *gb_server_address(const struct gb_server *server, size_t n);
 
 /** The model as a full spec, `engine=auto` and `workers=N` replaced by what was chosen. */

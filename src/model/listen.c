@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "model/connected.h"
 #include "model/legality.h"
 #include "model/tally.h"
 #include "model/tls.h"
@@ -26,6 +27,9 @@ static void sockets_close(struct gb__binding *binding)
 			gb__socket_close(binding->fds[i]);
 		binding->fds[i] = -1;
 	}
+	if (binding->connected && binding->connection >= 0)
+		gb__socket_close(binding->connection);
+	binding->connection = -1;
 }
 
 void gb__server_unlisten(struct gb_server *server)
@@ -237,14 +241,39 @@ static int listen_new(struct listening *listening, struct gb_error *error)
 	return result;
 }
 
+/* As whoever serves one connection passes it. */
+static int take_connected(struct listening *listening, int fd, struct gb_error *error)
+{
+	struct gb__socket_options options;
+	struct gb__binding *binding;
+	struct gb__address address;
+	int result = gb__connected_check(listening->server, error);
+
+	if (result == 0)
+		result = gb__socket_local(fd, &address);
+	if (result == 0)
+		result = binding_begin(listening, error);
+	if (result < 0)
+		return result;
+	binding = &listening->bindings[listening->count - 1];
+	options = gb__options_socket(binding->options);
+	gb__socket_take_over(fd, &options);
+	binding->connected = true;
+	binding->connection = fd;
+	return gb__address_format(&address, binding->text, sizeof(binding->text));
+}
+
 /* One socket for all workers, accept=reuseport or not: who passes one has one. */
 static int take_passed(struct listening *listening, int fd, struct gb_error *error)
 {
 	struct gb__binding *binding;
 	struct gb__address address;
 	struct gb_error reason = { 0 };
-	int result = gb__socket_passed(fd, &address, &reason);
+	int result;
 
+	if (gb__socket_check_connected(fd, NULL) == 0)
+		return take_connected(listening, fd, error);
+	result = gb__socket_passed(fd, &address, &reason);
 	if (result < 0)
 		return gb_error_set(error, result, "%s: %s", listening->spec->address, reason.text);
 	result = binding_begin(listening, error);
@@ -359,7 +388,7 @@ int gb_server_attach(
 const char *gb_server_address(const struct gb_server *server, size_t n)
 {
 	for (size_t i = 0; i < server->bindings_count; i++)
-		if (server->bindings[i].fds_count > 0 && n-- == 0)
+		if ((server->bindings[i].fds_count > 0 || server->bindings[i].connected) && n-- == 0)
 			return server->bindings[i].text;
 	return NULL;
 }

@@ -12,6 +12,7 @@
 #include "base/macros.h"
 #include "base/parse.h"
 #include "model/bus.h"
+#include "model/connected.h"
 #include "model/crew.h"
 #include "model/naming.h"
 #include "model/notify.h"
@@ -51,6 +52,7 @@ struct gb__run {
 	struct gb_timer look_after_orphans;
 	struct gb__starvation starvation;
 	struct gb__notifier notifier;
+	struct gb__connected connected;
 	struct gb__stall_watch *stalls; /* NULL: nobody watches */
 	struct gb__cpus before;         /* of the calling thread */
 };
@@ -187,10 +189,10 @@ static void obey_stop(struct gb__run *run)
 
 	/* First its names go: whoever comes by them meanwhile is served. A second request does not wait for it. */
 	if (stop > run->stop && (stop > 1 || gb__naming_ended(&run->chief))) {
-		/* A program of outgoing connections alone ends when it has what it came for: no news. */
+		/* A program of outgoing connections alone, or of one that was passed, ends when it has what it came for: no news. */
 		if (stop > 1)
 			gb__log(GB__LOG_NOTICE, "told to stop at once");
-		else if (gb_server_address(run->chief.server, 0))
+		else if (gb_server_address(run->chief.server, 0) && !run->connected.chief)
 			gb__log(GB__LOG_NOTICE, "told to stop: draining for at most %" PRIu64 " ms",
 				run->chief.server->options->drain_timeout_ms);
 		if (run->stop == 0)
@@ -397,6 +399,7 @@ static int start(struct gb__run *run, bool alone, struct gb_error *error)
 		server->on_ready(server, server->on_ready_arg);
 	gb__naming_begin(&run->chief);
 	gb__notifier_ready(&run->notifier, &run->chief);
+	gb__connected_begin(&run->connected, &run->chief);
 	if (run->crew)
 		gb__crew_courtesy(run->crew, true);
 	return 0;
@@ -411,6 +414,7 @@ static void end(struct gb__run *run)
 	gb_timer_stop(&run->look_after_orphans);
 	gb__starvation_end(&run->starvation);
 	gb__notifier_end(&run->notifier);
+	gb__connected_end(&run->connected);
 	gb__stall_unwatch(run->stalls);
 	run->stalls = NULL;
 	gb__orphans_finish(&run->orphans);
@@ -476,6 +480,8 @@ static int check_run(const struct gb_server *server, struct gb_error *error)
 	if (server->unlistened)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");
+	if (gb__connected_check_alone(server, error) < 0)
+		return -GB_EUSAGE;
 	if (server->model.workers == GB__WORKERS_PER_CONNECTION && !gb_server_address(server, 0))
 		return gb_error_set(error, -GB_EILLEGAL,
 			"%s: without an address there is no connection to start a worker for; take model reactor",

@@ -31,6 +31,8 @@ struct gb__binding {
 		*options; /* the server's, but for what the address has of its own; NULL: attached */
 	bool follows;     /* another address of the same text is before it, which it is prepared with */
 	bool shared;      /* by all workers, whatever the model: it was passed in */
+	bool connected;   /* no listening socket, but one connection that was passed in */
+	int connection;   /* that, until it is given to its worker: then -1 */
 	char text[GB__ADDRESS_TEXT];                            /* the real address */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket, to be removed; or "" */
 	struct gb__socket_file file;                            /* at `path` */

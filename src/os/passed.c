@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST 3 /* SD_LISTEN_FDS_START */
@@ -107,6 +108,25 @@ static int refuse(const char *which, struct gb_error *error)
 		count == 1 ? "is" : "are", list);
 }
 
+/* One of the standard ones, as inetd passes it, is no place for a socket: what is printed would be sent. Those that are
+ * the same socket become /dev/null. Returns where it is now. */
+static int move_away(int fd)
+{
+	struct stat socket, other;
+	int moved, null;
+
+	if (fstat(fd, &socket) < 0 || !S_ISSOCK(socket.st_mode))
+		return fd; /* as what it is, it is refused */
+	moved = fcntl(fd, F_DUPFD_CLOEXEC, FIRST);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int i = 0; i < FIRST && moved >= 0 && null >= 0; i++)
+		if (fstat(i, &other) == 0 && other.st_dev == socket.st_dev && other.st_ino == socket.st_ino)
+			dup2(null, i);
+	if (null >= 0)
+		close(null);
+	return moved >= 0 ? moved : fd;
+}
+
 static int claim(const char *which, int ret_fds[GB__PASSED_MAX], struct gb_error *error)
 {
 	const bool all = strcmp(which, "systemd") == 0;
@@ -115,7 +135,8 @@ static int claim(const char *which, int ret_fds[GB__PASSED_MAX], struct gb_error
 	unsigned found = 0;
 
 	if (number >= 0 && (number < FIRST || number >= FIRST + (long)count)) {
-		ret_fds[0] = (int)number; /* not systemd's */
+		/* Not systemd's. */
+		ret_fds[0] = number < FIRST ? move_away((int)number) : (int)number;
 		return 1;
 	}
 	for (unsigned i = 0; i < count; i++)

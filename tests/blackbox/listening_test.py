@@ -198,6 +198,58 @@ for number, row in enumerate((
     add_case(f"what_cannot_be_served_is_told_{number}", passing_is_refused, *row)
 
 
+def inetd(model, given, all_three=True):
+    """The server that inetd would start with this socket as its standard descriptors; in the end it has let go of it."""
+    streams = {name: given for name in (("stdin", "stdout", "stderr") if all_three else ("stdin",))}
+    return subprocess.Popen([GEARBOX, "serve", "echo", "--listen", "fd:0", *model.arguments],
+                            **{"stderr": subprocess.PIPE, **streams})
+
+
+SERVES_ONE = [model for model in PRESETS if model.axes["workers"] in ("1", "per-connection") or model.axes["accept"] == "acceptor"]
+
+
+@case_for_each(SERVES_ONE)
+def a_connection_that_was_passed_is_served_and_ends_the_server(model):
+    for all_three in (True, False):
+        with socket.create_server(("127.0.0.1", 0)) as listener, \
+                socket.create_connection(listener.getsockname(), PATIENCE_S) as client:
+            given = listener.accept()[0]
+            with inetd(model, given, all_three) as process:
+                given.close()
+                round_trip(client)
+                client.shutdown(socket.SHUT_WR)
+                check_equal(client.recv(100), b"", "what follows the FIN")
+                check_equal(process.wait(PATIENCE_S), 0, "exit code")
+
+
+@case_for_each([model for model in PRESETS if model not in SERVES_ONE])
+def nobody_has_a_connection_to_serve_where_each_accepts_its_own(model):
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            socket.create_connection(listener.getsockname(), PATIENCE_S), listener.accept()[0] as given, \
+            inetd(model, given, all_three=False) as process:
+        check("take model reactor" in process.stderr.read().decode(), "no other model is named")
+        check_equal(process.wait(PATIENCE_S), 2, "exit code")
+
+
+@case_for_each(EACH_ENGINE)
+def inetd_may_pass_a_listening_socket(model):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with inetd(model, listener) as process:
+            with socket.create_connection(listener.getsockname(), PATIENCE_S) as client:
+                round_trip(client)
+            process.terminate()
+            check_equal(process.wait(PATIENCE_S), 0, "exit code")
+
+
+@case
+def a_connection_is_served_alone():
+    with socket.create_server(("127.0.0.1", 0)) as listener, \
+            socket.create_connection(listener.getsockname(), PATIENCE_S), listener.accept()[0] as given:
+        done = subprocess.run([GEARBOX, "serve", "echo", "--listen", "fd:0", "--listen", "127.0.0.1:0"], stdin=given,
+                              capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        check_refusal(done, 2, "serve it alone")
+
+
 # The service manager
 
 
