@@ -2,6 +2,7 @@
  * Files in memory. A file lives as long as a name or a descriptor leads to it; what was synced of it is what a crash would
  * leave. Disks fill up, fail and take their time.
  */
+#include "base/libc.h"
 #include "base/macros.h"
 #include "sim/state.h"
 

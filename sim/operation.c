@@ -36,7 +36,7 @@ uint64_t sim_operation_sum(const struct operation *operation)
 			sum = sum_add(
 				sum, operation->call.parts[i].iov_base, operation->call.parts[i].iov_len);
 	if (operation->kind == SENDMSG)
-		for (size_t i = 0; i < operation->message->msg_iovlen; i++)
+		for (size_t i = 0; i < (size_t)operation->message->msg_iovlen; i++)
 			sum = sum_add(sum, operation->message->msg_iov[i].iov_base,
 				operation->message->msg_iov[i].iov_len);
 	return sum;

@@ -1,9 +1,9 @@
 #include "base/assert.h"
 
+#include "base/libc.h"
 #include "base/log.h"
 #include "base/stderr.h"
 
-#include <execinfo.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

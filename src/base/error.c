@@ -1,4 +1,5 @@
 #include "base/escape.h"
+#include "base/libc.h"
 
 #include <gearbox/error.h>
 

@@ -6,6 +6,7 @@
  * which may say SPLICE_F_NONBLOCK; only a terminal is then asked for room and trusted to have it.
  */
 #include "base/stderr.h"
+#include "base/libc.h"
 
 #include <errno.h>
 #include <fcntl.h>

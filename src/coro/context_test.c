@@ -1,7 +1,7 @@
+#include "base/libc.h"
 #include "coro/context.h"
 #include "harness.h"
 
-#include <execinfo.h>
 #include <fenv.h>
 #include <math.h>
 #include <stdint.h>
@@ -197,17 +197,24 @@ TEST(the_stack_is_aligned_however_it_is_given)
 
 static int frames;
 
+#ifdef __clang__ /* has no noipa */
+#define ALONE __attribute__((noinline))
+#else
+#define ALONE __attribute__((noipa))
+#endif
+
 /* Debuggers stop here (tests/blackbox/debugger_test.py). */
-__attribute__((noipa)) int gb__context_test_deepest(void);
-__attribute__((noipa)) int gb__context_test_deepest(void)
+ALONE int gb__context_test_deepest(void);
+ALONE int gb__context_test_deepest(void)
 {
 	void *addresses[64];
+	volatile int count = backtrace(addresses, 64); /* no tail call */
 
-	return backtrace(addresses, 64);
+	return count;
 }
 
-__attribute__((noipa)) int gb__context_test_descend(int levels);
-__attribute__((noipa)) int gb__context_test_descend(int levels)
+ALONE int gb__context_test_descend(int levels);
+ALONE int gb__context_test_descend(int levels)
 {
 	volatile int here; /* no tail call */
 

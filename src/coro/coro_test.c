@@ -180,8 +180,9 @@ TEST(an_idle_one_takes_one_page)
 
 static __attribute__((noinline)) void use(size_t bytes)
 {
-	volatile char room[1000];
+	char room[1000];
 
+	__asm__ volatile("" : : "r"(room) : "memory"); /* all of it */
 	room[0] = 1;
 	if (bytes > sizeof(room))
 		use(bytes - sizeof(room));

@@ -9,6 +9,7 @@
 #include "file/file.h"
 
 #include "base/assert.h"
+#include "base/libc.h"
 #include "base/macros.h"
 
 #include <errno.h>

@@ -83,6 +83,14 @@ static struct gb_operation *finish(struct race *race)
 	return operation;
 }
 
+/* Arguments are evaluated in any order: the result is told by value before the memory goes. */
+static void complete(struct race *race, int result)
+{
+	struct gb_operation *operation = finish(race);
+
+	gb__operation_complete(operation, result);
+}
+
 static bool time_is_over(const struct race *race)
 {
 	return race->timeout_ms && gb__net_elapsed(race->net, race->began_ms) >= race->timeout_ms;
@@ -163,7 +171,7 @@ static void won(struct race *race, struct attempt *attempt)
 	whole->conn = conn;
 	if (race->terms.on_won)
 		race->terms.on_won(conn, race->terms.arg);
-	gb__operation_complete(finish(race), 0);
+	complete(race, 0);
 }
 
 static void on_attempted(struct gb_operation *operation, void *user)
@@ -183,7 +191,7 @@ static void on_attempted(struct gb_operation *operation, void *user)
 	if (result != -ECANCELED)
 		go_on(race);
 	if (race->running == 0 || result == -ECANCELED)
-		gb__operation_complete(finish(race), result == -ECANCELED ? result : race->error);
+		complete(race, result == -ECANCELED ? result : race->error);
 }
 
 static void cancel(struct gb_operation *operation)

@@ -1,4 +1,5 @@
 #include "os/file.h"
+#include "base/libc.h"
 
 #include <assert.h>
 #include <errno.h>

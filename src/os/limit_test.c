@@ -9,7 +9,7 @@
 
 static void limit_to(int resource, uint64_t soft, uint64_t hard)
 {
-	CHECK_INT(setrlimit((__rlimit_resource_t)resource, &(struct rlimit){ soft, hard }), 0);
+	CHECK_INT(setrlimit(resource, &(struct rlimit){ soft, hard }), 0);
 }
 
 TEST(the_soft_limit_of_descriptors_is_raised_to_the_hard_one)

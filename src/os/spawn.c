@@ -47,7 +47,12 @@ static int set_actions(
 
 	for (int i = 0; i < STANDARD && result == 0; i++)
 		result = add_standard(actions, fds[i], i);
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#ifdef __GLIBC_PREREQ
+#define HAS_CLOSEFROM __GLIBC_PREREQ(2, 34)
+#else
+#define HAS_CLOSEFROM 0
+#endif
+#if HAS_CLOSEFROM
 	/* Of what others have opened without close-on-exec. */
 	if (result == 0)
 		result = posix_spawn_file_actions_addclosefrom_np(actions, STANDARD);
