@@ -31,7 +31,9 @@ static inline ssize_t pwritev2(int fd, const struct iovec *parts, int count, off
 #include <string.h>
 static inline const char *strerrordesc_np(int number)
 {
-	return strerror(number);
+	const char *text = strerror(number);
+
+	return strcmp(text, "No error information") == 0 ? NULL : text;
 }
 #endif
 

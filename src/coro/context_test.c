@@ -195,6 +195,7 @@ TEST(the_stack_is_aligned_however_it_is_given)
 		}
 }
 
+#ifndef GB__LACKS_BACKTRACE
 static int frames;
 
 #ifdef __clang__ /* has no noipa */
@@ -242,3 +243,4 @@ TEST(a_backtrace_ends_at_the_entry)
 	gb__context_switch(&native, &inner);
 	CHECK_INT(frames, first + 7);
 }
+#endif

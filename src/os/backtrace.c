@@ -22,6 +22,8 @@
 #define PROGRAM_COUNTER(context) ((uintptr_t)(context)->uc_mcontext.gregs[REG_RIP])
 #elif defined(__aarch64__)
 #define PROGRAM_COUNTER(context) ((uintptr_t)(context)->uc_mcontext.pc)
+#elif defined(__s390x__)
+#define PROGRAM_COUNTER(context) ((uintptr_t)(context)->uc_mcontext.psw.addr)
 #else
 #define PROGRAM_COUNTER(context) \
 	((void)(context), (uintptr_t)0) /* the handler's own frames are shown as well */
@@ -39,6 +41,15 @@ struct walk {
 	uintptr_t interrupted; /* 0 once it was found, among the handler's own frames */
 };
 
+#ifdef GB__LACKS_UNWIND /* where it was interrupted is all that is known */
+static void walk_stack(struct walk *walk)
+{
+}
+
+static void walk_prepare(void)
+{
+}
+#else
 static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *arg)
 {
 	struct walk *walk = arg;
@@ -57,6 +68,25 @@ static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *context, void *arg
 	backtrace->frames[backtrace->frames_count++] = exact ? at : at - 1;
 	return _URC_NO_REASON;
 }
+
+static void walk_stack(struct walk *walk)
+{
+	_Unwind_Backtrace(walk_frame, walk);
+}
+
+static _Unwind_Reason_Code walk_once(struct _Unwind_Context *context, void *arg)
+{
+	(void)context;
+	(void)arg;
+	return _URC_END_OF_STACK;
+}
+
+/* What it loads or allocates the first time is there from here on. */
+static void walk_prepare(void)
+{
+	_Unwind_Backtrace(walk_once, NULL);
+}
+#endif
 
 static bool is_known(const struct gb__backtrace *backtrace)
 {
@@ -82,18 +112,11 @@ static void on_signal(int number, siginfo_t *info, void *argument)
 	backtrace->cpu_ns = gb__thread_cpu_ns();
 	if (backtrace->look)
 		backtrace->look(backtrace);
-	_Unwind_Backtrace(walk_frame, &walk);
+	walk_stack(&walk);
 	if (backtrace->frames_count == 0 && at)
 		backtrace->frames[backtrace->frames_count++] = at;
 	atomic_store(&backtrace->state, GB__BACKTRACE_DONE);
 	errno = kept;
-}
-
-static _Unwind_Reason_Code walk_once(struct _Unwind_Context *context, void *arg)
-{
-	(void)context;
-	(void)arg;
-	return _URC_END_OF_STACK;
 }
 
 static void install(void)
@@ -105,8 +128,7 @@ static void install(void)
 	if (sigaction(SIGNAL, NULL, &before) < 0 || before.sa_handler != SIG_DFL ||
 		pthread_sigmask(SIG_BLOCK, NULL, &mask) != 0 || sigismember(&mask, SIGNAL))
 		return;
-	_Unwind_Backtrace(
-		walk_once, NULL); /* what it loads or allocates the first time is there from here on */
+	walk_prepare();
 	sigemptyset(&action.sa_mask);
 	installed = sigaction(SIGNAL, &action, NULL) == 0;
 	if (installed)
