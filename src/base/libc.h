@@ -27,6 +27,13 @@ static inline ssize_t pwritev2(int fd, const struct iovec *parts, int count, off
 }
 #endif
 
+#ifdef GB__LACKS_CLOSE_RANGE
+static inline int close_range(unsigned first, unsigned last, int flags)
+{
+	return (int)syscall(SYS_close_range, first, last, flags);
+}
+#endif
+
 #ifdef GB__LACKS_STRERRORDESC_NP /* its strerror is static and the same in every thread */
 #include <string.h>
 static inline const char *strerrordesc_np(int number)

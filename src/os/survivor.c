@@ -1,5 +1,6 @@
 #include "os/survivor.h"
 
+#include "base/libc.h"
 #include "base/macros.h"
 
 #include <errno.h>
