@@ -501,7 +501,8 @@ static int print_summary(const struct program *program, struct gb_error *error)
 	int rc = gb__summary_print(stdout, program->server);
 
 	if (rc == -ENOTSUP)
-		return gb_error_set(error, rc, "summary: this library was built without jansson, which writes JSON");
+		return gb_error_set(
+			error, rc, "summary: this library was built without jansson, which writes JSON");
 	if (rc < 0)
 		return gb_error_set(error, rc, "no memory for the summary");
 	if (fflush(stdout) == 0 && !ferror(stdout))
