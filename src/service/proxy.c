@@ -19,7 +19,35 @@ struct pair {
 	struct gb_conn *client; /* NULL: it has gone */
 };
 
-int proxy_prepare_first(struct gb_server *server, struct proxy_settings *settings, struct gb_error *error)
+static bool given(const char *text)
+{
+	return text && *text;
+}
+
+/* TLS to upstreams, if it is wanted. */
+static int prepare_tls(struct proxy_settings *settings, struct gb_error *error)
+{
+	const struct gb_tls_client_options options = { .name = given(settings->tls_name) ? settings->tls_name
+											 : NULL,
+		.ca = given(settings->tls_ca) ? settings->tls_ca : NULL,
+		.certificate = given(settings->tls_cert) ? settings->tls_cert : NULL,
+		.key = given(settings->tls_key) ? settings->tls_key : NULL,
+		.insecure_accept_any_server = !settings->tls_verify };
+	struct gb_error why = { 0 };
+	int result;
+
+	if (!settings->tls) {
+		if (options.name || options.ca || options.certificate || options.key || !settings->tls_verify)
+			return gb_error_set(error, -GB_EUSAGE,
+				"upstreams are not spoken to by TLS: --set upstream-tls=yes, or leave the others out");
+		return 0;
+	}
+	result = gb_tls_client_create(&options, &settings->client, &why);
+	return result < 0 ? gb_error_set(error, result, "set upstream-tls: %s", why.text) : 0;
+}
+
+int proxy_prepare_first(struct gb_server *server, struct proxy_settings *settings,
+	const struct gb_service *far_service, struct gb_error *error)
 {
 	int result;
 
@@ -33,10 +61,18 @@ int proxy_prepare_first(struct gb_server *server, struct proxy_settings *setting
 	settings->group.balance = settings->balance;
 	settings->group.back_off_ms = settings->back_off_ms;
 	settings->group.send_proxy = settings->send_proxy;
-	result = proxy_group_create(
-		&settings->group, "upstream", settings->upstream, gb_server_workers(server), error);
+	result = prepare_tls(settings, error);
 	if (result < 0)
 		return result;
+	settings->group.far = *far_service;
+	settings->group.far.tls = settings->client;
+	result = proxy_group_create(
+		&settings->group, "upstream", settings->upstream, gb_server_workers(server), error);
+	if (result < 0) {
+		gb_tls_client_destroy(settings->client);
+		settings->client = NULL;
+		return result;
+	}
 	settings->prepared = 1;
 	return 1;
 }
@@ -46,6 +82,8 @@ bool proxy_release_last(struct proxy_settings *settings)
 	if (--settings->prepared > 0)
 		return false;
 	proxy_group_destroy(&settings->group);
+	gb_tls_client_destroy(settings->client);
+	settings->client = NULL;
 	return true;
 }
 
@@ -127,7 +165,7 @@ static int proxy_open(struct gb_conn *client)
 	pair->client = client;
 	*(struct pair **)gb_conn_state(client) = pair;
 	gb_conn_pause(client);
-	result = proxy_link_begin(&pair->link, &settings->group, client, &far_service, on_linked);
+	result = proxy_link_begin(&pair->link, &settings->group, client, on_linked);
 	if (result < 0) {
 		pair_end(pair);
 		gb_conn_abort(client);
@@ -148,7 +186,7 @@ static void proxy_close(struct gb_conn *client, int reason)
 
 static int proxy_prepare(struct gb_server *server, void *user, struct gb_error *error)
 {
-	int result = proxy_prepare_first(server, user, error);
+	int result = proxy_prepare_first(server, user, &far_service, error);
 
 	return result < 0 ? result : 0;
 }

@@ -65,8 +65,7 @@ struct lane {
 struct session {
 	struct gb_conn *client; /* NULL: it has gone */
 	struct lane lanes[2];   /* of FORWARD, of OFFLOAD */
-	const struct gb_service *far_service;
-	unsigned users; /* the client, connections and links */
+	unsigned users;         /* the client, connections and links */
 };
 
 /* What an upstream's connection has. */
@@ -175,7 +174,7 @@ static int lane_connect(struct lane *lane)
 	int result;
 
 	proxy_group_probe(group, gb_conn_worker(session->client));
-	result = proxy_link_begin(&lane->link, group, session->client, session->far_service, on_linked);
+	result = proxy_link_begin(&lane->link, group, session->client, on_linked);
 	if (result < 0)
 		return result;
 	lane->connecting = true;
@@ -330,30 +329,19 @@ static const struct gb_service far_length = FAR_SERVICE(gb_codec_length, length_
 
 /* Clients. */
 
-static int client_open(struct gb_conn *client, const struct gb_service *far_service)
+static int client_open(struct gb_conn *client)
 {
 	struct session *session = calloc(1, sizeof(*session));
 
 	if (!session)
 		return -ENOMEM;
 	session->client = client;
-	session->far_service = far_service;
 	session->users = 1;
 	session->lanes[0].session = session->lanes[1].session = session;
 	*(struct session **)gb_conn_state(client) = session;
 	if (lane_connect(&session->lanes[0]) < 0)
 		gb_conn_abort(client);
 	return 0;
-}
-
-static int open_line(struct gb_conn *client)
-{
-	return client_open(client, &far_line);
-}
-
-static int open_length(struct gb_conn *client)
-{
-	return client_open(client, &far_length);
 }
 
 static void take(struct gb_conn *client, struct lane *lane, struct gb_bytes message)
@@ -442,7 +430,8 @@ static int check_words(const char *key, const char *list, const char *others, st
 	return 0;
 }
 
-static int message_prepare(struct gb_server *server, void *user, struct gb_error *error)
+static int message_prepare(
+	struct gb_server *server, void *user, const struct gb_service *far_service, struct gb_error *error)
 {
 	struct message_settings *settings = user;
 	const bool aside = settings->offload_to && *settings->offload_to;
@@ -454,7 +443,7 @@ static int message_prepare(struct gb_server *server, void *user, struct gb_error
 		result = gb_error_set(error, -GB_EUSAGE,
 			"set offload-to: nothing is offloaded: --set offload=WORD[,WORD...]");
 	if (result == 0)
-		result = proxy_prepare_first(server, &settings->proxy, error);
+		result = proxy_prepare_first(server, &settings->proxy, far_service, error);
 	if (result <= 0 || !aside)
 		return result < 0 ? result : 0;
 	settings->aside = settings->proxy.group;
@@ -464,6 +453,16 @@ static int message_prepare(struct gb_server *server, void *user, struct gb_error
 	if (result < 0)
 		proxy_release_last(&settings->proxy);
 	return result;
+}
+
+static int prepare_line(struct gb_server *server, void *user, struct gb_error *error)
+{
+	return message_prepare(server, user, &far_line, error);
+}
+
+static int prepare_length(struct gb_server *server, void *user, struct gb_error *error)
+{
+	return message_prepare(server, user, &far_length, error);
 }
 
 static void message_release(void *user)
@@ -508,21 +507,21 @@ static const struct gb_routes length_routes = {
 	.by = GB_ROUTE_BY_FUNCTION, .choose = choose_length, .table = length_table
 };
 
-#define SERVICE(word, text, codec_of, options_of, routes_of, open_by) \
+#define SERVICE(word, text, codec_of, options_of, routes_of, prepare_by) \
 	{ \
 		GB_SERVICE_INIT, \
 			.name = word, .summary = text, .codec = &(codec_of), .codec_options = &(options_of), \
 			.state = GB_STATE_NONE, .traits = GB_TRAIT_THREAD_SAFE, \
 			.conn_state_size = sizeof(struct session *), .settings = message_settings, \
 			.settings_size = sizeof(struct message_settings), .routes = &(routes_of), \
-			.on_prepare = message_prepare, .on_release = message_release, \
-			.on_summary = message_summary, .on_start = message_start, .on_open = (open_by), \
+			.on_prepare = (prepare_by), .on_release = message_release, \
+			.on_summary = message_summary, .on_start = message_start, .on_open = client_open, \
 			.on_close = client_close, \
 	}
 
 const struct gb_service gb_service_proxy_line =
 	SERVICE("proxy-line", "forwards lines, each answered by a line; refuses or offloads some",
-		gb_codec_line, line_options, line_routes, open_line);
+		gb_codec_line, line_options, line_routes, prepare_line);
 const struct gb_service gb_service_proxy_length = SERVICE("proxy-length",
 	"forwards messages behind their length, each answered by one; refuses or offloads some",
-	gb_codec_length, length_options, length_routes, open_length);
+	gb_codec_length, length_options, length_routes, prepare_length);

@@ -250,7 +250,7 @@ static void probe(const struct proxy_group *group, struct proxy_upstream *upstre
 	probe->group = group;
 	probe->upstream = upstream;
 	atomic_fetch_add_explicit(&upstream->tried, 1, memory_order_relaxed);
-	if (gb_connect_begin(worker, &probe->connecting, upstream->address, &probe_service, NULL, on_probed,
+	if (gb_connect_begin(worker, &probe->connecting, upstream->address, &group->probe, NULL, on_probed,
 		    probe, NULL) < 0) {
 		atomic_fetch_add_explicit(&upstream->failed, 1, memory_order_relaxed);
 		free(probe);
@@ -297,7 +297,7 @@ static int connect_next(struct proxy_link *link)
 		link->upstream = &shared->upstreams[index];
 		atomic_fetch_add_explicit(&link->upstream->tried, 1, memory_order_relaxed);
 		result = gb_connect_begin(link->worker, &link->connecting, link->upstream->address,
-			link->service, NULL, on_connected, link, &error);
+			&link->group->far, NULL, on_connected, link, &error);
 		if (result == 0) {
 			*(struct proxy_far *)gb_conn_state(link->connecting.conn) =
 				(struct proxy_far){ shared, (unsigned)index };
@@ -332,12 +332,11 @@ static void on_connected(struct gb_operation *operation, void *user)
 }
 
 int proxy_link_begin(struct proxy_link *link, struct proxy_group *group, struct gb_conn *client,
-	const struct gb_service *service, void (*on_done)(struct proxy_link *link, int result))
+	void (*on_done)(struct proxy_link *link, int result))
 {
 	link->group = group;
 	link->worker = gb_conn_worker(client);
 	link->client = client;
-	link->service = service;
 	link->source = group->balance == PROXY_SOURCE ? source_of(client) : 0;
 	link->tried = 0;
 	link->on_done = on_done;
@@ -401,6 +400,8 @@ int proxy_group_create(
 		return result;
 	}
 	group->shared = shared;
+	group->probe = probe_service;
+	group->probe.tls = group->far.tls;
 	return 0;
 }
 

@@ -18,6 +18,9 @@ struct proxy_group {
 	enum proxy_balance balance;
 	uint64_t back_off_ms;
 	enum gb_proxy_version send_proxy;
+	struct gb_service
+		far; /* of its connections; its state begins with a proxy_far, and on_close calls proxy_far_close */
+	struct gb_service probe;
 	struct proxy_shared *shared;
 };
 
@@ -33,7 +36,6 @@ struct proxy_link {
 	struct proxy_group *group;
 	struct gb_worker *worker;
 	struct gb_conn *client; /* NULL: it has gone */
-	const struct gb_service *service;
 	struct proxy_upstream *upstream;
 	uint32_t source;
 	uint64_t tried; /* a bit for each upstream */
@@ -53,12 +55,11 @@ void proxy_group_print(struct proxy_group *group, FILE *stream);
 /** Have upstreams looked after whose time is over: whenever a client comes. */
 void proxy_group_probe(struct proxy_group *group, struct gb_worker *worker);
 /**
- * Connect to one, to the next one when that fails. `connecting.conn` is served by `service`, whose state begins with a
- * proxy_far and which calls proxy_far_close in on_close. Completes with 0, or with why there is none. Returns 0, or such an
+ * Connect to one, to the next one when that fails: `connecting.conn`. Completes with 0, or with why there is none. Returns 0, or such an
  * error at once.
  */
 int proxy_link_begin(struct proxy_link *link, struct proxy_group *group, struct gb_conn *client,
-	const struct gb_service *service, void (*on_done)(struct proxy_link *link, int result));
+	void (*on_done)(struct proxy_link *link, int result));
 /** The client has gone, while it is under way: it completes with -ECANCELED, and tries no other upstream. */
 void proxy_link_cancel(struct proxy_link *link);
 void proxy_far_close(struct gb_conn *conn);

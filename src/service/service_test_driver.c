@@ -547,3 +547,17 @@ int gb_conn_send_proxy(struct gb_conn *conn, struct gb_conn *client, enum gb_pro
 	(void)version;
 	abort();
 }
+
+int gb_tls_client_create(
+	const struct gb_tls_client_options *options, struct gb_tls_client **ret, struct gb_error *error)
+{
+	(void)options;
+	(void)ret;
+	(void)error;
+	abort();
+}
+
+void gb_tls_client_destroy(struct gb_tls_client *client)
+{
+	(void)client;
+}

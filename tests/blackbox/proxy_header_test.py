@@ -335,6 +335,50 @@ def clients_tls_is_told_to_the_upstream(model):
         check(said.startswith(b"hello " + V1_TOLD) and said.endswith(expected), f"what is told: {said}")
 
 
+CA = f"{FOLDER}/ca.pem"
+UPSTREAM_TLS = [word for pair in ("upstream-tls=yes", f"upstream-tls-ca={CA}", f"upstream-tls-cert={OWN[0]}",
+                                  f"upstream-tls-key={OWN[1]}") for word in ("--set", pair)]
+
+
+@case_for_each(PRESETS)
+def tls_on_both_sides_of_the_proxy(model):
+    """To an upstream that wants a header, then TLS, then a certificate; the client's first flight is a header and a hello."""
+    with Told("--model", "multi-reactor", *TLS_HERE, "--tls-client-ca", CA) as upstream:
+        with Server(*model.arguments, *TLS_HERE, *UPSTREAM_TLS, "--set", f"upstream={upstream.address}", "--set",
+                    "send-proxy=v2", service="proxy", listen=(TRUSTED,)) as server:
+            for _ in range(2):  # the second one to the upstream resumes
+                with server.connect() as client:
+                    talk = TlsTalk(client, tls_context(), V1)
+                    line = b"x" * 100000
+                    check(talk.asked(b"hello\n").startswith(b"hello " + V1_TOLD), "what is told")
+                    check(talk.asked(line + b"\n").startswith(line + b" " + V1_TOLD), "what is told of a long line")
+    check_equal(upstream.closed()["proxy_header"], 0, "how many headers were wrong")
+
+
+@case
+def upstream_that_shows_the_wrong_certificate_is_left_out():
+    with Server(*TLS_HERE) as upstream:
+        upstream.expected_log = ": notice: "
+        for setting in ("upstream-tls-name=example.org", "upstream-tls-verify=yes"):  # the system does not trust this CA
+            sets = ["upstream-tls=yes", setting, *([f"upstream-tls-ca={CA}"] if "name" in setting else [])]
+            words = [word for pair in (f"upstream={upstream.address}", *sets) for word in ("--set", pair)]
+            with Server("--model", "reactor", *words, service="proxy") as server:
+                server.expected_log = ": notice: "
+                with contextlib.suppress(ConnectionResetError), server.connect() as client:
+                    client.sendall(b"secret")
+                    check_equal(client.recv(10), b"reset", "what comes of the client")
+                line = server.read_line()
+                check("certificate" in line, f"the reason: {line!r}")
+
+
+@case
+def settings_of_tls_to_upstreams_are_refused_where_they_are_for_nothing():
+    for pair, why in ((f"upstream-tls-ca={CA}", "upstream-tls=yes"), ("upstream-tls-verify=no", "upstream-tls=yes")):
+        check_refusal(run("serve", "proxy", "--listen", "127.0.0.1:0", "--set", "upstream=127.0.0.1:1", "--set", pair), 2, why)
+    check_refusal(run("serve", "proxy", "--listen", "127.0.0.1:0", "--set", "upstream=127.0.0.1:1", "--set",
+                      "upstream-tls=yes", "--set", "upstream-tls-ca=/dev/null"), 2, "/dev/null")
+
+
 @case
 def probe_of_an_upstream_says_that_it_is_the_proxys_own():
     commands = set()
