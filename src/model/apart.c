@@ -23,11 +23,7 @@ static void let_go(void *arg)
 	const struct gb__channels *channels = server->crew ? &server->crew->channels : NULL;
 
 	for (size_t i = 0; i < server->bindings_count; i++)
-		for (unsigned j = 0; j < server->bindings[i].fds_count; j++)
-			if (server->bindings[i].fds[j] >= 0) {
-				gb__socket_close(server->bindings[i].fds[j]);
-				server->bindings[i].fds[j] = -1;
-			}
+		gb__binding_close(&server->bindings[i]);
 	for (unsigned i = 0; channels && i < channels->waiting_count; i++)
 		gb__socket_close(channels->waiting[i].fd);
 	for (unsigned i = 0; channels && i < channels->count; i++) {

@@ -20,7 +20,7 @@
 
 #define PORT_ATTEMPTS 8u /* at one that is free for every address of a name */
 
-static void sockets_close(struct gb__binding *binding)
+void gb__binding_close(struct gb__binding *binding)
 {
 	for (unsigned i = 0; i < binding->fds_count; i++) {
 		if (binding->fds[i] >= 0)
@@ -40,8 +40,8 @@ void gb__server_unlisten(struct gb_server *server)
 		if (*binding->path && server->pid == getpid())
 			gb__socket_unlink(binding->path, binding->file);
 		*binding->path = '\0'; /* another server may have the name from now on */
-		sockets_close(binding);
-		server->unlistened |= binding->fds_count > 0;
+		gb__binding_close(binding);
+		server->unlistened |= binding->fds_count > 0 || binding->connected;
 	}
 }
 
@@ -108,7 +108,7 @@ static void binding_discard(struct gb__binding *binding)
 {
 	if (*binding->path && binding->fds_count > 0)
 		gb__socket_unlink(binding->path, binding->file);
-	sockets_close(binding);
+	gb__binding_close(binding);
 	gb__free(binding->fds);
 	gb__proxy_networks_destroy(binding->proxies);
 	gb_options_destroy(binding->options);

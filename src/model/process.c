@@ -92,13 +92,17 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 	gb__hubs_init(&server->hubs); /* its lock may have been another thread's at the fork */
 	gb__bus_join(server->bus);
 	/* Of the listening sockets it keeps those that it accepts on itself. */
-	for (size_t i = 0; i < server->bindings_count; i++)
-		for (unsigned j = 0; j < server->bindings[i].fds_count; j++)
-			if (!(seat->crew->worker_roles & GB__WORKER_ACCEPTS) ||
-				(server->bindings[i].fds_count > 1 && j != seat->id)) {
-				gb__socket_close(server->bindings[i].fds[j]);
-				server->bindings[i].fds[j] = -1;
+	for (size_t i = 0; i < server->bindings_count; i++) {
+		struct gb__binding *binding = &server->bindings[i];
+
+		if (!(seat->crew->worker_roles & GB__WORKER_ACCEPTS))
+			gb__binding_close(binding);
+		for (unsigned j = 0; binding->fds_count > 1 && j < binding->fds_count; j++)
+			if (j != seat->id && binding->fds[j] >= 0) {
+				gb__socket_close(binding->fds[j]);
+				binding->fds[j] = -1;
 			}
+	}
 	/* From here on there may be threads, which fork would not have copied. */
 	result = gb__offload_start(server, seat->id, &error);
 	if (result == 0)

@@ -98,6 +98,8 @@ int gb__service_check(const struct gb_service *service, bool handles, struct gb_
 void gb__server_ask(struct gb_server *server);
 /** A signal that services watch was counted. Thread: any; async-signal-safe. */
 void gb__server_signalled(struct gb_server *server);
+/** Close what this process has of its sockets. Repeatable. */
+void gb__binding_close(struct gb__binding *binding);
 /** Release what the bindings hold, once the sockets are closed. */
 void gb__bindings_destroy(struct gb_server *server);
 /** Close this process's listening sockets; whoever made them removes the names of Unix ones. Repeatable. */

@@ -167,6 +167,11 @@ static int parse(const char *text, bool resolve, struct gb__address *ret, size_t
 	*ret_count = 1;
 	if (strncmp(text, "unix:", 5) == 0)
 		return parse_unix(text + 5, ret, error);
+	if (strncmp(text, "unix-seqpacket:", 15) == 0 || strncmp(text, "unix-dgram:", 11) == 0)
+		return gb_error_set(error, -GB_EUSAGE,
+			"\"%s\" is not an address: of Unix sockets only streams are served, as unix:PATH; a codec finds "
+			"the messages in them",
+			text);
 	result = split(text, host, &port, error);
 	if (result < 0)
 		return result;

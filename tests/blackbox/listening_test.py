@@ -101,11 +101,19 @@ def a_file_that_another_has_made_meanwhile_stays():
 
 
 @case_for_each(EACH_ENGINE)
+def sockets_have_the_options_of_their_address(model):
+    """What the kernel shows of them (ss would tell more): that they are served all the same."""
+    options = "keepalive=60s,10s,3,defer-accept=5s,freebind=yes,user-timeout=9s,device=lo,sndbuf=64KiB"
+    with Server(*model.arguments, listen=(f"{HOST}:0,{options}",)) as server:
+        answered(server)
+
+
+@case_for_each(EACH_ENGINE)
 def outgoing_connections_have_a_source(model):
     if not model.serving(2):
         return
     with socket.create_server(("127.0.0.1", 0)) as upstream, \
-            Server(*model.serving(2), "--connect-source", "127.81.0.3", "--set",
+            Server(*model.serving(2), "--connect-source", "127.81.0.3", "--connect-device", "lo", "--set",
                    f"upstream=127.0.0.1:{upstream.getsockname()[1]}", service="proxy") as server, server.connect() as client:
         upstream.settimeout(PATIENCE_S)
         client.sendall(b"x")
