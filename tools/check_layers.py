@@ -32,7 +32,7 @@ MAY_USE = {
 PUBLIC_ONLY = {
     "src/service": {"src/service"},
     "cli/gearbox": {"cli", "src/service"},
-    "cli": {"cli"},
+    "cli": {"cli", "src/tls"},
     "examples": {"examples"},
 }
 

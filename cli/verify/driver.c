@@ -40,7 +40,10 @@ static bool all_have_met(const struct playing *playing, const char *conversation
 
 		if (player->fd < 0 || player->met || player->talk->conversation != conversation)
 			continue;
-		if (player->connecting || player->talk->steps[player->step].kind != VERIFY_MEET)
+		if (player->shaking && player->talk->queues)
+			continue; /* the server has no room for it yet */
+		if (player->connecting || player->shaking ||
+			player->talk->steps[player->step].kind != VERIFY_MEET)
 			return false;
 	}
 	for (size_t i = playing->begun; i < drive->count && !more; i++)
@@ -163,7 +166,7 @@ static void begin(struct playing *playing, size_t at)
 	const struct verify_talk *talk = drive->talks[at];
 
 	gb__verify_player_begin(&playing->players[at], talk, &drive->transcripts[at],
-		FIRST_CLIENT + drive->first + (uint32_t)at, drive->subject->ports[talk->address]);
+		FIRST_CLIENT + drive->first + (uint32_t)at, drive->subject->ports[talk->address], drive->tls);
 	playing->active++;
 }
 
@@ -263,7 +266,7 @@ static void play_on(struct playing *playing, size_t count)
 
 		if (player->over)
 			continue;
-		if (player->fd >= 0 && !player->met && !player->connecting &&
+		if (player->fd >= 0 && !player->met && !player->connecting && !player->shaking &&
 			player->step < player->talk->steps_count &&
 			player->talk->steps[player->step].kind == VERIFY_MEET &&
 			all_have_met(playing, player->talk->conversation))
@@ -309,8 +312,7 @@ void gb__verify_drive_run(struct verify_drive *drive)
 			gone(playing);
 	}
 	for (size_t i = 0; i < playing->begun; i++)
-		if (playing->players[i].fd >= 0)
-			close(playing->players[i].fd);
+		gb__verify_player_drop(&playing->players[i]);
 	free(playing->players);
 	free(playing->polls);
 	free(playing->polled);

@@ -14,6 +14,7 @@ struct verify_drive {
 	uint32_t
 		first; /* number of the first talk among all of this server: clients' addresses follow from it */
 	bool stop;     /* stop the server when the talks have met; play only as many as it has capacity for */
+	struct gb__tls *tls;  /* that clients speak; NULL: none */
 	unsigned patience_ms; /* without any progress of a talk */
 
 	struct verify_transcript *transcripts; /* by talk */

@@ -20,6 +20,8 @@ static const struct gb_setting flags[] = {
 			"combination, instead of any two of their values once" },
 	{ "conversation", GB_SETTING_TEXT, offsetof(struct verify_options, conversation), .argument = "NAME",
 		.summary = "this conversation instead of all" },
+	{ "tls", GB_SETTING_SWITCH, offsetof(struct verify_options, tls),
+		.summary = "clients and server speak TLS, with a certificate made for the run" },
 	{ "list", GB_SETTING_SWITCH, offsetof(struct verify_options, list),
 		.summary = "list the conversations instead of holding them" },
 	{ "jobs", GB_SETTING_COUNT, offsetof(struct verify_options, jobs), .max = 256, .argument = "N",

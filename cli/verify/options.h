@@ -21,7 +21,7 @@ struct verify_options {
 	char *conversation;       /* NULL: all */
 	uint64_t jobs;            /* models at the same time */
 	uint64_t patience_ms;
-	bool full, fail_fast, list, json, quiet, help;
+	bool full, tls, fail_fast, list, json, quiet, help;
 };
 
 /** Returns 0, -GB_EUSAGE or -ENOMEM. Call gb__verify_options_finish after 0. */

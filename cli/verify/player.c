@@ -16,19 +16,32 @@
 #define CONNECT_MS 1000 /* for the kernel alone to establish a connection */
 #define EXCESS 65536u   /* bytes beyond those wanted, after which nobody reads on */
 
+static void close_way(struct verify_player *player, bool quietly)
+{
+	gb__verify_way_close(&player->way, quietly);
+	player->fd = -1;
+}
+
+void gb__verify_player_drop(struct verify_player *player)
+{
+	close_way(player, true);
+}
+
 static void hang_up(struct verify_player *player, enum verify_ending ending)
 {
-	if (player->fd >= 0)
-		close(player->fd);
-	player->fd = -1;
+	close_way(player, player->shaking);
 	if (player->transcript->ending == VERIFY_UNENDED)
 		player->transcript->ending = ending;
 }
 
 void gb__verify_player_give_up(struct verify_player *player, const char *what, int error)
 {
+	const char *problem = error == EPROTO ? gb__verify_way_problem(&player->way) : NULL;
+
+	if (!problem && error)
+		problem = gb_strerror(error);
 	snprintf(player->transcript->trouble, sizeof(player->transcript->trouble), "%s%s%s", what,
-		error ? ": " : "", error ? gb_strerror(error) : "");
+		problem ? ": " : "", problem ? problem : "");
 	hang_up(player, VERIFY_BY_CLIENT);
 }
 
@@ -64,6 +77,17 @@ static int open_client(const struct verify_player *player, uint32_t address)
 	return fd;
 }
 
+/* Whether the kernel has all that was sent. */
+static bool flushed(struct verify_player *player)
+{
+	int result = gb__verify_way_flush(&player->way);
+
+	player->full |= result == -EAGAIN;
+	if (result < 0 && result != -EAGAIN)
+		broke(player, "cannot send", -result);
+	return result == 0;
+}
+
 /* Whether everything up to `end` is sent. */
 static bool send_up_to(struct verify_player *player, size_t end)
 {
@@ -71,20 +95,29 @@ static bool send_up_to(struct verify_player *player, size_t end)
 
 	while (player->sent < end && !player->full) {
 		ssize_t sent =
-			send(player->fd, talk->sent.data + player->sent, end - player->sent, MSG_NOSIGNAL);
+			gb__verify_way_send(&player->way, talk->sent.data + player->sent, end - player->sent);
 
 		if (sent < 0) {
-			if (errno == EINTR)
-				continue;
-			player->full = errno == EAGAIN;
+			player->full = sent == -EAGAIN;
 			if (!player->full)
-				broke(player, "cannot send", errno);
+				broke(player, "cannot send", (int)-sent);
 			return false;
 		}
 		player->sent += (size_t)sent;
 		player->moved_ms = player->now_ms;
 	}
-	return player->sent >= end;
+	return player->sent >= end && flushed(player);
+}
+
+/* Whether our end of the stream is said. */
+static bool half_close(struct verify_player *player)
+{
+	int result = gb__verify_way_shut(&player->way);
+
+	player->full = result == -EAGAIN;
+	if (result < 0 && !player->full)
+		broke(player, "cannot half-close", -result);
+	return !player->full;
 }
 
 static void reset(struct verify_player *player)
@@ -92,6 +125,7 @@ static void reset(struct verify_player *player)
 	const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
 	setsockopt(player->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close_way(player, true);
 	hang_up(player, VERIFY_BY_CLIENT);
 }
 
@@ -115,9 +149,7 @@ static bool try_step(struct verify_player *player, const struct verify_step *ste
 	case VERIFY_MEET:
 		return player->met;
 	case VERIFY_FIN:
-		if (shutdown(player->fd, SHUT_WR) < 0 && errno != ENOTCONN)
-			broke(player, "cannot half-close", errno);
-		return true;
+		return half_close(player);
 	case VERIFY_LEAVE:
 		hang_up(player, VERIFY_BY_CLIENT);
 		return true;
@@ -134,25 +166,21 @@ static bool try_step(struct verify_player *player, const struct verify_step *ste
 static void listen_to(struct verify_player *player)
 {
 	struct verify_bytes *got = &player->transcript->got;
-	unsigned char buffer[READ_SIZE];
 
 	for (unsigned i = 0; i < READS_MAX && player->fd >= 0 && !player->fin; i++) {
-		ssize_t size = recv(player->fd, buffer, sizeof(buffer), 0);
+		ssize_t size = gb__verify_way_receive(&player->way, got);
 
 		if (size < 0) {
-			if (errno == EINTR)
-				continue;
-			if (errno != EAGAIN)
-				broke(player, "cannot receive", errno);
+			if (size != -EAGAIN)
+				broke(player, "cannot receive", (int)-size);
 			return;
 		}
 		player->moved_ms = player->now_ms;
 		player->fin = size == 0;
-		gb__verify_bytes_append(got, buffer, (size_t)size);
+		if (player->fin && player->way.cut)
+			gb__verify_player_give_up(player, "a FIN without close_notify before it", 0);
 		if (got->size > player->talk->wanted.size + EXCESS)
 			gb__verify_player_give_up(player, "the server sends on and on", 0);
-		if ((size_t)size < sizeof(buffer))
-			return;
 	}
 }
 
@@ -163,9 +191,23 @@ static bool connected(struct verify_player *player)
 
 	player->connecting = false;
 	getsockopt(player->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (error == 0) {
+		error = -gb__verify_way_begin(&player->way, player->tls);
+		player->shaking = !player->way.shaken;
+	}
 	if (error)
 		broke(player, "cannot connect", error);
 	return !error;
+}
+
+/* Whether the handshake is done. */
+static bool shaken(struct verify_player *player, short events)
+{
+	if (events & (POLLIN | POLLERR | POLLHUP))
+		listen_to(player);
+	player->full = player->fd >= 0 && !flushed(player);
+	player->shaking = player->fd >= 0 && !player->way.shaken;
+	return player->fd >= 0 && !player->shaking;
 }
 
 /* A reset may be lost where the client's buffers are full: the server's own word that it has closed will do. */
@@ -183,8 +225,14 @@ void gb__verify_player_go_on(struct verify_player *player, short events, uint64_
 	player->now_ms = now_ms;
 	if (player->connecting && (!events || !connected(player)))
 		return;
-	if (events & POLLOUT)
-		player->full = false;
+	if (player->shaking) {
+		if (!shaken(player, events))
+			return;
+		player->step_ms = player->moved_ms = now_ms;
+		events = 0;
+	}
+	if ((events & POLLOUT) && player->fd >= 0)
+		player->full = !flushed(player);
 	if (player->holding && hold_is_over(player, events)) {
 		player->holding = false;
 		events |= POLLIN;
@@ -202,23 +250,26 @@ void gb__verify_player_go_on(struct verify_player *player, short events, uint64_
 }
 
 void gb__verify_player_begin(struct verify_player *player, const struct verify_talk *talk,
-	struct verify_transcript *transcript, in_addr_t own, uint16_t port)
+	struct verify_transcript *transcript, in_addr_t own, uint16_t port, struct gb__tls *tls)
 {
 	const struct sockaddr_in server = {
 		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
 	};
 	int fd;
 
-	*player = (struct verify_player){ .talk = talk, .transcript = transcript };
+	*player = (struct verify_player){
+		.talk = talk, .transcript = transcript, .fd = -1, .tls = tls, .way.fd = -1
+	};
 	transcript->played = true;
 	player->now_ms = player->moved_ms = player->step_ms = gb__clock_ms();
-	player->fd = fd = open_client(player, own);
+	player->fd = player->way.fd = fd = open_client(player, own);
 	if (fd < 0) {
 		gb__verify_player_give_up(player, "no client socket", -fd);
 		return;
 	}
 	if (connect(fd, (const struct sockaddr *)&server, sizeof(server)) == 0) {
-		gb__verify_player_go_on(player, 0, player->now_ms);
+		player->connecting = true;
+		gb__verify_player_go_on(player, POLLOUT, player->now_ms);
 	} else if (errno == EINPROGRESS) {
 		struct pollfd established = { .fd = fd, .events = POLLOUT };
 
@@ -246,7 +297,7 @@ int gb__verify_player_wait_ms(const struct verify_player *player, int most)
 {
 	uint64_t until_ms = player->now_ms + (unsigned)most;
 
-	if (player->step < player->talk->steps_count && !player->connecting) {
+	if (player->step < player->talk->steps_count && !player->connecting && !player->shaking) {
 		const struct verify_step *step = &player->talk->steps[player->step];
 
 		if (step->kind == VERIFY_PAUSE)
@@ -267,6 +318,8 @@ const char *gb__verify_player_wait(const struct verify_player *player)
 		return "for the server's close reason";
 	if (player->connecting)
 		return "to be connected";
+	if (player->shaking)
+		return "for TLS";
 	if (player->step == player->talk->steps_count)
 		return "for the server's end";
 	switch (player->talk->steps[player->step].kind) {

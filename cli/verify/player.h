@@ -2,6 +2,7 @@
 #ifndef CLI_VERIFY_PLAYER_H
 #define CLI_VERIFY_PLAYER_H
 
+#include "verify/secure.h"
 #include "verify/talk.h"
 
 #include <netinet/in.h>
@@ -25,7 +26,10 @@ struct verify_player {
 	uint64_t moved_ms; /* the last progress */
 	uint64_t step_ms;  /* since the step is tried */
 	unsigned hold_ms;
+	struct gb__tls *tls; /* to be spoken; NULL: none */
+	struct verify_way way;
 	bool connecting; /* not established */
+	bool shaking;    /* TLS is not */
 	bool holding;    /* reads nothing */
 	bool full;       /* the kernel takes no more for now */
 	bool fin;        /* the server's has come */
@@ -34,9 +38,11 @@ struct verify_player {
 	bool over;       /* both sides have ended */
 };
 
-/** Connect from `own` to the port on 127.0.0.1 and go on as far as that is possible. */
+/** `tls`: to be spoken, or NULL. Connect from `own` to the port on 127.0.0.1 and go on as far as that is possible. */
 void gb__verify_player_begin(struct verify_player *player, const struct verify_talk *talk,
-	struct verify_transcript *transcript, in_addr_t own, uint16_t port);
+	struct verify_transcript *transcript, in_addr_t own, uint16_t port, struct gb__tls *tls);
+/** It is over, whatever it was at. */
+void gb__verify_player_drop(struct verify_player *player);
 /** Go on: `events` are those of poll(2). */
 void gb__verify_player_go_on(struct verify_player *player, short events, uint64_t now_ms);
 /** The talk cannot go on. `error`: an errno, or 0. */

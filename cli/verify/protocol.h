@@ -79,6 +79,8 @@ struct verify_target {
 	const struct verify_protocol *protocol;
 	const char *const *sets; /* "key=value" for every address, before the protocol's own */
 	size_t sets_count;
+	struct gb__tls *tls;           /* that its clients speak; NULL: none */
+	const char *certificate, *key; /* files, of the server then */
 };
 
 /** Whether the service of that name speaks it. */

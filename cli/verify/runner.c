@@ -67,6 +67,7 @@ static bool play(struct runner *runner, const struct verify_subject *subject, en
 		.count = plan->talks_count,
 		.capacity = capacity < CLIENTS_MAX ? capacity : CLIENTS_MAX,
 		.first = first,
+		.tls = runner->program->target.tls,
 		.stop = stage == VERIFY_LAST,
 		.patience_ms = runner->program->patience_ms };
 	gb__verify_drive_run(drive);

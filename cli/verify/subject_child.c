@@ -96,8 +96,17 @@ static int set_options(struct gb_options *options, const struct option *rows, st
 	return result;
 }
 
-static int make_server(
-	const char *spec, enum verify_stage stage, struct gb_server **ret, struct gb_error *error)
+/* Without tickets, which clients that only send would leave unread: to close then is a reset. */
+static int set_tls(struct gb_options *options, const struct verify_target *target, struct gb_error *error)
+{
+	const struct option rows[] = { { "tls-cert", target->certificate }, { "tls-key", target->key },
+		{ "tls-tickets", "0" }, { NULL, NULL } };
+
+	return target->certificate ? set_options(options, rows, error) : 0;
+}
+
+static int make_server(const char *spec, const struct verify_target *target, enum verify_stage stage,
+	struct gb_server **ret, struct gb_error *error)
 {
 	struct gb_options *options;
 	int result = gb_options_create(&options);
@@ -109,6 +118,8 @@ static int make_server(
 		result = set_options(options, common, error);
 	if (result == 0)
 		result = set_options(options, options_of[stage], error);
+	if (result == 0)
+		result = set_tls(options, target, error);
 	if (result == 0)
 		result = gb_server_create(options, ret, error);
 	gb_options_destroy(options);
@@ -249,7 +260,7 @@ _Noreturn void gb__verify_subject_serve(const char *spec, const struct verify_ta
 	descriptors = entries("/proc/self/fd", 1);
 	child.told->error.code = gb__verify_wrap(target->service, pipes->notes[1], &child.service);
 	if (child.told->error.code == 0)
-		child.told->error.code = make_server(spec, stage, &server, &child.told->error);
+		child.told->error.code = make_server(spec, target, stage, &server, &child.told->error);
 	if (server) {
 		child.told->error.code = serve(&child, server);
 		signal(SIGTERM, SIG_IGN);

@@ -3,7 +3,9 @@
  * runner), several at the same time; what it finds comes back through a pipe. This process has no threads,
  * so that it can fork at any time.
  */
+#include "certificate.h"
 #include "command.h"
+#include "tls/tls.h"
 #include "verify/learned.h"
 #include "verify/options.h"
 #include "verify/specs.h"
@@ -237,9 +239,11 @@ static int find_protocol(const struct verify_options *options, struct verify_tar
 	struct verify_target model = *target;
 	int result;
 
+	model.certificate = model.key = NULL; /* what is learned is of the service alone */
+	model.tls = NULL;
+
 	if (options->as)
 		model.service = options->as;
-
 	*ret_learned = NULL;
 	target->protocol = options->messages.count == 0 ? written(model.service) : NULL;
 	if (target->protocol)
@@ -306,13 +310,37 @@ static int start_upstream(
 	return result;
 }
 
+/* What all servers and clients of the run have in common. */
+struct secured {
+	struct certificate certificate;
+	struct gb__tls *tls; /* of clients */
+};
+
+static int secure(struct secured *ret, struct gb_error *error)
+{
+	const struct gb__tls_options trusting = { .ca = ret->certificate.certificate,
+		.verify = GB__TLS_VERIFY_REQUIRED };
+	int result = gb__certificate_make(&ret->certificate, error);
+
+	return result < 0 ? result : gb__tls_create(&trusting, &ret->tls, error);
+}
+
+static void unsecure(struct secured *secured)
+{
+	gb__tls_destroy(secured->tls);
+	gb__certificate_remove(&secured->certificate);
+}
+
 static int verify_service(const struct verify_options *options, const struct gb_service *service,
-	json_t *list, bool *ret_differs, struct gb_error *error)
+	const struct secured *secured, json_t *list, bool *ret_differs, struct gb_error *error)
 {
 	struct verification v = { .options = options,
 		.program = { .target = { .service = service,
 				     .sets = options->sets,
-				     .sets_count = options->sets_count },
+				     .sets_count = options->sets_count,
+				     .tls = secured->tls,
+				     .certificate = secured->tls ? secured->certificate.certificate : NULL,
+				     .key = secured->certificate.key },
 			.patience_ms = (unsigned)options->patience_ms,
 			.fail_fast = options->fail_fast },
 		.result = { .service = service->name,
@@ -343,11 +371,13 @@ static int verify_service(const struct verify_options *options, const struct gb_
 static int verify_all(const struct verify_options *options, bool *ret_differs, struct gb_error *error)
 {
 	json_t *list = options->json && !options->list ? json_array() : NULL;
-	int result = 0;
+	struct secured secured = { 0 };
+	int result = options->tls ? secure(&secured, error) : 0;
 
 	install_interrupt();
 	for (size_t i = 0; options->services[i] && result == 0 && !interrupted; i++)
-		result = verify_service(options, options->services[i], list, ret_differs, error);
+		result = verify_service(options, options->services[i], &secured, list, ret_differs, error);
+	unsecure(&secured);
 	if (list && result == 0 && gb__json_print(list) != EXIT_DONE)
 		return gb_error_set(error, -ENOMEM, "the result was not printed");
 	if (result < 0)

@@ -1,6 +1,7 @@
 #include "tls/tls.h"
 
 #include "base/assert.h"
+#include "tls/issue.h"
 
 #include <errno.h>
 
@@ -10,6 +11,11 @@ size_t gb__tls_shared_size(void)
 }
 
 int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, struct gb_error *error)
+{
+	return gb_error_set(error, -ENOTSUP, "this library was built without TLS (OpenSSL)");
+}
+
+int gb__tls_issue(const struct gb__tls_issue *what, struct gb_error *error)
 {
 	return gb_error_set(error, -ENOTSUP, "this library was built without TLS (OpenSSL)");
 }
