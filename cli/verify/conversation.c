@@ -101,3 +101,23 @@ struct verify_talk *gb__verify_plan_talk(struct verify_plan *plan)
 		plan->protocol->begin(talk);
 	return talk;
 }
+
+/* Whether a client leaves by a close that the kernel turns into a reset if anything was not read. */
+static bool leaves(const struct verify_talk *talk)
+{
+	return talk->steps_count > 0 && talk->steps[talk->steps_count - 1].kind == VERIFY_LEAVE;
+}
+
+void gb__verify_plan_secure(struct verify_plan *plan)
+{
+	for (size_t i = 0; i < plan->talks_count; i++) {
+		struct verify_talk *talk = plan->talks[i];
+
+		if (talk->late) { /* its request comes behind a handshake, and a drain may be between them */
+			talk->reasons |= 1u << GB_CLOSE_DRAIN;
+			talk->prefix = true;
+		}
+		if (leaves(talk) && (talk->reasons & 1u << GB_CLOSE_RESET))
+			talk->reasons |= 1u << GB_CLOSE_EOF; /* close_notify came before the reset */
+	}
+}

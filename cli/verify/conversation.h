@@ -39,6 +39,8 @@ extern const struct verify_conversation gb__verify_conversations[]; /* ends with
 void gb__verify_plan_write(struct verify_plan *plan, const struct verify_protocol *protocol,
 	enum verify_stage stage, const char *only);
 void gb__verify_plan_finish(struct verify_plan *plan);
+/** Allow what TLS changes of the endings, and nothing else. */
+void gb__verify_plan_secure(struct verify_plan *plan);
 
 /** Another talk of the conversation being written; it ends with an eof unless that is changed. */
 struct verify_talk *gb__verify_plan_talk(struct verify_plan *plan);

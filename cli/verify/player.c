@@ -24,7 +24,8 @@ static void close_way(struct verify_player *player, bool quietly)
 
 void gb__verify_player_drop(struct verify_player *player)
 {
-	close_way(player, true);
+	if (player->fd >= 0)
+		close_way(player, true);
 }
 
 static void hang_up(struct verify_player *player, enum verify_ending ending)

@@ -263,6 +263,8 @@ static int verify_talks(struct verification *v, json_t *list, struct gb_error *e
 	for (unsigned stage = 0; stage < VERIFY_STAGES; stage++)
 		gb__verify_plan_write(
 			&v->program.plans[stage], v->program.target.protocol, stage, options->conversation);
+	for (unsigned stage = 0; stage < VERIFY_STAGES && options->tls; stage++)
+		gb__verify_plan_secure(&v->program.plans[stage]);
 	list_specs(v, v->program.target.service);
 	v->result.specs = &v->specs;
 	v->jobs = gb__verify_grow(NULL, options->jobs, sizeof(*v->jobs));
