@@ -194,6 +194,11 @@ char *gb__advise_config(const struct advice *advice)
 	for (size_t i = 0; i < serving->options_count; i++) {
 		const char *equals = strchr(serving->options[i], '=');
 
+		if (serving->options[i] == advice->options->compare.certificate_options[0])
+			fprintf(stream, "# tls-cert and tls-key: files of your own\n");
+		if (serving->options[i] == advice->options->compare.certificate_options[0] ||
+			serving->options[i] == advice->options->compare.certificate_options[1])
+			continue; /* of the run */
 		fprintf(stream, "%.*s %s\n", (int)(equals - serving->options[i]), serving->options[i],
 			equals + 1);
 	}

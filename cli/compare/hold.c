@@ -3,20 +3,40 @@
 #include "clock.h"
 #include "compare/usage.h"
 #include "doctor/loopback.h"
+#include "verify/secure.h"
 
 #include <arpa/inet.h>
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #define FIRST 8        /* connections: what these need, such as stacks, is not the others' */
 #define ACCEPT_MS 2000 /* until all are accepted, at most */
 #define STILL_MS 5     /* between two looks at what should not change any more */
 #define LOOK_ON_MS 100
+#define SHAKE_S 2 /* for what should take a moment */
 #define NS_PER_MS 1000000u
 
+/* Returns whether the handshake, if there is to be one, is done. */
+static bool shake(struct verify_way *way, struct gb__tls *tls)
+{
+	const struct timeval patience = { .tv_sec = SHAKE_S };
+	struct verify_bytes got = { 0 };
+	int result;
+
+	setsockopt(way->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	result = gb__verify_way_begin(way, tls);
+	while (result == 0 && !way->shaken)
+		if (gb__verify_way_receive(way, &got) <= 0)
+			break;
+	gb__verify_bytes_finish(&got);
+	return result == 0 && way->shaken;
+}
+
 /* Open as many, as far as it goes. Returns how many. */
-static size_t open_some(const struct compare_server *server, int *fds, size_t count)
+static size_t open_some(
+	const struct compare_server *server, struct gb__tls *tls, struct verify_way *ways, size_t count)
 {
 	const struct sockaddr_in address = {
 		.sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) }, .sin_port = htons(server->port)
@@ -24,9 +44,13 @@ static size_t open_some(const struct compare_server *server, int *fds, size_t co
 	size_t opened = 0;
 
 	for (; opened < count; opened++) {
-		fds[opened] = gb__loopback_connect(&address);
-		if (fds[opened] < 0)
+		ways[opened] = (struct verify_way){ .fd = gb__loopback_connect(&address) };
+		if (ways[opened].fd < 0)
 			break;
+		if (!shake(&ways[opened], tls)) {
+			gb__verify_way_close(&ways[opened], true);
+			break;
+		}
 	}
 	return opened;
 }
@@ -56,21 +80,22 @@ static void await_open(struct compare_server *server, size_t count)
 	}
 }
 
-void gb__compare_hold(struct compare_server *server, size_t connections, struct compare_idle *ret)
+void gb__compare_hold(
+	struct compare_server *server, size_t connections, struct gb__tls *tls, struct compare_idle *ret)
 {
 	const size_t first = connections > 2 * FIRST ? FIRST : 0;
-	int *fds = malloc((first + connections) * sizeof(*fds));
+	struct verify_way *ways = malloc((first + connections) * sizeof(*ways));
 	size_t opened;
 	uint64_t before, after;
 	uint64_t used, from_ns;
 
 	*ret = (struct compare_idle){ NAN, NAN };
-	if (!fds)
+	if (!ways)
 		return;
-	opened = open_some(server, fds, first);
+	opened = open_some(server, tls, ways, first);
 	await_open(server, opened);
 	before = gb__usage_memory(server->pid);
-	opened += open_some(server, fds + opened, connections);
+	opened += open_some(server, tls, ways + opened, connections);
 	await_open(server, opened);
 	after = gb__usage_memory(server->pid);
 	if (opened == first + connections)
@@ -82,7 +107,7 @@ void gb__compare_hold(struct compare_server *server, size_t connections, struct 
 	ret->cpu_share = (double)(gb__usage_cpu_ns(server->pid, 0) - used) /
 		(double)(gb__clock_ns(CLOCK_MONOTONIC) - from_ns);
 	for (size_t i = 0; i < opened; i++)
-		close(fds[i]);
+		gb__verify_way_close(&ways[i], true);
 	await_open(server, 0);
-	free(fds);
+	free(ways);
 }

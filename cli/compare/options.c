@@ -351,6 +351,45 @@ static void add_samples(struct compare_options *options)
 		options->load[options->load_count++] = (struct compare_flag){ "message", *sample };
 }
 
+static bool says(const struct compare_options *options, const char *key)
+{
+	bool yes = false;
+	const char *value = gb__compare_load_flag(options, key);
+
+	return value && gb_parse_switch(value, &yes) == 0 && yes;
+}
+
+static bool has_certificate(const struct compare_options *options)
+{
+	for (size_t i = 0; i < options->serving.options_count; i++)
+		if (strncmp(options->serve_options[i], "tls-cert=", strlen("tls-cert=")) == 0)
+			return true;
+	return false;
+}
+
+/* With --tls servers have a certificate of the run, unless the user gives them one, and the load trusts it. */
+static int secure(struct compare_options *options, struct gb_error *error)
+{
+	int result;
+
+	if (!says(options, "tls") || has_certificate(options))
+		return 0;
+	result = gb__certificate_make(&options->certificate, error);
+	if (result < 0)
+		return result;
+	if (asprintf(&options->certificate_options[0], "tls-cert=%s", options->certificate.certificate) < 0 ||
+		asprintf(&options->certificate_options[1], "tls-key=%s", options->certificate.key) < 0)
+		return gb_error_set(error, -ENOMEM, "no memory for options of TLS");
+	for (unsigned i = 0; i < 2 && result == 0; i++)
+		result = add(options->serve_options, &options->serving.options_count, "option",
+			options->certificate_options[i], error);
+	if (result == 0 && !gb__compare_load_flag(options, "tls-ca") && !says(options, "tls-insecure") &&
+		options->load_count < COMPARE_FLAGS_MAX - 2)
+		options->load[options->load_count++] =
+			(struct compare_flag){ "tls-ca", options->certificate.certificate };
+	return result;
+}
+
 static int choose_load(struct compare_options *options, struct gb_error *error)
 {
 	const struct gb_service *service = options->serving.service;
@@ -367,7 +406,7 @@ static int choose_load(struct compare_options *options, struct gb_error *error)
 	}
 	if (!gb__compare_load_flag(options, "duration") && !gb__compare_load_flag(options, "messages"))
 		options->load[options->load_count++] = (struct compare_flag){ "duration", DURATION_DEFAULT };
-	return 0;
+	return secure(options, error);
 }
 
 static int check_axes(struct compare_options *options, struct gb_error *error)
@@ -462,6 +501,9 @@ int gb__compare_options_parse(int argc, char **argv, struct compare_options *ret
 
 void gb__compare_options_finish(struct compare_options *options)
 {
+	gb__certificate_remove(&options->certificate);
+	free(options->certificate_options[0]);
+	free(options->certificate_options[1]);
 	gb_settings_finish(flags, options);
 	while (options->models_count > 0)
 		free(options->models[--options->models_count]);

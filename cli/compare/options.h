@@ -2,6 +2,7 @@
 #ifndef COMPARE_OPTIONS_H
 #define COMPARE_OPTIONS_H
 
+#include "certificate.h"
 #include "compare/server.h"
 
 #include <gearbox/args.h>
@@ -43,6 +44,8 @@ struct compare_options {
 	size_t axes_count;
 	struct compare_flag load[COMPARE_FLAGS_MAX];
 	size_t load_count;
+	struct certificate certificate; /* of the run, with --tls; else none */
+	char *certificate_options[2];   /* of the server, that name it */
 	uint64_t rounds, idle_connections;
 	char *json, *report, *baseline; /* files */
 	bool all, quiet, help;

@@ -3,6 +3,7 @@
 #include "compare/drive.h"
 #include "compare/hold.h"
 #include "compare/usage.h"
+#include "tls/tls.h"
 
 #include <gearbox/observe.h>
 
@@ -250,6 +251,7 @@ static void hold_idle(const struct comparison *comparison, const struct compare_
 {
 	size_t count = comparison->options->idle_connections;
 	struct compare_idle idle;
+	struct gb__tls *tls = NULL;
 
 	if (connections_at(comparison, point) > count && count > 0)
 		count = connections_at(comparison, point);
@@ -260,7 +262,15 @@ static void hold_idle(const struct comparison *comparison, const struct compare_
 		count = point->capacity;
 	if (count == 0)
 		return;
-	gb__compare_hold(server, count, &idle);
+	if (*comparison->options->certificate.folder && !comparison->models[point->model].command) {
+		const struct gb__tls_options trusting = { .ca = comparison->options->certificate.certificate,
+			.verify = GB__TLS_VERIFY_REQUIRED };
+
+		if (gb__tls_create(&trusting, &tls, NULL) < 0)
+			return; /* it is not measured then */
+	}
+	gb__compare_hold(server, count, tls, &idle);
+	gb__tls_destroy(tls);
 	sample->values[METRIC_MEMORY] = idle.bytes_per_connection;
 	sample->values[METRIC_IDLE_CPU] = idle.cpu_share;
 }

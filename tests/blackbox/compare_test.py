@@ -59,6 +59,12 @@ def each_model_is_measured_in_each_round():
 
 
 @case
+def servers_and_load_speak_tls_with_a_certificate_of_the_run():
+    document = compare("echo", "--tls", "--models", "reactor,thread", "--rounds", "1")
+    check_equal([point["ok"] for point in document["points"]], [True, True], "points")
+
+
+@case
 def fewer_connections_at_a_time_take_turns():
     point = compare("echo", "--models", "iterative", "--rounds", "1")["points"][0]
     check(point["ok"], f"it failed: {point['error']}")

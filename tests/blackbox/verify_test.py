@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 
 from lib import (GEARBOX, SMALL, add_case, case, check, check_equal, check_refusal, descendants, ended, main, run,
                  wait_until)
@@ -62,6 +63,20 @@ def does_not_differ(service):
 
 for name in SERVICES:
     add_case(f"nothing_differs[{name}]", does_not_differ, name)
+
+
+def does_not_differ_with_tls(service):
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([GEARBOX, "verify", service, "--tls", *only(*FEW[:7]), "--patience", "60s"],
+                              capture_output=True, check=False, text=True, stdin=subprocess.DEVNULL, timeout=VERIFY_S,
+                              env={**os.environ, "TMPDIR": folder})
+        check_equal((done.returncode, done.stderr), (0, ""), f"exit code and errors ({done.stdout[-600:]!r})")
+        check(re.search(rf"^{service}: \d+ combinations, 0 differences$", done.stdout.splitlines()[-1]), done.stdout[-600:])
+        check_equal(os.listdir(folder), [], "what it leaves behind")
+
+
+for name in ("echo", "daytime", "work-sequential", "proxy-line"):
+    add_case(f"nothing_differs_with_tls[{name}]", does_not_differ_with_tls, name)
 
 
 @case
