@@ -35,6 +35,7 @@ enum gb_child_end_kind {
 	GB_CHILD_SAME, /* what the one before is: output that of input (a stream both ways, as inetd does it), error that of output */
 };
 
+/** One of the three streams of a child, and where it goes. */
 struct gb_child_end_options {
 	enum gb_child_end_kind kind;
 	int fd; /* DESCRIPTOR */

@@ -44,6 +44,7 @@ GB_BEGIN
 	X(GB_CLOSE_CRASHED, "crashed", \
 		"the process that served it ended unexpectedly; of a worker process on_close was not called")
 
+/** The same as numbers. */
 enum gb_close_reason {
 #define GB__CLOSE_REASON(name, word, text) name,
 	GB_CLOSE_REASONS(GB__CLOSE_REASON)

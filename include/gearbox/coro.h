@@ -105,6 +105,7 @@ struct gb_scope {
 	bool cancelled;
 };
 
+/** Begin one of `coro`, without a limit. */
 GB_API void gb_scope_begin(struct gb_coro *coro, struct gb_scope *scope);
 /** At most so many run at once: gb_scope_start waits for room. 0, the default: no limit. */
 GB_API void gb_scope_limit(struct gb_scope *scope, size_t running_max);

@@ -18,6 +18,7 @@ GB_BEGIN
 	X(GB_ETRUNCATED, 10006, "the input ended inside a message") \
 	X(GB_ENOCORO, 10007, "only a coroutine that runs can wait")
 
+/** The same as numbers. */
 enum gb_error_code {
 #define GB__ERROR_CODE(name, value, text) name = value,
 	GB_ERRORS(GB__ERROR_CODE)

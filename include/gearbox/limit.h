@@ -22,6 +22,7 @@ GB_BEGIN
 	X(GB_LIMIT_REPLIES, "max-replies", "replies that are open at once (gb_conn_defer); at least 1") \
 	X(GB_LIMIT_BODY, "max-body", "of a message that is taken in parts; 0: none")
 
+/** The same as numbers. */
 enum gb_limit_kind {
 	GB_LIMIT_NONE, /* ends a list */
 #define GB__LIMIT(name, option, text) name,

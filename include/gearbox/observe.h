@@ -56,6 +56,7 @@ struct gb_observed_worker {
 	pid_t process, thread;          /* who is there; 0: nobody */
 };
 
+/** A server as a whole. */
 struct gb_observed_server {
 	char model[256]; /* gb_server_model */
 	pid_t process;   /* that runs it; 0: it does not run now */

@@ -11,6 +11,7 @@
 
 GB_BEGIN
 
+/** What a value is, and which type the field has that it fills. */
 enum gb_setting_type {
 	GB_SETTING_SWITCH,   /* bool: yes|no, or as gb_parse_switch has it */
 	GB_SETTING_COUNT,    /* uint64_t: a whole number */

@@ -21,10 +21,10 @@
 
 GB_BEGIN
 
-#define GB_TOPIC_MAX 63u      /* bytes of a name */
-#define GB_PUBLISH_MAX 65536u /* bytes of a message */
-#define GB_PUBLISH_WAITING_MAX 4096u
-#define GB_PUBLISH_WAITING_BYTES_MAX (4u << 20)
+#define GB_TOPIC_MAX 63u                        /* bytes of a name */
+#define GB_PUBLISH_MAX 65536u                   /* bytes of a message */
+#define GB_PUBLISH_WAITING_MAX 4096u            /* messages that wait for a worker, */
+#define GB_PUBLISH_WAITING_BYTES_MAX (4u << 20) /* and bytes of them */
 
 struct gb_subscription;
 

@@ -14,9 +14,12 @@
 #define GB_END
 #endif
 
+/** Of the ABI: exported by the library. */
 #define GB_API __attribute__((visibility("default")))
+/** The compiler checks what a format is given. */
 #define GB_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
+/** The version of these headers. */
 #define GB_VERSION_MAJOR 0
 #define GB_VERSION_MINOR 1
 #define GB_VERSION_PATCH 0

@@ -98,6 +98,7 @@ struct gb_upstream_stats {
 	int error;            /* of the connect that failed last, until one succeeds; or 0 */
 };
 
+/** Take them. */
 GB_API void gb_upstream_stats(const struct gb_upstream *upstream, struct gb_upstream_stats *ret);
 
 GB_END

@@ -161,6 +161,7 @@ struct gb_connecting_any {
 GB_API int gb_connect_any_begin(struct gb_worker *worker, struct gb_connecting_any *connecting,
 	const char *const *addresses, size_t count, const struct gb_service *service, void *user,
 	gb_operation_done *on_done, void *on_done_user, struct gb_error *error);
+/** Addresses at most. */
 #define GB_CONNECT_ANY_MAX 64u
 
 /**
