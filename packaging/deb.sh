@@ -10,7 +10,21 @@ mkdir -p "$copy"
 git ls-files -z --cached --others --exclude-standard |
 	tar --null --files-from=- --ignore-failed-read --create 2>/dev/null | tar --extract -C "$copy"
 cp -r "$copy/packaging/debian" "$copy/debian"
-rm "$copy/debian/README.md"
+rm "$copy/debian/README.md" "$copy/debian/control.in"
+
+# What is built with is what ./dev says; a package that builds has the first two anyway.
+# shellcheck disable=SC2016 # ./dev's variable
+mapfile -t needed < <(bash -c 'source ./dev && printf "%s\n" "${packages_build[@]}"' | grep -vx -e gcc -e libc6-dev)
+fill() {
+	printf ' %s,\n' "$@"
+}
+while IFS= read -r line; do
+	case $line in
+	@BUILD@) fill "${needed[@]}" ;;
+	@LIBRARIES@) mapfile -t libraries < <(printf '%s\n' "${needed[@]}" | grep '^lib.*-dev$') && fill "${libraries[@]}" ;;
+	*) printf '%s\n' "$line" ;;
+	esac
+done <packaging/debian/control.in >"$copy/debian/control"
 
 log=$out/build.log
 # What a developer's shell says of compilers is not the package's; the date is the changelog's.

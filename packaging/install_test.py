@@ -116,7 +116,10 @@ def examples_are_built_by_pkg_config():
         list(pool.map(build, installed.examples))
     check_greets(installed, installed.work / "hello")
     check("greeting" in installed.call(installed.prefix / "bin/gearbox", "help", "serve", "./handler"), "the object is not served")
-    static = [flag.replace("-lgearbox", "-l:libgearbox.a") for flag in installed.flags("--static", "--cflags", "--libs")]
+    # The archive of ours, and what it needs as usual: --static would want archives of all that those need.
+    needs = [line.split()[0] for line in installed.call("pkg-config", "--print-requires-private", "gearbox").splitlines()]
+    static = [flag.replace("-lgearbox", "-l:libgearbox.a") for flag in installed.flags("--cflags", "--libs")]
+    static += [*installed.flags("--libs", packages=needs), "-lm"]
     installed.call("cc", "-o", "static", "hello.c", *static)
     check("libgearbox" not in installed.call("readelf", "-d", "static"), "the static one asks for the library")
     check_greets(installed, installed.work / "static")
