@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 struct client {
-	char address[128];
-	char **lines; /* to send; ends with NULL */
-	int missing;  /* answers */
+	const char *address; /* or a name */
+	char **lines;        /* to send; ends with NULL */
+	int missing;         /* answers */
 };
 static const struct gb_service client_service;
 
@@ -47,10 +47,10 @@ static const struct gb_service client_service = { GB_SERVICE_INIT, .name = "clie
 
 int main(int argc, char **argv)
 {
-	struct client client = { .lines = argv + 2, .missing = argc - 2 };
+	struct client client = { .address = argv[1], .lines = argv + 2, .missing = argc - 2 };
 	struct gb_error error = { .text = "usage: client ADDRESS LINE..." };
 	struct gb_server *server = NULL;
-	int fine = argc > 2 && gb_resolve(argv[1], client.address, sizeof(client.address), &error) == 0 &&
+	int fine = argc > 2 && gb_name_check(client.address, &error) >= 0 &&
 		gb_server_create(NULL, &server, &error) == 0 &&
 		gb_server_attach(server, &client_service, &client, &error) == 0 &&
 		gb_server_run(server, &error) == 0;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct fetch {
-	char address[128];
+	const char *address; /* or a name */
 	size_t at_once;
 	uint64_t ms;
 	struct page {
@@ -87,11 +87,10 @@ static const struct gb_service service = { GB_SERVICE_INIT, .name = "fetch", .st
 int main(int argc, char **argv)
 {
 	struct gb_error error = { .text = "usage: fetch ADDRESS AT_ONCE MILLISECONDS PATH..." };
-	struct fetch fetch = { .count = argc > 4 ? (size_t)argc - 4 : 0 };
+	struct fetch fetch = { .address = argv[1], .count = argc > 4 ? (size_t)argc - 4 : 0 };
 	struct gb_server *server = NULL;
 	int fine = argc > 4 && (fetch.pages = calloc(fetch.count, sizeof(*fetch.pages))) &&
-		gb_resolve(argv[1], fetch.address, sizeof(fetch.address), &error) == 0 &&
-		gb_server_create(NULL, &server, &error) == 0 &&
+		gb_name_check(fetch.address, &error) >= 0 && gb_server_create(NULL, &server, &error) == 0 &&
 		gb_server_attach(server, &service, &fetch, &error) == 0;
 
 	for (size_t i = 0; fine && i < fetch.count; i++)

@@ -19,12 +19,13 @@ MAY_USE = {
     "engine": {"base", "os", "buffer"},
     "loop": {"base", "os", "engine"},
     "file": {"base", "os", "engine", "loop"},
+    "name": {"base", "os", "engine", "loop"},
     "tls": {"base", "os"},
     "announce": {"base", "os", "engine", "loop"},
-    "net": {"base", "os", "buffer", "codec", "engine", "loop", "file", "tls"},
-    "stream": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "tls", "net"},
+    "net": {"base", "os", "buffer", "codec", "engine", "loop", "file", "name", "tls"},
+    "stream": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "name", "tls", "net"},
     "pool": {"base", "os", "buffer", "loop", "net"},
-    "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "tls", "announce", "net", "stream", "pool"},
+    "model": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "name", "tls", "announce", "net", "stream", "pool"},
 }
 
 # These see what a user of the library sees: public headers, and the headers of the folders named here.

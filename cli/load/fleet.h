@@ -13,7 +13,7 @@
 
 struct fleet {
 	const struct load_options *options;
-	const char *address;                 /* numeric, see gb_resolve */
+	const char *address;                 /* numeric, see gb__load_find */
 	const volatile sig_atomic_t *signal; /* how often the user asked to end */
 	/** Called some times a second while the load runs, by the first generator's thread, or NULL. */
 	void (*on_tick)(const struct fleet *fleet, uint64_t now_ns);

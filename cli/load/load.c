@@ -1,6 +1,7 @@
 /* `gearbox load`: the load generator. A program like anybody's: a server that listens nowhere. */
 #include "command.h"
 #include "descriptors.h"
+#include "load/find.h"
 #include "load/fleet.h"
 #include "load/hdr_log.h"
 #include "load/idle.h"
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ADDRESS_MAX 256
+#define ADDRESS_MAX GB_ADDRESS_TEXT
 
 static _Atomic(struct gb_server *) running; /* what a second signal ends at once */
 static volatile sig_atomic_t signals;
@@ -243,7 +244,7 @@ static int load(struct load_options *options, struct gb_error *error, int *ret_e
 	if (rc == 0)
 		rc = gb__load_secure(options, &tls, error);
 	if (rc == 0)
-		rc = gb_resolve(options->address, address, sizeof(address), error);
+		rc = gb__load_find(options, address, sizeof(address), error);
 	if (rc == 0)
 		rc = gb__load_ports_suffice(address, options->connections, error);
 	if (rc == 0)

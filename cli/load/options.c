@@ -74,6 +74,9 @@ static const struct gb_setting flags[] = {
 	{ "connect-timeout", GB_SETTING_DURATION, offsetof(struct load_options, connect_timeout_ms),
 		.fallback = "10s", .max = WEEK_MS,
 		.summary = "give up on a connection that is not established in time" },
+	{ "resolver", GB_SETTING_TEXT, offsetof(struct load_options, resolver), .argument = "ADDRESSES",
+		.summary =
+			"name servers for a HOST:PORT or _service._proto.NAME, as ADDRESS[:PORT] with commas between" },
 	{ "timeout", GB_SETTING_DURATION, offsetof(struct load_options, timeout_ms), .fallback = "10s",
 		.max = WEEK_MS, .summary = "give up when nothing moves for so long" },
 	{ "engine", GB_SETTING_CHOICE, offsetof(struct load_options, engine_index), .fallback = "epoll",

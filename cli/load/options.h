@@ -14,6 +14,7 @@ struct load_options {
 	/* as given */
 	uint64_t connections, depth, idle;
 	struct sizes sizes;
+	char *resolver;                                  /* name servers, or NULL */
 	char *source;                                    /* of idle connections, or NULL */
 	char *histogram_path, *series_path;              /* or NULL */
 	uint64_t interval_ms;                            /* of the series */

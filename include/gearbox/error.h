@@ -16,7 +16,12 @@ GB_BEGIN
 	X(GB_EILLEGAL, 10004, "this combination of axes cannot work") \
 	X(GB_ELIMIT, 10005, "a configured limit is reached") \
 	X(GB_ETRUNCATED, 10006, "the input ended inside a message") \
-	X(GB_ENOCORO, 10007, "only a coroutine that runs can wait")
+	X(GB_ENOCORO, 10007, "only a coroutine that runs can wait") \
+	X(GB_ENONAME, 10008, "it does not resolve: the name does not exist (NXDOMAIN)") \
+	X(GB_ENOADDRESS, 10009, "it does not resolve: the name has no address") \
+	X(GB_ENOSERVICE, 10010, "it does not resolve: by its SRV record there is no such service") \
+	X(GB_ENAMESERVER, 10011, "it does not resolve: no name server gives an answer of use") \
+	X(GB_ENAMETIMEOUT, 10012, "it does not resolve: no name server answers in time")
 
 /** The same as numbers. */
 enum gb_error_code {

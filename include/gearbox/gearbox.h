@@ -16,6 +16,7 @@
 #include <gearbox/log.h>
 #include <gearbox/main.h>
 #include <gearbox/model.h>
+#include <gearbox/name.h>
 #include <gearbox/notify.h>
 #include <gearbox/observe.h>
 #include <gearbox/operation.h>

@@ -99,9 +99,10 @@ GB_API int gb_handle_post(
 /**
  * Begin an outgoing connection, to be operated by `worker`.
  *
- * `address` is HOST:PORT with a numeric host, or unix:PATH; names are resolved beforehand with
- * gb_resolve, since that may block. `on_open` follows when it is established, or `on_close` with
- * GB_CLOSE_CONNECT_FAILED (without on_open). The connection exists from here on: its state may be set.
+ * `address` is HOST:PORT, a service as _service._proto.NAME or srv:NAME, or unix:PATH. Names are resolved in the loop
+ * (gearbox/name.h), within the connect timeout, and their addresses tried as gb_connect_any_begin does. `on_open` follows
+ * when it is established, or `on_close` with GB_CLOSE_CONNECT_FAILED (without on_open). The connection exists from here on:
+ * its state may be set. By a name it has a descriptor once it is established.
  *
  * Thread: the worker's. Returns 0 with `*ret_conn` set, or an error (nothing follows).
  */
@@ -131,7 +132,7 @@ struct gb_connecting {
 
 /**
  * gb_connect, and complete with 0 when the connection is established, before `on_open`; else with -ECONNREFUSED,
- * -ETIMEDOUT, …, before `on_close`. Cancelling it aborts the connection.
+ * -ETIMEDOUT, -GB_ENONAME or what else gb_resolve_begin completes with, …, before `on_close`. Cancelling it aborts the connection.
  *
  * Thread: the worker's. Returns 0, or an error as gb_connect (nothing follows).
  */
@@ -155,7 +156,8 @@ struct gb_connecting_any {
  * before `on_open`; else, when none is left, with the code of the one that failed last, or -ETIMEDOUT, and nothing
  * follows. Cancelling it ends all attempts.
  *
- * Each address as for gb_connect; copies them. Thread: the worker's. Returns 0, -EINVAL (none, or more than
+ * Each address as for gb_connect; names are resolved first, all at once, and what does not resolve is passed over. A
+ * service's records are tried in their order. Copies them. Thread: the worker's. Returns 0, -EINVAL (none, or more than
  * GB_CONNECT_ANY_MAX), or an error as gb_connect (nothing follows).
  */
 GB_API int gb_connect_any_begin(struct gb_worker *worker, struct gb_connecting_any *connecting,
@@ -163,13 +165,6 @@ GB_API int gb_connect_any_begin(struct gb_worker *worker, struct gb_connecting_a
 	gb_operation_done *on_done, void *on_done_user, struct gb_error *error);
 /** Addresses at most. */
 #define GB_CONNECT_ANY_MAX 64u
-
-/**
- * Resolve "HOST:PORT" to numeric form with the system's resolver; numeric and unix: pass as they are.
- *
- * May block for seconds. Thread: any. Returns 0 or a negative code with the reason in `error`.
- */
-GB_API int gb_resolve(const char *address, char *ret_text, size_t size, struct gb_error *error);
 
 GB_END
 

@@ -35,4 +35,16 @@ static inline void gb__list_remove(struct gb__list *node)
 	gb__list_init(node);
 }
 
+/** All of `from` goes to the end of `list`. */
+static inline void gb__list_move(struct gb__list *list, struct gb__list *from)
+{
+	if (gb__list_empty(from))
+		return;
+	from->next->prev = list->prev;
+	list->prev->next = from->next;
+	from->prev->next = list;
+	list->prev = from->prev;
+	gb__list_init(from);
+}
+
 #endif

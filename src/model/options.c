@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "model/config.h"
 #include "model/legality.h"
+#include "name/target.h"
 #include "net/proxy_networks.h"
 
 #include <gearbox/setting.h>
@@ -39,6 +40,16 @@ const struct gb_setting gb_option_settings[] = {
 	{ "tls-handshake-timeout", GB_SETTING_DURATION, AT(limits.handshake_timeout_ms), "10s", 0, WEEK_MS,
 		NULL, "TIME",
 		"close when a TLS handshake, or the PROXY header before it, is not complete after so long; 0: never" },
+	{ "resolver", GB_SETTING_TEXT, AT(resolver_text), GB__RESOLVER_SYSTEM, 0, 0, NULL, "ADDRESSES",
+		"name servers, as ADDRESS[:PORT] with commas between; system: those of /etc/resolv.conf" },
+	{ "resolve-timeout", GB_SETTING_DURATION, AT(resolve_timeout_ms), "5s", 100, WEEK_MS, NULL, "TIME",
+		"give up on a name that no name server answers for after so long" },
+	{ "resolve-ttl-min", GB_SETTING_DURATION, AT(resolve_ttl_min_ms), "1s", 1000, WEEK_MS, NULL, "TIME",
+		"keep what a name resolves to for so long at least, whatever its time to live; whole seconds" },
+	{ "resolve-ttl-max", GB_SETTING_DURATION, AT(resolve_ttl_max_ms), "1h", 1000, WEEK_MS, NULL, "TIME",
+		"and so long at most" },
+	{ "resolve-cache", GB_SETTING_COUNT, AT(resolve_names), "1024", 1, 1u << 20, NULL, "N",
+		"names that a worker keeps; beyond, those go first that were not asked for the longest time" },
 	{ "drain-timeout", GB_SETTING_DURATION, AT(drain_timeout_ms), "10s", 0, WEEK_MS, NULL, "TIME",
 		"on SIGTERM, finish what is in flight for at most so long" },
 	{ "user-timeout", GB_SETTING_DURATION, AT(user_timeout_ms), "0", 0, WEEK_MS, NULL, "TIME",
@@ -229,6 +240,12 @@ static int check_proxies(const char *text, struct gb_options *options, struct gb
 	return result;
 }
 
+static int parse_resolver(const char *text, struct gb_options *options, struct gb_error *error)
+{
+	(void)options;
+	return strcmp(text, GB__RESOLVER_SYSTEM) == 0 ? 0 : gb__servers_check(text, error);
+}
+
 static gb__option_parse *parser_of(const char *key)
 {
 	if (strcmp(key, "model") == 0)
@@ -237,6 +254,8 @@ static gb__option_parse *parser_of(const char *key)
 		return parse_affinity;
 	if (strcmp(key, "proxy-protocol") == 0)
 		return check_proxies;
+	if (strcmp(key, "resolver") == 0)
+		return parse_resolver;
 	return gb__option_of_sockets(key);
 }
 

@@ -27,6 +27,8 @@ enum gb__tls_client_cert {
 	GB__TLS_CLIENT_REQUIRED,
 };
 
+#define GB__RESOLVER_SYSTEM "system"
+
 struct gb_options {
 	char *model_text;
 	struct gb__model model; /* model_text, parsed and legal */
@@ -59,6 +61,9 @@ struct gb_options {
 	char *announce_name;  /* "none": it is not announced */
 	char *announce_local; /* likewise, on the local network */
 	struct gb__announce_options announce;
+	char *resolver_text; /* name servers; "system": as it has them */
+	uint64_t resolve_timeout_ms, resolve_ttl_min_ms, resolve_ttl_max_ms;
+	uint64_t resolve_names;         /* that each worker keeps */
 	unsigned log_level, log_format; /* enum gb__log_level, enum gb__log_format */
 	char *log_socket;               /* NULL: where it is as a rule */
 };

@@ -4,6 +4,8 @@
 #include "base/alloc.h"
 #include "model/server.h"
 
+#include <gearbox/name.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -153,7 +155,6 @@ TEST(what_is_null_is_an_error)
 	struct gb_options *options;
 	struct gb_server *server;
 	struct gb_error error = { 0 };
-	char text[64];
 
 	CHECK_INT(gb_server_create(NULL, &server, &error), 0);
 	CHECK_INT(gb_server_listen(server, NULL, &driver_echo, NULL, &error), -EINVAL);
@@ -167,7 +168,7 @@ TEST(what_is_null_is_an_error)
 	CHECK_INT(gb_options_set(options, "model", NULL, &error), -EINVAL);
 	CHECK_INT(gb_options_load(options, NULL, &error), -EINVAL);
 	gb_options_destroy(options);
-	CHECK_INT(gb_resolve(NULL, text, sizeof(text), &error), -EINVAL);
+	CHECK_INT(gb_name_check(NULL, &error), -EINVAL);
 	CHECK_INT(gb_model_check(NULL, NULL, true, &error), -EINVAL);
 }
 

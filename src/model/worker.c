@@ -375,6 +375,7 @@ int gb__worker_init(struct gb_worker *worker, struct gb_server *server, unsigned
 	worker->net.tracing.ledger = &server->shared->ledger;
 	gb__ledger_look(&worker->net);
 	gb__worker_files_init(worker);
+	gb__worker_names_init(worker);
 	gb__streams_init(&worker->streams, &worker->net, server->model.stack);
 	gb__streams_belong(&worker->streams, native_turn, on_change, worker);
 	gb__tally_join(worker);
@@ -428,6 +429,7 @@ void gb__worker_end(struct gb_worker *worker)
 	gb_timer_stop(&worker->last_orders);
 	run_down(worker);
 	gb__signal_watches_end(worker);
+	gb__names_end(&worker->names);
 	gb__watches_end(&worker->watches);
 	while (worker->watches.attached > 0)
 		gb__worker_turn(worker, -1);

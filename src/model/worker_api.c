@@ -4,6 +4,7 @@
 #include "model/worker.h"
 
 #include "base/alloc.h"
+#include "net/dial.h"
 #include "net/race.h"
 #include "net/task.h"
 #include "net/upstream.h"
@@ -224,23 +225,27 @@ static int may_connect(const struct gb_worker *worker, const char *to, const str
 	return gb__limits_check(&worker->server->limits, service, error);
 }
 
-static int parse(const char *text, struct gb__address *ret, struct gb_error *error)
+static int parse(const char *text, struct gb__target *ret, struct gb_error *error)
 {
-	int result;
-
 	if (!text)
 		return gb_error_set(error, -EINVAL, "gb_connect: the address is NULL");
-	result = gb__address_parse(text, false, ret, error);
-	if (result == 0)
-		gb__address_to_client(ret);
-	return result;
+	return gb__target_parse(text, ret, error);
+}
+
+static int connect_to(struct gb_worker *worker, const struct gb__target *target,
+	const struct gb_service *service, void *user, enum gb__for who, struct gb_conn **ret_conn)
+{
+	struct gb__socket_options options = gb__options_socket(worker->server->options);
+
+	return target->kind == GB__TARGET_ADDRESS
+		? gb__net_connect(&worker->net, &target->address, &options, service, user, who, ret_conn)
+		: gb__net_dial(&worker->net, target, &options, service, user, who, ret_conn);
 }
 
 int gb__worker_connect(struct gb_worker *worker, const char *text, const struct gb_service *service,
 	void *user, enum gb__for who, struct gb_conn **ret_conn, struct gb_error *error)
 {
-	struct gb__socket_options options = gb__options_socket(worker->server->options);
-	struct gb__address address;
+	struct gb__target target;
 	int result;
 
 	if (worker->apart)
@@ -249,26 +254,29 @@ int gb__worker_connect(struct gb_worker *worker, const char *text, const struct 
 			text ? text : "nowhere");
 	gb__rule_in("gb_connect", 31, gb__loop_here(&worker->loop),
 		"connections are made on their worker's thread: post to it");
-	result = parse(text, &address, error);
+	result = parse(text, &target, error);
 	if (result == 0)
 		result = may_connect(worker, text, service, who, error);
 	if (result < 0)
 		return result;
-	result = gb__net_connect(&worker->net, &address, &options, service, user, who, ret_conn);
+	result = connect_to(worker, &target, service, user, who, ret_conn);
 	if (result < 0)
 		gb_error_set(error, result, "cannot connect to %s: %s", text, gb_strerror(result));
 	return result;
 }
 
-/* Parsed, in the order in which they are tried. */
-static int parse_all(const char *const *texts, size_t count, struct gb__address *ret, struct gb_error *error)
+/* For gb__free: they are too much for a coroutine's stack. */
+static int parse_all(const char *const *texts, size_t count, struct gb__target **ret, struct gb_error *error)
 {
-	int result = 0;
+	struct gb__target *targets = gb__alloc(count * sizeof(*targets));
+	int result = targets ? 0 : gb_error_set(error, -ENOMEM, "no memory to connect to %s", texts[0]);
 
 	for (size_t i = 0; i < count && result == 0; i++)
-		result = parse(texts[i], &ret[i], error);
+		result = parse(texts[i], &targets[i], error);
 	if (result == 0)
-		gb__race_order(ret, count);
+		*ret = targets;
+	else
+		gb__free(targets);
 	return result;
 }
 
@@ -286,22 +294,25 @@ int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *c
 {
 	struct gb__socket_options options = gb__options_socket(worker->server->options);
 	struct gb__race_terms race = *terms;
-	struct gb__address addresses[GB_CONNECT_ANY_MAX];
+	struct gb__target *targets = NULL;
 	int result;
 
 	gb__rule_in("gb_connect_any_begin", 31, gb__loop_here(&worker->loop),
 		"connections are made on their worker's thread: post to it");
 	result = check_count(count, error);
 	if (result == 0)
-		result = parse_all(texts, count, addresses, error);
+		result = parse_all(texts, count, &targets, error);
 	if (result == 0)
 		result = may_connect(worker, texts[0], terms->service, terms->who, error);
-	if (result < 0)
-		return result;
-	race.options = &options;
-	result = gb__race_begin(&worker->net, connecting, addresses, count, &race, on_done, on_done_user);
-	if (result < 0)
-		gb_error_set(error, result, "cannot connect to %s: %s", texts[0], gb_strerror(result));
+	if (result == 0) {
+		race.options = &options;
+		result = gb__race_begin_any(
+			&worker->net, connecting, targets, count, &race, on_done, on_done_user);
+		if (result < 0)
+			gb_error_set(
+				error, result, "cannot connect to %s: %s", texts[0], gb_strerror(result));
+	}
+	gb__free(targets);
 	return result;
 }
 
@@ -323,9 +334,8 @@ int gb_upstream_create(struct gb_worker *worker, const char *const *texts, size_
 {
 	struct gb__socket_options socket = gb__options_socket(worker->server->options);
 	struct gb_upstream_options own = options ? *options : (struct gb_upstream_options){ 0 };
-	struct gb__address addresses[GB_CONNECT_ANY_MAX];
-	const struct gb__upstream_terms terms = { .addresses = addresses,
-		.count = count,
+	struct gb__target *targets = NULL;
+	struct gb__upstream_terms terms = { .count = count,
 		.socket = &socket,
 		.options = &own,
 		.style = own.streams ? &gb__upstream_streams : NULL,
@@ -340,23 +350,11 @@ int gb_upstream_create(struct gb_worker *worker, const char *const *texts, size_
 	if (result == 0)
 		result = gb__limits_check(&worker->server->limits, own.service, error);
 	if (result == 0)
-		result = parse_all(texts, count, addresses, error);
+		result = parse_all(texts, count, &targets, error);
 	if (result < 0)
 		return result;
+	terms.targets = targets;
 	result = gb__upstream_create(&worker->net, &terms, ret);
+	gb__free(targets);
 	return result < 0 ? gb_error_set(error, result, "no memory for a pool of connections") : 0;
-}
-
-int gb_resolve(const char *text, char *ret_text, size_t size, struct gb_error *error)
-{
-	struct gb__address address;
-	int result;
-
-	if (!text)
-		return gb_error_set(error, -EINVAL, "gb_resolve: the address is NULL");
-	result = gb__address_parse(text, true, &address, error);
-	if (result < 0)
-		return result;
-	result = gb__address_format(&address, ret_text, size);
-	return result < 0 ? gb_error_set(error, result, "\"%s\": no room for the address", text) : 0;
 }

@@ -13,6 +13,7 @@
 #include "net/conn.h"
 
 #include "base/macros.h"
+#include "net/dial.h"
 #include "net/drain.h"
 #include "net/outgoing.h"
 #include "net/parts.h"
@@ -145,7 +146,8 @@ void gb__conn_discard(struct gb_conn *conn)
 
 	count_out(conn);
 	conn_destroy(conn);
-	gb__engine_close(engine, fd);
+	if (fd >= 0)
+		gb__engine_close(engine, fd);
 }
 
 int gb__conn_reason_of(int error)
@@ -295,7 +297,8 @@ static void log_end(struct gb_conn *conn)
 		return;
 	conn->past |= GB__CONN_PAST_LOGGED;
 	gb__tell_closed(os, conn->stream.endpoint.fd, gb__proxied_end(conn, true), conn->terms->service,
-		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, conn->net->problem);
+		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, conn->net->problem,
+		gb__dial_name(conn));
 }
 
 void gb__conn_drop(struct gb_conn *conn, int reason, const char *problem)
@@ -458,12 +461,15 @@ static void finish(struct gb_conn *conn)
 	}
 	if (gb__tells(conn->reason))
 		log_end(conn);
+	if (gb__unlikely(conn->terms->dial))
+		gb__dial_drop(conn);
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__conn_next_empty(conn))
 		engine->os->ops->reset_on_close(engine->os, fd);
 	count_out(conn); /* first: who sees it closed may come again at once */
-	gb__engine_close(engine, fd);
+	if (gb__likely(fd >= 0))
+		gb__engine_close(engine, fd);
 	conn_destroy(conn);
 }
 
@@ -505,6 +511,8 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 				gb__replies_cancel(conn); /* first: a coroutine may await one */
 			if (conn->terms->sequential && net->sequential->on_ended(conn))
 				continue; /* as does the end of its stream */
+			if (gb__unlikely(conn->further & GB__CONN_FURTHER_QUEUED))
+				continue; /* whoever was told just now did something with it: the next turn ends it */
 			conn->state = GB__CONN_DETACHING;
 			conn->stream.endpoint.wants |= GB__WANT_CLOSE;
 			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)

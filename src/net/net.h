@@ -6,6 +6,7 @@
 #define NET_NET_H
 
 #include "loop/loop.h"
+#include "name/counters.h"
 #include "net/burst.h"
 #include "net/front.h"
 #include "net/job.h"
@@ -26,6 +27,7 @@ struct gb__files;
 struct gb__sequential;
 struct gb__streams;
 struct gb__task;
+struct gb__names;
 
 /** A connection that waits for room in the pool; it may be gone by then. */
 struct gb__parked {
@@ -44,6 +46,7 @@ struct gb__counters {
 	struct gb__census census; /* while it drains, of a moment ago */
 	struct gb__sampled sampled;
 	struct gb_tls_stats tls;
+	struct gb__names_counters names;
 	struct gb_coro_stats coroutines;
 };
 
@@ -109,6 +112,7 @@ struct gb__net {
 	const struct gb__sequential *sequential;
 	struct gb__streams *streams;  /* theirs */
 	struct gb__files *files;      /* of the same loop */
+	struct gb__names *names;      /* likewise; NULL: nothing is connected to by name */
 	const struct gb_conn *native; /* its handler runs on the worker's own stack, between turns; or NULL */
 	size_t coroutines;            /* that live: the worker does not end before them */
 	size_t offloads;              /* functions in the pool: likewise */

@@ -6,6 +6,8 @@
  * won. While the race is under way at least one is: when the last one fails, the next begins there and then, or the
  * race is over. So whatever ends connections (a stop, the connect timeout) ends the race by them, and the only clock of
  * its own is the one for the next attempt. Each counts its connect timeout from the beginning of the race.
+ *
+ * Where there are names among them they are looked up before that; then there is a clock for the whole.
  */
 #include "net/race.h"
 
@@ -13,6 +15,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "loop/operation.h"
+#include "name/lookup.h"
 #include "net/conn.h"
 #include "net/secure.h"
 
@@ -34,7 +37,9 @@ struct race {
 	uint64_t timeout_ms;            /* of the service, once an attempt was begun */
 	uint32_t began_ms;
 	unsigned running;
-	int error; /* of the attempt that failed last */
+	int error;                  /* of the attempt that failed last */
+	struct gb__lookup *lookups; /* of each target, before the first attempt; or NULL */
+	size_t lookups_count, lookups_left;
 	size_t next, count;
 	struct attempt attempts[];
 };
@@ -57,6 +62,21 @@ void gb__race_order(struct gb__address *addresses, size_t count)
 	}
 }
 
+size_t gb__race_take(const struct gb__lookup *lookup, struct gb__address *ret, size_t max)
+{
+	const size_t count = gb__min(lookup->count, max);
+	size_t first = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		ret[i] = lookup->found[i].address;
+		if (i + 1 < count && lookup->found[i + 1].place == lookup->found[i].place)
+			continue;
+		gb__race_order(ret + first, i + 1 - first);
+		first = i + 1;
+	}
+	return count;
+}
+
 /* It is nobody's any more: it ends by itself. */
 static void let_go(struct race *race, struct attempt *attempt)
 {
@@ -66,6 +86,15 @@ static void let_go(struct race *race, struct attempt *attempt)
 	attempt->connecting.conn = NULL;
 	race->running--;
 	gb_conn_abort(conn);
+}
+
+static void lookups_free(struct race *race)
+{
+	for (size_t i = 0; i < race->lookups_count; i++)
+		gb__lookup_drop(&race->lookups[i]);
+	gb__free(race->lookups);
+	race->lookups = NULL;
+	race->lookups_count = 0;
 }
 
 /* The memory goes. Returns what is to be completed. */
@@ -78,6 +107,7 @@ static struct gb_operation *finish(struct race *race)
 			let_go(race, &race->attempts[i]);
 	gb__assert(race->running == 0);
 	gb__timers_stop(&race->net->loop->timers, &race->timer);
+	lookups_free(race);
 	race->whole->race = NULL;
 	gb__free(race);
 	return operation;
@@ -209,30 +239,155 @@ static void cancel(struct gb_operation *operation)
 
 static const struct gb__operation_kind race_kind = { "connect to any", cancel };
 
-int gb__race_begin(struct gb__net *net, struct gb_connecting_any *connecting,
-	const struct gb__address *addresses, size_t count, const struct gb__race_terms *terms,
-	gb_operation_done *on_done, void *user)
+/* Under way, without addresses but room for `room`. */
+static struct race *race_create(struct gb__net *net, struct gb_connecting_any *connecting, size_t room,
+	const struct gb__race_terms *terms, gb_operation_done *on_done, void *user)
 {
-	struct race *race = gb__alloc_zero(sizeof(*race) + count * sizeof(race->attempts[0]));
-	int result;
+	struct race *race = gb__alloc_zero(sizeof(*race) + room * sizeof(race->attempts[0]));
 
 	if (!race)
-		return -ENOMEM;
+		return NULL;
 	race->net = net;
 	race->whole = connecting;
 	race->terms = *terms;
 	race->options = *terms->options;
 	race->began_ms = gb__net_now(net);
 	race->error = -EINVAL;
+	*connecting = (struct gb_connecting_any){ .race = race };
+	gb__operation_begin(&connecting->operation, &race_kind, net->worker, on_done, user);
+	return race;
+}
+
+/* Inside the function that began it: nothing is completed. */
+static int refuse(struct race *race, int code)
+{
+	finish(race)->kind = NULL;
+	return code;
+}
+
+int gb__race_begin(struct gb__net *net, struct gb_connecting_any *connecting,
+	const struct gb__address *addresses, size_t count, const struct gb__race_terms *terms,
+	gb_operation_done *on_done, void *user)
+{
+	struct race *race = race_create(net, connecting, count, terms, on_done, user);
+
+	if (!race)
+		return -ENOMEM;
 	race->count = count;
 	for (size_t i = 0; i < count; i++)
 		race->attempts[i].address = addresses[i];
-	*connecting = (struct gb_connecting_any){ .race = race };
-	gb__operation_begin(&connecting->operation, &race_kind, net->worker, on_done, user);
 	go_on(race);
-	if (race->running > 0)
-		return 0;
-	result = race->error;
-	finish(race)->kind = NULL;
-	return result;
+	return race->running > 0 ? 0 : refuse(race, race->error);
+}
+
+/* Returns 0: an attempt is under way. */
+static int looked_up(struct race *race)
+{
+	struct gb__address addresses[GB_CONNECT_ANY_MAX];
+
+	for (size_t i = 0; i < race->lookups_count; i++)
+		race->count += gb__race_take(
+			&race->lookups[i], addresses + race->count, GB_CONNECT_ANY_MAX - race->count);
+	for (size_t i = 0; i < race->count; i++)
+		race->attempts[i].address = addresses[i];
+	lookups_free(race);
+	go_on(race);
+	return race->running > 0 ? 0 : race->error;
+}
+
+static void on_lookup(struct gb__lookup *lookup, int code)
+{
+	struct race *race = lookup->arg;
+	int result;
+
+	if (code < 0)
+		race->error = code;
+	if (--race->lookups_left > 0)
+		return;
+	result = looked_up(race);
+	if (result < 0)
+		gb__operation_complete(finish(race), result);
+}
+
+static void on_late(struct gb_timer *timer, void *arg)
+{
+	(void)timer;
+	gb__operation_complete(finish(arg), -ETIMEDOUT);
+}
+
+static uint64_t timeout_ms_of(const struct race *race)
+{
+	uint64_t timeout_ms = race->net->limits->connect_timeout_ms;
+
+	for (const struct gb_limit *limit = race->terms.service->limits;
+		limit && limit->kind != GB_LIMIT_NONE; limit++)
+		if (limit->kind == GB_LIMIT_CONNECT_TIMEOUT)
+			timeout_ms = limit->value;
+	return timeout_ms;
+}
+
+static void wait_for_lookups(struct race *race)
+{
+	struct gb__loop *loop = race->net->loop;
+	uint64_t timeout_ms = timeout_ms_of(race);
+
+	if (!timeout_ms)
+		return; /* that of the lookup is left */
+	race->timer.worker = race->net->worker;
+	race->timer.on_expire = on_late;
+	race->timer.arg = race;
+	race->timer.deadline_ns = loop->os->ops->now_ns(loop->os) + timeout_ms * 1000000u;
+	(void)gb__timers_start(&loop->timers, &race->timer);
+}
+
+static bool none_is_name(const struct gb__target *targets, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (targets[i].kind != GB__TARGET_ADDRESS)
+			return false;
+	return true;
+}
+
+static int begin_plain(struct gb__net *net, struct gb_connecting_any *connecting,
+	const struct gb__target *targets, size_t count, const struct gb__race_terms *terms,
+	gb_operation_done *on_done, void *user)
+{
+	struct gb__address addresses[GB_CONNECT_ANY_MAX];
+
+	for (size_t i = 0; i < count; i++)
+		addresses[i] = targets[i].address;
+	gb__race_order(addresses, count);
+	return gb__race_begin(net, connecting, addresses, count, terms, on_done, user);
+}
+
+int gb__race_begin_any(struct gb__net *net, struct gb_connecting_any *connecting,
+	const struct gb__target *targets, size_t count, const struct gb__race_terms *terms,
+	gb_operation_done *on_done, void *user)
+{
+	struct race *race;
+
+	if (none_is_name(targets, count))
+		return begin_plain(net, connecting, targets, count, terms, on_done, user);
+	race = race_create(net, connecting, GB_CONNECT_ANY_MAX, terms, on_done, user);
+	if (!race)
+		return -ENOMEM;
+	race->lookups = gb__alloc_zero(count * sizeof(*race->lookups));
+	if (!race->lookups)
+		return refuse(race, -ENOMEM);
+	race->lookups_count = count;
+	for (size_t i = 0; i < count; i++) {
+		int result = gb__lookup_begin(&race->lookups[i], net->names, &targets[i], on_lookup);
+
+		race->lookups[i].arg = race;
+		race->lookups_left += result == 1;
+		if (result < 0)
+			race->error = result;
+	}
+	if (race->lookups_left == 0) {
+		int result = looked_up(race);
+
+		return result < 0 ? refuse(race, result) : 0;
+	}
+	wait_for_lookups(race);
+	return 0;
 }

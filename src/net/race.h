@@ -4,6 +4,9 @@
 
 #include "net/outgoing.h"
 
+struct gb__lookup;
+struct gb__target;
+
 /** From one attempt to the next while none has failed (RFC 8305, section 8: recommended). */
 #define GB__RACE_DELAY_MS 250u
 
@@ -32,5 +35,15 @@ void gb__race_order(struct gb__address *addresses, size_t count);
 int gb__race_begin(struct gb__net *net, struct gb_connecting_any *connecting,
 	const struct gb__address *addresses, size_t count, const struct gb__race_terms *terms,
 	gb_operation_done *on_done, void *user);
+
+/** The same to targets that may be names: these are looked up first, and the connect timeout counts from there. What is
+ *  found for one of them comes before what is for the next. */
+int gb__race_begin_any(struct gb__net *net, struct gb_connecting_any *connecting,
+	const struct gb__target *targets, size_t count, const struct gb__race_terms *terms,
+	gb_operation_done *on_done, void *user);
+
+/** Addresses of a lookup that is done, at most `max`, in the order in which they are tried: those of one name take turns by
+ *  family, those of a service's next record come behind them. Returns how many. */
+size_t gb__race_take(const struct gb__lookup *lookup, struct gb__address *ret, size_t max);
 
 #endif

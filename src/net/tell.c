@@ -55,7 +55,7 @@ static void describe_peer(struct gb__os *os, int fd, char *text, size_t size)
 
 static void tell(struct gb__os *os, int fd, const struct gb__address *client,
 	const struct gb_service *service, const char *between, const char *what, int reason, int error,
-	const char *problem)
+	const char *problem, const char *name)
 {
 	static struct gb__log_limit limits[GB_CLOSE_REASON_COUNT];
 	const enum gb__log_level level = gb__reason_ordinary(reason) ? GB__LOG_INFO : GB__LOG_NOTICE;
@@ -66,7 +66,9 @@ static void tell(struct gb__os *os, int fd, const struct gb__address *client,
 		return;
 	if (level < GB__LOG_INFO && !gb__log_allowed(&limits[reason], gb__os_now_ms(os), &held))
 		return;
-	if (client)
+	if (name)
+		snprintf(peer, sizeof(peer), "%s", name);
+	else if (client)
 		gb__address_format(client, peer, sizeof(peer));
 	else
 		describe_peer(os, fd, peer, sizeof(peer));
@@ -86,11 +88,12 @@ static void tell(struct gb__os *os, int fd, const struct gb__address *client,
 void gb__tell_refused(
 	struct gb__os *os, int fd, const struct gb_service *service, int reason, const char *problem)
 {
-	tell(os, fd, NULL, service, "from", "refused", reason, 0, problem);
+	tell(os, fd, NULL, service, "from", "refused", reason, 0, problem, NULL);
 }
 
 void gb__tell_closed(struct gb__os *os, int fd, const struct gb__address *client,
-	const struct gb_service *service, bool outgoing, int reason, int error, const char *problem)
+	const struct gb_service *service, bool outgoing, int reason, int error, const char *problem,
+	const char *name)
 {
-	tell(os, fd, client, service, outgoing ? "to" : "from", "closed", reason, error, problem);
+	tell(os, fd, client, service, outgoing ? "to" : "from", "closed", reason, error, problem, name);
 }

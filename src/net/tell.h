@@ -22,8 +22,9 @@ static inline bool gb__tells(int reason)
  */
 void gb__tell_refused(
 	struct gb__os *os, int fd, const struct gb_service *service, int reason, const char *problem);
-/** `client`: for whom a proxy has sent it, or NULL. */
+/** `client`: for whom a proxy has sent it, or NULL; `name`: what was to be connected to by its name, or NULL. */
 void gb__tell_closed(struct gb__os *os, int fd, const struct gb__address *client,
-	const struct gb_service *service, bool outgoing, int reason, int error, const char *problem);
+	const struct gb_service *service, bool outgoing, int reason, int error, const char *problem,
+	const char *name);
 
 #endif

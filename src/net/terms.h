@@ -41,6 +41,7 @@ static inline uint64_t gb__limit(const uint64_t *limit)
 struct gb_file_sending;
 struct gb_operation;
 struct gb__fronted;
+struct gb__dial;
 struct gb__pooled;
 struct gb__proxied;
 struct gb__router;
@@ -71,6 +72,7 @@ struct gb__terms {
 	struct gb_conn *peer;                /* relayed to; or NULL */
 	struct gb_operation *connecting;     /* the operation that made it, while it is under way */
 	struct gb__proxied *proxied;         /* what its PROXY header told, of own terms; or NULL */
+	struct gb__dial *dial;               /* it connects by name, and has no descriptor yet; or NULL */
 	struct gb__pooled *pooled;           /* it is of a pool (upstream.h), or NULL */
 	struct gb__replies replies;          /* open ones; of own terms */
 	struct gb_file_sending *sendings;    /* of files, each with a reply; of own terms */

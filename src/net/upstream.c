@@ -297,7 +297,7 @@ static void serve_soon(struct gb_upstream *upstream)
 int gb__upstream_create(struct gb__net *net, const struct gb__upstream_terms *terms, struct gb_upstream **ret)
 {
 	struct gb_upstream *upstream =
-		gb__alloc_zero(sizeof(*upstream) + terms->count * sizeof(upstream->addresses[0]));
+		gb__alloc_zero(sizeof(*upstream) + terms->count * sizeof(upstream->targets[0]));
 	struct gb_upstream_options *options;
 
 	if (!upstream)
@@ -310,7 +310,7 @@ int gb__upstream_create(struct gb__net *net, const struct gb__upstream_terms *te
 	upstream->holders = 1;
 	upstream->count = terms->count;
 	for (size_t i = 0; i < terms->count; i++)
-		upstream->addresses[i] = terms->addresses[i];
+		upstream->targets[i] = terms->targets[i];
 	gb__list_init(&upstream->idle);
 	gb__list_init(&upstream->waiting);
 	gb__list_init(&upstream->members);

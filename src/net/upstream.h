@@ -3,6 +3,7 @@
 #define NET_UPSTREAM_H
 
 #include "base/list.h"
+#include "name/target.h"
 #include "net/race.h"
 
 #include <gearbox/upstream.h>
@@ -37,7 +38,7 @@ struct gb__upstream_style {
 };
 
 struct gb__upstream_terms {
-	const struct gb__address *addresses; /* in the order in which they are tried; copied */
+	const struct gb__target *targets; /* copied */
 	size_t count;
 	const struct gb__socket_options *socket;   /* copied */
 	const struct gb_upstream_options *options; /* copied; its service is not NULL */

@@ -130,8 +130,8 @@ static int dial(struct gb_upstream *upstream)
 	if (!dial)
 		return -ENOMEM;
 	dial->upstream = upstream;
-	result = gb__race_begin(
-		upstream->net, &dial->any, upstream->addresses, upstream->count, &terms, on_dialled, dial);
+	result = gb__race_begin_any(
+		upstream->net, &dial->any, upstream->targets, upstream->count, &terms, on_dialled, dial);
 	if (result < 0) {
 		gb__free(dial);
 		return result;

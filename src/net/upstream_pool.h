@@ -23,7 +23,7 @@ struct gb_upstream {
 	bool posted, destroyed;
 	unsigned holders;
 	size_t count;
-	struct gb__address addresses[];
+	struct gb__target targets[];
 };
 
 /* upstream.c */

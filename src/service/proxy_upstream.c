@@ -359,9 +359,10 @@ static int add_upstream(
 	if (shared->count == UPSTREAMS_MAX)
 		return gb_error_set(error, -GB_EUSAGE, "set %s: more than %u", key, UPSTREAMS_MAX);
 	address = shared->upstreams[shared->count].address;
-	result = gb_resolve(text, address, ADDRESS_MAX, &why);
+	result = gb_name_check(text, &why);
 	if (result < 0)
 		return gb_error_set(error, result, "set %s: %s", key, why.text);
+	snprintf(address, ADDRESS_MAX, "%s", text);
 	for (size_t i = 0; i < shared->count; i++)
 		if (strcmp(shared->upstreams[i].address, address) == 0)
 			return gb_error_set(

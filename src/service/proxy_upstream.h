@@ -42,7 +42,7 @@ struct proxy_link {
 	void (*on_done)(struct proxy_link *link, int result);
 };
 
-/** From a list of HOST:PORT, which the setting `key` has. Names are resolved. Returns 0 or an error. */
+/** From a list of HOST:PORT and services, which the setting `key` has. Names are resolved as they are connected to. Returns 0 or an error. */
 int proxy_group_create(
 	struct proxy_group *group, const char *key, const char *list, size_t workers, struct gb_error *error);
 /** Its counters go to the log before. */

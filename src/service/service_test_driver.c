@@ -341,11 +341,9 @@ size_t gb_server_workers(const struct gb_server *server)
 	abort();
 }
 
-int gb_resolve(const char *address, char *ret_text, size_t size, struct gb_error *error)
+int gb_name_check(const char *text, struct gb_error *error)
 {
-	(void)address;
-	(void)ret_text;
-	(void)size;
+	(void)text;
 	(void)error;
 	abort();
 }

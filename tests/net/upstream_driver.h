@@ -28,8 +28,9 @@ static inline struct gb_upstream *pool_of(struct rig *rig, const struct gb_servi
 	struct gb_upstream_options options, const struct gb__upstream_style *style)
 {
 	static const struct gb__socket_options socket;
+	const struct gb__target target = { .kind = GB__TARGET_ADDRESS, .address = address };
 	struct gb__upstream_terms terms = {
-		.addresses = &address, .count = 1, .socket = &socket, .options = &options, .style = style
+		.targets = &target, .count = 1, .socket = &socket, .options = &options, .style = style
 	};
 	struct gb_upstream *upstream;
 

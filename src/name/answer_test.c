@@ -1,0 +1,178 @@
+#include "name/answer.h"
+
+#include "harness.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A message under construction. */
+struct message {
+	unsigned char bytes[1024];
+	size_t size;
+};
+
+static void put(struct message *message, unsigned value, unsigned bytes)
+{
+	while (bytes--)
+		message->bytes[message->size++] = (unsigned char)(value >> 8 * bytes);
+}
+
+static void put_name(struct message *message, const char *name)
+{
+	while (*name) {
+		size_t length = strcspn(name, ".");
+
+		put(message, (unsigned)length, 1);
+		memcpy(message->bytes + message->size, name, length);
+		message->size += length;
+		name += length + (name[length] == '.');
+	}
+	put(message, 0, 1);
+}
+
+/* With one question, for a.example at 12. */
+static struct message begin(unsigned answers, unsigned authorities)
+{
+	struct message message = { .size = 0 };
+
+	put(&message, 7, 2);
+	put(&message, 0x8180, 2);
+	put(&message, 1, 2);
+	put(&message, answers, 2);
+	put(&message, authorities, 2);
+	put(&message, 0, 2);
+	put_name(&message, "a.example");
+	put(&message, 33, 2);
+	put(&message, 1, 2);
+	return message;
+}
+
+/* Returns where its length is to be put. */
+static size_t put_record(struct message *message, unsigned type, unsigned ttl_s)
+{
+	put(message, 0xc00c, 2); /* a.example */
+	put(message, type, 2);
+	put(message, 1, 2);
+	put(message, ttl_s, 4);
+	put(message, 0, 2);
+	return message->size;
+}
+
+static void end_record(struct message *message, size_t at)
+{
+	size_t size = message->size - at;
+
+	message->bytes[at - 2] = (unsigned char)(size >> 8);
+	message->bytes[at - 1] = (unsigned char)size;
+}
+
+static void put_srv(struct message *message, unsigned ttl_s, unsigned port, const char *target)
+{
+	size_t at = put_record(message, 33, ttl_s);
+
+	put(message, 10, 2);
+	put(message, 20, 2);
+	put(message, port, 2);
+	if (target)
+		put_name(message, target);
+	else
+		put(message, 0xc00c, 2);
+	end_record(message, at);
+}
+
+static void put_soa(struct message *message, unsigned ttl_s, unsigned minimum_s)
+{
+	size_t at = put_record(message, 6, ttl_s);
+
+	put_name(message, "ns.example");
+	put(message, 0xc00c, 2);
+	for (unsigned i = 1; i <= 4; i++)
+		put(message, i, 4);
+	put(message, minimum_s, 4);
+	end_record(message, at);
+}
+
+TEST(services_have_the_shortest_time_to_live)
+{
+	struct message message = begin(3, 0);
+	struct gb__srv services[4];
+	uint32_t ttl_s = 0;
+
+	put_srv(&message, 300, 7000, "B.Example");
+	put_srv(&message, 60, 7001, NULL);
+	put_srv(&message, 600, 7002, "");
+	CHECK_INT(gb__answer_services(message.bytes, message.size, services, 4, &ttl_s), 3);
+	CHECK_INT(ttl_s, 60);
+	CHECK_INT(services[0].priority, 10);
+	CHECK_INT(services[0].weight, 20);
+	CHECK_INT(services[0].port, 7000);
+	CHECK(strcmp(services[0].target, "b.example") == 0);
+	CHECK(strcmp(services[1].target, "a.example") == 0);
+	CHECK(strcmp(services[2].target, ".") == 0);
+	CHECK_INT(gb__answer_services(message.bytes, message.size, services, 2, &ttl_s), 2);
+}
+
+TEST(what_is_not_there_is_so_for_as_long_as_the_zone_says)
+{
+	struct message message = begin(0, 1);
+	uint32_t ttl_s = 0;
+
+	put_soa(&message, 900, 30);
+	CHECK_INT(gb__answer_negative(message.bytes, message.size, &ttl_s), 0);
+	CHECK_INT(ttl_s, 30);
+	message = begin(0, 1);
+	put_soa(&message, 20, 3600);
+	CHECK_INT(gb__answer_negative(message.bytes, message.size, &ttl_s), 0);
+	CHECK_INT(ttl_s, 20);
+	message = begin(0, 0);
+	CHECK_INT(gb__answer_negative(message.bytes, message.size, &ttl_s), -ENODATA);
+}
+
+TEST(a_time_beyond_all_times_is_none)
+{
+	struct message message = begin(1, 0);
+	struct gb__srv services[1];
+	uint32_t ttl_s = 1;
+
+	put_srv(&message, 0x80000000u, 1, "b");
+	CHECK_INT(gb__answer_services(message.bytes, message.size, services, 1, &ttl_s), 1);
+	CHECK_INT(ttl_s, 0);
+}
+
+TEST(a_name_that_goes_on_where_it_is_ends)
+{
+	struct message message = begin(1, 0);
+	struct gb__srv services[1];
+	uint32_t ttl_s;
+	size_t at = put_record(&message, 33, 5);
+
+	put(&message, 0, 6);
+	put(&message, 0xc000 | (unsigned)message.size, 2);
+	end_record(&message, at);
+	CHECK_INT(gb__answer_services(message.bytes, message.size, services, 1, &ttl_s), 0);
+}
+
+/* Whatever the bytes, it reads within them: the sanitizers look on, and so does the heap. */
+TEST(garbage_is_read_within_its_bounds)
+{
+	struct message whole = begin(2, 1);
+	struct gb__srv services[2];
+	uint64_t random = test_seed();
+	uint32_t ttl_s;
+
+	put_srv(&whole, 1, 1, NULL);
+	put_srv(&whole, 1, 1, "x.example");
+	put_soa(&whole, 1, 1);
+	for (unsigned i = 0; i < 20000; i++) {
+		size_t size = test_random(&random) % (whole.size + 1);
+		unsigned char *bytes = malloc(size ? size : 1);
+
+		memcpy(bytes, whole.bytes, size);
+		for (unsigned changes = (unsigned)(test_random(&random) % 4); size && changes; changes--)
+			bytes[test_random(&random) % size] = (unsigned char)test_random(&random);
+		gb__answer_services(bytes, size, services, 2, &ttl_s);
+		gb__answer_negative(bytes, size, &ttl_s);
+		free(bytes);
+	}
+}

@@ -1,0 +1,221 @@
+/*
+ * Happy path: the connection is made and attached, without a descriptor, so that it has its place, its handle and its connect
+ * timeout. Its name is looked up; then sockets connect to the addresses, the next one with each GB__RACE_DELAY_MS, at once
+ * when the one before it has failed. The first to be established becomes the connection's descriptor.
+ *
+ * The sockets are watched, no endpoints: nobody has bytes for them. Whatever ends the connection ends the dial
+ * (`gb__dial_drop`, by the turn that finds it ended).
+ */
+#include "net/dial.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/macros.h"
+#include "name/lookup.h"
+#include "net/conn.h"
+#include "net/race.h"
+
+#include <errno.h>
+
+/* Of a name, at most so many are tried. */
+#define ATTEMPTS_MAX 16u
+
+struct attempt {
+	struct gb__dial *dial;
+	struct gb_watch *watch; /* NULL: it is not under way */
+	int fd;
+};
+
+struct gb__dial {
+	struct gb_conn *conn;
+	struct gb__socket_options options;
+	struct gb__lookup lookup;
+	struct gb_timer timer; /* until the next attempt */
+	size_t next, count;
+	unsigned running;
+	int error; /* of the attempt that failed last */
+	struct attempt attempts[ATTEMPTS_MAX];
+	struct gb__address addresses[ATTEMPTS_MAX];
+};
+
+static void on_lookup(struct gb__lookup *lookup, int code);
+
+static struct gb__net *net_of(const struct gb__dial *dial)
+{
+	return dial->conn->net;
+}
+
+/* Returns its descriptor. */
+static int leave(struct attempt *attempt)
+{
+	int fd = attempt->fd;
+
+	gb__watch_remove(attempt->watch);
+	attempt->watch = NULL;
+	attempt->dial->running--;
+	return fd;
+}
+
+static void dial_free(struct gb__dial *dial)
+{
+	struct gb__net *net = net_of(dial);
+
+	for (size_t i = 0; i < dial->next; i++)
+		if (dial->attempts[i].watch)
+			gb__engine_close(net->engine, leave(&dial->attempts[i]));
+	gb__assert(dial->running == 0);
+	gb__timers_stop(&net->loop->timers, &dial->timer);
+	gb__lookup_drop(&dial->lookup);
+	dial->conn->terms->dial = NULL;
+	gb__free(dial);
+}
+
+void gb__dial_drop(struct gb_conn *conn)
+{
+	dial_free(conn->terms->dial);
+}
+
+const char *gb__dial_name(const struct gb_conn *conn)
+{
+	return conn->terms->dial ? conn->terms->dial->lookup.target.name : NULL;
+}
+
+static void won(struct gb__dial *dial, struct attempt *attempt)
+{
+	struct gb__stream *stream = &dial->conn->stream;
+
+	stream->endpoint.fd = leave(attempt);
+	dial_free(dial);
+	stream->endpoint.ops->on_connected(stream, 0);
+}
+
+static void go_on(struct gb__dial *dial);
+
+static void on_ready(struct gb_watch *watch, unsigned ready, void *user)
+{
+	struct attempt *attempt = user;
+	struct gb__dial *dial = attempt->dial;
+	struct gb__os *os = net_of(dial)->loop->os;
+	int result = os->ops->connect_result(os, attempt->fd);
+
+	(void)watch;
+	(void)ready;
+	if (dial->conn->state != GB__CONN_CONNECTING)
+		return; /* it ends in this turn */
+	if (result == 0) {
+		won(dial, attempt);
+		return;
+	}
+	dial->error = result;
+	gb__engine_close(net_of(dial)->engine, leave(attempt));
+	go_on(dial);
+}
+
+static int attempt(struct gb__dial *dial, struct attempt *attempt, const struct gb__address *address)
+{
+	struct gb__net *net = net_of(dial);
+	struct gb__os *os = net->loop->os;
+	int fd = os->ops->socket(os, address->any.sa_family), result;
+
+	if (fd < 0)
+		return fd;
+	result = os->ops->tune(os, fd, address->any.sa_family, &dial->options);
+	if (result == 0)
+		result = os->ops->connect(os, fd, &address->any, address->size);
+	*attempt = (struct attempt){ .dial = dial, .fd = fd };
+	if (result == 0 || result == -EINPROGRESS)
+		result = gb__watch_add(
+			net->names->watches, fd, GB__READY_OUT, on_ready, attempt, &attempt->watch);
+	if (result < 0) {
+		attempt->watch = NULL;
+		os->ops->close(os, fd);
+		return result;
+	}
+	dial->running++;
+	return 0;
+}
+
+static void on_delay(struct gb_timer *timer, void *arg)
+{
+	(void)timer;
+	go_on(arg);
+}
+
+static void wait_for_next(struct gb__dial *dial)
+{
+	struct gb__net *net = net_of(dial);
+
+	dial->timer.worker = net->worker;
+	dial->timer.on_expire = on_delay;
+	dial->timer.arg = dial;
+	dial->timer.deadline_ns = net->loop->os->ops->now_ns(net->loop->os) + GB__RACE_DELAY_MS * 1000000ull;
+	/* Without memory for it the next begins when this one has failed. */
+	(void)gb__timers_start(&net->loop->timers, &dial->timer);
+}
+
+/* Begin the next attempt that can be; without any the connection ends. */
+static void go_on(struct gb__dial *dial)
+{
+	bool begun = false;
+
+	gb__timers_stop(&net_of(dial)->loop->timers, &dial->timer);
+	while (!begun && dial->next < dial->count && dial->conn->state == GB__CONN_CONNECTING) {
+		size_t i = dial->next++;
+		int result = attempt(dial, &dial->attempts[i], &dial->addresses[i]);
+
+		begun = result == 0;
+		if (!begun)
+			dial->error = result;
+	}
+	if (begun && dial->next < dial->count)
+		wait_for_next(dial);
+	else if (dial->running == 0)
+		gb__conn_end(dial->conn, GB_CLOSE_CONNECT_FAILED, -dial->error);
+}
+
+static void looked_up(struct gb__dial *dial, int code)
+{
+	if (code < 0) {
+		gb__conn_end(dial->conn, GB_CLOSE_CONNECT_FAILED, -code);
+		return;
+	}
+	dial->count = gb__race_take(&dial->lookup, dial->addresses, ATTEMPTS_MAX);
+	go_on(dial);
+}
+
+static void on_lookup(struct gb__lookup *lookup, int code)
+{
+	looked_up(gb__container_of(lookup, struct gb__dial, lookup), code);
+}
+
+int gb__net_dial(struct gb__net *net, const struct gb__target *target,
+	const struct gb__socket_options *options, const struct gb_service *service, void *user,
+	enum gb__for who, struct gb_conn **ret_conn)
+{
+	struct gb__dial *dial = gb__alloc_zero(sizeof(*dial));
+	struct gb_conn *conn = dial ? gb__conn_create(net, -1, service, user, who) : NULL;
+	int result;
+
+	if (!conn) {
+		gb__free(dial);
+		return -ENOMEM;
+	}
+	conn->state = GB__CONN_CONNECTING;
+	result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
+	if (result < 0) {
+		gb__free(dial);
+		gb__conn_discard(conn);
+		return result;
+	}
+	gb__count(net->counters->stats.connected, 1);
+	gb__conn_deadline_within(conn, conn->terms->limits->connect_timeout_ms);
+	dial->conn = conn;
+	dial->options = *options;
+	dial->error = -ETIMEDOUT;
+	conn->terms->dial = dial;
+	result = gb__lookup_begin(&dial->lookup, net->names, target, on_lookup);
+	if (result <= 0)
+		looked_up(dial, result);
+	*ret_conn = conn;
+	return 0;
+}

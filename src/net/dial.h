@@ -1,0 +1,22 @@
+/** A connection to whoever a name stands for: there from the beginning, with a descriptor once one has connected. */
+#ifndef NET_DIAL_H
+#define NET_DIAL_H
+
+#include "name/target.h"
+#include "net/outgoing.h"
+
+struct gb__dial;
+
+/**
+ * As gb__net_connect, to a target that is a name: what it resolves to is tried by Happy Eyeballs (net/race.h). That it does
+ * not resolve is told as a connect that fails is, with the code of gb__answer. Needs the net's names.
+ */
+int gb__net_dial(struct gb__net *net, const struct gb__target *target,
+	const struct gb__socket_options *options, const struct gb_service *service, void *user,
+	enum gb__for who, struct gb_conn **ret_conn);
+/** The connection ends: nothing more is tried. */
+void gb__dial_drop(struct gb_conn *conn);
+/** What was to be connected to, or NULL. */
+const char *gb__dial_name(const struct gb_conn *conn);
+
+#endif
