@@ -5,7 +5,7 @@
 #include "base/macros.h"
 #include "model/run.h"
 #include "model/worker.h"
-#include "net/conn.h"
+#include "net/proxied.h"
 #include "net/route.h"
 #include "os/process.h"
 #include "os/symbol.h"
@@ -106,7 +106,9 @@ static void look_around(struct gb__backtrace *backtrace)
 	note_text(stall->service, terms ? terms->service->name : NULL);
 	note_text(stall->route, row ? row->name : NULL);
 	stall->peer.size = 0;
-	if (conn && os->ops->address(os, conn->stream.endpoint.fd, true, &stall->peer) < 0)
+	if (conn && gb__proxied_end(conn, true))
+		stall->peer = *gb__proxied_end(conn, true);
+	else if (conn && os->ops->address(os, conn->stream.endpoint.fd, true, &stall->peer) < 0)
 		stall->peer.size = 0;
 }
 

@@ -2,7 +2,10 @@
 #include "rig.h"
 
 #include "net/outgoing.h"
+
 #include "os/socket.h"
+
+#include <gearbox/proxy.h>
 
 #include <errno.h>
 
@@ -97,6 +100,27 @@ NET_TEST(what_is_sent_while_it_connects_arrives_and_is_answered)
 	let_go(&peer);
 	UNTIL(rig, NULL, rig->closed == 1);
 	CHECK_INT(rig->net.outgoing, 0);
+	stop_listening(rig, fd);
+}
+
+/* A header leaves first, once, and only before anything else: the peer cannot be told later whom it is for. */
+NET_TEST(proxy_header_leaves_before_what_was_sent_while_it_connects)
+{
+	static const char line[] = "PROXY UNKNOWN\r\nearly";
+	struct peer peer;
+	int fd;
+
+	dial(rig, listening(rig, 4, &fd));
+	CHECK_INT(gb_conn_send_proxy(current, NULL, GB_PROXY_NONE), -EINVAL);
+	CHECK_INT(gb_conn_send_proxy(current, NULL, GB_PROXY_V1), 0);
+	CHECK_INT(gb_conn_send_proxy(current, NULL, GB_PROXY_V1), -EISCONN);
+	CHECK_INT(gb_conn_send(current, "early", 5), 0);
+	taken(rig, fd, &peer);
+	UNTIL(rig, &peer, peer.got_size == sizeof(line) - 1 && rig->opened == 1);
+	CHECK(memcmp(peer.got, line, sizeof(line) - 1) == 0);
+	CHECK_INT(gb_conn_send_proxy(current, NULL, GB_PROXY_V1), -EISCONN);
+	let_go(&peer);
+	UNTIL(rig, NULL, rig->closed == 1);
 	stop_listening(rig, fd);
 }
 
