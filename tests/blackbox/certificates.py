@@ -33,6 +33,7 @@ def make_tls(folder):
     make_ca(folder)
     make_certificate(folder, "server", f"subjectAltName=DNS:localhost,IP:{HOST}\n"
                                        "crlDistributionPoints=URI:http://localhost/ca.crl\n")
+    make_certificate(folder, "renewed", f"subjectAltName=DNS:localhost,IP:{HOST}\n")
     make_certificate(folder, "client", "extendedKeyUsage=clientAuth\n")
 
 

@@ -80,6 +80,14 @@ def s_client_shows_a_certificate(server, folder):
     s_client(server, folder, "-tls1_2", code=1)
 
 
+def s_client_sees_a_renewed_certificate(server, folder):
+    says(s_client(server, folder), "CN = server")
+    for kind in ("key", "pem"):
+        os.rename(f"{folder}/renewed.{kind}", f"{folder}/server.{kind}")
+    for _ in range(4):  # whichever worker it is
+        says(s_client(server, folder), "CN = renewed")
+
+
 def s_time_counts(server, folder):
     for kind in ("-new", "-reuse"):
         text = called("openssl", "s_time", "-connect", f"{server.host}:{server.port}", "-CAfile", f"{folder}/ca.pem", kind,
@@ -200,6 +208,8 @@ CLIENTS = [
     Client("s_client-resumed", "openssl", ("daytime", *TLS), s_client_resumes, make_tls),
     Client("s_client-certificate", "openssl", ("daytime", *TLS, "--tls-client-ca", "FOLDER/ca.pem"),
            s_client_shows_a_certificate, make_tls, CUT),
+    Client("s_client-renewed", "openssl", ("daytime", *TLS, "--tls-reload", "1ms"), s_client_sees_a_renewed_certificate, make_tls,
+           "changed files have been read|is not that of"),
     Client("s_time", "openssl", ("echo", *TLS), s_time_counts, make_tls, CUT, True),
     Client("curl-tls", "curl", ("daytime", *TLS), curl_reads_a_line_by_tls, make_tls),
     Client("testssl", "testssl", ("echo", *TLS), testssl_finds_nothing, make_tls, CUT, True),
