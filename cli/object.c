@@ -52,9 +52,9 @@ static int check_whole(int fd, const char *path, uint64_t size, struct gb_error 
 	return 0;
 }
 
-int gb__object_check(const char *path, struct gb_error *error)
+int gb__object_check(const char *path, const char *file_path, struct gb_error *error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), result;
+	int fd = open(file_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), result;
 	struct stat file;
 
 	if (fd < 0)
@@ -111,22 +111,19 @@ static int explain(const char *path, const char *here, struct gb_error *error)
 	return -GB_EUSAGE;
 }
 
-int gb__object_load(const char *path, const struct gb_service **ret, struct gb_error *error)
+int gb__object_load_from(
+	const char *path, const char *file, const struct gb_service **ret, struct gb_error *error)
 {
 	const struct gb_handler *handler;
-	char here[4096];
 	void *object;
 	int result;
 
-	/* Without a slash it would be looked for where libraries are. */
-	if ((size_t)snprintf(here, sizeof(here), "%s%s", strchr(path, '/') ? "" : "./", path) >= sizeof(here))
-		return gb_error_set(error, -GB_EUSAGE, "%s: %s", path, strerror(ENAMETOOLONG));
-	result = gb__object_check(here, error);
+	result = gb__object_check(path, file, error);
 	if (result < 0)
 		return result;
-	object = dlopen(here, RTLD_NOW | RTLD_LOCAL);
+	object = dlopen(file, RTLD_NOW | RTLD_LOCAL);
 	if (!object)
-		return explain(path, here, error);
+		return explain(path, file, error);
 	handler = dlsym(object, "gb_handler");
 	if (!handler)
 		return gb_error_set(error, -GB_EUSAGE,
@@ -137,4 +134,14 @@ int gb__object_load(const char *path, const struct gb_service **ret, struct gb_e
 	if (result == 0)
 		*ret = handler->service;
 	return result;
+}
+
+int gb__object_load(const char *path, const struct gb_service **ret, struct gb_error *error)
+{
+	char here[4096];
+
+	/* Without a slash it would be looked for where libraries are. */
+	if ((size_t)snprintf(here, sizeof(here), "%s%s", strchr(path, '/') ? "" : "./", path) >= sizeof(here))
+		return gb_error_set(error, -GB_EUSAGE, "%s: %s", path, strerror(ENAMETOOLONG));
+	return gb__object_load_from(path, here, ret, error);
 }

@@ -7,8 +7,9 @@
 /** Whether a word names a shared object and no service: a slash in it, or .so at its end. */
 bool gb__object_named(const char *word);
 
-/** Whether a file is a whole ELF object, as far as that can be told without loading it. Returns 0 or -GB_EUSAGE. */
-int gb__object_check(const char *path, struct gb_error *error);
+/** Whether a file is a whole ELF object, as far as that can be told without loading it; `path` is told of. Returns 0 or
+ *  -GB_EUSAGE. */
+int gb__object_check(const char *path, const char *file, struct gb_error *error);
 
 /**
  * Load an object and find the service that it exports. Its initializers run: nothing else tells whether they do.
@@ -17,5 +18,8 @@ int gb__object_check(const char *path, struct gb_error *error);
  * a handler, or one of another ABI.
  */
 int gb__object_load(const char *path, const struct gb_service **ret, struct gb_error *error);
+/** The same from another file than the one that is told of. */
+int gb__object_load_from(
+	const char *path, const char *file, const struct gb_service **ret, struct gb_error *error);
 
 #endif

@@ -1,6 +1,7 @@
 /* `serve`: finds the service; gb_serve_main_services does the rest. */
 #include "command.h"
 #include "object.h"
+#include "watch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -48,7 +49,10 @@ static void print_help(void)
 		snprintf(left, sizeof(left), "  %s", (*service)->name);
 		gb_args_row(stdout, left, HELP_COLUMN, (*service)->summary ? (*service)->summary : "");
 	}
-	printf("\n\"%s help serve SERVICE\" lists the flags and the service's settings.\n", gb__program.name);
+	printf("\n\"%s help serve SERVICE\" lists the flags and the service's settings.\n"
+	       "In the place of a service stands the path of a shared object with a handler, such as ./handler.so; with --watch\n"
+	       "it is served anew when it changes.\n",
+		gb__program.name);
 }
 
 /* Flags alone are those of serve, so that its help is the first that anybody sees. */
@@ -67,12 +71,33 @@ static int serve_one(int argc, char **argv)
 	return exit_code;
 }
 
+/* As the program's name, with what it serves. A base name: what comes before a slash would be taken for its folder. */
+static char *name_of(const char *service)
+{
+	static char name[PROGRAM_NAME_MAX + 96]; /* as long as the arguments, which it joins */
+	const char *slash = strrchr(service, '/');
+
+	snprintf(name, sizeof(name), "%s serve %s", gb__program.name, slash ? slash + 1 : service);
+	return name;
+}
+
+static int serve_object(int argc, char **argv)
+{
+	const struct gb_service *service;
+	const char *path = argv[0];
+	struct gb_error error;
+
+	argv[0] = name_of(path);
+	if (gb__watch_wanted(&argc, argv))
+		return gb__watch_serve(argc, argv, path);
+	if (gb__object_load(path, &service, &error) < 0)
+		return gb__command_fail(EXIT_WRONG_USAGE, "%s", error.text);
+	return gb_serve_main_services(argc, argv, service, gb__program.services);
+}
+
 int gb__command_serve(int argc, char **argv)
 {
 	const struct gb_service *service;
-	struct gb_error error;
-	const char *base;
-	static char name[PROGRAM_NAME_MAX + 96]; /* as long as the arguments, which it joins */
 
 	if (gb__program.one)
 		return serve_one(argc, argv);
@@ -82,17 +107,11 @@ int gb__command_serve(int argc, char **argv)
 	}
 	if (argc < 2 || argv[1][0] == '-')
 		return refuse(NULL);
-	if (gb__object_named(argv[1])) {
-		if (gb__object_load(argv[1], &service, &error) < 0)
-			return gb__command_fail(EXIT_WRONG_USAGE, "%s", error.text);
-	} else {
-		service = gb__program_service(argv[1]);
-		if (!service)
-			return refuse(argv[1]);
-	}
-	/* A base name: what comes before a slash would be taken for the program's folder. */
-	base = strrchr(argv[1], '/');
-	snprintf(name, sizeof(name), "%s serve %s", gb__program.name, base ? base + 1 : argv[1]);
-	argv[1] = name;
+	if (gb__object_named(argv[1]))
+		return serve_object(argc - 1, argv + 1);
+	service = gb__program_service(argv[1]);
+	if (!service)
+		return refuse(argv[1]);
+	argv[1] = name_of(argv[1]);
 	return gb_serve_main_services(argc - 1, argv + 1, service, gb__program.services);
 }

@@ -2,11 +2,13 @@
 
 #include "os/signal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -40,6 +42,31 @@ static int add_standard(posix_spawn_file_actions_t *actions, int fd, int number)
 	return posix_spawn_file_actions_adddup2(actions, fd, number);
 }
 
+#ifdef __GLIBC_PREREQ
+#define HAS_CLOSEFROM __GLIBC_PREREQ(2, 34)
+#else
+#define HAS_CLOSEFROM 0
+#endif
+#if !HAS_CLOSEFROM
+/* One by one, those that are open now. */
+static int add_closefrom(posix_spawn_file_actions_t *actions, int first)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	struct dirent *entry;
+	int result = 0;
+
+	while (folder && result == 0 && (entry = readdir(folder))) {
+		const int fd = atoi(entry->d_name), flags = fd >= first ? fcntl(fd, F_GETFD) : -1;
+
+		if (flags >= 0 && !(flags & FD_CLOEXEC))
+			result = posix_spawn_file_actions_addclose(actions, fd);
+	}
+	if (folder)
+		closedir(folder);
+	return result;
+}
+#endif
+
 static int set_actions(
 	posix_spawn_file_actions_t *actions, const struct gb__spawn *spawn, const int fds[STANDARD])
 {
@@ -47,15 +74,13 @@ static int set_actions(
 
 	for (int i = 0; i < STANDARD && result == 0; i++)
 		result = add_standard(actions, fds[i], i);
-#ifdef __GLIBC_PREREQ
-#define HAS_CLOSEFROM __GLIBC_PREREQ(2, 34)
-#else
-#define HAS_CLOSEFROM 0
-#endif
 #if HAS_CLOSEFROM
 	/* Of what others have opened without close-on-exec. */
 	if (result == 0)
 		result = posix_spawn_file_actions_addclosefrom_np(actions, STANDARD);
+#else
+	if (result == 0)
+		result = add_closefrom(actions, STANDARD);
 #endif
 	if (result == 0 && spawn->directory)
 		result = posix_spawn_file_actions_addchdir_np(actions, spawn->directory);

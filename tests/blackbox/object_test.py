@@ -4,10 +4,13 @@
 import os
 import pathlib
 import re
+import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 
-from lib import PATIENCE_S, Server, add_case, case, check, check_equal, check_refusal, main, run
+from lib import GEARBOX, HOST, PATIENCE_S, Failure, Server, add_case, case, check, check_equal, check_refusal, main, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = tempfile.TemporaryDirectory()
@@ -93,6 +96,68 @@ GB_HANDLER(service);
     with Server(service=built("plus", text, "-std=c++17", "-x", "c++")) as server, server.connect() as client:
         client.sendall(b"abc")
         check_equal(client.recv(3, 0x100), b"abc", "answer")
+
+
+ANSWER = SERVICE.replace("gb_conn_send(conn, message.data, message.size)", '(void)message; gb_conn_send(conn, WORD, sizeof(WORD) - 1)') % (
+    "GB_SERVICE_INIT, ", '"word"') + "GB_HANDLER(service);"
+
+
+class Watched:
+    """A server that is started anew when its object changes; `path` has the version that is called "one"."""
+
+    def __init__(self, model):
+        self.versions = [built(word, ANSWER, f'-DWORD="{word}"') for word in ("one", "two", "three")]
+        self.path = pathlib.Path(FOLDER.name, f"watched-{model}.so")
+        shutil.copy(self.versions[0], self.path)
+        self.process = subprocess.Popen([GEARBOX, "serve", str(self.path), "--watch", "--listen", f"{HOST}:0", "--model", model],
+                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.port = int(re.search(r":(\d+) \(model", self.read_until("serving word on "))[1])
+
+    def read_until(self, text):
+        """The line that has it; what does not come ends with the case's time."""
+        for line in self.process.stderr:
+            if text in line:
+                return line
+        raise Failure(f"it ended without {text!r}")
+
+    def check_answers(self, word):
+        with socket.create_connection((HOST, self.port), timeout=PATIENCE_S) as client:
+            client.sendall(b"x")
+            check_equal(client.recv(64).decode(), word, "the answer")
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.stderr.read()
+        check_equal(self.process.wait(PATIENCE_S), 0, "exit code")
+        self.process.stderr.close()
+
+
+def is_served_anew(model):
+    watched = Watched(model)
+    watched.check_answers("one")
+    # In another's place, as linkers do it: renamed, and written over.
+    shutil.copy(watched.versions[1], f"{watched.path}.new")
+    os.rename(f"{watched.path}.new", watched.path)
+    watched.read_until(f"{HOST}:{watched.port} ")
+    watched.check_answers("two")
+    watched.path.write_bytes(b"no object")
+    watched.read_until("cannot load")
+    watched.read_until("what it was before serves on")
+    watched.check_answers("two")
+    shutil.copy(watched.versions[2], watched.path)
+    watched.read_until(f"{HOST}:{watched.port} ")
+    watched.check_answers("three")
+    watched.end()
+
+
+for each in ("reactor", "prefork"):
+    add_case(f"is_served_anew_when_it_changes[{each}]", is_served_anew, each)
+
+
+@case
+def who_watches_tells_at_once_that_there_is_nothing_to_serve():
+    check_refusal(run("serve", "./none.so", "--watch", "--listen", "127.0.0.1:0"), (2,), "none.so", "No such file")
+    check_refusal(run("serve", example(), "--watch", "--listen", "127.0.0.1:0", "--no-such-flag"), (2,), "no-such-flag")
 
 
 def refused(path, *words):

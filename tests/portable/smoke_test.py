@@ -43,7 +43,8 @@ def frames(model):
     talk("time", model, b"", bytes.fromhex("96792480"), "--set", "clock=315532800")
     payload = bytes(range(200))
     request, reply = struct.pack("!IIII", 212, 77, 0, 0) + payload, struct.pack("!II", 204, 77) + payload
-    talk("work", model, request * 3, reply * 3)
+    if model == "thread":  # its handlers block
+        talk("work", model, request * 3, reply * 3)
     talk("time-echo", model, b"a line\r\nanother\n", b"[Tue Jan  1 00:00:00 1980] a line\n"
          b"[Tue Jan  1 00:00:00 1980] another\n", "--set", "clock=315532800")
 

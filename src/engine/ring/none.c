@@ -5,7 +5,7 @@
 
 static int ring_create(const struct gb__ring_options *options, struct gb__ring **ret, struct gb_error *error)
 {
-	return gb_error_set(error, -ENOSYS, "this library was built without liburing");
+	return gb_error_set(error, -ENOSYS, "no io_uring: this library was built without liburing");
 }
 
 static void ring_destroy(struct gb__ring *ring)
