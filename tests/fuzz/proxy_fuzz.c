@@ -21,11 +21,10 @@
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 
 static const struct gb_codec_ops named = { .name = "proxy" };
+static const char alphabet[] =
+	SIGNATURE "\x21\x20\x11\x31 PROXYTCP46UNKNOWN\r\n.:0123459f\1\2\3\4\5\x21\x22\0\x0c\x24\xd8";
 const struct fuzz_codec fuzz_codec = {
-	.ops = &named,
-	.alphabet =
-		SIGNATURE "\x21\x20\x11\x31 PROXYTCP46UNKNOWN\r\n.:0123459f\1\2\3\4\5\x21\x22\0\x0c\x24\xd8",
-	.alphabet_size = 59,
+	.ops = &named, .alphabet = alphabet, .alphabet_size = sizeof(alphabet) - 1
 };
 
 unsigned fuzz_take(struct fuzz_source *source)
