@@ -10,7 +10,7 @@ import subprocess
 from client import answered, reset, round_trip
 from lib import GEARBOX, HOST, PATIENCE_S, Server, case, case_for_each, check, check_equal, main, wait_until
 from models import EACH_ENGINE, MODELS
-from nameserver import KNOT, OTHER_SECRET, ZONE, NameServer
+from nameserver import KNOT, OTHER_SECRET, ZONE, Impostor, NameServer, framed, granting
 
 names = NameServer() if KNOT else None
 
@@ -180,6 +180,32 @@ def a_name_server_that_is_gone_for_a_while_is_tried_again():
         other.close()
 
 
+def what_is_no_name_server_is_told_and_it_serves():
+    for answer, said in ((lambda _: None, "closed the connection"),
+                         (lambda _: b"\0\0", "no DNS message"),
+                         (lambda _: framed(b"\xff" * 65535), "no DNS message"),
+                         (framed, "an answer to something else"),
+                         (lambda message: granting(9)(bytes(2) + message[2:]), "an answer to something else"),
+                         (lambda message: framed(message[:2] + b"\x80\2" + message[4:]), "SERVFAIL"),
+                         (lambda message: framed(message[:2] + b"\x80\0" + message[4:]), "which zone it is in")):
+        impostor = Impostor(answer)
+        with Server("--announce", "_odd._tcp.test.example", "--announce-server", impostor.address,
+                    expected_log=f"cannot announce _odd.*{said}") as server:
+            check(said in _await_state(server, "retrying")["error"], f"it does not say {said}")
+            answered(server)
+        impostor.close()
+
+
+def a_name_server_that_keeps_leases_is_believed():
+    impostor = Impostor(granting(30))
+    with Server("--announce", "_lease._tcp.test.example", "--announce-server", impostor.address, "--announce-zone",
+                ZONE, "--announce-ttl", "1h") as server:
+        told = _await_state(server, "registered")
+        check_equal((told["leased"], told["life_s"]), (True, 30), "what was granted")
+        check_equal(server.stop(), 0, "exit code")
+    impostor.close()
+
+
 def _refusal(*arguments):
     done = subprocess.run([GEARBOX, "serve", "echo", "--listen", HOST + ":0", *arguments], stdin=subprocess.DEVNULL,
                           capture_output=True, timeout=PATIENCE_S, check=False)
@@ -217,7 +243,9 @@ if KNOT:
                      each_address_may_have_a_name_of_its_own, addresses_of_somebody_else_stay,
                      a_key_that_is_refused_is_told_and_it_serves,
                      an_update_that_is_refused_is_told_and_it_serves, who_is_told_to_stop_at_once_is_cleared_away,
-                     a_name_server_that_is_gone_for_a_while_is_tried_again, what_cannot_be_announced_is_refused):
+                     a_name_server_that_is_gone_for_a_while_is_tried_again,
+                     what_is_no_name_server_is_told_and_it_serves,
+                     a_name_server_that_keeps_leases_is_believed, what_cannot_be_announced_is_refused):
         case(function)
 else:
     print("skipped: there is no knotd here", flush=True)

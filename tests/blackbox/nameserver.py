@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 
 from lib import HOST, PATIENCE_S, Failure, keep, wait_until
 
@@ -208,3 +209,48 @@ class NameServer:
         """All records of a service and its host."""
         return [record for owner, kinds in ((name, ("SRV", "TXT")), (host, ("A", "AAAA", "TXT"))) for kind in kinds
                 for record in self.ask(f"{owner}.{ZONE}", kind)]
+
+
+class Impostor:
+    """A name server that answers each message by what `answer(message)` makes, and closes where that is None."""
+
+    def __init__(self, answer):
+        self.listener = socket.create_server((HOST, 0))
+        self.address = f"{HOST}:{self.listener.getsockname()[1]}"
+        self.answer = answer
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return  # closed
+            try:
+                with client, client.makefile("rb") as messages:
+                    while size := messages.read(2):
+                        answer = self.answer(messages.read(struct.unpack("!H", size)[0]))
+                        if answer is None:
+                            break
+                        client.sendall(answer)
+            except OSError:
+                pass  # who asked has gone
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(PATIENCE_S)
+
+
+def framed(message):
+    """As TCP carries it."""
+    return struct.pack("!H", len(message)) + message
+
+
+def granting(seconds):
+    """Takes everything, knows nothing, and grants a lease (RFC 9664) of so long."""
+    lease = struct.pack("!HHI", 2, 4, seconds)
+    option = struct.pack("!BHHIH", 0, 41, 1232, 0, len(lease)) + lease
+    return lambda message: framed(message[:2] + bytes([message[2] & 0x78 | 0x80, 0]) + struct.pack("!HHHH", 0, 0, 0, 1)
+                                  + option)
