@@ -16,7 +16,7 @@ check_header() {
 	*)
 		own=()
 		# shellcheck disable=SC2207 # flags are words
-		[[ $header != src/announce/dbus.h ]] || own=($(pkg-config --cflags dbus-1))
+		[[ $header != src/announce/*dbus.h ]] || own=($(pkg-config --cflags dbus-1))
 		[[ $header != cli/* ]] || own=(-Icli)
 		unit=$(printf '#include "%s"\n#include "%s"\nint unit;\n' "$header" "$header")
 		gcc -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-unused-function -Iinclude -Isrc -I. \

@@ -18,8 +18,9 @@ static unsigned wanted_ready(const struct gb__dbus *bus)
 	unsigned ready = 0;
 
 	for (unsigned i = 0; i < bus->wanted_count; i++) {
-		const unsigned flags =
-			dbus_watch_get_enabled(bus->wanted[i]) ? dbus_watch_get_flags(bus->wanted[i]) : 0;
+		const unsigned flags = D(dbus_watch_get_enabled)(bus->wanted[i])
+			? D(dbus_watch_get_flags)(bus->wanted[i])
+			: 0;
 
 		ready |= flags & DBUS_WATCH_READABLE ? GB_READY_IN : 0u;
 		ready |= flags & DBUS_WATCH_WRITABLE ? GB_READY_OUT : 0u;
@@ -41,8 +42,8 @@ static void really_close(struct gb__dbus *bus)
 
 	bus->connection = NULL;
 	bus->lost = false;
-	dbus_connection_close(connection);
-	dbus_connection_unref(connection);
+	D(dbus_connection_close)(connection);
+	D(dbus_connection_unref)(connection);
 	bus->fd = -1;
 }
 
@@ -50,12 +51,12 @@ static void really_close(struct gb__dbus *bus)
 static void leave(struct gb__dbus *bus)
 {
 	while (!bus->lost &&
-		dbus_connection_get_dispatch_status(bus->connection) == DBUS_DISPATCH_DATA_REMAINS)
-		(void)dbus_connection_dispatch(bus->connection);
+		D(dbus_connection_get_dispatch_status)(bus->connection) == DBUS_DISPATCH_DATA_REMAINS)
+		(void)D(dbus_connection_dispatch)(bus->connection);
 	bus->busy = false;
 	if (bus->lost) {
 		really_close(bus);
-	} else if (!dbus_connection_get_is_connected(bus->connection)) {
+	} else if (!D(dbus_connection_get_is_connected)(bus->connection)) {
 		really_close(bus);
 		bus->on_lost(bus);
 	}
@@ -77,8 +78,8 @@ static void on_ready(struct gb_watch *watch, unsigned ready, void *user)
 		wanted[i] = bus->wanted[i];
 	/* Each may take others away. */
 	for (unsigned i = 0; i < count; i++)
-		if (wants(bus, wanted[i]) && dbus_watch_get_enabled(wanted[i]))
-			(void)dbus_watch_handle(wanted[i], flags);
+		if (wants(bus, wanted[i]) && D(dbus_watch_get_enabled)(wanted[i]))
+			(void)D(dbus_watch_handle)(wanted[i], flags);
 	leave(bus);
 }
 
@@ -103,7 +104,7 @@ static dbus_bool_t add_watch(DBusWatch *watch, void *user)
 
 	if (bus->wanted_count == GB__DBUS_WATCHES)
 		return FALSE;
-	bus->fd = dbus_watch_get_unix_fd(watch);
+	bus->fd = D(dbus_watch_get_unix_fd)(watch);
 	bus->wanted[bus->wanted_count++] = watch;
 	if (settle(bus))
 		return TRUE;
@@ -134,7 +135,7 @@ static DBusHandlerResult filter(DBusConnection *connection, DBusMessage *message
 	struct gb__dbus *bus = user;
 
 	(void)connection;
-	if (dbus_message_get_type(message) == DBUS_MESSAGE_TYPE_SIGNAL && !bus->lost)
+	if (D(dbus_message_get_type)(message) == DBUS_MESSAGE_TYPE_SIGNAL && !bus->lost)
 		bus->on_signal(bus, message);
 	return DBUS_HANDLER_RESULT_NOT_YET_HANDLED;
 }
@@ -148,13 +149,13 @@ int gb__dbus_open(struct gb__dbus *bus, struct gb__watches *watches)
 	bus->watch = NULL;
 	bus->wanted_count = 0;
 	bus->busy = bus->lost = false;
-	bus->connection = dbus_connection_open_private(address && *address ? address : SYSTEM_BUS, NULL);
+	bus->connection = D(dbus_connection_open_private)(address && *address ? address : SYSTEM_BUS, NULL);
 	if (!bus->connection)
 		return -ECONNREFUSED;
-	dbus_connection_set_exit_on_disconnect(bus->connection, FALSE);
-	if (dbus_connection_set_watch_functions(
+	D(dbus_connection_set_exit_on_disconnect)(bus->connection, FALSE);
+	if (D(dbus_connection_set_watch_functions)(
 		    bus->connection, add_watch, remove_watch, toggle_watch, bus, NULL) &&
-		dbus_connection_add_filter(bus->connection, filter, bus, NULL))
+		D(dbus_connection_add_filter)(bus->connection, filter, bus, NULL))
 		return 0;
 	really_close(bus);
 	return -ENOMEM;
@@ -168,27 +169,27 @@ int gb__dbus_call(struct gb__dbus *bus, DBusMessage *message, DBusPendingCallNot
 
 	if (!message)
 		return -ENOMEM;
-	if (!bus->connection || !dbus_connection_get_is_connected(bus->connection)) {
-		dbus_message_unref(message);
+	if (!bus->connection || !D(dbus_connection_get_is_connected)(bus->connection)) {
+		D(dbus_message_unref)(message);
 		return -ENOTCONN; /* on_lost is about to come */
 	}
-	dbus_message_set_auto_start(message, FALSE);
+	D(dbus_message_set_auto_start)(message, FALSE);
 	if (!done) {
-		dbus_message_set_no_reply(message, TRUE);
-		sent = dbus_connection_send(bus->connection, message, NULL);
+		D(dbus_message_set_no_reply)(message, TRUE);
+		sent = D(dbus_connection_send)(bus->connection, message, NULL);
 	} else {
-		sent = dbus_connection_send_with_reply(
+		sent = D(dbus_connection_send_with_reply)(
 			       bus->connection, message, &pending, DBUS_TIMEOUT_INFINITE) &&
 			pending;
-		if (sent && !dbus_pending_call_set_notify(pending, done, user, NULL)) {
-			dbus_pending_call_cancel(pending);
-			dbus_pending_call_unref(pending);
+		if (sent && !D(dbus_pending_call_set_notify)(pending, done, user, NULL)) {
+			D(dbus_pending_call_cancel)(pending);
+			D(dbus_pending_call_unref)(pending);
 			sent = false;
 		}
 		if (sent)
 			*ret = pending;
 	}
-	dbus_message_unref(message);
+	D(dbus_message_unref)(message);
 	return sent ? 0 : -ENOMEM;
 }
 

@@ -1,10 +1,9 @@
-/** A connection to the system's message bus in a loop: calls are never waited for. By libdbus. */
+/** A connection to the system's message bus in a loop: calls are never waited for. By libdbus, which is loaded. */
 #ifndef ANNOUNCE_DBUS_H
 #define ANNOUNCE_DBUS_H
 
+#include "announce/libdbus.h"
 #include "loop/watch.h"
-
-#include <dbus/dbus.h>
 
 #define GB__DBUS_WATCHES 4u
 

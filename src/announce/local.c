@@ -73,8 +73,8 @@ static void timer_stop(struct gb__local *local)
 static void call_forget(DBusPendingCall **call)
 {
 	if (*call) {
-		dbus_pending_call_cancel(*call);
-		dbus_pending_call_unref(*call);
+		D(dbus_pending_call_cancel)(*call);
+		D(dbus_pending_call_unref)(*call);
 	}
 	*call = NULL;
 }
@@ -179,17 +179,17 @@ static void call(struct gb__local *local, DBusPendingCall **pending, DBusMessage
 /* The answer to a call, which is over. NULL: an error, whose name is in `error`. */
 static DBusMessage *answer(struct gb__local *local, DBusPendingCall **pending, DBusError *error)
 {
-	DBusMessage *message = dbus_pending_call_steal_reply(*pending);
+	DBusMessage *message = D(dbus_pending_call_steal_reply)(*pending);
 
-	dbus_pending_call_unref(*pending);
+	D(dbus_pending_call_unref)(*pending);
 	*pending = NULL;
 	timer_stop(local);
 	if (waits(local))
 		timer_start(local, ANSWER_MS, unanswered);
-	dbus_error_init(error);
-	if (!message || dbus_set_error_from_message(error, message)) {
+	D(dbus_error_init)(error);
+	if (!message || D(dbus_set_error_from_message)(error, message)) {
 		if (message)
-			dbus_message_unref(message);
+			D(dbus_message_unref)(message);
 		return NULL;
 	}
 	return message;
@@ -198,10 +198,10 @@ static DBusMessage *answer(struct gb__local *local, DBusPendingCall **pending, D
 /* An answer that is an error, or makes no sense. */
 static void refused(struct gb__local *local, const char *what, const DBusError *error)
 {
-	if (dbus_error_has_name(error, DBUS_ERROR_SERVICE_UNKNOWN) ||
-		dbus_error_has_name(error, DBUS_ERROR_NAME_HAS_NO_OWNER) ||
-		dbus_error_has_name(error, DBUS_ERROR_NO_REPLY) ||
-		dbus_error_has_name(error, DBUS_ERROR_DISCONNECTED))
+	if (D(dbus_error_has_name)(error, DBUS_ERROR_SERVICE_UNKNOWN) ||
+		D(dbus_error_has_name)(error, DBUS_ERROR_NAME_HAS_NO_OWNER) ||
+		D(dbus_error_has_name)(error, DBUS_ERROR_NO_REPLY) ||
+		D(dbus_error_has_name)(error, DBUS_ERROR_DISCONNECTED))
 		absent(local, "an Avahi daemon");
 	else
 		fail(local, "%s: %s", what,
@@ -216,10 +216,10 @@ static void on_committed(DBusPendingCall *pending, void *user)
 
 	(void)pending;
 	if (message)
-		dbus_message_unref(message);
+		D(dbus_message_unref)(message);
 	else
 		refused(service->local, service->name, &error);
-	dbus_error_free(&error);
+	D(dbus_error_free)(&error);
 }
 
 static void add_service(struct service *service);
@@ -239,22 +239,22 @@ static void on_added(DBusPendingCall *pending, void *user)
 
 	(void)pending;
 	if (message) {
-		dbus_message_unref(message);
+		D(dbus_message_unref)(message);
 		call(local, &service->call,
-			dbus_message_new_method_call(AVAHI, service->group, GROUP, "Commit"), on_committed,
+			D(dbus_message_new_method_call)(AVAHI, service->group, GROUP, "Commit"), on_committed,
 			service);
-	} else if (dbus_error_has_name(&error, AVAHI ".CollisionError")) {
+	} else if (D(dbus_error_has_name)(&error, AVAHI ".CollisionError")) {
 		rename_service(service);
 	} else {
 		refused(local, service->name, &error);
 	}
-	dbus_error_free(&error);
+	D(dbus_error_free)(&error);
 }
 
 /* AddService(i interface, i protocol, u flags, s name, s type, s domain, s host, q port, aay texts) */
 static DBusMessage *addition(const struct service *service)
 {
-	DBusMessage *message = dbus_message_new_method_call(AVAHI, service->group, GROUP, "AddService");
+	DBusMessage *message = D(dbus_message_new_method_call)(AVAHI, service->group, GROUP, "AddService");
 	const char *name = service->name, *type = service->type, *empty = "";
 	const dbus_int32_t any = -1;
 	const dbus_uint32_t flags = 0;
@@ -263,16 +263,17 @@ static DBusMessage *addition(const struct service *service)
 
 	if (!message)
 		return NULL;
-	dbus_message_iter_init_append(message, &at);
-	if (dbus_message_append_args(message, DBUS_TYPE_INT32, &any, DBUS_TYPE_INT32, &any, DBUS_TYPE_UINT32,
-		    &flags, DBUS_TYPE_STRING, &name, DBUS_TYPE_STRING, &type, DBUS_TYPE_STRING, &empty,
-		    DBUS_TYPE_STRING, &empty, DBUS_TYPE_UINT16, &port, DBUS_TYPE_INVALID)) {
-		dbus_message_iter_init_append(message, &at);
-		if (dbus_message_iter_open_container(&at, DBUS_TYPE_ARRAY, "ay", &texts) &&
-			dbus_message_iter_close_container(&at, &texts))
+	D(dbus_message_iter_init_append)(message, &at);
+	if (D(dbus_message_append_args)(message, DBUS_TYPE_INT32, &any, DBUS_TYPE_INT32, &any,
+		    DBUS_TYPE_UINT32, &flags, DBUS_TYPE_STRING, &name, DBUS_TYPE_STRING, &type,
+		    DBUS_TYPE_STRING, &empty, DBUS_TYPE_STRING, &empty, DBUS_TYPE_UINT16, &port,
+		    DBUS_TYPE_INVALID)) {
+		D(dbus_message_iter_init_append)(message, &at);
+		if (D(dbus_message_iter_open_container)(&at, DBUS_TYPE_ARRAY, "ay", &texts) &&
+			D(dbus_message_iter_close_container)(&at, &texts))
 			return message;
 	}
-	dbus_message_unref(message);
+	D(dbus_message_unref)(message);
 	return NULL;
 }
 
@@ -291,7 +292,7 @@ static void on_group(DBusPendingCall *pending, void *user)
 
 	(void)pending;
 	if (!message ||
-		!dbus_message_get_args(message, NULL, DBUS_TYPE_OBJECT_PATH, &path, DBUS_TYPE_INVALID)) {
+		!D(dbus_message_get_args)(message, NULL, DBUS_TYPE_OBJECT_PATH, &path, DBUS_TYPE_INVALID)) {
 		refused(local, "Avahi", &error);
 	} else {
 		service->group = gb__strdup(path);
@@ -301,14 +302,14 @@ static void on_group(DBusPendingCall *pending, void *user)
 			fail(local, "no memory");
 	}
 	if (message)
-		dbus_message_unref(message);
-	dbus_error_free(&error);
+		D(dbus_message_unref)(message);
+	D(dbus_error_free)(&error);
 }
 
 static void register_service(struct service *service)
 {
 	call(service->local, &service->call,
-		dbus_message_new_method_call(AVAHI, "/", SERVER, "EntryGroupNew"), on_group, service);
+		D(dbus_message_new_method_call)(AVAHI, "/", SERVER, "EntryGroupNew"), on_group, service);
 }
 
 static void register_all(struct gb__local *local)
@@ -325,7 +326,8 @@ static void release_groups(struct gb__local *local)
 	for (size_t i = 0; i < local->count; i++)
 		if (local->services[i].group)
 			call(local, NULL,
-				dbus_message_new_method_call(AVAHI, local->services[i].group, GROUP, "Free"),
+				D(dbus_message_new_method_call)(
+					AVAHI, local->services[i].group, GROUP, "Free"),
 				NULL, NULL);
 	forget(local);
 }
@@ -341,8 +343,8 @@ static void group_changed(struct gb__local *local, const char *path, int state, 
 		return;
 	service->established = state == GROUP_ESTABLISHED;
 	if (state == GROUP_COLLISION && !service->call) {
-		call(local, NULL, dbus_message_new_method_call(AVAHI, service->group, GROUP, "Reset"), NULL,
-			NULL);
+		call(local, NULL, D(dbus_message_new_method_call)(AVAHI, service->group, GROUP, "Reset"),
+			NULL, NULL);
 		rename_service(service);
 	} else if (state == GROUP_FAILURE) {
 		fail(local, "%s.%s: %s", service->name, service->type, error);
@@ -371,7 +373,7 @@ static void owner_changed(struct gb__local *local, DBusMessage *signal)
 {
 	const char *name, *before, *now;
 
-	if (!dbus_message_get_args(signal, NULL, DBUS_TYPE_STRING, &name, DBUS_TYPE_STRING, &before,
+	if (!D(dbus_message_get_args)(signal, NULL, DBUS_TYPE_STRING, &name, DBUS_TYPE_STRING, &before,
 		    DBUS_TYPE_STRING, &now, DBUS_TYPE_INVALID) ||
 		strcmp(name, AVAHI) != 0)
 		return;
@@ -390,23 +392,23 @@ static void on_signal(struct gb__dbus *bus, DBusMessage *signal)
 	const char *error = "";
 	dbus_int32_t state;
 
-	if (dbus_message_is_signal(signal, BUS, "NameOwnerChanged"))
+	if (D(dbus_message_is_signal)(signal, BUS, "NameOwnerChanged"))
 		owner_changed(local, signal);
-	else if (!dbus_message_get_args(
+	else if (!D(dbus_message_get_args)(
 			 signal, NULL, DBUS_TYPE_INT32, &state, DBUS_TYPE_STRING, &error, DBUS_TYPE_INVALID))
 		return;
-	else if (dbus_message_is_signal(signal, GROUP, "StateChanged"))
-		group_changed(local, dbus_message_get_path(signal), state, error);
-	else if (dbus_message_is_signal(signal, SERVER, "StateChanged"))
+	else if (D(dbus_message_is_signal)(signal, GROUP, "StateChanged"))
+		group_changed(local, D(dbus_message_get_path)(signal), state, error);
+	else if (D(dbus_message_is_signal)(signal, SERVER, "StateChanged"))
 		server_changed(local, state);
 }
 
 static void listen_for(struct gb__local *local, const char *rule)
 {
-	DBusMessage *message = dbus_message_new_method_call(BUS, "/org/freedesktop/DBus", BUS, "AddMatch");
+	DBusMessage *message = D(dbus_message_new_method_call)(BUS, "/org/freedesktop/DBus", BUS, "AddMatch");
 
-	if (message && !dbus_message_append_args(message, DBUS_TYPE_STRING, &rule, DBUS_TYPE_INVALID)) {
-		dbus_message_unref(message);
+	if (message && !D(dbus_message_append_args)(message, DBUS_TYPE_STRING, &rule, DBUS_TYPE_INVALID)) {
+		D(dbus_message_unref)(message);
 		message = NULL;
 	}
 	call(local, NULL, message, NULL, NULL);
@@ -420,8 +422,8 @@ static void on_hello(DBusPendingCall *pending, void *user)
 	const char *name;
 
 	(void)pending;
-	if (message && dbus_message_get_args(message, NULL, DBUS_TYPE_STRING, &name, DBUS_TYPE_INVALID) &&
-		dbus_bus_set_unique_name(local->bus.connection, name)) {
+	if (message && D(dbus_message_get_args)(message, NULL, DBUS_TYPE_STRING, &name, DBUS_TYPE_INVALID) &&
+		D(dbus_bus_set_unique_name)(local->bus.connection, name)) {
 		listen_for(
 			local, "type='signal',sender='" BUS "',member='NameOwnerChanged',arg0='" AVAHI "'");
 		listen_for(local, "type='signal',sender='" AVAHI "',member='StateChanged'");
@@ -430,8 +432,8 @@ static void on_hello(DBusPendingCall *pending, void *user)
 		refused(local, "the system bus", &error);
 	}
 	if (message)
-		dbus_message_unref(message);
-	dbus_error_free(&error);
+		D(dbus_message_unref)(message);
+	D(dbus_error_free)(&error);
 }
 
 static void open_bus(struct gb__local *local)
@@ -440,14 +442,18 @@ static void open_bus(struct gb__local *local)
 		lose(local);
 	else
 		call(local, &local->hello,
-			dbus_message_new_method_call(BUS, "/org/freedesktop/DBus", BUS, "Hello"), on_hello,
+			D(dbus_message_new_method_call)(BUS, "/org/freedesktop/DBus", BUS, "Hello"), on_hello,
 			local);
 }
 
 int gb__local_create(struct gb__local **ret, struct gb_error *error)
 {
-	struct gb__local *local = gb__alloc_zero(sizeof(*local));
+	int result = gb__libdbus_load(error);
+	struct gb__local *local;
 
+	if (result < 0)
+		return result;
+	local = gb__alloc_zero(sizeof(*local));
 	if (!local)
 		return gb_error_set(error, -ENOMEM, "no memory to announce anything");
 	local->bus.on_signal = on_signal;
