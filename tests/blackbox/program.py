@@ -14,9 +14,9 @@ from lib import PATIENCE_S, check, check_equal
 class Program:
     """A program that serves, with its ready line read. As a context it ends by SIGTERM, exit code 0."""
 
-    def __init__(self, path, *arguments):
-        self.process = subprocess.Popen([path, *arguments], stdin=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE)
+    def __init__(self, path, *arguments, environment=None):
+        self.process = subprocess.Popen([path, *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        env=environment)
         self.ready_line = self._read_line()
         found = re.search(r"127\.0\.0\.1:([0-9]+)", self.ready_line)
         if not found:
