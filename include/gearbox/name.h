@@ -17,7 +17,8 @@
 
 GB_BEGIN
 
-#define GB_ADDRESS_TEXT 448u /* holds any address as text */
+/** Holds any address as text. */
+#define GB_ADDRESS_TEXT 448u
 
 /** One address of a name. */
 struct gb_resolved_address {
@@ -31,7 +32,7 @@ struct gb_resolved_address {
  *  weight (RFC 2782), drawn anew each time. */
 struct gb_resolved {
 	size_t count; /* 1 or more */
-	struct gb_resolved_address addresses[];
+	struct gb_resolved_address *addresses;
 };
 
 /** Zeroed memory, or that of one that is complete. */

@@ -53,6 +53,7 @@ static int take(struct gb_resolve *resolve)
 	if (!resolved)
 		return -ENOMEM;
 	resolved->count = lookup->count;
+	resolved->addresses = (struct gb_resolved_address *)(resolved + 1);
 	for (size_t i = 0; i < lookup->count; i++) {
 		const struct gb__found *found = &lookup->found[i];
 		struct gb_resolved_address *address = &resolved->addresses[i];
