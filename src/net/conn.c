@@ -123,10 +123,8 @@ static void conn_destroy(struct gb_conn *conn)
 	gb__wheel_remove(&net->loop->wheel, &conn->deadline);
 	if (conn->input)
 		gb__conn_input_drop(conn);
-	net->tally.bytes_out -= gb__conn_sink(conn)->bytes; /* modulo 2^64, as sums are */
+	net->tally.bytes_out -= conn->stream.output.bytes; /* modulo 2^64, as sums are */
 	gb__output_clear(&conn->stream.output, &net->engine->pool);
-	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
-		gb__fronted_destroy(conn);
 	gb__terms_give(net, conn->terms);
 	gb__slabs_give(&net->slabs, conn, size);
 	net->connections--;
@@ -144,6 +142,7 @@ void gb__conn_discard(struct gb_conn *conn)
 	struct gb__engine *engine = conn->net->engine;
 	int fd = conn->stream.endpoint.fd;
 
+	gb__fronted_destroy(conn);
 	count_out(conn);
 	conn_destroy(conn);
 	if (fd >= 0)
@@ -170,20 +169,22 @@ void gb__conn_established(struct gb_conn *conn)
 {
 	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
 		gb__front_established(conn);
+	else if (gb__unlikely(gb__conn_closing(conn)))
+		conn->state = GB__CONN_DRAINING; /* nobody is told that it opened */
 	else
 		gb__conn_open(conn);
 	gb__conn_settle(conn);
 }
 
-void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user,
-	const struct gb__front *front)
+static inline __attribute__((always_inline)) void adopt(struct gb__net *net, int fd,
+	const struct gb_service *service, void *user, const struct gb__front *front)
 {
 	const char *problem = NULL;
 	struct gb_conn *conn;
 	int result, reason;
 
 	gb__count(net->counters->stats.accepted, 1);
-	if (gb__unlikely(front && front->proxies)) {
+	if (front && front->proxies) {
 		reason = gb__proxy_admit(net, fd, front, &problem);
 		if (reason >= 0)
 			goto refuse;
@@ -198,23 +199,28 @@ void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service
 		reason = GB_CLOSE_NO_MEMORY;
 		goto refuse;
 	}
-	result = gb__unlikely(front) && front->tls ? gb__front_begin(conn, front, NULL) : 0;
+	result = front && front->tls ? gb__front_begin(conn, front, NULL) : 0;
 	if (gb__likely(result == 0))
 		result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
 	if (gb__likely(result == 0)) {
 		result = net->engine->ops->input_start(net->engine, &conn->stream.endpoint);
 		if (gb__likely(result == 0)) {
 			conn->flags &= (uint16_t)~GB__CONN_MUTED;
-			if (gb__unlikely(front && front->proxies))
+			if (front && front->proxies) {
 				gb__proxy_await(conn);
-			else
+			} else if (front) {
 				gb__conn_established(conn);
+			} else {
+				gb__conn_open(conn);
+				gb__conn_settle(conn);
+			}
 			return;
 		}
 		conn->stream.endpoint.wants |= GB__WANT_CLOSE;
 		net->engine->ops->detach(net->engine, &conn->stream.endpoint);
 	}
 	reason = gb__conn_reason_of(result);
+	gb__fronted_destroy(conn);
 	count_out(conn);
 	conn_destroy(conn);
 refuse:
@@ -224,12 +230,23 @@ refuse:
 	gb__engine_close(net->engine, fd);
 }
 
+static __attribute__((noinline)) void adopt_fronted(struct gb__net *net, int fd,
+	const struct gb_service *service, void *user, const struct gb__front *front)
+{
+	adopt(net, fd, service, user, front);
+}
+
+void gb__net_adopt(struct gb__net *net, int fd, const struct gb_service *service, void *user,
+	const struct gb__front *front)
+{
+	if (gb__unlikely(front != NULL))
+		adopt_fronted(net, fd, service, user, front);
+	else
+		adopt(net, fd, service, user, NULL);
+}
+
 void gb__conn_open(struct gb_conn *conn)
 {
-	if (gb__unlikely(gb__conn_closing(conn))) {
-		conn->state = GB__CONN_DRAINING; /* nobody is told that it opened */
-		return;
-	}
 	conn->state = GB__CONN_OPEN;
 	conn->past |= GB__CONN_PAST_OPENED;
 	conn->active_ms = gb__net_now(conn->net) - 1; /* whatever moves from here on is later: see `silent` */
@@ -310,7 +327,7 @@ void gb__conn_drop(struct gb_conn *conn, int reason, const char *problem)
 	conn->net->problem = NULL;
 }
 
-static void close_begun(struct gb_conn *conn, int reason)
+static inline __attribute__((always_inline)) void close_begun(struct gb_conn *conn, int reason)
 {
 	conn->flags |= GB__CONN_CLOSING;
 	conn->reason = (uint8_t)reason;
@@ -459,13 +476,15 @@ static void finish(struct gb_conn *conn)
 	} else if ((conn->flags & GB__CONN_FRONTED) || (conn->past & GB__CONN_PAST_PROXY)) {
 		count_closed(conn->net, conn->reason); /* its front was not complete */
 	}
+	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
+		gb__fronted_destroy(conn);
 	if (gb__tells(conn->reason))
 		log_end(conn);
 	if (gb__unlikely(conn->terms->dial))
 		gb__dial_drop(conn);
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
-		!gb__conn_next_empty(conn))
+		!gb__output_empty(&conn->stream.output))
 		engine->os->ops->reset_on_close(engine->os, fd);
 	count_out(conn); /* first: who sees it closed may come again at once */
 	if (gb__likely(fd >= 0))

@@ -297,7 +297,10 @@ static void complete(struct gb_conn *conn)
 	gb__conn_flush(conn); /* before anybody counts what moves */
 	if (conn->state >= GB__CONN_ENDED)
 		return;
-	gb__conn_open(conn);
+	if (gb__conn_closing(conn))
+		conn->state = GB__CONN_DRAINING; /* nobody is told that it opened */
+	else
+		gb__conn_open(conn);
 	gb__conn_settle(conn);
 }
 
@@ -512,12 +515,18 @@ void gb__front_established(struct gb_conn *conn)
 
 void gb__fronted_destroy(struct gb_conn *conn)
 {
-	struct gb__fronted *fronted = fronted_of(conn);
+	struct gb__fronted *fronted;
 
+	if (!(conn->flags & GB__CONN_FRONTED))
+		return;
+	fronted = fronted_of(conn);
+	if (!gb__output_empty(&fronted->plain))
+		conn->flags |= GB__CONN_RESET;
+	plain_drop(conn);
+	conn->net->tally.bytes_out += conn->stream.output.bytes; /* these were never counted */
 	uncount(conn, fronted->begun || (conn->further & GB__CONN_FURTHER_OUTGOING));
 	leave_line(conn);
 	gb__tls_session_destroy(fronted->session);
-	gb__output_clear(&fronted->plain, &conn->net->engine->pool);
 	gb__free(fronted->name);
 	gb__slabs_give(&conn->net->slabs, fronted, sizeof(*fronted));
 	conn->terms->fronted = NULL;

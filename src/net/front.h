@@ -70,6 +70,7 @@ ssize_t gb__front_forward(struct gb_conn *conn, struct gb_bytes bytes);
 void gb__front_end(struct gb_conn *conn);
 /** The end of input has come without the peer's word for it, and all before it was delivered. */
 void gb__front_truncated(struct gb_conn *conn);
+/** It ends: half an answer that is left makes that a reset. Without a front nothing happens. */
 void gb__fronted_destroy(struct gb_conn *conn);
 
 /** What engines call of it. */

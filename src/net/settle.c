@@ -94,7 +94,7 @@ static void flush(struct gb_conn *conn)
 }
 
 /* Whether on_writable has become due; a task's return comes first. */
-static bool output_has_fallen(const struct gb_conn *conn)
+static inline bool output_has_fallen(const struct gb_conn *conn)
 {
 	return (conn->flags & (GB__CONN_HIGH | GB__CONN_REFUSED_TRY)) && !(conn->flags & GB__CONN_TASKED) &&
 		gb__conn_output_bytes(conn) <= conn->terms->limits->output_low && !gb__replies_many(conn);
@@ -207,9 +207,13 @@ void gb__conn_flush(struct gb_conn *conn)
 /* What replies are to come is output that waits. */
 static bool all_sent(const struct gb_conn *conn)
 {
+	if (!gb__output_empty(&conn->stream.output))
+		return false;
+	if (gb__likely(!(conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED | GB__CONN_FRONTED))))
+		return true;
 	if (!gb__conn_next_empty(conn))
 		return false;
-	if (gb__likely(!(conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED))))
+	if (!(conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED)))
 		return true;
 	return !(conn->flags & GB__CONN_REPLIES) && !conn->terms->replies.loose;
 }
@@ -223,6 +227,14 @@ static void end_fronted(struct gb_conn *conn)
 		return;
 	gb__front_end(conn);
 	flush_queued(conn);
+}
+
+static __attribute__((noinline)) void settle_further(struct gb_conn *conn)
+{
+	if (conn->flags & GB__CONN_REPLIES)
+		gb__feeds_settle(conn);
+	if ((conn->flags & GB__CONN_FRONTED) && conn->state < GB__CONN_ENDED)
+		end_fronted(conn);
 }
 
 /* Nobody is told of it before it is open. */
@@ -243,10 +255,8 @@ static void settle_slow(struct gb_conn *conn)
 		gb__conn_drain(conn);
 	if (conn->state < GB__CONN_ENDED)
 		flush_late(conn);
-	if (gb__unlikely(conn->flags & GB__CONN_REPLIES) && conn->state < GB__CONN_ENDED)
-		gb__feeds_settle(conn);
-	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
-		end_fronted(conn);
+	if (gb__unlikely(conn->flags & (GB__CONN_REPLIES | GB__CONN_FRONTED)) && conn->state < GB__CONN_ENDED)
+		settle_further(conn);
 	if (conn->state == GB__CONN_DRAINING && all_sent(conn))
 		half_close(conn);
 	if ((conn->flags & GB__CONN_OUTPUT_END) && all_sent(conn) &&
