@@ -68,7 +68,7 @@ enum gb_proxy_version {
  * It names the ends of `client`, with what its TLS is, or else what its own header said of that. NULL: a connection of our own (LOCAL;
  * version 1: UNKNOWN). A pool's connections (<gearbox/upstream.h>) serve one client after the other, so that they take none.
  * Thread: the worker's of both. Returns 0, -EINVAL (no such version), -EISCONN (it is established, or something was sent on it
- * before), -EBUSY (a pool's), -ENOMEM, or what gb_conn_peer returns of the client.
+ * before), -EBUSY (a pool's), -EWOULDBLOCK (on a pool thread), -ENOMEM, or what gb_conn_peer returns of the client.
  */
 GB_API int gb_conn_send_proxy(struct gb_conn *conn, struct gb_conn *client, enum gb_proxy_version version);
 

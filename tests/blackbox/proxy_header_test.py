@@ -263,6 +263,15 @@ def header_is_sent_to_upstreams_before_all_else(model):
             check_sent(upstream, "v2", *model.arguments, service="proxy-line")
 
 
+@case
+def header_is_sent_to_an_upstream_that_has_a_name():
+    with Told("--model", "multi-reactor", listen=("127.0.0.1:0,proxy-protocol=127.0.0.0/8",)) as upstream:
+        for model in ("reactor", "thread", "proactor"):
+            with proxy_to(f"localhost:{upstream.port}", "v2", "--model", model) as server:
+                _, told = visit(server, 1, v2_summed(ENDS + VALUES) + b"hello\n")
+                check_equal((told[b"peer"], told[b"authority"]), (b"192.0.2.1:4711", b"example.org"), f"what is told: {told}")
+
+
 class TlsTalk:
     """A TLS client whose first flight begins with something else, in one segment or byte by byte."""
 

@@ -1,6 +1,8 @@
 /* A pool of connections to one peer: who gets which, what of those that are no good, and when none is to be had. */
 #include "upstream_driver.h"
 
+#include <gearbox/proxy.h>
+
 #include <errno.h>
 
 static unsigned opens, ends;
@@ -99,6 +101,7 @@ NET_TEST(what_is_given_back_is_lent_again)
 	upstream = pool(rig, (struct gb_upstream_options){ 0 });
 	CHECK_INT(gb_upstream_try_take(upstream, NULL, &conn), -EAGAIN);
 	conn = taken(rig, upstream);
+	CHECK_INT(gb_conn_send_proxy(conn, NULL, GB_PROXY_V2), -EBUSY); /* its clients change */
 	peer = far_end(rig);
 	for (unsigned i = 0; i < 3; i++) {
 		exchange(rig, conn, &peer);
