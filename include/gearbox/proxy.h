@@ -50,8 +50,8 @@ struct gb_proxy_tls {
 /** Returns as gb_conn_proxy_tlv does; -ENOENT: the header does not say, which is no answer to whether it was TLS. */
 GB_API int gb_conn_proxy_tls(const struct gb_conn *conn, struct gb_proxy_tls *ret);
 
-/** The address of the proxy that the connection came from, as gb_conn_peer writes addresses; also for one of the proxy's
- *  own (LOCAL, as its health checks), whose peer it is. Returns as that does, or -ENOENT: it came without a header. */
+/** The address of the proxy that the connection came from, as gb_conn_peer writes addresses. Returns as that does, or -ENOENT:
+ *  it came without a header, or is the proxy's own (LOCAL, as its health checks), whose peer is the proxy. */
 GB_API int gb_conn_proxy(const struct gb_conn *conn, char *text, size_t size);
 
 /** Versions that can be sent. */
