@@ -102,6 +102,27 @@ static int fails(struct gb_coro *coro, const struct gb_service *protocol, const 
 	return result == -EPROTO && strstr(error.text, text) ? 0 : -ENOMSG;
 }
 
+/* By its name, which is what is asked for and looked for in the certificate. */
+static int reach_by_name(struct gb_coro *coro, bool any)
+{
+	struct gb_tls_info info = { 0 };
+	struct gb_stream *other;
+	char name[64];
+	const char *names[] = { name };
+	int result;
+
+	snprintf(name, sizeof(name), "localhost%s", strrchr(target, ':'));
+	result = any ? gb_stream_connect_any(coro, names, 1, &trusting, &other, NULL)
+		     : gb_stream_connect(coro, name, &trusting, &other, NULL);
+	if (result < 0)
+		return result;
+	result = gb_conn_tls(gb_stream_conn(other), &info);
+	if (result == 0 && strcmp(info.server_name, "localhost") != 0)
+		result = -ENOMSG;
+	gb_stream_close(other);
+	return result;
+}
+
 /* Of two connections the second goes on with what the first agreed on: its ticket came before its answer. */
 static int resumes(struct gb_coro *coro)
 {
@@ -152,6 +173,10 @@ static int obey(struct gb_coro *coro, struct gb_bytes line)
 		return fails(coro, &mistaken, "self-signed certificate", false);
 	if (gb_bytes_is(line, "misled"))
 		return fails(coro, &misled, "hostname mismatch", true);
+	if (gb_bytes_is(line, "by name"))
+		return reach_by_name(coro, false);
+	if (gb_bytes_is(line, "by a name"))
+		return reach_by_name(coro, true);
 	if (gb_bytes_is(line, "resumes"))
 		return resumes(coro);
 	if (gb_bytes_is(line, "pooled"))
@@ -189,6 +214,8 @@ static void reaches_by_tls(const char *model)
 	driver_ask(client, "careless\n", "5\n");
 	driver_ask(client, "mistaken\n", "0\n");
 	driver_ask(client, "misled\n", "0\n");
+	driver_ask(client, "by name\n", "0\n");
+	driver_ask(client, "by a name\n", "0\n");
 	driver_ask(client, "resumes\n", "0\n");
 	driver_ask(client, "pooled\n", "5\n");
 	close(client);

@@ -14,6 +14,7 @@
 #include "name/lookup.h"
 #include "net/conn.h"
 #include "net/race.h"
+#include "net/secure.h"
 
 #include <errno.h>
 
@@ -201,7 +202,9 @@ int gb__net_dial(struct gb__net *net, const struct gb__target *target,
 		return -ENOMEM;
 	}
 	conn->state = GB__CONN_CONNECTING;
-	result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
+	result = gb__conn_secure(conn, NULL, target->name);
+	if (result == 0)
+		result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
 	if (result < 0) {
 		gb__free(dial);
 		gb__conn_discard(conn);

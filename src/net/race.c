@@ -24,6 +24,7 @@
 
 struct attempt {
 	struct gb_connecting connecting; /* conn is NULL: it is not under way */
+	const char *host;                /* as its target was called; NULL: by its address */
 	struct gb__address address;
 };
 
@@ -37,7 +38,9 @@ struct race {
 	uint64_t timeout_ms;            /* of the service, once an attempt was begun */
 	uint32_t began_ms;
 	unsigned running;
-	int error;                  /* of the attempt that failed last */
+	int error;    /* of the attempt that failed last */
+	char **hosts; /* of each target, as it was called, for TLS; or NULL */
+	size_t hosts_count;
 	struct gb__lookup *lookups; /* of each target, before the first attempt; or NULL */
 	size_t lookups_count, lookups_left;
 	size_t next, count;
@@ -97,6 +100,33 @@ static void lookups_free(struct race *race)
 	race->lookups_count = 0;
 }
 
+static void hosts_free(struct race *race)
+{
+	for (size_t i = 0; i < race->hosts_count; i++)
+		gb__free(race->hosts[i]);
+	gb__free(race->hosts);
+}
+
+/* Before the targets' names are forgotten: a certificate is to be for what the user has asked for. */
+static int hosts_keep(struct race *race)
+{
+	if (!race->terms.service->tls)
+		return 0;
+	race->hosts = gb__alloc_zero(race->lookups_count * sizeof(*race->hosts));
+	if (!race->hosts)
+		return -ENOMEM;
+	for (; race->hosts_count < race->lookups_count; race->hosts_count++) {
+		const struct gb__target *target = &race->lookups[race->hosts_count].target;
+
+		if (target->kind == GB__TARGET_ADDRESS)
+			continue; /* it is called so */
+		race->hosts[race->hosts_count] = gb__strdup(target->name);
+		if (!race->hosts[race->hosts_count])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* The memory goes. Returns what is to be completed. */
 static struct gb_operation *finish(struct race *race)
 {
@@ -108,6 +138,7 @@ static struct gb_operation *finish(struct race *race)
 	gb__assert(race->running == 0);
 	gb__timers_stop(&race->net->loop->timers, &race->timer);
 	lookups_free(race);
+	hosts_free(race);
 	race->whole->race = NULL;
 	gb__free(race);
 	return operation;
@@ -136,6 +167,8 @@ static int attempt(struct race *race, struct attempt *attempt)
 
 	if (result < 0)
 		return result;
+	if (attempt->host && gb__conn_secure_as(conn, attempt->host) < 0)
+		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 	race->calls = conn->terms->calls;
 	conn->terms->calls = &nobody;
 	conn->past |= GB__CONN_PAST_LOGGED; /* that it fails is no news */
@@ -285,9 +318,16 @@ static int looked_up(struct race *race)
 {
 	struct gb__address addresses[GB_CONNECT_ANY_MAX];
 
-	for (size_t i = 0; i < race->lookups_count; i++)
+	if (hosts_keep(race) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < race->lookups_count; i++) {
+		const size_t before = race->count;
+
 		race->count += gb__race_take(
 			&race->lookups[i], addresses + race->count, GB_CONNECT_ANY_MAX - race->count);
+		for (size_t j = before; j < race->count && race->hosts; j++)
+			race->attempts[j].host = race->hosts[i];
+	}
 	for (size_t i = 0; i < race->count; i++)
 		race->attempts[i].address = addresses[i];
 	lookups_free(race);

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 struct gb_tls_client {
 	struct gb__front front;
@@ -73,6 +74,29 @@ static bool format_host(const struct gb__address *address, char *text, socklen_t
 	return false;
 }
 
+/* Of a service's name, the domain that it is of (RFC 6125, 6.4: what the user has asked for). */
+static const char *domain_of(const char *host)
+{
+	while (host && *host == '_' && strchr(host, '.'))
+		host = strchr(host, '.') + 1;
+	return host;
+}
+
+int gb__conn_secure_as(struct gb_conn *conn, const char *host)
+{
+	const struct gb_tls_client *client = conn->terms->service->tls;
+	char *name;
+
+	if (!client || client->name)
+		return 0;
+	name = gb__strdup(domain_of(host));
+	if (!name)
+		return -ENOMEM;
+	gb__free(conn->terms->fronted->name);
+	conn->terms->fronted->name = name;
+	return 0;
+}
+
 int gb__conn_secure(struct gb_conn *conn, const struct gb__address *address, const char *host)
 {
 	const struct gb_tls_client *client = conn->terms->service->tls;
@@ -82,7 +106,9 @@ int gb__conn_secure(struct gb_conn *conn, const struct gb__address *address, con
 		return 0;
 	if (client->name)
 		host = client->name;
-	else if (!host && format_host(address, text, sizeof(text)))
+	else if (host)
+		host = domain_of(host);
+	else if (format_host(address, text, sizeof(text)))
 		host = text;
 	if (!host && !client->insecure)
 		return -EDESTADDRREQ;

@@ -8,12 +8,15 @@
 #include <gearbox/tls.h>
 
 /**
- * Give a connection TLS, if its service wants it. `host`: what the user calls the server, for who has no other name for it;
- * NULL: its address.
+ * Give a connection TLS, if its service wants it. `host`: what the user calls the server, for who has no other name for it, be
+ * it that of a service (_service._proto.NAME); NULL: its address.
  *
  * Before it is attached. Returns 0, -ENOMEM, or -EDESTADDRREQ: a Unix socket, which has no name to check a certificate for.
  */
 int gb__conn_secure(struct gb_conn *conn, const struct gb__address *address, const char *host);
+
+/** The same of one that has been given it, and is not established: the user calls its server so. Returns 0 or -ENOMEM. */
+int gb__conn_secure_as(struct gb_conn *conn, const char *host);
 
 /** Keep why a connect has failed, in words, for who looks right after: by its operation. */
 void gb__net_note(struct gb__net *net, const struct gb_conn *conn, const struct gb_operation *operation);
