@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 from client import answered, reset, round_trip
-from lib import GEARBOX, HOST, PATIENCE_S, Server, case, case_for_each, check, check_equal, main, wait_until
+from lib import GEARBOX, HOST, PATIENCE_S, Server, case, case_for_each, check, check_equal, main, run, wait_until
 from models import EACH_ENGINE, MODELS
 from nameserver import KNOT, OTHER_SECRET, ZONE, Impostor, NameServer, framed, granting
 
@@ -108,8 +108,25 @@ def a_client_follows_a_name_from_port_to_port():
         with Server(*_announcing("_move._tcp", "move")) as server:
             names.await_found("_move._tcp", [(HOST, server.port)])
             _reach("_move._tcp")
+            done = run("load", f"_move._tcp.{ZONE}", "--resolver", names.address, "--messages", "10", "--connections",
+                       "1")
+            check(done.returncode == 0 and server.counters()["accepted"] > 1, f"our own client says {done.stderr}")
             ports.add(server.port)
     check(len(ports) > 1, "the kernel gave the same port each time")
+
+
+def who_has_only_the_name_goes_on_being_served_from_port_to_port():
+    with Server("--resolver", names.address, "--set", f"upstream=_moved._tcp.{ZONE}", service="proxy") as proxy:
+        def served():
+            try:
+                with proxy.connect() as client:
+                    client.sendall(b"are you there?\n")
+                    return client.recv(100) == b"are you there?\n"
+            except OSError:
+                return False  # nobody is there as far as it knows
+        for _ in range(2):
+            with Server(*_announcing("_moved._tcp", "moved", "--announce-ttl", "1s")) as server:
+                wait_until(lambda: served() and server.counters()["accepted"], "the proxy has found it", pause=0.05)
 
 
 def each_address_may_have_a_name_of_its_own():
@@ -240,6 +257,7 @@ if KNOT:
     for function in (names_go_before_the_drain, a_server_that_was_killed_disappears,
                      who_shares_a_name_removes_what_nobody_renews, one_of_two_leaves_and_the_other_stays,
                      many_that_begin_at_once_are_all_found, a_client_follows_a_name_from_port_to_port,
+                     who_has_only_the_name_goes_on_being_served_from_port_to_port,
                      each_address_may_have_a_name_of_its_own, addresses_of_somebody_else_stay,
                      a_key_that_is_refused_is_told_and_it_serves,
                      an_update_that_is_refused_is_told_and_it_serves, who_is_told_to_stop_at_once_is_cleared_away,

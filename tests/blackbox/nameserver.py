@@ -56,7 +56,7 @@ zone:
 _RECORDS = """\
 $ORIGIN {zone}.
 $TTL 60
-@ SOA ns hostmaster 1 60 60 600 5
+@ SOA ns hostmaster 1 60 60 600 1
 @ NS ns
 ns A {host}
 fixed A {host}
