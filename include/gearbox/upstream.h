@@ -38,7 +38,9 @@ struct gb_upstream_options {
 };
 
 /**
- * Make a pool of connections to one of `count` addresses of a peer (gb_connect_any_begin). Copies both; borrows the
+ * Make a pool of connections to one of `count` addresses of a peer (gb_connect_any_begin). They may be names: these are
+ * resolved as it connects, a service's by priority and weight each time, and again when the time of what was found is over:
+ * connections to addresses that are no more among them end, lent ones when they are given back. Copies both; borrows the
  * service until the last of its connections has gone. Nothing is connected to yet. An idle one ends by the idle timeout
  * of its service. Thread: the worker's, as for all here.
  *

@@ -91,7 +91,7 @@ static const struct gb_service asker = { GB_SERVICE_INIT, .name = "asker", .code
 /* Takes connections, unheard. */
 static int upstream_open(unsigned *ret_port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET }; /* of loopback more than one */
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t size = sizeof(address);
 
@@ -271,6 +271,101 @@ TEST(a_name_is_asked_for_again_when_its_time_is_over)
 		close(client);
 	}
 	end(&asked);
+}
+
+/* A pool by name: each message is answered with whom a connection of it goes to. */
+struct take {
+	struct gb_taking taking;
+	struct gb_handle client;
+};
+
+static void on_taken(struct gb_operation *operation, void *user)
+{
+	struct take *take = user;
+	struct gb_conn *client = gb_handle_conn(take->client);
+	char text[GB_ADDRESS_TEXT];
+
+	CHECK_INT(gb_operation_result(operation), 0);
+	CHECK_INT(gb_conn_peer(take->taking.conn, text, sizeof(text)), 0);
+	CHECK_INT(gb_upstream_give(take->taking.conn, true), 0);
+	if (client)
+		gb_conn_printf(client, "%s\n", text);
+	free(take);
+}
+
+static const struct gb_service pooled_asker;
+
+static void on_pool_question(struct gb_conn *conn, struct gb_bytes message)
+{
+	struct gb_worker *worker = gb_conn_worker(conn);
+	struct gb_upstream *pool = gb_worker_data(worker, &pooled_asker);
+	struct take *take = calloc(1, sizeof(*take));
+
+	if (!pool) {
+		const struct gb_upstream_options options = { .service = &far };
+		char name[64];
+		const char *names[] = { name };
+
+		snprintf(name, sizeof(name), "%.*s", (int)message.size, (const char *)message.data);
+		CHECK_INT(gb_upstream_create(worker, names, 1, &options, &pool, NULL), 0);
+		CHECK_INT(gb_worker_set_data(worker, &pooled_asker, pool), 0);
+	}
+	take->client = gb_conn_handle(conn);
+	gb_upstream_take_begin(pool, &take->taking, NULL, on_taken, take);
+}
+
+static void on_pool_stop(struct gb_worker *worker, void *user)
+{
+	gb_upstream_destroy(gb_worker_data(worker, &pooled_asker));
+}
+
+static const struct gb_service pooled_asker = { GB_SERVICE_INIT, .name = "pooled", .codec = &gb_codec_line,
+	.state = GB_STATE_NONE, .on_message = on_pool_question, .on_stop = on_pool_stop };
+
+static void read_line(int client, char *text, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size - 1 && driver_receive(client, text + used, 1) == 1 && text[used] != '\n')
+		used++;
+	text[used] = '\0';
+}
+
+static void pool_moves(const char *model)
+{
+	struct asked asked;
+	char name[64], before[64], after[64], text[64] = "", byte;
+	int client, first;
+
+	if (begin(&asked, model, &pooled_asker, "5s")) {
+		snprintf(name, sizeof(name), "moves.test:%u\n", asked.port);
+		snprintf(before, sizeof(before), "127.0.0.1:%u", asked.port);
+		snprintf(after, sizeof(after), "127.0.0.2:%u", asked.port);
+		client = driver_client(asked.server);
+		driver_send(client, name);
+		read_line(client, text, sizeof(text));
+		CHECK_STR(text, before);
+		first = accept(asked.upstream, NULL, NULL);
+		CHECK(first >= 0);
+		atomic_store(&asked.names.shared->host, 2);
+		while (strcmp(text, after) != 0) {
+			CHECK_STR(text, before);
+			usleep(20000);
+			driver_send(client, name);
+			read_line(client, text, sizeof(text));
+		}
+		CHECK_INT(recv(first, &byte, 1, 0), 0); /* nobody needs it any more */
+		close(first);
+		close(client);
+	}
+	end(&asked);
+}
+
+TEST(a_pool_follows_its_name_and_leaves_the_address_that_has_gone)
+{
+	static const char *const models[] = { "thread-per-connection", "reactor", "proactor" };
+
+	test_side_by_side(pool_moves, models, sizeof(models) / sizeof(*models));
 }
 
 /* A server that ends does not wait for a name. */

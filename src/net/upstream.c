@@ -233,6 +233,8 @@ void gb__upstream_serve(struct gb_upstream *upstream, struct gb__pooled *opening
 	struct gb__pooled *pooled;
 
 	upstream->holders++;
+	if (gb__unlikely(upstream->lookups))
+		gb__upstream_names_refresh(upstream);
 	while (!gb__list_empty(&upstream->waiting) && (pooled = take_idle(upstream))) {
 		struct gb_taking *taking = first_waiting(upstream);
 		struct gb_conn *conn = pooled->conn;
@@ -311,6 +313,10 @@ int gb__upstream_create(struct gb__net *net, const struct gb__upstream_terms *te
 	upstream->count = terms->count;
 	for (size_t i = 0; i < terms->count; i++)
 		upstream->targets[i] = terms->targets[i];
+	if (gb__upstream_names_init(upstream) < 0) {
+		gb__free(upstream);
+		return -ENOMEM;
+	}
 	gb__list_init(&upstream->idle);
 	gb__list_init(&upstream->waiting);
 	gb__list_init(&upstream->members);
@@ -336,6 +342,7 @@ void gb_upstream_destroy(struct gb_upstream *upstream)
 		return;
 	net = upstream->net;
 	upstream->destroyed = true;
+	gb__upstream_names_finish(upstream);
 	gb__timers_stop(&net->loop->timers, &upstream->timer);
 	while (!gb__list_empty(&upstream->waiting))
 		(void)gb__operation_complete_later(
@@ -420,6 +427,8 @@ struct gb_conn *gb__upstream_try_take(struct gb_upstream *upstream, void *conn_u
 
 	if (!gb__list_empty(&upstream->waiting))
 		return NULL; /* they were here before */
+	if (gb__unlikely(upstream->lookups))
+		gb__upstream_names_refresh(upstream);
 	pooled = take_idle(upstream);
 	if (!pooled)
 		return NULL;
@@ -489,7 +498,7 @@ void gb__upstream_take_back(struct gb__pooled *pooled, bool good)
 	gb__upstream_rest(pooled);
 	if (upstream)
 		note_use(upstream, good);
-	if (upstream && good && clean && upstream->stats.idle < upstream->options.idle_max)
+	if (upstream && good && clean && !pooled->leaves && upstream->stats.idle < upstream->options.idle_max)
 		keep(upstream, pooled);
 	else if (good)
 		gb_conn_close(conn);

@@ -24,6 +24,7 @@ struct gb__pooled {
 	bool sequential, here;
 	bool lent;
 	bool opened; /* on_open has been called */
+	bool leaves; /* its address is not among those of the pool's names any more */
 	uint32_t given_ms;
 };
 

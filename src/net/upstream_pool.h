@@ -2,6 +2,8 @@
 #ifndef NET_UPSTREAM_POOL_H
 #define NET_UPSTREAM_POOL_H
 
+#include "name/lookup.h"
+#include "net/conn.h"
 #include "net/upstream.h"
 
 #define MS 1000000ull
@@ -22,6 +24,10 @@ struct gb_upstream {
 	struct gb__post post;
 	bool posted, destroyed;
 	unsigned holders;
+	struct gb__lookup *lookups; /* of `targets`, where any is a name; or NULL */
+	size_t lookups_left;
+	bool looking, lookup_failed;
+	uint64_t known_ns; /* what they said holds until then */
 	size_t count;
 	struct gb__target targets[];
 };
@@ -37,6 +43,13 @@ void gb__upstream_rest(struct gb__pooled *pooled);
 void gb__upstream_serve(struct gb_upstream *upstream, struct gb__pooled *opening);
 /** All who wait get this code. */
 void gb__upstream_fail_all(struct gb_upstream *upstream, int code);
+
+/* upstream_names.c */
+/** Returns 0 or -ENOMEM. */
+int gb__upstream_names_init(struct gb_upstream *upstream);
+void gb__upstream_names_finish(struct gb_upstream *upstream);
+/** It has names: have them looked up anew when their time is over. Idle connections may go. */
+void gb__upstream_names_refresh(struct gb_upstream *upstream);
 
 /* upstream_connect.c */
 uint64_t gb__upstream_now_ns(const struct gb_upstream *upstream);
