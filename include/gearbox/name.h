@@ -5,7 +5,7 @@
  * say host and port. So this is for those who want to see the addresses. Nobody blocks: name servers are asked by sockets
  * that the loop watches. The hosts file and search domains are asked as well. A worker keeps what was found for its time to
  * live, that a name does not exist likewise (RFC 2308), a failure for a second; who asks for the same at the same time
- * shares one question. Options: `resolver`, `resolve-timeout`, `resolve-ttl-min`, `resolve-ttl-max`, `resolve-cache`.
+ * shares one question. docs/names.md has the options.
  */
 #ifndef GEARBOX_NAME_H
 #define GEARBOX_NAME_H

@@ -210,6 +210,23 @@ static json_t *announced_locally(const struct gb_server *server)
 		*status.error ? status.error : NULL);
 }
 
+/* Of all workers, as each keeps its own. */
+static json_t *names(const struct gb_server *server)
+{
+	struct gb__names_counters sum = { 0 };
+
+	for (size_t i = 0; i < server->shared->records_count; i++) {
+		struct gb__counters counters;
+
+		gb__record_sum(server->shared, server->shared->records_count, i, &counters);
+		sum.queries += counters.names.queries;
+		sum.hits += counters.names.hits;
+		sum.failures += counters.names.failures;
+	}
+	return json_pack("{s:I, s:I, s:I}", "asked", (json_int_t)sum.queries, "known", (json_int_t)sum.hits,
+		"failed", (json_int_t)sum.failures);
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = gb__run_alone(server);
@@ -233,8 +250,10 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		"imbalance", imbalance(server, workers), "routes", routes(server), "pool", pool(server),
 		"coroutines", coroutines(server), "stalls", stalls(server), "tls", tls(server), "announce",
 		announced(server), "announce_local", announced_locally(server));
-	if (object)
+	if (object) {
+		json_object_set_new(object, "names", names(server));
 		add_own_counters(object, server);
+	}
 	result = object ? json_dumpf(object, stream, JSON_REAL_PRECISION(12)) : -1;
 	json_decref(object);
 	if (result == 0)
