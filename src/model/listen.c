@@ -249,10 +249,12 @@ static int take_connected(struct listening *listening, int fd, struct gb_error *
 	struct gb__address address;
 	int result = gb__connected_check(listening->server, error);
 
-	if (result == 0)
-		result = gb__socket_local(fd, &address);
-	if (result == 0)
-		result = binding_begin(listening, error);
+	if (result < 0)
+		return result;
+	result = gb__socket_local(fd, &address);
+	if (result < 0)
+		return result;
+	result = binding_begin(listening, error);
 	if (result < 0)
 		return result;
 	binding = &listening->bindings[listening->count - 1];
@@ -322,10 +324,9 @@ static int listen_passed(struct listening *listening, struct gb_error *error)
 }
 
 /* The last step: what has been prepared is the server's to release, once for all addresses of one text. */
-static int bindings_add(
-	struct gb_server *server, const struct gb__binding *bindings, size_t count, struct gb_error *error)
+static int bindings_add(struct gb_server *server, const struct gb_service *service, void *user,
+	const struct gb__binding *bindings, size_t count, struct gb_error *error)
 {
-	const struct gb_service *service = bindings->service;
 	struct gb__binding *grown =
 		gb__realloc(server->bindings, (server->bindings_count + count) * sizeof(*server->bindings));
 	int result = 0;
@@ -334,7 +335,7 @@ static int bindings_add(
 		return gb_error_set(error, -ENOMEM, "no memory for another service");
 	server->bindings = grown;
 	if (service->on_prepare)
-		result = service->on_prepare(server, bindings->user, error);
+		result = service->on_prepare(server, user, error);
 	if (result < 0)
 		return result;
 	memcpy(grown + server->bindings_count, bindings, count * sizeof(*bindings));
@@ -364,7 +365,7 @@ int gb_server_listen(struct gb_server *server, const char *text, const struct gb
 	result = gb__passed_is(spec.address) ? listen_passed(&listening, error)
 					     : listen_new(&listening, error);
 	if (result == 0)
-		result = bindings_add(server, bindings, listening.count, error);
+		result = bindings_add(server, service, user, bindings, listening.count, error);
 	if (result < 0)
 		discard(&listening);
 	gb__listen_spec_finish(&spec);
@@ -382,7 +383,7 @@ int gb_server_attach(
 	result = check_time(server, error);
 	if (result == 0)
 		result = check_service(server, service, true, error); /* without an address none is wrong */
-	return result < 0 ? result : bindings_add(server, &binding, 1, error);
+	return result < 0 ? result : bindings_add(server, service, user, &binding, 1, error);
 }
 
 const char *gb_server_address(const struct gb_server *server, size_t n)
