@@ -365,6 +365,18 @@ def tls_on_both_sides_of_the_proxy(model):
 
 
 @case
+def upstream_that_has_a_name_must_show_a_certificate_for_it():
+    """And is never spoken to in the clear: it would take that for no TLS."""
+    with Told("--model", "multi-reactor", *TLS_HERE, "--tls-client-ca", CA,
+              listen=("127.0.0.1:0,proxy-protocol=127.0.0.0/8",)) as upstream:
+        for model in ("reactor", "thread", "proactor"):
+            with Server("--model", model, *UPSTREAM_TLS, "--set", f"upstream=localhost:{upstream.port}", "--set",
+                        "send-proxy=v2", service="proxy", listen=(TRUSTED,)) as server:
+                _, told = visit(server, 0, V1 + b"hello\n")
+                check_equal(told[b"peer"], b"192.0.2.1:4711", f"whom it is for: {told}")
+
+
+@case
 def upstream_that_shows_the_wrong_certificate_is_left_out():
     with Server(*TLS_HERE) as upstream:
         upstream.expected_log = ": notice: "
