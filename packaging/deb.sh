@@ -21,7 +21,7 @@ fill() {
 while IFS= read -r line; do
 	case $line in
 	@BUILD@) fill "${needed[@]}" ;;
-	@LIBRARIES@) mapfile -t libraries < <(printf '%s\n' "${needed[@]}" | grep '^lib.*-dev$') && fill "${libraries[@]}" ;;
+	@LIBRARIES@) mapfile -t libraries < <(printf '%s\n' "${needed[@]}" | grep -e '-dev$') && fill "${libraries[@]}" ;;
 	*) printf '%s\n' "$line" ;;
 	esac
 done <packaging/debian/control.in >"$copy/debian/control"
