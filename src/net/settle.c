@@ -124,7 +124,7 @@ static void output_fell(struct gb_conn *conn)
 }
 
 /* The rest of a message will never come; what is kept of it is for gb_conn_rest alone. Returns whether on_cut has closed. */
-static __attribute__((noinline)) bool tell_cut(struct gb_conn *conn)
+static bool tell_cut(struct gb_conn *conn)
 {
 	conn->past |= GB__CONN_PAST_CUT;
 	conn->flags &= (uint16_t) ~(GB__CONN_KEPT | GB__CONN_PARTIAL);
@@ -137,16 +137,27 @@ static __attribute__((noinline)) bool tell_cut(struct gb_conn *conn)
 	return gb__conn_closing(conn);
 }
 
+/* Whether this is no end in order, which is told here then. */
+static __attribute__((noinline)) bool is_cut(struct gb_conn *conn)
+{
+	if (gb__conn_within_message(conn) && tell_cut(conn))
+		return true;
+	if (!(conn->flags & GB__CONN_FRONTED) || !conn->terms->fronted->truncated)
+		return false;
+	gb__front_truncated(conn);
+	return true;
+}
+
 /* The peer's FIN, once nothing is left to deliver before it. */
 static void tell_eof(struct gb_conn *conn)
 {
 	if (conn->state != GB__CONN_OPEN || !(conn->flags & GB__CONN_EOF) ||
 		(conn->flags & GB__CONN_STOPPED) || gb__conn_backlog(conn))
 		return;
-	if (gb__unlikely(gb__conn_within_message(conn)) && tell_cut(conn)) {
+	if (gb__unlikely((conn->flags & (GB__CONN_KEPT | GB__CONN_FRONTED)) ||
+		    (conn->further & GB__CONN_FURTHER_PARTS)) &&
+		is_cut(conn)) {
 		/* and nothing more is told */
-	} else if (gb__unlikely(conn->flags & GB__CONN_FRONTED) && conn->terms->fronted->truncated) {
-		gb__front_truncated(conn);
 	} else if (conn->terms->relayed) {
 		conn->state = GB__CONN_HALF_CLOSED;
 		gb_conn_end_output(conn->terms->peer);
