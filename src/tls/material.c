@@ -38,7 +38,7 @@ static int slurp(struct gb__tls_file file, char **ret, size_t *ret_size, struct 
 	int fd = open(file.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), result = 0;
 	struct stat stat;
 	size_t size = 0;
-	char *bytes;
+	char *bytes = NULL;
 
 	if (fd < 0 || fstat(fd, &stat) < 0) {
 		result = -errno;
@@ -163,8 +163,8 @@ static int check_order(struct gb__tls_file file, const struct gb__tls_chain *cha
 int gb__tls_chain_read(struct gb__tls_file file, struct gb__tls_chain *ret_chain, struct gb_error *error)
 {
 	struct gb__tls_chain chain = { .others = sk_X509_new_null() };
-	char *bytes;
-	size_t size;
+	char *bytes = NULL;
+	size_t size = 0;
 	BIO *bio;
 	int result = open_pem(file, &bio, &bytes, &size, error);
 
@@ -251,8 +251,8 @@ int gb__tls_key_read(struct gb__tls_file file, const char *certificates, const c
 	struct gb__tls_chain *chain, struct gb_error *error)
 {
 	struct password password = { 0 };
-	char *bytes, *lines = NULL;
-	size_t size, lines_size = 0;
+	char *bytes = NULL, *lines = NULL;
+	size_t size = 0, lines_size = 0;
 	int result = slurp(file, &bytes, &size, error);
 
 	if (result < 0)
@@ -336,7 +336,7 @@ static const char *judge_response(OCSP_RESPONSE *response, X509 *leaf, time_t *r
 int gb__tls_staple_read(
 	struct gb__tls_file file, X509 *leaf, struct gb__tls_staple *ret, struct gb_error *error)
 {
-	char *bytes;
+	char *bytes = NULL;
 	const unsigned char *cursor;
 	struct gb__tls_staple staple = { 0 };
 	OCSP_RESPONSE *response;
@@ -366,8 +366,8 @@ int gb__tls_staple_read(
 int gb__tls_trust_read(
 	struct gb__tls_file file, X509_STORE *store, STACK_OF(X509_NAME) * names, struct gb_error *error)
 {
-	char *bytes;
-	size_t size, count = 0;
+	char *bytes = NULL;
+	size_t size = 0, count = 0;
 	BIO *bio;
 	X509 *certificate;
 	int result = open_pem(file, &bio, &bytes, &size, error);
