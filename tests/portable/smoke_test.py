@@ -10,12 +10,14 @@ from lib import PATIENCE_S, add_case, case, check, check_equal, main
 from program import Program
 
 SERVE = [*os.environ.get("MESON_EXE_WRAPPER", "").split(), os.environ["SERVE"]]
-MODELS = ("iterative", "thread", "thread-pool", "reactor", "reactor,engine=poll", "reactor,engine=select",
-          "reactor-pool", "multi-reactor,engine=auto", "prefork-reactor", "process-pool")
+MODELS = ["iterative", "thread", "thread-pool", "reactor", "reactor,engine=poll", "reactor,engine=select",
+          "reactor-pool", "multi-reactor,engine=auto"]
+if SERVE[0] == os.environ["SERVE"]:
+    MODELS += ["prefork-reactor", "process-pool"]  # qemu has a thread of its own, beside which no worker is forked
 
 
 def serving(service, model, *arguments):
-    return Program(*SERVE, service, "--listen", "127.0.0.1:0", "--model", model, *arguments)
+    return Program(*SERVE, service, "--listen", "127.0.0.1:0", "--model", model, "--log-level", "warning", *arguments)
 
 
 def talk(service, model, sent, received, *arguments):
@@ -52,7 +54,7 @@ def frames(model):
 os.environ["TZ"] = "UTC"
 for each in MODELS:
     add_case(f"echoes[{each}]", echoes, each)
-for each in ("thread", "reactor", "reactor,engine=poll", "prefork-reactor"):
+for each in ("thread", "reactor", "reactor,engine=poll"):
     add_case(f"connects[{each}]", connects, each)
 for each in ("thread", "reactor"):
     add_case(f"frames[{each}]", frames, each)
