@@ -9,7 +9,7 @@ import subprocess
 from lib import PATIENCE_S, add_case, case, check, check_equal, main
 from program import Program
 
-SERVE = [*os.environ.get("MESON_EXE_WRAPPER", "").split(), os.environ["SERVE"]]
+SERVE = [*os.environ.get("RUN", "").split(), os.environ["SERVE"]]
 MODELS = ["iterative", "thread", "thread-pool", "reactor", "reactor,engine=poll", "reactor,engine=select",
           "reactor-pool", "multi-reactor,engine=auto"]
 if SERVE[0] == os.environ["SERVE"]:
