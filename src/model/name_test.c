@@ -226,7 +226,7 @@ static void goes_on(const char *model)
 	struct asked asked;
 	int client;
 
-	if (begin(&asked, model, &asker, "400ms")) {
+	if (begin(&asked, model, &asker, "5s")) {
 		client = driver_client(asked.server);
 		driver_send(client, "=silent.test:80\n");
 		expect(client, "=192.0.2.1:80", "192.0.2.1:80");
