@@ -282,7 +282,8 @@ static void remove_lease(const struct gb__place *place, size_t index, const bool
 	struct gb__lease lease;
 
 	take_away(place, ldns_rr_clone(record), changes);
-	(void)gb__lease_read(record, &lease);
+	if (!gb__lease_read(record, &lease))
+		return;
 	for (unsigned i = 0; i < lease.count; i++)
 		if (!stays(place, going, leaves, lease.records[i]))
 			take_away(place, gb__dns_record(place->name, 0, LDNS_RR_CLASS_NONE, lease.records[i]),
