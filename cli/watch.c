@@ -126,7 +126,7 @@ static int try_out(const struct watch *watch, int copy)
 
 static void start(struct watch *watch, int copy)
 {
-	const struct gb_service *service;
+	const struct gb_service *service = NULL;
 	const pid_t pid = gb__child_fork();
 
 	if (pid == 0) {

@@ -73,8 +73,8 @@ int gb__load_find(const struct load_options *options, char *ret, size_t size, st
 	char timeout[32];
 	int rc = gb_name_check(options->address, error);
 
-	if (rc == 0 && strlen(options->address) < size)
-		strcpy(ret, options->address);
+	if (rc == 0)
+		snprintf(ret, size, "%s", options->address);
 	if (rc <= 0)
 		return rc;
 	rc = gb_options_create(&server);
