@@ -308,14 +308,27 @@ static int on_status(SSL *ssl, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* What sessions with this server are remembered by: the name that is asked for, or its address, in one spelling; the caller's
+ * to free. NULL: neither. */
+static char *name_of_session(const SSL *ssl)
+{
+	const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	return host ? OPENSSL_strdup(host) : X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param((SSL *)ssl));
+}
+
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct gb__tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	char *address = host ? NULL : X509_VERIFY_PARAM_get1_ip_asc(SSL_get0_param(ssl));
-	int kept = gb__tls_memory_put(&tls->memory, host ? host : address ? address : "", session) == 0;
+	char *name = name_of_session(ssl);
+	int kept = 0;
 
-	OPENSSL_free(address);
+	/* Whoever was trusted before the files were read again need not be any more. */
+	pthread_mutex_lock(&tls->lock);
+	if (SSL_get_SSL_CTX(ssl) == tls->current)
+		kept = gb__tls_memory_put(&tls->memory, name ? name : "", session) == 0;
+	pthread_mutex_unlock(&tls->lock);
+	OPENSSL_free(name);
 	return kept;
 }
 
@@ -585,6 +598,7 @@ static void read_again(struct gb__tls *tls)
 	pthread_mutex_lock(&tls->lock);
 	before = tls->current;
 	tls->current = next;
+	gb__tls_memory_forget(&tls->memory);
 	pthread_mutex_unlock(&tls->lock);
 	SSL_CTX_free(before);
 	if (first_to_say(tls, ""))
@@ -619,19 +633,41 @@ SSL_CTX *gb__tls_current(struct gb__tls *tls)
 	return ctx;
 }
 
-int gb__tls_client_prepare(struct gb__tls *tls, SSL *ssl, const char *name)
+/* Of a host; the dot of the root, which certificates do not have, nor SNI (RFC 6066, 3), says nothing more. */
+static int ask_for(SSL *ssl, const char *name)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-	SSL_SESSION *session;
+	size_t size = strlen(name);
+	char *host;
+	int result = -ENOMEM;
 
-	if (name && X509_VERIFY_PARAM_set1_ip_asc(param, name) != 1) {
+	if (size > 0 && name[size - 1] == '.')
+		size--;
+	host = OPENSSL_strndup(name, size);
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	/* To OpenSSL an empty name is none, and then any certificate does. */
+	if (host && size > 0 && X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
+		SSL_set_tlsext_host_name(ssl, host) == 1)
+		result = 0;
+	OPENSSL_free(host);
+	return result;
+}
+
+int gb__tls_client_prepare(struct gb__tls *tls, SSL *ssl, const char *name)
+{
+	SSL_SESSION *session;
+	char *remembered;
+	int result = 0;
+
+	if (name && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) != 1) {
 		ERR_clear_error();
-		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 ||
-			SSL_set_tlsext_host_name(ssl, name) != 1)
-			return -ENOMEM;
+		result = ask_for(ssl, name);
 	}
-	session = tls->ticket_ms ? gb__tls_memory_get(&tls->memory, name ? name : "") : NULL;
+	if (result < 0)
+		return result;
+	remembered = tls->ticket_ms ? name_of_session(ssl) : NULL;
+	session = tls->ticket_ms ? gb__tls_memory_get(&tls->memory, remembered ? remembered : "") : NULL;
+	OPENSSL_free(remembered);
 	if (session)
 		SSL_set_session(ssl, session); /* takes a reference; one that does not fit is no harm */
 	SSL_SESSION_free(session);

@@ -96,6 +96,8 @@ TEST(client_checks_the_name_or_address_of_the_server)
 	expect(server, client, "127.0.0.1", "");
 	expect(server, client, "127.0.0.2", "certificate verify failed");
 	expect(server, client, "other.example", "certificate verify failed");
+	expect(server, client, "localhost.", ""); /* the dot of the root */
+	expect(server, client, "other.example.", "certificate verify failed");
 	gb__tls_destroy(client);
 	gb__tls_destroy(server);
 	folder_remove();
@@ -291,6 +293,56 @@ TEST(session_is_resumed_by_any_process_of_the_server)
 		gb__tls_destroy(client);
 		gb__tls_destroy(server);
 	}
+	folder_remove();
+}
+
+/* An empty name is no name to OpenSSL, which then takes any certificate. */
+TEST(server_without_a_name_to_check_is_not_connected_to)
+{
+	static const char *const names[] = { "", "." };
+	struct gb__tls *client;
+
+	begin();
+	client = create(client_options());
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		SSL *ssl = session_of(client);
+
+		CHECK(gb__tls_client_prepare(client, ssl, names[i]) < 0);
+		SSL_free(ssl);
+	}
+	gb__tls_destroy(client);
+	folder_remove();
+}
+
+/* Who was trusted when it was agreed on is not any more: nothing is left of that, not even of one that is under way. */
+TEST(client_forgets_sessions_when_its_files_change)
+{
+	const uint64_t later_ms = gb__os_now_ms(&gb__os_linux) + 2 * HOUR_MS;
+	struct gb__tls_options options;
+	struct gb__tls *server, *client;
+	struct both both;
+
+	begin();
+	gb__log_set_level(GB__LOG_ERROR);
+	server = create(server_options());
+	options = client_options();
+	options.reload_ms = HOUR_MS;
+	client = create(options);
+	CHECK(!resumes(server, client, TLS1_3_VERSION));
+	CHECK(resumes(server, client, TLS1_3_VERSION));
+	both = (struct both){ .server = session_of(server), .client = session_of(client) };
+	CHECK_INT(gb__tls_client_prepare(client, both.client, "localhost"), 0);
+	issue_as((struct gb__tls_issue){ .certificate = in_folder("ca"),
+		.key = in_folder("ca-key"),
+		.common_name = "another authority",
+		.authority = true });
+	gb__tls_refresh(client, later_ms);
+	shake(&both);
+	CHECK_INT(both.client_done, 1);
+	part(&both);
+	expect(server, client, "localhost", "certificate verify failed");
+	gb__tls_destroy(client);
+	gb__tls_destroy(server);
 	folder_remove();
 }
 

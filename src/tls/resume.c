@@ -13,13 +13,26 @@ void gb__tls_memory_init(struct gb__tls_memory *memory)
 	gb__assert(pthread_mutex_init(&memory->lock, NULL) == 0);
 }
 
-void gb__tls_memory_finish(struct gb__tls_memory *memory)
+static void forget(struct gb__tls_memory *memory)
 {
 	for (size_t i = 0; i < gb__countof(memory->entries); i++) {
 		gb__free(memory->entries[i].name);
 		SSL_SESSION_free(memory->entries[i].session);
+		memory->entries[i] = (struct gb__tls_remembered){ 0 };
 	}
+}
+
+void gb__tls_memory_finish(struct gb__tls_memory *memory)
+{
+	forget(memory);
 	pthread_mutex_destroy(&memory->lock);
+}
+
+void gb__tls_memory_forget(struct gb__tls_memory *memory)
+{
+	pthread_mutex_lock(&memory->lock);
+	forget(memory);
+	pthread_mutex_unlock(&memory->lock);
 }
 
 static struct gb__tls_remembered *find(struct gb__tls_memory *memory, const char *name)

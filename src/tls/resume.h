@@ -23,5 +23,7 @@ void gb__tls_memory_finish(struct gb__tls_memory *memory);
 int gb__tls_memory_put(struct gb__tls_memory *memory, const char *name, SSL_SESSION *session);
 /** What was agreed on with that name, the caller's to free, or NULL. Several may go on with the same. Thread: any. */
 SSL_SESSION *gb__tls_memory_get(struct gb__tls_memory *memory, const char *name);
+/** Forget all of it. Thread: any. */
+void gb__tls_memory_forget(struct gb__tls_memory *memory);
 
 #endif
