@@ -340,8 +340,9 @@ static inline __attribute__((always_inline)) void close_begun(struct gb_conn *co
 		gb__task_cancel(conn);
 	if (conn->flags & (GB__CONN_REPLIES | GB__CONN_TASKED))
 		gb__conn_listen_for_reset(conn);
-	/* Inside a callback the bytes being looked at may lie in this chunk: whoever called drops it. */
-	if (!(conn->flags & GB__CONN_DISPATCH))
+	/* Inside a callback the bytes being looked at may lie in this chunk: whoever called drops it. What waits for a step of
+	 * the handshake is not for the handler, and what is to be sent yet needs it. */
+	if (!(conn->flags & GB__CONN_DISPATCH) && conn->state != GB__CONN_FRONT)
 		gb__conn_input_drop(conn);
 }
 

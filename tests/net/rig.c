@@ -179,6 +179,17 @@ void peer_tls(struct peer *peer)
 	CHECK_INT(gb__tls_session_handshake(peer->session), 0);
 }
 
+struct peer *rig_tls_taken(struct rig *rig, int listener)
+{
+	struct peer *peer = peer_create(rig);
+
+	UNTIL(rig, NULL, (peer->client = sim_client_accept(rig->sim, listener)) != NULL);
+	peer->records = malloc(RECORDS_MAX);
+	CHECK(peer->records);
+	CHECK_INT(gb__tls_session_create(rig_front()->tls, NULL, take_records, peer, &peer->session), 0);
+	return peer;
+}
+
 struct peer *rig_tls_peer(struct rig *rig, const struct gb_service *service)
 {
 	struct peer *peer = peer_create(rig);

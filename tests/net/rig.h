@@ -58,6 +58,8 @@ struct peer *rig_tls_peer(struct rig *rig, const struct gb_service *service);
 const struct gb__front *rig_front(void);
 /** A client's session, on what this peer is connected by. */
 void peer_tls(struct peer *peer);
+/** A server's, of one that has connected to `listener`, once it has. Destroyed with peer_close. */
+struct peer *rig_tls_taken(struct rig *rig, int listener);
 /** One turn of the loop after every given peer has read. */
 void rig_step(struct rig *rig, struct peer *peer);
 void rig_step_until(struct rig *rig, struct peer *peer, unsigned *steps, const char *file, int line,
