@@ -289,19 +289,24 @@ void gb__front_truncated(struct gb_conn *conn)
 static void complete(struct gb_conn *conn)
 {
 	struct gb__fronted *fronted = fronted_of(conn);
+	const bool follows = gb__tls_session_unread(fronted->session);
 
 	uncount(conn, false);
 	gb__count(stats_of(conn)->handshakes, 1);
 	if (gb__tls_session_resumed(fronted->session))
 		gb__count(stats_of(conn)->resumed, 1);
-	gb__conn_flush(conn); /* before anybody counts what moves */
+	/* A server's tickets leave with the answer to what has come with the end of the handshake, and a client's end of it
+	 * with its first message. Else they leave before anybody counts what moves. */
+	if (!follows && !(conn->further & GB__CONN_FURTHER_OUTGOING))
+		gb__conn_flush(conn);
 	if (conn->state >= GB__CONN_ENDED)
 		return;
 	if (gb__conn_closing(conn))
 		conn->state = GB__CONN_DRAINING; /* nobody is told that it opened */
 	else
 		gb__conn_open(conn);
-	gb__conn_settle(conn);
+	if (!follows || conn->state != GB__CONN_OPEN)
+		gb__conn_settle(conn); /* else whoever reads what follows does */
 }
 
 /* The peer has said that nothing follows. Its FIN may, or not: nobody waits for it. */

@@ -44,6 +44,11 @@ void gb__tls_session_input(struct gb__tls_session *session, const unsigned char 
 {
 }
 
+bool gb__tls_session_unread(const struct gb__tls_session *session)
+{
+	return false;
+}
+
 int gb__tls_session_handshake(struct gb__tls_session *session)
 {
 	return -ENOTSUP;

@@ -148,6 +148,11 @@ void gb__tls_session_input(struct gb__tls_session *session, const unsigned char 
 	session->input_size = size;
 }
 
+bool gb__tls_session_unread(const struct gb__tls_session *session)
+{
+	return session->input_size > 0;
+}
+
 /* What OpenSSL says, as somebody would who looks from this side. */
 static const char *reason_of(struct gb__tls_session *session, char *text, size_t size)
 {

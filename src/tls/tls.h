@@ -69,6 +69,8 @@ void gb__tls_session_destroy(struct gb__tls_session *session);
 
 /** Bytes have arrived: borrowed until the last of the calls below that are made for them; those take all, or fail. */
 void gb__tls_session_input(struct gb__tls_session *session, const unsigned char *data, size_t size);
+/** Whether some of it was not taken yet. */
+bool gb__tls_session_unread(const struct gb__tls_session *session);
 /** Go on with the handshake, with what has arrived. Returns 1 (done), 0 (more must arrive), or a negative code. */
 int gb__tls_session_handshake(struct gb__tls_session *session);
 /** Plaintext of what has arrived, as much as there is and fits. Returns bytes; 0: there is none now, or the peer has said
