@@ -330,6 +330,20 @@ static void deliver(struct gb_conn *conn, unsigned char *data, size_t size)
 		conn->further &= (uint8_t)~GB__CONN_FURTHER_ELSEWHERE;
 }
 
+/* What the session says by itself, as to each try to renegotiate, is output like any other: who does not read it is not
+ * heard any longer. */
+static void answered_by_itself(struct gb_conn *conn)
+{
+	const size_t bytes = gb__conn_output_bytes(conn);
+
+	gb__conn_output_rose(conn, bytes);
+	if (bytes > conn->terms->limits->output_bytes_max) {
+		conn->flags |= GB__CONN_RESET;
+		gb__conn_end(conn, GB_CLOSE_OUTPUT_LIMIT, 0);
+	}
+	gb__conn_settle(conn);
+}
+
 /* Decrypt what has arrived, and deliver it, as far as it is wanted. */
 static void read_on(struct gb_conn *conn)
 {
@@ -356,7 +370,7 @@ static void read_on(struct gb_conn *conn)
 	else if (gb__tls_session_ended(session))
 		peer_ended(conn);
 	else if (!gb__output_empty(&conn->stream.output))
-		gb__conn_settle(conn); /* what the session says by itself */
+		answered_by_itself(conn);
 }
 
 /* Go on with the handshake, with what has arrived. */

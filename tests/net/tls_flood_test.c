@@ -1,0 +1,100 @@
+/* A peer that has the session itself answer, and does not read the answers. */
+#include "rig.h"
+
+#include <openssl/ssl.h>
+
+#define FLOOD_BYTES 600000u
+
+static struct gb_conn *current;
+static unsigned messages;
+
+static int keep_open(struct gb_conn *conn)
+{
+	current = conn;
+	return count_open(conn);
+}
+
+static void count_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	(void)conn;
+	messages += message.size > 0;
+}
+
+static const struct gb_service quiet = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "quiet",
+	.on_open = keep_open, .on_message = count_message, .on_close = count_close };
+
+/* OpenSSL's own client: it can ask for what ours never does. */
+static SSL *client_create(void)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = ctx ? SSL_new(ctx) : NULL;
+
+	SSL_CTX_free(ctx);
+	CHECK(ssl && SSL_set_min_proto_version(ssl, TLS1_3_VERSION));
+	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_connect_state(ssl);
+	return ssl;
+}
+
+/* Returns whether all that it has to send was taken within some turns. */
+static bool leaves(struct rig *rig, struct peer *peer, SSL *ssl)
+{
+	char *bytes;
+	size_t size = (size_t)BIO_get_mem_data(SSL_get_wbio(ssl), &bytes);
+
+	for (unsigned turns = 0; size > 0 && turns < 50; turns++) {
+		size_t taken = sim_client_send(peer->client, bytes, size);
+
+		bytes += taken;
+		size -= taken;
+		if (taken > 0)
+			turns = 0;
+		rig_step(rig, NULL);
+	}
+	CHECK(BIO_reset(SSL_get_wbio(ssl)) == 1);
+	return size == 0;
+}
+
+static void shake(struct rig *rig, struct peer *peer, SSL *ssl)
+{
+	for (unsigned i = 0; SSL_do_handshake(ssl) != 1; i++) {
+		CHECK(i < 1000 && leaves(rig, peer, ssl));
+		rig_step(rig, peer);
+		if (peer->got_size > 0)
+			CHECK_INT(
+				BIO_write(SSL_get_rbio(ssl), peer->got, (int)peer->got_size), peer->got_size);
+		peer->got_size = 0;
+	}
+	CHECK(leaves(rig, peer, ssl));
+}
+
+/* Each asks for an answer (RFC 8446, 4.6.3); data between them, so that it is no flood without. */
+NET_TEST(tls_who_has_keys_updated_and_does_not_read_is_not_read_either)
+{
+	struct peer *peer;
+	SSL *ssl;
+
+	if (rig->round > 0)
+		return;
+	messages = 0;
+	peer = rig_peer_on(rig, &quiet, rig_front());
+	ssl = client_create();
+	shake(rig, peer, ssl);
+	UNTIL(rig, NULL, rig->opened == 1);
+	for (size_t sent = 0; sent < FLOOD_BYTES; sent += 40u * 27u) {
+		for (unsigned i = 0; i < 40; i++) {
+			CHECK(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
+			CHECK(SSL_do_handshake(ssl) == 1);
+		}
+		CHECK_INT(SSL_write(ssl, "x", 1), 1);
+		if (!leaves(rig, peer, ssl))
+			break;
+	}
+	CHECK(messages > 0);
+	CHECK_INT(rig->closed, 0);
+	CHECK(current->stream.output.bytes > rig->limits.output_low);
+	CHECK(current->stream.output.bytes < 2 * rig->limits.output_high);
+	SSL_free(ssl);
+	peer_close(peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+}
