@@ -71,6 +71,8 @@ static void drain_front(struct gb_conn *conn)
 	const struct gb__net *net = conn->net;
 	uint64_t now_ms = gb__loop_now_ms(net->loop);
 
+	if (conn->further & GB__CONN_FURTHER_OUTGOING)
+		return; /* it is as one that connects: it has its own timeout, and whoever made it waits */
 	if (gb__proxy_awaited(conn) ? conn->input != NULL : conn->terms->fronted->begun)
 		return;
 	if (now_ms < net->grace_end_ms)

@@ -16,13 +16,31 @@ static void keep_busy(struct rig *rig)
 	rig->net.fronts.steps = GB__FRONT_STEPS_MAX;
 }
 
-NET_TEST(tls_what_was_sent_leaves_though_it_is_closed_while_it_waits_in_line)
+/* A connection that is under way to a listener, which is the caller's to close. */
+static struct gb_conn *call(struct rig *rig, int *ret_listener)
 {
 	static const struct gb_tls_client_options options = { .insecure_accept_any_server = true };
 	static struct gb_tls_client *client;
 	static struct gb_service caller;
 	struct gb__socket_options socket_options = { 0 };
 	struct gb__address address = { .size = sizeof(address.v4) };
+	struct gb_conn *conn;
+
+	if (!client)
+		CHECK_INT(gb_tls_client_create(&options, &client, NULL), 0);
+	caller = plain;
+	caller.tls = client;
+	*ret_listener = sim_listen(rig->sim, 0, 4);
+	CHECK(*ret_listener >= 0);
+	address.v4 = sim_address(rig->sim, *ret_listener);
+	CHECK_INT(
+		gb__net_connect(&rig->net, &address, &socket_options, &caller, NULL, GB__FOR_HANDLER, &conn),
+		0);
+	return conn;
+}
+
+NET_TEST(tls_what_was_sent_leaves_though_it_is_closed_while_it_waits_in_line)
+{
 	struct peer *peer;
 	struct gb_conn *conn;
 	int listener;
@@ -30,16 +48,7 @@ NET_TEST(tls_what_was_sent_leaves_though_it_is_closed_while_it_waits_in_line)
 	if (rig->round >= ROUNDS)
 		return;
 	rig_calm(rig);
-	if (!client)
-		CHECK_INT(gb_tls_client_create(&options, &client, NULL), 0);
-	caller = plain;
-	caller.tls = client;
-	listener = sim_listen(rig->sim, 0, 4);
-	CHECK(listener >= 0);
-	address.v4 = sim_address(rig->sim, listener);
-	CHECK_INT(
-		gb__net_connect(&rig->net, &address, &socket_options, &caller, NULL, GB__FOR_HANDLER, &conn),
-		0);
+	conn = call(rig, &listener);
 	peer = rig_tls_taken(rig, listener);
 	for (unsigned i = 0; !(conn->flags & GB__CONN_KEPT); i++) {
 		CHECK(i < 1000 && conn->state <= GB__CONN_FRONT);
@@ -56,6 +65,60 @@ NET_TEST(tls_what_was_sent_leaves_though_it_is_closed_while_it_waits_in_line)
 	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
 	CHECK_INT(rig->net.fronts.waiting, 0);
 	rig->opened = rig->closed; /* nobody was told */
+	peer_close(peer);
+	sim_os(rig->sim)->ops->close(sim_os(rig->sim), listener);
+}
+
+static struct gb_conn *held;
+
+static int hold(struct gb_conn *conn)
+{
+	held = conn;
+	gb_conn_hold(conn);
+	return count_open(conn);
+}
+
+static const struct gb_service holding = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "holding",
+	.on_open = hold, .on_close = count_close };
+
+/* Whoever serves a client to its end while the server drains may need an upstream for it. */
+NET_TEST(tls_connects_while_it_drains_as_long_as_a_client_is_there)
+{
+	struct peer *client, *peer;
+	struct gb_conn *conn;
+	int listener;
+
+	if (rig->round >= ROUNDS)
+		return;
+	rig_calm(rig);
+	client = rig_peer(rig, &holding);
+	UNTIL(rig, client, rig->opened == 1);
+	gb__net_drain(&rig->net);
+	for (unsigned i = 0; i < 10; i++)
+		rig_pass(rig, 100);
+	CHECK_INT(rig->closed, 0);
+	conn = call(rig, &listener);
+	peer = rig_tls_taken(rig, listener);
+	for (unsigned i = 0; i < 10; i++)
+		rig_pass(rig, 100); /* its server is slow */
+	CHECK_INT(rig->closed, 0);
+	UNTIL(rig, peer, rig->opened == 2);
+	CHECK_INT(gb_conn_send(conn, "asked", 5), 0);
+	UNTIL(rig, peer, peer->got_size == 5);
+	CHECK_INT(rig->closed, 0);
+	gb_conn_release(held);
+	for (unsigned i = 0; !peer->ended; i++) {
+		CHECK(i < 100);
+		rig_pass(rig, 100);
+		peer_read(client);
+		peer_read(peer);
+		if (client->at_end)
+			sim_client_shutdown(client->client);
+	}
+	peer_shutdown(peer);
+	UNTIL(rig, peer, rig->closed == 2);
+	CHECK_INT(rig->counters.stats.closed[GB_CLOSE_DRAIN], 2);
+	peer_close(client);
 	peer_close(peer);
 	sim_os(rig->sim)->ops->close(sim_os(rig->sim), listener);
 }
