@@ -163,6 +163,46 @@ static int pooled(struct gb_coro *coro)
 	return result;
 }
 
+/* One who wants a certificate, which we do not have: by TLS 1.3 that comes behind the handshake, as the first thing read. */
+static char strict[128];
+
+static int is_told(struct gb_stream *other)
+{
+	char byte;
+	int result = (int)gb_read(other, &byte, 1);
+	const char *problem = gb_conn_tls_problem(gb_stream_conn(other));
+
+	return result == -EPROTO && problem && strstr(problem, "the peer says: certificate required")
+		? 0
+		: -ENOMSG;
+}
+
+static int is_unwanted(struct gb_coro *coro)
+{
+	const struct gb_upstream_options options = { .service = &trusting, .streams = true };
+	const char *addresses[] = { strict };
+	struct gb_upstream *upstream;
+	struct gb_stream *other;
+	int result = gb_stream_connect(coro, strict, &trusting, &other, NULL);
+
+	if (result < 0)
+		return result;
+	result = is_told(other);
+	gb_stream_close(other);
+	if (result < 0)
+		return result;
+	result = gb_upstream_create(gb_coro_worker(coro), addresses, 1, &options, &upstream, NULL);
+	if (result < 0)
+		return result;
+	result = gb_upstream_take(coro, upstream, &other);
+	if (result == 0) {
+		result = is_told(other);
+		gb_upstream_give_stream(other, false);
+	}
+	gb_upstream_destroy(upstream);
+	return result;
+}
+
 static int obey(struct gb_coro *coro, struct gb_bytes line)
 {
 	if (gb_bytes_is(line, "trusting"))
@@ -181,6 +221,8 @@ static int obey(struct gb_coro *coro, struct gb_bytes line)
 		return resumes(coro);
 	if (gb_bytes_is(line, "pooled"))
 		return pooled(coro);
+	if (gb_bytes_is(line, "unwanted"))
+		return is_unwanted(coro);
 	return -ENOSYS;
 }
 
@@ -203,6 +245,7 @@ static const struct gb_service hop = { GB_SERVICE_INIT, .name = "hop", .codec = 
 static void reaches_by_tls(const char *model)
 {
 	struct gb_server *server = driver_server_with(model, "log-level", "error", &hop, NULL);
+	struct gb_stats stats;
 	int client;
 	pid_t pid;
 
@@ -218,17 +261,19 @@ static void reaches_by_tls(const char *model)
 	driver_ask(client, "by a name\n", "0\n");
 	driver_ask(client, "resumes\n", "0\n");
 	driver_ask(client, "pooled\n", "5\n");
+	driver_ask(client, "unwanted\n", "0\n");
 	close(client);
-	driver_finish(server, pid);
+	stats = driver_finish_counted(server, pid);
+	CHECK_INT(stats.closed[GB_CLOSE_TLS_ERROR], 4); /* mistaken, misled, unwanted twice */
 }
 
 TEST(outgoing_connections_speak_tls_and_say_why_not)
 {
 	struct driver_option options[] = { { "tls-cert", NULL }, { "tls-key", NULL },
-		{ "log-level", "error" }, { NULL, NULL } };
+		{ "log-level", "error" }, { NULL, NULL }, { NULL, NULL } };
 	struct gb_tls_client *clients[4];
-	struct gb_server *other;
-	pid_t pid;
+	struct gb_server *other, *wanting;
+	pid_t pid, wanting_pid;
 
 	begin();
 	options[0].value = paths[0];
@@ -237,6 +282,11 @@ TEST(outgoing_connections_speak_tls_and_say_why_not)
 	CHECK(other);
 	snprintf(target, sizeof(target), "%s", gb_server_address(other, 0));
 	pid = driver_host(other);
+	options[3] = (struct driver_option){ "tls-client-ca", paths[2] };
+	wanting = driver_server_set("reactor", options, &driver_echo, NULL);
+	CHECK(wanting);
+	snprintf(strict, sizeof(strict), "%s", gb_server_address(wanting, 0));
+	wanting_pid = driver_host(wanting);
 	trusting.tls = clients[0] = client_of((struct gb_tls_client_options){ .ca = paths[0] });
 	mistaken.tls = clients[1] = client_of((struct gb_tls_client_options){ .ca = paths[2] });
 	misled.tls = clients[2] =
@@ -247,6 +297,7 @@ TEST(outgoing_connections_speak_tls_and_say_why_not)
 	for (unsigned i = 0; i < 4; i++)
 		gb_tls_client_destroy(clients[i]);
 	driver_finish(other, pid);
+	driver_finish(wanting, wanting_pid);
 	end();
 }
 

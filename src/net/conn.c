@@ -25,6 +25,8 @@
 #include "net/tell.h"
 #include "net/upstream.h"
 
+#include <gearbox/tls.h>
+
 #include <errno.h>
 #include <unistd.h>
 
@@ -309,13 +311,18 @@ void gb__conn_end(struct gb_conn *conn, int reason, int error)
 static void log_end(struct gb_conn *conn)
 {
 	struct gb__os *os = conn->net->loop->os;
+	const char *problem = conn->net->problem;
+	char name[GB__ADDRESS_TEXT];
 
 	if (os->simulated || (conn->past & GB__CONN_PAST_LOGGED))
 		return;
 	conn->past |= GB__CONN_PAST_LOGGED;
+	/* The session keeps it, whoever ends the connection, and when. */
+	if (!problem && conn->reason == GB_CLOSE_TLS_ERROR)
+		problem = gb_conn_tls_problem(conn);
 	gb__tell_closed(os, conn->stream.endpoint.fd, gb__proxied_end(conn, true), conn->terms->service,
-		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, conn->net->problem,
-		gb__dial_name(conn));
+		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, problem,
+		gb__dial_name(conn, name, sizeof(name)) ? name : NULL);
 }
 
 void gb__conn_drop(struct gb_conn *conn, int reason, const char *problem)
@@ -477,10 +484,10 @@ static void finish(struct gb_conn *conn)
 	} else if ((conn->flags & GB__CONN_FRONTED) || (conn->past & GB__CONN_PAST_PROXY)) {
 		count_closed(conn->net, conn->reason); /* its front was not complete */
 	}
-	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
-		gb__fronted_destroy(conn);
 	if (gb__tells(conn->reason))
 		log_end(conn);
+	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
+		gb__fronted_destroy(conn);
 	if (gb__unlikely(conn->terms->dial))
 		gb__dial_drop(conn);
 	/* Half an answer must not look like a whole one. */

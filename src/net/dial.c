@@ -17,6 +17,7 @@
 #include "net/secure.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* Of a name, at most so many are tried. */
 #define ATTEMPTS_MAX 16u
@@ -76,9 +77,18 @@ void gb__dial_drop(struct gb_conn *conn)
 	dial_free(conn->terms->dial);
 }
 
-const char *gb__dial_name(const struct gb_conn *conn)
+bool gb__dial_name(const struct gb_conn *conn, char *text, size_t size)
 {
-	return conn->terms->dial ? conn->terms->dial->lookup.target.name : NULL;
+	const struct gb__target *target;
+
+	if (gb__likely(!conn->terms->dial))
+		return false;
+	target = &conn->terms->dial->lookup.target;
+	if (target->kind == GB__TARGET_HOST)
+		snprintf(text, size, "%s:%u", target->name, target->port);
+	else
+		snprintf(text, size, "%s", target->name);
+	return true;
 }
 
 static void won(struct gb__dial *dial, struct attempt *attempt)

@@ -16,7 +16,7 @@ int gb__net_dial(struct gb__net *net, const struct gb__target *target,
 	enum gb__for who, struct gb_conn **ret_conn);
 /** The connection ends: nothing more is tried. */
 void gb__dial_drop(struct gb_conn *conn);
-/** What was to be connected to, or NULL. */
-const char *gb__dial_name(const struct gb_conn *conn);
+/** What was to be connected to, as it was written; GB__ADDRESS_TEXT holds any. Returns whether there is a dial. */
+bool gb__dial_name(const struct gb_conn *conn, char *text, size_t size);
 
 #endif

@@ -266,12 +266,10 @@ static void fail(struct gb_conn *conn)
 		refuse(conn, problem, true);
 		return;
 	}
-	conn->net->problem = problem;
 	if (conn->terms->relayed)
 		gb__conn_end(conn, GB_CLOSE_TLS_ERROR, 0); /* the other side must not take it for an end */
 	else
 		gb__conn_close_for_error(conn, GB_CLOSE_TLS_ERROR);
-	conn->net->problem = NULL;
 	gb__conn_settle(conn);
 }
 

@@ -79,11 +79,10 @@ int gb_upstream_give_stream(struct gb_stream *stream, bool good)
 		return -EINVAL;
 	if (stream->reader || stream->writer)
 		return -EBUSY;
-	if (stream->over) { /* how it ended tells the pool more */
+	if (stream->over || stream->error) { /* how it ended tells the pool more */
 		gb_stream_close(stream);
 		return 0;
 	}
-	good = good && !stream->error;
 	gb__stream_drop(stream);
 	stream->coro->opened--;
 	if (stream->away) {

@@ -153,6 +153,21 @@ bool gb__tls_session_unread(const struct gb__tls_session *session)
 	return session->input_size > 0;
 }
 
+/* What the peer says by an alert; OpenSSL 3.0 has no words for some. */
+static const char *alert_of(int alert)
+{
+	switch (alert) {
+	case SSL_AD_MISSING_EXTENSION:
+		return "missing extension";
+	case SSL_AD_CERTIFICATE_REQUIRED:
+		return "certificate required";
+	case SSL_AD_INAPPROPRIATE_FALLBACK:
+		return "inappropriate fallback";
+	default:
+		return SSL_alert_desc_string_long(alert);
+	}
+}
+
 /* What OpenSSL says, as somebody would who looks from this side. */
 static const char *reason_of(struct gb__tls_session *session, char *text, size_t size)
 {
@@ -173,8 +188,7 @@ static const char *reason_of(struct gb__tls_session *session, char *text, size_t
 		return text;
 	}
 	if (reason > SSL_AD_REASON_OFFSET) {
-		snprintf(text, size, "the peer says: %s",
-			SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+		snprintf(text, size, "the peer says: %s", alert_of(reason - SSL_AD_REASON_OFFSET));
 		return text;
 	}
 	return ERR_reason_error_string(code);

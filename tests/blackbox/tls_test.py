@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 
+from client import ending
 from lib import Server, SMALL, add_case, check, check_equal, main, receive_all
 from models import EACH_ENGINE, PRESETS
 
@@ -109,6 +110,19 @@ def a_handshake_that_does_not_go_on_ends_at_its_time(model, trusted, key):
         check(any("tls_error" in line for line in server.log), f"its reason is told: {server.log}")
 
 
+def a_refusal_behind_the_handshake_is_told_with_its_reason(model, trusted, key):
+    """By TLS 1.3 a client has shaken hands before its server sees that it shows no certificate; here it relays already."""
+    with Server("--model", "reactor", "--tls-cert", trusted, "--tls-key", key, "--tls-client-ca", trusted) as upstream:
+        settings = (f"upstream={upstream.address}", "upstream-tls=yes", f"upstream-tls-ca={trusted}",
+                    "upstream-tls-name=localhost")
+        with Server(*model.arguments, *[word for setting in settings for word in ("--set", setting)],
+                    service="proxy") as proxy:
+            with proxy.connect() as client:
+                check_equal(ending(client), "reset", "what its client has of that")
+            proxy.stop()
+            check(any("tls_error" in line and "the peer says: certificate required" in line for line in proxy.log), f"it is told: {proxy.log}")
+
+
 def register(folder):
     if not shutil.which("openssl"):
         print("tls: skipped, openssl is not installed", flush=True)
@@ -120,6 +134,8 @@ def register(folder):
     for model in engines:
         add_case(f"a_handshake_that_does_not_go_on_ends_at_its_time[{model.spec}]",
                  a_handshake_that_does_not_go_on_ends_at_its_time, model, trusted, key, waits=True)
+        add_case(f"a_refusal_behind_the_handshake_is_told_with_its_reason[{model.spec}]",
+                 a_refusal_behind_the_handshake_is_told_with_its_reason, model, trusted, key)
 
 
 if __name__ == "__main__":
