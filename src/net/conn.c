@@ -229,6 +229,8 @@ refuse:
 	count_closed(net, reason);
 	if (!net->engine->os->simulated)
 		gb__tell_refused(net->loop->os, fd, service, reason, problem);
+	if (reason == GB_CLOSE_PROXY_HEADER) /* behind what is told: its address goes with it */
+		net->engine->os->ops->reset_on_close(net->engine->os, fd);
 	gb__engine_close(net->engine, fd);
 }
 

@@ -39,7 +39,6 @@ int gb__proxy_admit(struct gb__net *net, int fd, const struct gb__front *front, 
 
 	if (result == 0 && gb__proxy_networks_have(front->proxies, &peer))
 		return -1;
-	os->ops->reset_on_close(os, fd);
 	*ret_problem = result < 0 ? NULL : "its network is not one of proxy-protocol";
 	return result < 0 ? GB_CLOSE_RESET : GB_CLOSE_PROXY_HEADER; /* or it has gone */
 }

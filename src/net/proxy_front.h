@@ -12,7 +12,7 @@
 
 /** Whether its header is awaited. */
 bool gb__proxy_awaited(const struct gb_conn *conn);
-/** Look at who has connected. Returns -1, or the reason to refuse him, by a reset, and a text or NULL. */
+/** Look at who has connected. Returns -1, or the reason to refuse him and a text or NULL; by a reset, once it is told. */
 int gb__proxy_admit(struct gb__net *net, int fd, const struct gb__front *front, const char **ret_problem);
 /** From now on the header is awaited; gb__conn_established follows it. */
 void gb__proxy_await(struct gb_conn *conn);

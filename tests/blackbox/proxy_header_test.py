@@ -175,6 +175,7 @@ def line_of_the_log_says_what_was_wrong():
         check_refused(server, V1)
         line = server.read_line()
         check(": refused: proxy_header, " in line and "not one of proxy-protocol" in line, line)
+        check("connection from 127." in line, f"{line!r} does not say whose network it is")
 
 
 @case
