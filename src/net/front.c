@@ -321,6 +321,7 @@ static void deliver(struct gb_conn *conn, unsigned char *data, size_t size)
 {
 	const unsigned elsewhere = conn->further & GB__CONN_FURTHER_ELSEWHERE;
 
+	conn->active_ms = gb__net_now(conn->net);
 	conn->net->tally.bytes_in += size;
 	gb__conn_input_any(conn, data, size, GB__NOT_ASKED);
 	/* That a part is not answered says nothing of where its message's answer comes from. */
@@ -457,7 +458,9 @@ void gb__front_on_input(struct gb__stream *stream, unsigned char *data, size_t s
 	struct gb_conn *conn = gb__conn_of(stream);
 	struct gb__net *net = conn->net;
 
-	conn->active_ms = gb__net_now(net);
+	/* A record that comes byte by byte is nothing to the service, whose timeouts count: it is idle meanwhile. */
+	if (conn->state != GB__CONN_OPEN)
+		conn->active_ms = gb__net_now(net);
 	if ((conn->flags & GB__CONN_EOF) || (conn->state != GB__CONN_FRONT && gb__conn_closing(conn)))
 		return; /* discarded */
 	fronted_of(conn)->begun = true;

@@ -1,4 +1,4 @@
-/* A peer that has the session itself answer, and does not read the answers. */
+/* Peers that keep the session busy, and say nothing to the service. */
 #include "rig.h"
 
 #include <openssl/ssl.h>
@@ -97,4 +97,28 @@ NET_TEST(tls_who_has_keys_updated_and_does_not_read_is_not_read_either)
 	SSL_free(ssl);
 	peer_close(peer);
 	UNTIL(rig, NULL, rig->closed == 1);
+}
+
+/* Of a record the service sees nothing before it is complete, and so has no message that could be late. */
+NET_TEST(tls_who_sends_a_record_byte_by_byte_is_idle)
+{
+	struct peer *peer;
+
+	if (rig->round > 0)
+		return;
+	rig->limits.idle_timeout_ms = 1000;
+	peer = rig_tls_peer(rig, &quiet);
+	UNTIL(rig, peer, rig->opened == 1 && peer->open);
+	CHECK_INT(sim_client_send(peer->client, "\x17\x03\x03\x40\x00", 5), 5);
+	for (unsigned i = 0; !peer->ended; i++) {
+		CHECK(i < 40);
+		sim_client_send(peer->client, "x", 1);
+		for (unsigned turn = 0; turn < 3; turn++)
+			rig_step(rig, peer);
+		rig_pass(rig, 100);
+	}
+	sim_client_shutdown(peer->client);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_IDLE);
+	peer_close(peer);
 }
