@@ -47,8 +47,8 @@ static const struct gb_setting own_flags[] = {
 		.summary =
 			"serve on HOST:PORT (port 0: a free one) or unix:PATH, with options of its own behind it "
 			"as ADDRESS,KEY=VALUE; may be repeated" },
-	{ "set", GB_SETTING_TEXT, 0, .argument = "KEY=VALUE", .repeated = true,
-		.summary = "a setting of the service; may be repeated" },
+	{ "set", GB_SETTING_TEXT, 0, .argument = "[SERVICE.]KEY=VALUE", .repeated = true,
+		.summary = "a setting of the service, or of another that --listen names; may be repeated" },
 	{ "summary", GB_SETTING_SWITCH, 0,
 		.summary =
 			"print counters as JSON when it ends; SIGUSR1 has them printed to standard error" },
