@@ -55,14 +55,20 @@ static void print_help(void)
 		gb__program.name);
 }
 
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
 /* Flags alone are those of serve, so that its help is the first that anybody sees. */
 static int serve_one(int argc, char **argv)
 {
-	bool help = false;
+	const bool help = wants_help(argc, argv);
 	int exit_code;
 
-	for (int i = 1; i < argc; i++)
-		help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
 	argv[0] = gb__program.name;
 	exit_code = gb_serve_main(argc, argv, gb__program.services[0]);
 	if (help && exit_code == EXIT_DONE)
@@ -83,16 +89,21 @@ static char *name_of(const char *service)
 
 static int serve_object(int argc, char **argv)
 {
+	const bool help = wants_help(argc, argv);
 	const struct gb_service *service;
 	const char *path = argv[0];
 	struct gb_error error;
+	int exit_code;
 
 	argv[0] = name_of(path);
-	if (gb__watch_wanted(&argc, argv))
+	if (gb__watch_wanted(&argc, argv) && !help)
 		return gb__watch_serve(argc, argv, path);
 	if (gb__object_load(path, &service, &error) < 0)
 		return gb__command_fail(EXIT_WRONG_USAGE, "%s", error.text);
-	return gb_serve_main_services(argc, argv, service, gb__program.services);
+	exit_code = gb_serve_main_services(argc, argv, service, gb__program.services);
+	if (help && exit_code == EXIT_DONE)
+		printf("\nWith --watch it is served anew whenever the file of the object changes.\n");
+	return exit_code;
 }
 
 int gb__command_serve(int argc, char **argv)
@@ -112,6 +123,12 @@ int gb__command_serve(int argc, char **argv)
 	service = gb__program_service(argv[1]);
 	if (!service)
 		return refuse(argv[1]);
-	argv[1] = name_of(argv[1]);
-	return gb_serve_main_services(argc - 1, argv + 1, service, gb__program.services);
+	argc--;
+	argv++;
+	if (gb__watch_wanted(&argc, argv))
+		return gb__command_fail(EXIT_WRONG_USAGE,
+			"--watch is for a shared object, which may change: write its path in the place of \"%s\", as ./handler.so",
+			argv[0]);
+	argv[0] = name_of(argv[0]);
+	return gb_serve_main_services(argc, argv, service, gb__program.services);
 }

@@ -28,9 +28,9 @@ static json_t *command_of(int argc, char **argv)
 
 static json_t *load_of(const struct compare_options *options)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:I, s:I}", "protocol", options->protocol,
-		"connections", (json_int_t)options->connections, "depth", (json_int_t)options->depth, "size",
-		(json_int_t)options->size, "rate",
+	return json_pack("{s:s, s:o*, s:I, s:I, s:I, s:o, s:o, s:I, s:I}", "protocol", options->protocol,
+		"tls", options->tls ? json_true() : NULL, "connections", (json_int_t)options->connections,
+		"depth", (json_int_t)options->depth, "size", (json_int_t)options->size, "rate",
 		isfinite(options->rate) ? number(options->rate) : json_null(), "arrivals",
 		gb__json_text(options->arrivals), "duration_ms", (json_int_t)options->duration_ms, "rounds",
 		(json_int_t)options->rounds);

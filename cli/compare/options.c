@@ -304,6 +304,7 @@ static int read_load(struct compare_options *options, const size_t step[COMPARE_
 	result = gb__load_options_parse(count - 1, words + 1, &load, error);
 	if (result == 0) {
 		options->protocol = load.protocol->name;
+		options->tls = load.tls.use;
 		options->connections = load.connections;
 		options->depth = load.depth;
 		options->size = load.size;

@@ -52,6 +52,7 @@ struct compare_options {
 
 	/* what the load says of it */
 	const char *protocol;
+	bool tls; /* the load speaks it */
 	uint64_t connections, depth, size, duration_ms, messages;
 	double rate;          /* NAN: closed loop */
 	const char *arrivals; /* NULL: closed loop */

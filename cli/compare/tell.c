@@ -225,8 +225,8 @@ static void print_heading(const struct comparison *comparison, const json_t *doc
 	const json_t *machine = json_object_get(document, "machine");
 	size_t models = compare_told(comparison);
 
-	printf("%s under %zu model%s: %s, ", options->serving.service->name, models, models == 1 ? "" : "s",
-		options->protocol);
+	printf("%s under %zu model%s: %s%s, ", options->serving.service->name, models, models == 1 ? "" : "s",
+		options->protocol, options->tls ? " over TLS" : "");
 	print_amount(options, "connections", options->connections);
 	print_amount(options, "size", options->size);
 	print_amount(options, "depth", options->depth);

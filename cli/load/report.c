@@ -170,9 +170,9 @@ void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 	else
 		snprintf(what, sizeof(what), "%s%llu byte%s", options->made.count ? "on average " : "",
 			number(options->size), plural(options->size));
-	fprintf(stream, "%llu connection%s to %s, %s, %s, depth %llu, on %s", number(options->connections),
-		plural(options->connections), options->address, options->protocol->name, what,
-		number(options->depth), outcome->engine);
+	fprintf(stream, "%llu connection%s to %s, %s%s, %s, depth %llu, on %s", number(options->connections),
+		plural(options->connections), options->address, options->protocol->name,
+		options->tls.use ? " over TLS" : "", what, number(options->depth), outcome->engine);
 	if (outcome->threads > 1)
 		fprintf(stream, " in %u threads", outcome->threads);
 	fputc('\n', stream);

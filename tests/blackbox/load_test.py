@@ -641,7 +641,7 @@ def a_connection_a_message_is_a_handshake_each():
             result = load(server.address, "--tls", "--tls-ca", f"{folder}/ca.pem", "--tls-cert", f"{folder}/client.pem",
                           "--tls-key", f"{folder}/client.key", "--tls-alpn", "y", "--tls-resume", resume,
                           "--reconnect", "--messages-per-connection", "1", "--messages", "40", "--connections", "2")
-            check_equal(result["opened"], 40, "connections")
+            check(40 <= result["opened"] <= 41, f"{result['opened']} connections")  # one comes when the other has the last
 
 
 @case
@@ -653,7 +653,8 @@ def why_there_is_no_tls_is_told():
             done = run("load", server.address, "--tls", *arguments)
             check_equal(done.returncode, 1, f"exit code with {words}")
             check(words in done.stderr, f"{done.stderr!r} says nothing of {words!r}")
-        load(server.address, "--tls", "--tls-insecure", "--messages", "10")
+        done = run("load", server.address, "--tls", "--tls-insecure", "--messages", "10")
+        check(done.returncode == 0 and " echo over TLS, " in done.stdout, f"its report: {done.stdout!r}, {done.stderr!r}")
     with Server(expected_log="bad_frame|reset") as server:
         done = run("load", server.address, "--tls", "--tls-insecure")
         check("no TLS" in done.stderr or "tls_error" in done.stderr, f"of a plain server it says {done.stderr!r}")

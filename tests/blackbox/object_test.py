@@ -64,6 +64,7 @@ for each in MODELS:
 def its_settings_are_in_help_and_checked():
     done = run("help", "serve", example())
     check_equal(done.returncode, 0, "exit code of help")
+    check("With --watch " in done.stdout, done.stdout)
     check("--set greeting=WORD" in done.stdout and "gearbox serve handler.so --listen" in done.stdout, done.stdout)
     check_refusal(run("serve", example(), "--listen", "127.0.0.1:0", "--set", "greting=x"), (2,), "greeting")
 
@@ -158,6 +159,7 @@ for each in ("reactor", "prefork"):
 def who_watches_tells_at_once_that_there_is_nothing_to_serve():
     check_refusal(run("serve", "./none.so", "--watch", "--listen", "127.0.0.1:0"), (2,), "none.so", "No such file")
     check_refusal(run("serve", example(), "--watch", "--listen", "127.0.0.1:0", "--no-such-flag"), (2,), "no-such-flag")
+    check_refusal(run("serve", "echo", "--watch", "--listen", "127.0.0.1:0"), (2,), "--watch", "./handler.so")
 
 
 def refused(path, *words):

@@ -19,6 +19,8 @@ function loadText() {
 	const swept = new Set(axes.map((axis) => axis.name));
 	if (isNumber(load.connections) && !swept.has('connections'))
 		parts.push(plural(load.connections, 'connection'));
+	if (load.tls)
+		parts.push('over TLS');
 	if (isNumber(load.depth) && load.depth !== 1)
 		parts.push(`${load.depth} messages under way on each`);
 	if (isNumber(load.size) && !swept.has('size'))
