@@ -108,11 +108,11 @@ static int outcome(const struct gb_conn *conn)
 {
 	if (conn->state == GB__CONN_OPEN)
 		return 0;
+	if (conn->error)
+		return -conn->error; /* be it that the server resets it within the handshake of TLS */
 	if (conn->reason == GB_CLOSE_TLS_ERROR)
-		return conn->error ? -conn->error : -EPROTO;
-	if (conn->reason != GB_CLOSE_CONNECT_FAILED)
-		return -ECANCELED;
-	return conn->error ? -conn->error : -ECONNREFUSED;
+		return -EPROTO;
+	return conn->reason == GB_CLOSE_CONNECT_FAILED ? -ECONNREFUSED : -ECANCELED;
 }
 
 void gb__connect_complete(struct gb_conn *conn)

@@ -4,6 +4,8 @@
 
 #include <gearbox/tls.h>
 
+#include <errno.h>
+
 #define ROUNDS 6u /* of each case: handshakes take their time */
 
 static const struct gb_service plain = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "caller",
@@ -119,6 +121,38 @@ NET_TEST(tls_connects_while_it_drains_as_long_as_a_client_is_there)
 	UNTIL(rig, peer, rig->closed == 2);
 	CHECK_INT(rig->counters.stats.closed[GB_CLOSE_DRAIN], 2);
 	peer_close(client);
+	peer_close(peer);
+	sim_os(rig->sim)->ops->close(sim_os(rig->sim), listener);
+}
+
+static int outcome;
+
+static void note_outcome(struct gb_operation *operation, void *user)
+{
+	(void)user;
+	outcome = operation->result;
+}
+
+/* It is no cancellation, after which whoever has other addresses would not try them. */
+NET_TEST(tls_server_that_resets_within_the_handshake_is_a_failure)
+{
+	struct gb_connecting connecting = { 0 };
+	struct peer *peer;
+	int listener;
+
+	if (rig->round >= ROUNDS)
+		return;
+	rig_calm(rig);
+	outcome = 0;
+	gb__connect_begin(call(rig, &listener), &connecting, note_outcome, NULL);
+	peer = rig_tls_taken(rig, listener);
+	UNTIL(rig, NULL, sim_client_pending(peer->client) > 0);
+	sim_client_reset(peer->client);
+	UNTIL(rig, NULL, rig->closed == 1);
+	CHECK_INT(outcome, -ECONNRESET);
+	CHECK_INT(rig->counters.tls.failed, 1);
+	CHECK_INT(rig->counters.tls.under_way, 0);
+	rig->opened = rig->closed; /* nobody was told */
 	peer_close(peer);
 	sim_os(rig->sim)->ops->close(sim_os(rig->sim), listener);
 }
