@@ -26,7 +26,8 @@ GB_API int gb_conn_tls(struct gb_conn *conn, struct gb_tls_info *ret);
 
 /**
  * Why TLS of a connection has failed, in words, as "the peer's certificate: certificate has expired"; NULL: it has not. For
- * on_close with GB_CLOSE_TLS_ERROR; the log has it as well, as does the error of gb_stream_connect. Until on_close returns.
+ * on_close with GB_CLOSE_TLS_ERROR; the log has it as well, as does the error of gb_stream_connect. Until on_close returns. Of
+ * a stream, once it says -EPROTO: by gb_stream_conn, until it is closed or given back.
  */
 GB_API const char *gb_conn_tls_problem(const struct gb_conn *conn);
 

@@ -60,6 +60,10 @@ static int parse_port(const char *text, const char *port, uint16_t *ret, struct 
 		*ret = (uint16_t)number;
 		return 0;
 	}
+	if (*rest == ',')
+		return gb_error_set(error, -GB_EUSAGE,
+			"\"%s\": behind the port's comma comes an option as KEY=VALUE, its key of small letters, digits and -",
+			text);
 	if ((*port < 'a' || *port > 'z') && (*port < 'A' || *port > 'Z'))
 		return gb_error_set(
 			error, -GB_EUSAGE, "\"%s\": the port must be a number from 0 to 65535", text);

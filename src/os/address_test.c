@@ -148,6 +148,15 @@ TEST(names_are_for_those_who_may_wait)
 	CHECK_INT(ntohs(address.v4.sin_port), 80); /* at the same place in both families */
 }
 
+TEST(what_is_behind_the_comma_of_a_port_is_told_how_an_option_looks)
+{
+	struct gb__address address;
+	struct gb_error error = { 0 };
+
+	CHECK_INT(gb__address_parse("127.0.0.1:0,TLS=no", true, &address, &error), -GB_EUSAGE);
+	CHECK(strstr(error.text, "KEY=VALUE"));
+}
+
 /* Where there is such a file. */
 TEST(a_port_may_have_a_name)
 {
