@@ -5,6 +5,8 @@
 #include "loop/operation.h"
 #include "model/worker.h"
 #include "name/lookup.h"
+#include "name/names.h"
+#include "net/dial.h"
 
 #include <gearbox/name.h>
 
@@ -13,8 +15,10 @@
 
 static_assert(GB_ADDRESS_TEXT == GB__ADDRESS_TEXT, "it holds any address");
 
-void gb__worker_names_init(struct gb_worker *worker)
+/* When somebody asks for the first one. */
+static int names_begin(struct gb__net *net)
 {
+	struct gb_worker *worker = net->worker;
 	const struct gb_options *options = worker->server->options;
 	const struct gb__names_options names = {
 		.servers = strcmp(options->resolver_text, GB__RESOLVER_SYSTEM) == 0 ? NULL
@@ -25,8 +29,35 @@ void gb__worker_names_init(struct gb_worker *worker)
 		.known_max = options->resolve_names
 	};
 
-	gb__names_init(&worker->names, &worker->watches, worker, &names, &worker->record->counters.names);
-	worker->net.names = &worker->names;
+	net->names = gb__alloc(sizeof(*net->names));
+	if (!net->names)
+		return -ENOMEM;
+	gb__names_init(net->names, &worker->watches, worker, &names, &worker->record->counters.names);
+	return 0;
+}
+
+static int names_over(struct gb__net *net)
+{
+	(void)net;
+	return -ESHUTDOWN;
+}
+
+void gb__worker_names_init(struct gb_worker *worker)
+{
+	worker->net.names_begin = names_begin;
+}
+
+void gb__worker_names_end(struct gb_worker *worker)
+{
+	worker->net.names_begin = names_over;
+	if (worker->net.names)
+		gb__names_end(worker->net.names);
+}
+
+void gb__worker_names_finish(struct gb_worker *worker)
+{
+	gb__free(worker->net.names);
+	worker->net.names = NULL;
 }
 
 struct looking {
@@ -100,7 +131,7 @@ static int begin(struct gb_worker *worker, struct gb_resolve *resolve, const str
 		return -ENOMEM;
 	resolve->lookup = looking;
 	looking->resolve = resolve;
-	result = gb__lookup_begin(&looking->lookup, &worker->names, target, on_lookup);
+	result = gb__net_lookup(&worker->net, &looking->lookup, target, on_lookup);
 	if (result == 1)
 		return 1;
 	if (result == 0)

@@ -429,7 +429,7 @@ void gb__worker_end(struct gb_worker *worker)
 	gb_timer_stop(&worker->last_orders);
 	run_down(worker);
 	gb__signal_watches_end(worker);
-	gb__names_end(&worker->names);
+	gb__worker_names_end(worker);
 	gb__watches_end(&worker->watches);
 	while (worker->watches.attached > 0)
 		gb__worker_turn(worker, -1);
@@ -443,6 +443,7 @@ void gb__worker_end(struct gb_worker *worker)
 	gb__hub_leave(worker);
 	gb__streams_finish(&worker->streams);
 	gb__loop_finish(&worker->loop);
+	gb__worker_names_finish(worker);
 	gb__free(worker->hub);
 	worker->hub = NULL;
 	gb__net_finish(&worker->net);

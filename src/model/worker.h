@@ -46,7 +46,6 @@ struct gb_worker {
 	struct gb__streams streams;
 	struct gb__files files;
 	struct gb__watches watches; /* descriptors of handlers */
-	struct gb__names names;
 	struct gb__signal_watches signals;
 	struct gb__children children;
 	unsigned adopting; /* clients that it has taken over and are not open yet (adopt.c) */
@@ -110,6 +109,9 @@ void gb__worker_command(struct gb_worker *worker, enum gb__command command);
 void gb__worker_files_init(struct gb_worker *worker);
 /** name_api.c: likewise, and its watches. */
 void gb__worker_names_init(struct gb_worker *worker);
+/** Nobody is resolved any more; and nobody asks. */
+void gb__worker_names_end(struct gb_worker *worker);
+void gb__worker_names_finish(struct gb_worker *worker);
 /** gb_connect, for whom. */
 int gb__worker_connect(struct gb_worker *worker, const char *address, const struct gb_service *service,
 	void *user, enum gb__for who, struct gb_conn **ret_conn, struct gb_error *error);

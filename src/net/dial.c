@@ -199,6 +199,19 @@ static void on_lookup(struct gb__lookup *lookup, int code)
 	looked_up(gb__container_of(lookup, struct gb__dial, lookup), code);
 }
 
+int gb__net_lookup(struct gb__net *net, struct gb__lookup *lookup, const struct gb__target *target,
+	void (*on_done)(struct gb__lookup *lookup, int code))
+{
+	int result = 0;
+
+	if (!net->names && target->kind != GB__TARGET_ADDRESS)
+		result = net->names_begin(net);
+	if (result == 0)
+		return gb__lookup_begin(lookup, net->names, target, on_done);
+	*lookup = (struct gb__lookup){ 0 };
+	return result;
+}
+
 int gb__net_dial(struct gb__net *net, const struct gb__target *target,
 	const struct gb__socket_options *options, const struct gb_service *service, void *user,
 	enum gb__for who, struct gb_conn **ret_conn)
@@ -226,7 +239,7 @@ int gb__net_dial(struct gb__net *net, const struct gb__target *target,
 	dial->options = *options;
 	dial->error = -ETIMEDOUT;
 	conn->terms->dial = dial;
-	result = gb__lookup_begin(&dial->lookup, net->names, target, on_lookup);
+	result = gb__net_lookup(net, &dial->lookup, target, on_lookup);
 	if (result <= 0)
 		looked_up(dial, result);
 	*ret_conn = conn;

@@ -140,6 +140,7 @@ void gb__net_finish(struct gb__net *net)
 	gb__free(net->parked);
 	gb__free(net->burst.copied);
 	gb__free(net->tracing.leave);
+	gb__free(net->noted);
 	gb__replies_finish(net);
 	gb__terms_finish(net);
 	gb__net_routes_finish(net);

@@ -28,6 +28,7 @@ struct gb__sequential;
 struct gb__streams;
 struct gb__task;
 struct gb__names;
+struct gb__noted;
 
 /** A connection that waits for room in the pool; it may be gone by then. */
 struct gb__parked {
@@ -110,9 +111,11 @@ struct gb__net {
 	uint64_t census_ms; /* when it was taken */
 	/** Straight-line handlers, where there are any: NULL until gb__streams_init. */
 	const struct gb__sequential *sequential;
-	struct gb__streams *streams;  /* theirs */
-	struct gb__files *files;      /* of the same loop */
-	struct gb__names *names;      /* likewise; NULL: nothing is connected to by name */
+	struct gb__streams *streams; /* theirs */
+	struct gb__files *files;     /* of the same loop */
+	struct gb__names *names;     /* likewise, once somebody has asked for one */
+	/** Makes them; returns 0 or why not. NULL: nothing is connected to by name. */
+	int (*names_begin)(struct gb__net *net);
 	const struct gb_conn *native; /* its handler runs on the worker's own stack, between turns; or NULL */
 	size_t coroutines;            /* that live: the worker does not end before them */
 	size_t offloads;              /* functions in the pool: likewise */
@@ -143,10 +146,7 @@ struct gb__net {
 	/** The output of an open connection has fallen, before on_writable. May be NULL. */
 	void (*on_room)(struct gb_conn *conn, void *arg);
 	void *arg;
-	struct {
-		const struct gb_operation *operation;
-		char text[128];
-	} noted; /* why a connect has failed (secure.h) */
+	struct gb__noted *noted; /* why a connect has failed (secure.h); NULL: none has, or without memory */
 };
 
 /** Whether an observer wants messages timed. */

@@ -17,6 +17,7 @@
 #include "loop/operation.h"
 #include "name/lookup.h"
 #include "net/conn.h"
+#include "net/dial.h"
 #include "net/secure.h"
 
 #include <errno.h>
@@ -416,7 +417,7 @@ int gb__race_begin_any(struct gb__net *net, struct gb_connecting_any *connecting
 		return refuse(race, -ENOMEM);
 	race->lookups_count = count;
 	for (size_t i = 0; i < count; i++) {
-		int result = gb__lookup_begin(&race->lookups[i], net->names, &targets[i], on_lookup);
+		int result = gb__net_lookup(net, &race->lookups[i], &targets[i], on_lookup);
 
 		race->lookups[i].arg = race;
 		race->lookups_left += result == 1;

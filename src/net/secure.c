@@ -122,23 +122,33 @@ const char *gb_conn_tls_problem(const struct gb_conn *conn)
 	return fronted && fronted->session ? gb__tls_session_problem(fronted->session) : NULL;
 }
 
+struct gb__noted {
+	const struct gb_operation *operation;
+	char text[128];
+};
+
 void gb__net_note(struct gb__net *net, const struct gb_conn *conn, const struct gb_operation *operation)
 {
 	const char *problem = gb_conn_tls_problem(conn);
 
-	net->noted.operation = problem ? operation : NULL;
-	if (problem)
-		snprintf(net->noted.text, sizeof(net->noted.text), "%s", problem);
+	if (!net->noted && problem)
+		net->noted = gb__alloc(sizeof(*net->noted));
+	if (!net->noted)
+		return;
+	net->noted->operation = problem ? operation : NULL;
+	snprintf(net->noted->text, sizeof(net->noted->text), "%s", problem ? problem : "");
 }
 
 void gb__net_note_whole(
 	struct gb__net *net, const struct gb_operation *attempt, const struct gb_operation *whole)
 {
-	if (net->noted.operation == attempt)
-		net->noted.operation = whole;
+	if (net->noted && net->noted->operation == attempt)
+		net->noted->operation = whole;
 }
 
 const char *gb__net_noted(const struct gb__net *net, const struct gb_operation *operation, int code)
 {
-	return net->noted.operation == operation && code == -EPROTO ? net->noted.text : gb_strerror(code);
+	const struct gb__noted *noted = net->noted;
+
+	return noted && noted->operation == operation && code == -EPROTO ? noted->text : gb_strerror(code);
 }

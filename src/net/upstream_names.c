@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/macros.h"
+#include "net/dial.h"
 
 #include <errno.h>
 #include <string.h>
@@ -104,7 +105,7 @@ void gb__upstream_names_refresh(struct gb_upstream *upstream)
 	upstream->lookups_left = 0;
 	for (size_t i = 0; i < upstream->count; i++) {
 		struct gb__lookup *lookup = &upstream->lookups[i];
-		int result = gb__lookup_begin(lookup, upstream->net->names, &upstream->targets[i], on_lookup);
+		int result = gb__net_lookup(upstream->net, lookup, &upstream->targets[i], on_lookup);
 
 		lookup->arg = upstream;
 		upstream->lookups_left += result == 1;
