@@ -157,6 +157,7 @@ static int binding_begin(struct listening *listening, struct gb_error *error)
 	if (result < 0)
 		return result;
 	binding->front.proxies = binding->proxies;
+	binding->fronted = binding->proxies;
 	return gb__server_secure(listening->server, binding, error);
 }
 

@@ -31,6 +31,7 @@ struct gb__binding {
 		*options; /* the server's, but for what the address has of its own; NULL: attached */
 	bool follows;     /* another address of the same text is before it, which it is prepared with */
 	bool shared;      /* by all workers, whatever the model: it was passed in */
+	bool fronted;     /* there is something in `front` */
 	bool connected;   /* no listening socket, but one connection that was passed in */
 	int connection;   /* that, until it is given to its worker: then -1 */
 	char text[GB__ADDRESS_TEXT];                            /* the real address */
@@ -43,7 +44,7 @@ struct gb__binding {
 /** What comes first on connections of this address, or NULL. */
 static inline const struct gb__front *gb__binding_front(const struct gb__binding *binding)
 {
-	return binding->front.tls || binding->front.proxies ? &binding->front : NULL;
+	return binding->fronted ? &binding->front : NULL;
 }
 
 struct gb__run;

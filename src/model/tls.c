@@ -137,6 +137,7 @@ int gb__server_secure(struct gb_server *server, struct gb__binding *binding, str
 		server->tls = entry;
 	}
 	binding->front.tls = entry->tls;
+	binding->fronted = true;
 	return 0;
 }
 

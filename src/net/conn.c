@@ -488,10 +488,12 @@ static void finish(struct gb_conn *conn)
 	}
 	if (gb__tells(conn->reason))
 		log_end(conn);
-	if (gb__unlikely(conn->flags & GB__CONN_FRONTED))
-		gb__fronted_destroy(conn);
-	if (gb__unlikely(conn->terms->dial))
-		gb__dial_drop(conn);
+	if (conn->terms->one) {
+		if (conn->flags & GB__CONN_FRONTED)
+			gb__fronted_destroy(conn);
+		if (conn->terms->dial)
+			gb__dial_drop(conn);
+	}
 	/* Half an answer must not look like a whole one. */
 	if ((conn->flags & GB__CONN_RESET) || conn->reason == GB_CLOSE_NO_MEMORY ||
 		!gb__output_empty(&conn->stream.output))
