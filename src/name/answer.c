@@ -25,7 +25,7 @@ static unsigned take_number(struct reader *reader, unsigned bytes)
 {
 	unsigned value = 0;
 
-	if (reader->bad || reader->size - reader->at < bytes) {
+	if (reader->bad || reader->at > reader->size || reader->size - reader->at < bytes) {
 		reader->bad = true;
 		return 0;
 	}

@@ -15,7 +15,8 @@ struct message {
 static void put(struct message *message, unsigned value, unsigned bytes)
 {
 	while (bytes--)
-		message->bytes[message->size++] = (unsigned char)(value >> 8 * bytes);
+		message->bytes[message->size++] =
+			bytes < sizeof(value) ? (unsigned char)(value >> 8 * bytes) : 0;
 }
 
 static void put_name(struct message *message, const char *name)

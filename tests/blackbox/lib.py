@@ -193,9 +193,19 @@ def _thread_sanitized():
         return b"__tsan_init" in file.read()
 
 
+def _of_ring(pid, task):
+    try:
+        with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii", errors="replace") as file:
+            return file.read().startswith("iou-")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def tasks(pid):
-    """Its threads, the main one first, without the one that the thread sanitizer begins beside the first other one."""
-    found = sorted(map(int, os.listdir(f"/proc/{pid}/task")), key=lambda task: (task != pid, task))
+    """Its threads, the main one first, without the one that the thread sanitizer begins beside the first other one, and without
+    the kernel's for a ring, which come and go."""
+    found = sorted((task for task in map(int, os.listdir(f"/proc/{pid}/task")) if not _of_ring(pid, task)),
+                   key=lambda task: (task != pid, task))
     return [found[0], *found[2:]] if len(found) > 1 and _thread_sanitized() else found
 
 
