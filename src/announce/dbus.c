@@ -5,8 +5,6 @@
  */
 #include "announce/dbus.h"
 
-#include "base/macros.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

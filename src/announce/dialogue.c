@@ -43,7 +43,7 @@ static size_t wanted(const struct gb__dialogue *dialogue)
 /* Returns 1 when the answer is whole, -EAGAIN, or what has ended it. */
 static int receive(struct gb__dialogue *dialogue)
 {
-	while (dialogue->answer_size < wanted(dialogue) || dialogue->answer_size < 2) {
+	while (dialogue->answer_size < wanted(dialogue)) {
 		ssize_t got;
 
 		if (wanted(dialogue) > dialogue->answer_room) {

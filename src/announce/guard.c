@@ -2,11 +2,8 @@
 #include "announce/register.h"
 
 #include "base/log.h"
-#include "base/macros.h"
 #include "os/process.h"
 #include "os/survivor.h"
-
-#include <errno.h>
 
 #define WITHIN_MS 10000u
 

@@ -32,7 +32,6 @@ enum { GROUP_UNCOMMITTED, GROUP_REGISTERING, GROUP_ESTABLISHED, GROUP_COLLISION,
 struct service {
 	struct gb__local *local;
 	char name[GB__LOCAL_NAME]; /* as it is called now */
-	char wanted[GB__LOCAL_NAME];
 	char type[GB__LOCAL_NAME];
 	unsigned port;
 	char *group; /* its path, or NULL */
@@ -51,8 +50,6 @@ struct gb__local {
 	char error[256];
 	bool absence_told;
 };
-
-static void register_service(struct service *service);
 
 static void timer_start(
 	struct gb__local *local, uint64_t ms, void (*on_expire)(struct gb_timer *timer, void *arg))
@@ -468,7 +465,7 @@ int gb__local_add(struct gb__local *local, const char *name, unsigned port, stru
 	struct service added = { .local = local, .port = port };
 	struct service *grown;
 
-	if (gb__label_split(name, added.wanted, sizeof(added.wanted), added.type, sizeof(added.type)) < 0)
+	if (gb__label_split(name, added.name, sizeof(added.name), added.type, sizeof(added.type)) < 0)
 		return gb_error_set(error, -GB_EUSAGE,
 			"announce-local: \"%.80s\" is no type of a service: write _SERVICE._tcp or NAME._SERVICE._tcp",
 			name);
@@ -478,7 +475,6 @@ int gb__local_add(struct gb__local *local, const char *name, unsigned port, stru
 	grown = gb__realloc(local->services, (local->count + 1) * sizeof(*grown));
 	if (!grown)
 		return gb_error_set(error, -ENOMEM, "no memory to announce %s", name);
-	memcpy(added.name, added.wanted, sizeof(added.name));
 	local->services = grown;
 	local->services[local->count++] = added;
 	return 0;

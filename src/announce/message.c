@@ -1,6 +1,5 @@
 #include "announce/message.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -243,7 +242,8 @@ uint32_t gb__dns_granted(ldns_pkt *message)
 	return 0;
 }
 
-void gb__dns_name(const ldns_rdf *name, char *text, size_t size)
+/* In lower case, and without the last dot. */
+static void write_name(const ldns_rdf *name, char *text, size_t size)
 {
 	char *formatted = ldns_rdf2str(name);
 
@@ -261,7 +261,7 @@ static int zone_among(const ldns_rr_list *records, char *name, size_t size)
 		const ldns_rr *record = ldns_rr_list_rr(records, i);
 
 		if (ldns_rr_get_type(record) == LDNS_RR_TYPE_SOA) {
-			gb__dns_name(ldns_rr_owner(record), name, size);
+			write_name(ldns_rr_owner(record), name, size);
 			return 0;
 		}
 	}

@@ -38,7 +38,5 @@ const char *gb__dns_problem(const ldns_pkt *message);
 uint32_t gb__dns_granted(ldns_pkt *message);
 /** The zone that a question for SOA was answered from. Returns 0 or -ENOENT. */
 int gb__dns_zone(const ldns_pkt *message, char *name, size_t size);
-/** A name in lower case and without the last dot. */
-void gb__dns_name(const ldns_rdf *name, char *text, size_t size);
 
 #endif

@@ -1,7 +1,6 @@
 #include "announce/place.h"
 
 #include "base/alloc.h"
-#include "base/macros.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -243,9 +242,8 @@ static void add(
 	push(changes, &changes->changes, gb__dns_record(place->name, ttl_s, LDNS_RR_CLASS_IN, record));
 }
 
-static void take_away(const struct gb__place *place, ldns_rr *record, struct gb__changes *changes)
+static void take_away(ldns_rr *record, struct gb__changes *changes)
 {
-	(void)place;
 	if (record) {
 		ldns_rr_set_class(record, LDNS_RR_CLASS_NONE);
 		ldns_rr_set_ttl(record, 0);
@@ -281,12 +279,12 @@ static void remove_lease(const struct gb__place *place, size_t index, const bool
 	const ldns_rr *record = ldns_rr_list_rr(place->found, index);
 	struct gb__lease lease;
 
-	take_away(place, ldns_rr_clone(record), changes);
+	take_away(ldns_rr_clone(record), changes);
 	if (!gb__lease_read(record, &lease))
 		return;
 	for (unsigned i = 0; i < lease.count; i++)
 		if (!stays(place, going, leaves, lease.records[i]))
-			take_away(place, gb__dns_record(place->name, 0, LDNS_RR_CLASS_NONE, lease.records[i]),
+			take_away(gb__dns_record(place->name, 0, LDNS_RR_CLASS_NONE, lease.records[i]),
 				changes);
 }
 
