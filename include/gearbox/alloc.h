@@ -20,8 +20,8 @@ struct gb_allocator {
  *
  * Call it before all else of the library. Copies. All of the library's own allocations go there; large tables, stacks and
  * what processes share are mapped from the kernel. It does not reach what others allocate for it: the C library (threads,
- * streams), OpenSSL, jansson, c-ares. Who wants these as well gives it to them first: CRYPTO_set_mem_functions,
- * json_set_alloc_funcs, ares_library_init_mem.
+ * streams), ldns, libdbus, OpenSSL, jansson, c-ares. Who wants the last three as well gives it to them first:
+ * CRYPTO_set_mem_functions, json_set_alloc_funcs, ares_library_init_mem.
  *
  * Returns 0, or -EINVAL (a function is missing), -EBUSY (this thread has allocated already).
  */

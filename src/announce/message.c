@@ -1,5 +1,7 @@
 #include "announce/message.h"
 
+#include "base/alloc.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -86,7 +88,7 @@ int gb__dns_seal(ldns_pkt *message, const struct gb__dns_key *key, struct gb__dn
 		goto out;
 	if (ldns_pkt2wire(&wire, message, &size) != LDNS_STATUS_OK || size > UINT16_MAX)
 		goto out;
-	ret->bytes = malloc(size + 2);
+	ret->bytes = gb__alloc(size + 2);
 	if (!ret->bytes)
 		goto out;
 	ret->bytes[0] = (uint8_t)(size >> 8);
@@ -107,7 +109,7 @@ out:
 
 void gb__dns_request_finish(struct gb__dns_request *request)
 {
-	free(request->bytes);
+	gb__free(request->bytes);
 	ldns_rdf_deep_free(request->mac);
 	*request = (struct gb__dns_request){ 0 };
 }

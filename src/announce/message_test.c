@@ -1,5 +1,6 @@
 /* Messages: signed and known again, and whatever else comes back told apart. */
 #include "announce/message.h"
+#include "base/alloc.h"
 
 #include "harness.h"
 
@@ -63,6 +64,16 @@ TEST(only_signed_answers_are_believed)
 	check_opened(&key, NULL, LDNS_RCODE_NOERROR, -EACCES, "not signed");
 	check_opened(&key, NULL, LDNS_RCODE_REFUSED, -EACCES, "REFUSED");
 	check_opened(NULL, NULL, LDNS_RCODE_NOERROR, 0, NULL);
+}
+
+/* Its memory is the library's, which a program may have an allocator of its own for. */
+TEST(without_memory_there_is_no_request)
+{
+	struct gb__dns_request request;
+
+	gb__alloc_fail_at(1);
+	CHECK_INT(gb__dns_seal(gb__dns_query("a.example", LDNS_RR_TYPE_A), &key, &request), -ENOMEM);
+	CHECK(!request.bytes && !request.mac);
 }
 
 TEST(what_is_no_answer_is_told)
