@@ -479,13 +479,10 @@ static void finish(struct gb_conn *conn)
 			gb__parts_cut(conn, conn->reason);
 		if (conn->terms->calls->on_close)
 			conn->terms->calls->on_close(conn, conn->reason);
-		count_closed(
-			conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
-		if (gb__unlikely(conn->terms->pooled))
-			gb__upstream_gone(conn);
-	} else if ((conn->flags & GB__CONN_FRONTED) || (conn->past & GB__CONN_PAST_PROXY)) {
-		count_closed(conn->net, conn->reason); /* its front was not complete */
 	}
+	count_closed(conn->net, conn->reason); /* behind it: or one that crashes there would count twice */
+	if (gb__unlikely(conn->terms->pooled))
+		gb__upstream_gone(conn);
 	if (gb__tells(conn->reason))
 		log_end(conn);
 	if (conn->terms->one) {

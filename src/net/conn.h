@@ -69,7 +69,6 @@ enum gb__conn_past {
 	GB__CONN_PAST_DRAIN_TOLD = 1u << 2,
 	GB__CONN_PAST_LOGGED = 1u << 3, /* why it ends, while the peer had an address */
 	GB__CONN_PAST_CUT = 1u << 4,    /* the peer's FIN came inside a message */
-	GB__CONN_PAST_PROXY = 1u << 5,  /* a PROXY header was asked of it */
 };
 
 /** Any of these stops the delivery of messages. */

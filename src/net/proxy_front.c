@@ -46,7 +46,6 @@ int gb__proxy_admit(struct gb__net *net, int fd, const struct gb__front *front, 
 void gb__proxy_await(struct gb_conn *conn)
 {
 	conn->state = GB__CONN_FRONT;
-	conn->past |= GB__CONN_PAST_PROXY;
 	conn->stream.endpoint.ops = &await_ops;
 	gb__conn_deadline_within(conn, conn->terms->limits->handshake_timeout_ms);
 }
