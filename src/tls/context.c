@@ -335,13 +335,11 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 /* What goes for a session may depend on who is trusted: then its tickets are for nothing where others are. */
 static int name_sessions(struct gb__tls *tls, SSL_CTX *ctx)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	struct gb__tls_stamp ca = { 0 };
-	unsigned char what[sizeof(ca.digest) + 1];
+	const struct gb__tls_stamp *ca = &tls->stamps[tls->stamps_count - 1]; /* path_of: it is the last */
+	unsigned char digest[EVP_MAX_MD_SIZE], what[sizeof(ca->digest) + 1];
 
-	gb__tls_stamp_take(&ca, tls->ca ? tls->ca : "");
-	memcpy(what, ca.digest, sizeof(ca.digest));
-	what[sizeof(ca.digest)] = (unsigned char)tls->verify;
+	memcpy(what, ca->digest, sizeof(ca->digest));
+	what[sizeof(ca->digest)] = (unsigned char)tls->verify;
 	return EVP_Digest(what, sizeof(what), digest, NULL, EVP_sha256(), NULL) == 1 &&
 			SSL_CTX_set_session_id_context(ctx, digest, SSL_MAX_SID_CTX_LENGTH) == 1
 		? 0

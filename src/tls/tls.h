@@ -18,7 +18,7 @@
 struct gb__tls;         /* a context */
 struct gb__tls_session; /* of one connection */
 
-/** Memory that all workers, in all processes, share: keys of tickets, counters. Zeroed before the first context. */
+/** Memory that all workers, in all processes, share: who has said what is wrong with files. Zeroed before the first context. */
 struct gb__tls_shared;
 size_t gb__tls_shared_size(void);
 
