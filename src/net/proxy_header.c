@@ -10,8 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define FIXED 16u /* bytes of version 2 in front of the addresses */
-#define UNIX_PATH 108u
+#define FIXED 16u    /* bytes of version 2 in front of the addresses */
 #define SSL_FIXED 5u /* client (8 bits), verify (32 bits) */
 #define UNIQUE_ID_MAX 128u
 
@@ -20,7 +19,7 @@ enum { TRANSPORT_UNSPEC, TRANSPORT_STREAM, TRANSPORT_DGRAM, TRANSPORTS };
 enum { COMMAND_LOCAL, COMMAND_PROXY };
 
 static const unsigned char signature[] = { '\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q', 'U', 'I', 'T', '\n' };
-static const size_t address_bytes[FAMILIES] = { 0, 2 * (4 + 2), 2 * (16 + 2), 2 * UNIX_PATH };
+static const size_t address_bytes[FAMILIES] = { 0, 2 * (4 + 2), 2 * (16 + 2), 2 * GB__PROXY_UNIX_PATH };
 
 static int refuse(const char *problem, const char **ret_problem)
 {
@@ -241,15 +240,15 @@ static struct gb__address end_v6(const unsigned char *host, const unsigned char 
 static struct gb__address end_unix(const unsigned char *path)
 {
 	struct gb__address address = { .local.sun_family = AF_UNIX };
-	size_t length = UNIX_PATH;
+	size_t length = GB__PROXY_UNIX_PATH;
 
 	if (*path)
-		length = strnlen((const char *)path, UNIX_PATH);
+		length = strnlen((const char *)path, GB__PROXY_UNIX_PATH);
 	else
 		while (length > 0 && !path[length - 1])
 			length--;
 	memcpy(address.local.sun_path, path, length);
-	if (*path && length < UNIX_PATH)
+	if (*path && length < GB__PROXY_UNIX_PATH)
 		length++;
 	address.size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 	return address;
@@ -269,7 +268,7 @@ static void take_ends(const unsigned char *at, unsigned family, struct gb__proxy
 		break;
 	default:
 		ret->source = end_unix(at);
-		ret->destination = end_unix(at + UNIX_PATH);
+		ret->destination = end_unix(at + GB__PROXY_UNIX_PATH);
 	}
 }
 

@@ -17,7 +17,8 @@ enum {
 	GB__PROXY_V1_MAX = 107, /* with its CRLF (2.1) */
 	/* A length of 16 bits would allow 64 KiB. This is nginx's bound; senders keep below 536 bytes (2). */
 	GB__PROXY_HEADER_MAX = 4096,
-	GB__PROXY_NAME_MAX = 256, /* a longer common name is left out */
+	GB__PROXY_NAME_MAX = 256,  /* a longer common name is left out */
+	GB__PROXY_UNIX_PATH = 108, /* bytes of one in a header of version 2 (2.2) */
 };
 
 struct gb__proxy_header {

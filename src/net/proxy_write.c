@@ -7,8 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define UNIX_PATH 108u
-
 struct writer {
 	unsigned char *data;
 	size_t size; /* written */
@@ -161,7 +159,7 @@ static void put_tlv(struct writer *writer, unsigned char type, struct gb_bytes v
 static void put_path(struct writer *writer, const struct gb__address *address)
 {
 	const size_t at = offsetof(struct sockaddr_un, sun_path);
-	unsigned char path[UNIX_PATH] = { 0 };
+	unsigned char path[GB__PROXY_UNIX_PATH] = { 0 };
 
 	if (address->size > at)
 		memcpy(path, address->local.sun_path, gb__min((size_t)address->size - at, sizeof(path)));
