@@ -40,8 +40,6 @@ struct gb__dial {
 	struct gb__address addresses[ATTEMPTS_MAX];
 };
 
-static void on_lookup(struct gb__lookup *lookup, int code);
-
 static struct gb__net *net_of(const struct gb__dial *dial)
 {
 	return dial->conn->net;
@@ -152,18 +150,6 @@ static void on_delay(struct gb_timer *timer, void *arg)
 	go_on(arg);
 }
 
-static void wait_for_next(struct gb__dial *dial)
-{
-	struct gb__net *net = net_of(dial);
-
-	dial->timer.worker = net->worker;
-	dial->timer.on_expire = on_delay;
-	dial->timer.arg = dial;
-	dial->timer.deadline_ns = net->loop->os->ops->now_ns(net->loop->os) + GB__RACE_DELAY_MS * 1000000ull;
-	/* Without memory for it the next begins when this one has failed. */
-	(void)gb__timers_start(&net->loop->timers, &dial->timer);
-}
-
 /* Begin the next attempt that can be; without any the connection ends. */
 static void go_on(struct gb__dial *dial)
 {
@@ -179,7 +165,7 @@ static void go_on(struct gb__dial *dial)
 			dial->error = result;
 	}
 	if (begun && dial->next < dial->count)
-		wait_for_next(dial);
+		gb__race_timer(net_of(dial), &dial->timer, GB__RACE_DELAY_MS, on_delay, dial);
 	else if (dial->running == 0)
 		gb__conn_end(dial->conn, GB_CLOSE_CONNECT_FAILED, -dial->error);
 }

@@ -186,19 +186,19 @@ static int attempt(struct race *race, struct attempt *attempt)
 	return 0;
 }
 
-static void on_delay(struct gb_timer *timer, void *arg);
-
-static void wait_for_next(struct race *race)
+void gb__race_timer(struct gb__net *net, struct gb_timer *timer, uint64_t delay_ms,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg)
 {
-	struct gb__loop *loop = race->net->loop;
+	struct gb__loop *loop = net->loop;
 
-	race->timer.worker = race->net->worker;
-	race->timer.on_expire = on_delay;
-	race->timer.arg = race;
-	race->timer.deadline_ns = loop->os->ops->now_ns(loop->os) + GB__RACE_DELAY_MS * 1000000ull;
-	/* Without memory for it the next begins when this one has failed. */
-	(void)gb__timers_start(&loop->timers, &race->timer);
+	timer->worker = net->worker;
+	timer->on_expire = on_expire;
+	timer->arg = arg;
+	timer->deadline_ns = loop->os->ops->now_ns(loop->os) + delay_ms * 1000000u;
+	(void)gb__timers_start(&loop->timers, timer);
 }
+
+static void on_delay(struct gb_timer *timer, void *arg);
 
 /* Begin the next attempt that can be. */
 static void go_on(struct race *race)
@@ -214,7 +214,7 @@ static void go_on(struct race *race)
 			race->error = result;
 	}
 	if (begun && race->next < race->count)
-		wait_for_next(race);
+		gb__race_timer(race->net, &race->timer, GB__RACE_DELAY_MS, on_delay, race);
 }
 
 static void on_delay(struct gb_timer *timer, void *arg)
@@ -369,16 +369,10 @@ static uint64_t timeout_ms_of(const struct race *race)
 
 static void wait_for_lookups(struct race *race)
 {
-	struct gb__loop *loop = race->net->loop;
 	uint64_t timeout_ms = timeout_ms_of(race);
 
-	if (!timeout_ms)
-		return; /* that of the lookup is left */
-	race->timer.worker = race->net->worker;
-	race->timer.on_expire = on_late;
-	race->timer.arg = race;
-	race->timer.deadline_ns = loop->os->ops->now_ns(loop->os) + timeout_ms * 1000000u;
-	(void)gb__timers_start(&loop->timers, &race->timer);
+	if (timeout_ms) /* else that of the lookup is left */
+		gb__race_timer(race->net, &race->timer, timeout_ms, on_late, race);
 }
 
 static bool none_is_name(const struct gb__target *targets, size_t count)

@@ -42,6 +42,11 @@ int gb__race_begin_any(struct gb__net *net, struct gb_connecting_any *connecting
 	const struct gb__target *targets, size_t count, const struct gb__race_terms *terms,
 	gb_operation_done *on_done, void *user);
 
+/** Have a timer expire after that, on the net's loop. Without memory it does not: then the next attempt begins when this one
+ *  has failed, and lookups have a bound of their own. */
+void gb__race_timer(struct gb__net *net, struct gb_timer *timer, uint64_t delay_ms,
+	void (*on_expire)(struct gb_timer *timer, void *arg), void *arg);
+
 /** Addresses of a lookup that is done, at most `max`, in the order in which they are tried: those of one name take turns by
  *  family, those of a service's next record come behind them. Returns how many. */
 size_t gb__race_take(const struct gb__lookup *lookup, struct gb__address *ret, size_t max);
