@@ -15,8 +15,6 @@
 
 #define AGAIN_NS 1000000000ull /* after a failure */
 
-static void on_lookup(struct gb__lookup *lookup, int code);
-
 int gb__upstream_names_init(struct gb_upstream *upstream)
 {
 	bool named = false;
@@ -70,7 +68,6 @@ static void look_at(struct gb_upstream *upstream, struct gb__pooled *pooled)
 /* All have answered. */
 static void looked_up(struct gb_upstream *upstream)
 {
-	upstream->looking = false;
 	upstream->known_ns = UINT64_MAX;
 	for (size_t i = 0; i < upstream->count; i++)
 		upstream->known_ns = gb__min(upstream->known_ns, upstream->lookups[i].until_ns);
@@ -98,11 +95,9 @@ static void on_lookup(struct gb__lookup *lookup, int code)
 
 void gb__upstream_names_refresh(struct gb_upstream *upstream)
 {
-	if (upstream->looking || upstream->destroyed || upstream->known_ns > gb__upstream_now_ns(upstream))
+	if (upstream->lookups_left > 0 || upstream->known_ns > gb__upstream_now_ns(upstream))
 		return;
-	upstream->looking = true;
 	upstream->lookup_failed = false;
-	upstream->lookups_left = 0;
 	for (size_t i = 0; i < upstream->count; i++) {
 		struct gb__lookup *lookup = &upstream->lookups[i];
 		int result = gb__net_lookup(upstream->net, lookup, &upstream->targets[i], on_lookup);

@@ -25,8 +25,8 @@ struct gb_upstream {
 	bool posted, destroyed;
 	unsigned holders;
 	struct gb__lookup *lookups; /* of `targets`, where any is a name; or NULL */
-	size_t lookups_left;
-	bool looking, lookup_failed;
+	size_t lookups_left;        /* until all of them have answered; 0: none is under way */
+	bool lookup_failed;
 	uint64_t known_ns; /* what they said holds until then */
 	size_t count;
 	struct gb__target targets[];
