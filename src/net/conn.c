@@ -366,7 +366,7 @@ void gb__conn_close(struct gb_conn *conn, int reason)
 			gb__conn_end(conn, reason, 0);
 			return;
 		}
-		/* It is to arrive: gb__conn_open goes on. */
+		/* It is to arrive: gb__conn_established goes on, or its front. */
 	} else {
 		conn->state = GB__CONN_DRAINING;
 	}

@@ -234,8 +234,9 @@ static void leave_line(struct gb_conn *conn)
 	conn->net->fronts.waiting--;
 }
 
-/* Before it was open. The service knows of it only if it is an outgoing one, whose end is not to wait. */
-static void refuse(struct gb_conn *conn, const char *problem, bool answer)
+/* Before it was open. The service knows of it only if it is an outgoing one, whose end is not to wait. `left`: the peer is not
+ * there to be answered, which is said so; NULL: the log has what the session says. */
+static void refuse(struct gb_conn *conn, const char *left)
 {
 	struct gb__net *net = conn->net;
 	struct gb__fronted *fronted = fronted_of(conn);
@@ -245,11 +246,11 @@ static void refuse(struct gb_conn *conn, const char *problem, bool answer)
 		(void)gb__output_append(
 			&conn->stream.output, &net->engine->pool, http_answer, sizeof(http_answer) - 1);
 	conn->past &= (uint8_t)~GB__CONN_PAST_LOGGED; /* not even an attempt's failure is for nobody */
-	net->problem = problem;
+	net->problem = left;
 	gb__conn_close_front(conn, GB_CLOSE_TLS_ERROR);
 	net->problem = NULL;
 	gb__conn_flush(conn);
-	if (!answer || (conn->further & GB__CONN_FURTHER_OUTGOING))
+	if (left || (conn->further & GB__CONN_FURTHER_OUTGOING))
 		gb__conn_end(conn, GB_CLOSE_TLS_ERROR, 0);
 	gb__conn_settle(conn);
 }
@@ -258,12 +259,11 @@ static void refuse(struct gb_conn *conn, const char *problem, bool answer)
 static void fail(struct gb_conn *conn)
 {
 	struct gb__fronted *fronted = fronted_of(conn);
-	const char *problem = fronted->session ? gb__tls_session_problem(fronted->session) : NULL;
 
 	fronted->failed = fronted->truncated = true;
 	plain_drop(conn);
 	if (conn->state == GB__CONN_FRONT) {
-		refuse(conn, problem, true);
+		refuse(conn, NULL);
 		return;
 	}
 	if (conn->terms->relayed)
@@ -476,7 +476,7 @@ static void left(struct gb_conn *conn)
 {
 	conn->flags |= GB__CONN_MUTED | GB__CONN_EOF;
 	if (fronted_of(conn)->begun || (conn->further & GB__CONN_FURTHER_OUTGOING)) {
-		refuse(conn, "the peer left within the handshake", false);
+		refuse(conn, "the peer left within the handshake");
 		return;
 	}
 	uncount(conn, false); /* it only looked whether somebody is there */
