@@ -11,6 +11,11 @@ static int fd = -1;
 static struct sockaddr_un daemon_address = { .sun_family = AF_UNIX };
 static socklen_t daemon_address_size;
 
+static int new_socket(void)
+{
+	return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
 int gb__log_socket_open(const char *path)
 {
 	const size_t length = strlen(path);
@@ -18,12 +23,18 @@ int gb__log_socket_open(const char *path)
 	if (length >= sizeof(daemon_address.sun_path))
 		return -ENAMETOOLONG;
 	if (fd < 0)
-		fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		fd = new_socket();
 	if (fd < 0)
 		return -errno;
 	memcpy(daemon_address.sun_path, path, length + 1);
 	daemon_address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
 	return 0;
+}
+
+void gb__log_socket_reopen(void)
+{
+	if (fd >= 0)
+		fd = new_socket();
 }
 
 int gb__log_socket_send(const void *record, size_t size)

@@ -11,6 +11,9 @@
  */
 int gb__log_socket_open(const char *path);
 
+/** In a child that has closed whatever its parent had: records go there by a descriptor of its own, if they went there. */
+void gb__log_socket_reopen(void);
+
 /**
  * Send a record. The path is looked up each time: a daemon that was started anew is found again.
  *

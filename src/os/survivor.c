@@ -1,6 +1,7 @@
 #include "os/survivor.h"
 
 #include "base/libc.h"
+#include "base/log_socket.h"
 #include "base/macros.h"
 
 #include <errno.h>
@@ -38,6 +39,7 @@ static void keep(int parent, int orders)
 	if (close_range(REST, ~0u, 0) < 0)
 		for (long fd = sysconf(_SC_OPEN_MAX); fd >= REST; fd--)
 			close((int)fd);
+	gb__log_socket_reopen();
 }
 
 _Noreturn static void survive(

@@ -6,8 +6,8 @@
 
 /**
  * Fork one: nobody's child, so that nobody waits for it, in a session of its own, without effect of the signals that end
- * programs, and with no descriptors but the standard error. Once this process has ended it calls `last_will` and ends. The caller
- * is the only thread of its process.
+ * programs, and with no descriptors but the standard error and the log's. Once this process has ended it calls
+ * `last_will` and ends. The caller is the only thread of its process.
  *
  * Returns a descriptor for gb__survivor_dismiss, or a negative errno: -ENOSYS where the kernel has no pidfd.
  */

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 
 from client import answered, reset, round_trip
 from lib import GEARBOX, HOST, PATIENCE_S, Server, case, case_for_each, check, check_equal, main, run, wait_until
@@ -64,6 +65,25 @@ def a_server_that_was_killed_disappears():
         names.await_found("_kill._tcp", [(HOST, server.port)])
         _kill(server)
         wait_until(lambda: not names.left("_kill._tcp", "kill"), "nothing is left of it")
+
+
+def _await_said(daemon, what):
+    while what not in daemon.recv(4096):
+        pass
+
+
+def what_the_guard_does_is_told_where_the_server_told_it():
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(f"{folder}/socket")
+        daemon.settimeout(PATIENCE_S)
+        process = subprocess.Popen([GEARBOX, "serve", "echo", "--listen", f"{HOST}:0", "--log-format=syslog", "--log-level=info",
+                                    f"--log-socket={folder}/socket", *_announcing("_told._tcp", "told")], stderr=subprocess.DEVNULL)
+        try:
+            _await_said(daemon, b": announced _told._tcp")
+        finally:
+            process.kill()
+            process.wait()
+        _await_said(daemon, b": _told._tcp." + ZONE.encode() + b" is not announced any more")
 
 
 def who_shares_a_name_removes_what_nobody_renews():
@@ -255,6 +275,7 @@ if KNOT:
     models = MODELS if os.environ.get("BLACKBOX_CLIENTS") == "all" else EACH_ENGINE
     case_for_each(models, waits=True)(is_found_while_it_serves)
     for function in (names_go_before_the_drain, a_server_that_was_killed_disappears,
+                     what_the_guard_does_is_told_where_the_server_told_it,
                      who_shares_a_name_removes_what_nobody_renews, one_of_two_leaves_and_the_other_stays,
                      many_that_begin_at_once_are_all_found, a_client_follows_a_name_from_port_to_port,
                      who_has_only_the_name_goes_on_being_served_from_port_to_port,
