@@ -229,16 +229,12 @@ static void on_probed(struct gb_operation *operation, void *user)
 }
 
 /* As the first bytes of what connects. A client that has gone has no addresses any more. */
-static int send_header(
+static void send_header(
 	const struct proxy_group *group, struct gb_connecting *connecting, struct gb_conn *client)
 {
-	int result = group->send_proxy == GB_PROXY_NONE
-		? 0
-		: gb_conn_send_proxy(connecting->conn, client, group->send_proxy);
-
-	if (result < 0)
+	if (group->send_proxy != GB_PROXY_NONE &&
+		gb_conn_send_proxy(connecting->conn, client, group->send_proxy) < 0)
 		gb_operation_cancel(&connecting->operation);
-	return result;
 }
 
 static void probe(const struct proxy_group *group, struct proxy_upstream *upstream, struct gb_worker *worker)
