@@ -365,6 +365,20 @@ def tls_on_both_sides_of_the_proxy(model):
     check_equal(upstream.closed()["proxy_header"], 0, "how many headers were wrong")
 
 
+@case_for_each(EACH_ENGINE)
+def messages_go_by_tls_to_upstreams_and_aside(model):
+    with Server(*TLS_HERE, "--tls-client-ca", CA) as upstream, Server(*TLS_HERE, "--tls-client-ca", CA) as aside:
+        for service, frame in (("proxy-line", lambda text: text + b"\n"),
+                               ("proxy-length", lambda text: len(text).to_bytes(4, "big") + text)):
+            sent = b"".join(map(frame, (b"get 1", b"slow 2", b"get 3")))
+            sets = (f"upstream={upstream.address}", "offload=slow", f"offload-to={aside.address}")
+            with Server(*model.arguments, *UPSTREAM_TLS, *[word for pair in sets for word in ("--set", pair)],
+                        service=service) as server, server.connect() as client:
+                client.sendall(sent)
+                check_equal(receive_exactly(client, len(sent)), sent, f"what comes back through {service}")
+        check_equal([server.counters()["tls"]["handshakes"] for server in (upstream, aside)], [2, 2], "handshakes of both")
+
+
 @case
 def upstream_that_has_a_name_must_show_a_certificate_for_it():
     """And is never spoken to in the clear: it would take that for no TLS."""
