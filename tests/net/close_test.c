@@ -8,20 +8,7 @@
 #define TAKEN 80000u
 #define SECOND 50000u
 
-static struct gb_conn *current;
 static unsigned writable;
-
-static int keep_open(struct gb_conn *conn)
-{
-	current = conn;
-	return count_open(conn);
-}
-
-static void close_note(struct gb_conn *conn, int reason)
-{
-	current = NULL;
-	count_close(conn, reason);
-}
 
 static void writable_note(struct gb_conn *conn)
 {
@@ -33,8 +20,8 @@ static void ignore_message(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service quiet = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "quiet",
-	.on_open = keep_open, .on_message = ignore_message, .on_writable = writable_note,
-	.on_close = close_note };
+	.on_open = count_open, .on_message = ignore_message, .on_writable = writable_note,
+	.on_close = count_close };
 
 static void send_pattern(struct gb_conn *conn, size_t offset, size_t size)
 {
@@ -59,13 +46,13 @@ NET_TEST(all_150_k_arrive_though_the_handler_closes_while_output_waits)
 
 	writable = 0;
 	peer->read_max = TAKEN;
-	send_pattern(current, 0, FIRST);
+	send_pattern(rig->current, 0, FIRST);
 	UNTIL(rig, peer, peer->got_size == TAKEN);
 	for (int i = 0; i < 50; i++)
 		rig_step(rig, peer);
-	send_pattern(current, FIRST, SECOND);
-	gb_conn_close(current);
-	CHECK_INT(gb_conn_send(current, "x", 1), -EPIPE);
+	send_pattern(rig->current, FIRST, SECOND);
+	gb_conn_close(rig->current);
+	CHECK_INT(gb_conn_send(rig->current, "x", 1), -EPIPE);
 	for (int i = 0; i < 50; i++)
 		rig_step(rig, peer);
 	peer->read_max = PEER_BYTES_MAX;
@@ -84,8 +71,8 @@ NET_TEST(input_after_close_is_discarded_and_does_not_destroy_the_reply)
 	struct peer *peer = rig_peer(rig, &quiet);
 	static char noise[5000];
 
-	send_pattern(current, 0, 30000);
-	gb_conn_close(current);
+	send_pattern(rig->current, 0, 30000);
+	gb_conn_close(rig->current);
 	for (int i = 0; i < 20; i++) {
 		sim_client_send(peer->client, noise, sizeof(noise));
 		rig_step(rig, peer);
@@ -103,7 +90,7 @@ NET_TEST(lingering_ends_at_its_deadline)
 {
 	struct peer *peer = rig_peer(rig, &quiet);
 
-	gb_conn_close(current);
+	gb_conn_close(rig->current);
 	UNTIL(rig, peer, peer->at_end);
 	rig_pass(rig, rig->limits.linger_timeout_ms / 2);
 	CHECK_INT(rig->closed, 0);
@@ -118,9 +105,9 @@ NET_TEST(abort_resets_at_once)
 	struct peer *peer = rig_peer(rig, &quiet);
 
 	peer->read_max = 0;
-	send_pattern(current, 0, FIRST);
+	send_pattern(rig->current, 0, FIRST);
 	rig_step(rig, peer);
-	gb_conn_abort(current);
+	gb_conn_abort(rig->current);
 	UNTIL(rig, peer, rig->closed == 1);
 	UNTIL(rig, peer, peer->was_reset);
 	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
@@ -134,16 +121,16 @@ NET_TEST(a_reset_by_the_peer_is_told_once_whatever_was_going_on)
 
 	peer->read_max = 0;
 	if (what & 1)
-		send_pattern(current, 0, FIRST);
+		send_pattern(rig->current, 0, FIRST);
 	for (uint64_t i = test_random(&rig->random) % 20; i > 0; i--)
 		rig_step(rig, peer);
 	if (what & 2)
-		gb_conn_pause(current);
+		gb_conn_pause(rig->current);
 	sim_client_reset(peer->client);
 	for (uint64_t i = test_random(&rig->random) % 20; i > 0; i--)
 		rig_step(rig, NULL);
-	if (current && (what & 2))
-		gb_conn_resume(current);
+	if (rig->current && (what & 2))
+		gb_conn_resume(rig->current);
 	UNTIL(rig, NULL, rig->closed == 1);
 	CHECK_INT(rig->last_reason, GB_CLOSE_RESET);
 	peer_close(peer);
@@ -160,7 +147,7 @@ NET_TEST(output_above_the_hard_maximum_closes_with_its_reason)
 	for (int i = 0; i < 10 && result == 0; i++) {
 		static unsigned char data[50000];
 
-		result = gb_conn_send(current, data, sizeof(data));
+		result = gb_conn_send(rig->current, data, sizeof(data));
 	}
 	CHECK_INT(result, -GB_ELIMIT);
 	UNTIL(rig, peer, rig->closed == 1);
@@ -177,7 +164,7 @@ NET_TEST(on_writable_comes_once_per_fall_below_the_low_watermark)
 	peer->read_max = 0;
 	for (;;) {
 		static unsigned char data[8000];
-		int result = gb_conn_try_send(current, data, sizeof(data));
+		int result = gb_conn_try_send(rig->current, data, sizeof(data));
 
 		if (result == -EAGAIN)
 			break;
@@ -201,7 +188,7 @@ static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service echo = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "echo",
-	.on_open = keep_open, .on_message = echo_message, .on_close = close_note };
+	.on_open = count_open, .on_message = echo_message, .on_close = count_close };
 
 NET_TEST(a_peer_that_does_not_read_is_not_read_from_and_then_dropped)
 {
@@ -214,7 +201,8 @@ NET_TEST(a_peer_that_does_not_read_is_not_read_from_and_then_dropped)
 	for (int i = 0; i < 3000; i++) {
 		sim_client_send(peer->client, data, sizeof(data));
 		rig_step(rig, peer);
-		CHECK(gb_conn_output_size(current) <= rig->limits.output_high + (64u << 10) + sizeof(data));
+		CHECK(gb_conn_output_size(rig->current) <=
+			rig->limits.output_high + (64u << 10) + sizeof(data));
 	}
 	rig_calm(rig);
 	for (int i = 0; i < 3000; i++) /* faults may have left room, which is filled now */
@@ -237,7 +225,7 @@ NET_TEST(output_that_waits_when_the_idle_timeout_closes_still_has_its_deadline)
 	peer = rig_peer(rig, &echo);
 	peer->read_max = 0;
 	rig_calm(rig);
-	while (gb_conn_output_size(current) <= rig->limits.output_high) {
+	while (gb_conn_output_size(rig->current) <= rig->limits.output_high) {
 		sim_client_send(peer->client, data, sizeof(data));
 		rig_step(rig, peer);
 	}
@@ -252,8 +240,8 @@ NET_TEST(output_that_waits_when_the_idle_timeout_closes_still_has_its_deadline)
 NET_TEST(timeouts_of_idling_and_of_unfinished_messages_are_told_apart)
 {
 	static const struct gb_service lines = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "lines",
-		.codec = &gb_codec_line, .on_open = keep_open, .on_message = echo_message,
-		.on_close = close_note };
+		.codec = &gb_codec_line, .on_open = count_open, .on_message = echo_message,
+		.on_close = count_close };
 	struct peer *idle, *slow;
 	unsigned steps;
 
@@ -310,7 +298,7 @@ static int refuse(struct gb_conn *conn)
 NET_TEST(a_refused_connection_still_gets_what_the_handler_said)
 {
 	static const struct gb_service closed_shop = { GB_SERVICE_INIT, .state = GB_STATE_NONE,
-		.name = "closed", .on_open = refuse, .on_message = ignore_message, .on_close = close_note };
+		.name = "closed", .on_open = refuse, .on_message = ignore_message, .on_close = count_close };
 	struct peer *peer = rig_peer(rig, &closed_shop);
 
 	UNTIL(rig, peer, peer->at_end);
@@ -331,8 +319,8 @@ static void answer_at_eof(struct gb_conn *conn)
 NET_TEST(after_a_half_close_the_handler_may_still_answer)
 {
 	static const struct gb_service polite = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "polite",
-		.on_open = keep_open, .on_message = echo_message, .on_eof = answer_at_eof,
-		.on_close = close_note };
+		.on_open = count_open, .on_message = echo_message, .on_eof = answer_at_eof,
+		.on_close = count_close };
 	struct peer *peer = rig_peer(rig, &polite);
 
 	peer_send(peer, "hello ", 6);
@@ -410,9 +398,9 @@ NET_TEST(shared_buffers_go_out_in_order_and_are_given_back)
 
 	CHECK_INT(gb_buffer_create("shared", 6, &buffer), 0);
 	for (int i = 0; i < 100; i++) {
-		CHECK_INT(gb_conn_send(current, "(", 1), 0);
-		CHECK_INT(gb_conn_send_ref(current, buffer), 0);
-		CHECK_INT(gb_conn_send(current, ")", 1), 0);
+		CHECK_INT(gb_conn_send(rig->current, "(", 1), 0);
+		CHECK_INT(gb_conn_send_ref(rig->current, buffer), 0);
+		CHECK_INT(gb_conn_send(rig->current, ")", 1), 0);
 		if (i % 7 == 0)
 			rig_step(rig, peer);
 	}

@@ -3,12 +3,10 @@
 #include "net/task.h"
 #include "rig.h"
 
-static struct gb_conn *current;
 static unsigned told;
 
 static int keep_open(struct gb_conn *conn)
 {
-	current = conn;
 	told = 0;
 	return count_open(conn);
 }
@@ -104,7 +102,7 @@ NET_TEST(a_stream_under_way_is_not_cut)
 	for (unsigned i = 0; i < 20; i++) {
 		rig_pass(rig, GB__DRAIN_QUIET_MS * 3 / 4);
 		CHECK(!peer->at_end);
-		CHECK_INT(gb_conn_send(current, "piece", 5), 0);
+		CHECK_INT(gb_conn_send(rig->current, "piece", 5), 0);
 		rig_step(rig, peer);
 	}
 	UNTIL(rig, peer, peer->got_size == 100);
@@ -118,7 +116,7 @@ NET_TEST(an_answer_that_comes_later_is_waited_for)
 
 	drain(rig, peer);
 	rig_pass(rig, GB__DRAIN_QUIET_MS * 3 / 4);
-	CHECK_INT(gb_conn_send(current, "late", 4), 0);
+	CHECK_INT(gb_conn_send(rig->current, "late", 4), 0);
 	rig_pass(rig, GB__DRAIN_QUIET_MS / 2);
 	CHECK_INT(rig->closed, 0);
 	UNTIL(rig, peer, peer->got_size == 4);
@@ -133,16 +131,16 @@ NET_TEST(a_hold_keeps_it_from_a_drain_and_from_the_idle_timeout)
 
 	rig->limits.idle_timeout_ms = 5000;
 	peer = begin(rig, &lines);
-	gb_conn_hold(current);
-	gb_conn_hold(current);
+	gb_conn_hold(rig->current);
+	gb_conn_hold(rig->current);
 	rig_pass(rig, 20000);
 	CHECK_INT(rig->closed, 0);
 	drain(rig, peer);
-	gb_conn_release(current);
+	gb_conn_release(rig->current);
 	rig_pass(rig, 20000);
 	peer_read(peer);
 	CHECK(!peer->at_end);
-	gb_conn_release(current);
+	gb_conn_release(rig->current);
 	for (unsigned i = 0; i < 20; i++)
 		rig_step(rig, peer);
 	CHECK(peer->at_end);
@@ -155,9 +153,9 @@ NET_TEST(the_idle_timeout_begins_anew_when_a_hold_is_released)
 
 	rig->limits.idle_timeout_ms = 5000;
 	peer = begin(rig, &lines);
-	gb_conn_hold(current);
+	gb_conn_hold(rig->current);
 	rig_pass(rig, 20000);
-	gb_conn_release(current);
+	gb_conn_release(rig->current);
 	rig_pass(rig, 4800);
 	peer_read(peer);
 	CHECK(!peer->at_end);
@@ -176,10 +174,10 @@ NET_TEST(who_is_paused_or_half_closed_is_held)
 	bool pauses = test_random(&rig->random) & 1u;
 
 	if (pauses) {
-		gb_conn_pause(current);
+		gb_conn_pause(rig->current);
 	} else {
 		sim_client_shutdown(peer->client);
-		UNTIL(rig, peer, current->state == GB__CONN_HALF_CLOSED);
+		UNTIL(rig, peer, rig->current->state == GB__CONN_HALF_CLOSED);
 	}
 	for (unsigned i = 0; i < 20; i++)
 		rig_step(rig, peer);
@@ -190,7 +188,7 @@ NET_TEST(who_is_paused_or_half_closed_is_held)
 	CHECK_INT(told, 1);
 	CHECK_INT(rig->counters.census.connections, 1);
 	CHECK_INT(rig->counters.census.held, 1);
-	gb_conn_close(current);
+	gb_conn_close(rig->current);
 	UNTIL(rig, peer, peer->at_end);
 	sim_client_shutdown(peer->client);
 	UNTIL(rig, peer, rig->closed == 1);
@@ -204,10 +202,10 @@ NET_TEST(what_a_drain_waits_for_is_counted)
 
 	output->read_max = output->got_size = 0;
 	sim_client_set_window(output->client, 1000);
-	CHECK_INT(gb_conn_send(current, much, sizeof(much)), 0);
+	CHECK_INT(gb_conn_send(rig->current, much, sizeof(much)), 0);
 	message = rig_peer(rig, &lines);
 	held = rig_peer(rig, &lines);
-	gb_conn_hold(current);
+	gb_conn_hold(rig->current);
 	peer_send(message, "half", 4);
 	rig_step(rig, message);
 	drain(rig, output);
@@ -226,7 +224,7 @@ NET_TEST(what_the_end_of_a_drain_cuts_is_reset)
 {
 	struct peer *peer = begin(rig, &stream);
 
-	CHECK_INT(gb_conn_send(current, "half of it", 10), 0);
+	CHECK_INT(gb_conn_send(rig->current, "half of it", 10), 0);
 	UNTIL(rig, peer, peer->got_size == 10);
 	drain(rig, peer);
 	CHECK_INT(rig->closed, 0);
@@ -242,7 +240,7 @@ NET_TEST(the_end_of_a_drain_does_not_reset_who_was_sent_everything)
 {
 	struct peer *peer = begin(rig, &lines);
 
-	gb_conn_close(current);
+	gb_conn_close(rig->current);
 	UNTIL(rig, peer, peer->at_end);
 	gb__net_drain(&rig->net);
 	gb__net_abort_all(&rig->net, GB_CLOSE_DRAIN);

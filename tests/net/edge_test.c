@@ -8,14 +8,7 @@
 
 #define MORE_THAN_THE_KERNEL_HOLDS 250000u
 
-static struct gb_conn *current;
 static unsigned called;
-
-static int keep_open(struct gb_conn *conn)
-{
-	current = conn;
-	return count_open(conn);
-}
 
 static void ignore_message(struct gb_conn *conn, struct gb_bytes message)
 {
@@ -68,7 +61,7 @@ static void close_wildly(struct gb_conn *conn, int reason)
 NET_TEST(in_on_close_nothing_has_any_effect)
 {
 	static const struct gb_service wild = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "wild",
-		.on_open = keep_open, .on_message = ignore_message, .on_close = close_wildly };
+		.on_open = count_open, .on_message = ignore_message, .on_close = close_wildly };
 	struct peer *peer = rig_peer(rig, &wild);
 
 	sim_client_shutdown(peer->client);
@@ -145,7 +138,7 @@ static void close_when_writable(struct gb_conn *conn)
 NET_TEST(closing_in_on_writable_drops_what_was_kept_and_rests)
 {
 	static const struct gb_service flood = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "flood",
-		.codec = &gb_codec_line, .on_open = keep_open, .on_message = flood_message,
+		.codec = &gb_codec_line, .on_open = count_open, .on_message = flood_message,
 		.on_writable = close_when_writable, .on_close = count_close };
 	struct peer *peer = roomy_peer(rig, &flood);
 
@@ -153,7 +146,7 @@ NET_TEST(closing_in_on_writable_drops_what_was_kept_and_rests)
 	peer->read_max = 0;
 	peer_send(peer, "a\nb\nc\n", 6);
 	UNTIL(rig, peer, called == 1);
-	while (current->state == GB__CONN_OPEN) {
+	while (rig->current->state == GB__CONN_OPEN) {
 		peer->read_max += 4096;
 		rig_step(rig, peer);
 	}
@@ -188,13 +181,13 @@ static void try_when_writable(struct gb_conn *conn)
 NET_TEST(on_writable_means_that_there_is_room)
 {
 	static const struct gb_service trying = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "trying",
-		.on_open = keep_open, .on_message = ignore_message, .on_writable = try_when_writable,
+		.on_open = count_open, .on_message = ignore_message, .on_writable = try_when_writable,
 		.on_close = count_close };
 	struct peer *peer = rig_peer(rig, &trying);
 
 	called = 0;
 	peer->read_max = 0;
-	while (try_more(current))
+	while (try_more(rig->current))
 		rig_step(rig, peer);
 	while (called == 0) {
 		peer->read_max += 4096;
@@ -246,7 +239,7 @@ static void count_writable(struct gb_conn *conn)
 }
 
 static const struct gb_service pooled = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "pooled",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = count_message,
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = count_message,
 	.on_writable = count_writable, .on_close = count_close };
 
 NET_TEST(while_a_task_runs_on_writable_waits_without_spinning)
@@ -258,7 +251,7 @@ NET_TEST(while_a_task_runs_on_writable_waits_without_spinning)
 	peer = rig_peer(rig, &pooled);
 	peer_send(peer, "a\n", 2);
 	UNTIL(rig, peer, held_count == 1);
-	send_zeros(current, 100000); /* as a timer would */
+	send_zeros(rig->current, 100000); /* as a timer would */
 	UNTIL(rig, peer, peer->got_size == 100000);
 	check_rests(rig, peer);
 	CHECK_INT(writable, 0);
@@ -304,7 +297,7 @@ NET_TEST(the_write_timeout_goes_on_while_a_task_runs)
 	peer_send(peer, "a\n", 2);
 	UNTIL(rig, peer, held_count == 1);
 	rig_calm(rig);
-	send_zeros(current, MORE_THAN_THE_KERNEL_HOLDS);
+	send_zeros(rig->current, MORE_THAN_THE_KERNEL_HOLDS);
 	for (int i = 0; i < 10; i++)
 		rig_pass(rig, 300);
 	CHECK_INT(rig->closed, 0); /* not before the task is back */
@@ -323,8 +316,8 @@ NET_TEST(a_task_not_begun_when_its_connection_closes_is_not_begun_at_all)
 	peer = rig_peer(rig, &pooled);
 	peer_send(peer, "a\n", 2);
 	UNTIL(rig, peer, held_count == 1);
-	gb_conn_send(current, "bye", 3); /* as a timer would */
-	gb_conn_close(current);
+	gb_conn_send(rig->current, "bye", 3); /* as a timer would */
+	gb_conn_close(rig->current);
 	run_first();
 	CHECK_INT(called, 0);
 	UNTIL(rig, peer, peer->at_end);
@@ -344,7 +337,7 @@ NET_TEST(who_waits_in_line_and_wants_nothing_lets_the_next_one_in)
 	pool_use(rig, 1);
 	for (int i = 0; i < 4; i++) {
 		peers[i] = rig_peer(rig, &pooled);
-		conns[i] = current;
+		conns[i] = rig->current;
 	}
 	/* The first one has the place; the second waits with a message of which it wants nothing any more,
 	 * the third with half a message, the fourth with a whole one. */
@@ -416,8 +409,8 @@ NET_TEST(the_line_does_not_grow_with_those_who_left_it)
 		struct peer *other = rig_peer(rig, &pooled);
 
 		peer_send(other, "b\n", 2);
-		UNTIL(rig, other, current->flags & GB__CONN_PARKED);
-		gb_conn_abort(current);
+		UNTIL(rig, other, rig->current->flags & GB__CONN_PARKED);
+		gb_conn_abort(rig->current);
 		UNTIL(rig, other, rig->closed == (unsigned)i + 1);
 		peer_close(other);
 	}
@@ -434,10 +427,10 @@ NET_TEST(an_end_that_drops_output_is_a_reset)
 	struct peer *peer = roomy_peer(rig, &pooled);
 
 	peer->read_max = 0;
-	send_zeros(current, MORE_THAN_THE_KERNEL_HOLDS);
+	send_zeros(rig->current, MORE_THAN_THE_KERNEL_HOLDS);
 	for (int i = 0; i < 20; i++)
 		rig_step(rig, peer);
-	gb__conn_end(current, GB_CLOSE_NO_MEMORY, ENOMEM);
+	gb__conn_end(rig->current, GB_CLOSE_NO_MEMORY, ENOMEM);
 	peer->read_max = PEER_BYTES_MAX;
 	UNTIL(rig, peer, rig->closed == 1);
 	UNTIL(rig, peer, peer->was_reset);
@@ -449,7 +442,7 @@ NET_TEST(an_end_that_drops_output_is_a_reset)
 NET_TEST(reading_that_waits_for_output_does_not_make_a_message_late)
 {
 	static const struct gb_service flood = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "flood",
-		.codec = &gb_codec_line, .on_open = keep_open, .on_message = ignore_message,
+		.codec = &gb_codec_line, .on_open = count_open, .on_message = ignore_message,
 		.on_close = count_close };
 	struct peer *peer;
 
@@ -457,18 +450,18 @@ NET_TEST(reading_that_waits_for_output_does_not_make_a_message_late)
 	peer = roomy_peer(rig, &flood);
 	peer->read_max = 0;
 	peer_send(peer, "half", 4);
-	UNTIL(rig, peer, current->flags & GB__CONN_PARTIAL);
+	UNTIL(rig, peer, rig->current->flags & GB__CONN_PARTIAL);
 	rig_calm(rig);
-	send_zeros(current, MORE_THAN_THE_KERNEL_HOLDS);
+	send_zeros(rig->current, MORE_THAN_THE_KERNEL_HOLDS);
 	for (int i = 0; i < 10; i++)
 		rig_pass(rig, 300);
-	CHECK_INT(gb_conn_cancelled(current), false);
+	CHECK_INT(gb_conn_cancelled(rig->current), false);
 	peer->read_max = PEER_BYTES_MAX;
 	UNTIL(rig, peer, peer->got_size == MORE_THAN_THE_KERNEL_HOLDS);
 	rig_pass(rig, 500);
-	CHECK_INT(gb_conn_cancelled(current), false);
+	CHECK_INT(gb_conn_cancelled(rig->current), false);
 	rig_pass(rig, 600);
-	CHECK_INT(gb_conn_cancelled(current), true);
+	CHECK_INT(gb_conn_cancelled(rig->current), true);
 	UNTIL(rig, peer, peer->at_end);
 	sim_client_shutdown(peer->client);
 	UNTIL(rig, peer, rig->closed == 1);
@@ -486,7 +479,7 @@ NET_TEST(small_shared_buffers_do_not_cost_a_chunk_each)
 	peer->read_max = 0;
 	CHECK_INT(gb_buffer_create("0123456789", 10, &buffer), 0);
 	for (int i = 0; i < 20000; i++)
-		CHECK_INT(gb_conn_send_ref(current, buffer), 0);
+		CHECK_INT(gb_conn_send_ref(rig->current, buffer), 0);
 	gb_buffer_unref(buffer);
 	CHECK(rig->loop.engine->pool.in_use < 200);
 	peer->read_max = PEER_BYTES_MAX;
@@ -506,9 +499,9 @@ NET_TEST(formatted_text_of_any_length_arrives)
 		static char text[100000];
 
 		memset(text, 'a' + (int)i, lengths[i]);
-		CHECK_INT(gb_conn_printf(current, "<%zu:%.*s>", i, (int)lengths[i], text), 0);
+		CHECK_INT(gb_conn_printf(rig->current, "<%zu:%.*s>", i, (int)lengths[i], text), 0);
 		size += (size_t)sprintf(expected + size, "<%zu:%.*s>", i, (int)lengths[i], text);
-		UNTIL(rig, peer, gb_conn_output_size(current) == 0);
+		UNTIL(rig, peer, gb_conn_output_size(rig->current) == 0);
 	}
 	UNTIL(rig, peer, peer->got_size == size);
 	CHECK(memcmp(peer->got, expected, size) == 0);
@@ -520,14 +513,14 @@ static void pause_message(struct gb_conn *conn, struct gb_bytes message)
 	called++;
 	gb_conn_pause(conn);
 	if (message.data[0] == 'r')
-		gb_conn_resume(current); /* as a task that it posted does before it returns */
+		gb_conn_resume(conn); /* as a task that it posted does before it returns */
 	gb_conn_send(conn, message.data, message.size);
 }
 
 NET_TEST(a_resume_that_comes_before_the_pausing_task_is_back_counts)
 {
 	static const struct gb_service pausing = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "pausing",
-		.codec = &gb_codec_line, .on_open = keep_open, .on_message = pause_message,
+		.codec = &gb_codec_line, .on_open = count_open, .on_message = pause_message,
 		.on_close = count_close };
 	struct peer *peer;
 
@@ -542,12 +535,12 @@ NET_TEST(a_resume_that_comes_before_the_pausing_task_is_back_counts)
 	for (int i = 0; i < 100; i++)
 		rig_step(rig, peer);
 	CHECK_INT(held_count, 0); /* the second one was not resumed */
-	gb_conn_resume(current);
+	gb_conn_resume(rig->current);
 	UNTIL(rig, peer, held_count == 1);
-	gb_conn_resume(current); /* before its pause: the later one counts */
+	gb_conn_resume(rig->current); /* before its pause: the later one counts */
 	run_first();
 	UNTIL(rig, peer, peer->got_size == 3);
-	CHECK(current->flags & GB__CONN_PAUSED);
+	CHECK(rig->current->flags & GB__CONN_PAUSED);
 	peer_close(peer);
 }
 
@@ -560,8 +553,8 @@ NET_TEST(a_few_bytes_after_a_long_message_hold_little_memory)
 	line[sizeof(line) - 2] = '\n';
 	peer_send(peer, line, sizeof(line));
 	UNTIL(rig, peer, peer->got_size == sizeof(line) - 2);
-	UNTIL(rig, peer, current->flags & GB__CONN_PARTIAL);
-	CHECK(current->input->capacity <= 2048);
+	UNTIL(rig, peer, rig->current->flags & GB__CONN_PARTIAL);
+	CHECK(rig->current->input->capacity <= 2048);
 	peer_send(peer, "\n", 1);
 	UNTIL(rig, peer, peer->got_size == sizeof(line) - 1);
 	CHECK_INT(peer->got[sizeof(line) - 2], 'x');

@@ -10,21 +10,7 @@
 
 #define CROWD 700u /* more than one wait tells of */
 
-static struct gb_conn *current;
 static unsigned messages;
-
-static int keep_open(struct gb_conn *conn)
-{
-	current = conn;
-	return count_open(conn);
-}
-
-static void close_note(struct gb_conn *conn, int reason)
-{
-	if (conn == current)
-		current = NULL;
-	count_close(conn, reason);
-}
 
 static void count_message(struct gb_conn *conn, struct gb_bytes message)
 {
@@ -38,27 +24,26 @@ static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service lines = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "lines",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = echo_message, .on_close = close_note };
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = echo_message, .on_close = count_close };
 static const struct gb_service sink = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "sink",
-	.on_open = keep_open, .on_message = count_message, .on_close = close_note };
+	.on_open = count_open, .on_message = count_message, .on_close = count_close };
 
 static struct peer *begin(struct rig *rig, const struct gb_service *service)
 {
 	struct peer *peer;
 
 	messages = 0;
-	current = NULL;
 	peer = rig_peer(rig, service);
 	rig_calm(rig);
 	rig_step(rig, peer);
 	return peer;
 }
 
-static void send_zeros(size_t size)
+static void send_zeros(struct rig *rig, size_t size)
 {
 	static unsigned char data[1u << 19];
 
-	CHECK_INT(gb_conn_send(current, data, size), 0);
+	CHECK_INT(gb_conn_send(rig->current, data, size), 0);
 }
 
 /* A turn that comes late, and behind it more input than one wait tells of. */
@@ -134,12 +119,12 @@ NET_TEST(the_read_timeout_stands_still_while_the_handler_pauses)
 	peer = begin(rig, &lines);
 	peer_send(peer, "hel", 3);
 	UNTIL(rig, peer, rig->counters.stats.bytes_in == 3);
-	gb_conn_pause(current); /* as from a timer */
+	gb_conn_pause(rig->current); /* as from a timer */
 	rig_step(rig, peer);
 	peer_send(peer, "lo\n", 3);
 	rig_pass(rig, 5000);
 	CHECK_INT(rig->closed, 0);
-	gb_conn_resume(current);
+	gb_conn_resume(rig->current);
 	UNTIL(rig, peer, peer->got_size == 5);
 	CHECK_INT(rig->closed, 0);
 	peer_close(peer);
@@ -160,9 +145,9 @@ NET_TEST(a_peer_that_reads_nothing_goes_although_there_is_no_write_timeout)
 		rig->closed = rig->opened = 0;
 		peer = begin(rig, &sink);
 		peer->read_max = 0;
-		send_zeros(500000);
+		send_zeros(rig, 500000);
 		if (!idles[i])
-			gb_conn_close(current);
+			gb_conn_close(rig->current);
 		for (unsigned steps = 0; rig->closed == 0; steps++) {
 			CHECK(steps < 400);
 			rig_pass(rig, 100);
@@ -182,8 +167,8 @@ NET_TEST(closing_reads_what_a_peer_sends_before_it_reads)
 	unsigned steps = 0;
 
 	peer->read_max = 0;
-	send_zeros(400000);
-	gb_conn_close(current);
+	send_zeros(rig, 400000);
+	gb_conn_close(rig->current);
 	while (sent < 1000000) {
 		CHECK(++steps < 100000);
 		sent += sim_client_send(peer->client, upload, sizeof(upload));
@@ -208,7 +193,7 @@ NET_TEST(lingering_goes_on_while_bytes_come_and_then_ends)
 	rig->limits.linger_timeout_ms = 1000;
 	rig->limits.linger_max_ms = 6000;
 	peer = begin(rig, &sink);
-	gb_conn_close(current);
+	gb_conn_close(rig->current);
 	UNTIL(rig, peer, peer->at_end);
 	for (; rig->closed == 0 && passed < 20000; passed += 500) {
 		sim_client_send(peer->client, "upload", 6);
@@ -229,8 +214,8 @@ NET_TEST(lingering_goes_on_while_the_peer_takes_what_was_sent)
 	rig->limits.linger_timeout_ms = 1000;
 	peer = begin(rig, &sink);
 	sim_client_set_window(peer->client, 1000);
-	send_zeros(60000);
-	gb_conn_close(current);
+	send_zeros(rig, 60000);
+	gb_conn_close(rig->current);
 	for (unsigned i = 0; i < 10; i++) {
 		peer->read_max = 1000 * (i + 1);
 		rig_step(rig, peer);
@@ -259,7 +244,7 @@ NET_TEST(a_reset_is_noticed_while_input_is_paused)
 {
 	struct peer *peer = begin(rig, &lines);
 
-	gb_conn_pause(current);
+	gb_conn_pause(rig->current);
 	rig_step(rig, peer);
 	peer_send(peer, "unread", 6);
 	rig_step(rig, peer);
@@ -271,7 +256,7 @@ NET_TEST(a_reset_is_noticed_that_comes_together_with_the_pause)
 {
 	struct peer *peer = begin(rig, &lines);
 
-	gb_conn_pause(current);
+	gb_conn_pause(rig->current);
 	sim_client_reset(peer->client);
 	sim_turn(rig->sim);
 	for (unsigned i = 0; i < 12 && rig->closed == 0; i++)
@@ -288,8 +273,8 @@ NET_TEST(a_reset_is_noticed_after_a_last_answer)
 
 	rig->limits.write_timeout_ms = 30000;
 	peer = begin(rig, &lines);
-	gb_conn_pause(current);
-	CHECK_INT(gb_conn_send(current, "wait", 4), 0);
+	gb_conn_pause(rig->current);
+	CHECK_INT(gb_conn_send(rig->current, "wait", 4), 0);
 	UNTIL(rig, peer, peer->got_size == 4);
 	check_reset_is_noticed(rig, peer);
 }
@@ -301,11 +286,11 @@ static void stay(struct gb_conn *conn)
 NET_TEST(a_reset_is_noticed_when_the_peer_has_half_closed)
 {
 	static const struct gb_service stayer = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "stayer",
-		.on_open = keep_open, .on_message = count_message, .on_eof = stay, .on_close = close_note };
+		.on_open = count_open, .on_message = count_message, .on_eof = stay, .on_close = count_close };
 	struct peer *peer = begin(rig, &stayer);
 
 	sim_client_shutdown(peer->client);
-	UNTIL(rig, peer, current->state == GB__CONN_HALF_CLOSED);
+	UNTIL(rig, peer, rig->current->state == GB__CONN_HALF_CLOSED);
 	check_reset_is_noticed(rig, peer);
 }
 
@@ -365,11 +350,11 @@ static void rest_at_error(struct gb_conn *conn, int reason)
 static void rest_at_close(struct gb_conn *conn, int reason)
 {
 	note_rest(conn);
-	close_note(conn, reason);
+	count_close(conn, reason);
 }
 
 static const struct gb_service cut_lines = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "cut lines",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = count_message, .on_eof = rest_at_eof,
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = count_message, .on_eof = rest_at_eof,
 	.on_error = rest_at_error, .on_close = rest_at_close };
 
 NET_TEST(what_has_come_of_a_message_that_is_cut_is_told_once)
@@ -386,7 +371,7 @@ NET_TEST(what_has_come_of_a_message_that_is_cut_is_told_once)
 		rig->closed = 0;
 		rest[0] = '\0';
 		peer_send(peer, text, strlen(text));
-		UNTIL(rig, peer, gb_conn_rest(current).size == strlen(left) && (*left || messages > 0));
+		UNTIL(rig, peer, gb_conn_rest(rig->current).size == strlen(left) && (*left || messages > 0));
 		CHECK_STR(rest, "");
 		if (timeout)
 			rig_pass(rig, 2000);

@@ -10,8 +10,6 @@
 
 #include <pthread.h>
 
-static struct gb_conn *current;
-
 static inline bool heads(struct rig *rig)
 {
 	return test_random(&rig->random) % 2;

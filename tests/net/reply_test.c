@@ -16,7 +16,6 @@ static int deferred; /* what gb_conn_defer said last */
 
 static int begin_open(struct gb_conn *conn)
 {
-	current = conn;
 	open_count = 0;
 	return count_open(conn);
 }
@@ -149,8 +148,8 @@ NET_TEST(replies_leave_in_the_order_of_their_requests_whichever_is_ready_first)
 	peer_send(peer, "after\n", 6);
 	strcat(expected, "<after>");
 	expect(rig, peer, expected);
-	CHECK(!(current->flags & GB__CONN_REPLIES));
-	CHECK_INT(current->holds, 0);
+	CHECK(!(rig->current->flags & GB__CONN_REPLIES));
+	CHECK_INT(rig->current->holds, 0);
 	peer_close(peer);
 }
 
@@ -159,7 +158,7 @@ NET_TEST(a_reply_that_is_finished_in_its_own_callback_is_as_one_that_was_sent)
 	struct peer *peer = begin(rig, &jobs, "a\n");
 	struct gb_reply reply;
 
-	CHECK_INT(gb_conn_defer(current, &reply), 0);
+	CHECK_INT(gb_conn_defer(rig->current, &reply), 0);
 	CHECK(gb_reply_open(reply));
 	CHECK_INT(gb_reply_printf(reply, "%s%d", "number ", 5), 0);
 	CHECK_INT(gb_reply_finish(reply, NULL, 0), 0);
@@ -200,7 +199,7 @@ NET_TEST(a_word_that_is_under_way_when_the_connection_ends_says_nothing)
 
 	CHECK_INT(send_part(gone[0], "part", true), 0);
 	CHECK_INT(finish(gone[1], heads(rig) ? "all" : NULL, true), 0);
-	gb_conn_abort(current);
+	gb_conn_abort(rig->current);
 	UNTIL(rig, NULL, rig->closed == 1);
 	CHECK_INT(finish(gone[0], "late", true), -ESTALE);
 	peer_close(peer);
@@ -219,7 +218,7 @@ NET_TEST(who_closes_in_order_waits_for_what_is_open)
 	steps(rig, peer, 20);
 	CHECK(!peer->at_end);
 	CHECK_INT(peer->got_size, 0);
-	CHECK_INT(gb_conn_send(current, "x", 1), -EPIPE);
+	CHECK_INT(gb_conn_send(rig->current, "x", 1), -EPIPE);
 	CHECK_INT(finish(open_replies[0], "late;", heads(rig)), 0);
 	expect(rig, peer, "late;<a>");
 	end(rig, peer, GB_CLOSE_LOCAL);
@@ -244,8 +243,8 @@ NET_TEST(an_end_of_output_follows_on_open_replies)
 {
 	struct peer *peer = begin(rig, &jobs, "later\n");
 
-	CHECK_INT(gb_conn_end_output(current), 0);
-	CHECK_INT(gb_conn_defer(current, &open_replies[1]), -EPIPE);
+	CHECK_INT(gb_conn_end_output(rig->current), 0);
+	CHECK_INT(gb_conn_defer(rig->current, &open_replies[1]), -EPIPE);
 	steps(rig, peer, 20);
 	CHECK(!peer->at_end);
 	CHECK_INT(finish(open_replies[0], "last", heads(rig)), 0);
@@ -283,11 +282,11 @@ NET_TEST(no_more_replies_are_open_than_allowed_and_delivery_goes_on_afterwards)
 	UNTIL(rig, peer, open_count == 4);
 	steps(rig, peer, 50);
 	CHECK_INT(open_count, 4);
-	CHECK_INT(gb_conn_defer(current, &open_replies[99]), -GB_ELIMIT);
+	CHECK_INT(gb_conn_defer(rig->current, &open_replies[99]), -GB_ELIMIT);
 	for (unsigned i = 0; i < 10; i++) {
 		UNTIL(rig, peer, open_count > i);
 		CHECK_INT(finish(open_replies[i], "x", heads(rig)), 0);
-		CHECK(current->terms->replies.open <= 4);
+		CHECK(rig->current->terms->replies.open <= 4);
 		strcat(expected, "x");
 	}
 	expect(rig, peer, expected);
@@ -307,13 +306,13 @@ NET_TEST(what_waits_behind_a_reply_counts_as_output)
 	for (unsigned i = 0; i < 30; i++)
 		peer_send(peer, line, sizeof(line) - 1);
 	steps(rig, peer, 50);
-	CHECK(gb_conn_output_size(current) > 100);
-	CHECK(gb_conn_output_size(current) <= 120);
+	CHECK(gb_conn_output_size(rig->current) > 100);
+	CHECK(gb_conn_output_size(rig->current) <= 120);
 	CHECK_INT(rig->closed, 0);
 	CHECK_INT(finish(open_replies[0], "", heads(rig)), 0);
 	UNTIL(rig, peer, peer->got_size == 30 * 12);
-	CHECK_INT(gb_conn_defer(current, &open_replies[0]), 0);
-	CHECK_INT(gb_conn_defer(current, &open_replies[1]), 0);
+	CHECK_INT(gb_conn_defer(rig->current, &open_replies[0]), 0);
+	CHECK_INT(gb_conn_defer(rig->current, &open_replies[1]), 0);
 	for (unsigned i = 0; i < 20; i++)
 		CHECK_INT(gb_reply_send(open_replies[1], line, 10), 0);
 	CHECK_INT(gb_reply_send(open_replies[1], line, 10), -GB_ELIMIT);
@@ -393,14 +392,14 @@ NET_TEST(replies_with_ids_leave_as_they_are_finished_each_in_one_piece)
 NET_TEST(a_relay_does_not_begin_while_replies_are_open)
 {
 	struct peer *peer = begin(rig, &jobs, "later\n");
-	struct gb_conn *one = current;
+	struct gb_conn *one = rig->current;
 	struct gb_reply reply = open_replies[0];
 	struct peer *other = begin(rig, &jobs, "a\n");
 
-	CHECK_INT(gb_relay(one, current), -EBUSY);
+	CHECK_INT(gb_relay(one, rig->current), -EBUSY);
 	CHECK_INT(finish(reply, "r", false), 0);
 	expect(rig, peer, "r");
-	CHECK_INT(gb_relay(one, current), 0);
+	CHECK_INT(gb_relay(one, rig->current), 0);
 	CHECK_INT(gb_conn_defer(one, &reply), -EBUSY);
 	peer_close(peer);
 	peer_close(other);
@@ -491,7 +490,7 @@ NET_TEST(what_a_task_deferred_is_dropped_when_its_connection_has_ended)
 	run_apart(held[0]);
 	if (heads(rig))
 		CHECK_INT(finish(open_replies[0], "1", true), 0);
-	gb_conn_abort(current);
+	gb_conn_abort(rig->current);
 	UNTIL(rig, NULL, rig->closed == 1);
 	CHECK_INT(finish(open_replies[0], "1", heads(rig)), -ESTALE);
 	peer_close(peer);

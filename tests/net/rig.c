@@ -39,13 +39,18 @@ struct rig *rig_of(const struct gb_conn *conn)
 int count_open(struct gb_conn *conn)
 {
 	rig_of(conn)->opened++;
+	rig_of(conn)->current = conn;
 	return 0;
 }
 
 void count_close(struct gb_conn *conn, int reason)
 {
-	rig_of(conn)->closed++;
-	rig_of(conn)->last_reason = reason;
+	struct rig *rig = rig_of(conn);
+
+	rig->closed++;
+	rig->last_reason = reason;
+	if (rig->current == conn)
+		rig->current = NULL;
 }
 
 static struct gb__engine *engine_create(struct rig *rig, const char *name)

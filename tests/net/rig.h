@@ -31,6 +31,7 @@ struct rig {
 	unsigned round; /* 0: no faults */
 	unsigned opened, closed;
 	int last_reason;
+	struct gb_conn *current; /* the last that opened, until it closes */
 };
 
 struct peer {
@@ -80,7 +81,7 @@ void peer_read(struct peer *peer);
 void peer_shutdown(struct peer *peer);
 void peer_close(struct peer *peer);
 
-/* Handlers may use these as they are, or call them first. They keep the rig's counts. */
+/* Handlers may use these as they are, or call them first. They keep the rig's counts, and `current`. */
 int count_open(struct gb_conn *conn);
 void count_close(struct gb_conn *conn, int reason);
 struct rig *rig_of(const struct gb_conn *conn);

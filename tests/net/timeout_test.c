@@ -8,20 +8,7 @@
 
 #define SLACK_MS 100u /* more than the wheel may be late */
 
-static struct gb_conn *current;
 static unsigned messages;
-
-static int keep_open(struct gb_conn *conn)
-{
-	current = conn;
-	return count_open(conn);
-}
-
-static void close_note(struct gb_conn *conn, int reason)
-{
-	current = NULL;
-	count_close(conn, reason);
-}
 
 static void count_message(struct gb_conn *conn, struct gb_bytes message)
 {
@@ -29,7 +16,7 @@ static void count_message(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service lines = { GB_SERVICE_INIT, .name = "lines", .codec = &gb_codec_line,
-	.on_open = keep_open, .on_message = count_message, .on_close = close_note };
+	.on_open = count_open, .on_message = count_message, .on_close = count_close };
 
 /* Nobody is ended `ms` from now, and `reason` is why soon after. */
 static void check_ends_after(struct rig *rig, struct peer *peer, uint64_t ms, int reason)
@@ -55,11 +42,11 @@ static struct peer *begin(struct rig *rig)
 	return peer;
 }
 
-static void send_pattern(size_t size)
+static void send_pattern(struct rig *rig, size_t size)
 {
 	static unsigned char data[1u << 19];
 
-	CHECK_INT(gb_conn_send(current, data, size), 0);
+	CHECK_INT(gb_conn_send(rig->current, data, size), 0);
 }
 
 NET_TEST(lingering_counts_from_our_fin_and_not_from_before)
@@ -70,7 +57,7 @@ NET_TEST(lingering_counts_from_our_fin_and_not_from_before)
 	rig->limits.idle_timeout_ms = 60000 + rig->limits.linger_timeout_ms / 2;
 	peer = begin(rig);
 	rig_pass(rig, 60000);
-	gb_conn_close(current);
+	gb_conn_close(rig->current);
 	UNTIL(rig, peer, peer->at_end);
 	for (uint64_t ms = SLACK_MS; ms < rig->limits.linger_timeout_ms; ms += SLACK_MS) {
 		rig_pass(rig, SLACK_MS);
@@ -91,8 +78,8 @@ NET_TEST(lingering_begins_when_the_last_output_has_gone)
 		return;
 	peer = begin(rig);
 	peer->read_max = 0;
-	send_pattern(300000);
-	gb_conn_close(current);
+	send_pattern(rig, 300000);
+	gb_conn_close(rig->current);
 	for (int i = 0; i < 10;
 		i++) { /* it takes some now and then, each time after more than the linger timeout */
 		rig_pass(rig, rig->limits.linger_timeout_ms + SLACK_MS);
@@ -116,7 +103,7 @@ NET_TEST(who_ends_in_time_does_not_wait_for_the_linger_timeout)
 {
 	struct peer *peer = begin(rig);
 
-	gb_conn_close(current);
+	gb_conn_close(rig->current);
 	UNTIL(rig, peer, peer->at_end);
 	sim_client_shutdown(peer->client);
 	UNTIL(rig, peer, rig->closed == 1);
@@ -210,8 +197,8 @@ NET_TEST(who_takes_output_slowly_is_healthy)
 	rig->limits.write_timeout_ms = 1000;
 	peer = begin(rig);
 	peer->read_max = 0;
-	send_pattern(300000);
-	send_pattern(300000);
+	send_pattern(rig, 300000);
+	send_pattern(rig, 300000);
 	for (unsigned i = 0; i < 3; i++) {
 		rig_pass(rig, 1000 - SLACK_MS);
 		CHECK_INT(rig->closed, 0);
@@ -222,7 +209,7 @@ NET_TEST(who_takes_output_slowly_is_healthy)
 	/* Then it takes nothing more: the time counts from what went last, once all that has room is under way. */
 	for (unsigned i = 0; i < 3000; i++)
 		rig_step(rig, NULL);
-	if (gb_conn_output_size(current) > 0) { /* where the sockets do not hold it all */
+	if (gb_conn_output_size(rig->current) > 0) { /* where the sockets do not hold it all */
 		rig_pass(rig, 1000 - SLACK_MS);
 		CHECK_INT(rig->closed, 0);
 		rig_pass(rig, 2 * SLACK_MS);
@@ -239,7 +226,7 @@ NET_TEST(output_that_has_gone_has_no_write_deadline)
 	rig->limits.write_timeout_ms = 1000;
 	peer = begin(rig);
 	peer->read_max = 0;
-	send_pattern(300000);
+	send_pattern(rig, 300000);
 	rig_pass(rig, 500);
 	peer->read_max = PEER_BYTES_MAX;
 	UNTIL(rig, peer, peer->got_size == 300000);
@@ -257,7 +244,7 @@ NET_TEST(what_we_send_keeps_a_connection_from_idling)
 	for (unsigned i = 1; i <= 20; i++) {
 		rig_pass(rig, 1000 - SLACK_MS);
 		CHECK_INT(rig->closed, 0);
-		send_pattern(1);
+		send_pattern(rig, 1);
 		UNTIL(rig, peer, peer->got_size == i);
 	}
 	check_ends_after(rig, peer, 1000, GB_CLOSE_IDLE);
@@ -284,7 +271,7 @@ NET_TEST(a_timeout_of_zero_never_fires)
 	peer_send(peer, "half", 4);
 	UNTIL(rig, peer, rig->counters.stats.bytes_in == 4);
 	peer->read_max = 0;
-	send_pattern(300000);
+	send_pattern(rig, 300000);
 	rig_pass(rig, 1000);
 	rig_pass(rig, 6u * 24 * 3600 * 1000);
 	CHECK_INT(rig->closed, 0);

@@ -12,22 +12,8 @@
 
 #define ROUNDS 6u /* of each case: handshakes take their time */
 
-static struct gb_conn *current;
 static unsigned messages, eofs, errors, asked;
 static int error_reason;
-
-static int keep_open(struct gb_conn *conn)
-{
-	current = conn;
-	return count_open(conn);
-}
-
-static void close_note(struct gb_conn *conn, int reason)
-{
-	if (conn == current)
-		current = NULL;
-	count_close(conn, reason);
-}
 
 static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 {
@@ -57,16 +43,15 @@ static void note_error(struct gb_conn *conn, int reason)
 }
 
 static const struct gb_service echo = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "echo",
-	.on_open = keep_open, .on_message = echo_message, .on_close = close_note };
+	.on_open = count_open, .on_message = echo_message, .on_close = count_close };
 static const struct gb_service lines = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "lines",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = echo_line, .on_eof = note_eof,
-	.on_error = note_error, .on_close = close_note };
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = echo_line, .on_eof = note_eof,
+	.on_error = note_error, .on_close = count_close };
 
 static bool skip(struct rig *rig)
 {
 	messages = eofs = errors = asked = 0;
 	error_reason = -1;
-	current = NULL;
 	return rig->round >= ROUNDS;
 }
 
@@ -124,8 +109,8 @@ static void closes_when_asked(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service once = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "once",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = closes_when_asked,
-	.on_close = close_note };
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = closes_when_asked,
+	.on_close = count_close };
 
 NET_TEST(tls_close_says_so_behind_the_last_answer)
 {
@@ -153,7 +138,7 @@ static void ends_output(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service half = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "half",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = ends_output, .on_close = close_note };
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = ends_output, .on_close = count_close };
 
 NET_TEST(tls_end_of_output_leaves_the_other_direction_open)
 {
@@ -183,7 +168,7 @@ static void pauses(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service pausing = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "pausing",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = pauses, .on_close = close_note };
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = pauses, .on_close = count_close };
 
 NET_TEST(tls_input_waits_while_the_handler_pauses)
 {
@@ -198,7 +183,7 @@ NET_TEST(tls_input_waits_while_the_handler_pauses)
 		UNTIL(rig, peer, messages == i);
 		rig_step(rig, peer);
 		CHECK_INT(messages, i);
-		gb_conn_resume(current);
+		gb_conn_resume(rig->current);
 	}
 	peer_shutdown(peer);
 	UNTIL(rig, peer, rig->closed == 1 && peer->ended);
@@ -218,7 +203,7 @@ static void sends_much(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service much = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "much",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = sends_much, .on_close = close_note };
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = sends_much, .on_close = count_close };
 
 NET_TEST(tls_much_output_arrives_as_the_peer_takes_it)
 {
@@ -232,9 +217,9 @@ NET_TEST(tls_much_output_arrives_as_the_peer_takes_it)
 	UNTIL(rig, peer, messages == 1);
 	for (unsigned i = 0; i < 50; i++)
 		rig_step(rig, peer);
-	CHECK(current);
+	CHECK(rig->current);
 	/* Behind what the kernel has waits little that is encrypted. */
-	CHECK(current->stream.output.bytes < 100000);
+	CHECK(rig->current->stream.output.bytes < 100000);
 	peer->read_max = PEER_BYTES_MAX;
 	UNTIL(rig, peer, peer->got_size == 300000);
 	for (size_t i = 0; i < 300000; i++)
@@ -370,7 +355,7 @@ NET_TEST(tls_an_abort_says_nothing_more)
 	peer = rig_tls_peer(rig, &lines);
 	peer_send(peer, "a\n", 2);
 	UNTIL(rig, peer, peer->got_size == 4);
-	gb_conn_abort(current);
+	gb_conn_abort(rig->current);
 	UNTIL(rig, peer, peer->was_reset);
 	CHECK(!peer->ended);
 	CHECK_INT(rig->closed, 1);
@@ -387,13 +372,13 @@ NET_TEST(tls_handlers_see_what_was_agreed_on)
 	peer = rig_tls_peer(rig, &lines);
 	peer_send(peer, "a\n", 2);
 	UNTIL(rig, peer, peer->got_size == 4);
-	CHECK_INT(gb_conn_tls(current, &info), 0);
+	CHECK_INT(gb_conn_tls(rig->current, &info), 0);
 	CHECK(strcmp(info.version, "TLSv1.3") == 0);
 	peer_close(peer);
 	UNTIL(rig, NULL, rig->closed == 1);
 	peer = rig_peer(rig, &lines);
 	rig_step(rig, peer);
-	CHECK_INT(gb_conn_tls(current, &info), -ENOENT);
+	CHECK_INT(gb_conn_tls(rig->current, &info), -ENOENT);
 	peer_close(peer);
 }
 
@@ -408,8 +393,8 @@ NET_TEST(tls_an_idle_connection_holds_no_chunk)
 	peer_send(peer, "a\n", 2);
 	UNTIL(rig, peer, peer->got_size == 4);
 	/* That its send is done the engine may hear later than the peer has the bytes. */
-	UNTIL(rig, peer, gb__output_empty(&current->stream.output));
-	CHECK(!current->input && gb__output_empty(&current->terms->fronted->plain));
+	UNTIL(rig, peer, gb__output_empty(&rig->current->stream.output));
+	CHECK(!rig->current->input && gb__output_empty(&rig->current->terms->fronted->plain));
 	CHECK_INT(rig->net.engine->pool.in_use, 0);
 	peer_close(peer);
 }
@@ -560,7 +545,7 @@ static void defers(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service later = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "later",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = defers, .on_close = close_note };
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = defers, .on_close = count_close };
 
 NET_TEST(tls_replies_leave_in_order)
 {
@@ -605,7 +590,7 @@ static void makes(struct gb_conn *conn, struct gb_bytes message)
 }
 
 static const struct gb_service making = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "making",
-	.codec = &gb_codec_line, .on_open = keep_open, .on_message = makes, .on_close = close_note };
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = makes, .on_close = count_close };
 
 NET_TEST(tls_a_reply_in_parts_arrives_whole)
 {

@@ -1,12 +1,6 @@
 /* Messages with ids: several of a connection are in the pool at once, and their replies leave as they are done. */
 #include "reply_driver.h"
 
-static int loose_open(struct gb_conn *conn)
-{
-	current = conn;
-	return count_open(conn);
-}
-
 static unsigned errors;
 
 static void on_loose(struct gb_conn *conn, struct gb_bytes line)
@@ -24,7 +18,7 @@ static void last_answer(struct gb_conn *conn, int reason)
 }
 
 static const struct gb_service loose_pooled = { GB_SERVICE_INIT, .state = GB_STATE_NONE,
-	.name = "loose pooled", .codec = &gb_codec_line, .traits = GB_TRAIT_UNORDERED, .on_open = loose_open,
+	.name = "loose pooled", .codec = &gb_codec_line, .traits = GB_TRAIT_UNORDERED, .on_open = count_open,
 	.on_message = on_loose, .on_error = last_answer, .on_close = count_close };
 
 /* All messages of `input` are in the pool. */
@@ -114,7 +108,7 @@ NET_TEST(a_reset_frees_a_connection_once_all_of_its_messages_are_back)
 {
 	struct peer *peer = begin_loose(rig, "a\nb\n", 2);
 
-	gb_conn_abort(current);
+	gb_conn_abort(rig->current);
 	steps(rig, peer, 20);
 	CHECK_INT(rig->closed, 0);
 	run_apart(held[1]);
