@@ -172,15 +172,20 @@ static void records_leave(struct peer *peer)
 	peer->records_size -= taken;
 }
 
+static void begin_session(struct peer *peer, struct gb__tls *tls)
+{
+	peer->records = malloc(RECORDS_MAX);
+	CHECK(peer->records);
+	CHECK_INT(gb__tls_session_create(tls, NULL, take_records, peer, &peer->session), 0);
+}
+
 void peer_tls(struct peer *peer)
 {
 	static struct gb__tls *tls;
 
 	if (!tls)
 		tls = tls_client();
-	peer->records = malloc(RECORDS_MAX);
-	CHECK(peer->records);
-	CHECK_INT(gb__tls_session_create(tls, NULL, take_records, peer, &peer->session), 0);
+	begin_session(peer, tls);
 	CHECK_INT(gb__tls_session_handshake(peer->session), 0);
 }
 
@@ -189,20 +194,15 @@ struct peer *rig_tls_taken(struct rig *rig, int listener)
 	struct peer *peer = peer_create(rig);
 
 	UNTIL(rig, NULL, (peer->client = sim_client_accept(rig->sim, listener)) != NULL);
-	peer->records = malloc(RECORDS_MAX);
-	CHECK(peer->records);
-	CHECK_INT(gb__tls_session_create(rig_front()->tls, NULL, take_records, peer, &peer->session), 0);
+	begin_session(peer, rig_front()->tls);
 	return peer;
 }
 
 struct peer *rig_tls_peer(struct rig *rig, const struct gb_service *service)
 {
-	struct peer *peer = peer_create(rig);
-	int fd;
+	struct peer *peer = rig_peer_on(rig, service, rig_front());
 
-	peer->client = sim_client_pair(rig->sim, &fd);
 	peer_tls(peer);
-	gb__net_adopt(&rig->net, fd, service, peer, rig_front());
 	return peer;
 }
 
