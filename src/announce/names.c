@@ -50,17 +50,7 @@ static bool within(const char *name, const char *zone)
 
 static int parse_server(const char *text, struct gb__address *ret, struct gb_error *error)
 {
-	struct in6_addr ignored;
-	char with_port[320];
-	int result = gb__address_parse(text, false, ret, NULL);
-
-	if (inet_pton(AF_INET6, text, &ignored) == 1)
-		snprintf(with_port, sizeof(with_port), "[%s]:53", text);
-	else
-		snprintf(with_port, sizeof(with_port), "%.300s:53", text);
-	if (result < 0 || inet_pton(AF_INET6, text, &ignored) == 1)
-		result = gb__address_parse(with_port, false, ret, NULL);
-	if (result < 0 || !gb__address_is_ip(ret) || ret->every)
+	if (gb__address_parse_server(text, 53, ret) < 0)
 		return gb_error_set(error, -GB_EUSAGE,
 			"announce-server: \"%.60s\" is no address of a name server: write 192.0.2.53 or [2001:db8::53]:5353",
 			text);

@@ -1,6 +1,5 @@
 #include "name/target.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,36 +91,16 @@ int gb__target_parse(const char *text, struct gb__target *ret, struct gb_error *
 	return parse_name(text, text, (size_t)(colon - text), ret, error);
 }
 
-/* ADDRESS[:PORT], of IPv6 in brackets where a port follows. */
-static bool is_server(const char *text)
-{
-	char whole[GB__ADDRESS_TEXT];
-	struct gb__address address;
-	const size_t host = strcspn(text, ":");
-	struct in6_addr bare;
-
-	if (inet_pton(AF_INET6, text, &bare) == 1)
-		return true;
-	snprintf(whole, sizeof(whole), "%.*s", (int)host, text);
-	if (*text != '[' && inet_pton(AF_INET, whole, &bare) != 1)
-		return false; /* getaddrinfo takes 1.2.3, c-ares does not */
-	if (gb__address_parse(text, false, &address, NULL) < 0) {
-		snprintf(whole, sizeof(whole), "%s:53", text);
-		if (gb__address_parse(whole, false, &address, NULL) < 0)
-			return false;
-	}
-	return gb__address_is_ip(&address) && !address.every;
-}
-
 int gb__servers_check(const char *text, struct gb_error *error)
 {
 	char one[GB__ADDRESS_TEXT / 2];
+	struct gb__address server;
 
 	while (*text) {
 		size_t length = strcspn(text, ",");
 
 		snprintf(one, sizeof(one), "%.*s", (int)length, text);
-		if (length == 0 || length >= sizeof(one) || !is_server(one))
+		if (length == 0 || length >= sizeof(one) || gb__address_parse_server(one, 53, &server) < 0)
 			return gb_error_set(error, -GB_EUSAGE,
 				"\"%s\" is no name server: write ADDRESS or ADDRESS:PORT, numeric ([IPv6]:PORT), several with commas between",
 				one);

@@ -219,6 +219,27 @@ int gb__address_parse_all(
 	return parse(text, true, ret, size, ret_count, error);
 }
 
+int gb__address_parse_server(const char *text, unsigned port, struct gb__address *ret)
+{
+	char host[INET_ADDRSTRLEN + 1], whole[HOST_MAX];
+	struct in6_addr bare;
+	int length;
+
+	snprintf(host, sizeof(host), "%.*s", (int)strcspn(text, ":"), text);
+	if (inet_pton(AF_INET6, text, &bare) == 1)
+		length = snprintf(whole, sizeof(whole), "[%s]:%u", text, port);
+	else if (*text == '[' ? strstr(text, "]:") : strchr(text, ':'))
+		length = snprintf(whole, sizeof(whole), "%s", text);
+	else
+		length = snprintf(whole, sizeof(whole), "%s:%u", text, port);
+	if (length < 0 || (size_t)length >= sizeof(whole) || gb__address_parse(whole, false, ret, NULL) < 0)
+		return -GB_EUSAGE;
+	/* getaddrinfo takes 1.2.3 as well, which others read otherwise. */
+	if (ret->any.sa_family == AF_INET && inet_pton(AF_INET, host, &bare) != 1)
+		return -GB_EUSAGE;
+	return gb__address_is_ip(ret) && !ret->every ? 0 : -GB_EUSAGE;
+}
+
 void gb__address_to_client(struct gb__address *address)
 {
 	if (address->every)

@@ -33,6 +33,9 @@ int gb__address_parse(const char *text, bool resolve, struct gb__address *ret, s
 /** All addresses that a name has, at most `size`, each once, as the resolver orders them; of another text the one. */
 int gb__address_parse_all(
 	const char *text, struct gb__address *ret, size_t size, size_t *ret_count, struct gb_error *error);
+/** Of a server that is at `port` as a rule, numeric: "192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:5353".
+ *  Returns 0 or -GB_EUSAGE. */
+int gb__address_parse_server(const char *text, unsigned port, struct gb__address *ret);
 /**
  * As one line that gb__address_parse takes again, where nothing had to be escaped. An IPv4 address within IPv6 is shown
  * as such; a Unix socket without a name is "unix:". Returns 0, or -ENOBUFS when `text` is too small.

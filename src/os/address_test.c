@@ -280,3 +280,23 @@ TEST(length_of_a_host_is_bounded)
 		CHECK_INT(strstr(error.text, "numeric") != NULL, length == 255);
 	}
 }
+
+TEST(port_of_a_server_may_be_left_out)
+{
+	static const char *const rows[][2] = { { "192.0.2.1", "192.0.2.1:53" },
+		{ "192.0.2.1:5353", "192.0.2.1:5353" }, { "2001:db8::1", "[2001:db8::1]:53" },
+		{ "[2001:db8::1]", "[2001:db8::1]:53" }, { "[2001:db8::1]:5353", "[2001:db8::1]:5353" } };
+	static const char *const wrong[] = { "", "*", "*:53", ":53", "localhost", "localhost:53", "unix:/a",
+		"1.2.3", "1.2.3:53", "192.0.2.1:", "[192.0.2.1", "2001:db8::1:port" };
+	struct gb__address address;
+	char text[GB__ADDRESS_TEXT];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		CHECK_INT(gb__address_parse_server(rows[i][0], 53, &address), 0);
+		CHECK_INT(gb__address_format(&address, text, sizeof(text)), 0);
+		CHECK_STR(text, rows[i][1]);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		if (gb__address_parse_server(wrong[i], 53, &address) != -GB_EUSAGE)
+			test_fail(__FILE__, __LINE__, "\"%s\" is taken", wrong[i]);
+}
