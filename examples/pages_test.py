@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 import reader
-from lib import add_case, check, check_equal, main
+from lib import add_case, case, check_equal, main
 from program import Program
 
 # page: how its first program is compiled, by pkg-config's name or by a header; what ours is asked, and answers
@@ -57,6 +57,11 @@ def page_does_what_it_says(name, how, asked, answered):
                 with client, replies:
                     client.sendall(asked)
                     check_equal(replies.read(len(answered)), answered, f"{name} {model}")
+
+
+@case
+def each_page_is_followed():
+    check_equal(sorted(path.name for path in (reader.ROOT / "docs").glob("from-*.md")), sorted(PAGES), "docs/from-*.md")
 
 
 for row in PAGES.items():
