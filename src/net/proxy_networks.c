@@ -139,18 +139,14 @@ void gb__proxy_networks_destroy(struct gb__proxy_networks *networks)
 
 bool gb__proxy_networks_have(const struct gb__proxy_networks *networks, const struct gb__address *peer)
 {
-	const bool v4 = peer->any.sa_family == AF_INET;
-	const unsigned char *host = v4 ? (const void *)&peer->v4.sin_addr : peer->v6.sin6_addr.s6_addr;
-	bool v6 = !v4;
+	const struct gb__address plain = gb__address_unmapped(peer);
+	const bool v6 = plain.any.sa_family == AF_INET6;
+	const unsigned char *host = v6 ? plain.v6.sin6_addr.s6_addr : (const void *)&plain.v4.sin_addr;
 
 	if (networks->any)
 		return true;
 	if (!gb__address_is_ip(peer))
 		return networks->local;
-	if (!v4 && IN6_IS_ADDR_V4MAPPED(&peer->v6.sin6_addr)) {
-		host += 12;
-		v6 = false;
-	}
 	for (size_t i = 0; i < networks->count; i++)
 		if (networks->rows[i].v6 == v6 &&
 			begins_alike(networks->rows[i].host, host, v6 ? 16 : 4, networks->rows[i].bits))

@@ -12,37 +12,23 @@ struct writer {
 	size_t size; /* written */
 };
 
-/* IPv4, also within IPv6; not set: IPv6 is needed. */
-static bool as_v4(const struct gb__address *address, struct sockaddr_in *ret)
+/* IPv4 as IPv4 within IPv6: a header has one family for both ends. */
+static struct gb__address mapped(const struct gb__address *address)
 {
-	if (address->any.sa_family == AF_INET) {
-		*ret = address->v4;
-		return true;
-	}
-	if (address->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address->v6.sin6_addr))
-		return false;
-	*ret = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = address->v6.sin6_port };
-	memcpy(&ret->sin_addr, address->v6.sin6_addr.s6_addr + 12, 4);
-	return true;
-}
-
-/* One of IPv4 within IPv6: a header has one family for both ends. */
-static struct sockaddr_in6 as_v6(const struct gb__address *address)
-{
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = address->v4.sin_port };
+	struct gb__address v6 = { .v6 = { .sin6_family = AF_INET6, .sin6_port = address->v4.sin_port },
+		.size = sizeof(v6.v6) };
 
 	if (address->any.sa_family == AF_INET6)
-		return address->v6;
-	v6.sin6_addr.s6_addr[10] = v6.sin6_addr.s6_addr[11] = 0xff;
-	memcpy(v6.sin6_addr.s6_addr + 12, &address->v4.sin_addr, 4);
+		return *address;
+	v6.v6.sin6_addr.s6_addr[10] = v6.v6.sin6_addr.s6_addr[11] = 0xff;
+	memcpy(v6.v6.sin6_addr.s6_addr + 12, &address->v4.sin_addr, 4);
 	return v6;
 }
 
 /* The ends in one family, or AF_UNSPEC: there are none, or of different kinds. */
 struct ends {
 	int family;
-	struct sockaddr_in source4, destination4;
-	struct sockaddr_in6 source6, destination6;
+	struct gb__address source, destination; /* of IP */
 };
 
 static struct ends ends_of(const struct gb__proxy_write *what)
@@ -54,13 +40,16 @@ static struct ends ends_of(const struct gb__proxy_write *what)
 		return ends;
 	if (!gb__address_is_ip(source)) {
 		ends.family = AF_UNIX;
-	} else if (as_v4(source, &ends.source4) && as_v4(destination, &ends.destination4)) {
-		ends.family = AF_INET;
-	} else {
-		ends.family = AF_INET6;
-		ends.source6 = as_v6(source);
-		ends.destination6 = as_v6(destination);
+		return ends;
 	}
+	ends.family = AF_INET;
+	ends.source = gb__address_unmapped(source);
+	ends.destination = gb__address_unmapped(destination);
+	if (ends.source.any.sa_family == AF_INET && ends.destination.any.sa_family == AF_INET)
+		return ends;
+	ends.family = AF_INET6;
+	ends.source = mapped(source);
+	ends.destination = mapped(destination);
 	return ends;
 }
 
@@ -71,15 +60,15 @@ size_t gb__proxy_write_v1(const struct gb__proxy_write *what, char ret[GB__PROXY
 
 	switch (ends.family) {
 	case AF_INET:
-		inet_ntop(AF_INET, &ends.source4.sin_addr, source, sizeof(source));
-		inet_ntop(AF_INET, &ends.destination4.sin_addr, destination, sizeof(destination));
+		inet_ntop(AF_INET, &ends.source.v4.sin_addr, source, sizeof(source));
+		inet_ntop(AF_INET, &ends.destination.v4.sin_addr, destination, sizeof(destination));
 		return (size_t)snprintf(ret, GB__PROXY_V1_MAX + 1, "PROXY TCP4 %s %s %u %u\r\n", source,
-			destination, ntohs(ends.source4.sin_port), ntohs(ends.destination4.sin_port));
+			destination, ntohs(ends.source.v4.sin_port), ntohs(ends.destination.v4.sin_port));
 	case AF_INET6:
-		inet_ntop(AF_INET6, &ends.source6.sin6_addr, source, sizeof(source));
-		inet_ntop(AF_INET6, &ends.destination6.sin6_addr, destination, sizeof(destination));
+		inet_ntop(AF_INET6, &ends.source.v6.sin6_addr, source, sizeof(source));
+		inet_ntop(AF_INET6, &ends.destination.v6.sin6_addr, destination, sizeof(destination));
 		return (size_t)snprintf(ret, GB__PROXY_V1_MAX + 1, "PROXY TCP6 %s %s %u %u\r\n", source,
-			destination, ntohs(ends.source6.sin6_port), ntohs(ends.destination6.sin6_port));
+			destination, ntohs(ends.source.v6.sin6_port), ntohs(ends.destination.v6.sin6_port));
 	default:
 		return (size_t)snprintf(ret, GB__PROXY_V1_MAX + 1, "PROXY UNKNOWN\r\n");
 	}
@@ -173,16 +162,16 @@ static unsigned char put_ends(struct writer *writer, const struct gb__proxy_writ
 
 	switch (ends.family) {
 	case AF_INET:
-		put(writer, &ends.source4.sin_addr, 4);
-		put(writer, &ends.destination4.sin_addr, 4);
-		put(writer, &ends.source4.sin_port, 2);
-		put(writer, &ends.destination4.sin_port, 2);
+		put(writer, &ends.source.v4.sin_addr, 4);
+		put(writer, &ends.destination.v4.sin_addr, 4);
+		put(writer, &ends.source.v4.sin_port, 2);
+		put(writer, &ends.destination.v4.sin_port, 2);
 		return 0x11;
 	case AF_INET6:
-		put(writer, &ends.source6.sin6_addr, 16);
-		put(writer, &ends.destination6.sin6_addr, 16);
-		put(writer, &ends.source6.sin6_port, 2);
-		put(writer, &ends.destination6.sin6_port, 2);
+		put(writer, &ends.source.v6.sin6_addr, 16);
+		put(writer, &ends.destination.v6.sin6_addr, 16);
+		put(writer, &ends.source.v6.sin6_port, 2);
+		put(writer, &ends.destination.v6.sin6_port, 2);
 		return 0x21;
 	case AF_UNIX:
 		put_path(writer, what->source);

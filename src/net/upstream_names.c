@@ -11,7 +11,6 @@
 #include "net/dial.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define AGAIN_NS 1000000000ull /* after a failure */
 
@@ -42,8 +41,7 @@ static bool is_there(const struct gb_upstream *upstream, const struct gb__addres
 		const struct gb__lookup *lookup = &upstream->lookups[i];
 
 		for (size_t j = 0; j < lookup->count; j++)
-			if (lookup->found[j].address.size == address->size &&
-				memcmp(&lookup->found[j].address.any, &address->any, address->size) == 0)
+			if (gb__address_equal(&lookup->found[j].address, address))
 				return true;
 	}
 	return false;

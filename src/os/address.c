@@ -152,8 +152,7 @@ static int look_up(const char *text, const char *host, uint16_t port, bool resol
 static bool has(const struct gb__address *addresses, size_t count, const struct gb__address *address)
 {
 	for (size_t i = 0; i < count; i++)
-		if (addresses[i].size == address->size &&
-			memcmp(&addresses[i].any, &address->any, address->size) == 0)
+		if (gb__address_equal(&addresses[i], address))
 			return true;
 	return false;
 }
@@ -240,6 +239,22 @@ int gb__address_parse_server(const char *text, unsigned port, struct gb__address
 	return gb__address_is_ip(ret) && !ret->every ? 0 : -GB_EUSAGE;
 }
 
+bool gb__address_equal(const struct gb__address *a, const struct gb__address *b)
+{
+	return a->size == b->size && memcmp(&a->any, &b->any, a->size) == 0;
+}
+
+struct gb__address gb__address_unmapped(const struct gb__address *address)
+{
+	struct gb__address plain = { .v4 = { .sin_family = AF_INET }, .size = sizeof(plain.v4) };
+
+	if (address->any.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address->v6.sin6_addr))
+		return *address;
+	memcpy(&plain.v4.sin_addr, address->v6.sin6_addr.s6_addr + 12, sizeof(plain.v4.sin_addr));
+	plain.v4.sin_port = address->v6.sin6_port;
+	return plain;
+}
+
 void gb__address_to_client(struct gb__address *address)
 {
 	if (address->every)
@@ -261,9 +276,6 @@ static int format_v6(const struct sockaddr_in6 *address, char *text, size_t size
 {
 	char digits[INET6_ADDRSTRLEN], name[IF_NAMESIZE], scope[4 * IF_NAMESIZE + 2] = "";
 
-	if (IN6_IS_ADDR_V4MAPPED(&address->sin6_addr))
-		return format_v4((const struct in_addr *)&address->sin6_addr.s6_addr[12], address->sin6_port,
-			text, size);
 	inet_ntop(AF_INET6, &address->sin6_addr, digits, sizeof(digits));
 	if (address->sin6_scope_id) {
 		scope[0] = '%';
@@ -293,16 +305,17 @@ static int format_unix(const struct gb__address *address, char *text, size_t siz
 
 int gb__address_format(const struct gb__address *address, char *text, size_t size)
 {
+	const struct gb__address plain = gb__address_unmapped(address);
 	int length;
 
-	switch (address->any.sa_family) {
+	switch (plain.any.sa_family) {
 	case AF_INET:
-		length = address->every ? snprintf(text, size, "*:%u", ntohs(address->v4.sin_port))
-					: format_v4(&address->v4.sin_addr, address->v4.sin_port, text, size);
+		length = plain.every ? snprintf(text, size, "*:%u", ntohs(plain.v4.sin_port))
+				     : format_v4(&plain.v4.sin_addr, plain.v4.sin_port, text, size);
 		break;
 	case AF_INET6:
-		length = address->every ? snprintf(text, size, "*:%u", ntohs(address->v6.sin6_port))
-					: format_v6(&address->v6, text, size);
+		length = plain.every ? snprintf(text, size, "*:%u", ntohs(plain.v6.sin6_port))
+				     : format_v6(&plain.v6, text, size);
 		break;
 	default:
 		length = format_unix(address, text, size);

@@ -50,6 +50,10 @@ static inline unsigned gb__address_port(const struct gb__address *address)
 {
 	return ntohs(address->any.sa_family == AF_INET ? address->v4.sin_port : address->v6.sin6_port);
 }
+/** Whether both are the same one, its port included. */
+bool gb__address_equal(const struct gb__address *a, const struct gb__address *b);
+/** The same one, as IPv4 where it is IPv4 within IPv6. */
+struct gb__address gb__address_unmapped(const struct gb__address *address);
 /** What a client connects to: of every address, this machine's own of IPv4. */
 void gb__address_to_client(struct gb__address *address);
 /** The file of a Unix socket, "" where there is none: an IP address, or a name of the abstract kind. */

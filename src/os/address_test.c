@@ -1,5 +1,7 @@
 #include "os/address.h"
 
+#include "base/macros.h"
+
 #include "harness.h"
 
 #include <unistd.h>
@@ -82,6 +84,21 @@ TEST(a_client_of_every_address_takes_the_loopback)
 	gb__address_to_client(&address);
 	CHECK_INT(gb__address_format(&address, text, sizeof(text)), 0);
 	CHECK_STR(text, "[::1]:80");
+}
+
+TEST(ipv4_within_ipv6_is_the_same_as_ipv4_once_it_is_unmapped)
+{
+	static const char *const texts[] = { "[::ffff:10.1.2.3]:80", "10.1.2.3:80", "[::10.1.2.3]:80",
+		"10.1.2.3:81", "10.1.2.4:80", "unix:/10.1.2.3" };
+	struct gb__address plain[gb__countof(texts)], given;
+	struct gb_error error;
+
+	for (size_t i = 0; i < gb__countof(texts); i++) {
+		CHECK_INT(gb__address_parse(texts[i], false, &given, &error), 0);
+		plain[i] = gb__address_unmapped(&given);
+		CHECK(gb__address_equal(&plain[i], &given) == (i != 0));
+		CHECK(gb__address_equal(&plain[i], &plain[0]) == (i < 2));
+	}
 }
 
 TEST(ipv4_within_ipv6_is_shown_as_such)

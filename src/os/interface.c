@@ -6,30 +6,19 @@
 /* Without port and scope; an IPv4 address within IPv6 is one. Returns whether it is of IP. */
 static bool read_address(const struct sockaddr *any, struct gb__address *ret)
 {
-	*ret = (struct gb__address){ 0 };
+	struct gb__address address = { 0 };
+
 	if (any && any->sa_family == AF_INET) {
-		ret->v4.sin_family = AF_INET;
-		ret->v4.sin_addr = ((const struct sockaddr_in *)any)->sin_addr;
-		ret->size = sizeof(ret->v4);
+		address.v4.sin_family = AF_INET;
+		address.v4.sin_addr = ((const struct sockaddr_in *)any)->sin_addr;
+		address.size = sizeof(address.v4);
 	} else if (any && any->sa_family == AF_INET6) {
-		const struct in6_addr *address = &((const struct sockaddr_in6 *)any)->sin6_addr;
-
-		if (IN6_IS_ADDR_V4MAPPED(address)) {
-			ret->v4.sin_family = AF_INET;
-			memcpy(&ret->v4.sin_addr, address->s6_addr + 12, 4);
-			ret->size = sizeof(ret->v4);
-		} else {
-			ret->v6.sin6_family = AF_INET6;
-			ret->v6.sin6_addr = *address;
-			ret->size = sizeof(ret->v6);
-		}
+		address.v6.sin6_family = AF_INET6;
+		address.v6.sin6_addr = ((const struct sockaddr_in6 *)any)->sin6_addr;
+		address.size = sizeof(address.v6);
 	}
+	*ret = gb__address_unmapped(&address);
 	return ret->size > 0;
-}
-
-static bool same(const struct gb__address *a, const struct gb__address *b)
-{
-	return a->size == b->size && memcmp(&a->any, &b->any, a->size) == 0;
 }
 
 static const char *interface_of(const struct ifaddrs *list, const struct gb__address *address)
@@ -37,7 +26,7 @@ static const char *interface_of(const struct ifaddrs *list, const struct gb__add
 	struct gb__address other;
 
 	for (const struct ifaddrs *row = list; row; row = row->ifa_next)
-		if (read_address(row->ifa_addr, &other) && same(&other, address))
+		if (read_address(row->ifa_addr, &other) && gb__address_equal(&other, address))
 			return row->ifa_name;
 	return NULL;
 }
@@ -59,7 +48,7 @@ unsigned gb__interface_addresses(const struct gb__address *local, struct gb__add
 	name = interface_of(list, &ret[0]);
 	for (const struct ifaddrs *row = name ? list : NULL; row && found < count; row = row->ifa_next)
 		if (strcmp(row->ifa_name, name) == 0 && read_address(row->ifa_addr, &ret[found]) &&
-			reachable(&ret[found]) && !same(&ret[found], &ret[0]))
+			reachable(&ret[found]) && !gb__address_equal(&ret[found], &ret[0]))
 			found++;
 	freeifaddrs(list);
 	return found;
