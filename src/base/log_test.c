@@ -218,16 +218,27 @@ static void log_to_syslog(void)
 	log_to_daemon(GB__LOG_SYSLOG);
 }
 
+/* What `log` says goes to the daemon and nowhere else. Returns the number that stands behind `mark` there: of a process. */
+static int pid_that_logs(int fd, void (*log)(void), const char *mark)
+{
+	char text[512];
+	const char *found;
+
+	capture(log, text, sizeof(text));
+	CHECK_STR(text, "");
+	memset(text, 0, sizeof(text));
+	CHECK(recv(fd, text, sizeof(text) - 1, MSG_PEEK) > 0);
+	found = strstr(text, mark);
+	CHECK(found);
+	return atoi(found + strlen(mark));
+}
+
 TEST(journal_gets_fields)
 {
 	const int fd = daemon_begin();
-	char text[512], wanted[512];
-	int pid;
+	const int pid = pid_that_logs(fd, log_to_the_journal, "SYSLOG_PID=");
+	char wanted[512];
 
-	capture(log_to_the_journal, text, sizeof(text));
-	CHECK_STR(text, "");
-	CHECK(recv(fd, text, sizeof(text) - 1, MSG_PEEK) > 0);
-	CHECK(sscanf(strstr(text, "SYSLOG_PID="), "SYSLOG_PID=%d", &pid) == 1);
 	snprintf(wanted, sizeof(wanted),
 		"PRIORITY=5\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=own\nSYSLOG_PID=%d\n"
 		"GEARBOX_PEER=unix:/a\\x0aPRIORITY=0\nGEARBOX_REASON=idle\nMESSAGE=first\\x0aMESSAGE=second\n",
@@ -242,13 +253,9 @@ TEST(journal_gets_fields)
 TEST(syslog_gets_priority_time_and_tag)
 {
 	const int fd = daemon_begin();
-	char text[512], wanted[512];
-	int pid;
+	const int pid = pid_that_logs(fd, log_to_syslog, "[");
+	char wanted[512];
 
-	capture(log_to_syslog, text, sizeof(text));
-	CHECK_STR(text, "");
-	CHECK(recv(fd, text, sizeof(text) - 1, MSG_PEEK) > 0);
-	CHECK(sscanf(strchr(text, '['), "[%d]", &pid) == 1);
 	snprintf(wanted, sizeof(wanted), "<29>Apr 12 12:00:05 own[%d]: first\\x0aMESSAGE=second", pid);
 	expect_record(fd, wanted);
 	snprintf(wanted, sizeof(wanted), "<27>Apr 12 12:00:05 own[%d]: said", pid);

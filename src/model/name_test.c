@@ -134,18 +134,24 @@ static void end(struct asked *asked)
 	names_driver_end(&asked->names);
 }
 
+static void read_line(int client, char *text, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size - 1 && driver_receive(client, text + used, 1) == 1 && text[used] != '\n')
+		used++;
+	text[used] = '\0';
+}
+
 static void expect(int client, const char *question, const char *beginning)
 {
-	char text[256] = "";
-	size_t size = 0;
+	char text[256];
 
 	if (question) {
 		driver_send(client, question);
 		driver_send(client, "\n");
 	}
-	while (size < sizeof(text) - 1 && driver_receive(client, text + size, 1) == 1 && text[size] != '\n')
-		size++;
-	text[size] = '\0';
+	read_line(client, text, sizeof(text));
 	if (strncmp(text, beginning, strlen(beginning)) != 0)
 		test_fail(
 			__FILE__, __LINE__, "%s: %s, not %s", question ? question : "then", text, beginning);
@@ -258,12 +264,9 @@ TEST(a_name_is_asked_for_again_when_its_time_is_over)
 		atomic_store(&asked.names.shared->host, 2);
 		for (bool moved = false; !moved;) {
 			char text[32];
-			size_t size = 0;
 
 			driver_send(client, "=moves.test:80\n");
-			while (driver_receive(client, text + size, 1) == 1 && text[size] != '\n')
-				size++;
-			text[size] = '\0';
+			read_line(client, text, sizeof(text));
 			moved = strcmp(text, "127.0.0.2:80") == 0;
 			CHECK(moved || strcmp(text, "127.0.0.1:80") == 0);
 			usleep(20000);
@@ -321,15 +324,6 @@ static void on_pool_stop(struct gb_worker *worker, void *user)
 
 static const struct gb_service pooled_asker = { GB_SERVICE_INIT, .name = "pooled", .codec = &gb_codec_line,
 	.state = GB_STATE_NONE, .on_message = on_pool_question, .on_stop = on_pool_stop };
-
-static void read_line(int client, char *text, size_t size)
-{
-	size_t used = 0;
-
-	while (used < size - 1 && driver_receive(client, text + used, 1) == 1 && text[used] != '\n')
-		used++;
-	text[used] = '\0';
-}
 
 static void pool_moves(const char *model)
 {
