@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -165,13 +164,6 @@ def raw_header(*command):
     return talk
 
 
-def counted(server):
-    server.send_signal(signal.SIGUSR1)
-    line = server.read_line()
-    check(line.startswith("{"), f"the log says {line!r}")
-    return json.loads(line)
-
-
 def haproxy_sends(how):
     """Its health checks come as LOCAL and leave by a reset: counted, and not worth a line."""
     def talk(server, folder):
@@ -181,13 +173,14 @@ def haproxy_sends(how):
                 file.write(HAPROXY.format(fd=front.fileno(), address=server.address, send=how))
             proxy = subprocess.Popen(["haproxy", "-db", "-f", config], pass_fds=[front.fileno()])
             try:
-                wait_until(lambda: proxy.poll() is not None or counted(server)["accepted"] >= 1, "it is there")
+                wait_until(lambda: proxy.poll() is not None or server.counters()["accepted"] >= 1, "it is there")
                 check(proxy.poll() is None, "haproxy refuses its configuration")
                 with socket.create_connection(front.getsockname(), PATIENCE_S) as client:
                     client.sendall(b"hello\n")
                     check_equal(receive_exactly(client, 6), b"hello\n", "the echo")
-                wait_until(lambda: counted(server)["accepted"] >= 3, "it looks whether the server is there")
-                check_equal(counted(server)["closed"]["proxy_header"], 0, "how many were refused")
+                wait_until(lambda: server.counters()["accepted"] >= 3, "it looks whether the server is there")
+                check_equal(server.counters()["closed"]["proxy_header"], 0, "how many were refused")
+                check_equal(server.log, [], "lines of the log")
             finally:
                 proxy.terminate()
                 proxy.wait(PATIENCE_S)

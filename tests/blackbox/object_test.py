@@ -10,7 +10,8 @@ import socket
 import subprocess
 import tempfile
 
-from lib import GEARBOX, HOST, PATIENCE_S, Failure, Server, add_case, case, check, check_equal, check_refusal, main, run
+from lib import (GEARBOX, HOST, PATIENCE_S, Failure, Server, add_case, case, check, check_equal, check_refusal, main,
+                 receive_exactly, run)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = tempfile.TemporaryDirectory()
@@ -53,7 +54,8 @@ def example():
 def greets(model):
     with Server("--model", model, "--set", "greeting=good day", service=example()) as server, server.connect() as client:
         client.sendall(b"you\nand you\n")
-        check_equal(client.makefile("rb").read(24), b"good day, you\ngood day, and you\n"[:24], f"answer under {model}")
+        answer = b"good day, you\ngood day, and you\n"
+        check_equal(receive_exactly(client, len(answer)), answer, f"answer under {model}")
 
 
 for each in MODELS:
@@ -96,7 +98,7 @@ GB_HANDLER(service);
 """
     with Server(service=built("plus", text, "-std=c++17", "-x", "c++")) as server, server.connect() as client:
         client.sendall(b"abc")
-        check_equal(client.recv(3, 0x100), b"abc", "answer")
+        check_equal(receive_exactly(client, 3), b"abc", "answer")
 
 
 ANSWER = SERVICE.replace("gb_conn_send(conn, message.data, message.size)", '(void)message; gb_conn_send(conn, WORD, sizeof(WORD) - 1)') % (

@@ -189,11 +189,7 @@ def an_upstream_that_is_reset_resets_its_client(model):
 
 
 def rows_now(server):
-    """What it counts of each, as it tells when it is asked; other lines are passed over."""
-    server.send_signal(signal.SIGUSR1)
-    while not (line := server.read_line()).startswith("{"):
-        pass
-    return json.loads(line)["services"]["proxy"]["upstreams"]
+    return server.counters()["services"]["proxy"]["upstreams"]
 
 
 def open_now(server):
@@ -427,10 +423,7 @@ def answers_are_taken_on_the_thread_of_their_worker():
                                          service="proxy-line") as server, server.connect() as client:
         client.sendall(b"get\nset\n" * 20)
         check_equal(len(receive_exactly(client, 20 * 22)), 20 * 22, "bytes of the answers")
-        server.send_signal(signal.SIGUSR1)
-        while not (line := server.read_line()).startswith("{"):
-            pass
-        pool = json.loads(line)["pool"]
+        pool = server.counters()["pool"]
         check_equal(sum(level["jobs"] for level in pool.values()), 0, "jobs of the pool")
 
 
