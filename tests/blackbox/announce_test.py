@@ -286,13 +286,10 @@ if KNOT:
                      what_is_no_name_server_is_told_and_it_serves,
                      a_name_server_that_keeps_leases_is_believed, what_cannot_be_announced_is_refused):
         case(function)
-else:
-    print("skipped: there is no knotd here", flush=True)
-
-    @case
-    def needs_a_name_server():
-        pass
 
 
 if __name__ == "__main__":
-    main()
+    if KNOT:
+        main()
+    else:
+        print("skipped: there is no knotd here\n0 passed, 0 failed", flush=True)

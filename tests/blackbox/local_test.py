@@ -168,7 +168,7 @@ def _obstacle():
 if __name__ == "__main__":
     obstacle = _obstacle() if INSIDE not in os.environ else None
     if obstacle:
-        print(f"skipped: the local network: {obstacle}\n1 passed, 0 failed", flush=True)
+        print(f"skipped: the local network: {obstacle}\n0 passed, 0 failed", flush=True)
         sys.exit(0)
     if INSIDE not in os.environ:
         os.environ[INSIDE] = "1"
