@@ -196,24 +196,32 @@ static void on_absence(void *arg, int status, int timeouts, unsigned char *messa
 			.ttl_s = negative_ttl_s(message, size) });
 }
 
+/* They may be kept for long: with no room for more than are there. */
+static void take_services(struct gb__answer *answer, const unsigned char *message, int size)
+{
+	struct gb__srv *services = gb__alloc(GB__NAME_SERVICES_MAX * sizeof(*services)), *fitting;
+	int count = -ENOMEM;
+
+	if (services)
+		count = gb__answer_services(
+			message, (size_t)size, services, GB__NAME_SERVICES_MAX, &answer->ttl_s);
+	if (count <= 0) {
+		gb__free(services);
+		answer->code = count == 0 ? -GB_ENOADDRESS : count == -ENOMEM ? count : -GB_ENAMESERVER;
+		return;
+	}
+	answer->count = (size_t)count;
+	fitting = gb__realloc(services, answer->count * sizeof(*services));
+	answer->services = fitting ? fitting : services;
+}
+
 static void on_services(void *arg, int status, int timeouts, unsigned char *message, int size)
 {
 	struct gb__answer answer = { .code = code_of(status) };
-	int count;
 
 	(void)timeouts;
-	if (answer.code == 0) {
-		answer.services = gb__alloc(GB__NAME_SERVICES_MAX * sizeof(*answer.services));
-		count = answer.services ? gb__answer_services(message, (size_t)size, answer.services,
-						  GB__NAME_SERVICES_MAX, &answer.ttl_s)
-					: -ENOMEM;
-		if (count > 0)
-			answer.count = (size_t)count;
-		else
-			answer.code = count == 0   ? -GB_ENOADDRESS
-				: count == -ENOMEM ? count
-						   : -GB_ENAMESERVER;
-	}
+	if (answer.code == 0)
+		take_services(&answer, message, size);
 	if (is_absent(answer.code))
 		answer.ttl_s = negative_ttl_s(message, size);
 	tell(arg, answer);
@@ -239,8 +247,13 @@ static void take_ttl(uint32_t *ttl_s, int of)
 static struct gb__answer answer_of(const struct ares_addrinfo *found)
 {
 	struct gb__answer answer = { .ttl_s = UINT32_MAX };
+	size_t most = 0;
 
-	answer.addresses = gb__alloc(GB__NAME_ADDRESSES_MAX * sizeof(*answer.addresses));
+	for (const struct ares_addrinfo_node *node = found->nodes; node; node = node->ai_next)
+		most++;
+	if (most == 0)
+		return (struct gb__answer){ .code = -GB_ENOADDRESS };
+	answer.addresses = gb__alloc(gb__min(most, GB__NAME_ADDRESSES_MAX) * sizeof(*answer.addresses));
 	if (!answer.addresses)
 		return (struct gb__answer){ .code = -ENOMEM };
 	for (const struct ares_addrinfo_cname *cname = found->cnames; cname; cname = cname->next)
