@@ -20,7 +20,8 @@
 #define UNSAID_S 5u  /* that it is not there, where nobody said for how long */
 #define NEGATIVE_MAX_S \
 	300u /* RFC 2308, section 5: one to three hours at most; who waits for a name to come waits less */
-#define TRY_PARTS 5u /* of the time for an answer, for the first try */
+#define PER_BUCKET 16u /* names, where as many as may be are known */
+#define TRY_PARTS 5u   /* of the time for an answer, for the first try */
 
 struct entry {
 	struct gb__list bucket, recent, asking, told;
@@ -66,7 +67,7 @@ static struct gb__list *bucket_of(const struct gb__names *names, enum gb__questi
 
 	for (; *name; name++)
 		value = (value ^ (unsigned char)*name) * 16777619u;
-	return &names->buckets[(value ^ value >> 16) % GB__NAMES_BUCKETS];
+	return &names->buckets[(value ^ value >> 16) % names->buckets_count];
 }
 
 static struct entry *find(const struct gb__names *names, enum gb__question question, const char *name)
@@ -323,11 +324,14 @@ static int ready(struct gb__names *names)
 	gb__dns_destroy(names->dns); /* the system's is another one now */
 	names->dns = NULL;
 	if (!names->buckets) {
-		names->buckets = gb__alloc(GB__NAMES_BUCKETS * sizeof(*names->buckets));
+		const size_t count = names->options.known_max / PER_BUCKET + 1;
+
+		names->buckets = gb__alloc(count * sizeof(*names->buckets));
 		if (!names->buckets)
 			return -ENOMEM;
-		for (unsigned i = 0; i < GB__NAMES_BUCKETS; i++)
+		for (size_t i = 0; i < count; i++)
 			gb__list_init(&names->buckets[i]);
+		names->buckets_count = count;
 		names->random = gb__names_now_ns(names) ^ (uintptr_t)names;
 	}
 	names->system_stamp = stamp;
@@ -389,14 +393,15 @@ void gb__names_end(struct gb__names *names)
 	gb__timers_stop(&names->loop->timers, &names->timer);
 	gb__dns_destroy(names->dns);
 	names->dns = NULL;
-	for (unsigned i = 0; names->buckets && i < GB__NAMES_BUCKETS; i++)
+	for (size_t i = 0; i < names->buckets_count; i++)
 		for (struct gb__list *link = names->buckets[i].next; link != &names->buckets[i];
 			link = link->next)
 			end_entry(gb__container_of(link, struct entry, bucket));
 	tell(names);
-	for (unsigned i = 0; names->buckets && i < GB__NAMES_BUCKETS; i++)
+	for (size_t i = 0; i < names->buckets_count; i++)
 		while (!gb__list_empty(&names->buckets[i]))
 			entry_free(gb__container_of(names->buckets[i].next, struct entry, bucket));
 	gb__free(names->buckets);
 	names->buckets = NULL;
+	names->buckets_count = 0;
 }

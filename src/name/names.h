@@ -9,8 +9,6 @@
 #include "name/counters.h"
 #include "name/dns.h"
 
-#define GB__NAMES_BUCKETS 64u
-
 struct gb__names_options {
 	const char *servers;           /* as gb__dns_options has them; borrowed */
 	uint64_t timeout_ms;           /* for an answer */
@@ -27,6 +25,7 @@ struct gb__names {
 	struct gb__dns *dns;      /* NULL: nothing was asked yet */
 	uint64_t system_stamp;    /* of the system's configuration, as `dns` has read it */
 	struct gb__list *buckets; /* known_max entries and those that are being asked for; NULL like `dns` */
+	size_t buckets_count;     /* likewise: 0 */
 	struct gb__list recent;   /* all that are known, least recently used first */
 	struct gb__list asking;   /* by their deadlines */
 	struct gb__list told;     /* whose waiters are to be told */
