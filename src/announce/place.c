@@ -1,6 +1,7 @@
 #include "announce/place.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -116,16 +117,15 @@ struct gb__lease *gb__place_own(struct gb__place *place, const char *id)
 	return grown;
 }
 
-/* FNV-1a over what the record says. */
+/* Of what the record says. */
 static uint64_t hash_of(const ldns_rr *record)
 {
-	uint64_t hash = 14695981039346656037ull;
+	uint64_t hash = GB__HASH64;
 
 	for (size_t i = 0; i < ldns_rr_rd_count(record); i++) {
 		const ldns_rdf *part = ldns_rr_rdf(record, i);
 
-		for (size_t j = 0; j < ldns_rdf_size(part); j++)
-			hash = (hash ^ ldns_rdf_data(part)[j]) * 1099511628211ull;
+		hash = gb__hash64_add(hash, ldns_rdf_data(part), ldns_rdf_size(part));
 	}
 	return hash;
 }

@@ -1,6 +1,7 @@
 #include "model/handover.h"
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "model/crew.h"
 
 #include <netinet/in.h>
@@ -62,30 +63,24 @@ static unsigned place_random(struct gb__crew *crew, struct gb__handed handed)
 	return (unsigned)(crew->random % crew->seats_count);
 }
 
-/* By the peer's IP address, so that one client always meets the same worker (FNV-1a). */
+/* By the peer's IP address, so that one client always meets the same worker. */
 static unsigned place_hash(struct gb__crew *crew, struct gb__handed handed)
 {
 	struct gb__address address;
-	const unsigned char *bytes;
-	uint32_t hash = 2166136261u;
-	size_t size;
+	uint32_t hash;
 
 	if (gb__socket_peer(handed.fd, &address) < 0)
 		return 0;
 	switch (address.any.sa_family) {
 	case AF_INET:
-		bytes = (const unsigned char *)&address.v4.sin_addr;
-		size = sizeof(address.v4.sin_addr);
+		hash = gb__hash32_add(GB__HASH32, &address.v4.sin_addr, sizeof(address.v4.sin_addr));
 		break;
 	case AF_INET6:
-		bytes = (const unsigned char *)&address.v6.sin6_addr;
-		size = sizeof(address.v6.sin6_addr);
+		hash = gb__hash32_add(GB__HASH32, &address.v6.sin6_addr, sizeof(address.v6.sin6_addr));
 		break;
 	default:
 		return place_round_robin(crew, handed); /* Unix peers have no address */
 	}
-	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ bytes[i]) * 16777619u;
 	return (hash ^ hash >> 16) % crew->seats_count;
 }
 

@@ -1,22 +1,13 @@
 #include "model/hub.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/macros.h"
 #include "buffer/pool.h"
 #include "model/worker.h"
 
 #include <errno.h>
 #include <string.h>
-
-/* FNV-1a. */
-static uint32_t hash_of(const char *name)
-{
-	uint32_t hash = 2166136261u;
-
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 16777619u;
-	return hash;
-}
 
 static struct gb__topic *find(const struct gb__hub *hub, const char *name, uint32_t hash)
 {
@@ -72,7 +63,7 @@ static struct gb__topic *topic_create(struct gb__hub *hub, const char *name, uin
 
 int gb__hub_enter(struct gb__hub *hub, const char *name, struct gb__topic **ret)
 {
-	uint32_t hash = hash_of(name);
+	uint32_t hash = gb__hash32_add_text(GB__HASH32, name);
 	struct gb__topic *topic;
 
 	pthread_mutex_lock(&hub->lock);
@@ -286,7 +277,7 @@ void gb__hubs_init(struct gb__hubs *hubs)
 
 int gb__hubs_put(struct gb__hubs *hubs, struct gb__publication *publication)
 {
-	uint32_t hash = hash_of(publication->name);
+	uint32_t hash = gb__hash32_add_text(GB__HASH32, publication->name);
 	int result = 0;
 
 	pthread_mutex_lock(&hubs->lock);

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/macros.h"
 
 #include <string.h>
@@ -60,13 +61,10 @@ static void count(uint64_t *counter)
 	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
-/* FNV-1a. */
 static struct gb__list *bucket_of(const struct gb__names *names, enum gb__question question, const char *name)
 {
-	uint32_t value = 2166136261u ^ question;
+	const uint32_t value = gb__hash32_add_text(GB__HASH32 ^ question, name);
 
-	for (; *name; name++)
-		value = (value ^ (unsigned char)*name) * 16777619u;
 	return &names->buckets[(value ^ value >> 16) % names->buckets_count];
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/macros.h"
 #include "os/os.h"
@@ -571,15 +572,13 @@ void gb__tls_destroy(struct gb__tls *tls)
 /* Of all workers that see the same files with the same fault one says so. */
 static bool first_to_say(struct gb__tls *tls, const char *text)
 {
-	uint64_t hash = 0xcbf29ce484222325;
+	uint64_t hash = GB__HASH64;
 
 	if (!tls->shared)
 		return true;
 	for (size_t i = 0; i < tls->stamps_count; i++)
-		for (size_t j = 0; j < sizeof(tls->stamps[i].digest); j++)
-			hash = (hash ^ tls->stamps[i].digest[j]) * 0x100000001b3;
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * 0x100000001b3;
+		hash = gb__hash64_add(hash, tls->stamps[i].digest, sizeof(tls->stamps[i].digest));
+	hash = gb__hash64_add(hash, text, strlen(text));
 	return atomic_exchange(&tls->shared->complaint, hash) != hash;
 }
 
