@@ -58,22 +58,27 @@ class Row(NamedTuple):
 ROWS = [Row("reactor", "reactor,engine=epoll"), Row("proactor", "proactor"), Row("HAProxy"), Row("nginx")]
 
 
-def foreign(name, upstream, cpu):
-    """One of the others."""
-    if name == "HAProxy":
-        return Foreign(name, [program(name), "-f", "{config}"], HAPROXY, cpu, upstream=upstream)
-    module = os.environ.get("NGINX_STREAM", "/usr/lib/nginx/modules/ngx_stream_module.so")
-    return Foreign(name, [program(name), "-c", "{config}"], NGINX, cpu, upstream=upstream,
-                   module=f"load_module {module};" if os.path.exists(module) else "")
-
-
-def start(row, options, upstream):
+def start(row, options, upstream, more=(), haproxy=HAPROXY, nginx=NGINX, **values):
+    """One of them: ours with more flags, the others with these files of configuration, and values for what these name."""
     cpu = options.cpus[0]
     if row.model:
         command = ["{build}/gearbox", "serve", "proxy", *subject.LISTEN, "--model", row.model, "--set",
-                   f"upstream=127.0.0.1:{upstream}"]
+                   f"upstream=127.0.0.1:{upstream}", *more]
         return Server(row.name, [part.format(build=options.build) for part in command], {cpu})
-    return foreign(row.name, upstream, cpu)
+    if row.name == "HAProxy":
+        return Foreign(row.name, [program(row.name), "-f", "{config}"], haproxy, cpu, upstream=upstream, **values)
+    module = os.environ.get("NGINX_STREAM", "/usr/lib/nginx/modules/ngx_stream_module.so")
+    return Foreign(row.name, [program(row.name), "-c", "{config}"], nginx, cpu, upstream=upstream,
+                   module=f"load_module {module};" if os.path.exists(module) else "", **values)
+
+
+def chosen(options):
+    """(rows that can be measured here, what is said of those that are not installed)."""
+    missing = [row.name for row in ROWS if not row.model and not program(row.name)]
+    rows = [row for row in subject.chosen(ROWS, options.subject, "subject") if row.name not in missing]
+    if not subject.io_uring_works(options.build):
+        rows = [row for row in rows if row.name != "proactor"]
+    return rows, f"; not installed: {', '.join(missing)}" if missing else ""
 
 
 def better(visits, number):
@@ -97,13 +102,9 @@ def tell(visits, report):
 
 
 def count(options, report):
-    rows = [row for row in subject.chosen(ROWS, options.subject, "subject") if row.model or program(row.name)]
-    missing = [row.name for row in ROWS if not row.model and not program(row.name)]
-    if not subject.io_uring_works(options.build):
-        rows = [row for row in rows if row.name != "proactor"]
+    rows, missing = chosen(options)
     report.say(f"{options.rounds} rounds of {options.seconds} s, proxies on CPU {options.cpus[0]}, load and echo server on "
-               f"CPU {options.cpus[1]}, load average {os.getloadavg()[0]:.1f} when it began"
-               + (f"; not installed: {', '.join(missing)}" if missing else ""))
+               f"CPU {options.cpus[1]}, load average {os.getloadavg()[0]:.1f} when it began{missing}")
     results = {}
     with contextlib.ExitStack() as stack:
         load_cpu = {options.cpus[1]}

@@ -20,9 +20,7 @@ import tempfile
 import measure
 import proxy
 import subject
-from foreign import Foreign, program
-from results import spread
-from server import PATIENCE_S, Failure, Server, child, settled_cpu_ns, settled_memory
+from server import PATIENCE_S, Failure, child, settled_cpu_ns, settled_memory
 
 HANDSHAKES = ["--connections", "10", "--reconnect", "--messages-per-connection", "1"]
 LOADS = [
@@ -48,20 +46,6 @@ def make_certificate(folder):
         for name in ("cert", "key"):
             with open(f"{folder}/{name}.pem", encoding="ascii") as part:
                 both.write(part.read())
-
-
-def start(row, options, upstream, keys):
-    cpu = options.cpus[0]
-    if row.model:
-        command = ["{build}/gearbox", "serve", "proxy", *subject.LISTEN, "--model", row.model, "--set",
-                   f"upstream=127.0.0.1:{upstream}", "--tls-cert", f"{keys}/cert.pem", "--tls-key", f"{keys}/key.pem",
-                   "--tls-version", "1.3"]
-        return Server(row.name, [part.format(build=options.build) for part in command], {cpu})
-    if row.name == "HAProxy":
-        return Foreign(row.name, [program(row.name), "-f", "{config}"], HAPROXY, cpu, upstream=upstream, keys=keys)
-    module = os.environ.get("NGINX_STREAM", "/usr/lib/nginx/modules/ngx_stream_module.so")
-    return Foreign(row.name, [program(row.name), "-c", "{config}"], NGINX, cpu, upstream=upstream, keys=keys,
-                   module=f"load_module {module};" if os.path.exists(module) else "")
 
 
 def visit(server, arguments, cpus, options):
@@ -121,13 +105,9 @@ def tell(visits, report):
 
 
 def count(options, report):
-    rows = [row for row in subject.chosen(proxy.ROWS, options.subject, "subject") if row.model or program(row.name)]
-    missing = [row.name for row in proxy.ROWS if not row.model and not program(row.name)]
-    if not subject.io_uring_works(options.build):
-        rows = [row for row in rows if row.name != "proactor"]
+    rows, missing = proxy.chosen(options)
     report.say(f"{ssl.OPENSSL_VERSION}; {options.rounds} rounds of {options.seconds} s, servers on CPU {options.cpus[0]}, load and "
-               f"echo server on CPU {options.cpus[1]}, load average {os.getloadavg()[0]:.1f} when it began"
-               + (f"; not installed: {', '.join(missing)}" if missing else ""))
+               f"echo server on CPU {options.cpus[1]}, load average {os.getloadavg()[0]:.1f} when it began{missing}")
     results = {}
     with contextlib.ExitStack() as stack:
         load_cpu = {options.cpus[1]}
@@ -135,7 +115,9 @@ def count(options, report):
         make_certificate(keys)
         echo = stack.enter_context(subject.start("echo", subject.model("reactor,engine=epoll"), options.build,
                                                  cpus=load_cpu))
-        servers = {row.name: stack.enter_context(start(row, options, echo.port, keys)) for row in rows}
+        ours = ("--tls-cert", f"{keys}/cert.pem", "--tls-key", f"{keys}/key.pem", "--tls-version", "1.3")
+        servers = {row.name: stack.enter_context(proxy.start(row, options, echo.port, ours, HAPROXY, NGINX, keys=keys))
+                   for row in rows}
         for name, text, load in subject.chosen([*LOADS, (IDLE, "", [])], options.load, "load"):
             if name == IDLE:
                 results[name] = tell_idle(servers, report)
