@@ -54,14 +54,20 @@ int gb__load_secure_check(const struct load_options *options, struct gb_error *e
 	return 0;
 }
 
-/* What stands before the port. */
+/* Whom the user has asked for (RFC 6125, 6.4): what stands before the port; of a service's name, the domain that it is of. */
 static const char *host_of(const char *address, char *room)
 {
-	const char *colon = strrchr(address, ':');
+	const char *service = strncmp(address, "srv:", 4) == 0 ? address + 4 : address;
+	const char *colon = strrchr(service, ':');
 	const bool braced = address[0] == '[';
 
-	if (strncmp(address, "unix:", 5) == 0 || !colon)
+	if (strncmp(address, "unix:", 5) == 0)
 		return NULL;
+	if (!colon) {
+		while (*service == '_' && strchr(service, '.'))
+			service = strchr(service, '.') + 1;
+		return service;
+	}
 	snprintf(room, HOST_MAX, "%.*s", (int)(colon - address) - 2 * braced, address + braced);
 	return room;
 }

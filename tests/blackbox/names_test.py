@@ -8,6 +8,7 @@ import socket
 import tempfile
 import threading
 
+from certificates import TLS, made_once, make_tls
 from lib import HOST, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, run, wait_until
 from scripted_names import SERVFAIL, NameServer, address, service
 
@@ -130,6 +131,21 @@ def load_goes_to_a_service():
             done = run("load", target, "--resolver", names.address, "--messages", "10", "--connections", "1", "--json")
             check_equal(done.returncode in (0, 3), True, f"exit code {done.returncode}, {done.stderr}")
             check_equal(json.loads(done.stdout)["messages"], 10, "messages")
+
+
+@case
+def a_load_by_tls_looks_for_the_domain_of_a_service():
+    folder = made_once(make_tls).name
+    with NameServer({"here.test": [address(HOST)]}) as names, Server(*(word.replace("FOLDER", folder) for word in TLS),
+                                                                     expected_log="tls_error") as server:
+        port = int(server.address.rsplit(":", 1)[1])
+        for domain, code in (("localhost", (0, 3)), ("other.test", (1,))):
+            names.records[f"_echo._tcp.{domain}"] = [service(1, 1, port, "here.test")]
+            for target in (f"_echo._tcp.{domain}", f"srv:_echo._tcp.{domain}"):
+                done = run("load", target, "--resolver", names.address, "--tls", "--tls-ca", f"{folder}/ca.pem", "--messages",
+                           "10", "--connections", "1")
+                check(done.returncode in code, f"{target}: exit code {done.returncode}, {done.stderr}")
+                check((code == (1,)) == ("hostname mismatch" in done.stderr), f"{target}: {done.stderr!r}")
 
 
 @case
