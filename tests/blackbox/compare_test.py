@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 
+from certificates import made_once, make_tls
 from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, run
 
 HANDLERS = os.path.abspath(os.environ.get(
@@ -63,6 +64,16 @@ def servers_and_load_speak_tls_with_a_certificate_of_the_run():
     document = compare("echo", "--tls", "--models", "reactor,thread", "--rounds", "1")
     check_equal(document["load"].get("tls"), True, "what is told of it, also to who compares with a baseline")
     check_equal([point["ok"] for point in document["points"]], [True, True], "points")
+
+
+@case
+def idle_connections_speak_tls_with_a_certificate_of_the_user():
+    folder = made_once(make_tls).name
+    point = compare("echo", "--tls", "--tls-insecure", "--option", f"tls-cert={folder}/server.pem", "--option",
+                    f"tls-key={folder}/server.key", "--models", "reactor", "--rounds", "1")["points"][0]
+    check(point["ok"], f"it failed: {point['error']}")
+    each = point["median"]["memory_per_connection_bytes"]
+    check(each > 4096, f"a connection with a session of TLS has {each} B")
 
 
 @case
