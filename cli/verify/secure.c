@@ -111,9 +111,8 @@ ssize_t gb__verify_way_receive(struct verify_way *way, struct verify_bytes *got)
 		return way->shaken ? 0 : -EPROTO;
 	}
 	result = decrypt(way, buffer, (size_t)size, got);
-	if (gb__verify_way_flush(way) == 0 || result == 0)
-		return result < 0 ? result : size;
-	return result;
+	(void)gb__verify_way_flush(way); /* whoever sends next sees why it fails */
+	return result < 0 ? result : size;
 }
 
 int gb__verify_way_shut(struct verify_way *way)
