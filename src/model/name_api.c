@@ -32,7 +32,7 @@ static int names_begin(struct gb__net *net)
 	net->names = gb__alloc(sizeof(*net->names));
 	if (!net->names)
 		return -ENOMEM;
-	gb__names_init(net->names, &worker->watches, worker, &names, &worker->record->counters.names);
+	gb__names_init(net->names, &worker->watches, worker, &names, &worker->server->shared->names);
 	return 0;
 }
 

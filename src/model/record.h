@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "model/spec.h"
 #include "model/stall.h"
+#include "name/counters.h"
 #include "net/net.h"
 #include "os/receive.h"
 
@@ -69,6 +70,7 @@ struct gb__shared {
 	pthread_mutex_t accept_lock;    /* wake=lock: process-shared, robust */
 	struct gb__log_limit failures;  /* of worker processes that cannot start */
 	struct gb__log_limit misplaced; /* of workers whose CPU was taken away */
+	struct gb__names_counters names;
 	struct gb__stall stall;
 	int fd; /* of this memory, in the processes of the server; or -1 */
 	size_t records_count;

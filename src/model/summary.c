@@ -210,21 +210,12 @@ static json_t *announced_locally(const struct gb_server *server)
 		*status.error ? status.error : NULL);
 }
 
-/* Of all workers, as each keeps its own. */
 static json_t *names(const struct gb_server *server)
 {
-	struct gb__names_counters sum = { 0 };
+	const struct gb__names_counters *counters = &server->shared->names;
 
-	for (size_t i = 0; i < server->shared->records_count; i++) {
-		struct gb__counters counters;
-
-		gb__record_sum(server->shared, server->shared->records_count, i, &counters);
-		sum.queries += counters.names.queries;
-		sum.hits += counters.names.hits;
-		sum.failures += counters.names.failures;
-	}
-	return json_pack("{s:I, s:I, s:I}", "asked", (json_int_t)sum.queries, "known", (json_int_t)sum.hits,
-		"failed", (json_int_t)sum.failures);
+	return json_pack("{s:I, s:I, s:I}", "asked", (json_int_t)counters->queries, "known",
+		(json_int_t)counters->hits, "failed", (json_int_t)counters->failures);
 }
 
 int gb__summary_print(FILE *stream, const struct gb_server *server)

@@ -56,9 +56,9 @@ void gb__names_init(struct gb__names *names, struct gb__watches *watches, struct
 	gb__list_init(&names->told);
 }
 
-static void count(uint64_t *counter)
+static void count(_Atomic uint64_t *counter)
 {
-	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
 static struct gb__list *bucket_of(const struct gb__names *names, enum gb__question question, const char *name)

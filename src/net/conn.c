@@ -506,7 +506,7 @@ static void on_detached(struct gb__endpoint *endpoint)
 	finish(gb__conn_of((struct gb__stream *)endpoint));
 }
 
-void gb__conn_go_on(struct gb_conn *conn)
+static inline void go_on(struct gb_conn *conn)
 {
 	if (gb__unlikely(conn->further & GB__CONN_FURTHER_JOINED))
 		gb__relay_begin(conn);
@@ -515,6 +515,11 @@ void gb__conn_go_on(struct gb_conn *conn)
 	if (gb__conn_backlog(conn) && !gb__conn_stopped(conn) && conn->state == GB__CONN_OPEN)
 		gb__conn_deliver_kept(conn);
 	gb__conn_settle(conn);
+}
+
+void gb__conn_go_on(struct gb_conn *conn)
+{
+	go_on(conn);
 }
 
 /* The list may take a connection back meanwhile (queued by itself or others): it waits for the next turn. */
@@ -546,7 +551,7 @@ __attribute__((noinline)) void gb__conn_turn(struct gb__net *net)
 			if (net->engine->ops->detach(net->engine, &conn->stream.endpoint) == 0)
 				finish(conn);
 		} else {
-			gb__conn_go_on(conn);
+			go_on(conn);
 			gb__conn_left(conn);
 		}
 	}

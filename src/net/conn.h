@@ -185,13 +185,22 @@ static inline bool gb__conn_next_empty(const struct gb_conn *conn)
 			gb__output_empty(&conn->terms->fronted->plain));
 }
 
+/** Whether a reply that is fed bit by bit has its turn, and the output room for more. */
+static inline bool gb__conn_feeds(const struct gb_conn *conn, const struct gb__place *place)
+{
+	const struct gb__limits *limits = conn->terms->limits;
+	const size_t bytes = gb__conn_next_bytes(conn);
+
+	return conn->terms->replies.first == place && bytes <= limits->output_low &&
+		bytes < limits->output_bytes_max;
+}
+
 /** Bytes that wait to be sent, those that wait for a reply before them included. */
 static inline size_t gb__conn_output_bytes(const struct gb_conn *conn)
 {
-	if (gb__likely(!(conn->flags & (GB__CONN_REPLIES | GB__CONN_FRONTED))))
-		return conn->stream.output.bytes;
-	return gb__conn_next_bytes(conn) +
-		(conn->flags & GB__CONN_REPLIES ? conn->terms->replies.waiting : 0);
+	const size_t bytes = gb__conn_next_bytes(conn);
+
+	return gb__unlikely(conn->flags & GB__CONN_REPLIES) ? bytes + conn->terms->replies.waiting : bytes;
 }
 
 /** After bytes were queued: whether reading has to stop, or the handler is owed a word once there is room. */

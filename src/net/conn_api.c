@@ -13,13 +13,16 @@
 
 int gb__conn_queued(struct gb_conn *conn, int result, size_t size)
 {
+	size_t bytes;
+
 	if (gb__unlikely(result < 0)) {
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 		return result;
 	}
 	conn->net->tally.bytes_out += size;
-	gb__conn_output_rose(conn, gb__conn_output_bytes(conn));
-	if (gb__unlikely(gb__conn_output_bytes(conn) > conn->terms->limits->output_bytes_max)) {
+	bytes = gb__conn_output_bytes(conn);
+	gb__conn_output_rose(conn, bytes);
+	if (gb__unlikely(bytes > conn->terms->limits->output_bytes_max)) {
 		conn->flags |= GB__CONN_RESET; /* the peer gets no orderly end of half an answer */
 		gb__conn_end(conn, GB_CLOSE_OUTPUT_LIMIT, 0);
 		return -GB_ELIMIT;

@@ -291,7 +291,7 @@ static void burst_sent(struct gb_conn *conn, ssize_t sent)
 	}
 }
 
-static void burst_end(struct gb_conn *conn)
+static inline __attribute__((always_inline)) void burst_end(struct gb_conn *conn)
 {
 	struct gb__net *net = conn->net;
 	struct gb__burst *burst = &net->burst;

@@ -6,7 +6,6 @@
 #define NET_NET_H
 
 #include "loop/loop.h"
-#include "name/counters.h"
 #include "net/burst.h"
 #include "net/front.h"
 #include "net/job.h"
@@ -47,7 +46,6 @@ struct gb__counters {
 	struct gb__census census; /* while it drains, of a moment ago */
 	struct gb__sampled sampled;
 	struct gb_tls_stats tls;
-	struct gb__names_counters names;
 	struct gb_coro_stats coroutines;
 };
 

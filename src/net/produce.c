@@ -32,19 +32,10 @@ static void end(struct gb_producer *producer, struct gb_conn *conn, int result)
 	(void)gb__operation_complete_later(conn->net->loop, &producer->operation, result);
 }
 
-static bool has_room(const struct gb_producer *producer)
-{
-	const struct gb_conn *conn = producer->conn;
-	const struct gb__limits *limits = conn->terms->limits;
-
-	return conn->terms->replies.first == producer->reply.place && conn->state < GB__CONN_ENDED &&
-		gb__conn_next_bytes(conn) <= limits->output_low &&
-		gb__conn_next_bytes(conn) < limits->output_bytes_max;
-}
-
 static bool is_ready(const struct gb_producer *producer)
 {
-	return !producer->waits && has_room(producer);
+	return !producer->waits && producer->conn->state < GB__CONN_ENDED &&
+		gb__conn_feeds(producer->conn, producer->reply.place);
 }
 
 static int64_t ask(struct gb_producer *producer, struct gb_conn *conn, struct gb__chunk *chunk)
@@ -109,7 +100,7 @@ void gb__producers_settle(struct gb_conn *conn)
 		producer = producer->next; /* one is first at most */
 	if (!producer)
 		return;
-	while (is_ready(producer) && produce_some(producer, conn))
+	while (produce_some(producer, conn) && is_ready(producer))
 		;
 	gb__conn_flush(conn);
 	/* The next one's turn has come, or there is room again: others have theirs first. */

@@ -75,12 +75,7 @@ static void read_on(struct gb_file_sending *sending)
 
 static bool has_room(const struct gb_file_sending *sending)
 {
-	const struct gb_conn *conn = sending->conn;
-	const struct gb__limits *limits = conn->terms->limits;
-
-	return conn->terms->replies.first == sending->reply.place &&
-		gb__conn_next_bytes(conn) <= limits->output_low &&
-		gb__conn_next_bytes(conn) < limits->output_bytes_max;
+	return gb__conn_feeds(sending->conn, sending->reply.place);
 }
 
 /* A page has come. Returns what ends it, 0 when it is complete, or 1. */
