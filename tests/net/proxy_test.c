@@ -98,13 +98,14 @@ NET_TEST(proxy_header_may_be_cut_anywhere)
 
 NET_TEST(tls_may_follow_a_proxy_header_in_the_same_bytes)
 {
-	struct gb__front both = { rig_front()->tls, front()->proxies };
+	struct gb__front both;
 	const unsigned header = rig->round % HEADERS;
 	struct peer *peer;
 	char expected[100];
 
-	if (rig->round >= 6)
+	if (rig->round >= 6 || gb__tls_shared_size() == 0) /* built without TLS */
 		return;
+	both = (struct gb__front){ rig_front()->tls, front()->proxies };
 	peer = rig_peer_on(rig, &forwarded, &both);
 	peer_send(peer, headers[header].data, headers[header].size);
 	peer_tls(peer);
