@@ -3,11 +3,6 @@
 
 #include "harness.h"
 
-void certificate_files(const char *name, char *ret_certificate, char *ret_key)
-{
-	test_fail(__FILE__, __LINE__, "there are no certificates without TLS");
-}
-
 struct gb__tls *tls_server(void)
 {
 	test_fail(__FILE__, __LINE__, "there are no servers of TLS without it");
