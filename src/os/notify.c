@@ -1,35 +1,31 @@
 #include "os/notify.h"
 
+#include "os/address.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool taken;
-static struct sockaddr_un manager;
-static socklen_t manager_size; /* 0: there is none */
+static struct gb__address manager; /* size 0: there is none */
 static uint64_t watchdog_us;
 
 /* A path, or after '@' a name of the abstract kind. */
 static void take_manager(const char *text)
 {
-	const size_t length = text ? strlen(text) : 0;
+	char address[GB__ADDRESS_TEXT]; /* what is cut to fit there is too long for a path as well */
 
-	if (length < 2 || length >= sizeof(manager.sun_path) || (*text != '/' && *text != '@'))
+	if (!text || (*text != '/' && *text != '@'))
 		return;
-	manager.sun_family = AF_UNIX;
-	memcpy(manager.sun_path, text, length);
-	if (*text == '@')
-		manager.sun_path[0] = '\0';
-	manager_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*text == '/'));
+	snprintf(address, sizeof(address), "unix:%s", text);
+	(void)gb__address_parse(address, false, &manager, NULL);
 }
 
 static void take_watchdog(const char *time, const char *pid)
@@ -55,7 +51,7 @@ void gb__notify_take(void)
 bool gb__notify_wanted(void)
 {
 	gb__notify_take();
-	return manager_size > 0;
+	return manager.size > 0;
 }
 
 uint64_t gb__notify_watchdog_us(void)
@@ -72,8 +68,7 @@ int gb__notify_send(const char *lines)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (sendto(fd, lines, strlen(lines), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&manager,
-		    manager_size) < 0)
+	if (sendto(fd, lines, strlen(lines), MSG_NOSIGNAL | MSG_DONTWAIT, &manager.any, manager.size) < 0)
 		result = -errno;
 	close(fd);
 	return result;

@@ -141,7 +141,7 @@ static int bind_source(int fd, const struct gb__address *source, struct gb_error
 	code = -errno;
 	if (error) {
 		gb__address_format(source, text, sizeof(text));
-		text[strlen(text) - strlen(strrchr(text, ':'))] = '\0';
+		*strrchr(text, ':') = '\0'; /* an address has a port */
 		gb_error_set(error, code,
 			code == -EADDRNOTAVAIL
 				? "connect-source: %s is not an address of this machine: see `ip addr`"
