@@ -1,4 +1,5 @@
 #include "model/name_test_driver.h"
+#include "name/message_test.h"
 
 #include "harness.h"
 
@@ -14,72 +15,45 @@
 
 enum { TYPE_A = 1, TYPE_SOA = 6, TYPE_AAAA = 28, TYPE_SRV = 33 };
 
-struct message {
-	unsigned char bytes[512];
-	size_t size;
-};
-
-static void put(struct message *message, unsigned value, unsigned bytes)
-{
-	while (bytes--)
-		message->bytes[message->size++] = (unsigned char)(value >> 8 * bytes);
-}
-
-static void put_name(struct message *message, const char *name)
-{
-	while (*name) {
-		size_t length = strcspn(name, ".");
-
-		put(message, (unsigned)length, 1);
-		memcpy(message->bytes + message->size, name, length);
-		message->size += length;
-		name += length + (name[length] == '.');
-	}
-	put(message, 0, 1);
-}
-
-/* The head of a record of the name that was asked for; so many bytes follow. */
-static void put_record(struct message *message, unsigned type, unsigned ttl_s, size_t size)
-{
-	put(message, 0xc00c, 2);
-	put(message, type, 2);
-	put(message, 1, 2);
-	put(message, ttl_s, 4);
-	put(message, (unsigned)size, 2);
-}
-
 static void put_srv(struct message *message, unsigned priority, unsigned port, const char *target)
 {
-	put_record(message, TYPE_SRV, 1, 6 + strlen(target) + (*target ? 2 : 1));
+	size_t at = begin_record(message, TYPE_SRV, 1);
+
 	put(message, priority, 2);
 	put(message, 1, 2);
 	put(message, port, 2);
 	put_name(message, target);
+	end_record(message, at);
 	message->bytes[7]++;
 }
 
 static void put_v4(struct message *message, unsigned host)
 {
-	put_record(message, TYPE_A, 1, 4);
+	size_t at = begin_record(message, TYPE_A, 1);
+
 	put(message, 0x7f000000u + host, 4);
+	end_record(message, at);
 	message->bytes[7]++;
 }
 
 static void put_v6(struct message *message)
 {
-	put_record(message, TYPE_AAAA, 1, 16);
-	for (int i = 0; i < 3; i++)
-		put(message, 0, 4);
+	size_t at = begin_record(message, TYPE_AAAA, 1);
+
+	put(message, 0, 12);
 	put(message, 1, 4);
+	end_record(message, at);
 	message->bytes[7]++;
 }
 
 static void put_soa(struct message *message, unsigned ttl_s)
 {
-	put_record(message, TYPE_SOA, ttl_s, 2 + 20);
+	size_t at = begin_record(message, TYPE_SOA, ttl_s);
+
 	put(message, 0, 2);
 	for (int i = 0; i < 5; i++)
 		put(message, ttl_s, 4);
+	end_record(message, at);
 	message->bytes[9]++;
 }
 

@@ -1,36 +1,11 @@
 #include "name/answer.h"
+#include "name/message_test.h"
 
 #include "harness.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A message under construction. */
-struct message {
-	unsigned char bytes[1024];
-	size_t size;
-};
-
-static void put(struct message *message, unsigned value, unsigned bytes)
-{
-	while (bytes--)
-		message->bytes[message->size++] =
-			bytes < sizeof(value) ? (unsigned char)(value >> 8 * bytes) : 0;
-}
-
-static void put_name(struct message *message, const char *name)
-{
-	while (*name) {
-		size_t length = strcspn(name, ".");
-
-		put(message, (unsigned)length, 1);
-		memcpy(message->bytes + message->size, name, length);
-		message->size += length;
-		name += length + (name[length] == '.');
-	}
-	put(message, 0, 1);
-}
 
 /* With one question, for a.example at 12. */
 static struct message begin(unsigned answers, unsigned authorities)
@@ -49,28 +24,9 @@ static struct message begin(unsigned answers, unsigned authorities)
 	return message;
 }
 
-/* Returns where its length is to be put. */
-static size_t put_record(struct message *message, unsigned type, unsigned ttl_s)
-{
-	put(message, 0xc00c, 2); /* a.example */
-	put(message, type, 2);
-	put(message, 1, 2);
-	put(message, ttl_s, 4);
-	put(message, 0, 2);
-	return message->size;
-}
-
-static void end_record(struct message *message, size_t at)
-{
-	size_t size = message->size - at;
-
-	message->bytes[at - 2] = (unsigned char)(size >> 8);
-	message->bytes[at - 1] = (unsigned char)size;
-}
-
 static void put_srv(struct message *message, unsigned ttl_s, unsigned port, const char *target)
 {
-	size_t at = put_record(message, 33, ttl_s);
+	size_t at = begin_record(message, 33, ttl_s);
 
 	put(message, 10, 2);
 	put(message, 20, 2);
@@ -84,7 +40,7 @@ static void put_srv(struct message *message, unsigned ttl_s, unsigned port, cons
 
 static void put_soa(struct message *message, unsigned ttl_s, unsigned minimum_s)
 {
-	size_t at = put_record(message, 6, ttl_s);
+	size_t at = begin_record(message, 6, ttl_s);
 
 	put_name(message, "ns.example");
 	put(message, 0xc00c, 2);
@@ -146,7 +102,7 @@ TEST(a_name_that_goes_on_where_it_is_ends)
 	struct message message = begin(1, 0);
 	struct gb__srv services[1];
 	uint32_t ttl_s;
-	size_t at = put_record(&message, 33, 5);
+	size_t at = begin_record(&message, 33, 5);
 
 	put(&message, 0, 6);
 	put(&message, 0xc000 | (unsigned)message.size, 2);
