@@ -7,6 +7,10 @@
 
 #define KIND (ADVISE_BLOCKING | ADVISE_INLINE | ADVISE_POOL | ADVISE_LOOPS)
 #define OF_A_KIND 2
+#define WORTH 1.05 /* a ratio below which it is not worth to differ from the rules */
+#define ROUNDS_LEAST 3
+#define MOST 4 /* of MOST_OF rounds */
+#define MOST_OF 5
 #define FORBIDDEN 12 /* points below the first: a rule of that weight speaks against it */
 
 enum compare_metric gb__advise_metric(enum advise_goal goal)
@@ -138,20 +142,42 @@ static bool differ(const struct advice *advice, size_t a, size_t b)
 			&advice->comparison, of_a, of_b, gb__advise_metric(advice->situation.goal));
 }
 
+/* What the noise does not tell apart is a guess all the same, and falls on `a` if it is worth more than a little and was better in
+ * most rounds, which were measured side by side. */
+static bool leads(const struct advice *advice, size_t a, size_t b)
+{
+	const enum compare_metric metric = gb__advise_metric(advice->situation.goal);
+	const struct compare_point *of_a = point_of(advice, a), *of_b = point_of(advice, b);
+	size_t rounds, won = 0;
+
+	if (!of_a || !of_b)
+		return false;
+	rounds = of_a->samples_count < of_b->samples_count ? of_a->samples_count : of_b->samples_count;
+	for (size_t i = 0; i < rounds; i++)
+		won += gb__compare_better(
+			metric, of_a->samples[i].values[metric], of_b->samples[i].values[metric]);
+	return rounds >= ROUNDS_LEAST && won * MOST_OF >= rounds * MOST &&
+		fabs(log(value(advice, of_a) / value(advice, of_b))) > log(WORTH);
+}
+
 static void say_measured(struct advice *advice)
 {
 	const struct compare_metric_row *row =
 		&gb__compare_metrics[gb__advise_metric(advice->situation.goal)];
 	const struct advise_candidate *list = advice->verdict.candidates;
 	char mine[FIGURE_MAX], other[FIGURE_MAX];
-	size_t against = advice->outcome == ADVISE_TURNED ? 0 : advice->runner_up;
+	size_t against = advice->chosen == 0 ? advice->runner_up : 0;
+	const char *apart = "";
 
 	if (advice->outcome == ADVISE_UNTRIED || against == advice->chosen || !point_of(advice, against))
 		return;
+	if (!differ(advice, advice->chosen, against))
+		apart = leads(advice, advice->chosen, against)
+			? ", in most rounds, though not beyond the noise"
+			: ", which the noise does not let tell apart";
 	gb__figure(row->form, value(advice, point_of(advice, advice->chosen)), mine);
 	gb__figure(row->form, value(advice, point_of(advice, against)), other);
-	say(advice, "measured: %s %s, with %s %s%s", mine, row->words, list[against].spec, other,
-		differ(advice, advice->chosen, against) ? "" : ", which the noise does not let tell apart");
+	say(advice, "measured: %s %s, with %s %s%s", mine, row->words, list[against].spec, other, apart);
 }
 
 void gb__advise_conclude(struct advice *advice)
@@ -162,12 +188,15 @@ void gb__advise_conclude(struct advice *advice)
 	advice->chosen = 0;
 	advice->why_count = 0;
 	advice->outcome = best == none ? ADVISE_UNTRIED : ADVISE_HELD;
-	if (best != none &&
-		(!point_of(advice, 0) || isnan(value(advice, point_of(advice, 0))) ||
-			differ(advice, best, 0))) {
-		advice->chosen = best;
-		advice->outcome = best == 0 ? ADVISE_HELD : ADVISE_TURNED;
+	if (best != none && best != 0) {
+		if (!point_of(advice, 0) || isnan(value(advice, point_of(advice, 0))) ||
+			differ(advice, best, 0))
+			advice->outcome = ADVISE_TURNED;
+		else if (leads(advice, best, 0))
+			advice->outcome = ADVISE_LED;
 	}
+	if (advice->outcome == ADVISE_TURNED || advice->outcome == ADVISE_LED)
+		advice->chosen = best;
 	advice->runner_up = best_but(advice, advice->chosen, none);
 	if (advice->runner_up == none)
 		advice->runner_up = advice->verdict.count > 1 ? advice->chosen == 0 : advice->chosen;

@@ -9,6 +9,7 @@
 enum advise_outcome {
 	ADVISE_UNTRIED, /* nothing was measured of candidates */
 	ADVISE_HELD,    /* what the rules name is best, or not to be told from the best */
+	ADVISE_LED,     /* another one was better in most rounds, though not beyond the noise */
 	ADVISE_TURNED,  /* another one is better, beyond the noise */
 };
 

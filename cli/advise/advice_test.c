@@ -89,6 +89,34 @@ TEST(what_the_noise_does_not_tell_from_the_best_held_as_well)
 	CHECK(advice.runner_up == advice.tried[1]);
 }
 
+/* Rounds of the first two candidates, medians 1000 and 1100, of which the second wins so many. */
+static void measured_in_rounds(size_t rounds, size_t won)
+{
+	static struct compare_sample samples[2][5];
+
+	measured(1000, 1100, 900, 1.5);
+	for (size_t i = 0; i < rounds; i++) {
+		samples[0][i].values[METRIC_MESSAGES_PER_SECOND] = 1000;
+		samples[1][i].values[METRIC_MESSAGES_PER_SECOND] = i < won ? 1100 : 990;
+	}
+	for (size_t i = 0; i < 2; i++) {
+		points[i].samples = samples[i];
+		points[i].samples_count = rounds;
+	}
+	gb__advise_conclude(&advice);
+}
+
+TEST(what_is_better_in_most_rounds_is_advised_within_the_noise_as_well)
+{
+	begin();
+	measured_in_rounds(5, 4);
+	CHECK(advice.outcome == ADVISE_LED && advice.chosen == advice.tried[1] && advice.noise);
+	measured_in_rounds(5, 3);
+	CHECK(advice.outcome == ADVISE_HELD && advice.chosen == 0);
+	measured_in_rounds(2, 2);
+	CHECK(advice.outcome == ADVISE_HELD && advice.chosen == 0);
+}
+
 TEST(what_is_better_beyond_the_noise_is_advised)
 {
 	begin();

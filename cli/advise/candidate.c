@@ -12,6 +12,7 @@
 #define PROCESSES_MAX (ADVISE_WORKERS_MAX / 4)
 #define POOL_MAX 512
 #define SHARE_LEAST 0.2
+#define MORE 1.5
 #define IN_USE 0.7 /* of a CPU: from there on a second loop has something to do */
 
 static bool is(const char *axes, const char *key, const char *value)
@@ -131,8 +132,11 @@ static void add_event(struct list *list, const struct gb_preset *preset)
 		return;
 	}
 	add(list, preset, workers, rule);
-	if (wait > 1.5 * rule)
+	/* The rule counts as if who computes never had to wait for a CPU. */
+	if (wait > MORE * rule)
 		add(list, preset, workers, ceil(wait));
+	else if (gb__advise_under_way(situation) > MORE * rule)
+		add(list, preset, workers, ceil(MORE * rule));
 }
 
 static void add_blocking(struct list *list, const struct gb_preset *preset)

@@ -14,6 +14,7 @@
 #define SHORT_NS (20 * US)    /* a few times what a hand-over to another thread takes */
 #define COMPUTES_NS (50 * US) /* then loops are for CPUs more than for sockets */
 #define FEW 128
+#define FEW_FOR_THREADS ADVISE_WORKERS_MAX /* one for each can be had */
 #define MANY 1000
 #define SPREAD 20 /* so many times the median is slow */
 #define SLOW_NS (1 * MS)
@@ -49,12 +50,12 @@ static bool may_spread(const struct advise_situation *s)
 
 static bool few_that_block(const struct advise_situation *s)
 {
-	return blocks(s) && clients(s) <= FEW;
+	return blocks(s) && clients(s) <= FEW_FOR_THREADS;
 }
 
 static bool many_that_block(const struct advise_situation *s)
 {
-	return blocks(s) && clients(s) > FEW;
+	return blocks(s) && clients(s) > FEW_FOR_THREADS;
 }
 
 static bool some_are_slow(const struct advise_situation *s)
@@ -202,8 +203,8 @@ const struct advise_rule gb__advise_rules[] = {
 		short_handlers, -6, ADVISE_POOL, 0 },
 	{ "offloads", "handlers give what blocks to a pool: let it have the threads for that", GOETZ,
 		offloads, 6, ADVISE_POOL, 0 },
-	{ "computes", "handlers compute: a loop for each CPU lets them do so at once", CHEN, computes, 6, 0,
-		ADVISE_LOOPS | ADVISE_POOL },
+	{ "computes", "handlers compute: several loops or threads let all CPUs do so at once", CHEN, computes,
+		6, 0, ADVISE_LOOPS | ADVISE_POOL | ADVISE_BLOCKING },
 	{ "bursts", "arrivals come in bursts: several loops, or a pool, work off what piles up",
 		"Harchol-Balter, Performance modeling and design of computer systems (2013), 14", piles_up, 2,
 		0, ADVISE_LOOPS | ADVISE_POOL },

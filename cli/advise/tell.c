@@ -30,6 +30,10 @@ static void tell_outcome(const struct advice *advice)
 		snprintf(text, sizeof(text),
 			"The rules name %s, but that did not hold: %s was better beyond the noise.",
 			list[0].spec, list[advice->chosen].spec);
+	else if (advice->outcome == ADVISE_LED)
+		snprintf(text, sizeof(text),
+			"The rules name %s, but %s was better in most rounds, though not beyond the noise.",
+			list[0].spec, list[advice->chosen].spec);
 	else if (advice->noise)
 		snprintf(text, sizeof(text), "The rules name it; it held, but all %zu differ by noise alone.",
 			advice->tried_count);
@@ -150,7 +154,10 @@ static json_t *json_flips(const struct advice *advice)
 
 json_t *gb__advise_document(const struct advice *advice, json_t *comparison)
 {
-	static const char *const verdicts[] = { "not tried", "held", "another is better" };
+	static const char *const verdicts[] = { [ADVISE_UNTRIED] = "not tried",
+		[ADVISE_HELD] = "held",
+		[ADVISE_LED] = "another was better in most rounds",
+		[ADVISE_TURNED] = "another is better" };
 	const struct advise_candidate *list = advice->verdict.candidates;
 	json_t *why = json_array(), *object;
 
