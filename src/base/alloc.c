@@ -1,5 +1,7 @@
 #include "base/alloc.h"
 
+#include "base/macros.h"
+
 #include <gearbox/alloc.h>
 
 #include <errno.h>
@@ -17,6 +19,30 @@ static struct gb_allocator used = { malloc, calloc, aligned_alloc, realloc, free
 static _Thread_local uint64_t count;
 static _Thread_local uint64_t fail_at; /* a value of `count`; 0: never */
 
+/* Leak checkers look for pointers in what the allocator gave. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define WATCHED true
+#else
+#define WATCHED false
+#endif
+
+/* gb__alloc_region. The worker's part comes first, beside what else a process writes when it begins (GB__PER_PROCESS). Zero,
+ * as it was not touched before. */
+#define WORKER_SIZE ((size_t)9 << 10)
+#define SERVER_SIZE ((size_t)23 << 10)
+#define REGION_STEP ((size_t)16)
+static struct {
+	const void *thread; /* whose it is: where its `part` lies */
+	struct region_part {
+		size_t used, end;
+	} parts[GB__REGION_WORKER];
+	_Alignas(64) unsigned char bytes[WORKER_SIZE + SERVER_SIZE];
+} region __attribute__((section("gb_region"))) = {
+	.parts = { [GB__REGION_SERVER - 1] = { WORKER_SIZE, WORKER_SIZE + SERVER_SIZE },
+		[GB__REGION_WORKER - 1] = { 0, WORKER_SIZE } },
+};
+static _Thread_local struct region_part *part; /* that this thread takes from; NULL: from none */
+
 /* Counts an allocation; false when a test wants this one to fail. */
 static bool allowed(void)
 {
@@ -33,19 +59,69 @@ static size_t at_least_one(size_t size)
 	return size ? size : 1;
 }
 
+void gb__alloc_region(enum gb__region from)
+{
+	const void *owner = NULL;
+
+	if (WATCHED || used.alloc != malloc)
+		return;
+	if (__atomic_compare_exchange_n(
+		    &region.thread, &owner, &part, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED) ||
+		owner == &part)
+		part = from ? &region.parts[from - 1] : NULL;
+}
+
+/* Zeroed; NULL: elsewhere. What is taken is never given back, so nothing is used twice. */
+static void *region_take(size_t size, size_t alignment)
+{
+	size_t at = (part->used + alignment - 1) & ~(alignment - 1);
+
+	if (at > part->end || size > part->end - at)
+		return NULL;
+	part->used = at + size;
+	return region.bytes + at;
+}
+
+static bool region_has(const void *memory)
+{
+	return (uintptr_t)memory - (uintptr_t)region.bytes < sizeof(region.bytes);
+}
+
+/* How large it is nobody knows: what lies behind it comes along. */
+static void *region_resize(const unsigned char *memory, size_t size)
+{
+	const size_t rest = sizeof(region.bytes) - (size_t)(memory - region.bytes);
+	void *other = used.alloc(size);
+
+	return other ? memcpy(other, memory, size < rest ? size : rest) : NULL;
+}
+
 void *gb__alloc(size_t size)
 {
-	return allowed() ? used.alloc(at_least_one(size)) : NULL;
+	void *memory;
+
+	if (!allowed())
+		return NULL;
+	size = at_least_one(size);
+	memory = gb__unlikely(part) ? region_take(size, REGION_STEP) : NULL;
+	return memory ? memory : used.alloc(size);
 }
 
 void *gb__alloc_zero(size_t size)
 {
-	return allowed() ? used.alloc_zero(1, at_least_one(size)) : NULL;
+	void *memory;
+
+	if (!allowed())
+		return NULL;
+	size = at_least_one(size);
+	memory = gb__unlikely(part) ? region_take(size, REGION_STEP) : NULL;
+	return memory ? memory : used.alloc_zero(1, size);
 }
 
 void *gb__alloc_lines(size_t size)
 {
 	size_t rounded = (at_least_one(size) + CACHE_LINE - 1) & ~(CACHE_LINE - 1);
+	void *memory;
 
 	if (!allowed())
 		return NULL;
@@ -53,12 +129,18 @@ void *gb__alloc_lines(size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	return used.alloc_aligned(CACHE_LINE, rounded);
+	memory = gb__unlikely(part) ? region_take(rounded, CACHE_LINE) : NULL;
+	return memory ? memory : used.alloc_aligned(CACHE_LINE, rounded);
 }
 
 void *gb__realloc(void *memory, size_t size)
 {
-	return allowed() ? used.resize(memory, at_least_one(size)) : NULL;
+	if (!memory)
+		return gb__alloc(size);
+	if (!allowed())
+		return NULL;
+	size = at_least_one(size);
+	return gb__unlikely(region_has(memory)) ? region_resize(memory, size) : used.resize(memory, size);
 }
 
 char *gb__strdup(const char *text)
@@ -73,7 +155,8 @@ char *gb__strdup(const char *text)
 
 void gb__free(void *memory)
 {
-	used.release(memory);
+	if (gb__likely(!region_has(memory)))
+		used.release(memory);
 }
 
 void gb__alloc_trim(void)
@@ -83,12 +166,7 @@ void gb__alloc_trim(void)
 #endif
 }
 
-/* Leak checkers look for pointers in what the allocator gave. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TABLE_MAPPED SIZE_MAX
-#else
-#define TABLE_MAPPED ((size_t)16 << 10)
-#endif
+#define TABLE_MAPPED (WATCHED ? SIZE_MAX : (size_t)16 << 10)
 
 static void *table_map(const void *table, size_t size_before, size_t size)
 {

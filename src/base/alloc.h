@@ -28,6 +28,21 @@ void gb__alloc_trim(void);
 void *gb__table_grow(void *table, size_t size_before, size_t size) __attribute__((warn_unused_result));
 void gb__table_free(void *table, size_t size);
 
+enum gb__region {
+	GB__REGION_NONE,
+	GB__REGION_SERVER,
+	GB__REGION_WORKER,
+};
+/**
+ * From now on what the calling thread allocates lies one behind another, in a few kilobytes for what a server and the worker
+ * processes that it forks write: both copy the pages that they share, and elsewhere each allocation may be on one of its
+ * own, beside malloc's lists and free chunks. A worker's part is used in a forked process only.
+ *
+ * Nothing of it is used twice, so it is for what stays. It belongs to the first thread that asks; without effect on
+ * others, and where the program has an allocator of its own.
+ */
+void gb__alloc_region(enum gb__region from);
+
 /** Allocations since the program began, of this thread. */
 uint64_t gb__alloc_count(void);
 /** Make the n-th allocation of this thread from now on fail, once (1: the next); 0 never. For tests. */

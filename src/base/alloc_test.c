@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 
 static bool all_zero(const unsigned char *memory, size_t size)
 {
@@ -151,3 +152,86 @@ TEST(threads_count_and_fail_apart)
 	CHECK(gb__alloc(1) == NULL);
 	CHECK_INT(gb__alloc_count(), before + 1);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define REGION_MAX ((size_t)64 << 10) /* more than it has */
+
+/* Returns how many of that size still fit. */
+static size_t fill(const unsigned char *first, size_t size)
+{
+	size_t fit = 0;
+
+	for (size_t i = 0; i < REGION_MAX; i += size) {
+		unsigned char *memory = gb__alloc_zero(size);
+
+		CHECK(memory && all_zero(memory, size));
+		memset(memory, 1, size);
+		fit += memory < first + REGION_MAX && memory > first - REGION_MAX;
+		gb__free(memory);
+	}
+	return fit;
+}
+
+static void *allocate_in_the_region(void *arg)
+{
+	unsigned char *first, *second, *lines, *table, *large;
+	char *text;
+
+	gb__alloc_region(GB__REGION_SERVER);
+	first = gb__alloc_zero(100);
+	second = gb__alloc(1);
+	lines = gb__alloc_lines(65);
+	CHECK(first && second && lines);
+	CHECK(all_zero(first, 100));
+	CHECK(second > first && second - first < 200);
+	CHECK(lines > second && lines - second < 200 && (uintptr_t)lines % 64 == 0);
+	CHECK((uintptr_t)second % 16 == 0);
+	/* What is given back is not used again, and what grows leaves it with all that it holds. */
+	gb__free(second);
+	text = gb__strdup("gear");
+	CHECK(text && text != (char *)second && text - (char *)lines < 300);
+	text = gb__realloc(text, 1000);
+	CHECK(text);
+	CHECK_STR(text, "gear");
+	text = gb__realloc(text, 2000);
+	CHECK(text);
+	CHECK_STR(text, "gear");
+	table = gb__table_grow(NULL, 0, 64);
+	CHECK(table);
+	memset(table, 7, 64);
+	table = gb__table_grow(table, 64, 32 << 10);
+	CHECK(table && table[0] == 7 && table[63] == 7);
+	gb__table_free(table, 32 << 10);
+	gb__alloc_fail_at(1);
+	CHECK(!gb__alloc(1));
+	/* What does not fit any more comes from malloc. */
+	large = gb__alloc(REGION_MAX);
+	CHECK(large);
+	memset(large, 1, REGION_MAX);
+	gb__free(large);
+	CHECK(fill(first, 1024) > 5);
+	CHECK_INT(fill(first, 1024), 0);
+	gb__alloc_region(GB__REGION_WORKER);
+	CHECK(fill(first, 1024) > 5);
+	CHECK_INT(fill(first, 1024), 0);
+	gb__alloc_region(GB__REGION_NONE);
+	CHECK_INT(fill(first, 1), 0);
+	gb__free(text);
+	gb__free(lines);
+	*(unsigned char **)arg = first;
+	return NULL;
+}
+
+TEST(region_is_close_together_and_of_one_thread)
+{
+	unsigned char *first = NULL, *other;
+	pthread_t thread;
+
+	CHECK(pthread_create(&thread, NULL, allocate_in_the_region, &first) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	other = gb__alloc(100);
+	CHECK(other && (other < first || (size_t)(other - first) > REGION_MAX));
+	gb__free(other);
+	gb__free(first); /* by another thread */
+}
+#endif

@@ -17,6 +17,12 @@
 #define gb__min(a, b) ((a) < (b) ? (a) : (b))
 #define gb__max(a, b) ((a) > (b) ? (a) : (b))
 
+/**
+ * Of a variable that each process writes as it begins: all of these lie together, so that a forked one copies a page or
+ * two for them, and not one for each. (With the program's own large tables in between they are far apart otherwise.)
+ */
+#define GB__PER_PROCESS __attribute__((section("gb_process")))
+
 /** The sum, respectively the product, or the largest number: a time that lies beyond all times never comes. */
 static inline uint64_t gb__add_capped(uint64_t a, uint64_t b)
 {

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/macros.h"
 #include "engine/poller/poller.h"
 #include "engine/ring/ring.h"
 #include "os/process.h"
@@ -15,7 +16,7 @@
 #define SLOTS_FIRST 8u
 #define SLOTS_NONE UINT32_MAX
 
-static _Atomic uint32_t engines_made;
+static GB__PER_PROCESS _Atomic uint32_t engines_made;
 
 const struct gb__engine_kind gb__engine_kinds[] = {
 	{ .name = "io_uring", .ops = &gb__engine_proactor, .ring = &gb__ring_io_uring },

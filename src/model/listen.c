@@ -87,7 +87,9 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 	options.reuseport = server->model.accept == GB__ACCEPT_REUSEPORT;
 	if (options.reuseport)
 		count = server->seats_count;
+	gb__model_region(&server->model); /* which workers close */
 	binding->fds = gb__alloc(count * sizeof(*binding->fds));
+	gb__alloc_region(GB__REGION_NONE);
 	if (!binding->fds)
 		return gb_error_set(error, -ENOMEM, "no memory for listening sockets");
 	snprintf(binding->path, sizeof(binding->path), "%s", gb__address_path(address));
@@ -328,10 +330,12 @@ static int listen_passed(struct listening *listening, struct gb_error *error)
 static int bindings_add(struct gb_server *server, const struct gb_service *service, void *user,
 	const struct gb__binding *bindings, size_t count, struct gb_error *error)
 {
-	struct gb__binding *grown =
-		gb__realloc(server->bindings, (server->bindings_count + count) * sizeof(*server->bindings));
+	struct gb__binding *grown;
 	int result = 0;
 
+	gb__model_region(&server->model);
+	grown = gb__realloc(server->bindings, (server->bindings_count + count) * sizeof(*server->bindings));
+	gb__alloc_region(GB__REGION_NONE);
 	if (!grown)
 		return gb_error_set(error, -ENOMEM, "no memory for another service");
 	server->bindings = grown;

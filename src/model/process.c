@@ -21,8 +21,8 @@
 #include <sys/wait.h>
 
 /* This process's, while it can be commanded. */
-static _Atomic(struct gb_worker *) serving;
-static _Atomic bool terminated; /* perhaps before there was one */
+static GB__PER_PROCESS _Atomic(struct gb_worker *) serving;
+static GB__PER_PROCESS _Atomic bool terminated; /* perhaps before there was one */
 
 static void command(struct gb_worker *worker)
 {
@@ -77,11 +77,13 @@ static uint64_t coarse_ms(void)
 _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed, int report_fd)
 {
 	struct gb_server *server = seat->crew->server;
-	struct gb_worker *worker = gb__alloc_zero(sizeof(*worker));
 	struct gb_error error = { 0 };
+	struct gb_worker *worker;
 	uint64_t held;
 	int result;
 
+	gb__alloc_region(GB__REGION_WORKER);
+	worker = gb__alloc_zero(sizeof(*worker));
 	gb__signal_quiet(SIGINT); /* a terminal sends it to us as well; the parent decides */
 	gb__signal_subscribe(SIGTERM, on_terminate, NULL);
 	gb__signals_follow(server, on_rung);

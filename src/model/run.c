@@ -46,8 +46,8 @@ struct gb__run {
 	unsigned stop;            /* what was acted upon */
 	bool adopts;              /* as process 1: threads whose handlers may have children of their own */
 	int child_signal;         /* ticket */
+	_Atomic bool child_ended; /* one has, and was not looked for yet */
 	struct gb__signal_catch catches[GB__SIGNALS_MAX];
-	_Atomic bool child_ended;   /* one has, and was not looked for yet */
 	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
 	struct gb_timer look_after_orphans;
 	struct gb__starvation starvation;
@@ -510,9 +510,11 @@ static void give_back(const struct gb_server *server, const struct gb__cpus *bef
 
 int gb__run_begin(struct gb_server *server, struct gb__run **ret, struct gb_error *error)
 {
-	struct gb__run *run = gb__alloc_zero(sizeof(*run));
+	struct gb__run *run;
 	int result;
 
+	gb__model_region(&server->model);
+	run = gb__alloc_zero(sizeof(*run));
 	if (!run)
 		return gb_error_set(error, -ENOMEM, "no memory for a server");
 	run->child_signal = -1;

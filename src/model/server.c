@@ -99,11 +99,15 @@ static int check_outgoing(const struct gb_options *options, struct gb_error *err
 
 int gb_server_create(const struct gb_options *options, struct gb_server **ret, struct gb_error *error)
 {
-	struct gb_server *server = gb__alloc_zero(sizeof(*server));
 	struct gb__model counted;
+	struct gb_server *server;
 	size_t records;
 	int result;
 
+	if (options)
+		gb__model_region(&options->model);
+	server = gb__alloc_zero(sizeof(*server));
+	gb__alloc_region(GB__REGION_NONE);
 	if (!server)
 		return gb_error_set(error, -ENOMEM, "no memory for a server");
 	server->wake_fd = -1;

@@ -2,6 +2,7 @@
 #ifndef MODEL_SERVER_H
 #define MODEL_SERVER_H
 
+#include "base/alloc.h"
 #include "model/hub.h"
 #include "model/options.h"
 #include "model/record.h"
@@ -40,6 +41,13 @@ struct gb__binding {
 	struct gb__proxy_networks *proxies;                     /* of `front` */
 	struct gb__front front;                                 /* what comes first on its connections */
 };
+
+/** What is allocated next is written by worker processes, too; until gb__alloc_region(GB__REGION_NONE). */
+static inline void gb__model_region(const struct gb__model *model)
+{
+	if (model->unit == GB__UNIT_PROCESS)
+		gb__alloc_region(GB__REGION_SERVER);
+}
 
 /** What comes first on connections of this address, or NULL. */
 static inline const struct gb__front *gb__binding_front(const struct gb__binding *binding)

@@ -22,7 +22,7 @@
 
 #define LEAVING_TRIES 20u
 
-static _Atomic pid_t self; /* 0: to be asked for */
+static GB__PER_PROCESS _Atomic pid_t self; /* 0: to be asked for */
 static pthread_once_t self_once = PTHREAD_ONCE_INIT;
 
 static void self_forget(void)

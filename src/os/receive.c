@@ -36,8 +36,8 @@ struct outcome gb__receive_blocking(_Atomic int *state, int fd, void *data, size
 extern const char gb__receive_look[], gb__receive_done[], gb__receive_out[], gb__receive_end[];
 
 static _Thread_local struct gb__receiver *here __attribute__((tls_model("initial-exec")));
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned users; /* of the signal */
+static GB__PER_PROCESS pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static GB__PER_PROCESS unsigned users; /* of the signal */
 static struct sigaction before;
 static bool installed;     /* `on_signal` is, in place of `before` */
 static _Atomic bool ready; /* and whoever waits can trust in it */

@@ -1,5 +1,7 @@
 #include "os/signal.h"
 
+#include "base/macros.h"
+
 #include "os/tsan.h"
 
 #include <errno.h>
@@ -17,18 +19,18 @@ static struct {
 	_Atomic int signal;
 	void (*handler)(void *arg);
 	void *arg;
-} subscribers[SUBSCRIBERS_MAX];
-static _Atomic unsigned delivering; /* handlers that run */
+} subscribers[SUBSCRIBERS_MAX] GB__PER_PROCESS;
+static GB__PER_PROCESS _Atomic unsigned delivering; /* handlers that run */
 
 /* Of the program: what is put back. */
-static bool installed[NSIG]; /* ours is, in place of `before` */
+static GB__PER_PROCESS bool installed[NSIG]; /* ours is, in place of `before` */
 static struct sigaction before[NSIG];
-static bool lent[NSIG];    /* that handler is another's of the library */
-static sigset_t unblocked; /* by us, although it had them blocked */
+static GB__PER_PROCESS bool lent[NSIG];    /* that handler is another's of the library */
+static GB__PER_PROCESS sigset_t unblocked; /* by us, although it had them blocked */
 
-static bool holding;
-static sigset_t held_before; /* the mask to go back to */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static GB__PER_PROCESS bool holding;
+static GB__PER_PROCESS sigset_t held_before; /* the mask to go back to */
+static GB__PER_PROCESS pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* The ends of children are everybody's: what the program had there is called as well. */
