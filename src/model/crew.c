@@ -175,6 +175,8 @@ static void give_new_worker(struct gb__crew *crew, struct gb__handed handed)
 	struct gb__seat *seat;
 	struct gb_error error;
 
+	if (atomic_load_explicit(&crew->left, memory_order_relaxed))
+		gb__crew_reap(crew);
 	/* What is told here needs no worker that tells it. */
 	if (crew->free == SEAT_NONE ||
 		atomic_load(&crew->server->shared->connections) >= crew->server->limits.connections_max) {
@@ -282,8 +284,7 @@ void gb__crew_kill(struct gb__crew *crew)
 
 void gb__crew_reap(struct gb__crew *crew)
 {
-	if (crew->unit->reap)
-		crew->unit->reap(crew);
+	crew->unit->reap(crew);
 }
 
 static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_worker *chief)

@@ -24,6 +24,7 @@ struct gb__seat {
 	pthread_mutex_t lock;
 	pthread_t thread;
 	struct gb__post ended;   /* a thread's last words to the chief */
+	struct gb__seat *left;   /* threads for one connection: who left before (gb__crew) */
 	int result;              /* threads: why it could not begin; 0: it could */
 	pid_t pid;               /* processes */
 	uint32_t next;           /* free seats; or processes of the same hash */
@@ -40,7 +41,11 @@ struct gb__crew {
 	struct gb__seat
 		*seats; /* worker processes do not have them, nor by_pid: each has a copy of its own seat */
 	unsigned seats_count;
-	unsigned alive;   /* workers that have not ended */
+	unsigned alive; /* workers that have not ended, or that nobody has seen to since */
+	/** Threads for one connection that have ended, newest first. The chief joins them when the next connection comes,
+	 *  or there are many: it is not woken for each. */
+	_Atomic(struct gb__seat *) left;
+	_Atomic unsigned left_count;
 	uint32_t free;    /* first free seat of a per-connection model */
 	uint32_t *by_pid; /* processes: first seat of a hash, or UINT32_MAX */
 	uint32_t by_pid_mask;
@@ -95,7 +100,7 @@ struct gb__unit_ops {
 	void (*command)(struct gb__seat *seat, enum gb__command command);
 	void (*ring)(struct gb__seat *seat);
 	void (*kill)(struct gb__seat *seat);
-	/** See to those that have ended, of all seats; NULL where they tell. */
+	/** See to those that have ended, of all seats. */
 	void (*reap)(struct gb__crew *crew);
 };
 extern const struct gb__unit_ops gb__unit_thread, gb__unit_process;

@@ -1,4 +1,4 @@
-/* Workers as threads. A thread tells the chief's loop when it has ended, and is joined then. */
+/* Workers as threads. A thread tells the chief when it has ended, and is joined then, or when there is time. */
 #include "model/crew.h"
 
 #include "base/alloc.h"
@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <semaphore.h>
 
+#define LEFT_MAX 16u /* for one connection, that have ended and are not joined */
+
 struct start {
 	struct gb__seat *seat;
 	struct gb__handed handed;
@@ -17,12 +19,49 @@ struct start {
 	struct gb_error *error; /* the chief's */
 };
 
-static void thread_ended(struct gb__post *post, bool alive)
+static void join(struct gb__seat *seat)
 {
-	struct gb__seat *seat = gb__container_of(post, struct gb__seat, ended);
-
 	pthread_join(seat->thread, NULL);
 	gb__seat_ended(seat, seat->result < 0 ? gb_strerror(seat->result) : NULL);
+}
+
+static void thread_ended(struct gb__post *post, bool alive)
+{
+	join(gb__container_of(post, struct gb__seat, ended));
+}
+
+static void thread_reap(struct gb__crew *crew)
+{
+	struct gb__seat *seat;
+
+	if (!atomic_load_explicit(&crew->left, memory_order_relaxed))
+		return;
+	seat = atomic_exchange(&crew->left, NULL);
+	while (seat) {
+		struct gb__seat *before = seat->left;
+
+		atomic_fetch_sub(&crew->left_count, 1);
+		join(seat);
+		seat = before;
+	}
+}
+
+/*
+ * The end of a thread for one connection. The chief has to know at once only when it waits for the last one: either it sees
+ * the seat here after it has commanded, or the command is seen here; all four accesses are sequentially consistent.
+ */
+static void leave(struct gb__seat *seat)
+{
+	struct gb__crew *crew = seat->crew;
+	const struct gb_server *server = crew->server;
+	bool wakes = seat->result < 0;
+
+	seat->left = atomic_load(&crew->left);
+	while (!atomic_compare_exchange_weak(&crew->left, &seat->left, seat))
+		;
+	wakes |= atomic_fetch_add(&crew->left_count, 1) + 1 == LEFT_MAX;
+	if (wakes || atomic_load(&server->shared->command) != GB__COMMAND_RUN)
+		gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);
 }
 
 static void *thread_main(void *arg)
@@ -66,8 +105,10 @@ static void *thread_main(void *arg)
 		gb__seat_refuse(seat, handed, gb__seat_reason(result));
 	}
 	seat->result = result;
-	/* The chief's loop outlives its crew. */
-	if (handed.fd >= 0 || result == 0)
+	/* The chief and its loop outlive the crew. */
+	if (handed.fd >= 0)
+		leave(seat);
+	else if (result == 0)
 		gb__loop_post(&seat->crew->chief->loop, &seat->ended);
 	return NULL;
 }
@@ -137,4 +178,5 @@ const struct gb__unit_ops gb__unit_thread = {
 	.start = thread_start,
 	.command = thread_command,
 	.ring = thread_ring,
+	.reap = thread_reap,
 };
