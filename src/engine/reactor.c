@@ -586,10 +586,10 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 	int result = count;
 
 	gb__engine_woke(engine);
-	if (gb__unlikely(reactor->accept_first) && count >= 0)
+	if (gb__unlikely(reactor->accept_first) && (count >= 0 || count == -EINTR))
 		accepts_first(reactor, count);
 	if (count <= 0)
-		return count;
+		return count == -EINTR ? 0 : count;
 	engine->stats.events += (unsigned)count;
 	for (; count > 0; count--, event++) {
 		struct gb__endpoint *endpoint = find(reactor, event->token);

@@ -117,9 +117,10 @@ static inline __attribute__((always_inline)) int gb__loop_sleep(struct gb__loop 
 	 */
 	engine->awake = false;
 	atomic_store(&loop->sleeping, true);
-	if (gb__unlikely(atomic_load(&loop->posted)))
-		sleep_ns = 0;
-	result = engine->ops->wait(engine, (int64_t)sleep_ns);
+	if (gb__likely(!atomic_load(&loop->posted)))
+		result = engine->ops->wait(engine, (int64_t)sleep_ns);
+	else
+		result = engine->ops->wait(engine, 0);
 	atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
 	return result;
 }

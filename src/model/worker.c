@@ -560,18 +560,40 @@ static inline bool wants_look(const struct gb_worker *worker)
 	return worker->look || atomic_load(&worker->command) != worker->obeyed;
 }
 
+/* Whether there is something to do between turns. */
+static inline unsigned called(const struct gb_worker *worker)
+{
+	return worker->look | (worker->acceptance.bars & GB__BARS_TIMED) |
+		(atomic_load_explicit(&worker->command, memory_order_relaxed) ^ worker->obeyed);
+}
+
 /* Whether there are only events to wait for: nearly always. */
 static inline bool only_events(const struct gb_worker *worker)
 {
-	return !(worker->look | (worker->acceptance.bars & GB__BARS_TIMED) |
-		       (atomic_load_explicit(&worker->command, memory_order_relaxed) ^ worker->obeyed)) &&
-		gb__net_turns_plainly(&worker->net);
+	return !called(worker) && gb__net_turns_plainly(&worker->net);
 }
 
 static inline void turn_plain(struct gb_worker *worker)
 {
 	int result = gb__net_turn_plain(&worker->net);
 
+	if (gb__unlikely(result < 0))
+		wait_failed(worker, result);
+}
+
+/* Such turns for as long as there are only events: one question between two of them. */
+static inline void turns_plain(struct gb_worker *worker)
+{
+	struct gb__net *net = &worker->net;
+	uint64_t sleep_ns = gb__net_sleep_plain_ns(net);
+	int result;
+
+	do {
+		result = gb__loop_sleep(net->loop, sleep_ns);
+		gb__net_publish(net);
+	} while (gb__likely(!(gb__net_came_up(net) | called(worker))) && gb__likely(result >= 0));
+	gb__net_turn_rest(net);
+	gb__net_publish(net);
 	if (gb__unlikely(result < 0))
 		wait_failed(worker, result);
 }
@@ -627,7 +649,7 @@ void gb__worker_run(struct gb_worker *worker)
 	worker->look = true;
 	for (;;) {
 		if (gb__likely(only_events(worker)))
-			turn_plain(worker);
+			turns_plain(worker);
 		else if (!turn(worker, -1))
 			break;
 	}

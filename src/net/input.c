@@ -411,7 +411,7 @@ static inline __attribute__((always_inline)) void input_direct(
 {
 	gb__direct_begin(net, conn);
 	conn->terms->on_message(conn, message);
-	gb__direct_end(net, conn);
+	gb__direct_end(conn->net, conn); /* looked up again, `net` need not be saved over the call */
 }
 
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size)

@@ -26,17 +26,31 @@ static inline void gb__net_publish(const struct gb__net *net)
 	__atomic_store_n(&counters->stats.bytes_out, net->tally.bytes_out, __ATOMIC_RELAXED);
 }
 
+/** Whether anything has come up in a turn besides events: what is left of that one, and what the next would ask for before
+ *  its wait. Between the two nothing of it changes. */
+static inline uint64_t gb__net_came_up(const struct gb__net *net)
+{
+	const struct gb__loop *loop = net->loop;
+
+	return gb__loop_has_rest(loop) | net->turn_more | (loop->wheel.next ^ loop->seen_next);
+}
+
 /** What came up in it besides events; at least the clock, with which the engine's counters are published. */
 void gb__net_turn_rest(struct gb__net *net);
+
+/** How long its wait may last: the next tick of the wheel is never now. */
+static inline uint64_t gb__net_sleep_plain_ns(struct gb__net *net)
+{
+	if (gb__unlikely(gb__loop_looks(net->loop)))
+		gb__loop_look(net->loop);
+	return net->loop->wheel_ns;
+}
 
 static inline __attribute__((always_inline)) int gb__net_turn_plain(struct gb__net *net)
 {
 	struct gb__loop *loop = net->loop;
-	int result;
+	int result = gb__loop_sleep(loop, gb__net_sleep_plain_ns(net));
 
-	if (gb__unlikely(gb__loop_looks(loop)))
-		gb__loop_look(loop);
-	result = gb__loop_sleep(loop, loop->wheel_ns); /* the next tick of the wheel is never now */
 	if (gb__unlikely(gb__loop_has_rest(loop) | net->turn_more))
 		gb__net_turn_rest(net);
 	gb__net_publish(net);

@@ -27,33 +27,32 @@
 
 #if defined(__x86_64__) && !defined(__ILP32__) && !GB__SYSCALL_WATCHED
 
-/* System V ABI, AMD64 supplement, A.2.1: rcx and r11 are lost; the result is -4095 to -1 for an error. */
-static inline ssize_t gb__transfer(long number, int fd, const void *data, size_t size, int flags)
-{
-	register int rdi __asm__("rdi") = fd;
-	register const void *rsi __asm__("rsi") = data;
-	register size_t rdx __asm__("rdx") = size;
-	register int r10 __asm__("r10") = flags;
-	register long r8 __asm__("r8") = 0; /* no address */
-	register long r9 __asm__("r9") = 0;
-	ssize_t result;
+/*
+ * System V ABI, AMD64 supplement, A.2.1: rcx and r11 are lost; the result is -4095 to -1 for an error. The number is
+ * loaded here: as an operand it would take a register for as long as a loop of calls lasts, and that be saved before.
+ */
+#define GB__TRANSFER(name, number, data_type) \
+	static inline ssize_t name(int fd, data_type data, size_t size, int flags) \
+	{ \
+		register int rdi __asm__("rdi") = fd; \
+		register data_type rsi __asm__("rsi") = data; \
+		register size_t rdx __asm__("rdx") = size; \
+		register int r10 __asm__("r10") = flags; \
+		register long r8 __asm__("r8") = 0; /* no address */ \
+		register long r9 __asm__("r9") = 0; \
+		ssize_t result; \
+\
+		__asm__ volatile( \
+			"movl %[which], %%eax\n\tsyscall" \
+			: "=&a"(result) \
+			: [which] "i"(number), "r"(rdi), "r"(rsi), "r"(rdx), "r"(r10), "r"(r8), "r"(r9) \
+			: "rcx", "r11", "memory"); \
+		return result; \
+	}
 
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "r"(rdi), "r"(rsi), "r"(rdx), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return result;
-}
-
-static inline ssize_t gb__recv(int fd, void *data, size_t size, int flags)
-{
-	return gb__transfer(SYS_recvfrom, fd, data, size, flags);
-}
-
-static inline ssize_t gb__send(int fd, const void *data, size_t size, int flags)
-{
-	return gb__transfer(SYS_sendto, fd, data, size, flags);
-}
+GB__TRANSFER(gb__recv, SYS_recvfrom, void *)
+GB__TRANSFER(gb__send, SYS_sendto, const void *)
+#undef GB__TRANSFER
 
 static inline int gb__epoll_wait(int fd, struct epoll_event *events, int max, int timeout_ms)
 {

@@ -17,9 +17,12 @@ static void echo_message(struct gb_conn *conn, struct gb_bytes message)
 {
 	const struct echo_settings *settings = gb_conn_user(conn);
 
-	gb_conn_send(conn, message.data, message.size);
-	if (settings->once)
+	if (settings->once) {
+		gb_conn_send(conn, message.data, message.size);
 		gb_conn_close(conn);
+		return;
+	}
+	gb_conn_send(conn, message.data, message.size);
 }
 
 static void echo_serve(struct gb_stream *stream)

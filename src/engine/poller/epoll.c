@@ -83,15 +83,11 @@ static int epoll_remove(struct gb__poller *poller, int fd)
 static int epoll_poller_wait(
 	struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns)
 {
-	int count;
-
 	if (gb__unlikely(timeout_ns != poller->timeout_ns)) {
 		poller->timeout_ns = timeout_ns;
 		poller->timeout_ms = gb__poller_timeout_ms(timeout_ns);
 	}
-	count = gb__epoll_wait(poller->fd, (struct epoll_event *)ret, (int)max, poller->timeout_ms);
-
-	return gb__unlikely(count == -EINTR) ? 0 : count;
+	return gb__epoll_wait(poller->fd, (struct epoll_event *)ret, (int)max, poller->timeout_ms);
 }
 
 static int epoll_descriptor(const struct gb__poller *poller)

@@ -47,7 +47,7 @@ struct gb__poller_ops {
 	int (*modify)(struct gb__poller *poller, int fd, unsigned ready, uint64_t token);
 	int (*remove)(struct gb__poller *poller, int fd);
 	/** Wait up to timeout_ns (-1: for ever), rounded up to what the call can tell. Returns the number
-	 *  of events, 0 on a timeout or an interruption, or a negative errno. */
+	 *  of events, 0 on a timeout, or a negative errno; -EINTR or 0 on an interruption. */
 	int (*wait)(struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns);
 	/** One that is readable while `wait` has events to tell. NULL: there is none. */
 	int (*descriptor)(const struct gb__poller *poller);
