@@ -25,8 +25,8 @@ GB_API int gb_main_services(int argc, char **argv, const struct gb_service *cons
  * `serve` alone, for programs with commands of their own: `argv` holds the program's name and the flags.
  *
  * SIGTERM and SIGINT drain, a second one ends at once; SIGALRM ends the program some seconds after the drain
- * deadline, or after the second signal, when a handler does not return. SIGUSR1 has the counters printed to standard
- * error as one line of JSON, SIGPIPE has no effect. A SIGINT that is ignored stays so, as in a shell's background.
+ * deadline, or after the second signal, when a handler does not return. SIGHUP has certificates read again, where there are
+ * any; SIGUSR1 has the counters printed to standard error as one line of JSON, SIGPIPE has no effect. A SIGINT that is ignored stays so, as in a shell's background.
  * Names and returns as gb_main.
  */
 GB_API int gb_serve_main(int argc, char **argv, const struct gb_service *service);

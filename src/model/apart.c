@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "model/bus.h"
 #include "model/crew.h"
+#include "model/tls.h"
 #include "net/task.h"
 #include "os/process.h"
 #include "os/socket.h"
@@ -16,7 +17,7 @@
 
 #include <errno.h>
 
-/* Whoever holds these would keep clients waiting, and others from seeing an end. */
+/* Whoever holds these would keep clients waiting, others from seeing an end, and secrets. */
 static void let_go(void *arg)
 {
 	struct gb_server *server = arg;
@@ -30,6 +31,7 @@ static void let_go(void *arg)
 		gb__socket_close(channels->pairs[i][0]);
 		gb__socket_close(channels->pairs[i][1]);
 	}
+	gb__server_unsecure(server); /* no handler's fault is to tell of a key */
 	gb__bus_join(server->bus);
 	server->chief = NULL;
 	server->crew = NULL;

@@ -85,6 +85,18 @@ void gb__notifier_ready(struct gb__notifier *notifier, struct gb_worker *chief)
 		on_watchdog(&notifier->watchdog, notifier);
 }
 
+void gb__notifier_reloading(struct gb__notifier *notifier)
+{
+	if (notifier->chief && !notifier->draining)
+		gb__notify_reloading();
+}
+
+void gb__notifier_reloaded(struct gb__notifier *notifier)
+{
+	if (notifier->chief && !notifier->draining)
+		tell_status(notifier, "READY=1\n");
+}
+
 void gb__notifier_stopping(struct gb__notifier *notifier, uint64_t within_ms)
 {
 	char text[96];

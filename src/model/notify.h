@@ -19,6 +19,9 @@ struct gb__notifier {
 
 /** All workers run. On the chief's thread, as the others. */
 void gb__notifier_ready(struct gb__notifier *notifier, struct gb_worker *chief);
+/** Certificates are read again, and were. */
+void gb__notifier_reloading(struct gb__notifier *notifier);
+void gb__notifier_reloaded(struct gb__notifier *notifier);
 /** It ends in so many milliseconds, at the latest. */
 void gb__notifier_stopping(struct gb__notifier *notifier, uint64_t within_ms);
 void gb__notifier_end(struct gb__notifier *notifier);

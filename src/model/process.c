@@ -55,6 +55,7 @@ static void on_rung(void *arg)
 static void serve(struct gb_worker *worker, struct gb__handed handed)
 {
 	worker->server->chief = worker;
+	gb__server_refresh_on(worker);
 	atomic_store(&worker->record->away, false);
 	atomic_store(&serving, worker);
 	/* A command may have been given before this process was there to be told. */

@@ -22,6 +22,7 @@
 #include "model/stall.h"
 #include "model/starvation.h"
 #include "model/summary.h"
+#include "model/tls.h"
 
 #include "os/orphan.h"
 #include "os/process.h"
@@ -58,6 +59,7 @@ struct gb__run {
 	struct gb_timer look_after_orphans;
 	struct gb__starvation starvation;
 	struct gb__notifier notifier;
+	uint64_t hangups; /* that were acted upon */
 	struct gb__connected connected;
 	struct gb__stall_watch *stalls; /* NULL: nobody watches */
 	struct gb__cpus before;         /* of the calling thread */
@@ -227,6 +229,35 @@ static bool may_end(struct gb__run *run)
 	return run->stop > 1 || gb__naming_ended(&run->chief);
 }
 
+/* SIGHUP is caught for services, or because there are certificates to read again; these come first. */
+static void obey_hangup(struct gb__run *run)
+{
+	struct gb_server *server = run->chief.server;
+	const uint64_t hangups = atomic_load(&server->shared->signals[SIGHUP - 1]);
+
+	if (hangups == run->hangups)
+		return;
+	run->hangups = hangups;
+	if (!server->tls)
+		return;
+	gb__notifier_reloading(&run->notifier);
+	gb__server_reload(server);
+	gb__notifier_reloaded(&run->notifier);
+}
+
+static void obey_signals(struct gb__run *run)
+{
+	struct gb_server *server = run->chief.server;
+
+	if (!atomic_load(&server->shared->signalled) || !atomic_exchange(&server->shared->signalled, false))
+		return;
+	obey_hangup(run);
+	if (!run->crew)
+		gb__signal_watches_ring(&run->chief);
+	else if (gb__signals_wanted(server))
+		gb__crew_ring(run->crew);
+}
+
 static bool chief_turn(struct gb_worker *chief)
 {
 	struct gb__run *run = gb__container_of(chief, struct gb__run, chief);
@@ -236,13 +267,7 @@ static bool chief_turn(struct gb_worker *chief)
 	obey_stop(run);
 	if (atomic_load(&chief->server->asked) && atomic_exchange(&chief->server->asked, false))
 		gb__summary_log(chief->server);
-	if (atomic_load(&chief->server->shared->signalled) &&
-		atomic_exchange(&chief->server->shared->signalled, false)) {
-		if (run->crew)
-			gb__crew_ring(run->crew);
-		else
-			gb__signal_watches_ring(chief);
-	}
+	obey_signals(run);
 	if (run->adopts && atomic_load(&run->child_ended) && !run->look_after_orphans.heap_index)
 		gb__worker_timer(chief, &run->look_after_orphans, ORPHAN_MS, look_after_orphans, run);
 	if (run->crew) {
@@ -476,6 +501,7 @@ static int serve(struct gb_server *server, struct gb__run *run, struct gb_error 
 	}
 	run->chief.on_turn = chief_turn;
 	server->chief = &run->chief;
+	gb__server_refresh_on(&run->chief);
 	run->stalls = gb__stall_watch_create(&run->chief, &run->before);
 	result = start(run, alone, error);
 	if (result < 0)
@@ -534,6 +560,7 @@ int gb__run_begin(struct gb_server *server, struct gb__run **ret, struct gb_erro
 	gb__cpus_get(&run->before);
 	if (server->model.engine == GB__ENGINE_BLOCKING)
 		gb__receivers_begin();
+	run->hangups = atomic_load(&server->shared->signals[SIGHUP - 1]);
 	/* Before the first process is forked, which then does not end by them. */
 	result = gb__signals_catch(server, run->catches, error);
 	if (result == 0) {

@@ -14,7 +14,6 @@ struct gb_worker;
 struct gb__announce;
 struct gb__local;
 struct gb__server_tls;
-struct gb__tls_shared;
 struct gb__bus;
 struct gb__compute;
 struct gb__processes;
@@ -68,13 +67,12 @@ struct gb_server {
 		seats_count; /* for workers beside the chief, or instead of it: the model's number resolved */
 	struct gb__binding *bindings;
 	size_t bindings_count;
-	struct gb__server_tls *tls;        /* contexts of its addresses */
-	struct gb__tls_shared *tls_shared; /* among all processes; NULL: there are no contexts */
-	struct gb__shared *shared;         /* counters and commands, in memory that worker processes share */
-	struct gb__places places;          /* of replies, for all workers of a process */
-	pid_t pid;                         /* of the process that created it */
-	bool notifies;                     /* the service manager is told of it (notify.h) */
-	bool unlistened;                   /* the listening sockets have been closed */
+	struct gb__server_tls *tls; /* contexts of its addresses */
+	struct gb__shared *shared;  /* counters and commands, in memory that worker processes share */
+	struct gb__places places;   /* of replies, for all workers of a process */
+	pid_t pid;                  /* of the process that created it */
+	bool notifies;              /* the service manager is told of it (notify.h) */
+	bool unlistened;            /* the listening sockets have been closed */
 	_Atomic bool running; /* gb_server_run has been called and not returned; so in worker processes */
 	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */

@@ -74,17 +74,25 @@ uint64_t gb__signals_wanted(const struct gb_server *server)
 	return signals;
 }
 
+/* With what the server itself has a use for. */
+static uint64_t caught(const struct gb_server *server)
+{
+	const bool reloads = server->tls && !gb__signal_handled(SIGHUP);
+
+	return gb__signals_wanted(server) | (reloads ? GB_SIGNAL_BIT(SIGHUP) : 0);
+}
+
 static void on_signal(void *arg)
 {
-	const struct gb__signal_catch *caught = arg;
+	const struct gb__signal_catch *by = arg;
 
-	atomic_fetch_add(&caught->server->shared->signals[caught->number - 1], 1);
-	gb__server_signalled(caught->server);
+	atomic_fetch_add(&by->server->shared->signals[by->number - 1], 1);
+	gb__server_signalled(by->server);
 }
 
 int gb__signals_catch(struct gb_server *server, struct gb__signal_catch *catches, struct gb_error *error)
 {
-	const uint64_t wanted = gb__signals_wanted(server);
+	const uint64_t wanted = caught(server);
 
 	for (int i = 0; i < GB__SIGNALS_MAX; i++)
 		catches[i] = (struct gb__signal_catch){ server, i + 1, -1 };
@@ -111,7 +119,7 @@ void gb__signals_release(struct gb__signal_catch *catches)
 
 void gb__signals_follow(const struct gb_server *server, void (*on_told)(void *arg))
 {
-	const uint64_t wanted = gb__signals_wanted(server);
+	const uint64_t wanted = caught(server);
 
 	/* What the table has no room for has no effect here (gb__signal_hold), and the next to come is seen instead. */
 	for (int i = 1; i <= GB__SIGNALS_MAX; i++)

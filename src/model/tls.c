@@ -1,7 +1,8 @@
 #include "model/tls.h"
 
 #include "base/alloc.h"
-#include "model/server.h"
+#include "base/macros.h"
+#include "model/worker.h"
 #include "os/os.h"
 #include "os/process.h"
 #include "tls/tls.h"
@@ -13,6 +14,7 @@
 struct gb__server_tls {
 	struct gb__server_tls *next;
 	struct gb_options *options;
+	struct gb__tls_shared *shared; /* among all processes; NULL: there was no memory */
 	struct gb__tls *tls;
 };
 
@@ -65,11 +67,10 @@ static enum gb__tls_verify verify_of(const struct gb__tls_settings *settings)
 	return GB__TLS_VERIFY_NONE;
 }
 
-static int create(struct gb_server *server, const struct gb_options *options, struct gb__tls **ret,
-	struct gb_error *error)
+static int create(struct gb__server_tls *entry, struct gb_error *error)
 {
 	static const char *const versions[] = { "1.2", "1.3" };
-	const struct gb__tls_settings *settings = &options->tls;
+	const struct gb__tls_settings *settings = &entry->options->tls;
 	const struct gb__tls_options what = {
 		.server = true,
 		.certificates = text_of(settings->cert),
@@ -83,10 +84,19 @@ static int create(struct gb_server *server, const struct gb_options *options, st
 		.ciphers = text_of(settings->ciphers),
 		.ticket_ms = settings->tickets_ms,
 		.reload_ms = settings->reload_ms,
-		.shared = server->tls_shared,
+		.shared = entry->shared,
 	};
 
-	return gb__tls_create(&what, ret, error);
+	return gb__tls_create(&what, &entry->tls, error);
+}
+
+static void destroy(struct gb__server_tls *entry)
+{
+	gb__tls_destroy(entry->tls);
+	if (entry->shared)
+		gb__shared_unmap(entry->shared, gb__tls_shared_size());
+	gb_options_destroy(entry->options);
+	gb__free(entry);
 }
 
 /* Whether TLS is wanted: 1, 0, or -GB_EUSAGE: it is not clear what for. */
@@ -120,17 +130,15 @@ int gb__server_secure(struct gb_server *server, struct gb__binding *binding, str
 	for (entry = server->tls; entry && !same(entry->options, binding->options); entry = entry->next)
 		;
 	if (!entry) {
-		if (!server->tls_shared)
-			server->tls_shared = gb__shared_map(gb__tls_shared_size());
 		entry = gb__alloc_zero(sizeof(*entry));
 		if (!entry || gb__options_copy(binding->options, &entry->options) < 0) {
 			gb__free(entry);
 			return gb_error_set(error, -ENOMEM, "no memory for TLS");
 		}
-		result = create(server, entry->options, &entry->tls, error);
+		entry->shared = gb__shared_map(gb__tls_shared_size());
+		result = create(entry, error);
 		if (result < 0) {
-			gb_options_destroy(entry->options);
-			gb__free(entry);
+			destroy(entry);
 			return result;
 		}
 		entry->next = server->tls;
@@ -141,12 +149,32 @@ int gb__server_secure(struct gb_server *server, struct gb__binding *binding, str
 	return 0;
 }
 
-void gb__server_refresh(struct gb_server *server)
+uint64_t gb__server_refresh(struct gb_server *server)
 {
+	uint64_t due_ms = UINT64_MAX;
+
 	if (!server->tls)
-		return;
+		return due_ms;
 	for (struct gb__server_tls *entry = server->tls; entry; entry = entry->next)
-		gb__tls_refresh(entry->tls, gb__os_now_ms(&gb__os_linux));
+		due_ms = gb__min(due_ms, gb__tls_refresh(entry->tls, gb__os_now_ms(&gb__os_linux)));
+	return due_ms;
+}
+
+static uint64_t upkeep(void *arg)
+{
+	return gb__server_refresh(arg);
+}
+
+void gb__server_refresh_on(struct gb_worker *worker)
+{
+	if (worker->server->tls)
+		gb__net_keep_up(&worker->net, upkeep, worker->server);
+}
+
+void gb__server_reload(struct gb_server *server)
+{
+	for (struct gb__server_tls *entry = server->tls; entry; entry = entry->next)
+		gb__tls_reload(entry->tls, gb__os_now_ms(&gb__os_linux));
 }
 
 void gb__server_unsecure(struct gb_server *server)
@@ -155,10 +183,6 @@ void gb__server_unsecure(struct gb_server *server)
 		struct gb__server_tls *entry = server->tls;
 
 		server->tls = entry->next;
-		gb__tls_destroy(entry->tls);
-		gb_options_destroy(entry->options);
-		gb__free(entry);
+		destroy(entry);
 	}
-	if (server->tls_shared)
-		gb__shared_unmap(server->tls_shared, gb__tls_shared_size());
 }

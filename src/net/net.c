@@ -81,12 +81,30 @@ int64_t gb__net_sleep_ns(struct gb__net *net)
 	return net->turn_more ? 0 : gb__loop_sleep_ns(net->loop, bound_ns);
 }
 
+static void keep_up(struct gb__net *net)
+{
+	const uint64_t due_ms = net->upkeep.run(net->upkeep.arg);
+
+	if (due_ms != UINT64_MAX)
+		gb__wheel_add(&net->loop->wheel, &net->upkeep.node, due_ms);
+}
+
+void gb__net_keep_up(struct gb__net *net, uint64_t (*run)(void *arg), void *arg)
+{
+	gb__assert(!net->upkeep.run);
+	net->upkeep.run = run;
+	net->upkeep.arg = arg;
+	keep_up(net);
+}
+
 static void on_deadline(struct gb__wheel_node *node, void *arg)
 {
 	struct gb__net *net = arg;
 
 	if (gb__unlikely(node == &net->trim.node))
 		gb__trim_look(net);
+	else if (gb__unlikely(node == &net->upkeep.node))
+		keep_up(net);
 	else
 		gb__conn_on_deadline(node, arg);
 }
@@ -116,6 +134,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 	net->burst.size_max = gb__min(limits->output_high, GB__INPUT_MAX);
 	net->direct = net->plain && net->burst.size_max == GB__INPUT_MAX;
 	gb__trim_init(net);
+	gb__wheel_node_init(&net->upkeep.node);
 	loop->on_deadline = on_deadline;
 	loop->on_tick = on_tick;
 	loop->arg = net;
@@ -137,6 +156,7 @@ void gb__net_finish(struct gb__net *net)
 	gb__net_census_publish(net);
 	gb__net_publish(net); /* of what was in flight when the last turn ended */
 	gb__wheel_remove(&net->loop->wheel, &net->trim.node);
+	gb__wheel_remove(&net->loop->wheel, &net->upkeep.node);
 	gb__free(net->parked);
 	gb__free(net->burst.copied);
 	gb__free(net->tracing.leave);

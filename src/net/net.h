@@ -81,6 +81,11 @@ struct gb__net {
 	struct gb_worker *worker;            /* what handlers see */
 	struct gb__slabs slabs;
 	struct gb__trim trim;
+	struct {
+		struct gb__wheel_node node;
+		uint64_t (*run)(void *arg); /* NULL: nothing is kept up */
+		void *arg;
+	} upkeep;
 	union {
 		struct {
 			uint32_t
@@ -175,6 +180,10 @@ static inline void gb__trim_later(struct gb__net *net)
 	if (gb__unlikely(!gb__wheel_pending(&net->trim.node)))
 		gb__trim_begin(net);
 }
+
+/** Call `run` now, and whenever it is due, as it returns (ms, by the loop's clock; UINT64_MAX: never), or somewhat earlier: a
+ *  node on the wheel, which costs nothing meanwhile. Once for a net. */
+void gb__net_keep_up(struct gb__net *net, uint64_t (*run)(void *arg), void *arg);
 
 /** Connections that were accepted, rather than made by gb_connect. */
 static inline size_t gb__net_clients(const struct gb__net *net)

@@ -208,6 +208,18 @@ bool gb__signal_ignored(int signal)
 	return sigaction(signal, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
+bool gb__signal_handled(int signal)
+{
+	struct sigaction now;
+	bool ours;
+
+	pthread_mutex_lock(&lock);
+	ours = installed[signal];
+	pthread_mutex_unlock(&lock);
+	return !ours && sigaction(signal, NULL, &now) == 0 && now.sa_handler != SIG_DFL &&
+		now.sa_handler != SIG_IGN;
+}
+
 void gb__signal_quiet(int signal)
 {
 	pthread_once(&once, prepare);

@@ -29,6 +29,8 @@ void gb__signal_lend(int signal, const struct sigaction *program);
 void gb__signal_await(void);
 /** Whether the program ignores it. */
 bool gb__signal_ignored(int signal);
+/** Whether the program has a handler of its own there. */
+bool gb__signal_handled(int signal);
 /** Let a signal have no effect from now on; what the program ignores already stays so. */
 void gb__signal_quiet(int signal);
 

@@ -1,9 +1,6 @@
 /*
  * Contexts. What they are made of is read at once, and again when its files have changed: then a new SSL_CTX takes the place
- * of the one before, which goes with its last session.
- *
- * Of several certificates each has an SSL_CTX of its own. Sessions begin with the first one's, which owns the others
- * (struct set): so they last as long as anybody may still choose one.
+ * of the one before, which goes with its last session. Which certificates it has is set.c's.
  */
 #include "tls/context.h"
 
@@ -13,9 +10,8 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "os/os.h"
-#include "tls/material.h"
-#include "tls/names.h"
 #include "tls/resume.h"
+#include "tls/set.h"
 #include "tls/stamp.h"
 #include "tls/tickets.h"
 
@@ -35,7 +31,9 @@
 #define ALPN_MAX 1024
 #define ROTATE_MS_MIN 60000u
 
-/* Mozilla's intermediate configuration 5.7. Those of TLS 1.3 are OpenSSL's, which are all good. */
+/* Mozilla's intermediate configuration 5.7, in its order. The first is by SHA-256, which processors have instructions for: of a
+ * handshake by another one a fifth is SHA-384. */
+#define SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define CIPHERS \
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" \
 	"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
@@ -43,7 +41,8 @@
 
 struct gb__tls_shared {
 	_Atomic uint64_t
-		complaint; /* what was wrong with files, hashed: the one who writes it first says so */
+		complaint;      /* what was wrong with files, hashed: the one who writes it first says so */
+	_Atomic uint64_t asked; /* how often all were told to read them again */
 };
 
 /* Names in one option. */
@@ -68,47 +67,13 @@ struct gb__tls {
 
 	pthread_mutex_t lock; /* `current` */
 	SSL_CTX *current;
-	_Atomic uint64_t look_at;     /* not before */
-	pthread_mutex_t looking;      /* `stamps` */
+	_Atomic uint64_t due_ms; /* nothing is to be done before: `look_ms`, or the tickets' keys change */
+	_Atomic uint64_t heard;  /* of shared->asked */
+	pthread_mutex_t looking; /* what follows */
+	uint64_t look_ms;        /* when to look at files */
 	struct gb__tls_stamp *stamps; /* of all files, as paths_each has them */
 	size_t stamps_count;
 };
-
-/* What one look at the files of a server gave. */
-struct set {
-	size_t count;
-	struct choice {
-		SSL_CTX *ctx; /* the first is not referred to: it owns the set */
-		struct gb__tls_staple staple;
-	} * choices;
-	struct gb__tls_names names;
-};
-
-static int set_index = -1;
-static pthread_once_t set_once = PTHREAD_ONCE_INIT;
-
-static void set_free(struct set *set)
-{
-	for (size_t i = 0; set->choices && i < set->count; i++) {
-		if (i > 0)
-			SSL_CTX_free(set->choices[i].ctx);
-		gb__free(set->choices[i].staple.bytes);
-	}
-	gb__free(set->choices);
-	gb__tls_names_free(&set->names);
-	gb__free(set);
-}
-
-static void on_context_free(void *parent, void *set, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
-{
-	if (set)
-		set_free(set);
-}
-
-static void make_set_index(void)
-{
-	set_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, on_context_free);
-}
 
 static void list_free(struct list *list)
 {
@@ -281,34 +246,6 @@ static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_size,
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static int on_name(SSL *ssl, int *alert, void *arg)
-{
-	const struct set *set = arg;
-	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	size_t index;
-
-	if (!name)
-		return SSL_TLSEXT_ERR_NOACK;
-	index = gb__tls_names_find(&set->names, name);
-	if (index > 0 && !SSL_set_SSL_CTX(ssl, set->choices[index].ctx))
-		return SSL_TLSEXT_ERR_ALERT_FATAL;
-	return SSL_TLSEXT_ERR_OK;
-}
-
-static int on_status(SSL *ssl, void *arg)
-{
-	const struct gb__tls_staple *staple = arg;
-	unsigned char *copy;
-
-	if (staple->until && staple->until < time(NULL))
-		return SSL_TLSEXT_ERR_NOACK;
-	copy = OPENSSL_memdup(staple->bytes, staple->size);
-	if (!copy)
-		return SSL_TLSEXT_ERR_NOACK;
-	SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)staple->size); /* takes it */
-	return SSL_TLSEXT_ERR_OK;
-}
-
 /* What sessions with this server are remembered by: the name that is asked for, or its address, in one spelling; the caller's
  * to free. NULL: neither. */
 static char *name_of_session(const SSL *ssl)
@@ -411,6 +348,7 @@ static int configure(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
 			SSL_OP_PRIORITIZE_CHACHA);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	if (SSL_CTX_set_min_proto_version(ctx, tls->version_min) != 1 ||
+		(tls->server && SSL_CTX_set_ciphersuites(ctx, SUITES) != 1) ||
 		SSL_CTX_set1_groups_list(ctx, GROUPS) != 1)
 		return gb_error_set(error, -GB_EUSAGE, "tls: this OpenSSL has not what is needed: %s",
 			gb__tls_reason("it does not say what"));
@@ -427,35 +365,13 @@ static int configure(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
 	return result < 0 ? result : configure_trust(tls, ctx, error);
 }
 
-/* An SSL_CTX with the n-th certificate, if there is one. */
-static int make_one(struct gb__tls *tls, size_t n, SSL_CTX **ret, struct set *set, struct gb_error *error)
+static int make_bare(void *arg, SSL_CTX **ret, struct gb_error *error)
 {
+	struct gb__tls *tls = arg;
 	SSL_CTX *ctx = SSL_CTX_new(tls->server ? TLS_server_method() : TLS_client_method());
-	struct gb__tls_chain chain = { 0 };
 	int result = ctx ? configure(tls, ctx, error)
 			 : gb_error_set(error, -ENOMEM, "tls: no memory for a context");
 
-	if (result == 0 && n < tls->certificates.count) {
-		struct gb__tls_file certificate = { "tls-cert", tls->certificates.names[n] };
-
-		result = gb__tls_chain_read(certificate, &chain, error);
-		if (result == 0)
-			result = gb__tls_key_read((struct gb__tls_file){ "tls-key", tls->keys.names[n] },
-				certificate.path, tls->password_file, &chain, error);
-		if (result == 0 && SSL_CTX_use_cert_and_key(ctx, chain.leaf, chain.key, chain.others, 1) != 1)
-			result = gb_error_set(error, -GB_EUSAGE, "tls-cert: %s: %s", certificate.path,
-				gb__tls_reason("it cannot be used"));
-		if (result == 0 && set && gb__tls_names_add(&set->names, chain.leaf, n) < 0)
-			result = gb_error_set(error, -ENOMEM, "tls: no memory for a context");
-		if (result == 0 && set && n < tls->ocsp.count && *tls->ocsp.names[n])
-			result = gb__tls_staple_read((struct gb__tls_file){ "tls-ocsp", tls->ocsp.names[n] },
-				chain.leaf, &set->choices[n].staple, error);
-		if (result == 0 && set && set->choices[n].staple.bytes) {
-			SSL_CTX_set_tlsext_status_cb(ctx, on_status);
-			SSL_CTX_set_tlsext_status_arg(ctx, &set->choices[n].staple);
-		}
-	}
-	gb__tls_chain_free(&chain);
 	if (result < 0) {
 		SSL_CTX_free(ctx);
 		return result;
@@ -464,41 +380,36 @@ static int make_one(struct gb__tls *tls, size_t n, SSL_CTX **ret, struct set *se
 	return 0;
 }
 
-/* One for each certificate; `*ret` is the first. */
-static int make_set(struct gb__tls *tls, SSL_CTX **ret, struct gb_error *error)
+static int make_client(const struct gb__tls_set_source *source, SSL_CTX **ret, struct gb_error *error)
 {
-	struct set *set = gb__alloc_zero(sizeof(*set));
-	int result = 0;
+	SSL_CTX *ctx;
+	int result = source->make(source->arg, &ctx, error);
 
-	if (!set)
-		return gb_error_set(error, -ENOMEM, "tls: no memory for a context");
-	set->choices = gb__alloc_zero(tls->certificates.count * sizeof(*set->choices));
-	if (!set->choices)
-		result = gb_error_set(error, -ENOMEM, "tls: no memory for a context");
-	while (result == 0 && set->count < tls->certificates.count) {
-		result = make_one(tls, set->count, &set->choices[set->count].ctx, set, error);
-		set->count++;
-	}
-	if (result < 0) {
-		if (set->choices)
-			SSL_CTX_free(set->choices[0].ctx);
-		set_free(set);
+	if (result == 0 && source->count > 0)
+		result = gb__tls_set_use(source, 0, ctx, error);
+	else if (result < 0)
 		return result;
-	}
-	gb__tls_names_seal(&set->names);
-	*ret = set->choices[0].ctx;
-	SSL_CTX_set_tlsext_servername_callback(*ret, on_name);
-	SSL_CTX_set_tlsext_servername_arg(*ret, set);
-	gb__assert(SSL_CTX_set_ex_data(*ret, set_index, set));
-	return 0;
+	if (result < 0)
+		SSL_CTX_free(ctx);
+	else
+		*ret = ctx;
+	return result;
 }
 
 static int make(struct gb__tls *tls, SSL_CTX **ret, struct gb_error *error)
 {
+	const struct gb__tls_set_source source = { .certificates = tls->certificates.names,
+		.keys = tls->keys.names,
+		.ocsp = tls->ocsp.names,
+		.count = tls->certificates.count,
+		.ocsp_count = tls->ocsp.count,
+		.password_file = tls->password_file,
+		.make = make_bare,
+		.arg = tls };
 	int result;
 
 	ERR_clear_error();
-	result = tls->server ? make_set(tls, ret, error) : make_one(tls, 0, ret, NULL, error);
+	result = tls->server ? gb__tls_set_make(&source, ret, error) : make_client(&source, ret, error);
 	ERR_clear_error();
 	return result;
 }
@@ -506,6 +417,25 @@ static int make(struct gb__tls *tls, SSL_CTX **ret, struct gb_error *error)
 size_t gb__tls_shared_size(void)
 {
 	return sizeof(struct gb__tls_shared);
+}
+
+static uint64_t asked(const struct gb__tls *tls)
+{
+	return tls->shared ? atomic_load_explicit(&tls->shared->asked, memory_order_acquire) : 0;
+}
+
+static void look_later(struct gb__tls *tls, uint64_t now_ms)
+{
+	tls->look_ms = tls->reload_ms ? gb__add_capped(now_ms, tls->reload_ms) : UINT64_MAX;
+}
+
+/* Keys of tickets that are over are forgotten; then nothing is due for a while. */
+static void wait_for_next(struct gb__tls *tls, uint64_t now_ms)
+{
+	uint64_t keys_ms =
+		tls->tickets.period_ms ? gb__tls_tickets_advance(&tls->tickets, now_ms) : UINT64_MAX;
+
+	atomic_store_explicit(&tls->due_ms, gb__min(tls->look_ms, keys_ms), memory_order_relaxed);
 }
 
 int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, struct gb_error *error)
@@ -516,7 +446,6 @@ int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, 
 
 	if (!tls)
 		return gb_error_set(error, -ENOMEM, "tls: no memory for a context");
-	gb__assert(pthread_once(&set_once, make_set_index) == 0);
 	gb__assert(pthread_mutex_init(&tls->lock, NULL) == 0);
 	gb__assert(pthread_mutex_init(&tls->looking, NULL) == 0);
 	gb__tls_memory_init(&tls->memory);
@@ -536,7 +465,9 @@ int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, 
 	if (result == 0) {
 		open_secrets(tls);
 		stamps_take(tls); /* before they are read: who changes them meanwhile is seen the next time */
-		atomic_store(&tls->look_at, gb__add_capped(now_ms, tls->reload_ms));
+		atomic_store(&tls->heard, asked(tls));
+		look_later(tls, now_ms);
+		wait_for_next(tls, now_ms);
 		result = make(tls, &tls->current, error);
 	}
 	if (result < 0) {
@@ -582,13 +513,14 @@ static bool first_to_say(struct gb__tls *tls, const char *text)
 	return atomic_exchange(&tls->shared->complaint, hash) != hash;
 }
 
-static void read_again(struct gb__tls *tls)
+/* `told`: somebody wants to know what comes of it. */
+static void read_again(struct gb__tls *tls, bool told)
 {
 	struct gb_error error = { 0 };
 	SSL_CTX *next, *before;
 
 	if (make(tls, &next, &error) < 0) {
-		if (first_to_say(tls, error.text))
+		if (first_to_say(tls, error.text) | told)
 			gb__log(GB__LOG_ERROR, "%s (what was read before stays)", error.text);
 		return;
 	}
@@ -598,24 +530,45 @@ static void read_again(struct gb__tls *tls)
 	gb__tls_memory_forget(&tls->memory);
 	pthread_mutex_unlock(&tls->lock);
 	SSL_CTX_free(before);
-	if (first_to_say(tls, ""))
-		gb__log(GB__LOG_NOTICE, "tls: changed files have been read: %s", path_of(tls, 0));
+	if (first_to_say(tls, "") | told)
+		gb__log(GB__LOG_NOTICE, "tls: %sfiles have been read%s: %s", told ? "" : "changed ",
+			told ? " again" : "", path_of(tls, 0));
 }
 
-void gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms)
+uint64_t gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms)
 {
-	uint64_t look_at = atomic_load_explicit(&tls->look_at, memory_order_relaxed);
+	uint64_t due_ms = atomic_load_explicit(&tls->due_ms, memory_order_relaxed), wanted = asked(tls);
+	bool told = wanted != atomic_load_explicit(&tls->heard, memory_order_relaxed);
 
-	if (!tls->reload_ms || gb__likely(now_ms < look_at))
-		return;
-	if (pthread_mutex_trylock(&tls->looking) != 0)
-		return; /* another thread is at it */
-	atomic_store_explicit(&tls->look_at, gb__add_capped(now_ms, tls->reload_ms), memory_order_relaxed);
-	if (stamps_take(tls))
-		read_again(tls);
+	if (gb__likely(now_ms < due_ms && !told))
+		return due_ms;
+	if (told)
+		pthread_mutex_lock(&tls->looking);
+	else if (pthread_mutex_trylock(&tls->looking) != 0)
+		return due_ms; /* another thread is at it */
+	told = wanted != atomic_load_explicit(&tls->heard, memory_order_relaxed);
+	if (told || now_ms >= tls->look_ms) {
+		look_later(tls, now_ms);
+		if (stamps_take(tls) | told)
+			read_again(tls, false);
+		atomic_store_explicit(&tls->heard, wanted, memory_order_relaxed);
+	}
+	wait_for_next(tls, now_ms);
+	due_ms = atomic_load_explicit(&tls->due_ms, memory_order_relaxed);
 	pthread_mutex_unlock(&tls->looking);
-	if (tls->tickets.period_ms)
-		gb__tls_tickets_advance(&tls->tickets, now_ms);
+	return due_ms;
+}
+
+void gb__tls_reload(struct gb__tls *tls, uint64_t now_ms)
+{
+	pthread_mutex_lock(&tls->looking);
+	look_later(tls, now_ms);
+	stamps_take(tls);
+	read_again(tls, true);
+	if (tls->shared) /* others do so with their next session */
+		atomic_store(&tls->heard, atomic_fetch_add(&tls->shared->asked, 1) + 1);
+	wait_for_next(tls, now_ms);
+	pthread_mutex_unlock(&tls->looking);
 }
 
 SSL_CTX *gb__tls_current(struct gb__tls *tls)

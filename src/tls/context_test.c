@@ -3,6 +3,7 @@
 #include "os/os.h"
 #include "tls/context.h"
 #include "tls/files_test.h"
+#include "tls/meet_test.h"
 #include "tls/tickets.h"
 
 #include "harness.h"
@@ -12,78 +13,6 @@
 #include <unistd.h>
 
 #define HOUR_MS 3600000u
-
-struct both {
-	SSL *server, *client;
-	int server_done, client_done; /* as SSL_do_handshake */
-	char problem[128];            /* of the client; else of the server */
-};
-
-static SSL *session_of(struct gb__tls *tls)
-{
-	SSL_CTX *ctx = gb__tls_current(tls);
-	SSL *ssl = SSL_new(ctx);
-
-	SSL_CTX_free(ctx);
-	CHECK(ssl);
-	return ssl;
-}
-
-/* Both through memory, until neither goes on. */
-static void shake(struct both *both)
-{
-	unsigned char byte;
-	BIO *left, *right;
-
-	CHECK(BIO_new_bio_pair(&left, 0, &right, 0));
-	SSL_set_bio(both->server, left, left);
-	SSL_set_bio(both->client, right, right);
-	SSL_set_accept_state(both->server);
-	SSL_set_connect_state(both->client);
-	for (unsigned i = 0; i < 10; i++) {
-		ERR_clear_error();
-		both->client_done = SSL_do_handshake(both->client);
-		if (both->client_done != 1 && SSL_get_error(both->client, both->client_done) == SSL_ERROR_SSL)
-			snprintf(both->problem, sizeof(both->problem), "%s", gb__tls_reason("?"));
-		ERR_clear_error();
-		both->server_done = SSL_do_handshake(both->server);
-		if (both->server_done != 1 &&
-			SSL_get_error(both->server, both->server_done) == SSL_ERROR_SSL && !*both->problem)
-			snprintf(both->problem, sizeof(both->problem), "%s", gb__tls_reason("?"));
-	}
-	/* Tickets of TLS 1.3 come behind the handshake. */
-	if (both->client_done == 1)
-		CHECK(SSL_read(both->client, &byte, 1) <= 0);
-}
-
-static struct both meet(struct gb__tls *server, struct gb__tls *client, const char *name)
-{
-	struct both both = { .server = session_of(server), .client = session_of(client) };
-
-	CHECK_INT(gb__tls_client_prepare(client, both.client, name), 0);
-	shake(&both);
-	return both;
-}
-
-static void part(struct both *both)
-{
-	SSL_shutdown(both->client); /* a session that was not shut down is not resumed */
-	SSL_shutdown(both->server);
-	SSL_free(both->server);
-	SSL_free(both->client);
-}
-
-static void expect(struct gb__tls *server, struct gb__tls *client, const char *name, const char *problem)
-{
-	struct both both = meet(server, client, name);
-
-	CHECK_STR(both.problem, problem);
-	if (!*problem) {
-		CHECK_INT(both.client_done, 1);
-		CHECK_INT(both.server_done, 1);
-	}
-	part(&both);
-}
 
 TEST(client_checks_the_name_or_address_of_the_server)
 {
@@ -98,52 +27,6 @@ TEST(client_checks_the_name_or_address_of_the_server)
 	expect(server, client, "other.example", "certificate verify failed");
 	expect(server, client, "localhost.", ""); /* the dot of the root */
 	expect(server, client, "other.example.", "certificate verify failed");
-	gb__tls_destroy(client);
-	gb__tls_destroy(server);
-	folder_remove();
-}
-
-TEST(certificate_is_chosen_by_the_name_that_is_asked_for)
-{
-	static const struct {
-		const char *asked, *given;
-	} cases[] = { { "first.example", "one" }, { "second.example", "two" }, { "SECOND.example.", "two" },
-		{ "a.wild.example", "three" }, { "exact.wild.example", "two" }, { "a.b.wild.example", "one" },
-		{ "unknown.example", "one" }, { NULL, "one" } };
-	struct gb__tls_options options = { .server = true };
-	struct gb__tls *server, *client;
-	char certificates[256], keys[256];
-
-	folder_make();
-	issue_as((struct gb__tls_issue){ .certificate = in_folder("1"),
-		.key = in_folder("1k"),
-		.common_name = "one",
-		.names = "DNS:first.example" });
-	issue_as((struct gb__tls_issue){ .certificate = in_folder("2"),
-		.key = in_folder("2k"),
-		.common_name = "two",
-		.names = "DNS:second.example,DNS:exact.wild.example" });
-	issue_as((struct gb__tls_issue){ .certificate = in_folder("3"),
-		.key = in_folder("3k"),
-		.common_name = "three",
-		.names = "DNS:*.wild.example" });
-	snprintf(certificates, sizeof(certificates), "%s,%s,%s", in_folder("1"), in_folder("2"),
-		in_folder("3"));
-	snprintf(keys, sizeof(keys), "%s,%s,%s", in_folder("1k"), in_folder("2k"), in_folder("3k"));
-	options.certificates = certificates;
-	options.keys = keys;
-	server = create(options);
-	client = create((struct gb__tls_options){ 0 });
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		struct both both = meet(server, client, cases[i].asked);
-		char name[64] = "";
-
-		CHECK_STR(both.problem, "");
-		X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(both.client)),
-			NID_commonName, name, sizeof(name));
-		CHECK_STR(name, cases[i].given);
-		part(&both);
-	}
 	gb__tls_destroy(client);
 	gb__tls_destroy(server);
 	folder_remove();
@@ -387,6 +270,37 @@ TEST(ticket_keys_rotate_alike_in_all_processes_and_the_last_two_are_known)
 	gb__tls_tickets_finish(&one);
 }
 
+/* In a process that begins no session, and looks at no files. */
+TEST(keys_of_tickets_are_forgotten_when_their_time_is_over)
+{
+	const uint64_t now_ms = gb__os_now_ms(&gb__os_linux);
+	struct gb__tls_options options;
+	struct gb__tls *server, *client;
+	uint64_t due_ms;
+
+	begin();
+	options = server_options();
+	options.reload_ms = 0;
+	server = create(options);
+	client = create(client_options());
+	CHECK(!resumes(server, client, TLS1_3_VERSION));
+	due_ms = gb__tls_refresh(server, now_ms);
+	CHECK(due_ms > now_ms && due_ms <= now_ms + 2 * HOUR_MS);
+	CHECK_INT(gb__tls_refresh(server, due_ms - 1), due_ms);
+	CHECK(resumes(server, client, TLS1_3_VERSION));
+	CHECK_INT(gb__tls_refresh(server, due_ms), due_ms + HOUR_MS);
+	CHECK(resumes(server, client, TLS1_3_VERSION)); /* the last ones are known still */
+	CHECK_INT(gb__tls_refresh(server, due_ms + 2 * HOUR_MS), due_ms + 3 * HOUR_MS);
+	CHECK(!resumes(server, client, TLS1_3_VERSION));
+	gb__tls_destroy(client);
+	options.ticket_ms = 0;
+	gb__tls_destroy(server);
+	server = create(options);
+	CHECK(gb__tls_refresh(server, now_ms) == UINT64_MAX);
+	gb__tls_destroy(server);
+	folder_remove();
+}
+
 static void name_of(struct gb__tls *server, struct gb__tls *client, char *ret_name)
 {
 	struct both both = meet(server, client, NULL);
@@ -457,29 +371,62 @@ TEST(changed_files_are_read_again_and_broken_ones_told_once)
 	CHECK_STR(text, expected);
 }
 
-TEST(response_of_ocsp_is_stapled)
+/* Two that share memory are two processes of a server. */
+static void read_again_when_told(void)
 {
 	struct gb__tls_options options;
-	struct gb__tls *server, *client;
-	const unsigned char *bytes;
-	struct both both;
+	struct gb__tls *servers[2], *client;
+	char name[64] = "";
 
 	begin();
-	respond(V_OCSP_CERTSTATUS_GOOD);
 	options = server_options();
-	options.ocsp = in_folder("ocsp");
-	server = create(options);
-	client = create(client_options());
-	both = (struct both){ .server = session_of(server), .client = session_of(client) };
-	SSL_set_tlsext_status_type(both.client, TLSEXT_STATUSTYPE_ocsp);
-	shake(&both);
-	CHECK_STR(both.problem, "");
-	CHECK(SSL_get_tlsext_status_ocsp_resp(both.client, &bytes) > 100);
-	part(&both);
-	expect(server, client, "localhost", ""); /* who does not ask gets none */
+	options.shared = calloc(1, gb__tls_shared_size());
+	servers[0] = create(options);
+	servers[1] = create(options);
+	client = create((struct gb__tls_options){ .ticket_ms = 0 });
+	issue_as((struct gb__tls_issue){ .certificate = in_folder("cert"),
+		.key = in_folder("key"),
+		.common_name = "renewed",
+		.names = "DNS:localhost" });
+	name_of(servers[1], client, name);
+	CHECK_STR(name, "cert");
+	for (unsigned i = 0; i < 2; i++) {
+		gb__tls_reload(servers[0], 1);
+		for (unsigned j = 0; j < 2; j++) {
+			name_of(servers[j], client, name);
+			CHECK_STR(name, "renewed");
+		}
+	}
+	replace_broken();
+	gb__tls_reload(servers[0], 1);
+	gb__tls_reload(servers[0], 1);
+	name_of(servers[1], client, name);
+	CHECK_STR(name, "renewed");
 	gb__tls_destroy(client);
-	gb__tls_destroy(server);
+	gb__tls_destroy(servers[0]);
+	gb__tls_destroy(servers[1]);
+	free(options.shared);
 	folder_remove();
+}
+
+TEST(files_are_read_again_at_once_when_told_and_that_is_said_each_time)
+{
+	static const char *const lines[] = { "notice: tls: files have been read again: %.23s/cert\n",
+		"error: tls-cert: %.23s/cert: holds no certificate in PEM (what was read before stays)\n" };
+	char text[1024], expected[1024] = "";
+	const char *path;
+
+	if (capture(read_again_when_told, text, sizeof(text)) != 0)
+		test_fail(__FILE__, __LINE__, "%s", text);
+	path = strstr(text, "/tmp/gearbox-tls-");
+	CHECK(path);
+	for (unsigned i = 0; i < 4; i++) {
+		size_t used = strlen(expected);
+
+		used += (size_t)snprintf(expected + used, sizeof(expected) - used, "gearbox: ");
+		snprintf(expected + used, sizeof(expected) - used, i < 2 ? lines[0] : lines[1], path);
+	}
+	CHECK_STR(text, expected);
 }
 
 TEST(secrets_are_logged_where_the_environment_says)

@@ -24,7 +24,12 @@ void gb__tls_destroy(struct gb__tls *tls)
 {
 }
 
-void gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms)
+uint64_t gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms)
+{
+	return UINT64_MAX;
+}
+
+void gb__tls_reload(struct gb__tls *tls, uint64_t now_ms)
 {
 }
 

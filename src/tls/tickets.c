@@ -38,9 +38,13 @@ int gb__tls_tickets_init(struct gb__tls_tickets *tickets, uint64_t period_ms, ui
 {
 	gb__assert(period_ms >= 1000);
 	*tickets = (struct gb__tls_tickets){ .period_ms = period_ms, .period = now_ms / period_ms };
-	if (RAND_bytes(tickets->secret, sizeof(tickets->secret)) != 1 ||
-		RAND_bytes((unsigned char *)&tickets->now, sizeof(tickets->now)) != 1)
+	tickets->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+	if (!tickets->cipher || RAND_bytes(tickets->secret, sizeof(tickets->secret)) != 1 ||
+		RAND_bytes((unsigned char *)&tickets->now, sizeof(tickets->now)) != 1) {
+		EVP_CIPHER_free(tickets->cipher);
+		*tickets = (struct gb__tls_tickets){ 0 };
 		return -EIO;
+	}
 	derive_period(tickets); /* those before are keys of nobody */
 	return pthread_mutex_init(&tickets->lock, NULL) == 0 ? 0 : -EIO;
 }
@@ -48,6 +52,7 @@ int gb__tls_tickets_init(struct gb__tls_tickets *tickets, uint64_t period_ms, ui
 void gb__tls_tickets_finish(struct gb__tls_tickets *tickets)
 {
 	pthread_mutex_destroy(&tickets->lock);
+	EVP_CIPHER_free(tickets->cipher);
 	OPENSSL_cleanse(tickets, sizeof(*tickets));
 }
 
@@ -65,11 +70,15 @@ static void advance(struct gb__tls_tickets *tickets, uint64_t now_ms)
 		derive_period(tickets);
 }
 
-void gb__tls_tickets_advance(struct gb__tls_tickets *tickets, uint64_t now_ms)
+uint64_t gb__tls_tickets_advance(struct gb__tls_tickets *tickets, uint64_t now_ms)
 {
+	uint64_t next_ms;
+
 	pthread_mutex_lock(&tickets->lock);
 	advance(tickets, now_ms);
+	next_ms = (tickets->period + 1) * tickets->period_ms;
 	pthread_mutex_unlock(&tickets->lock);
+	return next_ms;
 }
 
 void gb__tls_tickets_current(struct gb__tls_tickets *tickets, uint64_t now_ms, struct gb__tls_ticket_key *ret)
@@ -119,7 +128,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	if (making) {
 		gb__tls_tickets_current(tickets, now_ms, &key);
 		memcpy(name, key.name, sizeof(key.name));
-		if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
+		if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(tickets->cipher)) != 1)
 			return -1;
 	} else if (!gb__tls_tickets_find(tickets, now_ms, name, &key, &old)) {
 		return 0;
@@ -127,7 +136,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key.mac, sizeof(key.mac));
 	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
 	params[2] = OSSL_PARAM_construct_end();
-	if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv, making) == 1 &&
+	if (EVP_CipherInit_ex(cipher, tickets->cipher, NULL, key.cipher, iv, making) == 1 &&
 		EVP_MAC_CTX_set_params(mac, params) == 1)
 		result = old || SSL_version(ssl) == TLS1_3_VERSION ? 2
 								   : 1; /* there one does for one session */

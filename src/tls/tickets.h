@@ -8,6 +8,7 @@
 #ifndef TLS_TICKETS_H
 #define TLS_TICKETS_H
 
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,14 +23,15 @@ struct gb__tls_tickets {
 	uint64_t period_ms, period;
 	unsigned char secret[32]; /* of the period after this one */
 	struct gb__tls_ticket_key now, before;
+	EVP_CIPHER *cipher; /* of tickets, looked up once */
 };
 
-/** Returns 0 or -EIO (no randomness). `period_ms` at least 1000. */
+/** Returns 0 or -EIO (no randomness, no cipher). `period_ms` at least 1000. */
 int gb__tls_tickets_init(struct gb__tls_tickets *tickets, uint64_t period_ms, uint64_t now_ms);
 void gb__tls_tickets_finish(struct gb__tls_tickets *tickets);
 
-/** Forget what is over. Thread: any. */
-void gb__tls_tickets_advance(struct gb__tls_tickets *tickets, uint64_t now_ms);
+/** Forget what is over. Returns when something will be next. Thread: any. */
+uint64_t gb__tls_tickets_advance(struct gb__tls_tickets *tickets, uint64_t now_ms);
 /** The keys to make a ticket with. Thread: any. */
 void gb__tls_tickets_current(
 	struct gb__tls_tickets *tickets, uint64_t now_ms, struct gb__tls_ticket_key *ret);

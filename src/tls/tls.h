@@ -31,8 +31,8 @@ enum gb__tls_verify {
 /** What a context is made of; texts are copied, files are read at once. NULL: not set. */
 struct gb__tls_options {
 	bool server;
-	const char *
-		certificates; /* files of chains in PEM, separated by commas: chosen by SNI, the first for the rest */
+	/* Files of chains in PEM, separated by commas: chosen by SNI and by what the client can check, the first for the rest. */
+	const char *certificates;
 	const char *keys; /* of each, in the same order */
 	const char *password_file;
 	const char *ocsp; /* responses in DER, in the same order; an empty name: none */
@@ -50,10 +50,16 @@ struct gb__tls_options {
 /** Returns 0, or a negative code with a text that names the file and what is wrong with it; -ENOTSUP: built without TLS. */
 int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, struct gb_error *error);
 void gb__tls_destroy(struct gb__tls *tls);
-/** Look whether files have changed, at most once in reload_ms: then later sessions have what they say. What is wrong with
- *  them is logged, once for each change, and the old stays. Each session that begins does so; it is for processes that begin
- *  none, and are forked. */
-void gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms);
+/**
+ * Look whether files have changed, at most once in reload_ms: then later sessions have what they say. What is wrong with
+ * them is logged, once for each change, and the old stays. Keys of tickets that are over are forgotten.
+ *
+ * Each session that begins does so; it is for processes that begin none. Returns when it has something to do next. Thread: any.
+ */
+uint64_t gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms);
+/** Read the files at once, changed or not, and say what came of it; so do the other processes of `shared`, without a word,
+ *  before their next session. Thread: any. */
+void gb__tls_reload(struct gb__tls *tls, uint64_t now_ms);
 
 /**
  * Takes records to be sent; `arg` as given to gb__tls_session_create. It takes all, or the session fails.

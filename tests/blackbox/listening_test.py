@@ -12,11 +12,11 @@ import stat
 import struct
 import subprocess
 import tempfile
-import time
 
 from client import answered, round_trip
 from lib import (GEARBOX, HOST, PATIENCE_S, Server, add_case, case, case_for_each, check, check_equal, check_refusal, main,
                  receive_exactly, run, timely)
+from manager import manager, told_until
 from models import EACH_ENGINE, PRESETS
 from seccomp import refuse_ipv6
 
@@ -259,24 +259,6 @@ def a_connection_is_served_alone():
 
 
 # The service manager
-
-
-@contextlib.contextmanager
-def manager(**variables):
-    """A socket that is told, and what Server needs to tell it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
-        name = f"gearbox-manager-{os.getpid()}-{time.monotonic_ns()}"
-        told.bind(f"\0{name}")
-        told.settimeout(PATIENCE_S)
-        yield told, {"NOTIFY_SOCKET": f"@{name}", **variables}
-
-
-def told_until(told, what):
-    """Messages until one has this line. Returns the lines of that one."""
-    while True:
-        lines = told.recv(4096).decode().split("\n")
-        if what in lines:
-            return lines
 
 
 @case_for_each(PRESETS)

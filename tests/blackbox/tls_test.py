@@ -13,6 +13,7 @@ import tempfile
 
 from client import ending
 from lib import Server, SMALL, add_case, check, check_equal, main, receive_all
+from manager import manager, told_until
 from models import EACH_ENGINE, PRESETS
 
 MIB = 1 << 20
@@ -20,9 +21,9 @@ SIZES = (1, 100, 16383, 16384, 16385, MIB)
 PIECE = 1 << 16  # at once, and then it is read: what is under way fits between the two
 
 
-def certificate(folder):
+def certificate(folder, name=""):
     """(certificate, key) of a server that is called localhost, signed by itself."""
-    paths = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
+    paths = os.path.join(folder, f"{name}cert.pem"), os.path.join(folder, f"{name}key.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
                     "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", paths[0],
                     "-keyout", paths[1]], check=True, capture_output=True)
@@ -123,12 +124,72 @@ def a_refusal_behind_the_handshake_is_told_with_its_reason(model, trusted, key):
             check(any("tls_error" in line and "the peer says: certificate required" in line for line in proxy.log), f"it is told: {proxy.log}")
 
 
+def read_text(path):
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
+def replace(folder, certificate_file, key_file):
+    """As whoever renews them does it. Returns the paths in this folder."""
+    paths = os.path.join(folder, "served.pem"), os.path.join(folder, "served.key")
+    for source, path in zip((certificate_file, key_file), paths):
+        shutil.copy(source, f"{path}.new")
+        os.replace(f"{path}.new", path)
+    return paths
+
+
+def shown_by(server):
+    """The certificate that a client gets now."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with context.wrap_socket(server.connect(), server_hostname="localhost") as client:
+        client.sendall(b"x")
+        check_equal(client.recv(1), b"x", "what comes back")
+        return ssl.DER_cert_to_PEM_cert(client.getpeercert(True))
+
+
+def reload(server, told):
+    server.send_signal(signal.SIGHUP)
+    lines = told_until(told, "RELOADING=1")
+    check(any(line.startswith("MONOTONIC_USEC=") for line in lines), f"{lines}")
+    told_until(told, "READY=1")
+
+
+def certificates_are_read_again_at_sighup(model, first, second):
+    """In all workers of all processes, without --tls-reload; who is connected stays, and so does what was read before what is wrong."""
+    with tempfile.TemporaryDirectory() as folder, manager() as (told, variables):
+        certificate_file, key = replace(folder, *first)
+        with Server(*model.with_workers(3), "--tls-cert", certificate_file, "--tls-key", key, "--tls-reload", "0",
+                    variables=variables, expected_log="error: tls-cert: ") as server:
+            told_until(told, "READY=1")
+            client = Client(server, first[0])
+            client.echoed(b"before")
+            replace(folder, *second)
+            reload(server, told)
+            client.echoed(b"behind")
+            client.ends()
+            for _ in range(4):
+                check(shown_by(server) in read_text(second[0]), "it is not the new certificate")
+            with open(certificate_file, "w", encoding="ascii") as file:
+                file.write("no certificate\n")
+            reload(server, told)
+            check(shown_by(server) in read_text(second[0]), "it is not the one before what is wrong")
+            server.stop()
+            check_equal([line for line in server.log if "tls" in line],
+                        [f"gearbox: notice: tls: files have been read again: {certificate_file}",
+                         f"gearbox: error: tls-cert: {certificate_file}: holds no certificate in PEM "
+                         "(what was read before stays)"], "what is told of it")
+
+
 def register(folder):
     trusted, key = certificate(folder)
+    first, second = (trusted, key), certificate(folder, "second-")
     engines = [model for model in EACH_ENGINE if model in PRESETS]
     for model in engines if SMALL else PRESETS:
         add_case(f"every_byte_and_every_end[{model.spec}]", every_byte_and_every_end, model, trusted, key)
     for model in engines:
+        add_case(f"certificates_are_read_again_at_sighup[{model.spec}]", certificates_are_read_again_at_sighup, model,
+                 first, second)
         add_case(f"a_handshake_that_does_not_go_on_ends_at_its_time[{model.spec}]",
                  a_handshake_that_does_not_go_on_ends_at_its_time, model, trusted, key, waits=True)
         add_case(f"a_refusal_behind_the_handshake_is_told_with_its_reason[{model.spec}]",

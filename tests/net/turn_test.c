@@ -168,3 +168,39 @@ NET_TEST(stacks_that_a_burst_of_tasks_leaves_go_back_once_little_moves)
 		rig_pass(rig, 1000);
 	CHECK(stacks->idle_warm + stacks->idle_cold < 100);
 }
+
+#define DAY_MS (24u * 3600 * 1000)
+
+static uint64_t kept_up_ms;
+
+/* Twice a day. */
+static uint64_t keep_up(void *arg)
+{
+	const struct rig *rig = arg;
+	const uint64_t now_ms = gb__loop_now_ms(&rig->loop);
+
+	if (kept_up_ms && now_ms < kept_up_ms + DAY_MS / 2)
+		return kept_up_ms + DAY_MS / 2; /* the wheel does not reach so far */
+	over++;
+	kept_up_ms = now_ms;
+	return over < 3 ? now_ms + DAY_MS / 2 : UINT64_MAX;
+}
+
+NET_TEST(what_is_kept_up_is_called_when_it_is_due_although_nothing_else_happens)
+{
+	over = 0;
+	kept_up_ms = 0;
+	gb__net_keep_up(&rig->net, keep_up, rig);
+	CHECK_INT(over, 1);
+	rig_pass(rig, DAY_MS / 2 - 1000);
+	rig_step(rig, NULL);
+	CHECK_INT(over, 1);
+	for (unsigned i = 0; i < 30 && over < 2; i++)
+		rig_pass(rig, 3600 * 1000);
+	CHECK_INT(over, 2);
+	CHECK(gb__wheel_pending(&rig->net.upkeep.node));
+	for (unsigned i = 0; i < 30 && over < 3; i++)
+		rig_pass(rig, 3600 * 1000);
+	CHECK_INT(over, 3);
+	CHECK(!gb__wheel_pending(&rig->net.upkeep.node));
+}
