@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import measure
 import proxy
@@ -31,6 +32,7 @@ LOADS = [
 ]
 IDLE = "idle"
 IDLE_FIRST, IDLE_MORE = 20, 400  # connections: those that memory is there for, and those that are counted
+IDLE_REST_S = 25  # before memory is looked at: whoever gives some back when he rests has done so
 
 HAPROXY = proxy.HAPROXY.replace("bind 127.0.0.1:{port}", "bind 127.0.0.1:{port} ssl crt {keys}/both.pem ssl-min-ver TLSv1.3")
 NGINX = proxy.NGINX.replace("listen 127.0.0.1:{port} backlog=4096;",
@@ -76,21 +78,23 @@ def hold(server, count, context):
     return held
 
 
-def idle(server, context):
-    held = hold(server, IDLE_FIRST, context)
-    before = settled_memory(server.pid)
-    held += hold(server, IDLE_MORE, context)
-    bytes_each = (settled_memory(server.pid) - before) / IDLE_MORE
+def idle(servers, context):
+    """Bytes a connection of each."""
+    held, sizes = [], []
+    for count in (IDLE_FIRST, IDLE_MORE):
+        held += [client for server in servers.values() for client in hold(server, count, context)]
+        time.sleep(IDLE_REST_S)
+        sizes.append({name: settled_memory(server.pid) for name, server in servers.items()})
     for client in held:
         client.close()
-    return bytes_each
+    return {name: (sizes[1][name] - sizes[0][name]) / IDLE_MORE for name in servers}
 
 
 def tell_idle(servers, report):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    report.say("\nidle: memory of a connection that was answered, with the one to the echo server")
-    found = {name: idle(server, context) for name, server in servers.items()}
+    report.say(f"\nidle: memory of a connection that was answered {IDLE_REST_S} s ago, with the one to the echo server")
+    found = idle(servers, context)
     others = [found[name] for name in ("HAProxy", "nginx") if name in found]
     for name, each in found.items():
         report.say(f"  {name:<12} {each:>8.0f} B" + (f"  {each / min(others):>7.3f}" if others else ""))

@@ -17,6 +17,8 @@ static int emit(void *arg, const void *data, size_t size)
 	return 0;
 }
 
+static const struct gb__tls_sink sink = { .emit = emit };
+
 int gb__verify_way_flush(struct verify_way *way)
 {
 	while (way->sent < way->records.size) {
@@ -40,7 +42,9 @@ int gb__verify_way_begin(struct verify_way *way, struct gb__tls *tls)
 	way->shaken = !tls;
 	if (!tls)
 		return 0;
-	result = gb__tls_session_create(tls, "localhost", emit, way, &way->session);
+	result = gb__tls_pool_create(&way->pool);
+	if (result == 0)
+		result = gb__tls_session_create(tls, way->pool, "localhost", &sink, way, &way->session);
 	if (result == 0 && gb__tls_session_handshake(way->session) < 0)
 		result = -EPROTO;
 	if (result == 0)
@@ -70,10 +74,9 @@ ssize_t gb__verify_way_send(struct verify_way *way, const void *data, size_t siz
 }
 
 /* What records hold. Returns 0 or -EPROTO. */
-static int decrypt(
-	struct verify_way *way, const unsigned char *records, size_t size, struct verify_bytes *got)
+static int decrypt(struct verify_way *way, unsigned char *records, size_t size, struct verify_bytes *got)
 {
-	unsigned char *room = gb__verify_bytes_reserve(got, READ_SIZE);
+	unsigned char *data;
 	ssize_t read;
 
 	gb__tls_session_input(way->session, records, size);
@@ -84,10 +87,8 @@ static int decrypt(
 			return result < 0 ? -EPROTO : 0;
 		way->shaken = true;
 	}
-	while ((read = gb__tls_session_read(way->session, room, READ_SIZE)) > 0) {
-		got->size += (size_t)read;
-		room = gb__verify_bytes_reserve(got, READ_SIZE);
-	}
+	while ((read = gb__tls_session_read(way->session, &data)) > 0)
+		gb__verify_bytes_append(got, data, (size_t)read);
 	return read < 0 ? -EPROTO : 0;
 }
 
@@ -139,6 +140,8 @@ void gb__verify_way_close(struct verify_way *way, bool quietly)
 	way->fd = -1;
 	gb__tls_session_destroy(way->session);
 	way->session = NULL;
+	gb__tls_pool_destroy(way->pool);
+	way->pool = NULL;
 	gb__verify_bytes_finish(&way->records);
 }
 

@@ -8,10 +8,12 @@
 #include <sys/types.h>
 
 struct gb__tls;
+struct gb__tls_pool;
 struct gb__tls_session;
 
 struct verify_way {
 	int fd;                          /* -1: closed */
+	struct gb__tls_pool *pool;       /* its own */
 	struct gb__tls_session *session; /* NULL: without TLS */
 	bool shaken;                     /* the handshake is done, or there is none */
 	bool cut;                        /* the FIN has come without close_notify */

@@ -20,7 +20,12 @@
 #define RECORD_MAX (16u << 10)  /* of plaintext (RFC 8446, 5.1) */
 #define GATHER_BELOW (4u << 10) /* a shorter piece is put together with those behind it */
 #define GATHER_PARTS 16u
+#define ALONE_FROM (4u << 10) /* a record that is not copied to those before it */
 #define AHEAD_MAX (64u << 10) /* records that wait for the kernel; what is behind them stays as it is */
+#define REST_MS 250u          /* between looks at sessions that rest */
+#define REST_SOON_MS 2u       /* when more of them wait than one look is for */
+
+static_assert(GB__TLS_HEADROOM >= GB__INPUT_HEADROOM, "plaintext is delivered where it is decrypted");
 
 static const char http_answer[] = "HTTP/1.1 400 Bad Request\r\n"
 				  "Content-Type: text/plain\r\n"
@@ -38,14 +43,21 @@ static struct gb_tls_stats *stats_of(struct gb_conn *conn)
 	return &conn->net->counters->tls;
 }
 
-/* Of the session: records that are to be sent. */
+/* Of the session: records that are to be sent. A long one that waits for the kernel was written into a chunk of its own. */
 static int emit(void *arg, const void *data, size_t size)
 {
 	struct gb__fronted *fronted = arg;
 	struct gb_conn *conn = fronted->conn;
 	struct gb__engine *engine = conn->net->engine;
+	struct gb__chunk *chunk = fronted->record;
 	ssize_t sent = 0;
 
+	if (chunk && chunk->data == data) {
+		fronted->record = NULL;
+		chunk->end = (uint32_t)size;
+		gb__output_append_chunk(&conn->stream.output, chunk);
+		return 0;
+	}
 	if (fronted->at_once && gb__output_empty(&conn->stream.output)) {
 		sent = gb__engine_send(engine, &conn->stream, data, size);
 		if (sent < 0)
@@ -55,6 +67,24 @@ static int emit(void *arg, const void *data, size_t size)
 	return gb__output_append(
 		&conn->stream.output, &engine->pool, (const unsigned char *)data + sent, size - (size_t)sent);
 }
+
+static unsigned char *room(void *arg, size_t size)
+{
+	struct gb__fronted *fronted = arg;
+	struct gb__pool *pool = &fronted->conn->net->engine->pool;
+
+	if (fronted->at_once || size < ALONE_FROM)
+		return NULL;
+	if (fronted->record && fronted->record->capacity < size) {
+		gb__chunk_destroy(pool, fronted->record);
+		fronted->record = NULL;
+	}
+	if (!fronted->record)
+		fronted->record = gb__chunk_create(pool, size);
+	return fronted->record ? fronted->record->data : NULL;
+}
+
+static const struct gb__tls_sink sink = { emit, room };
 
 /* What is emitted next goes straight to the kernel: one record, with nothing before it. */
 static bool leaves_at_once(const struct gb_conn *conn, size_t size)
@@ -284,12 +314,44 @@ void gb__front_truncated(struct gb_conn *conn)
 		gb__conn_close_for_error(conn, reason);
 }
 
+static void rest_later(struct gb__net *net, uint64_t later_ms)
+{
+	if (!gb__wheel_pending(&net->fronts.node))
+		gb__wheel_add(&net->loop->wheel, &net->fronts.node, gb__loop_now_ms(net->loop) + later_ms);
+}
+
+void gb__fronts_look(struct gb__net *net)
+{
+	const int found = gb__tls_pool_rest(net->fronts.pool);
+
+	if (found != GB__TLS_REST_NONE)
+		rest_later(net, found == GB__TLS_REST_MORE ? REST_SOON_MS : REST_MS);
+}
+
+void gb__fronts_init(struct gb__net *net)
+{
+	gb__wheel_node_init(&net->fronts.node);
+}
+
+void gb__fronts_finish(struct gb__net *net)
+{
+	gb__wheel_remove(&net->loop->wheel, &net->fronts.node);
+	gb__tls_pool_destroy(net->fronts.pool);
+}
+
+void gb__fronts_trim(struct gb__net *net)
+{
+	if (net->fronts.pool)
+		gb__tls_pool_trim(net->fronts.pool);
+}
+
 static void complete(struct gb_conn *conn)
 {
 	struct gb__fronted *fronted = fronted_of(conn);
 	const bool follows = gb__tls_session_unread(fronted->session);
 
 	uncount(conn, false);
+	rest_later(conn->net, REST_MS);
 	gb__count(stats_of(conn)->handshakes, 1);
 	if (gb__tls_session_resumed(fronted->session))
 		gb__count(stats_of(conn)->resumed, 1);
@@ -347,21 +409,14 @@ static void answered_by_itself(struct gb_conn *conn)
 static void read_on(struct gb_conn *conn)
 {
 	struct gb__tls_session *session = fronted_of(conn)->session;
-	struct gb__pool *pool = &conn->net->engine->pool;
-	struct gb__chunk *chunk = gb__chunk_create(pool, GB__INPUT_HEADROOM + RECORD_MAX);
+	unsigned char *data;
 	ssize_t size;
 
-	if (!chunk) {
-		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
-		return;
-	}
 	do {
-		size = gb__tls_session_read(
-			session, chunk->data + GB__INPUT_HEADROOM, chunk->capacity - GB__INPUT_HEADROOM);
+		size = gb__tls_session_read(session, &data);
 		if (size > 0)
-			deliver(conn, chunk->data + GB__INPUT_HEADROOM, (size_t)size);
+			deliver(conn, data, (size_t)size);
 	} while (size > 0 && !gb__conn_closing(conn));
-	gb__chunk_destroy(pool, chunk);
 	if (gb__conn_closing(conn))
 		return;
 	if (size < 0)
@@ -387,19 +442,35 @@ static void shake(struct gb_conn *conn)
 		gb__conn_settle(conn);
 }
 
+static struct gb__tls_session *session_create(struct gb_conn *conn)
+{
+	struct gb__net *net = conn->net;
+	const struct gb__fronted *fronted = fronted_of(conn);
+	struct gb__tls_session *session = NULL;
+
+	if (net->fronts.pool || gb__tls_pool_create(&net->fronts.pool) == 0)
+		session = gb__slabs_take(&net->slabs, gb__tls_session_size());
+	if (session &&
+		gb__tls_session_init(session, fronted->tls, net->fronts.pool, fronted->name, &sink,
+			fronted_of(conn)) < 0) {
+		gb__slabs_give(&net->slabs, session, gb__tls_session_size());
+		session = NULL;
+	}
+	return session;
+}
+
 static bool has_session(struct gb_conn *conn)
 {
 	struct gb__fronted *fronted = fronted_of(conn);
 
-	if (!fronted->session &&
-		gb__tls_session_create(fronted->tls, fronted->name, emit, fronted, &fronted->session) < 0) {
+	if (!fronted->session)
+		fronted->session = session_create(conn);
+	if (!fronted->session)
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
-		return false;
-	}
-	return true;
+	return fronted->session;
 }
 
-static void arrived(struct gb_conn *conn, const unsigned char *data, size_t size)
+static void arrived(struct gb_conn *conn, unsigned char *data, size_t size)
 {
 	struct gb__fronted *fronted = fronted_of(conn);
 
@@ -418,8 +489,10 @@ static bool has_time(struct gb__net *net)
 {
 	struct gb__fronts *fronts = &net->fronts;
 
-	if (fronts->turn != net->engine->stats.waits)
-		*fronts = (struct gb__fronts){ .turn = net->engine->stats.waits, .waiting = fronts->waiting };
+	if (fronts->turn != net->engine->stats.waits) {
+		fronts->turn = net->engine->stats.waits;
+		fronts->steps = 0;
+	}
 	return fronts->steps < GB__FRONT_STEPS_MAX;
 }
 
@@ -440,7 +513,9 @@ static void wait_in_line(struct gb_conn *conn, const unsigned char *data, size_t
 
 void gb__front_go_on(struct gb_conn *conn)
 {
-	struct gb__chunk *chunk = conn->input;
+	struct gb__pool *pool = &conn->net->engine->pool;
+	struct gb__chunk *kept = conn->input, *chunk;
+	const size_t size = kept->end - kept->begin;
 
 	if (!has_time(conn->net)) {
 		gb__conn_queue(conn);
@@ -449,8 +524,16 @@ void gb__front_go_on(struct gb_conn *conn)
 	leave_line(conn);
 	conn->input = NULL;
 	conn->flags &= (uint16_t)~GB__CONN_KEPT;
-	arrived(conn, chunk->data + chunk->begin, chunk->end - chunk->begin);
-	gb__chunk_destroy(&conn->net->engine->pool, chunk);
+	/* As from the engine: what is delivered of it has room before it. */
+	chunk = gb__chunk_create(pool, GB__INPUT_HEADROOM + size);
+	if (chunk) {
+		memcpy(chunk->data + GB__INPUT_HEADROOM, kept->data + kept->begin, size);
+		arrived(conn, chunk->data + GB__INPUT_HEADROOM, size);
+	} else {
+		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+	}
+	gb__chunk_destroy(pool, chunk);
+	gb__chunk_destroy(pool, kept);
 }
 
 void gb__front_on_input(struct gb__stream *stream, unsigned char *data, size_t size)
@@ -546,7 +629,11 @@ void gb__fronted_destroy(struct gb_conn *conn)
 	conn->net->tally.bytes_out += conn->stream.output.bytes; /* these were never counted */
 	uncount(conn, fronted->begun || (conn->further & GB__CONN_FURTHER_OUTGOING));
 	leave_line(conn);
-	gb__tls_session_destroy(fronted->session);
+	if (fronted->session) {
+		gb__tls_session_finish(fronted->session);
+		gb__slabs_give(&conn->net->slabs, fronted->session, gb__tls_session_size());
+	}
+	gb__chunk_destroy(&conn->net->engine->pool, fronted->record);
 	gb__free(fronted->name);
 	gb__slabs_give(&conn->net->slabs, fronted, sizeof(*fronted));
 	conn->terms->fronted = NULL;

@@ -12,6 +12,7 @@
 #define NET_FRONT_H
 
 #include "buffer/output.h"
+#include "loop/wheel.h"
 
 #include <gearbox/types.h>
 
@@ -20,7 +21,9 @@
 #include <sys/types.h>
 
 struct gb__stream;
+struct gb__net;
 struct gb__tls;
+struct gb__tls_pool;
 struct gb__tls_session;
 struct gb__proxy_networks;
 
@@ -36,6 +39,7 @@ struct gb__fronted {
 	struct gb__tls *tls;
 	struct gb__tls_session *session; /* NULL: nothing has come of it yet */
 	struct gb__output plain;         /* to be sent, not encrypted yet */
+	struct gb__chunk *record;        /* room that the session was given for one; or NULL */
 	char *name;                      /* of the server that a client wants; or NULL */
 	bool begun;                      /* bytes of it have come */
 	bool counted;                    /* as a handshake that is under way */
@@ -45,13 +49,24 @@ struct gb__fronted {
 	bool truncated;                  /* the end of input comes without close_notify */
 };
 
-/** Of a net: so many steps of handshakes are done in a turn, the others wait in line. */
+/** Of a net: so many steps of handshakes are done in a turn, the others wait in line; and what its sessions share. */
 struct gb__fronts {
+	struct gb__tls_pool *pool; /* NULL: there was none yet */
+	struct gb__wheel_node
+		node;     /* when to look at sessions that rest; on the wheel while there may be some */
 	uint64_t turn;    /* in which `steps` were done */
 	unsigned steps;   /* in this turn */
 	unsigned waiting; /* connections in line */
 };
 enum { GB__FRONT_STEPS_MAX = 8 };
+
+void gb__fronts_init(struct gb__net *net);
+/** Nobody has a front any more. */
+void gb__fronts_finish(struct gb__net *net);
+/** The node has come up. */
+void gb__fronts_look(struct gb__net *net);
+/** Give back what sessions left behind. */
+void gb__fronts_trim(struct gb__net *net);
 
 /** Give a connection that is not attached yet a front. `name`: of the server that is connected to, NULL for a client of
  *  ours. Copies it. Returns 0 or -ENOMEM. */

@@ -105,6 +105,8 @@ static void on_deadline(struct gb__wheel_node *node, void *arg)
 		gb__trim_look(net);
 	else if (gb__unlikely(node == &net->upkeep.node))
 		keep_up(net);
+	else if (gb__unlikely(node == &net->fronts.node))
+		gb__fronts_look(net);
 	else
 		gb__conn_on_deadline(node, arg);
 }
@@ -135,6 +137,7 @@ void gb__net_init(struct gb__net *net, struct gb__loop *loop, const struct gb__l
 	net->direct = net->plain && net->burst.size_max == GB__INPUT_MAX;
 	gb__trim_init(net);
 	gb__wheel_node_init(&net->upkeep.node);
+	gb__fronts_init(net);
 	loop->on_deadline = on_deadline;
 	loop->on_tick = on_tick;
 	loop->arg = net;
@@ -157,6 +160,7 @@ void gb__net_finish(struct gb__net *net)
 	gb__net_publish(net); /* of what was in flight when the last turn ended */
 	gb__wheel_remove(&net->loop->wheel, &net->trim.node);
 	gb__wheel_remove(&net->loop->wheel, &net->upkeep.node);
+	gb__fronts_finish(net);
 	gb__free(net->parked);
 	gb__free(net->burst.copied);
 	gb__free(net->tracing.leave);

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "net/sequential.h"
+#include "tls/tls.h"
 
 #define CONNECTION_BYTES 1024u /* what one leaves at least, with what handlers and codecs keep for it */
 #define LEFT_MIN (16u << 10)   /* less is not worth a walk through the allocator while others are there */
@@ -28,6 +29,7 @@ static bool give_back(struct gb__net *net)
 
 	if (net->sequential && !net->sequential->trim(net))
 		more = true;
+	gb__fronts_trim(net);
 	gb__slabs_trim(&net->slabs);
 	gb__pool_trim(&engine->pool);
 	gb__alloc_trim();
@@ -36,7 +38,8 @@ static bool give_back(struct gb__net *net)
 
 static uint64_t left_so_far(const struct gb__net *net)
 {
-	return net->trim.gone * CONNECTION_BYTES + net->trim.stacks + net->engine->pool.freed;
+	return net->trim.gone * CONNECTION_BYTES + net->trim.stacks + net->engine->pool.freed +
+		(net->fronts.pool ? gb__tls_pool_freed(net->fronts.pool) : 0);
 }
 
 /* Hardly anything has happened since the last look: what is cached is not in use again and again. */

@@ -11,6 +11,7 @@
 #include "base/macros.h"
 #include "os/os.h"
 #include "tls/resume.h"
+#include "tls/session.h"
 #include "tls/set.h"
 #include "tls/stamp.h"
 #include "tls/tickets.h"
@@ -215,8 +216,12 @@ static void on_secret(const SSL *ssl, const char *line)
 {
 	const struct gb__tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	char text[512];
-	int size = snprintf(text, sizeof(text), "%s\n", line);
+	int size;
 
+	gb__tls_handover_secret((SSL *)ssl, line);
+	if (tls->secrets < 0)
+		return;
+	size = snprintf(text, sizeof(text), "%s\n", line);
 	/* One write: other processes append to it, too. For debugging: what does not fit on the disk is not there. */
 	if (size > 0 && (size_t)size < sizeof(text) && write(tls->secrets, text, (size_t)size) < 0)
 		return;
@@ -359,8 +364,7 @@ static int configure(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
 		SSL_CTX_set_alpn_select_cb(ctx, on_alpn, tls);
 	else if (tls->alpn_size && SSL_CTX_set_alpn_protos(ctx, tls->alpn, (unsigned)tls->alpn_size) != 0)
 		return gb_error_set(error, -ENOMEM, "tls: no memory for a context");
-	if (tls->secrets >= 0)
-		SSL_CTX_set_keylog_callback(ctx, on_secret);
+	SSL_CTX_set_keylog_callback(ctx, on_secret);
 	result = configure_sessions(tls, ctx, error);
 	return result < 0 ? result : configure_trust(tls, ctx, error);
 }

@@ -35,8 +35,46 @@ void gb__tls_reload(struct gb__tls *tls, uint64_t now_ms)
 
 /* Without contexts there are no sessions: none of these is called. */
 
-int gb__tls_session_create(
-	struct gb__tls *tls, const char *name, gb__tls_emit *emit, void *arg, struct gb__tls_session **ret)
+int gb__tls_pool_create(struct gb__tls_pool **ret)
+{
+	return -ENOTSUP;
+}
+
+void gb__tls_pool_destroy(struct gb__tls_pool *pool)
+{
+}
+
+void gb__tls_pool_trim(struct gb__tls_pool *pool)
+{
+}
+
+uint64_t gb__tls_pool_freed(const struct gb__tls_pool *pool)
+{
+	return 0;
+}
+
+int gb__tls_pool_rest(struct gb__tls_pool *pool)
+{
+	return GB__TLS_REST_NONE;
+}
+
+size_t gb__tls_session_size(void)
+{
+	return 0;
+}
+
+int gb__tls_session_init(struct gb__tls_session *session, struct gb__tls *tls, struct gb__tls_pool *pool,
+	const char *name, const struct gb__tls_sink *sink, void *arg)
+{
+	return -ENOTSUP;
+}
+
+void gb__tls_session_finish(struct gb__tls_session *session)
+{
+}
+
+int gb__tls_session_create(struct gb__tls *tls, struct gb__tls_pool *pool, const char *name,
+	const struct gb__tls_sink *sink, void *arg, struct gb__tls_session **ret)
 {
 	return -ENOTSUP;
 }
@@ -45,7 +83,7 @@ void gb__tls_session_destroy(struct gb__tls_session *session)
 {
 }
 
-void gb__tls_session_input(struct gb__tls_session *session, const unsigned char *data, size_t size)
+void gb__tls_session_input(struct gb__tls_session *session, unsigned char *data, size_t size)
 {
 }
 
@@ -59,7 +97,7 @@ int gb__tls_session_handshake(struct gb__tls_session *session)
 	return -ENOTSUP;
 }
 
-ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char *data, size_t size)
+ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char **ret)
 {
 	return -ENOTSUP;
 }

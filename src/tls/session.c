@@ -1,9 +1,10 @@
 /*
  * A session between two queues of bytes: what has arrived is read by OpenSSL from where it lies, what it writes goes to
- * `emit`. Its BIO is both.
+ * `emit`. Its BIO is both. One of TLS 1.3 is handed over to records of ours after a while: then OpenSSL has none of it.
  *
  * Nothing is kept while nothing is under way but OpenSSL's own state: its buffers go back with each whole record.
  */
+#include "tls/session.h"
 #include "tls/context.h"
 
 #include "base/alloc.h"
@@ -17,32 +18,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* So many records in a row without a byte for us, as of KeyUpdate, are a flood. */
-#define SILENT_MAX 64u
 #define HEADER SSL3_RT_HEADER_LENGTH
 #define PROBLEM_MAX 160u
-
-struct texts {
-	char *subject;
-	char alpn[256];
-};
-
-struct gb__tls_session {
-	SSL *ssl;
-	gb__tls_emit *emit;
-	void *arg;
-	const unsigned char *input; /* what has arrived and was not read */
-	size_t input_size;
-	char *problem; /* or NULL; without memory for it: static */
-	struct texts *texts;
-	int error; /* what emit has failed with */
-	uint16_t silent;
-	bool established, failed, ended, closed, met_http;
-};
+#define CLOSE_NOTIFY_SIZE (GB__RECORD_OVERHEAD + 2u)
 
 static BIO_METHOD *method;
 static pthread_once_t method_once = PTHREAD_ONCE_INIT;
-static char no_memory[] = "no memory";
 
 static int bio_read(BIO *bio, char *data, int size)
 {
@@ -50,13 +31,14 @@ static int bio_read(BIO *bio, char *data, int size)
 	const size_t taken = gb__min(session->input_size, (size_t)size);
 
 	BIO_clear_retry_flags(bio);
-	if (session->established && size == HEADER && taken > 0 && ++session->silent > SILENT_MAX)
+	if (session->established && size == HEADER && taken > 0 && ++session->silent > GB__TLS_SILENT_MAX)
 		return -1;
 	if (taken == 0) {
 		BIO_set_retry_read(bio);
 		return -1;
 	}
 	memcpy(data, session->input, taken);
+	gb__tls_handover_reads(session, session->input, taken);
 	session->input += taken;
 	session->input_size -= taken;
 	return (int)taken;
@@ -68,7 +50,7 @@ static int bio_write(BIO *bio, const char *data, int size)
 
 	BIO_clear_retry_flags(bio);
 	if (session->error == 0)
-		session->error = session->emit(session->arg, data, (size_t)size);
+		session->error = session->sink->emit(session->arg, data, (size_t)size);
 	return session->error < 0 ? -1 : size;
 }
 
@@ -101,71 +83,86 @@ static BIO *bio_create(struct gb__tls_session *session)
 	return bio;
 }
 
-int gb__tls_session_create(
-	struct gb__tls *tls, const char *name, gb__tls_emit *emit, void *arg, struct gb__tls_session **ret)
+size_t gb__tls_session_size(void)
 {
-	struct gb__tls_session *session = gb__alloc_zero(sizeof(*session));
+	return sizeof(struct gb__tls_session);
+}
+
+int gb__tls_session_init(struct gb__tls_session *session, struct gb__tls *tls, struct gb__tls_pool *pool,
+	const char *name, const struct gb__tls_sink *sink, void *arg)
+{
 	SSL_CTX *ctx = gb__tls_current(tls);
 	BIO *bio;
 
-	if (session)
-		*session = (struct gb__tls_session){ .ssl = SSL_new(ctx), .emit = emit, .arg = arg };
+	*session = (struct gb__tls_session){ .ssl = SSL_new(ctx), .pool = pool, .sink = sink, .arg = arg };
 	SSL_CTX_free(ctx);
-	bio = session && session->ssl ? bio_create(session) : NULL;
+	bio = session->ssl ? bio_create(session) : NULL;
 	if (!bio)
 		goto fail;
 	SSL_set_bio(session->ssl, bio, bio);
-	if (SSL_is_server(session->ssl))
+	gb__tls_handover_prepare(session);
+	session->server = SSL_is_server(session->ssl);
+	if (session->server)
 		SSL_set_accept_state(session->ssl);
 	else
 		SSL_set_connect_state(session->ssl);
-	if (!SSL_is_server(session->ssl) && gb__tls_client_prepare(tls, session->ssl, name) < 0)
+	if (!session->server && gb__tls_client_prepare(tls, session->ssl, name) < 0)
 		goto fail;
-	*ret = session;
 	return 0;
 fail:
 	ERR_clear_error();
-	gb__tls_session_destroy(session);
+	gb__tls_session_finish(session);
 	return -ENOMEM;
+}
+
+void gb__tls_session_finish(struct gb__tls_session *session)
+{
+	gb__tls_young_remove(session);
+	SSL_free(session->ssl);
+	gb__tls_traffic_finish(session);
+	gb__tls_buffer_give(session->pool, session->room);
+	gb__tls_problem_free(session);
+	gb__free(session->texts);
+	*session = (struct gb__tls_session){ 0 };
+}
+
+int gb__tls_session_create(struct gb__tls *tls, struct gb__tls_pool *pool, const char *name,
+	const struct gb__tls_sink *sink, void *arg, struct gb__tls_session **ret)
+{
+	struct gb__tls_session *session = gb__alloc(sizeof(*session));
+	int result = session ? gb__tls_session_init(session, tls, pool, name, sink, arg) : -ENOMEM;
+
+	if (result < 0)
+		gb__free(session);
+	else
+		*ret = session;
+	return result;
 }
 
 void gb__tls_session_destroy(struct gb__tls_session *session)
 {
-	if (!session)
-		return;
-	SSL_free(session->ssl);
-	if (session->problem != no_memory)
-		gb__free(session->problem);
-	if (session->texts)
-		OPENSSL_free(session->texts->subject);
-	gb__free(session->texts);
+	if (session)
+		gb__tls_session_finish(session);
 	gb__free(session);
 }
 
-void gb__tls_session_input(struct gb__tls_session *session, const unsigned char *data, size_t size)
+static void room_give(struct gb__tls_session *session)
+{
+	gb__tls_buffer_give(session->pool, session->room);
+	session->room = NULL;
+}
+
+void gb__tls_session_input(struct gb__tls_session *session, unsigned char *data, size_t size)
 {
 	session->input = data;
 	session->input_size = size;
+	if (!session->partial && session->room)
+		room_give(session);
 }
 
 bool gb__tls_session_unread(const struct gb__tls_session *session)
 {
 	return session->input_size > 0;
-}
-
-/* What the peer says by an alert; OpenSSL 3.0 has no words for some. */
-static const char *alert_of(int alert)
-{
-	switch (alert) {
-	case SSL_AD_MISSING_EXTENSION:
-		return "missing extension";
-	case SSL_AD_CERTIFICATE_REQUIRED:
-		return "certificate required";
-	case SSL_AD_INAPPROPRIATE_FALLBACK:
-		return "inappropriate fallback";
-	default:
-		return SSL_alert_desc_string_long(alert);
-	}
 }
 
 /* What OpenSSL says, as somebody would who looks from this side. */
@@ -175,7 +172,7 @@ static const char *reason_of(struct gb__tls_session *session, char *text, size_t
 	const int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
 	const long verified = SSL_get_verify_result(session->ssl);
 
-	if (session->silent > SILENT_MAX)
+	if (session->silent > GB__TLS_SILENT_MAX)
 		return "the peer sends records without data and no end";
 	if (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST) {
 		session->met_http = true;
@@ -187,28 +184,27 @@ static const char *reason_of(struct gb__tls_session *session, char *text, size_t
 		snprintf(text, size, "the peer's certificate: %s", X509_verify_cert_error_string(verified));
 		return text;
 	}
-	if (reason > SSL_AD_REASON_OFFSET) {
-		snprintf(text, size, "the peer says: %s", alert_of(reason - SSL_AD_REASON_OFFSET));
-		return text;
-	}
+	if (reason > SSL_AD_REASON_OFFSET)
+		return gb__tls_alert_text(reason - SSL_AD_REASON_OFFSET, text, size);
 	return ERR_reason_error_string(code);
 }
 
-/* It is over. Returns what callers return. */
 static int fail(struct gb__tls_session *session)
 {
 	char text[PROBLEM_MAX];
-	const char *reason;
 
-	if (session->failed)
-		return -GB_EBADFRAME;
-	session->failed = true;
-	reason = session->error < 0 ? gb_strerror(session->error) : reason_of(session, text, sizeof(text));
-	session->problem = gb__strdup(reason ? reason : "the peer does not keep to TLS");
-	if (!session->problem)
-		session->problem = no_memory;
-	ERR_clear_error();
-	return session->error < 0 ? session->error : -GB_EBADFRAME;
+	return gb__tls_session_fail(session,
+		session->error < 0 ? gb_strerror(session->error) : reason_of(session, text, sizeof(text)));
+}
+
+static void established(struct gb__tls_session *session)
+{
+	session->established = true;
+	session->resumed = SSL_session_reused(session->ssl);
+	session->in_records = 0; /* the peer's Finished was the last one with other keys */
+	session->body = session->header_size = 0;
+	if (gb__tls_handover_fits(session))
+		gb__tls_young_add(session);
 }
 
 int gb__tls_session_handshake(struct gb__tls_session *session)
@@ -222,27 +218,48 @@ int gb__tls_session_handshake(struct gb__tls_session *session)
 	if (session->error < 0)
 		return fail(session);
 	if (result > 0) {
-		session->established = true;
+		established(session);
 		return 1;
 	}
 	return SSL_get_error(session->ssl, result) == SSL_ERROR_WANT_READ ? 0 : fail(session);
 }
 
-ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char *data, size_t size)
+/* A second message is there: this is a connection that stays. Who only says that it ends does not. */
+static bool stays(const struct gb__tls_session *session)
+{
+	return session->has_read && session->young &&
+		(session->input_size < HEADER || session->input[3] ||
+			session->input[4] + HEADER != CLOSE_NOTIFY_SIZE);
+}
+
+ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char **ret)
 {
 	size_t used = 0;
 	int result = 1;
 
+	if (session->ssl && session->input_size > 0 && stays(session))
+		gb__tls_handover(session);
+	if (!session->ssl)
+		return gb__tls_traffic_read(session, ret);
 	if (session->failed)
 		return -GB_EBADFRAME;
+	if (!session->room)
+		session->room = gb__tls_buffer_take(session->pool);
+	if (!session->room) {
+		session->error = -ENOMEM;
+		return fail(session);
+	}
+	*ret = session->room;
 	ERR_clear_error();
-	while (used < size && !session->ended && (session->input_size > 0 || SSL_has_pending(session->ssl))) {
+	while (used < GB__RECORD_PLAIN_MAX && !session->ended &&
+		(session->input_size > 0 || SSL_has_pending(session->ssl))) {
 		size_t got;
 
-		result = SSL_read_ex(session->ssl, data + used, size - used, &got);
+		result = SSL_read_ex(session->ssl, session->room + used, GB__RECORD_PLAIN_MAX - used, &got);
 		if (result <= 0)
 			break;
 		session->silent = 0;
+		session->has_read = true;
 		used += got;
 	}
 	if (result > 0)
@@ -268,6 +285,8 @@ ssize_t gb__tls_session_write(struct gb__tls_session *session, const void *data,
 
 	if (session->failed)
 		return -GB_EBADFRAME;
+	if (!session->ssl)
+		return gb__tls_traffic_write(session, data, size);
 	ERR_clear_error();
 	while (used < size) {
 		/* One record at a time: between two a write can stop. */
@@ -289,6 +308,10 @@ void gb__tls_session_close(struct gb__tls_session *session)
 	if (session->closed || session->failed || !session->established)
 		return;
 	session->closed = true;
+	if (!session->ssl) {
+		gb__tls_traffic_close(session);
+		return;
+	}
 	ERR_clear_error();
 	SSL_shutdown(session->ssl);
 	ERR_clear_error();
@@ -306,7 +329,7 @@ const char *gb__tls_session_problem(const struct gb__tls_session *session)
 
 bool gb__tls_session_resumed(const struct gb__tls_session *session)
 {
-	return SSL_session_reused(session->ssl);
+	return session->resumed;
 }
 
 bool gb__tls_session_met_http(const struct gb__tls_session *session)
@@ -337,41 +360,56 @@ static char *subject_of(SSL *ssl)
 	return text;
 }
 
-static struct texts *texts_create(SSL *ssl)
+int gb__tls_texts_take(struct gb__tls_session *session)
 {
-	struct texts *texts = gb__alloc_zero(sizeof(*texts));
+	const char *name = SSL_get_servername(session->ssl, TLSEXT_NAMETYPE_host_name);
+	const size_t name_size = name ? strlen(name) : 0;
+	char *subject = session->texts ? NULL : subject_of(session->ssl);
+	struct gb__tls_texts *texts;
 	const unsigned char *alpn;
-	unsigned size;
+	unsigned alpn_size;
+	size_t subject_size;
 
-	if (!texts)
-		return NULL;
-	texts->subject = subject_of(ssl);
-	if (!texts->subject) {
+	if (!subject) {
 		ERR_clear_error();
-		gb__free(texts);
-		return NULL;
+		return session->texts ? 0 : -ENOMEM;
 	}
-	SSL_get0_alpn_selected(ssl, &alpn, &size);
-	if (size > 0)
-		memcpy(texts->alpn, alpn, size); /* at most 255 bytes (RFC 7301) */
-	return texts;
+	SSL_get0_alpn_selected(session->ssl, &alpn, &alpn_size);
+	subject_size = strlen(subject);
+	if (alpn_size + name_size + subject_size == 0) {
+		OPENSSL_free(subject);
+		return 0;
+	}
+	texts = gb__alloc(sizeof(*texts) + alpn_size + 1 + name_size + 1 + subject_size + 1);
+	if (texts) {
+		texts->server_name = alpn_size + 1;
+		texts->subject = texts->server_name + name_size + 1;
+		memset(texts->text, 0, texts->subject);
+		if (alpn_size > 0)
+			memcpy(texts->text, alpn, alpn_size);
+		if (name_size > 0)
+			memcpy(texts->text + texts->server_name, name, name_size);
+		memcpy(texts->text + texts->subject, subject, subject_size + 1);
+	}
+	session->texts = texts;
+	OPENSSL_free(subject);
+	return texts ? 0 : -ENOMEM;
 }
 
 int gb__tls_session_info(struct gb__tls_session *session, struct gb_tls_info *ret)
 {
-	const char *name = SSL_get_servername(session->ssl, TLSEXT_NAMETYPE_host_name);
+	const struct gb__tls_texts *texts;
 
-	if (!session->texts)
-		session->texts = texts_create(session->ssl);
-	if (!session->texts)
+	if (session->ssl && gb__tls_texts_take(session) < 0)
 		return -ENOMEM;
+	texts = session->texts;
 	*ret = (struct gb_tls_info){
-		.version = SSL_get_version(session->ssl),
-		.cipher = SSL_get_cipher_name(session->ssl),
-		.alpn = session->texts->alpn,
-		.server_name = name ? name : "",
-		.subject = session->texts->subject,
-		.resumed = SSL_session_reused(session->ssl),
+		.version = session->ssl ? SSL_get_version(session->ssl) : "TLSv1.3",
+		.cipher = session->ssl ? SSL_get_cipher_name(session->ssl) : session->suite->name,
+		.alpn = texts ? texts->text : "",
+		.server_name = texts ? texts->text + texts->server_name : "",
+		.subject = texts ? texts->text + texts->subject : "",
+		.resumed = session->resumed,
 	};
 	return 0;
 }

@@ -62,26 +62,57 @@ uint64_t gb__tls_refresh(struct gb__tls *tls, uint64_t now_ms);
 void gb__tls_reload(struct gb__tls *tls, uint64_t now_ms);
 
 /**
- * Takes records to be sent; `arg` as given to gb__tls_session_create. It takes all, or the session fails.
- *
- * Returns 0 or a negative errno.
+ * What the sessions of one thread share, which therefore take little each while they are idle: contexts of ciphers, buffers.
+ * It outlives them.
  */
-typedef int gb__tls_emit(void *arg, const void *data, size_t size);
+struct gb__tls_pool;
+/** Returns 0 or -ENOMEM. */
+int gb__tls_pool_create(struct gb__tls_pool **ret);
+void gb__tls_pool_destroy(struct gb__tls_pool *pool);
+/** Give back what nobody uses right now. */
+void gb__tls_pool_trim(struct gb__tls_pool *pool);
+/** About how many bytes hand-overs have given back to the allocator so far. */
+uint64_t gb__tls_pool_freed(const struct gb__tls_pool *pool);
+/** From time to time, while there are any, look at sessions that OpenSSL has: those that were there at both of the last looks are
+ *  handed over to our records, a few with each call. Returns GB__TLS_REST_… */
+int gb__tls_pool_rest(struct gb__tls_pool *pool);
+enum {
+	GB__TLS_REST_NONE,  /* none is left */
+	GB__TLS_REST_LATER, /* some are */
+	GB__TLS_REST_MORE,  /* more could be handed over at once */
+};
 
+/** Where records to be sent go; `arg` as given to gb__tls_session_init. */
+struct gb__tls_sink {
+	/** It takes all, or the session fails. Returns 0 or a negative errno. */
+	int (*emit)(void *arg, const void *data, size_t size);
+	/** Where a record of so many bytes can be written, which is emitted next if nothing fails; NULL: somewhere. */
+	unsigned char *(*room)(void *arg, size_t size);
+};
+
+/** Memory for a session, the caller's. */
+size_t gb__tls_session_size(void);
 /** `name`: of the server that a client wants, for SNI and to check its certificate; NULL for a server. Returns 0, -ENOMEM. */
-int gb__tls_session_create(
-	struct gb__tls *tls, const char *name, gb__tls_emit *emit, void *arg, struct gb__tls_session **ret);
+int gb__tls_session_init(struct gb__tls_session *session, struct gb__tls *tls, struct gb__tls_pool *pool,
+	const char *name, const struct gb__tls_sink *sink, void *arg);
+void gb__tls_session_finish(struct gb__tls_session *session);
+/** The same in memory of its own. */
+int gb__tls_session_create(struct gb__tls *tls, struct gb__tls_pool *pool, const char *name,
+	const struct gb__tls_sink *sink, void *arg, struct gb__tls_session **ret);
 void gb__tls_session_destroy(struct gb__tls_session *session);
 
-/** Bytes have arrived: borrowed until the last of the calls below that are made for them; those take all, or fail. */
-void gb__tls_session_input(struct gb__tls_session *session, const unsigned char *data, size_t size);
+/** Bytes have arrived: borrowed until the last of the calls below that are made for them, and decrypted where they lie; those
+ *  take all, or fail. */
+void gb__tls_session_input(struct gb__tls_session *session, unsigned char *data, size_t size);
 /** Whether some of it was not taken yet. */
 bool gb__tls_session_unread(const struct gb__tls_session *session);
 /** Go on with the handshake, with what has arrived. Returns 1 (done), 0 (more must arrive), or a negative code. */
 int gb__tls_session_handshake(struct gb__tls_session *session);
-/** Plaintext of what has arrived, as much as there is and fits. Returns bytes; 0: there is none now, or the peer has said
- *  all (gb__tls_session_ended); or a negative code: what came before it was returned. */
-ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char *data, size_t size);
+/** Plaintext of what has arrived, at `*ret` until the next call for this session; it may be changed, as may GB__TLS_HEADROOM
+ *  bytes before it. Returns bytes; 0: there is none now, or the peer has said all (gb__tls_session_ended); or a negative code:
+ *  what came before it was returned. */
+ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char **ret);
+#define GB__TLS_HEADROOM 512u
 /** Emit it as records. Returns the bytes taken: fewer, where the peer must say something first, or a negative code. */
 ssize_t gb__tls_session_write(struct gb__tls_session *session, const void *data, size_t size);
 /** Emit close_notify, once, if the session has not failed. Reading goes on. */

@@ -21,11 +21,18 @@ fi
 folder=build-fuzz/$codec
 mkdir -p "$folder/learnt"
 sources=(tests/fuzz/fuzz.c "src/codec/$codec.c")
-[[ $codec != proxy ]] || sources=(src/net/proxy_header.c src/net/proxy_write.c) # no codec: it has a body of its own
+libraries=()
+case $codec in # no codecs: they have bodies of their own
+proxy) sources=(src/net/proxy_header.c src/net/proxy_write.c) ;;
+records)
+	sources=(src/tls/{pool,problem,records,records_test_driver,traffic}.c)
+	libraries=(-Itests/harness -lssl -lcrypto)
+	;;
+esac
 mapfile -t base < <(find src/base -name '*.c' ! -name '*_test.c' | sort)
 "${CLANG:-clang}" -std=gnu17 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
 	-fsanitize=fuzzer,address,undefined -Iinclude -Isrc -o "$folder/fuzz" \
-	"tests/fuzz/${codec}_fuzz.c" "${sources[@]}" "${base[@]}"
+	"tests/fuzz/${codec}_fuzz.c" "${sources[@]}" "${base[@]}" "${libraries[@]}"
 
 marker=$folder/began
 : >"$marker"

@@ -172,11 +172,16 @@ static void records_leave(struct peer *peer)
 	peer->records_size -= taken;
 }
 
+static const struct gb__tls_sink sink = { .emit = take_records };
+static struct gb__tls_pool *peers_pool;
+
 static void begin_session(struct peer *peer, struct gb__tls *tls)
 {
 	peer->records = malloc(RECORDS_MAX);
 	CHECK(peer->records);
-	CHECK_INT(gb__tls_session_create(tls, NULL, take_records, peer, &peer->session), 0);
+	if (!peers_pool)
+		CHECK_INT(gb__tls_pool_create(&peers_pool), 0);
+	CHECK_INT(gb__tls_session_create(tls, peers_pool, NULL, &sink, peer, &peer->session), 0);
 }
 
 void peer_tls(struct peer *peer)
@@ -208,7 +213,7 @@ struct peer *rig_tls_peer(struct rig *rig, const struct gb_service *service)
 
 static void read_records(struct peer *peer)
 {
-	unsigned char bytes[4096];
+	unsigned char bytes[4096], *data;
 	size_t size;
 
 	while (peer->got_size < peer->read_max && !peer->failed &&
@@ -221,10 +226,11 @@ static void read_records(struct peer *peer)
 			peer->open = got == 1;
 		}
 		/* It may be more than it wants: what is in a record comes with it. */
-		while (peer->open && got >= 0 &&
-			(got = gb__tls_session_read(peer->session, peer->got + peer->got_size,
-				 PEER_BYTES_MAX - peer->got_size)) > 0)
+		while (peer->open && got >= 0 && (got = gb__tls_session_read(peer->session, &data)) > 0) {
+			CHECK((size_t)got <= PEER_BYTES_MAX - peer->got_size);
+			memcpy(peer->got + peer->got_size, data, (size_t)got);
 			peer->got_size += (size_t)got;
+		}
 		peer->failed = got < 0;
 	}
 	peer->ended = gb__tls_session_ended(peer->session);
