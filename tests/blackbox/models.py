@@ -8,7 +8,8 @@ import json
 import signal
 import subprocess
 
-from lib import GEARBOX, SMALL, THREADS, Failure, Server
+from cover import pairwise
+from lib import FULL, GEARBOX, SMALL, THREADS, Failure, Server
 
 OVERRIDES = (
     "reactor,engine=poll",
@@ -105,36 +106,42 @@ def _refusal(model):
 def _all():
     """All models of the matrix that work here. What is left out is said, never silently."""
     presets = presets_axes()
-    seen, models, refused = [], [Model(name, presets) for name in presets], []
+    seen, models = [], [Model(name, presets) for name in presets]
     for spec in OVERRIDES_SMALL if SMALL else OVERRIDES:
         model = Model(spec, presets) if spec.partition(",")[0] in presets else None
         if model and model.axes not in seen:
             seen.append(model.axes)
             models.append(model)
-    for model in list(models):
-        # A preset may be refused for one reason only: a kernel without io_uring.
-        if model.spec in presets and not model.uses_io_uring:
-            continue
-        reason = _refusal(model)
-        if reason:
-            models.remove(model)
-            refused.append(f"{model} ({reason})")
-    print(f"models: {' '.join(map(str, models))}" + (f"; refused: {', '.join(refused)}" if refused else ""),
-          flush=True)
-    return models
+    # There is one reason to refuse any of them: a kernel without io_uring.
+    with_ring = [model for model in models if model.uses_io_uring]
+    reason = _refusal(with_ring[0])
+    if reason:
+        print(f"refused: {' '.join(map(str, with_ring))} ({reason})")
+    return [model for model in models if not reason or not model.uses_io_uring]
 
 
-def _with_threads(models):
-    """One of each engine whose workers are processes, and what has threads."""
-    engines = {model.axes["engine"]: model for model in reversed(models) if model.processes}
-    kept = [model for model in models
-            if not model.processes or model.axes["compute"] == "threads" or model is engines[model.axes["engine"]]]
-    print(f"models of one thread a process, left out: {' '.join(str(model) for model in models if model not in kept)}",
-          flush=True)
-    return kept
+def _cover(models):
+    return models if FULL else pairwise(models, axes_of=lambda model: model.axes)
 
 
-MODELS = _with_threads(_all()) if THREADS else _all()
+def _kept(models):
+    """Those of this run. A sanitizer sees again what it saw where axes meet as they did: it gets a cover, and the thread
+    sanitizer, which has nothing to see in processes of one thread, one of each engine of those."""
+    kept = models
+    if THREADS:
+        engines = {model.axes["engine"]: model for model in reversed(models) if model.processes}
+        kept = [*_cover([model for model in models if not model.processes or model.axes["compute"] == "threads"]),
+                *engines.values()]
+    elif SMALL:
+        kept = _cover(models)
+    print(f"models: {' '.join(str(model) for model in models if model in kept)}", flush=True)
+    if len(kept) < len(models):
+        print(f"left out: {' '.join(str(model) for model in models if model not in kept)}", flush=True)
+    return [model for model in models if model in kept]
+
+
+MODELS = _kept(_all())
 # One for each engine with threads and with processes: enough where models do not matter, but time does.
-EACH_ENGINE = list({(model.axes["engine"], model.axes["unit"]): model for model in reversed(MODELS)}.values())
+EACH_ENGINE = list({(model.axes["engine"], model.axes["unit"]): model for model in sorted(
+    reversed(MODELS), key=lambda model: model.axes["compute"] == "inline")}.values())
 PRESETS = [model for model in MODELS if "," not in model.spec]
