@@ -1,12 +1,10 @@
 /*
- * A run of a server: the composition. The calling thread's worker, the chief,
- * exists under every model. By the model's axes it serves alone (one worker
- * thread, no acceptor), accepts and gives to a crew, or only supervises a crew
- * that accepts for itself. No model has code of its own.
+ * A run of a server: the composition. The calling thread's worker, the chief, exists under every model. By
+ * the model's axes it serves alone (one worker thread, no acceptor), accepts and gives to a crew, or
+ * only supervises a crew that accepts for itself. No model has code of its own.
  *
- * Stopping: the chief commands the crew to drain, gives it what the backlog
- * holds and lets go of the listening sockets; at the deadline it commands all
- * to stop. It ends when nobody is left.
+ * Stopping: the chief commands the crew to drain, gives it what the backlog holds and lets go of the
+ * listening sockets; at the deadline it commands all to stop. It ends when nobody is left.
  */
 #include "model/run.h"
 #include "base/alloc.h"
@@ -34,9 +32,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define ORPHAN_MS \
-	500u /* between two looks at children that nobody waits for  \
-                        */
+#define ORPHAN_MS 500u /* between two looks at children that nobody waits for */
 #define NS_PER_S 1000000000u
 #define REPORT_MS 3000u     /* between two lines about what a drain waits for */
 #define KILL_GRACE_MS 1000u /* for worker processes that do not end although told to */
@@ -49,13 +45,11 @@ struct gb__run {
 	struct gb_timer deadline; /* of the drain, then of the grace */
 	struct gb_timer report;   /* of what the drain waits for */
 	unsigned stop;            /* what was acted upon */
-	bool adopts;              /* as process 1: threads whose handlers may have children of
-                       their own */
+	bool adopts;              /* as process 1: threads whose handlers may have children of their own */
 	int child_signal;         /* ticket */
 	_Atomic bool child_ended; /* one has, and was not looked for yet */
 	struct gb__signal_catch catches[GB__SIGNALS_MAX];
-	struct gb__orphans orphans; /* where handlers of this process may have
-                                 children of their own */
+	struct gb__orphans orphans; /* where handlers of this process may have children of their own */
 	struct gb_timer look_after_orphans;
 	struct gb__starvation starvation;
 	struct gb__notifier notifier;
@@ -123,8 +117,7 @@ static void stop_now(struct gb__run *run)
 	gb__worker_timer(&run->chief, &run->deadline, KILL_GRACE_MS, grace_over, run);
 }
 
-/* What workers wait for, as they said last. One that is inside a handler may
- * not have seen yet that all drain. */
+/* What workers wait for, as they said last. One that is inside a handler may not have seen yet that all drain. */
 static void census_log(
 	const struct gb__run *run, enum gb__log_level level, const char *what, const char *when, uint64_t ms)
 {
@@ -196,11 +189,9 @@ static void obey_stop(struct gb__run *run)
 {
 	unsigned stop = atomic_load(&run->chief.server->shared->stop);
 
-	/* First its names go: whoever comes by them meanwhile is served. A second
-   * request does not wait for it. */
+	/* First its names go: whoever comes by them meanwhile is served. A second request does not wait for it. */
 	if (stop > run->stop && (stop > 1 || gb__naming_ended(&run->chief))) {
-		/* A program of outgoing connections alone, or of one that was passed, ends
-     * when it has what it came for: no news. */
+		/* A program of outgoing connections alone, or of one that was passed, ends when it has what it came for: no news. */
 		if (stop > 1)
 			gb__log(GB__LOG_NOTICE, "told to stop at once");
 		else if (gb_server_address(run->chief.server, 0) && !run->connected.chief)
@@ -336,8 +327,7 @@ static unsigned chief_roles(const struct gb__model *model)
 	return 0;
 }
 
-/* Wait for the crew to end after a failed start or a run; it has been told to.
- */
+/* Wait for the crew to end after a failed start or a run; it has been told to. */
 static void crew_await(struct gb__run *run)
 {
 	while (run->crew->alive > 0) {
@@ -516,14 +506,12 @@ static int check_run(const struct gb_server *server, struct gb_error *error)
 		return gb_error_set(error, -GB_EUSAGE, "nothing to serve: call gb_server_listen first");
 	if (server->unlistened)
 		return gb_error_set(error, -GB_EUSAGE,
-			"the server has run and its listening sockets are "
-			"closed: make another one");
+			"the server has run and its listening sockets are closed: make another one");
 	if (gb__connected_check_alone(server, error) < 0)
 		return -GB_EUSAGE;
 	if (server->model.workers == GB__WORKERS_PER_CONNECTION && !gb_server_address(server, 0))
 		return gb_error_set(error, -GB_EILLEGAL,
-			"%s: without an address there is no connection to "
-			"start a worker for; take model reactor",
+			"%s: without an address there is no connection to start a worker for; take model reactor",
 			server->bindings[0].service->name);
 	return 0;
 }
@@ -596,12 +584,10 @@ int gb__run_end(struct gb__run *run, struct gb_error *error)
 }
 
 /*
- * Servers that run in this process: a fork of worker processes copies no thread
- * but its own, and holds signals of all of them, so a process model runs alone.
- * The process goes with the number: in a child none runs yet.
+ * Servers that run in this process: a fork of worker processes copies no thread but its own, and holds signals of all of
+ * them, so a process model runs alone. The process goes with the number: in a child none runs yet.
  */
-static _Atomic uint64_t running_here; /* pid, then 32 bits of how many,
-                                         RUNS_ALONE for one that forks */
+static _Atomic uint64_t running_here; /* pid, then 32 bits of how many, RUNS_ALONE for one that forks */
 #define RUNS_ALONE UINT32_MAX
 
 static int enter_process(const struct gb_server *server, struct gb_error *error)
@@ -614,16 +600,12 @@ static int enter_process(const struct gb_server *server, struct gb_error *error)
 		count = (seen & ~(uint64_t)UINT32_MAX) == process ? seen & UINT32_MAX : 0;
 		if (alone && count > 0)
 			return gb_error_set(error, -EBUSY,
-				"worker processes cannot be started beside another "
-				"server that runs in this process: "
-				"run them in processes of their own, or take "
-				"unit=thread and no compute=processes");
+				"worker processes cannot be started beside another server that runs in this process: "
+				"run them in processes of their own, or take unit=thread and no compute=processes");
 		if (count == RUNS_ALONE)
 			return gb_error_set(error, -EBUSY,
-				"a server with worker processes runs in this "
-				"process, and so no other can: run this one "
-				"in a process of its own, or that one with "
-				"unit=thread and no compute=processes");
+				"a server with worker processes runs in this process, and so no other can: run this one "
+				"in a process of its own, or that one with unit=thread and no compute=processes");
 	} while (!atomic_compare_exchange_weak(
 		&running_here, &seen, process | (alone ? RUNS_ALONE : count + 1)));
 	return 0;
@@ -637,8 +619,7 @@ static void leave_process(const struct gb_server *server)
 		atomic_fetch_sub(&running_here, 1);
 }
 
-/* Once no other server of this process may run: those have a reason of their
- * own. */
+/* Once no other server of this process may run: those have a reason of their own. */
 static int check_threads(const struct gb_server *server, struct gb_error *error)
 {
 	const unsigned threads = forks(server) ? gb__process_threads() : 1;
@@ -646,10 +627,8 @@ static int check_threads(const struct gb_server *server, struct gb_error *error)
 	if (threads == 1)
 		return 0;
 	return gb_error_set(error, -EBUSY,
-		"worker processes are forked, and this program has %u threads, of which "
-		"they would have one, with whatever "
-		"locks the others hold: run the server before they start, or take "
-		"unit=thread without compute=processes (model multi-reactor)",
+		"worker processes are forked, and this program has %u threads, of which they would have one, with whatever "
+		"locks the others hold: run the server before they start, or take unit=thread without compute=processes (model multi-reactor)",
 		threads);
 }
 
