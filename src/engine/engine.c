@@ -48,9 +48,11 @@ int gb__engine_create(
 
 void gb__engine_init(struct gb__engine *engine, const struct gb__engine_ops *ops, struct gb__os *os)
 {
-	*engine = (struct gb__engine){
-		.ops = ops, .os = os, .slots_free = SLOTS_NONE, .pid = gb__process_self()
-	};
+	*engine = (struct gb__engine){ .ops = ops,
+		.os = os,
+		.simulated = os->simulated,
+		.slots_free = SLOTS_NONE,
+		.pid = gb__process_self() };
 	engine->now_ms = gb__os_now_ms(os);
 	/* Handles of an engine that was here before must not fit this one: no two begin alike. */
 	engine->generation = atomic_fetch_add(&engines_made, 1) * 2654435761u;

@@ -265,6 +265,7 @@ struct gb__engine {
 	uint32_t attached;           /* endpoints */
 	uint32_t generation;         /* last one given out */
 	uint64_t now_ms;             /* coarse monotonic clock, read when the wait for events returned */
+	bool simulated;              /* as its `os` is: what each message asks */
 	bool awake; /* since then, until its owner sleeps again: others may look (model/stall.h) */
 	pid_t pid;  /* creator: an engine does not survive fork */
 	/** With the option accept_first, set by the owner: called by each wait once its new connections were told, and
@@ -308,7 +309,7 @@ static inline ssize_t gb__engine_try_send(
 	struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
 {
 	engine->stats.sends++;
-	return gb__os_send(engine->os, stream->endpoint.fd, data, size);
+	return gb__os_send_as(engine->simulated, engine->os, stream->endpoint.fd, data, size);
 }
 
 static inline ssize_t gb__engine_sent(struct gb__engine *engine, ssize_t sent)

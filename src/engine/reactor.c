@@ -500,8 +500,9 @@ void gb__reactor_received_nothing(struct reactor *reactor, struct gb__stream *st
 
 static inline void input_ready(struct reactor *reactor, struct gb__stream *stream)
 {
-	struct gb__os *os = reactor->engine.os;
-	ssize_t size = gb__os_recv(os, stream->endpoint.fd, reactor->input, reactor->input_size);
+	const struct gb__engine *engine = &reactor->engine;
+	ssize_t size = gb__os_recv_as(
+		engine->simulated, engine->os, stream->endpoint.fd, reactor->input, reactor->input_size);
 
 	gb__reactor_received(reactor, stream, size);
 }
@@ -582,7 +583,7 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 {
 	struct reactor *reactor = (struct reactor *)engine;
 	int count = reactor->ops->wait(reactor->poller, reactor->events, reactor->events_max, timeout_ns);
-	const struct gb__poll_event *event = reactor->events;
+	const struct gb__poll_event *event = reactor->events, *end;
 	int result = count;
 
 	gb__engine_woke(engine);
@@ -590,8 +591,9 @@ int gb__reactor_wait(struct gb__engine *engine, int64_t timeout_ns)
 		accepts_first(reactor, count);
 	if (count <= 0)
 		return count == -EINTR ? 0 : count;
+	end = event + (unsigned)count;
 	engine->stats.events += (unsigned)count;
-	for (; count > 0; count--, event++) {
+	for (; event != end; event++) {
 		struct gb__endpoint *endpoint = find(reactor, event->token);
 
 		gb__engine_fetch(engine, (uint32_t)event[GB__ENGINE_AHEAD].token);

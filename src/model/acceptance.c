@@ -99,6 +99,8 @@ void gb__acceptance_bar(struct gb__acceptance *acceptance, enum gb__bar reason)
 	bool open = !acceptance->bars;
 
 	acceptance->bars |= reason;
+	if ((reason & GB__BARS_TIMED) && acceptance->look)
+		*acceptance->look = true;
 	if (open)
 		stop(acceptance);
 }

@@ -35,6 +35,7 @@ struct gb__acceptance {
 	struct gb__log_limit failures;
 	void (*on_accepted)(void *arg, int fd, size_t index);
 	void *arg;
+	bool *look; /* set with each of GB__BARS_TIMED: whoever turns is to call gb__acceptance_turn; or NULL */
 };
 
 /** Room for so many listening sockets; barred by GB__BAR_STARTING, without any by GB__BAR_ENDED. Zeroed memory that was

@@ -254,6 +254,7 @@ static int listeners_init(struct gb_worker *worker)
 	for (size_t i = 0; i < server->bindings_count; i++)
 		addresses += server->bindings[i].fds_count > 0;
 	result = gb__acceptance_init(&worker->acceptance, &worker->loop, addresses, on_accepted, worker);
+	worker->acceptance.look = &worker->look;
 	worker->watching = true;
 	atomic_fetch_add(&server->watchers, 1);
 	for (size_t i = 0; i < server->bindings_count && result == 0; i++)
@@ -525,7 +526,7 @@ static void drain_without_client(struct gb_worker *worker)
 		gb__worker_command(worker, GB__COMMAND_STOP);
 }
 
-/* What becomes of accepting before the next turn, which `look` or one of GB__BARS_TIMED asks for. Returns how long that may sleep at most, or -1. */
+/* What becomes of accepting before the next turn, which `look` asks for. Returns how long that may sleep at most, or -1. */
 static int64_t accept_turn(struct gb_worker *worker)
 {
 	int64_t left_ns = gb__acceptance_turn(&worker->acceptance);
@@ -551,7 +552,8 @@ static bool look_around(struct gb_worker *worker)
 		!gb__acceptance_takes_in(&worker->acceptance, backlog(worker)))
 		accept_finish(worker);
 	watching_ends(worker);
-	worker->look = worker->net.draining || worker->attentive || worker->accept_lock.used;
+	worker->look = worker->net.draining || worker->attentive || worker->accept_lock.used ||
+		(worker->acceptance.bars & GB__BARS_TIMED);
 	return worker->on_turn ? worker->on_turn(worker) : !gb__worker_done(worker);
 }
 
@@ -563,8 +565,7 @@ static inline bool wants_look(const struct gb_worker *worker)
 /* Whether there is something to do between turns. */
 static inline unsigned called(const struct gb_worker *worker)
 {
-	return worker->look | (worker->acceptance.bars & GB__BARS_TIMED) |
-		(atomic_load_explicit(&worker->command, memory_order_relaxed) ^ worker->obeyed);
+	return worker->look | (atomic_load_explicit(&worker->command, memory_order_relaxed) ^ worker->obeyed);
 }
 
 /* Whether there are only events to wait for: nearly always. */

@@ -42,9 +42,10 @@ static inline __attribute__((always_inline)) void gb__direct_leaves(struct gb__n
 		gb__conn_direct_rest(conn);
 		return;
 	}
-	net->tally.bytes_out += burst->size;
-	burst->conn = NULL;
-	burst->size = 0;
+	net = conn->net; /* looked up again over a call, it need not be saved */
+	net->tally.bytes_out += net->burst.size;
+	net->burst.conn = NULL;
+	net->burst.size = 0;
 	conn->flags &= (uint16_t)~GB__CONN_DISPATCH;
 	gb__conn_flushing(conn, conn->terms->limits->write_timeout_ms);
 }
@@ -67,12 +68,13 @@ static inline __attribute__((always_inline)) void gb__direct_end(struct gb__net 
 		}
 		burst->conn = NULL;
 		sent = gb__engine_try_send(net->engine, &conn->stream, burst->data, burst->size);
-		if (gb__unlikely(sent != (ssize_t)burst->size)) {
+		net = conn->net;
+		if (gb__unlikely(sent != (ssize_t)net->burst.size)) {
 			gb__conn_direct_sent(conn, sent);
 			return;
 		}
 		net->tally.bytes_out += (size_t)sent;
-		burst->size = 0;
+		net->burst.size = 0;
 	} else {
 		burst->conn = NULL;
 		conn->further |= GB__CONN_FURTHER_ELSEWHERE;

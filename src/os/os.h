@@ -78,20 +78,31 @@ struct gb__os {
 /** The real kernel. No state: one for all threads. */
 extern struct gb__os gb__os_linux;
 
+/** gb__os_recv and gb__os_send for who knows by himself whether it is simulated. */
+static inline ssize_t gb__os_recv_as(bool simulated, struct gb__os *os, int fd, void *data, size_t size)
+{
+	if (gb__unlikely(simulated))
+		return os->ops->recv(os, fd, data, size);
+	return gb__recv(fd, data, size, MSG_DONTWAIT);
+}
+
+static inline ssize_t gb__os_send_as(bool simulated, struct gb__os *os, int fd, const void *data, size_t size)
+{
+	if (gb__unlikely(simulated))
+		return os->ops->send(os, fd, data, size);
+	return gb__send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /** Bytes received, 0 at the end of the stream, -EAGAIN. */
 static inline ssize_t gb__os_recv(struct gb__os *os, int fd, void *data, size_t size)
 {
-	if (gb__unlikely(os->simulated))
-		return os->ops->recv(os, fd, data, size);
-	return gb__recv(fd, data, size, MSG_DONTWAIT);
+	return gb__os_recv_as(os->simulated, os, fd, data, size);
 }
 
 /** Bytes taken, -EAGAIN, -EPIPE. Never raises SIGPIPE. */
 static inline ssize_t gb__os_send(struct gb__os *os, int fd, const void *data, size_t size)
 {
-	if (gb__unlikely(os->simulated))
-		return os->ops->send(os, fd, data, size);
-	return gb__send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return gb__os_send_as(os->simulated, os, fd, data, size);
 }
 
 /** Milliseconds of the monotonic clock, cheaper than `now_ns` and a few milliseconds coarse. */

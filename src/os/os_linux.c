@@ -28,7 +28,7 @@ static ssize_t result_size(ssize_t value)
 static int os_accept(struct gb__os *os, int fd)
 {
 	(void)os;
-	return result(accept4(fd, NULL, NULL, SOCK_CLOEXEC));
+	return gb__accept4(fd, SOCK_CLOEXEC);
 }
 
 static int os_socket(struct gb__os *os, int family)

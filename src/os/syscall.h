@@ -1,7 +1,8 @@
 /**
- * recv(2), send(2) and epoll_wait(2) as the kernel has them: a count or a negative errno.
+ * recv(2), send(2), epoll_wait(2) and accept4(2), without an address, as the kernel has them: a count or a descriptor, or a
+ * negative errno.
  *
- * What every message or turn does is worth a few instructions: the C library's functions are cancellation
+ * What every message, turn or connection does is worth a few instructions: the C library's functions are cancellation
  * points and keep errno, and nothing here needs either. Where sanitizers have to see the calls, and on other
  * machines, they are the library's.
  */
@@ -69,6 +70,21 @@ static inline int gb__epoll_wait(int fd, struct epoll_event *events, int max, in
 	return (int)result;
 }
 
+static inline int gb__accept4(int fd, int flags)
+{
+	register int rdi __asm__("rdi") = fd;
+	register void *rsi __asm__("rsi") = NULL;
+	register void *rdx __asm__("rdx") = NULL;
+	register int r10 __asm__("r10") = flags;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(SYS_accept4), "r"(rdi), "r"(rsi), "r"(rdx), "r"(r10)
+			 : "rcx", "r11", "memory");
+	return (int)result;
+}
+
 #else
 
 static inline ssize_t gb__recv(int fd, void *data, size_t size, int flags)
@@ -88,6 +104,13 @@ static inline ssize_t gb__send(int fd, const void *data, size_t size, int flags)
 static inline int gb__epoll_wait(int fd, struct epoll_event *events, int max, int timeout_ms)
 {
 	int result = epoll_wait(fd, events, max, timeout_ms);
+
+	return result < 0 ? -errno : result;
+}
+
+static inline int gb__accept4(int fd, int flags)
+{
+	int result = accept4(fd, NULL, NULL, flags);
 
 	return result < 0 ? -errno : result;
 }

@@ -80,13 +80,20 @@ static int epoll_remove(struct gb__poller *poller, int fd)
 	return control(poller, EPOLL_CTL_DEL, fd, 0, 0);
 }
 
+/* With another timeout than the latest. */
+static __attribute__((noinline)) int wait_anew(
+	struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns)
+{
+	poller->timeout_ns = timeout_ns;
+	poller->timeout_ms = gb__poller_timeout_ms(timeout_ns);
+	return gb__epoll_wait(poller->fd, (struct epoll_event *)ret, (int)max, poller->timeout_ms);
+}
+
 static int epoll_poller_wait(
 	struct gb__poller *poller, struct gb__poll_event *ret, unsigned max, int64_t timeout_ns)
 {
-	if (gb__unlikely(timeout_ns != poller->timeout_ns)) {
-		poller->timeout_ns = timeout_ns;
-		poller->timeout_ms = gb__poller_timeout_ms(timeout_ns);
-	}
+	if (gb__unlikely(timeout_ns != poller->timeout_ns))
+		return wait_anew(poller, ret, max, timeout_ns);
 	return gb__epoll_wait(poller->fd, (struct epoll_event *)ret, (int)max, poller->timeout_ms);
 }
 
