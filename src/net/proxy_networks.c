@@ -4,10 +4,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TEXT_MAX 64u /* of one network */
+#define V4_MAPPED_BITS 96u
 
 struct network {
 	unsigned char host[16]; /* of IPv4: its first 4 bytes */
@@ -51,6 +53,17 @@ static bool parse_bits(const char *text, unsigned most, unsigned *ret)
 	return !*end && bits <= most;
 }
 
+/* IPv4 within IPv6 is IPv4, as peers are. */
+static void to_v4(struct network *network)
+{
+	if (!network->v6 || network->bits < V4_MAPPED_BITS ||
+		!IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)network->host))
+		return;
+	memmove(network->host, network->host + V4_MAPPED_BITS / 8, 4);
+	network->v6 = false;
+	network->bits -= V4_MAPPED_BITS;
+}
+
 static int parse_network(char *text, struct network *ret, struct gb_error *error)
 {
 	struct network network = { .v6 = strchr(text, ':') };
@@ -79,6 +92,7 @@ static int parse_network(char *text, struct network *ret, struct gb_error *error
 			inet_ntop(network.v6 ? AF_INET6 : AF_INET, cleared, right, sizeof(right)),
 			network.bits);
 	*ret = network;
+	to_v4(ret);
 	return 0;
 }
 
