@@ -157,7 +157,8 @@ struct gb_connecting_any {
  * follows. Cancelling it ends all attempts.
  *
  * Each address as for gb_connect; names are resolved first, all at once, and what does not resolve is passed over. A
- * service's records are tried in their order. Copies them. Thread: the worker's. Returns 0, -EINVAL (none, or more than
+ * service's records are tried in their order, those of a lower priority when all before them have failed, or said nothing for
+ * their share of the connect timeout (RFC 2782). Copies them. Thread: the worker's. Returns 0, -EINVAL (none, or more than
  * GB_CONNECT_ANY_MAX), or an error as gb_connect (nothing follows).
  */
 GB_API int gb_connect_any_begin(struct gb_worker *worker, struct gb_connecting_any *connecting,

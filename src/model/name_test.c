@@ -1,11 +1,13 @@
 /* Names under every model: what they resolve to, who is asked how often, and that nobody waits for a silent name server. */
 #include "model/name_test_driver.h"
 #include "model/server_test_driver.h"
+#include "net/race.h"
 
 #include <gearbox/gearbox.h>
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -437,4 +439,54 @@ static void resolves_straight(const char *model)
 TEST(every_model_resolves_in_straight_line_handlers)
 {
 	driver_each_preset(resolves_straight);
+}
+
+/* A lower priority is for when nobody of the higher one can be reached (RFC 2782), not for when that takes its time. */
+static void waits_for_the_higher_priority(struct asked *asked, const char *question, const char *beginning)
+{
+	struct pollfd lower = { .fd = asked->upstream, .events = POLLIN };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted, client;
+	socklen_t size = sizeof(address);
+	char expected[64];
+
+	CHECK(bind(late, (struct sockaddr *)&address, size) == 0 && listen(late, 0) == 0);
+	CHECK(getsockname(late, (struct sockaddr *)&address, &size) == 0);
+	CHECK_INT(connect(filler, (struct sockaddr *)&address, size), 0); /* the next one is not answered */
+	atomic_store(&asked->names.shared->late, ntohs(address.sin_port));
+	client = driver_client(asked->server);
+	driver_send(client, question);
+	CHECK_INT(poll(&lower, 1, 3 * GB__RACE_DELAY_MS), 0);
+	accepted = accept(late, NULL, NULL);
+	CHECK(accepted >= 0);
+	close(accepted);
+	accepted = accept(late, NULL, NULL); /* its SYN has come again */
+	CHECK(accepted >= 0);
+	snprintf(expected, sizeof(expected), beginning, ntohs(address.sin_port));
+	expect(client, NULL, expected);
+	CHECK_INT(poll(&lower, 1, 0), 0);
+	close(accepted);
+	close(filler);
+	close(late);
+	close(client);
+}
+
+static void prefers(const char *model)
+{
+	struct asked asked;
+
+	if (begin(&asked, model, &asker, "5s"))
+		waits_for_the_higher_priority(&asked, ">_late._tcp.test\n", "127.0.0.1:%u");
+	end(&asked);
+	if (begin(&asked, model, &straight_asker, "5s"))
+		waits_for_the_higher_priority(&asked, "*_late._tcp.test\n", "any");
+	end(&asked);
+}
+
+TEST(a_lower_priority_is_left_alone_while_the_higher_one_may_answer)
+{
+	static const char *const models[] = { "thread-per-connection", "reactor", "proactor" };
+
+	test_side_by_side(prefers, models, sizeof(models) / sizeof(*models));
 }

@@ -111,6 +111,9 @@ static bool answer(struct message *message, struct names_shared *shared)
 	else if (strcmp(name, "_echo._tcp.test") == 0) {
 		put_srv(message, 20, 1, "one.test");
 		put_srv(message, 10, atomic_load(&shared->port), "one.test");
+	} else if (strcmp(name, "_late._tcp.test") == 0) {
+		put_srv(message, 20, atomic_load(&shared->port), "one.test");
+		put_srv(message, 10, atomic_load(&shared->late), "one.test");
 	} else {
 		bool there = strcmp(name, "one.test") == 0 || strcmp(name, "moves.test") == 0;
 

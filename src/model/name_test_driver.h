@@ -9,12 +9,13 @@
  * It knows, each for a second:
  * one.test 127.0.0.1; two.test ::1 and 127.0.0.1; moves.test 127.0.0.`host`;
  * _echo._tcp.test: `port` at one.test, and behind it a port where nobody listens; _no._tcp.test: ".".
+ * _late._tcp.test: `late` at one.test, and of a lower priority `port`.
  * none.test: it does not exist, for a minute. broken.test: SERVFAIL. garbage.test: bytes. silent.test: nothing.
  */
 struct names_driver {
 	char address[32]; /* for the option `resolver` */
 	struct names_shared {
-		_Atomic unsigned port, host;
+		_Atomic unsigned port, late, host;
 		_Atomic unsigned questions; /* for A and SRV records, repeated ones included */
 		_Atomic unsigned silent;    /* for silent.test */
 	} * shared;

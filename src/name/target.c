@@ -110,3 +110,18 @@ int gb__servers_check(const char *text, struct gb_error *error)
 	}
 	return 0;
 }
+
+void gb__target_format(const struct gb__target *target, char *text, size_t size)
+{
+	switch (target->kind) {
+	case GB__TARGET_ADDRESS:
+		if (gb__address_format(&target->address, text, size) < 0)
+			snprintf(text, size, "somewhere");
+		return;
+	case GB__TARGET_HOST:
+		snprintf(text, size, "%s:%u", target->name, target->port);
+		return;
+	case GB__TARGET_SERVICE:
+		snprintf(text, size, "%s", target->name);
+	}
+}

@@ -26,6 +26,8 @@ struct gb__target {
 bool gb__target_is_name(const char *text);
 /** Returns 0, or -GB_EUSAGE with the reason. Never blocks. */
 int gb__target_parse(const char *text, struct gb__target *ret, struct gb_error *error);
+/** As it was written, for messages. */
+void gb__target_format(const struct gb__target *target, char *text, size_t size);
 /** A list of name servers: ADDRESS[:PORT] with commas between. Returns 0, or -GB_EUSAGE with the reason. */
 int gb__servers_check(const char *text, struct gb_error *error);
 

@@ -1,7 +1,7 @@
 /*
  * Happy path: the connection is made and attached, without a descriptor, so that it has its place, its handle and its connect
  * timeout. Its name is looked up; then sockets connect to the addresses, the next one with each GB__RACE_DELAY_MS, at once
- * when the one before it has failed. The first to be established becomes the connection's descriptor.
+ * when the one before it has failed, of a lower priority when all of the higher ones have (net/race.h). The first to be established becomes the connection's descriptor.
  *
  * The sockets are watched, no endpoints: nobody has bytes for them. Whatever ends the connection ends the dial
  * (`gb__dial_drop`, by the turn that finds it ended).
@@ -17,7 +17,6 @@
 #include "net/secure.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 /* Of a name, at most so many are tried. */
 #define ATTEMPTS_MAX 16u
@@ -34,6 +33,8 @@ struct gb__dial {
 	struct gb__lookup lookup;
 	struct gb_timer timer; /* until the next attempt */
 	size_t next, count;
+	gb__gates gates;
+	uint32_t began_ms;
 	unsigned running;
 	int error; /* of the attempt that failed last */
 	struct attempt attempts[ATTEMPTS_MAX];
@@ -77,15 +78,9 @@ void gb__dial_drop(struct gb_conn *conn)
 
 bool gb__dial_name(const struct gb_conn *conn, char *text, size_t size)
 {
-	const struct gb__target *target;
-
 	if (gb__likely(!conn->terms->dial))
 		return false;
-	target = &conn->terms->dial->lookup.target;
-	if (target->kind == GB__TARGET_HOST)
-		snprintf(text, size, "%s:%u", target->name, target->port);
-	else
-		snprintf(text, size, "%s", target->name);
+	gb__target_format(&conn->terms->dial->lookup.target, text, size);
 	return true;
 }
 
@@ -99,6 +94,12 @@ static void won(struct gb__dial *dial, struct attempt *attempt)
 }
 
 static void go_on(struct gb__dial *dial);
+
+/* The next one is of a lower priority, and of those before it some may answer yet. */
+static bool waits(const struct gb__dial *dial)
+{
+	return dial->running > 0 && dial->next < dial->count && gb__race_gated(dial->gates, dial->next);
+}
 
 static void on_ready(struct gb_watch *watch, unsigned ready, void *user)
 {
@@ -117,7 +118,8 @@ static void on_ready(struct gb_watch *watch, unsigned ready, void *user)
 	}
 	dial->error = result;
 	gb__engine_close(net_of(dial)->engine, leave(attempt));
-	go_on(dial);
+	if (!waits(dial))
+		go_on(dial);
 }
 
 static int attempt(struct gb__dial *dial, struct attempt *attempt, const struct gb__address *address)
@@ -150,22 +152,32 @@ static void on_delay(struct gb_timer *timer, void *arg)
 	go_on(arg);
 }
 
+/* The next one is tried at the latest then. */
+static void set_delay(struct gb__dial *dial)
+{
+	uint64_t delay_ms = gb__race_delay_ms(dial->gates, dial->next,
+		dial->conn->terms->limits->connect_timeout_ms, gb__net_elapsed(net_of(dial), dial->began_ms));
+
+	if (delay_ms)
+		gb__race_timer(net_of(dial), &dial->timer, delay_ms, on_delay, dial);
+}
+
 /* Begin the next attempt that can be; without any the connection ends. */
 static void go_on(struct gb__dial *dial)
 {
-	bool begun = false;
+	bool stop = false;
 
 	gb__timers_stop(&net_of(dial)->loop->timers, &dial->timer);
-	while (!begun && dial->next < dial->count && dial->conn->state == GB__CONN_CONNECTING) {
+	while (!stop && dial->next < dial->count && dial->conn->state == GB__CONN_CONNECTING) {
 		size_t i = dial->next++;
 		int result = attempt(dial, &dial->attempts[i], &dial->addresses[i]);
 
-		begun = result == 0;
-		if (!begun)
+		stop = result == 0 || waits(dial);
+		if (result < 0)
 			dial->error = result;
 	}
-	if (begun && dial->next < dial->count)
-		gb__race_timer(net_of(dial), &dial->timer, GB__RACE_DELAY_MS, on_delay, dial);
+	if (dial->running > 0 && dial->next < dial->count)
+		set_delay(dial);
 	else if (dial->running == 0)
 		gb__conn_end(dial->conn, GB_CLOSE_CONNECT_FAILED, -dial->error);
 }
@@ -176,7 +188,7 @@ static void looked_up(struct gb__dial *dial, int code)
 		gb__conn_end(dial->conn, GB_CLOSE_CONNECT_FAILED, -code);
 		return;
 	}
-	dial->count = gb__race_take(&dial->lookup, dial->addresses, ATTEMPTS_MAX);
+	dial->count = gb__race_take(&dial->lookup, dial->addresses, ATTEMPTS_MAX, &dial->gates);
 	go_on(dial);
 }
 
@@ -224,6 +236,7 @@ int gb__net_dial(struct gb__net *net, const struct gb__target *target,
 	dial->conn = conn;
 	dial->options = *options;
 	dial->error = -ETIMEDOUT;
+	dial->began_ms = gb__net_now(net);
 	conn->terms->dial = dial;
 	result = gb__net_lookup(net, &dial->lookup, target, on_lookup);
 	if (result <= 0)

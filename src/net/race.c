@@ -1,6 +1,8 @@
 /*
  * Happy path: the first attempt begins at once, the next one with each GB__RACE_DELAY_MS that passes, and the first to be
- * established takes it all: the operation completes, and the others are let go of.
+ * established takes it all: the operation completes, and the others are let go of. A service's records of a lower priority
+ * wait until all of the higher ones have failed, or have not answered for their share of the time (RFC 2782: "MUST attempt to
+ * contact the target host with the lowest-numbered priority it can reach").
  *
  * An attempt is a connection like any other, in the connecting state, but that its callbacks are nobody's until it has
  * won. While the race is under way at least one is: when the last one fails, the next begins there and then, or the
@@ -39,12 +41,14 @@ struct race {
 	uint64_t timeout_ms;            /* of the service, once an attempt was begun */
 	uint32_t began_ms;
 	unsigned running;
-	int error;    /* of the attempt that failed last */
-	char **hosts; /* of each target, as it was called, for TLS; or NULL */
+	int error;           /* of the attempt that failed last */
+	unsigned char *head; /* terms.head; NULL: none */
+	char **hosts;        /* of each target, as it was called, for TLS; or NULL */
 	size_t hosts_count;
 	struct gb__lookup *lookups; /* of each target, before the first attempt; or NULL */
 	size_t lookups_count, lookups_left;
 	size_t next, count;
+	gb__gates gates;
 	struct attempt attempts[];
 };
 
@@ -66,13 +70,28 @@ void gb__race_order(struct gb__address *addresses, size_t count)
 	}
 }
 
-size_t gb__race_take(const struct gb__lookup *lookup, struct gb__address *ret, size_t max)
+uint64_t gb__race_delay_ms(gb__gates gates, size_t next, uint64_t timeout_ms, uint64_t elapsed_ms)
+{
+	if (!gb__race_gated(gates, next))
+		return GB__RACE_DELAY_MS;
+	if (!timeout_ms)
+		return 0;
+	if (elapsed_ms >= timeout_ms)
+		return 1;
+	return gb__max((timeout_ms - elapsed_ms) / ((uint64_t)__builtin_popcountll(gates >> next) + 1), 1u);
+}
+
+size_t gb__race_take(
+	const struct gb__lookup *lookup, struct gb__address *ret, size_t max, gb__gates *ret_gates)
 {
 	const size_t count = gb__min(lookup->count, max);
 	size_t first = 0;
 
+	*ret_gates = 0;
 	for (size_t i = 0; i < count; i++) {
 		ret[i] = lookup->found[i].address;
+		if (i > 0 && lookup->found[i].priority != lookup->found[i - 1].priority)
+			*ret_gates |= (gb__gates)1 << i;
 		if (i + 1 < count && lookup->found[i + 1].place == lookup->found[i].place)
 			continue;
 		gb__race_order(ret + first, i + 1 - first);
@@ -140,6 +159,7 @@ static struct gb_operation *finish(struct race *race)
 	gb__timers_stop(&race->net->loop->timers, &race->timer);
 	lookups_free(race);
 	hosts_free(race);
+	gb__free(race->head);
 	race->whole->race = NULL;
 	gb__free(race);
 	return operation;
@@ -168,7 +188,10 @@ static int attempt(struct race *race, struct attempt *attempt)
 
 	if (result < 0)
 		return result;
-	if (attempt->host && gb__conn_secure_as(conn, attempt->host) < 0)
+	if ((attempt->host && gb__conn_secure_as(conn, attempt->host) < 0) ||
+		(race->head &&
+			gb__output_append(&conn->stream.output, &race->net->engine->pool, race->head,
+				race->terms.head.size) < 0))
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
 	race->calls = conn->terms->calls;
 	conn->terms->calls = &nobody;
@@ -200,21 +223,37 @@ void gb__race_timer(struct gb__net *net, struct gb_timer *timer, uint64_t delay_
 
 static void on_delay(struct gb_timer *timer, void *arg);
 
+/* The next one is of a lower priority, and of those before it some may answer yet. */
+static bool waits(const struct race *race)
+{
+	return race->running > 0 && race->next < race->count && gb__race_gated(race->gates, race->next);
+}
+
+/* The next one is tried at the latest then. */
+static void set_delay(struct race *race)
+{
+	uint64_t delay_ms = gb__race_delay_ms(
+		race->gates, race->next, race->timeout_ms, gb__net_elapsed(race->net, race->began_ms));
+
+	if (delay_ms)
+		gb__race_timer(race->net, &race->timer, delay_ms, on_delay, race);
+}
+
 /* Begin the next attempt that can be. */
 static void go_on(struct race *race)
 {
-	bool begun = false;
+	bool stop = false;
 
 	gb__timers_stop(&race->net->loop->timers, &race->timer);
-	while (!begun && race->next < race->count && !time_is_over(race)) {
+	while (!stop && race->next < race->count && !time_is_over(race)) {
 		int result = attempt(race, &race->attempts[race->next++]);
 
-		begun = result == 0;
-		if (!begun)
+		stop = result == 0 || waits(race);
+		if (result < 0)
 			race->error = result;
 	}
-	if (begun && race->next < race->count)
-		gb__race_timer(race->net, &race->timer, GB__RACE_DELAY_MS, on_delay, race);
+	if (race->running > 0 && race->next < race->count && !time_is_over(race))
+		set_delay(race);
 }
 
 static void on_delay(struct gb_timer *timer, void *arg)
@@ -233,6 +272,8 @@ static void won(struct race *race, struct attempt *attempt)
 	conn->terms->calls = race->calls;
 	conn->past &= (uint8_t)~GB__CONN_PAST_LOGGED;
 	whole->conn = conn;
+	if (race->head && !(conn->flags & GB__CONN_FRONTED)) /* else what is not encrypted is counted */
+		conn->net->tally.bytes_out += race->terms.head.size;
 	if (race->terms.on_won)
 		race->terms.on_won(conn, race->terms.arg);
 	complete(race, 0);
@@ -252,7 +293,7 @@ static void on_attempted(struct gb_operation *operation, void *user)
 	race->running--;
 	race->error = result;
 	gb__net_note_whole(race->net, operation, &race->whole->operation);
-	if (result != -ECANCELED)
+	if (result != -ECANCELED && !waits(race))
 		go_on(race);
 	if (race->running == 0 || result == -ECANCELED)
 		complete(race, result == -ECANCELED ? result : race->error);
@@ -287,6 +328,14 @@ static struct race *race_create(struct gb__net *net, struct gb_connecting_any *c
 	race->options = *terms->options;
 	race->began_ms = gb__net_now(net);
 	race->error = -EINVAL;
+	if (terms->head.size > 0) {
+		race->head = gb__alloc(terms->head.size);
+		if (!race->head) {
+			gb__free(race);
+			return NULL;
+		}
+		memcpy(race->head, terms->head.data, terms->head.size);
+	}
 	*connecting = (struct gb_connecting_any){ .race = race };
 	gb__operation_begin(&connecting->operation, &race_kind, net->worker, on_done, user);
 	return race;
@@ -300,14 +349,15 @@ static int refuse(struct race *race, int code)
 }
 
 int gb__race_begin(struct gb__net *net, struct gb_connecting_any *connecting,
-	const struct gb__address *addresses, size_t count, const struct gb__race_terms *terms,
-	gb_operation_done *on_done, void *user)
+	const struct gb__address *addresses, size_t count, gb__gates gates,
+	const struct gb__race_terms *terms, gb_operation_done *on_done, void *user)
 {
 	struct race *race = race_create(net, connecting, count, terms, on_done, user);
 
 	if (!race)
 		return -ENOMEM;
 	race->count = count;
+	race->gates = gates;
 	for (size_t i = 0; i < count; i++)
 		race->attempts[i].address = addresses[i];
 	go_on(race);
@@ -323,9 +373,12 @@ static int looked_up(struct race *race)
 		return -ENOMEM;
 	for (size_t i = 0; i < race->lookups_count; i++) {
 		const size_t before = race->count;
+		gb__gates gates;
 
 		race->count += gb__race_take(
-			&race->lookups[i], addresses + race->count, GB_CONNECT_ANY_MAX - race->count);
+			&race->lookups[i], addresses + before, GB_CONNECT_ANY_MAX - before, &gates);
+		if (before < GB_CONNECT_ANY_MAX)
+			race->gates |= gates << before;
 		for (size_t j = before; j < race->count && race->hosts; j++)
 			race->attempts[j].host = race->hosts[i];
 	}
@@ -392,7 +445,7 @@ static int begin_plain(struct gb__net *net, struct gb_connecting_any *connecting
 	for (size_t i = 0; i < count; i++)
 		addresses[i] = targets[i].address;
 	gb__race_order(addresses, count);
-	return gb__race_begin(net, connecting, addresses, count, terms, on_done, user);
+	return gb__race_begin(net, connecting, addresses, count, 0, terms, on_done, user);
 }
 
 int gb__race_begin_any(struct gb__net *net, struct gb_connecting_any *connecting,

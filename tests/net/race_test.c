@@ -11,6 +11,7 @@ static struct gb_connecting_any any;
 static struct gb_conn *current;
 static unsigned done;
 static int result;
+static gb__gates gates;
 
 static int note_open(struct gb_conn *conn)
 {
@@ -52,7 +53,7 @@ static void race(struct rig *rig, const struct gb__address *addresses, size_t co
 	done = 0;
 	result = 1;
 	current = NULL;
-	CHECK_INT(gb__race_begin(&rig->net, &any, addresses, count, &terms, note_done, user), 0);
+	CHECK_INT(gb__race_begin(&rig->net, &any, addresses, count, gates, &terms, note_done, user), 0);
 	CHECK_INT(done, 0);
 	CHECK(gb_operation_pending(&any.operation));
 }
@@ -180,6 +181,46 @@ NET_TEST(one_that_says_nothing_has_company_after_the_delay)
 	stop(rig, &target);
 }
 
+/* RFC 2782: of the higher priority somebody may answer yet. */
+NET_TEST(a_lower_priority_waits_for_a_higher_one_that_is_silent_for_its_share_of_the_time)
+{
+	struct target silent = mute(rig), target = listening(rig, 4);
+	const struct gb__address addresses[] = { silent.address, refusing(rig), target.address };
+
+	rig_calm(rig);
+	rig->limits.connect_timeout_ms = 4250;
+	gates = 1u << 2;
+	race(rig, addresses, 3, NULL);
+	gates = 0;
+	rig_pass(rig, GB__RACE_DELAY_MS + 10);
+	rig_pass(rig, 10);
+	CHECK_INT(rig->counters.stats.connected, 2);
+	rig_pass(rig, 1900);
+	CHECK_INT(rig->counters.stats.connected, 2);
+	CHECK_INT(done, 0);
+	rig_pass(rig, 200);
+	CHECK_INT(rig->counters.stats.connected, 3);
+	UNTIL(rig, NULL, done == 1);
+	check_won(rig, &target);
+	stop(rig, &silent);
+	stop(rig, &target);
+}
+
+NET_TEST(a_lower_priority_begins_at_once_when_all_of_the_higher_have_failed)
+{
+	struct target target = listening(rig, 4);
+	const struct gb__address addresses[] = { refusing(rig), foreign(), refusing(rig), target.address };
+	uint32_t began_ms = gb__net_now(&rig->net);
+
+	gates = 1u << 2 | 1u << 3;
+	race(rig, addresses, 4, NULL);
+	gates = 0;
+	UNTIL(rig, NULL, done == 1);
+	CHECK(gb__net_elapsed(&rig->net, began_ms) < GB__RACE_DELAY_MS);
+	check_won(rig, &target);
+	stop(rig, &target);
+}
+
 /* Has the backlog take the next one: nobody looks at the filler any more. */
 static void answer(struct rig *rig, struct target *target)
 {
@@ -223,7 +264,7 @@ NET_TEST(when_none_can_be_begun_nothing_follows)
 	const struct gb__address addresses[] = { foreign(), foreign() };
 
 	done = 0;
-	CHECK_INT(gb__race_begin(&rig->net, &any, addresses, 2, &terms, note_done, NULL), -EAFNOSUPPORT);
+	CHECK_INT(gb__race_begin(&rig->net, &any, addresses, 2, 0, &terms, note_done, NULL), -EAFNOSUPPORT);
 	CHECK(!gb_operation_pending(&any.operation));
 	rig_step(rig, NULL);
 	CHECK_INT(done + rig->counters.stats.connected, 0);
@@ -344,7 +385,7 @@ NET_TEST(the_winner_may_be_relayed_where_it_is_told_of)
 	done = 0;
 	gb_conn_pause(served);
 	peer_send(client, "early", 5);
-	CHECK_INT(gb__race_begin(&rig->net, &any, &target.address, 1, &terms, relay_it, NULL), 0);
+	CHECK_INT(gb__race_begin(&rig->net, &any, &target.address, 1, 0, &terms, relay_it, NULL), 0);
 	UNTIL(rig, client, (far.client = sim_client_accept(rig->sim, target.fd)) != NULL);
 	peer_send(&far, "hello", 5);
 	UNTIL(rig, &far, far.got_size == 5);
