@@ -83,8 +83,14 @@ GB_API int gb_upstream_try_take(struct gb_upstream *upstream, void *conn_user, s
 GB_API int gb_upstream_give(struct gb_conn *conn, bool good);
 
 /** Take a connection as a stream, which is the coroutine's until it gives it back, or ends it by gb_stream_close. Waits.
- *  Returns as gb_upstream_take_begin completes, or what ends the wait, or -EINVAL (a pool of the other style). */
-GB_API int gb_upstream_take(struct gb_coro *coro, struct gb_upstream *upstream, struct gb_stream **ret);
+ *  Returns as gb_upstream_take_begin completes, or what ends the wait, or -EINVAL (a pool of the other style), with the reason in
+ *  `error`: why connecting failed, be it its name or TLS, or that all are lent. */
+GB_API int gb_upstream_take(
+	struct gb_coro *coro, struct gb_upstream *upstream, struct gb_stream **ret, struct gb_error *error);
+
+/** Why the connect that failed last did, in words that begin with whom it was to; NULL: one has succeeded since, or none was
+ *  made. For `on_done` of a taking that connecting has failed. Until the next one fails. */
+GB_API const char *gb_upstream_problem(const struct gb_upstream *upstream);
 
 /** gb_upstream_give for a stream; the pointer is nobody's afterwards. Returns 0, -EINVAL (no upstream's), -EBUSY (another
  *  coroutine waits for it). */

@@ -117,7 +117,7 @@ static void serve(struct gb_stream *asker)
 	struct gb_stream *stream;
 
 	while (gb_read_message(asker, &question) > 0) {
-		CHECK_INT(gb_upstream_take(coro, upstream, &stream), 0);
+		CHECK_INT(gb_upstream_take(coro, upstream, &stream, NULL), 0);
 		gb_write_format(stream, "%.*s\n", (int)question.size, (const char *)question.data);
 		CHECK_INT(gb_read_message(stream, &answer), 1);
 		gb_write_format(asker, "%.*s\n", (int)answer.size, (const char *)answer.data);

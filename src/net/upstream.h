@@ -54,6 +54,11 @@ int gb__upstream_create(
 /** Take as gb_upstream_take_begin, for `taker`. */
 struct gb_operation *gb__upstream_take_begin(struct gb_upstream *upstream, struct gb_taking *taking,
 	void *conn_user, void *taker, gb_operation_done *on_done, void *user);
+/** Say in `error` why nothing was taken with `code`. Returns that. */
+int gb__upstream_explain(const struct gb_upstream *upstream, int code, struct gb_error *error);
+/** It stays, be it destroyed meanwhile, until gb__upstream_release. */
+void gb__upstream_hold(struct gb_upstream *upstream);
+void gb__upstream_release(struct gb_upstream *upstream);
 /** An idle one, lent to `taker`, or NULL. */
 struct gb_conn *gb__upstream_try_take(struct gb_upstream *upstream, void *conn_user, void *taker);
 /** It is back with whoever lent it. */

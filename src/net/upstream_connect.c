@@ -3,6 +3,7 @@
 #include "base/macros.h"
 #include "loop/operation.h"
 #include "net/conn.h"
+#include "net/secure.h"
 #include "net/upstream_pool.h"
 
 #include <errno.h>
@@ -38,10 +39,14 @@ void gb__upstream_back_off(struct gb_upstream *upstream, unsigned failures)
 		(longest_ms - (upstream->random >> 33) % (longest_ms / 2 + 1)) * MS;
 }
 
-static void connect_failed(struct gb_upstream *upstream, int code)
+static void connect_failed(struct gb_upstream *upstream, int code, const char *why)
 {
+	char to[GB__UPSTREAM_NAME];
+
 	upstream->stats.connects_failed++;
 	upstream->stats.error = code;
+	gb_error_set(
+		&upstream->failure, code, "cannot connect to %s: %s", gb__upstream_name(upstream, to), why);
 	/* Of several that fail together one counts. */
 	if (!gb__upstream_backs_off(upstream))
 		gb__upstream_back_off(upstream, ++upstream->connect_failures);
@@ -90,27 +95,31 @@ static void on_dialled(struct gb_operation *operation, void *user)
 	struct gb_upstream *upstream = dial->upstream;
 	struct gb__pooled *pooled = dial->pooled;
 	struct gb_conn *conn = dial->any.conn;
+	const char *why = NULL;
 
 	gb__list_remove(&dial->link);
+	if (upstream)
+		why = gb__net_noted(upstream->net, operation, result);
 	gb__free(dial);
 	if (result == 0 && !pooled) {
 		gb__upstream_silence(conn);
 		gb_conn_abort(conn);
 		result = -ENOMEM;
+		why = gb_strerror(result);
 	}
 	if (!upstream)
 		return;
 	upstream->stats.connecting--;
 	if (result == 0) {
 		upstream->stats.connected++;
-		upstream->stats.error = 0;
+		upstream->stats.error = upstream->failure.code = 0;
 		upstream->connect_failures = 0;
 		gb__list_append(&upstream->idle, &pooled->link);
 		upstream->stats.idle++;
 	} else if (result == -ECANCELED) {
 		gb__upstream_fail_all(upstream, result); /* the worker ends */
 	} else {
-		connect_failed(upstream, result);
+		connect_failed(upstream, result, why);
 	}
 	gb__upstream_serve(upstream, pooled);
 	gb__upstream_release(upstream);
@@ -157,7 +166,7 @@ void gb__upstream_connect_more(struct gb_upstream *upstream, size_t busy)
 		}
 		result = dial(upstream);
 		if (result < 0)
-			connect_failed(upstream, result);
+			connect_failed(upstream, result, gb_strerror(result));
 	}
 }
 

@@ -19,6 +19,7 @@ struct gb_upstream {
 	struct gb_upstream_stats stats;          /* open, idle, connecting, waiting as of now */
 	unsigned connect_failures, use_failures; /* in a row */
 	uint64_t retry_ns;                       /* nothing is connected to before */
+	struct gb_error failure;                 /* the last, until one connects: code 0 */
 	uint64_t random;
 	struct gb_timer timer;
 	struct gb__post post;
@@ -32,9 +33,12 @@ struct gb_upstream {
 	struct gb__target targets[];
 };
 
+/** Of `gb__upstream_name`. */
+#define GB__UPSTREAM_NAME (GB__ADDRESS_TEXT + 16u)
+
 /* upstream.c */
-/** One that points to it does so no more. */
-void gb__upstream_release(struct gb_upstream *upstream);
+/** Whom it connects to, for messages. Returns `text`. */
+const char *gb__upstream_name(const struct gb_upstream *upstream, char text[GB__UPSTREAM_NAME]);
 /** Callbacks of ours take the place of its own. */
 void gb__upstream_silence(struct gb_conn *conn);
 /** It is idle from here on, or ends: nobody's. */

@@ -48,25 +48,40 @@ static void gone(void *reader)
 
 const struct gb__upstream_style gb__upstream_streams = { begin, lend, gone };
 
-int gb_upstream_take(struct gb_coro *coro, struct gb_upstream *upstream, struct gb_stream **ret)
+/* Somebody else may destroy the pool meanwhile. */
+static int wait_for(
+	struct gb_coro *coro, struct gb_upstream *upstream, struct gb_conn **ret, struct gb_error *error)
 {
 	struct gb_taking taking;
+	int result;
+
+	gb__upstream_hold(upstream);
+	result = gb_await(coro, gb__upstream_take_begin(upstream, &taking, NULL, coro, NULL, NULL));
+	if (result < 0)
+		gb__upstream_explain(upstream, result, error);
+	else
+		*ret = taking.conn;
+	gb__upstream_release(upstream);
+	return result;
+}
+
+int gb_upstream_take(
+	struct gb_coro *coro, struct gb_upstream *upstream, struct gb_stream **ret, struct gb_error *error)
+{
 	struct gb_conn *conn;
 	int result = gb__coro_may_wait(coro, __func__);
 
 	if (result == 0 && !gb__upstream_has_streams(upstream))
-		result = -EINVAL;
+		return gb_error_set(error, -EINVAL,
+			"this pool is not of streams: take from it by gb_upstream_take_begin, or set `streams`");
 	if (result < 0)
-		return result;
+		return gb__upstream_explain(upstream, result, error);
 	conn = gb__upstream_try_take(upstream, NULL, coro);
-	if (!conn) {
-		result = gb_await(coro, gb__upstream_take_begin(upstream, &taking, NULL, coro, NULL, NULL));
-		if (result < 0)
-			return result;
-		conn = taking.conn;
-	}
-	*ret = gb__conn_link(conn)->stream;
-	return 0;
+	if (!conn)
+		result = wait_for(coro, upstream, &conn, error);
+	if (result == 0)
+		*ret = gb__conn_link(conn)->stream;
+	return result;
 }
 
 int gb_upstream_give_stream(struct gb_stream *stream, bool good)

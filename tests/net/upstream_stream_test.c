@@ -24,7 +24,7 @@ static int ask(struct gb_coro *coro, void *arg)
 	struct gb_bytes answer;
 
 	for (unsigned i = 0; i < 3; i++) {
-		CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
+		CHECK_INT(gb_upstream_take(coro, shared, &stream, NULL), 0);
 		CHECK(gb_stream_coro(stream) == coro);
 		CHECK_INT(gb_write(stream, "ask\n", 4), 4);
 		CHECK_INT(gb_read_message(stream, &answer), 1);
@@ -69,20 +69,22 @@ NET_TEST(streams_are_taken_and_given_back)
 static int fail_in_each_way(struct gb_coro *coro, void *arg)
 {
 	struct gb_stream *stream;
+	struct gb_error error;
 	char byte;
 
-	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
+	CHECK_INT(gb_upstream_take(coro, shared, &stream, NULL), 0);
 	CHECK_INT(gb_read(stream, &byte, 1), -ECONNRESET);
 	CHECK_INT(gb_upstream_give_stream(stream, true), 0); /* it is over */
-	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
+	CHECK_INT(gb_upstream_take(coro, shared, &stream, NULL), 0);
 	GB_WITH_DEADLINE(coro, 10)
 	{
 		struct gb_stream *other;
 
-		CHECK_INT(gb_upstream_take(coro, shared, &other), -ETIMEDOUT);
+		CHECK_INT(gb_upstream_take(coro, shared, &other, &error), -ETIMEDOUT);
+		CHECK(strstr(error.text, ": 1 of at most 1 are open and 0 idle, 0 connect"));
 	}
 	gb_stream_close(stream); /* for good */
-	CHECK_INT(gb_upstream_take(coro, shared, &stream), 0);
+	CHECK_INT(gb_upstream_take(coro, shared, &stream, NULL), 0);
 	CHECK_INT(gb_upstream_give_stream(stream, false), 0);
 	asked++;
 	return 0;
@@ -112,4 +114,46 @@ NET_TEST(a_stream_that_ended_goes_from_its_pool)
 	for (unsigned i = 0; i < 3; i++)
 		far_close(&peers[i]);
 	finish(rig, shared);
+}
+
+/* Nobody listens: who waits is told why, at once or when his time is over; so it is when nobody may wait. */
+static int is_told_why(struct gb_coro *coro, void *arg)
+{
+	struct gb_upstream *callbacks = arg;
+	struct gb_stream *stream;
+	struct gb_error error;
+	char expected[128];
+
+	snprintf(expected, sizeof(expected), "cannot connect to 127.0.0.1:%u: Connection refused",
+		gb__address_port(&address));
+	CHECK_INT(gb_upstream_take(coro, shared, &stream, &error), -ECONNREFUSED);
+	CHECK_INT(error.code, -ECONNREFUSED);
+	CHECK_STR(error.text, expected);
+	CHECK_STR(gb_upstream_problem(shared), expected);
+	CHECK_INT(gb_upstream_take(coro, callbacks, &stream, &error), -EINVAL);
+	CHECK(strstr(error.text, "gb_upstream_take_begin"));
+	CHECK(!gb_upstream_problem(callbacks));
+	asked++;
+	return 0;
+}
+
+NET_TEST(whoever_gets_no_stream_is_told_why)
+{
+	struct gb_upstream *callbacks;
+
+	listen_anew(rig, 4);
+	stop_listening(rig);
+	callbacks = pool_of(rig, &service, (struct gb_upstream_options){ 0 }, NULL);
+	for (unsigned fast = 0; fast < 2; fast++) {
+		shared = pool_of(rig, &service,
+			(struct gb_upstream_options){ .streams = true, .fails_fast = fast, .wait_ms = 30 },
+			&gb__upstream_streams);
+		asked = 0;
+		CHECK_INT(gb__coro_start(&rig->streams, "told", is_told_why, callbacks, NULL), 0);
+		UNTIL(rig, NULL, asked == 1 && rig->net.coroutines == 0);
+		gb_upstream_destroy(shared);
+		rig_step(rig, NULL);
+	}
+	gb_upstream_destroy(callbacks);
+	rig_step(rig, NULL);
 }
