@@ -9,6 +9,8 @@
 #define GEARBOX_PROXY_H
 
 #include <gearbox/conn.h>
+#include <gearbox/stream.h>
+#include <gearbox/worker.h>
 
 GB_BEGIN
 
@@ -71,6 +73,23 @@ enum gb_proxy_version {
  * before), -EBUSY (a pool's), -EWOULDBLOCK (on a pool thread), -ENOMEM, or what gb_conn_peer returns of the client.
  */
 GB_API int gb_conn_send_proxy(struct gb_conn *conn, struct gb_conn *client, enum gb_proxy_version version);
+
+/**
+ * gb_connect_any_begin, with a header as gb_conn_send_proxy sends it as the first bytes of whichever connection is established.
+ * `client` is looked at before this returns, and may end meanwhile. GB_PROXY_NONE: without a header.
+ *
+ * Returns as both do; nothing follows on an error.
+ */
+GB_API int gb_connect_any_proxy_begin(struct gb_worker *worker, struct gb_connecting_any *connecting,
+	const char *const *addresses, size_t count, const struct gb_service *service, void *user,
+	struct gb_conn *client, enum gb_proxy_version version, gb_operation_done *on_done, void *on_done_user,
+	struct gb_error *error);
+
+/** The same of gb_stream_connect_any, and with one address of gb_stream_connect: a straight-line handler's own client is
+ *  gb_stream_conn of its stream. Waits. */
+GB_API int gb_stream_connect_proxy(struct gb_coro *coro, const char *const *addresses, size_t count,
+	const struct gb_service *protocol, struct gb_conn *client, enum gb_proxy_version version,
+	struct gb_stream **ret, struct gb_error *error);
 
 GB_END
 

@@ -1,10 +1,12 @@
 /* What takes a worker's time besides bytes: operations of each kind, coroutines, streams of outgoing connections. */
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "base/macros.h"
 #include "loop/operation.h"
 #include "model/worker.h"
 #include "net/job.h"
 #include "net/outgoing.h"
+#include "net/proxied.h"
 #include "net/secure.h"
 #include "stream/stream.h"
 
@@ -179,6 +181,49 @@ int gb_connect_any_begin(struct gb_worker *worker, struct gb_connecting_any *con
 		worker, connecting, addresses, count, &terms, on_done, on_done_user, error);
 }
 
+/* The header goes into terms->head, for gb__free. */
+static int take_head(struct gb_conn *client, enum gb_proxy_version version, const char *to,
+	struct gb__race_terms *terms, struct gb_error *error)
+{
+	unsigned char *head;
+	size_t size = 0;
+	int result;
+
+	if (version == GB_PROXY_NONE)
+		return 0;
+	head = gb__alloc(
+		GB__PROXY_HEADER_MAX); /* too much for a coroutine's stack, on which this one waits */
+	result = head ? gb__proxied_write(client, version, head, &size) : -ENOMEM;
+	if (result < 0) {
+		gb__free(head);
+		return gb_error_set(error, result, "cannot connect to %s: no PROXY header can be made: %s",
+			to ? to : "nowhere", gb_strerror(result));
+	}
+	terms->head = (struct gb_bytes){ head, size };
+	return 0;
+}
+
+static void drop_head(struct gb__race_terms *terms)
+{
+	gb__free((void *)terms->head.data);
+	terms->head = (struct gb_bytes){ NULL, 0 };
+}
+
+int gb_connect_any_proxy_begin(struct gb_worker *worker, struct gb_connecting_any *connecting,
+	const char *const *addresses, size_t count, const struct gb_service *service, void *user,
+	struct gb_conn *client, enum gb_proxy_version version, gb_operation_done *on_done, void *on_done_user,
+	struct gb_error *error)
+{
+	struct gb__race_terms terms = { .service = service, .user = user, .who = GB__FOR_HANDLER };
+	int result = take_head(client, version, count > 0 ? addresses[0] : NULL, &terms, error);
+
+	if (result == 0)
+		result = gb__worker_connect_any(
+			worker, connecting, addresses, count, &terms, on_done, on_done_user, error);
+	drop_head(&terms);
+	return result;
+}
+
 static const struct gb_service plain = { GB_SERVICE_INIT, .name = "stream" };
 
 /* Who connects by a stream: where it may wait, and the stream. Returns 0, or why not. */
@@ -239,19 +284,29 @@ static void stream_won(struct gb_conn *conn, void *arg)
 int gb_stream_connect_any(struct gb_coro *coro, const char *const *addresses, size_t count,
 	const struct gb_service *protocol, struct gb_stream **ret, struct gb_error *error)
 {
+	return gb_stream_connect_proxy(coro, addresses, count, protocol, NULL, GB_PROXY_NONE, ret, error);
+}
+
+int gb_stream_connect_proxy(struct gb_coro *coro, const char *const *addresses, size_t count,
+	const struct gb_service *protocol, struct gb_conn *client, enum gb_proxy_version version,
+	struct gb_stream **ret, struct gb_error *error)
+{
 	const char *to = count > 0 && addresses[0] ? addresses[0] : "nowhere";
 	struct gb__race_terms terms = {
 		.service = protocol ? protocol : &plain, .who = GB__FOR_STREAM, .on_won = stream_won
 	};
 	struct gb_connecting_any connecting;
 	struct gb_stream *stream;
-	int result = stream_to_connect(coro, __func__, to, &stream, error);
+	int result = stream_to_connect(coro, "gb_stream_connect_any", to, &stream, error);
 
 	if (result < 0)
 		return result;
 	terms.arg = stream;
-	result = gb__worker_connect_any(
-		coro->streams->net->worker, &connecting, addresses, count, &terms, NULL, NULL, error);
+	result = take_head(client, version, to, &terms, error);
+	if (result == 0)
+		result = gb__worker_connect_any(
+			coro->streams->net->worker, &connecting, addresses, count, &terms, NULL, NULL, error);
+	drop_head(&terms);
 	if (result == 0) {
 		result = gb_await(coro, &connecting.operation);
 		if (result < 0)

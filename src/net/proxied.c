@@ -129,10 +129,32 @@ static void describe(struct gb_conn *client, char name[GB__PROXY_NAME_MAX], stru
 	}
 }
 
-static int may_send(const struct gb_conn *conn, enum gb_proxy_version version)
+int gb__proxied_write(struct gb_conn *client, enum gb_proxy_version version,
+	unsigned char ret[GB__PROXY_HEADER_MAX], size_t *ret_size)
 {
-	if (version != GB_PROXY_V1 && version != GB_PROXY_V2)
-		return -EINVAL;
+	struct gb__proxy_write what = { 0 };
+	struct gb__address source, destination;
+	char name[GB__PROXY_NAME_MAX];
+	int result = version == GB_PROXY_V1 || version == GB_PROXY_V2 ? 0 : -EINVAL;
+
+	if (result == 0 && client) {
+		result = end_of(client, true, &source);
+		if (result == 0)
+			result = end_of(client, false, &destination);
+		if (result == 0) {
+			what.source = &source;
+			what.destination = &destination;
+			describe(client, name, &what);
+		}
+	}
+	if (result == 0)
+		*ret_size = version == GB_PROXY_V1 ? gb__proxy_write_v1(&what, (char *)ret)
+						   : gb__proxy_write_v2(&what, ret);
+	return result;
+}
+
+static int may_send(const struct gb_conn *conn)
+{
 	if (gb__conn_is_task(conn))
 		return -EWOULDBLOCK;
 	gb__conn_mine(conn);
@@ -145,25 +167,14 @@ static int may_send(const struct gb_conn *conn, enum gb_proxy_version version)
 
 int gb_conn_send_proxy(struct gb_conn *conn, struct gb_conn *client, enum gb_proxy_version version)
 {
-	struct gb__proxy_write what = { 0 };
-	struct gb__address source, destination;
 	unsigned char data[GB__PROXY_HEADER_MAX];
-	char name[GB__PROXY_NAME_MAX];
-	int result = may_send(conn, version);
+	int result = may_send(conn);
 	size_t size;
 
-	if (result == 0 && client) {
-		result = end_of(client, true, &source);
-		if (result == 0)
-			result = end_of(client, false, &destination);
-		what.source = &source;
-		what.destination = &destination;
-		describe(client, name, &what);
-	}
+	if (result == 0)
+		result = gb__proxied_write(client, version, data, &size);
 	if (result < 0)
 		return result;
-	size = version == GB_PROXY_V1 ? gb__proxy_write_v1(&what, (char *)data)
-				      : gb__proxy_write_v2(&what, data);
 	result = gb__output_append(&conn->stream.output, &conn->net->engine->pool, data, size);
 	if (result == 0 && !(conn->flags & GB__CONN_FRONTED)) /* else what is not encrypted is counted */
 		conn->net->tally.bytes_out += size;
