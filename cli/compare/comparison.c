@@ -93,6 +93,7 @@ void gb__comparison_finish(struct comparison *comparison)
 		for (size_t j = 0; j < comparison->points[i].samples_count; j++)
 			free(comparison->points[i].samples[j].histogram);
 		free(comparison->points[i].samples);
+		json_decref(comparison->points[i].tls);
 	}
 	for (size_t i = 0; i < comparison->left_out_count; i++)
 		free(comparison->left_out[i]);

@@ -8,6 +8,8 @@
 
 #include <gearbox/model.h>
 
+#include <jansson.h>
+
 enum { COMPARE_WARNINGS_MAX = 8, COMPARE_TEXT_MAX = 256 };
 
 /** In the warning that a model serves fewer connections than there are. */
@@ -37,6 +39,7 @@ struct compare_point {
 	char error[COMPARE_LOG_MAX]; /* what went wrong, or "" */
 	char warnings[COMPARE_WARNINGS_MAX][COMPARE_TEXT_MAX];
 	size_t warnings_count;
+	json_t *tls;                    /* as the load told it last; NULL: it speaks none */
 	struct compare_sample *samples; /* of `rounds` */
 	size_t samples_count;
 	struct compare_spread spreads[METRICS_COUNT]; /* of all rounds */

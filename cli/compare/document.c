@@ -159,13 +159,13 @@ static json_t *point_of(const struct comparison *comparison, const struct compar
 		json_array_append_new(warnings, gb__json_text(point->warnings[i]));
 	for (size_t i = 0; i < point->samples_count; i++)
 		json_array_append_new(rounds, values_of(point->samples[i].values));
-	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+	return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:O*}", "model",
 		gb__json_text(comparison->models[point->model].name), "at", at, "ok", compare_measured(point),
 		"error", gb__json_text(point->error), "warnings", warnings, "median",
 		spreads_of(point, offsetof(struct compare_spread, median)), "low",
 		spreads_of(point, offsetof(struct compare_spread, low)), "high",
 		spreads_of(point, offsetof(struct compare_spread, high)), "rounds", rounds, "latency",
-		latency_of(point));
+		latency_of(point), "tls", point->tls);
 }
 
 static json_t *points_of(const struct comparison *comparison)

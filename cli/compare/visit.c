@@ -136,6 +136,16 @@ static void take_latency(const json_t *result, struct compare_sample *sample)
 	sample->histogram = histogram ? strdup(histogram) : NULL;
 }
 
+static void take_tls(const json_t *result, struct compare_point *point)
+{
+	json_t *tls = json_object_get(result, "tls");
+
+	if (!json_is_object(tls))
+		return;
+	json_decref(point->tls);
+	point->tls = json_incref(tls);
+}
+
 static void take_warnings(const json_t *result, struct compare_point *point)
 {
 	const json_t *warnings = json_object_get(result, "warnings");
@@ -202,6 +212,7 @@ static int measure(const struct comparison *comparison, struct compare_point *po
 			gb__json_number(outcome.result, "messages_per_second");
 		take_latency(outcome.result, sample);
 		take_warnings(outcome.result, point);
+		take_tls(outcome.result, point);
 		compare_marks(&before, &after, messages, point, sample);
 	}
 	json_decref(before.summary);

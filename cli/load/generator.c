@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "load/exchange.h"
 #include "load/fleet.h"
+#include "load/secure.h"
 
 #include <gearbox/server.h>
 #include <gearbox/tls.h>
@@ -194,9 +195,11 @@ static void connect_more(struct generator *generator)
 static void session_begin(struct generator *generator, struct session *session)
 {
 	struct gb_error error = { 0 };
+	const uint64_t begun_ns = clock_ns(generator);
 	int rc = gb_connect(generator->worker, generator->fleet->address, &generator->fleet->connection,
 		generator, &session->conn, &error);
 
+	session->begun_ns = begun_ns;
 	session->awaited = 0;
 	session->oldest = session->next = 0;
 	session->owed = 0;
@@ -220,6 +223,9 @@ static int on_open(struct gb_conn *conn)
 	struct session *session = session_of(conn);
 	uint64_t number = generator->totals.opened++ * generator->fleet->count + generator->part;
 
+	if (options->tls.use)
+		gb__load_secure_note(
+			&generator->totals.handshakes, conn, clock_ns(generator) - session->begun_ns);
 	generator->moved = true;
 	session->open = true;
 	session->share = generator->schedule.share;

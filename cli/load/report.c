@@ -157,6 +157,18 @@ static void print_offered(FILE *stream, const struct outcome *outcome)
 	fprintf(stream, "/s, %s\n", options->poisson ? "as Poisson arrivals" : "evenly spaced");
 }
 
+static void print_tls(FILE *stream, const struct handshakes *handshakes)
+{
+	fprintf(stream, "  tls        %s, %s%s%s; %llu full handshake%s, %llu resumed\n", handshakes->version,
+		handshakes->cipher, handshakes->alpn[0] ? ", ALPN " : "", handshakes->alpn,
+		number(handshakes->full_ns.count), plural(handshakes->full_ns.count),
+		number(handshakes->resumed_ns.count));
+	if (handshakes->full_ns.count > 0)
+		gb__report_durations(stream, "full", &handshakes->full_ns);
+	if (handshakes->resumed_ns.count > 0)
+		gb__report_durations(stream, "resumed", &handshakes->resumed_ns);
+}
+
 void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 {
 	const struct load_options *options = outcome->options;
@@ -184,6 +196,8 @@ void gb__load_report_text(FILE *stream, const struct outcome *outcome)
 	if (options->reconnect)
 		fprintf(stream, "  connected  %llu times, %.0f/s\n", number(totals->opened),
 			per_second(totals, totals->opened));
+	if (totals->handshakes.version[0])
+		print_tls(stream, &totals->handshakes);
 	fprintf(stream, "  checked    %llu message%s", number(totals->messages), plural(totals->messages));
 	if (totals->messages > 0) {
 		fprintf(stream, " in ");

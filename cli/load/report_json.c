@@ -49,6 +49,26 @@ static json_t *json_histogram(const struct histogram *histogram)
 	return value ? value : json_null();
 }
 
+static json_t *json_handshakes(const struct histogram *histogram)
+{
+	return json_pack("{s:I, s:o}", "count", (json_int_t)histogram->count, "ns",
+		histogram->count ? gb__report_json_durations(histogram) : json_null());
+}
+
+/* Null without TLS. */
+static json_t *json_tls(const struct outcome *outcome)
+{
+	const struct handshakes *handshakes = &outcome->totals.handshakes;
+
+	if (!outcome->options->tls.use)
+		return json_null();
+	return json_pack("{s:s?, s:s?, s:o, s:o, s:o}", "version",
+		handshakes->version[0] ? handshakes->version : NULL, "cipher",
+		handshakes->cipher[0] ? handshakes->cipher : NULL, "alpn",
+		handshakes->alpn[0] ? gb__json_text(handshakes->alpn) : json_null(), "full",
+		json_handshakes(&handshakes->full_ns), "resumed", json_handshakes(&handshakes->resumed_ns));
+}
+
 static json_t *json_asked(const struct outcome *outcome)
 {
 	const struct load_options *options = outcome->options;
@@ -97,6 +117,7 @@ json_t *gb__load_report_json(const struct outcome *outcome)
 	json_object_set_new(object, "response_ns", gb__report_json_durations(&totals->response_ns));
 	json_object_set_new(object, "service_ns", gb__report_json_durations(gb__outcome_service(outcome)));
 	json_object_set_new(object, "histogram", json_histogram(&totals->response_ns));
+	json_object_set_new(object, "tls", json_tls(outcome));
 	json_object_set_new(object, "idle", json_integer((json_int_t)outcome->options->idle));
 	json_object_set_new(object, "idle_lost", json_integer((json_int_t)outcome->idle_lost));
 	json_object_set_new(object, "errors", json_errors(totals));

@@ -72,6 +72,20 @@ static const char *host_of(const char *address, char *room)
 	return room;
 }
 
+void gb__load_secure_note(struct handshakes *handshakes, struct gb_conn *conn, uint64_t ns)
+{
+	struct gb_tls_info info;
+
+	if (gb_conn_tls(conn, &info) < 0)
+		return;
+	if (!handshakes->version[0]) {
+		snprintf(handshakes->version, sizeof(handshakes->version), "%s", info.version);
+		snprintf(handshakes->cipher, sizeof(handshakes->cipher), "%s", info.cipher);
+		snprintf(handshakes->alpn, sizeof(handshakes->alpn), "%s", info.alpn);
+	}
+	gb__histogram_add(info.resumed ? &handshakes->resumed_ns : &handshakes->full_ns, ns);
+}
+
 int gb__load_secure(const struct load_options *options, struct gb_tls_client **ret, struct gb_error *error)
 {
 	const struct load_tls *tls = &options->tls;

@@ -14,6 +14,7 @@ struct awaited {
 
 struct session {
 	struct gb_conn *conn; /* NULL: none */
+	uint64_t begun_ns;    /* when it began to connect */
 	uint64_t share;       /* requests left to it */
 	uint64_t owed;        /* bytes of requests not queued yet */
 	size_t at;            /* where in the traffic they lie */

@@ -9,11 +9,24 @@ void gb__totals_init(struct totals *totals)
 	gb__histogram_init(&totals->response_ns);
 	gb__histogram_init(&totals->service_ns);
 	gb__histogram_init(&totals->late_ns);
+	gb__histogram_init(&totals->handshakes.full_ns);
+	gb__histogram_init(&totals->handshakes.resumed_ns);
 }
 
 static uint64_t largest(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
+}
+
+static void merge_handshakes(struct handshakes *handshakes, const struct handshakes *other)
+{
+	if (!handshakes->version[0]) {
+		memcpy(handshakes->version, other->version, sizeof(handshakes->version));
+		memcpy(handshakes->cipher, other->cipher, sizeof(handshakes->cipher));
+		memcpy(handshakes->alpn, other->alpn, sizeof(handshakes->alpn));
+	}
+	gb__histogram_merge(&handshakes->full_ns, &other->full_ns);
+	gb__histogram_merge(&handshakes->resumed_ns, &other->resumed_ns);
 }
 
 void gb__totals_merge(struct totals *totals, const struct totals *other)
@@ -29,6 +42,7 @@ void gb__totals_merge(struct totals *totals, const struct totals *other)
 	gb__histogram_merge(&totals->response_ns, &other->response_ns);
 	gb__histogram_merge(&totals->service_ns, &other->service_ns);
 	gb__histogram_merge(&totals->late_ns, &other->late_ns);
+	merge_handshakes(&totals->handshakes, &other->handshakes);
 	totals->cpu_ns += other->cpu_ns;
 	totals->lasted_ns = largest(totals->lasted_ns, other->lasted_ns);
 	totals->busiest_ns = largest(totals->busiest_ns, other->busiest_ns);

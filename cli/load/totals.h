@@ -8,6 +8,14 @@
 
 #define TOTALS_TEXT_MAX 256
 
+/** What connections have agreed on: of all that were established, whenever that was. */
+struct handshakes {
+	char version[16], cipher[64],
+		alpn[64]; /* of the first connection; "": there was none, or it has none */
+	/** From the begin of connecting to the end of the handshake. */
+	struct histogram full_ns, resumed_ns;
+};
+
 /** Of requests that were due in the measured time, but for connections and errors. */
 struct totals {
 	uint64_t opened;      /* connections that were established */
@@ -23,9 +31,10 @@ struct totals {
 		service_ns; /* from when it was sent; empty in a closed loop, where that is the same */
 	struct histogram
 		late_ns; /* of an open loop: from when it was due to when it was sent, with a connection free */
-	uint64_t cpu_ns;     /* CPU time of the generators' threads in the measured time */
-	uint64_t lasted_ns;  /* while that was taken */
-	uint64_t busiest_ns; /* of the thread that took most */
+	struct handshakes handshakes; /* of TLS */
+	uint64_t cpu_ns;              /* CPU time of the generators' threads in the measured time */
+	uint64_t lasted_ns;           /* while that was taken */
+	uint64_t busiest_ns;          /* of the thread that took most */
 
 	/* errors */
 	uint64_t connect_failed; /* connections that were not established */

@@ -63,6 +63,8 @@ def each_model_is_measured_in_each_round():
 def servers_and_load_speak_tls_with_a_certificate_of_the_run():
     document = compare("echo", "--tls", "--models", "reactor,thread", "--rounds", "1")
     check_equal(document["load"].get("tls"), True, "what is told of it, also to who compares with a baseline")
+    for point in document["points"]:
+        check_equal((point["tls"]["version"], point["tls"]["full"]["count"] > 0), ("TLSv1.3", True), "what was agreed on")
     check_equal([point["ok"] for point in document["points"]], [True, True], "points")
 
 

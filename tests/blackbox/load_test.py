@@ -2,12 +2,14 @@
 """`gearbox load`: right replies are counted, each kind of wrong one is found, and it always comes to an end."""
 
 import base64
+import contextlib
 import json
 import os
 import re
 import resource
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -39,10 +41,14 @@ def load(address, *arguments, code=0):
 class FaultyServer:
     """Echoes on threads of this process, until `fault(connection, data)` has something else to do.
 
-    It returns the bytes to send, or None when the connection is to end.
+    It returns the bytes to send, or None when the connection is to end. `tls`: who begins so is spoken to by it.
     """
 
-    def __init__(self, fault, ending=0):
+    def __init__(self, fault, ending=0, tls=False):
+        self.tls = None
+        if tls:
+            self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self.tls.load_cert_chain(f"{made_once(make_tls).name}/server.pem", f"{made_once(make_tls).name}/server.key")
         self.ending = ending  # connections that end as soon as they are there, before any other
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
@@ -59,6 +65,9 @@ class FaultyServer:
             pass  # closed below
 
     def serve(self, connection):
+        with contextlib.suppress(OSError):
+            if self.tls and connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                connection = self.tls.wrap_socket(connection, server_side=True)
         with connection:
             try:
                 while data := connection.recv(1 << 16):
@@ -91,6 +100,7 @@ def counts_what_it_sends():
           <= latency["max"], f"quantiles rise: {latency}")
     check(latency["min"] <= latency["mean"] <= latency["max"], f"the mean lies between: {latency}")
     check_equal(latency["p99_99"], None, "a percentile that a thousand samples do not have")
+    check_equal(result["tls"], None, "what it says of TLS")
     check_equal(result["response_ns"], latency, "response times are the latencies")
     check_equal(result["service_ns"], latency, "in a closed loop both are the same")
     check_equal((result["timeouts"], result["offered_per_second"]), (0, None), "timeouts and rate of a closed loop")
@@ -418,6 +428,14 @@ def a_second_reply_to_the_same_work_is_found():
     check_equal(result["errors"]["wrong_replies"], 1, "wrong replies")
 
 
+def own_certificate():
+    return [f"{key}={made_once(make_tls).name}/server.{end}" for key, end in (("tls-cert", "pem"), ("tls-key", "key"))]
+
+
+def over_tls(*more):
+    return ("--tls", "--tls-ca", f"{made_once(make_tls).name}/ca.pem", "--tls-name", "localhost", *more)
+
+
 @case
 def http_is_spoken():
     page = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -425,8 +443,9 @@ def http_is_spoken():
     def answer(_, data):
         return page * data.count(b"\r\n\r\n")
 
-    with FaultyServer(answer) as server:
-        for more in ((), ("--depth", "4"), ("--expect", "hello"), ("--messages-per-connection", "1", "--reconnect")):
+    with FaultyServer(answer, tls=True) as server:
+        for more in ((), ("--depth", "4"), ("--expect", "hello"), ("--messages-per-connection", "1", "--reconnect"),
+                     over_tls("--depth", "4")):
             result = load(server.address, "--protocol", "http", "--messages", "200", "--connections", "4", *more)
             check_equal(result["bytes"], 200 * len(page), f"bytes {more}")
         result = load(server.address, "--protocol", "http", "--expect", "hallo", "--messages", "200", code=1)
@@ -442,8 +461,9 @@ def resp_is_spoken():
         told = {b"PING": b"+PONG\r\n", b"SET": b"+OK\r\n", b"GET": b"$-1\r\n"}
         return b"".join(told[word] for word in re.findall(rb"\$[34]\r\n(PING|SET|GET)\r\n", data))
 
-    with FaultyServer(redis) as server:
-        for more in ((), ("--command", "set:1,get:2", "--depth", "3", "--keys", "10")):
+    with FaultyServer(redis, tls=True) as server:
+        for more in ((), ("--command", "set:1,get:2", "--depth", "3", "--keys", "10"),
+                     over_tls("--command", "set:1,get:2", "--depth", "3", "--keys", "10")):
             check_equal(load(server.address, "--protocol", "resp", "--messages", "300", *more)["messages"], 300,
                         f"messages {more}")
     with FaultyServer(lambda *_: b"-ERR unknown\r\n") as server:
@@ -453,15 +473,17 @@ def resp_is_spoken():
 
 @case
 def a_recorded_conversation_is_held_over_and_over_again():
-    with tempfile.TemporaryDirectory() as folder, Server(service="echo") as server:
+    listen = ("127.0.0.1:0", f"127.0.0.1:0,{','.join(own_certificate())}")
+    with tempfile.TemporaryDirectory() as folder, Server(service="echo", listen=listen) as server:
         def spoken(*lines):
             with open(f"{folder}/conversation", "w", encoding="ascii") as file:
                 file.write("\n".join(lines))
             return ("--protocol", "conversation", "--conversation", f"{folder}/conversation")
 
         arguments = spoken("# a comment", "> one\\r\\n", "< one\\r\\n", "> tw", "> o", "< t", "", "< wo")
-        result = load(server.address, *arguments, "--messages", "400", "--connections", "1", "--depth", "3")
-        check_equal((result["bytes"], result["messages"]), (200 * (5 + 3), 400), "bytes")
+        for address, more in zip(server.addresses, ((), over_tls()), strict=True):
+            result = load(address, *arguments, "--messages", "400", "--connections", "1", "--depth", "3", *more)
+            check_equal((result["bytes"], result["messages"]), (200 * (5 + 3), 400), f"bytes {more}")
         result = load(server.address, *spoken("> a", "< b"), "--messages", "4", "--connections", "1", code=1)
         check("0x61, expected 0x62" in result["stderr"], result["stderr"])
         for lines, word in ((("< a", "> a"), ":1: a reply"), (("> a",), "no reply"), (("x",), ":1: neither"),
@@ -642,6 +664,13 @@ def a_connection_a_message_is_a_handshake_each():
                           "--tls-key", f"{folder}/client.key", "--tls-alpn", "y", "--tls-resume", resume,
                           "--reconnect", "--messages-per-connection", "1", "--messages", "40", "--connections", "2")
             check(40 <= result["opened"] <= 41, f"{result['opened']} connections")  # one comes when the other has the last
+            tls = result["tls"]
+            check_equal((tls["version"], tls["alpn"]), ("TLSv1.3", "y"), "what was agreed on")
+            check(tls["cipher"].startswith("TLS_"), f"the cipher: {tls}")
+            check_equal(tls["full"]["count"] + tls["resumed"]["count"], result["opened"], "handshakes")
+            check_equal(tls["resumed"]["count"] > 0, resume == "yes", f"resumed ones: {tls['resumed']}")
+            check_equal(tls["resumed"]["ns"] is None, resume == "no", f"their time: {tls['resumed']}")
+            check(0 < tls["full"]["ns"]["min"] <= tls["full"]["ns"]["p50"] <= tls["full"]["ns"]["max"], f"times: {tls['full']}")
 
 
 @case
@@ -655,6 +684,8 @@ def why_there_is_no_tls_is_told():
             check(words in done.stderr, f"{done.stderr!r} says nothing of {words!r}")
         done = run("load", server.address, "--tls", "--tls-insecure", "--messages", "10")
         check(done.returncode == 0 and " echo over TLS, " in done.stdout, f"its report: {done.stdout!r}, {done.stderr!r}")
+        check(re.search(r"^  tls        TLSv1\.3, TLS_\w+; \d+ full handshakes?, \d+ resumed\n  full       .*max ", done.stdout,
+                        re.MULTILINE), f"of TLS it says {done.stdout!r}")
     with Server(expected_log="bad_frame|reset") as server:
         done = run("load", server.address, "--tls", "--tls-insecure")
         check("no TLS" in done.stderr or "tls_error" in done.stderr, f"of a plain server it says {done.stderr!r}")

@@ -14,13 +14,18 @@ function and(items, most = 4) {
 	return list.flatMap((item, i) => [i === 0 ? '' : i === list.length - 1 ? ' and ' : ', ', item]);
 }
 
+function overTls() {
+	const told = points.map((point) => point.tls).find((tls) => tls && tls.version);
+	return told ? `over ${told.version} (${told.cipher})` : 'over TLS';
+}
+
 function loadText() {
 	const parts = [];
 	const swept = new Set(axes.map((axis) => axis.name));
 	if (isNumber(load.connections) && !swept.has('connections'))
 		parts.push(plural(load.connections, 'connection'));
 	if (load.tls)
-		parts.push('over TLS');
+		parts.push(overTls());
 	if (isNumber(load.depth) && load.depth !== 1)
 		parts.push(`${load.depth} messages under way on each`);
 	if (isNumber(load.size) && !swept.has('size'))
