@@ -6,7 +6,9 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+import tempfile
 
 from lib import case, check, check_equal, main
 
@@ -49,6 +51,27 @@ def the_version_is_the_tree_s():
     version = introspect("projectinfo")["version"]
     check(lines("changelog")[0].startswith(f"gearbox ({version})"), f"changelog: {lines('changelog')[0]}, tree: {version}")
     check(f"(>= {version})" in "\n".join(lines("rules")), f"rules do not name {version}")
+    check(f" (symver)GEARBOX_0 {version}" in lines("libgearbox0.symbols"), f"libgearbox0.symbols does not name {version}")
+
+
+@case
+def every_exported_symbol_is_told_to_dpkg():
+    if not shutil.which("dpkg-gensymbols"):
+        print("skipped: there is no dpkg-gensymbols here", flush=True)
+        return
+    library = f"{BUILD}/src/libgearbox.so.0"
+    version = introspect("projectinfo")["version"]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(["dpkg-gensymbols", "-plibgearbox0", f"-v{version}", f"-e{library}", "-c4", f"-O{folder}/made",
+                               f"-I{DEBIAN / 'libgearbox0.symbols'}"], capture_output=True, text=True, check=False)
+        check_equal((done.returncode, done.stdout), (0, ""), f"what dpkg-gensymbols finds ({done.stderr})")
+        made = pathlib.Path(folder, "made").read_text(encoding="utf-8").split("\n")
+    exported = subprocess.run(["nm", "-D", "--defined-only", "--format=posix", library], capture_output=True, text=True,
+                              check=True).stdout.split("\n")
+    for line in exported:
+        if line.startswith("gb_"):
+            name = line.split()[0].replace("@@", "@")
+            check(f" {name} {version}" in made, f"{name} is missing in {made[:5]}")
 
 
 if __name__ == "__main__":

@@ -116,6 +116,9 @@ def examples_are_built_by_pkg_config():
         list(pool.map(build, installed.examples))
     check_greets(installed, installed.work / "hello")
     check("greeting" in installed.call(installed.prefix / "bin/gearbox", "help", "serve", "./handler"), "the object is not served")
+    # Nothing that is loaded when it is needed is one of them: libdbus-1 would bring libsystemd's archive.
+    wanted = " ".join(installed.flags("--static", "--libs"))
+    check("dbus" not in wanted and "systemd" not in wanted, f"linked statically it wants {wanted}")
     # The archive of ours, and what it needs as usual: --static would want archives of all that those need.
     needs = [line.split()[0] for line in installed.call("pkg-config", "--print-requires-private", "gearbox").splitlines()]
     static = [flag.replace("-lgearbox", "-l:libgearbox.a") for flag in installed.flags("--cflags", "--libs")]
