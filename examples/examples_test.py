@@ -25,8 +25,8 @@ EXAMPLES = os.environ.get("EXAMPLES", os.path.join(HERE, "..", "build", "example
 class Program(program.Program):
     """An example."""
 
-    def __init__(self, name, *arguments):
-        super().__init__(os.path.join(EXAMPLES, name), *arguments)
+    def __init__(self, name, *arguments, **more):
+        super().__init__(os.path.join(EXAMPLES, name), *arguments, **more)
 
 
 def example(name, *arguments):
@@ -628,6 +628,16 @@ def ticker_tells_counters_until_a_key_is_pressed(model):
                 check_equal(lines.readline(), b"1 accepted, 1 open\n", f"counters under {model}")
             client.sendall(b"q")
             check(set(lines.read().splitlines()) <= {b"1 accepted, 1 open"}, f"rest under {model}")
+
+
+@case
+def ticker_tells_the_service_manager():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"\0gearbox-ticker-{os.getpid()}")
+        manager.settimeout(PATIENCE_S)
+        with Program("ticker", "reactor", environment=os.environ | {"NOTIFY_SOCKET": f"@gearbox-ticker-{os.getpid()}"}) as server:
+            lines = manager.recv(4096).decode().split("\n")
+            check("READY=1" in lines and f"MAINPID={server.process.pid}" in lines, f"told: {lines}")
 
 
 @case

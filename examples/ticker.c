@@ -53,6 +53,7 @@ int main(int argc, char **argv)
 	gb_options_destroy(options);
 	if (fine) {
 		signal(SIGTERM, on_signal);
+		gb_server_notify(server); /* systemd, where that has started it with Type=notify */
 		fprintf(stderr, "ticker: %s, %s\n", gb_server_address(server, 0), gb_server_model(server));
 		fine = gb_server_run(server, &error) == 0;
 	}

@@ -75,7 +75,8 @@ GB_API int gb_server_on_ready(
 	struct gb_server *server, void (*on_ready)(struct gb_server *server, void *arg), void *arg);
 
 /**
- * Serve until stopped, on the calling thread (and those, or the processes, that the model asks for).
+ * Serve until stopped, on the calling thread (and those, or the processes, that the model asks for). A service manager is told
+ * of it by programs that say so before: gb_server_notify (gearbox/notify.h).
  *
  * Process models fork here, and are refused where the process has other threads. Listening sockets are closed
  * when a drain begins, so that later clients are refused at once. Under the option `affinity` each worker's thread is
