@@ -16,7 +16,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PATIENCE_S = 60  # for anything to happen that should happen at once
 
 # A line that a server prints when it is ready, with its port.
-READY = re.compile(r"^(?:\S+: serving \S+ on 127\.0\.0\.1:)?(\d+)(?: \(model .*)?$")
+READY = re.compile(r"^(?:\S+: serving \S+ on 127\.0\.0\.1:)?(\d+)(?:(?: behind a proxy)?(?: over TLS)? \(model .*)?$")
 
 
 class Failure(Exception):

@@ -470,6 +470,18 @@ static void name_model(const struct gb_server *server, char *text, size_t size)
 		snprintf(text + used, size - (size_t)used, ",workers=%u", server->seats_count);
 }
 
+/* What stands before the service's bytes there. */
+static const char *before_service(const struct gb__binding *binding)
+{
+	const struct gb__front *front = gb__binding_front(binding);
+
+	if (!front)
+		return "";
+	if (!front->tls)
+		return " behind a proxy";
+	return front->proxies ? " behind a proxy over TLS" : " over TLS";
+}
+
 /* One line in one write: scripts wait for it. */
 static void announce(struct gb_server *server, void *unused)
 {
@@ -485,10 +497,10 @@ static void announce(struct gb_server *server, void *unused)
 		const struct gb__binding *binding = &server->bindings[i];
 
 		if (binding->service == before)
-			fprintf(stream, ", %s", binding->text);
+			fprintf(stream, ", %s%s", binding->text, before_service(binding));
 		else
-			fprintf(stream, "%s%s on %s", before ? "; " : "serving ", binding->service->name,
-				binding->text);
+			fprintf(stream, "%s%s on %s%s", before ? "; " : "serving ", binding->service->name,
+				binding->text, before_service(binding));
 		before = binding->service;
 	}
 	fprintf(stream, " (model %s, pid %ld)", model, (long)getpid());

@@ -218,6 +218,24 @@ static json_t *names(const struct gb_server *server)
 		(json_int_t)counters->hits, "failed", (json_int_t)counters->failures);
 }
 
+/* Those of the ready line. */
+static json_t *addresses(const struct gb_server *server)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < server->bindings_count; i++) {
+		const struct gb__binding *binding = &server->bindings[i];
+		const struct gb__front *front = gb__binding_front(binding);
+
+		if (binding->options)
+			json_array_append_new(array,
+				json_pack("{s:s, s:s, s:b, s:b}", "service", binding->service->name,
+					"address", binding->text, "tls", front && front->tls,
+					"proxy_protocol", front && front->proxies));
+	}
+	return array;
+}
+
 int gb__summary_print(FILE *stream, const struct gb_server *server)
 {
 	const bool alone = gb__run_alone(server);
@@ -242,6 +260,7 @@ int gb__summary_print(FILE *stream, const struct gb_server *server)
 		"coroutines", coroutines(server), "stalls", stalls(server), "tls", tls(server), "announce",
 		announced(server), "announce_local", announced_locally(server));
 	if (object) {
+		json_object_set_new(object, "addresses", addresses(server));
 		json_object_set_new(object, "names", names(server));
 		add_own_counters(object, server);
 	}

@@ -56,6 +56,7 @@ THREADS = os.environ.get("BLACKBOX_THREADS") == "1"
 
 # Of drains, which take seconds on a slow machine, and of connections that were refused or dropped.
 NOTICE = re.compile(r"gearbox: (notice: |(warning: )?draining: )")
+BEFORE_SERVICE = re.compile("( behind a proxy)?( over TLS)?$")
 READY = re.compile(r"^\w+: serving (?P<service>\S+) on (?P<where>.+) "
                    r"\(model (?P<model>\S+), pid (?P<pid>\d+)\)$")
 
@@ -407,7 +408,7 @@ class Server:
             raise
         self.ready_line = first
         self.model = ready["model"]
-        self.addresses = ready["where"].split(", ")
+        self.addresses = [BEFORE_SERVICE.sub("", address) for address in ready["where"].split(", ")]
         self.address = self.addresses[0]
 
     def _read_more(self, seconds):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+from certificates import TLS, made_once, make_tls
 from client import answered
 from lib import CASE_SECONDS_MAX, GEARBOX, Server, backlog, case, case_for_each, check, check_equal, \
     check_refusal, listens, main, receive_all, run, wait_until
@@ -20,10 +21,10 @@ CROWD = 100
 MESSAGE = b"counted\n"
 
 
-def summary(arguments, visit, service="echo"):
+def summary(arguments, visit, service="echo", **more):
     """What a server prints at its end, after `visit` was called with it."""
     with tempfile.TemporaryFile() as output:
-        with Server(*arguments, "--summary", service=service,
+        with Server(*arguments, "--summary", service=service, **more,
                     before_exec=lambda: os.dup2(output.fileno(), 1)) as server:
             visit(server)
         output.seek(0)
@@ -55,6 +56,18 @@ def the_sums_are_those_of_the_clients(model):
     most = max(place["accepted"] for place in found["workers"])
     expected = round(most * len(found["workers"]) / CLIENTS, 3) if several else None
     check_equal(found["imbalance"], expected, f"imbalance of {found['workers']}")
+
+
+@case
+def each_address_is_told_with_what_comes_before_its_service():
+    folder, address, lines = made_once(make_tls).name, r"127\.0\.0\.1:\d+", []
+    found = summary([word.replace("FOLDER", folder) for word in TLS], lambda server: lines.append(server.ready_line), listen=(
+        "127.0.0.1:0", "127.0.0.1:0,tls=no", "127.0.0.1:0,proxy-protocol=any", "discard=127.0.0.1:0,tls=no,proxy-protocol=any"))
+    check(re.match(f"gearbox: serving echo on {address} over TLS, {address}, {address} behind a proxy over TLS; "
+                   f"discard on {address} behind a proxy \\(model ", lines[0]), f"the ready line: {lines}")
+    check_equal([address["address"] for address in found["addresses"]], re.findall(address, lines[0]), "addresses")
+    check_equal([(address["service"], address["tls"], address["proxy_protocol"]) for address in found["addresses"]],
+                [("echo", True, False), ("echo", False, False), ("echo", True, True), ("discard", False, True)], "of each")
 
 
 @case
