@@ -21,7 +21,7 @@ MAY_USE = {
     "file": {"base", "os", "engine", "loop"},
     "name": {"base", "os", "engine", "loop"},
     "tls": {"base", "os"},
-    "announce": {"base", "os", "engine", "loop"},
+    "announce": {"base", "os", "engine", "loop", "name", "tls"},
     "net": {"base", "os", "buffer", "codec", "engine", "loop", "file", "name", "tls"},
     "stream": {"base", "os", "coro", "buffer", "codec", "engine", "loop", "file", "name", "tls", "net"},
     "pool": {"base", "os", "buffer", "loop", "net"},

@@ -18,22 +18,26 @@ static void last_will(void *arg)
 	struct gb__announce *announce = arg;
 	struct gb__engine *engine;
 	struct gb__loop loop = { 0 };
+	struct gb__names_counters counters = { 0 };
 	struct gb__watches watches;
+	struct gb__names names;
 	bool gone = false;
 
 	if (gb__engine_create("poll", (struct gb__engine_options){ .os = &gb__os_linux }, &engine, NULL) < 0)
 		return;
 	gb__loop_init(&loop, engine);
 	gb__watches_init(&watches, &loop);
-	if (gb__announce_clear(announce, &watches, WITHIN_MS, on_gone, &gone) < 0)
+	gb__names_init(&names, &watches, NULL, &announce->guard_names, &counters);
+	if (gb__announce_clear(announce, &watches, &names, WITHIN_MS, on_gone, &gone) < 0)
 		return;
 	while (!gone)
 		if (gb__loop_turn(&loop, -1) < 0)
 			break;
 }
 
-void gb__announce_guard(struct gb__announce *announce)
+void gb__announce_guard(struct gb__announce *announce, const struct gb__names_options *names)
 {
+	announce->guard_names = *names;
 	if (!announce->guards || announce->guard >= 0)
 		return;
 	/* A fork has one thread, with whatever locks the others hold. */

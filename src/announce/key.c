@@ -72,6 +72,17 @@ static int refuse(const char *what, const char *why, struct gb_error *error)
 		why);
 }
 
+/* Of RFC 8945, 6, what may be used; whether ldns knows it is asked later. */
+static bool is_signed_with(const char *algorithm)
+{
+	static const char *const all[] = { "hmac-sha256.", "hmac-sha384.", "hmac-sha512.", "hmac-sha1." };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (strcmp(algorithm, all[i]) == 0)
+			return true;
+	return false;
+}
+
 /* What is whole is looked at. */
 static int check(struct gb__dns_key *key, const char *what, struct gb_error *error)
 {
@@ -87,9 +98,9 @@ static int check(struct gb__dns_key *key, const char *what, struct gb_error *err
 		*letter = (char)tolower((unsigned char)*letter);
 	if (!*key->algorithm)
 		snprintf(key->algorithm, sizeof(key->algorithm), "hmac-sha256.");
-	if (strcmp(key->algorithm, "hmac-sha256.") != 0)
+	if (!is_signed_with(key->algorithm))
 		return gb_error_set(error, -GB_EUSAGE,
-			"%s: key \"%s\" is for %.*s, and only hmac-sha256 is signed with: make one by `tsig-keygen -a hmac-sha256 %s`",
+			"%s: key \"%s\" is for %.*s, and hmac-sha256, hmac-sha384, hmac-sha512 and hmac-sha1 are signed with: make one by `tsig-keygen -a hmac-sha256 %s`",
 			what, key->name, (int)strlen(key->algorithm) - 1, key->algorithm, key->name);
 	size = strlen(key->secret);
 	if (size == 0)

@@ -3,6 +3,7 @@
 
 #include "harness.h"
 
+#include <strings.h>
 #include <unistd.h>
 
 #define SECRET "Wg2SpCWhQ4TDQiMpo/XeCl5RyWAJpSq0/1kp7VZWKmM="
@@ -28,6 +29,21 @@ TEST(keys_are_read_as_tools_write_them)
 	check_read("# of BIND\n/* by\nhand */ key \"host.example\" { secret \"" SECRET "\"; } // the end");
 	check_read("hmac-sha256:host.example:" SECRET "\n");
 	check_read("host.example:" SECRET);
+}
+
+TEST(algorithms_are_those_of_the_key)
+{
+	static const char *const all[] = { "hmac-sha1", "hmac-sha256", "HMAC-SHA384", "hmac-sha512" };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		char text[128];
+		struct gb__dns_key key;
+
+		snprintf(text, sizeof(text), "%s:host.example:" SECRET, all[i]);
+		CHECK_INT(gb__dns_key_parse(text, "file", &key, NULL), 0);
+		CHECK(strncasecmp(key.algorithm, all[i], strlen(all[i])) == 0);
+		gb__dns_key_finish(&key);
+	}
 }
 
 static void check_refused(const char *text, const char *said)
@@ -59,8 +75,8 @@ TEST(what_is_no_key_is_told)
 	check_refused("key a { secret \"Wg2S!\"; };", "base64");
 	check_refused("key a { secret \"Wg2Sx\"; };", "base64");
 	check_refused("key \"a b\" { secret \"" SECRET "\"; };", "domain name");
-	check_refused("key a { algorithm hmac-md5; secret \"" SECRET "\"; };", "only hmac-sha256");
-	check_refused("hmac-sha512:a:" SECRET, "only hmac-sha256");
+	check_refused("key a { algorithm hmac-md5; secret \"" SECRET "\"; };", "hmac-sha512");
+	check_refused("hmac-sha3:a:" SECRET, "hmac-sha512");
 	memset(text + strlen(text), 'A', 1024);
 	strcat(text, "\"; };");
 	check_refused(text, "too long");

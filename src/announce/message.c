@@ -1,4 +1,5 @@
 #include "announce/message.h"
+#include "announce/sign.h"
 
 #include "base/alloc.h"
 
@@ -73,6 +74,16 @@ ldns_rr *gb__dns_record(const char *name, uint32_t ttl_s, ldns_rr_class class, c
 	return record;
 }
 
+static int sign(ldns_pkt *message, const struct gb__dns_key *key)
+{
+	if (gb__dns_signs(key))
+		return gb__dns_sign(message, key, FUDGE_S, NULL);
+	return ldns_pkt_tsig_sign(message, key->name, key->secret, FUDGE_S, key->algorithm, NULL) ==
+			LDNS_STATUS_OK
+		? 0
+		: -EOPNOTSUPP;
+}
+
 int gb__dns_seal(ldns_pkt *message, const struct gb__dns_key *key, struct gb__dns_request *ret)
 {
 	uint8_t *wire = NULL;
@@ -82,9 +93,7 @@ int gb__dns_seal(ldns_pkt *message, const struct gb__dns_key *key, struct gb__dn
 	*ret = (struct gb__dns_request){ 0 };
 	if (!message)
 		return result;
-	if (key &&
-		ldns_pkt_tsig_sign(message, key->name, key->secret, FUDGE_S, key->algorithm, NULL) !=
-			LDNS_STATUS_OK)
+	if (key && sign(message, key) < 0)
 		goto out;
 	if (ldns_pkt2wire(&wire, message, &size) != LDNS_STATUS_OK || size > UINT16_MAX)
 		goto out;
@@ -103,6 +112,15 @@ out:
 	if (result < 0)
 		gb__dns_request_finish(ret);
 	free(wire);
+	ldns_pkt_free(message);
+	return result;
+}
+
+int gb__dns_key_check(const struct gb__dns_key *key)
+{
+	ldns_pkt *message = gb__dns_query(".", LDNS_RR_TYPE_SOA);
+	int result = message ? sign(message, key) : -ENOMEM;
+
 	ldns_pkt_free(message);
 	return result;
 }
@@ -167,13 +185,26 @@ static int signature_problem(const ldns_pkt *message, const struct gb__dns_key *
 	}
 }
 
+/* Whoever knows the secret may still not choose another algorithm (RFC 8945, 5.3). */
+static bool is_algorithm(const ldns_pkt *message, const struct gb__dns_key *key)
+{
+	const ldns_rr *signature = ldns_pkt_tsig(message);
+	ldns_rdf *algorithm = ldns_dname_new_frm_str(key->algorithm);
+	const bool same = signature && algorithm && ldns_rr_rd_count(signature) > 0 &&
+		ldns_dname_compare(algorithm, ldns_rr_rdf(signature, 0)) == 0;
+
+	ldns_rdf_deep_free(algorithm);
+	return same;
+}
+
 /* ldns takes the signature out meanwhile, and forgets it where it does not know the algorithm. */
 static bool is_signed(ldns_pkt *message, const struct gb__dns_request *request, const struct gb__dns_key *key,
 	const uint8_t *bytes, size_t size)
 {
 	ldns_rr *signature = ldns_pkt_tsig(message);
-	const bool verified =
-		ldns_pkt_tsig_verify(message, bytes, size, key->name, key->secret, request->mac);
+	const bool verified = gb__dns_signs(key)
+		? gb__dns_signed(message, bytes, size, key, request->mac)
+		: ldns_pkt_tsig_verify(message, bytes, size, key->name, key->secret, request->mac);
 
 	if (!ldns_pkt_tsig(message))
 		ldns_pkt_set_tsig(message, signature);
@@ -190,7 +221,7 @@ int gb__dns_open(const struct gb__dns_request *request, const struct gb__dns_key
 		return gb_error_set(error, -EBADMSG, "bytes that are no DNS message");
 	if (ldns_pkt_id(message) != request->id || !ldns_pkt_qr(message))
 		result = gb_error_set(error, -EBADMSG, "an answer to something else");
-	else if (key && !is_signed(message, request, key, bytes, size))
+	else if (key && (!is_algorithm(message, key) || !is_signed(message, request, key, bytes, size)))
 		result = signature_problem(message, key, error);
 	else if (key && ldns_rdf2native_int16(ldns_rr_rdf(ldns_pkt_tsig(message), 5)) == BADTIME)
 		result = bad_time(ldns_pkt_tsig(message), error);

@@ -23,6 +23,8 @@ ldns_pkt *gb__dns_update(
 ldns_rr *gb__dns_record(const char *name, uint32_t ttl_s, ldns_rr_class class, const char *text);
 /** Sign, with a key that may be NULL, and put into bytes. Takes `message`, which may be NULL. Returns 0 or -ENOMEM. */
 int gb__dns_seal(ldns_pkt *message, const struct gb__dns_key *key, struct gb__dns_request *ret);
+/** Whether it can be signed with. Returns 0, -EOPNOTSUPP, -ENOTSUP (without OpenSSL), -ENOMEM. */
+int gb__dns_key_check(const struct gb__dns_key *key);
 void gb__dns_request_finish(struct gb__dns_request *request);
 /**
  * What came back, without the length. With a key only what that has signed is believed.

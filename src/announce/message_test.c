@@ -1,5 +1,6 @@
 /* Messages: signed and known again, and whatever else comes back told apart. */
 #include "announce/message.h"
+#include "announce/sign.h"
 #include "base/alloc.h"
 
 #include "harness.h"
@@ -10,6 +11,14 @@
 static const struct gb__dns_key key = { "host.example", "hmac-sha256.",
 	"Wg2SpCWhQ4TDQiMpo/XeCl5RyWAJpSq0/1kp7VZWKmM=" };
 static const struct gb__dns_key other = { "host.example", "hmac-sha256.",
+	"AAAApCWhQ4TDQiMpo/XeCl5RyWAJpSq0/1kp7VZWKmM=" };
+
+static const struct gb__dns_key longer = { "host.example", "hmac-sha512.",
+	"Wg2SpCWhQ4TDQiMpo/XeCl5RyWAJpSq0/1kp7VZWKmM=" };
+
+static const struct gb__dns_key own_one = { "host.example", "hmac-sha384.",
+	"Wg2SpCWhQ4TDQiMpo/XeCl5RyWAJpSq0/1kp7VZWKmM=" };
+static const struct gb__dns_key own_other = { "host.example", "hmac-sha384.",
 	"AAAApCWhQ4TDQiMpo/XeCl5RyWAJpSq0/1kp7VZWKmM=" };
 
 /* What a server would answer to it, signed by `by` or by nobody. */
@@ -24,7 +33,9 @@ static size_t answer_to(const struct gb__dns_request *request, const struct gb__
 	ldns_pkt_set_qr(message, true);
 	ldns_pkt_set_id(message, request->id);
 	ldns_pkt_set_rcode(message, (uint8_t)code);
-	if (by)
+	if (by && gb__dns_signs(by))
+		CHECK_INT(gb__dns_sign(message, by, 300, request->mac), 0);
+	else if (by)
 		CHECK_INT(ldns_pkt_tsig_sign(message, by->name, by->secret, 300, by->algorithm, request->mac),
 			LDNS_STATUS_OK);
 	CHECK_INT(ldns_pkt2wire(&wire, message, &size), LDNS_STATUS_OK);
@@ -60,6 +71,14 @@ TEST(only_signed_answers_are_believed)
 {
 	check_opened(&key, &key, LDNS_RCODE_NOERROR, 0, NULL);
 	check_opened(&key, &key, LDNS_RCODE_REFUSED, 0, NULL);
+	check_opened(&longer, &longer, LDNS_RCODE_NOERROR, 0, NULL);
+	check_opened(&longer, &key, LDNS_RCODE_NOERROR, -EACCES, "not signed");
+	if (gb__dns_key_check(&own_one) == 0) { /* else it is built without OpenSSL */
+		check_opened(&own_one, &own_one, LDNS_RCODE_NOERROR, 0, NULL);
+		check_opened(&own_one, &own_other, LDNS_RCODE_NOERROR, -EACCES, "not signed");
+		check_opened(&own_one, &longer, LDNS_RCODE_NOERROR, -EACCES, "not signed");
+		check_opened(&own_one, NULL, LDNS_RCODE_NOERROR, -EACCES, "not signed");
+	}
 	check_opened(&key, &other, LDNS_RCODE_NOERROR, -EACCES, "not signed");
 	check_opened(&key, NULL, LDNS_RCODE_NOERROR, -EACCES, "not signed");
 	check_opened(&key, NULL, LDNS_RCODE_REFUSED, -EACCES, "REFUSED");
@@ -98,21 +117,21 @@ TEST(what_is_no_answer_is_told)
 }
 
 /* One that was signed, with a byte of it changed. */
-TEST(changed_answers_are_not_believed)
+static void check_changed(const struct gb__dns_key *with)
 {
 	struct gb__dns_request request;
 	struct gb_error error = { 0 };
 	uint8_t bytes[1024];
 	size_t size;
 
-	CHECK_INT(gb__dns_seal(gb__dns_query("a.example", LDNS_RR_TYPE_A), &key, &request), 0);
-	size = answer_to(&request, &key, LDNS_RCODE_NOERROR, 60, bytes);
+	CHECK_INT(gb__dns_seal(gb__dns_query("a.example", LDNS_RR_TYPE_A), with, &request), 0);
+	size = answer_to(&request, with, LDNS_RCODE_NOERROR, 60, bytes);
 	for (size_t i = 0; i < size; i++) {
 		ldns_pkt *message = NULL;
 
 		bytes[i] ^= 0x15;
 		/* Not covered by the signature is by whom it says it is, which is not asked. */
-		if (gb__dns_open(&request, &key, bytes, size, &message, &error) == 0) {
+		if (gb__dns_open(&request, with, bytes, size, &message, &error) == 0) {
 			if (gb__dns_granted(message) != 60 || gb__dns_problem(message) ||
 				!ldns_pkt_qr(message))
 				test_fail(__FILE__, __LINE__, "byte %zu of %zu may be another", i, size);
@@ -121,6 +140,13 @@ TEST(changed_answers_are_not_believed)
 		bytes[i] ^= 0x15;
 	}
 	gb__dns_request_finish(&request);
+}
+
+TEST(changed_answers_are_not_believed)
+{
+	check_changed(&key);
+	if (gb__dns_key_check(&own_one) == 0)
+		check_changed(&own_one);
 }
 
 TEST(codes_have_words)
@@ -149,4 +175,16 @@ TEST(the_zone_is_that_of_the_authority)
 	CHECK_STR(zone, "example.org");
 	CHECK(!gb__dns_record("example.org", 60, LDNS_RR_CLASS_IN, "A nowhere"));
 	ldns_pkt_free(message);
+}
+
+TEST(what_cannot_be_signed_with_is_told)
+{
+	struct gb__dns_key own = key;
+
+	CHECK_INT(gb__dns_key_check(&key), 0);
+	CHECK_INT(gb__dns_key_check(&longer), 0);
+	snprintf(own.algorithm, sizeof(own.algorithm), "hmac-sha1.");
+	CHECK_INT(gb__dns_key_check(&own), 0);
+	snprintf(own.algorithm, sizeof(own.algorithm), "hmac-none.");
+	CHECK_INT(gb__dns_key_check(&own), -EOPNOTSUPP);
 }

@@ -48,13 +48,40 @@ static bool within(const char *name, const char *zone)
 		(size == tail || name[size - tail - 1] == '.');
 }
 
-static int parse_server(const char *text, struct gb__address *ret, struct gb_error *error)
+/* An address, HOST[:PORT], or a service by its SRV records. */
+static int parse_server(const char *text, struct gb__target *ret, struct gb_error *error)
 {
-	if (gb__address_parse_server(text, 53, ret) < 0)
+	char with_port[GB__DNS_NAME + sizeof(":53")];
+	const char *named = text;
+
+	*ret = (struct gb__target){ .kind = GB__TARGET_ADDRESS };
+	if (gb__address_parse_server(text, 53, &ret->address) == 0)
+		return 0;
+	if (!strchr(text, ':') && *text != '_') {
+		snprintf(with_port, sizeof(with_port), "%s:53", text);
+		named = with_port;
+	}
+	if (gb__target_parse(named, ret, NULL) < 0 || ret->kind == GB__TARGET_ADDRESS)
 		return gb_error_set(error, -GB_EUSAGE,
-			"announce-server: \"%.60s\" is no address of a name server: write 192.0.2.53 or [2001:db8::53]:5353",
+			"announce-server: \"%.60s\" is no name server: write 192.0.2.53, [2001:db8::53]:5353 or ns.example.org",
 			text);
 	return 0;
+}
+
+static int take_key(struct gb__announce *announce, const char *path, struct gb_error *error)
+{
+	const struct gb__dns_key *key = &announce->key;
+	int result = gb__dns_key_load(path, &announce->key, error);
+
+	if (result < 0)
+		return result;
+	announce->signs = true;
+	result = gb__dns_key_check(key);
+	if (result == -EOPNOTSUPP || result == -ENOTSUP)
+		return gb_error_set(error, -GB_EUSAGE,
+			"%s: the libraries of this machine do not sign with %.*s: make a key by `tsig-keygen -a hmac-sha256 %s`",
+			path, (int)strlen(key->algorithm) - 1, key->algorithm, key->name);
+	return result < 0 ? gb_error_set(error, result, "no memory to announce anything") : 0;
 }
 
 static int parse_addresses(struct gb__announce *announce, const char *text, struct gb_error *error)
@@ -89,14 +116,12 @@ static int take_options(
 
 	if (!options->server || !*options->server)
 		return gb_error_set(error, -GB_EUSAGE,
-			"announce: say which name server takes the updates: announce-server ADDRESS[:PORT]");
-	result = parse_server(options->server, &announce->server, error);
+			"announce: say which name server takes the updates: announce-server HOST[:PORT]");
+	result = parse_server(options->server, &announce->target, error);
 	if (result == 0 && options->address)
 		result = parse_addresses(announce, options->address, error);
-	if (result == 0 && options->key) {
-		result = gb__dns_key_load(options->key, &announce->key, error);
-		announce->signs = result == 0;
-	}
+	if (result == 0 && options->key)
+		result = take_key(announce, options->key, error);
 	if (result < 0)
 		return result;
 	if (options->zone && !normalize(options->zone, announce->zone))
@@ -134,7 +159,7 @@ int gb__announce_create(
 		gb__announce_destroy(announce);
 		return result;
 	}
-	gb__address_format(&announce->server, announce->server_text, sizeof(announce->server_text));
+	gb__target_format(&announce->target, announce->server_text, sizeof(announce->server_text));
 	*ret = announce;
 	return 0;
 }

@@ -17,12 +17,17 @@ int gb__announce_add(struct gb__announce *announce, const char *name, const stru
 	return -ENOTSUP;
 }
 
-void gb__announce_guard(struct gb__announce *announce)
+void gb__announce_guard(struct gb__announce *announce, const struct gb__names_options *names)
 {
 }
 
-int gb__announce_begin(
-	struct gb__announce *announce, struct gb__watches *watches, void (*on_gone)(void *arg), void *arg)
+bool gb__announce_resolves(const struct gb__announce *announce)
+{
+	return false;
+}
+
+int gb__announce_begin(struct gb__announce *announce, struct gb__watches *watches, struct gb__names *names,
+	void (*on_gone)(void *arg), void *arg)
 {
 	return -ENOTSUP;
 }
@@ -46,7 +51,7 @@ void gb__announce_abandon(struct gb__announce *announce)
 
 void gb__announce_status(const struct gb__announce *announce, struct gb__announce_status *ret)
 {
-	*ret = (struct gb__announce_status){ .state = "waiting", .error = "" };
+	*ret = (struct gb__announce_status){ .state = "waiting", .server = "", .zone = "", .error = "" };
 }
 
 const char *gb__announce_name(const struct gb__announce *announce, size_t index)

@@ -1,5 +1,5 @@
 /*
- * A cycle: connect, ask for the zone once, look at what stands under each name, then one update for all of them; and
+ * A cycle: resolve the name server, connect, ask for the zone once, look at what stands under each name, then one update for all of them; and
  * again at half of its life, or sooner where it came to nothing. What leaves goes the same way.
  */
 #include "announce/register.h"
@@ -64,6 +64,7 @@ static void next_time(struct gb_timer *timer, void *arg)
 static void cycle_end(struct gb__announce *announce)
 {
 	gb__dialogue_close(&announce->dialogue);
+	gb__lookup_drop(&announce->lookup);
 	timer_stop(announce, &announce->bound);
 	gb__changes_finish(&announce->changes);
 	ldns_rr_list_deep_free(announce->there);
@@ -345,25 +346,49 @@ static void attempt_over(struct gb_timer *timer, void *arg)
 	fail(announce, "%s does not answer", announce->server_text);
 }
 
-static void cycle_begin(struct gb__announce *announce)
+/* Of several addresses each attempt that failed makes way for the next. */
+static void resolved(struct gb__announce *announce, int code)
 {
+	const struct gb__lookup *lookup = &announce->lookup;
 	int result;
 
+	if (code < 0) {
+		fail(announce, "%s: %s", announce->server_text, gb_strerror(code));
+		return;
+	}
+	announce->server = lookup->found[announce->attempts % lookup->count].address;
 	announce->step = GB__ANNOUNCE_CONNECT;
-	timer_start(announce, &announce->bound, ATTEMPT_MS, attempt_over);
 	result = gb__dialogue_open(&announce->dialogue, announce->watches, &announce->server);
 	if (result < 0)
 		fail(announce, "cannot connect to %s: %s", announce->server_text, gb_strerror(result));
 }
 
-static int begin(
-	struct gb__announce *announce, struct gb__watches *watches, void (*on_gone)(void *arg), void *arg)
+static void on_resolved(struct gb__lookup *lookup, int code)
+{
+	resolved(gb__container_of(lookup, struct gb__announce, lookup), code);
+}
+
+static void cycle_begin(struct gb__announce *announce)
+{
+	int result = -ENOMEM;
+
+	announce->step = GB__ANNOUNCE_RESOLVE;
+	timer_start(announce, &announce->bound, ATTEMPT_MS, attempt_over);
+	if (announce->names || !gb__announce_resolves(announce))
+		result = gb__lookup_begin(&announce->lookup, announce->names, &announce->target, on_resolved);
+	if (result <= 0)
+		resolved(announce, result);
+}
+
+static int begin(struct gb__announce *announce, struct gb__watches *watches, struct gb__names *names,
+	void (*on_gone)(void *arg), void *arg)
 {
 	int result = gb__timers_reserve(&watches->loop->timers, TIMERS);
 
 	if (result < 0)
 		return result;
 	announce->watches = watches;
+	announce->names = names;
 	announce->on_gone = on_gone;
 	announce->arg = arg;
 	announce->dialogue.on_answer = on_answer;
@@ -373,10 +398,10 @@ static int begin(
 	return 0;
 }
 
-int gb__announce_begin(
-	struct gb__announce *announce, struct gb__watches *watches, void (*on_gone)(void *arg), void *arg)
+int gb__announce_begin(struct gb__announce *announce, struct gb__watches *watches, struct gb__names *names,
+	void (*on_gone)(void *arg), void *arg)
 {
-	int result = begin(announce, watches, on_gone, arg);
+	int result = begin(announce, watches, names, on_gone, arg);
 
 	if (result < 0)
 		return result;
@@ -416,10 +441,10 @@ void gb__announce_withdraw(struct gb__announce *announce, uint64_t within_ms)
 	cycle_begin(announce);
 }
 
-int gb__announce_clear(struct gb__announce *announce, struct gb__watches *watches, uint64_t within_ms,
-	void (*on_gone)(void *arg), void *arg)
+int gb__announce_clear(struct gb__announce *announce, struct gb__watches *watches, struct gb__names *names,
+	uint64_t within_ms, void (*on_gone)(void *arg), void *arg)
 {
-	int result = begin(announce, watches, on_gone, arg);
+	int result = begin(announce, watches, names, on_gone, arg);
 
 	if (result < 0)
 		return result;
@@ -459,4 +484,11 @@ void gb__announce_abandon(struct gb__announce *announce)
 void gb__announce_status(const struct gb__announce *announce, struct gb__announce_status *ret)
 {
 	*ret = announce->status;
+	ret->server = announce->server_text;
+	ret->zone = announce->zone;
+}
+
+bool gb__announce_resolves(const struct gb__announce *announce)
+{
+	return announce->target.kind != GB__TARGET_ADDRESS;
 }

@@ -5,6 +5,7 @@
 #include "announce/announce.h"
 #include "announce/dialogue.h"
 #include "announce/place.h"
+#include "name/lookup.h"
 
 #include <gearbox/worker.h>
 
@@ -19,6 +20,7 @@ struct gb__announced {
 
 enum gb__announce_step {
 	GB__ANNOUNCE_IDLE,
+	GB__ANNOUNCE_RESOLVE, /* the name server */
 	GB__ANNOUNCE_CONNECT,
 	GB__ANNOUNCE_FIND, /* the zone */
 	GB__ANNOUNCE_LOOK, /* at the place of that number */
@@ -30,7 +32,9 @@ enum gb__announce_step {
 struct gb__announce {
 	struct gb__dns_key key;
 	bool signs, guards;
-	struct gb__address server;
+	struct gb__target target; /* the name server */
+	struct gb__lookup lookup;
+	struct gb__address server; /* that is spoken to */
 	char server_text[GB__ADDRESS_TEXT];
 	char zone[GB__DNS_NAME]; /* "": to be asked for */
 	char host_wanted[GB__DNS_NAME];
@@ -40,12 +44,14 @@ struct gb__announce {
 	uint32_t ttl_s;
 	uint64_t run; /* tells this server's leases from those of one before at the same place */
 	int guard;    /* of the process that removes what a dead server leaves, or -1 */
+	struct gb__names_options guard_names; /* for its names */
 	struct gb__announced *services;
 	size_t services_count;
 	struct gb__place *places; /* the first is the host's; those of services follow */
 	size_t places_count;
 
 	struct gb__watches *watches; /* NULL: not begun, or ended */
+	struct gb__names *names;     /* or NULL */
 	void (*on_gone)(void *arg);
 	void *arg;
 	struct gb__dialogue dialogue;
@@ -67,8 +73,8 @@ struct gb__announce {
 };
 
 /** Remove what was registered by this run, in another process perhaps. */
-int gb__announce_clear(struct gb__announce *announce, struct gb__watches *watches, uint64_t within_ms,
-	void (*on_gone)(void *arg), void *arg);
+int gb__announce_clear(struct gb__announce *announce, struct gb__watches *watches, struct gb__names *names,
+	uint64_t within_ms, void (*on_gone)(void *arg), void *arg);
 /** names.c: what is to be registered, as of now: own leases of the places. Returns 0 or -ENOMEM. */
 int gb__announce_fill(struct gb__announce *announce);
 /** names.c: once the zone is known: the name of the host. Returns 0, or -GB_EUSAGE with the reason. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -82,9 +83,21 @@ static void answer(struct request *request, const char *text, size_t size)
 	gb_conn_release(client);
 }
 
+static void answer_later(struct gb_conn *client, int status, void *arg)
+{
+	CHECK_INT(status, 0);
+	answer(gb_conn_state(client), arg, strlen(arg));
+	free(arg);
+}
+
+/* Perhaps on a thread of the pool. */
 static void on_answer(struct gb_conn *conn, struct gb_bytes line)
 {
-	answer(gb_conn_user(conn), (const char *)line.data, line.size);
+	struct request *request = gb_conn_user(conn);
+
+	request->answered = true;
+	CHECK_INT(gb_handle_post(request->client, answer_later, strndup((const char *)line.data, line.size)),
+		0);
 	gb_conn_close(conn);
 }
 
@@ -93,7 +106,7 @@ static void on_far_close(struct gb_conn *conn, int reason)
 	struct request *request = gb_conn_user(conn);
 
 	(void)reason;
-	if (!request->answered)
+	if (!request->answered && request->any.conn == conn) /* not of the one before */
 		answer(request, "nobody", 6);
 }
 

@@ -16,18 +16,21 @@
 static_assert(GB_ADDRESS_TEXT == GB__ADDRESS_TEXT, "it holds any address");
 
 /* When somebody asks for the first one. */
-static int names_begin(struct gb__net *net)
+struct gb__names_options gb__options_names(const struct gb_options *options)
 {
-	struct gb_worker *worker = net->worker;
-	const struct gb_options *options = worker->server->options;
-	const struct gb__names_options names = {
-		.servers = strcmp(options->resolver_text, GB__RESOLVER_SYSTEM) == 0 ? NULL
-										    : options->resolver_text,
+	return (struct gb__names_options){ .servers = strcmp(options->resolver_text, GB__RESOLVER_SYSTEM) == 0
+			? NULL
+			: options->resolver_text,
 		.timeout_ms = options->resolve_timeout_ms,
 		.ttl_min_s = options->resolve_ttl_min_ms / 1000,
 		.ttl_max_s = options->resolve_ttl_max_ms / 1000,
-		.known_max = options->resolve_names
-	};
+		.known_max = options->resolve_names };
+}
+
+static int names_begin(struct gb__net *net)
+{
+	struct gb_worker *worker = net->worker;
+	const struct gb__names_options names = gb__options_names(worker->server->options);
 
 	net->names = gb__alloc(sizeof(*net->names));
 	if (!net->names)

@@ -77,5 +77,7 @@ typedef int gb__option_parse(const char *text, struct gb_options *options, struc
 gb__option_parse *gb__option_of_sockets(const char *key);
 
 struct gb__socket_options gb__options_socket(const struct gb_options *options);
+/** How names are resolved; borrows its texts. */
+struct gb__names_options gb__options_names(const struct gb_options *options);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/macros.h"
 #include "model/bus.h"
 #include "model/crew.h"
+#include "model/naming.h"
 #include "model/offload.h"
 #include "model/tls.h"
 
@@ -89,8 +90,7 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 	gb__signal_subscribe(SIGTERM, on_terminate, NULL);
 	gb__signals_follow(server, on_rung);
 	gb__signal_release();
-	gb__announce_abandon(server->announce);
-	gb__local_abandon(server->local);
+	gb__naming_abandon(server);
 	gb__loop_abandon(&server->chief->loop);
 	gb__hubs_init(&server->hubs); /* its lock may have been another thread's at the fork */
 	gb__bus_join(server->bus);

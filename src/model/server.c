@@ -10,6 +10,7 @@
 #include "base/macros.h"
 #include "model/capacity.h"
 #include "model/legality.h"
+#include "model/naming.h"
 #include "model/run.h"
 #include "model/tally.h"
 #include "model/tls.h"
@@ -184,8 +185,7 @@ void gb_server_destroy(struct gb_server *server)
 	if (server->wake_fd >= 0)
 		gb__socket_close(server->wake_fd);
 	gb__places_finish(&server->places);
-	gb__announce_destroy(server->announce);
-	gb__local_destroy(server->local);
+	gb__naming_destroy(server);
 	gb__tally_finish(server);
 	gb__shared_destroy(server->shared);
 	pthread_mutex_destroy(&server->hubs.lock);

@@ -11,7 +11,7 @@
 #include <gearbox/server.h>
 
 struct gb_worker;
-struct gb__announce;
+struct gb__naming_zone;
 struct gb__local;
 struct gb__server_tls;
 struct gb__bus;
@@ -81,7 +81,8 @@ struct gb_server {
 	size_t route_counts_count;     /* of all of them, for each worker */
 	unsigned char *tally;          /* their counters and the pool's, shared (tally.h); or NULL */
 	struct gb__local *local;       /* those on the local network, likewise */
-	struct gb__announce *announce; /* its names, once it has run; NULL: it has none */
+	struct gb__naming_zone *zones; /* its names, once it has run; NULL: it has none */
+	size_t zones_count;
 	void (*on_ready)(struct gb_server *server, void *arg);
 	void *on_ready_arg;
 	struct gb__run *embedded; /* between gb_server_begin and gb_server_end */

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "model/naming.h"
 #include "model/server.h"
 
 #include <errno.h>
@@ -174,24 +175,49 @@ static json_t *tls(const struct gb_server *server)
 		(json_int_t)stats.under_way);
 }
 
-/* What became of its names; null: it has none. */
-static json_t *announced(const struct gb_server *server)
+static json_t *announced_in(const struct gb__announce *announce, json_t *all)
 {
 	struct gb__announce_status status;
 	json_t *names = json_array();
 	const char *name;
 
-	if (!server->announce) {
-		json_decref(names);
-		return json_null();
-	}
-	gb__announce_status(server->announce, &status);
-	for (size_t i = 0; (name = gb__announce_name(server->announce, i)); i++)
+	gb__announce_status(announce, &status);
+	for (size_t i = 0; (name = gb__announce_name(announce, i)); i++)
 		json_array_append_new(names, json_string(name));
-	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:b, s:s?}", "names", names, "state", status.state,
-		"updates", (json_int_t)status.updates, "failures", (json_int_t)status.failures, "expired",
+	json_array_extend(all, names);
+	return json_pack("{s:o, s:s, s:s?, s:s, s:I, s:I, s:I, s:I, s:b, s:s?}", "names", names, "server",
+		status.server, "zone", *status.zone ? status.zone : NULL, "state", status.state, "updates",
+		(json_int_t)status.updates, "failures", (json_int_t)status.failures, "expired",
 		(json_int_t)status.expired, "life_s", (json_int_t)status.life_s, "leased", status.leased,
 		"error", *status.error ? status.error : NULL);
+}
+
+static json_int_t sum_of(const json_t *zones, const char *key)
+{
+	json_int_t sum = 0;
+
+	for (size_t i = 0; i < json_array_size(zones); i++)
+		sum += json_integer_value(json_object_get(json_array_get(zones, i), key));
+	return sum;
+}
+
+/* What became of its names, in all zones and in each; null: it has none. */
+static json_t *announced(const struct gb_server *server)
+{
+	struct gb__announce_status worst;
+	json_t *names, *zones;
+
+	if (server->zones_count == 0)
+		return json_null();
+	names = json_array();
+	zones = json_array();
+	for (size_t i = 0; i < server->zones_count; i++)
+		json_array_append_new(zones, announced_in(server->zones[i].announce, names));
+	gb__announce_status(gb__naming_worst(server), &worst);
+	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:b, s:s?, s:o}", "names", names, "state",
+		worst.state, "updates", sum_of(zones, "updates"), "failures", sum_of(zones, "failures"),
+		"expired", sum_of(zones, "expired"), "life_s", (json_int_t)worst.life_s, "leased",
+		worst.leased, "error", *worst.error ? worst.error : NULL, "zones", zones);
 }
 
 static json_t *announced_locally(const struct gb_server *server)

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "tls/issue.h"
+#include "tls/mac.h"
 
 #include <errno.h>
 
@@ -18,6 +19,12 @@ int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, 
 int gb__tls_issue(const struct gb__tls_issue *what, struct gb_error *error)
 {
 	return gb_error_set(error, -ENOTSUP, "this library was built without TLS (OpenSSL)");
+}
+
+int gb__tls_mac(const char *digest, const void *key, size_t key_size, const void *data, size_t size,
+	unsigned char ret[GB__MAC_MAX], size_t *ret_size)
+{
+	return -ENOTSUP;
 }
 
 void gb__tls_destroy(struct gb__tls *tls)

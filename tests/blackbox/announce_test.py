@@ -159,6 +159,52 @@ def each_address_may_have_a_name_of_its_own():
     check_equal(names.left("_first._tcp", "both") + names.left("_second._tcp", "both"), [], "what is left")
 
 
+def _third(server):
+    """All that stands in the other zone."""
+    return [record for owner, kinds in (("_zones._tcp", ("SRV", "TXT")), ("zones", ("A", "TXT"))) for kind in kinds
+            for record in server.ask(f"{owner}.third.example", kind)]
+
+
+def one_address_may_have_names_in_several_zones_each_with_its_key():
+    both = f"_zones._tcp.{ZONE},_zones._tcp.third.example"
+    with Server("--announce", both, "--announce-server", names.address, "--announce-key", f"{names.key},{names.third_key}",
+                "--announce-host", "zones") as server:
+        names.await_found("_zones._tcp", [(HOST, server.port)])
+        wait_until(lambda: names.ask("_zones._tcp.third.example", "SRV") == [(0, 0, server.port, "zones.third.example")],
+                   "it is found in the other zone")
+        told = _await_state(server, "registered")
+        check_equal((sorted(told["names"]), told["updates"]), (sorted(both.split(",")), 2), "what is told of all")
+        check_equal([(zone["zone"], zone["state"]) for zone in told["zones"]],
+                    [(ZONE, "registered"), ("third.example", "registered")], "what is told of each")
+        check_equal(server.stop(), 0, "exit code")
+        check_equal(names.left("_zones._tcp", "zones") + _third(names), [], "what is left when it has ended")
+
+
+def a_zone_that_refuses_keeps_nobody_from_the_other():
+    with Server("--announce", f"_zones._tcp.third.example,_half._tcp.{ZONE}", "--announce-server", names.address,
+                "--announce-key", names.key, "--announce-host", "half", expected_log="cannot announce _zones.*third.example") as server:
+        names.await_found("_half._tcp", [(HOST, server.port)])
+        told = _await_state(server, "retrying")
+        check_equal([zone["state"] for zone in told["zones"]], ["retrying", "registered"], "the states")
+        check(told["error"] and told["error"] == told["zones"][0]["error"], f"the error: {told}")
+
+
+def the_name_server_may_have_a_name():
+    """Whoever removes what a dead server leaves resolves it as well."""
+    name = f"ns.{ZONE}:{names.address.rsplit(':', 1)[1]}"
+    arguments = ("--announce", f"_named._tcp.{ZONE}", "--announce-server", name, "--announce-key", names.key,
+                 "--announce-host", "named", "--resolver", names.address)
+    with Server(*arguments) as server:
+        names.await_found("_named._tcp", [(HOST, server.port)])
+        check_equal(_await_state(server, "registered")["zones"][0]["server"], name, "what is told of it")
+        _kill(server)
+        wait_until(lambda: not names.left("_named._tcp", "named"), "nothing is left of it")
+    with Server("--announce", f"_named._tcp.{ZONE}", "--announce-server", f"none.{ZONE}", "--resolver", names.address,
+                expected_log=f"cannot announce _named.*none.{ZONE}:53: it does not resolve: .*NXDOMAIN") as server:
+        _await_state(server, "retrying")
+        answered(server)
+
+
 def addresses_of_somebody_else_stay():
     with Server(*_announcing("_fixed._tcp", "fixed")) as server:
         names.await_found("_fixed._tcp", [(HOST, server.port)])
@@ -256,10 +302,11 @@ def what_cannot_be_announced_is_refused():
         file.write('key "a" { algorithm hmac-md5; secret "AAAA"; };')
     for arguments, said in (
             (named, "announce-server"),
-            ((*named, "--announce-server", "nobody"), "no address of a name server"),
+            ((*named, "--announce-server", "no body"), "is no name server"),
+            ((*named, "--announce-server", "127.0.0.1,127.0.0.2"), "announce-server: 2 for 1 name to announce"),
             (("--announce", "echo.test.example", "--announce-server", "127.0.0.1"), "no name of a service"),
             ((*at, "--announce-zone", "other.example"), "not in the zone"),
-            ((*at, "--announce-key", file.name), "only hmac-sha256"),
+            ((*at, "--announce-key", file.name), "hmac-sha512"),
             ((*at, "--announce-address", "localhost"), "no IP address"),
             ((*at, "--announce-host", "a b"), "no domain name")):
         code, text = _refusal(*arguments)
@@ -279,7 +326,10 @@ if KNOT:
                      who_shares_a_name_removes_what_nobody_renews, one_of_two_leaves_and_the_other_stays,
                      many_that_begin_at_once_are_all_found, a_client_follows_a_name_from_port_to_port,
                      who_has_only_the_name_goes_on_being_served_from_port_to_port,
-                     each_address_may_have_a_name_of_its_own, addresses_of_somebody_else_stay,
+                     each_address_may_have_a_name_of_its_own,
+                     one_address_may_have_names_in_several_zones_each_with_its_key,
+                     a_zone_that_refuses_keeps_nobody_from_the_other, the_name_server_may_have_a_name,
+                     addresses_of_somebody_else_stay,
                      a_key_that_is_refused_is_told_and_it_serves,
                      an_update_that_is_refused_is_told_and_it_serves, who_is_told_to_stop_at_once_is_cleared_away,
                      a_name_server_that_is_gone_for_a_while_is_tried_again,

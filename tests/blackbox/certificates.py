@@ -1,6 +1,7 @@
 """Certificates for tests, as OpenSSL's own command makes them: of a CA, of a server, of a client."""
 
 import functools
+import ssl
 import subprocess
 import tempfile
 
@@ -47,3 +48,10 @@ def made_once(make):
     folder = tempfile.TemporaryDirectory(prefix="gearbox-certificates-")
     make(folder.name)
     return folder
+
+
+def server_context():
+    """For servers in Python, of those files."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(f"{made_once(make_tls).name}/server.pem", f"{made_once(make_tls).name}/server.key")
+    return context

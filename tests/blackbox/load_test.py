@@ -9,7 +9,6 @@ import re
 import resource
 import signal
 import socket
-import ssl
 import struct
 import subprocess
 import tempfile
@@ -17,7 +16,7 @@ import threading
 import time
 import zlib
 
-from certificates import TLS, made_once, make_tls
+from certificates import TLS, made_once, make_tls, server_context
 from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, readable_of, run
 
 DOUBTFUL = 3  # exit code: all was answered, but figures are not to be trusted
@@ -45,10 +44,7 @@ class FaultyServer:
     """
 
     def __init__(self, fault, ending=0, tls=False):
-        self.tls = None
-        if tls:
-            self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            self.tls.load_cert_chain(f"{made_once(make_tls).name}/server.pem", f"{made_once(make_tls).name}/server.key")
+        self.tls = server_context() if tls else None
         self.ending = ending  # connections that end as soon as they are there, before any other
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
@@ -428,10 +424,6 @@ def a_second_reply_to_the_same_work_is_found():
     check_equal(result["errors"]["wrong_replies"], 1, "wrong replies")
 
 
-def own_certificate():
-    return [f"{key}={made_once(make_tls).name}/server.{end}" for key, end in (("tls-cert", "pem"), ("tls-key", "key"))]
-
-
 def over_tls(*more):
     return ("--tls", "--tls-ca", f"{made_once(make_tls).name}/ca.pem", "--tls-name", "localhost", *more)
 
@@ -473,7 +465,8 @@ def resp_is_spoken():
 
 @case
 def a_recorded_conversation_is_held_over_and_over_again():
-    listen = ("127.0.0.1:0", f"127.0.0.1:0,{','.join(own_certificate())}")
+    certificate = f"{made_once(make_tls).name}/server"
+    listen = ("127.0.0.1:0", f"127.0.0.1:0,tls-cert={certificate}.pem,tls-key={certificate}.key")
     with tempfile.TemporaryDirectory() as folder, Server(service="echo", listen=listen) as server:
         def spoken(*lines):
             with open(f"{folder}/conversation", "w", encoding="ascii") as file:

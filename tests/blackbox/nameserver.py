@@ -1,6 +1,6 @@
 """A name server of our own, Knot DNS, on a free port of this program's address; and questions to it.
 
-It has one zone, `test.example`, which the key of its file may update, and `other.example`, which nobody may.
+Its zone `test.example` may be updated by the key of its file, `third.example` by another of hmac-sha384, `other.example` by nobody.
 """
 
 import ctypes
@@ -38,9 +38,15 @@ key:
   - id: updater
     algorithm: hmac-sha256
     secret: {secret}
+  - id: third
+    algorithm: hmac-sha384
+    secret: {secret}
 acl:
   - id: updates
     key: updater
+    action: update
+  - id: thirds
+    key: third
     action: update
 template:
   - id: default
@@ -52,6 +58,8 @@ zone:
   - domain: test.example
     acl: updates
   - domain: other.example
+  - domain: third.example
+    acl: thirds
 """
 _RECORDS = """\
 $ORIGIN {zone}.
@@ -134,9 +142,10 @@ class NameServer:
         self._write("knot.conf", _CONFIGURATION.format(
             folder=self.folder, host=HOST, port=self.port, secret=SECRET,
             user="user: root:root" if os.geteuid() == 0 else ""))
-        for zone in (ZONE, "other.example"):
+        for zone in (ZONE, "other.example", "third.example"):
             self._write(f"{zone}.zone", _RECORDS.format(zone=zone, host=HOST))
         self.key = self.key_file("updater", SECRET)
+        self.third_key = self.key_file("third", SECRET, "hmac-sha384")
 
     def _write(self, name, text):
         path = os.path.join(self.folder, name)
