@@ -31,7 +31,7 @@ GB_API const char *gb_version(void);
 GB_END
 
 /** Grows when a struct of these headers changes in a way that old binaries would notice. */
-#define GB_ABI 7u
+#define GB_ABI 8u
 
 /** A range of bytes that somebody else owns; valid during the callback that received it. */
 struct gb_bytes {
