@@ -238,7 +238,7 @@ static int set_rate(struct load_options *options, const char *value, struct gb_e
 	const char *dots = strstr(value, "..");
 	char from[32];
 
-	snprintf(from, sizeof(from), "%.*s", dots ? (int)(dots - value) : (int)sizeof(from), value);
+	snprintf(from, sizeof(from), "%.*s", dots ? (int)(dots - value) : (int)sizeof(from) - 1, value);
 	if (read_rate(from, &options->rate_from) && read_rate(dots ? dots + 2 : from, &options->rate_to))
 		return 0;
 	return gb_error_set(error, -GB_EUSAGE,

@@ -46,11 +46,26 @@ static int pick(
 	end = strchr(text, ',');
 	if (end)
 		*end = '\0';
+	if (!*text) {
+		gb__free(text);
+		return gb_error_set(error, -GB_EUSAGE, "%s: nothing stands before or behind a comma", option);
+	}
 	if (name_in(text))
 		*ret = text;
 	else
 		gb__free(text);
 	return 0;
+}
+
+/* Of what says how something is announced, what is given although nothing is; or NULL. */
+static const char *without_name(const struct gb__announce_options *options)
+{
+	return options->server     ? "announce-server"
+		: options->key     ? "announce-key"
+		: options->zone    ? "announce-zone"
+		: options->host    ? "announce-host"
+		: options->address ? "announce-address"
+				   : NULL;
 }
 
 /* Of "_service._tcp.DOMAIN": names of one domain are in one zone. */
@@ -195,6 +210,10 @@ int gb__naming_prepare(struct gb_server *server, struct gb_error *error)
 		return gb_error_set(error, -GB_EUSAGE,
 			"announce: %s would name nothing: no address that is to be announced is one of TCP",
 			wanted);
+	if (result >= 0 && server->zones_count == 0 && without_name(&server->options->announce))
+		return gb_error_set(error, -GB_EUSAGE,
+			"%s is given, and nothing is announced: say as what, announce NAME",
+			without_name(&server->options->announce));
 	if (result >= 0 && server->zones_count > 0) {
 		const struct gb__names_options names = gb__options_names(server->options);
 

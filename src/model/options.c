@@ -246,6 +246,9 @@ static int check_proxies(const char *text, struct gb_options *options, struct gb
 static int parse_resolver(const char *text, struct gb_options *options, struct gb_error *error)
 {
 	(void)options;
+	if (!*text)
+		return gb_error_set(
+			error, -GB_EUSAGE, "resolver: \"\" is no name server: write its address, or system");
 	return strcmp(text, GB__RESOLVER_SYSTEM) == 0 ? 0 : gb__servers_check(text, error);
 }
 

@@ -4,6 +4,7 @@
 #include "base/macros.h"
 #include "base/parse.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -147,12 +148,16 @@ static int parse_connect_device(const char *text, struct gb_options *options, st
 static int parse_source_address(const char *text, struct gb__address *ret, struct gb_error *error)
 {
 	char address[PART_MAX + 8];
+	struct in_addr v4;
 	struct gb_error reason = { 0 };
 	int result;
 
 	snprintf(address, sizeof(address), strchr(text, ':') && *text != '[' ? "[%s]:0" : "%s:0", text);
 	result = *text && strcmp(text, "*") != 0 ? gb__address_parse(address, false, ret, &reason)
 						 : -GB_EUSAGE;
+	/* getaddrinfo takes 1.2.3 as well, which others read otherwise. */
+	if (result == 0 && ret->any.sa_family == AF_INET && inet_pton(AF_INET, text, &v4) != 1)
+		result = -GB_EUSAGE;
 	if (result == 0 && gb__address_is_ip(ret))
 		return 0;
 	return gb_error_set(error, -GB_EUSAGE,

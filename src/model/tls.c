@@ -105,6 +105,8 @@ static int wanted(const struct gb__tls_settings *settings, struct gb_error *erro
 	const char *without = text_of(settings->key)           ? "tls-key"
 		: text_of(settings->client_ca)                 ? "tls-client-ca"
 		: text_of(settings->ocsp)                      ? "tls-ocsp"
+		: text_of(settings->alpn)                      ? "tls-alpn"
+		: text_of(settings->password_file)             ? "tls-password-file"
 		: settings->client_cert != GB__TLS_CLIENT_AUTO ? "tls-client-cert"
 							       : NULL;
 

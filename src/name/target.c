@@ -79,6 +79,10 @@ int gb__target_parse(const char *text, struct gb__target *ret, struct gb_error *
 		const char *name = *text == '_' ? text : text + 4;
 
 		ret->kind = GB__TARGET_SERVICE;
+		if (*text == '_' && !strstr(text, "._"))
+			return gb_error_set(error, -GB_EUSAGE,
+				"\"%.60s\" is no service: write _service._proto.NAME, or srv:NAME for any other name with SRV records",
+				text);
 		return parse_name(text, name, strlen(name), ret, error);
 	}
 	port = strtoul(colon + 1, &rest, 10);

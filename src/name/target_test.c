@@ -60,6 +60,8 @@ TEST(what_is_neither_is_refused_with_its_reason)
 		  "cher.example:80",
 			"xn--" },
 		{ "srv:", "labels" },
+		{ "_xmpp", "srv:NAME" },
+		{ "_xmpp.example.org", "_service._proto.NAME" },
 		{ "1.2.3.4.5:80", "IPv4" },
 	};
 	struct gb__target target;
