@@ -343,7 +343,7 @@ static int configure_trust(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *e
 }
 
 /* All but certificates. */
-static int configure(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
+static int configure(struct gb__tls *tls, SSL_CTX *ctx, bool keeps, struct gb_error *error)
 {
 	int result;
 
@@ -364,16 +364,17 @@ static int configure(struct gb__tls *tls, SSL_CTX *ctx, struct gb_error *error)
 		SSL_CTX_set_alpn_select_cb(ctx, on_alpn, tls);
 	else if (tls->alpn_size && SSL_CTX_set_alpn_protos(ctx, tls->alpn, (unsigned)tls->alpn_size) != 0)
 		return gb_error_set(error, -ENOMEM, "tls: no memory for a context");
-	SSL_CTX_set_keylog_callback(ctx, on_secret);
+	if (keeps || tls->secrets >= 0) /* OpenSSL takes its time for that */
+		SSL_CTX_set_keylog_callback(ctx, on_secret);
 	result = configure_sessions(tls, ctx, error);
 	return result < 0 ? result : configure_trust(tls, ctx, error);
 }
 
-static int make_bare(void *arg, SSL_CTX **ret, struct gb_error *error)
+static int make_bare(void *arg, bool keeps, SSL_CTX **ret, struct gb_error *error)
 {
 	struct gb__tls *tls = arg;
 	SSL_CTX *ctx = SSL_CTX_new(tls->server ? TLS_server_method() : TLS_client_method());
-	int result = ctx ? configure(tls, ctx, error)
+	int result = ctx ? configure(tls, ctx, keeps, error)
 			 : gb_error_set(error, -ENOMEM, "tls: no memory for a context");
 
 	if (result < 0) {
@@ -387,7 +388,7 @@ static int make_bare(void *arg, SSL_CTX **ret, struct gb_error *error)
 static int make_client(const struct gb__tls_set_source *source, SSL_CTX **ret, struct gb_error *error)
 {
 	SSL_CTX *ctx;
-	int result = source->make(source->arg, &ctx, error);
+	int result = source->make(source->arg, true, &ctx, error);
 
 	if (result == 0 && source->count > 0)
 		result = gb__tls_set_use(source, 0, ctx, error);

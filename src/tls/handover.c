@@ -2,7 +2,9 @@
  * The hand-over. After a handshake of TLS 1.3 all that is needed to go on are two secrets and two numbers of records: the
  * secrets log tells the former, the latter are counted. The SSL object, most of what a connection would hold, goes.
  *
- * Who has one message only does not pay for that: a session is handed over when a second one comes, or after a while.
+ * Who has one message only does not pay for that: a session is handed over when a second one comes, or after a while. And as OpenSSL
+ * writes its log by sprintf, which costs a fortieth of a handshake, a server on which many in a row have not stayed does without
+ * until one does, which OpenSSL keeps then.
  */
 #include "tls/session.h"
 
@@ -12,7 +14,8 @@
 #include <string.h>
 
 #define SSL_BYTES 8192u /* about what is freed */
-#define HANDED_MAX 32u  /* with one call: some ten microseconds each */
+#define BRIEF_MAX 32u
+#define HANDED_MAX 32u /* with one call: some ten microseconds each */
 
 /* Its Finished is the last record with the keys of the handshake; so OpenSSL's tickets are counted. */
 static void on_message(int sent, int version, int type, const void *data, size_t size, SSL *ssl, void *arg)
@@ -95,6 +98,49 @@ void gb__tls_handover_reads(struct gb__tls_session *session, const unsigned char
 		session->in_records++;
 }
 
+static void young_add(struct gb__tls_session *session)
+{
+	struct gb__tls_pool *pool = session->pool;
+
+	session->young = true;
+	session->looks = pool->looks;
+	session->older = pool->newest;
+	session->younger = NULL;
+	*(pool->newest ? &pool->newest->younger : &pool->oldest) = session;
+	pool->newest = session;
+}
+
+static void young_remove(struct gb__tls_session *session)
+{
+	struct gb__tls_pool *pool = session->pool;
+
+	if (!session->young)
+		return;
+	session->young = false;
+	*(session->older ? &session->older->younger : &pool->oldest) = session->younger;
+	*(session->younger ? &session->younger->older : &pool->newest) = session->older;
+}
+
+void gb__tls_handover_watch(struct gb__tls_session *session)
+{
+	if (SSL_version(session->ssl) == TLS1_3_VERSION)
+		young_add(session);
+}
+
+void gb__tls_handover_unwatch(struct gb__tls_session *session)
+{
+	if (session->young && session->server)
+		session->pool->brief++;
+	young_remove(session);
+}
+
+bool gb__tls_handover_wanted(const SSL *ssl)
+{
+	const struct gb__tls_session *session = SSL_get_app_data(ssl);
+
+	return session && session->pool->brief < BRIEF_MAX;
+}
+
 static const struct gb__tls_suite *suite_of(const struct gb__tls_session *session)
 {
 	const SSL_CIPHER *cipher = SSL_get_current_cipher(session->ssl);
@@ -102,13 +148,13 @@ static const struct gb__tls_suite *suite_of(const struct gb__tls_session *sessio
 	return cipher ? gb__tls_suite_find(SSL_CIPHER_get_protocol_id(cipher)) : NULL;
 }
 
-bool gb__tls_handover_fits(const struct gb__tls_session *session)
+static bool fits(const struct gb__tls_session *session)
 {
 	const struct gb__tls_suite *suite = suite_of(session);
 
 	return SSL_version(session->ssl) == TLS1_3_VERSION && suite && session->secrets == 3 &&
 		session->secret_size == suite->hash_size && !session->updated && !session->failed &&
-		!session->closed && !session->ended && !session->pool->keeps;
+		!session->closed && !session->ended;
 }
 
 /* No record is half read, or known in part. */
@@ -121,8 +167,10 @@ bool gb__tls_handover(struct gb__tls_session *session)
 {
 	const struct gb__tls_suite *suite;
 
-	if (!gb__tls_handover_fits(session)) {
-		gb__tls_young_remove(session); /* nor later */
+	if (session->server)
+		session->pool->brief = 0;
+	if (!fits(session)) {
+		young_remove(session); /* nor later */
 		return false;
 	}
 	if (!is_between_records(session) || gb__tls_texts_take(session) < 0)
@@ -136,7 +184,7 @@ bool gb__tls_handover(struct gb__tls_session *session)
 		return false;
 	}
 	session->suite = suite;
-	gb__tls_young_remove(session);
+	young_remove(session);
 	gb__tls_buffer_give(session->pool, session->room);
 	session->room = NULL;
 	SSL_set_shutdown(session->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN); /* it may be resumed */
@@ -145,29 +193,6 @@ bool gb__tls_handover(struct gb__tls_session *session)
 	session->pool->freed += SSL_BYTES;
 	ERR_clear_error();
 	return true;
-}
-
-void gb__tls_young_add(struct gb__tls_session *session)
-{
-	struct gb__tls_pool *pool = session->pool;
-
-	session->young = true;
-	session->looks = pool->looks;
-	session->older = pool->newest;
-	session->younger = NULL;
-	*(pool->newest ? &pool->newest->younger : &pool->oldest) = session;
-	pool->newest = session;
-}
-
-void gb__tls_young_remove(struct gb__tls_session *session)
-{
-	struct gb__tls_pool *pool = session->pool;
-
-	if (!session->young)
-		return;
-	session->young = false;
-	*(session->older ? &session->older->younger : &pool->oldest) = session->younger;
-	*(session->younger ? &session->younger->older : &pool->newest) = session->older;
 }
 
 int gb__tls_pool_rest(struct gb__tls_pool *pool)
@@ -180,8 +205,8 @@ int gb__tls_pool_rest(struct gb__tls_pool *pool)
 		next = session->younger;
 		if (gb__tls_handover(session) || !session->young)
 			continue;
-		gb__tls_young_remove(session); /* a record is half read: another time */
-		gb__tls_young_add(session);
+		young_remove(session); /* a record is half read: another time */
+		young_add(session);
 	}
 	if (handed == HANDED_MAX)
 		return GB__TLS_REST_MORE;

@@ -38,7 +38,7 @@ struct gb__tls_pool {
 	uint64_t looks;                          /* gb__tls_pool_rest */
 	uint64_t freed;                          /* gb__tls_pool_freed */
 	uint64_t update_after;                   /* records with one key; below the limit of RFC 8446, 5.5 */
-	bool keeps;                              /* for tests: OpenSSL keeps them all */
+	unsigned brief;                          /* sessions of a server in a row that have not stayed */
 };
 
 /** GB__TLS_HEADROOM writable bytes are before it. NULL without memory. */
@@ -55,9 +55,5 @@ void gb__tls_seat_leave(struct gb__tls_way *way);
 int gb__tls_expand(struct gb__tls_pool *pool, const char *digest, const unsigned char *secret,
 	size_t secret_size, const char *label, const unsigned char *context, size_t context_size,
 	unsigned char *ret, size_t size);
-
-/** The list of those that OpenSSL has. */
-void gb__tls_young_add(struct gb__tls_session *session);
-void gb__tls_young_remove(struct gb__tls_session *session);
 
 #endif

@@ -117,7 +117,7 @@ fail:
 
 void gb__tls_session_finish(struct gb__tls_session *session)
 {
-	gb__tls_young_remove(session);
+	gb__tls_handover_unwatch(session);
 	SSL_free(session->ssl);
 	gb__tls_traffic_finish(session);
 	gb__tls_buffer_give(session->pool, session->room);
@@ -203,8 +203,7 @@ static void established(struct gb__tls_session *session)
 	session->resumed = SSL_session_reused(session->ssl);
 	session->in_records = 0; /* the peer's Finished was the last one with other keys */
 	session->body = session->header_size = 0;
-	if (gb__tls_handover_fits(session))
-		gb__tls_young_add(session);
+	gb__tls_handover_watch(session);
 }
 
 int gb__tls_session_handshake(struct gb__tls_session *session)

@@ -64,13 +64,17 @@ int gb__tls_texts_take(struct gb__tls_session *session);
 
 /** Before the handshake: note what the hand-over needs. */
 void gb__tls_handover_prepare(struct gb__tls_session *session);
+/** Whether a session that begins is to keep its secrets: it seems that it will stay. */
+bool gb__tls_handover_wanted(const SSL *ssl);
 /** The line of the secrets log is one of this session's. */
 void gb__tls_handover_secret(SSL *ssl, const char *line);
 /** OpenSSL reads so many bytes of what has arrived. */
 void gb__tls_handover_reads(struct gb__tls_session *session, const unsigned char *data, size_t size);
-/** Whether it can ever be handed over; of an established session. */
-bool gb__tls_handover_fits(const struct gb__tls_session *session);
-/** Hand it over, if it is at a place where that is possible. Returns whether it was. */
+/** It is established; whether it stays will show. */
+void gb__tls_handover_watch(struct gb__tls_session *session);
+/** It ends. */
+void gb__tls_handover_unwatch(struct gb__tls_session *session);
+/** It stays: hand it over, if that is possible where it is. Returns whether it was. */
 bool gb__tls_handover(struct gb__tls_session *session);
 
 /** As the functions of tls.h, for sessions that were handed over. */

@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "tls/context.h"
 #include "tls/names.h"
+#include "tls/session.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -20,7 +21,8 @@
 
 /* Certificates of one name, by their number. */
 struct group {
-	SSL_CTX *ctx; /* the first one's is not referred to: it owns the set */
+	SSL_CTX *ctx;   /* the first one's is not referred to: it owns the set */
+	SSL_CTX *keeps; /* the same, for sessions that are to be handed over (handover.c) */
 	size_t members[KINDS_MAX];
 	unsigned count;
 };
@@ -41,8 +43,10 @@ static pthread_once_t set_once = PTHREAD_ONCE_INIT;
 
 static void set_free(struct set *set)
 {
-	for (size_t i = 1; i < set->groups_count; i++)
-		SSL_CTX_free(set->groups[i].ctx);
+	for (size_t i = 0; i < set->groups_count; i++) {
+		SSL_CTX_free(i > 0 ? set->groups[i].ctx : NULL);
+		SSL_CTX_free(set->groups[i].keeps);
+	}
 	for (size_t i = 0; i < set->count; i++) {
 		gb__tls_chain_free(&set->choices[i].chain);
 		gb__free(set->choices[i].staple.bytes);
@@ -73,14 +77,12 @@ static int on_name(SSL *ssl, int *alert, void *arg)
 {
 	const struct set *set = arg;
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-	size_t index;
+	const struct group *group = &set->groups[name ? gb__tls_names_find(&set->names, name) : 0];
+	SSL_CTX *ctx = gb__tls_handover_wanted(ssl) ? group->keeps : group->ctx;
 
-	if (!name)
-		return SSL_TLSEXT_ERR_NOACK;
-	index = gb__tls_names_find(&set->names, name);
-	if (index > 0 && !SSL_set_SSL_CTX(ssl, set->groups[index].ctx))
+	if (ctx != SSL_get_SSL_CTX(ssl) && !SSL_set_SSL_CTX(ssl, ctx))
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
-	return SSL_TLSEXT_ERR_OK;
+	return name ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
 /* About the certificate that the client gets. */
@@ -210,21 +212,21 @@ static int make_groups(struct set *set)
 	return 0;
 }
 
-static int fill(
-	const struct gb__tls_set_source *source, struct set *set, struct group *group, struct gb_error *error)
+static int fill(const struct gb__tls_set_source *source, struct set *set, const struct group *group,
+	bool keeps, SSL_CTX **ret, struct gb_error *error)
 {
-	int result = source->make(source->arg, &group->ctx, error);
+	int result = source->make(source->arg, keeps, ret, error);
 	bool stapled = false;
 
 	for (unsigned i = 0; result == 0 && i < group->count; i++) {
 		const struct choice *choice = &set->choices[group->members[i]];
 
 		stapled |= choice->staple.bytes != NULL;
-		result = use(source, group->members[i], &choice->chain, group->ctx, error);
+		result = use(source, group->members[i], &choice->chain, *ret, error);
 	}
 	if (result == 0 && stapled) {
-		SSL_CTX_set_tlsext_status_cb(group->ctx, on_status);
-		SSL_CTX_set_tlsext_status_arg(group->ctx, set);
+		SSL_CTX_set_tlsext_status_cb(*ret, on_status);
+		SSL_CTX_set_tlsext_status_arg(*ret, set);
 	}
 	return result;
 }
@@ -257,8 +259,13 @@ int gb__tls_set_make(const struct gb__tls_set_source *source, SSL_CTX **ret, str
 		result = read_one(source, set->count++, set, error);
 	if (result == 0 && make_groups(set) < 0)
 		result = no_memory(error);
-	for (size_t i = 0; result == 0 && i < set->groups_count; i++)
-		result = fill(source, set, &set->groups[i], error);
+	for (size_t i = 0; result == 0 && i < set->groups_count; i++) {
+		struct group *group = &set->groups[i];
+
+		result = fill(source, set, group, false, &group->ctx, error);
+		if (result == 0)
+			result = fill(source, set, group, true, &group->keeps, error);
+	}
 	if (result < 0) {
 		if (set->groups_count > 0)
 			SSL_CTX_free(set->groups[0].ctx);

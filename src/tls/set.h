@@ -5,6 +5,7 @@
 #include "tls/material.h"
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /** What it is made of: the paths of each option, in the same order. */
@@ -12,8 +13,9 @@ struct gb__tls_set_source {
 	char *const *certificates, *const *keys, *const *ocsp; /* an empty name of ocsp: none */
 	size_t count, ocsp_count;
 	const char *password_file; /* or NULL */
-	/** A context that has everything but certificates. Returns 0 or a code with the text. */
-	int (*make)(void *arg, SSL_CTX **ret, struct gb_error *error);
+	/** A context that has everything but certificates; `keeps`: its sessions are to keep their secrets, for a hand-over. Returns 0 or
+	 *  a code with the text. */
+	int (*make)(void *arg, bool keeps, SSL_CTX **ret, struct gb_error *error);
 	void *arg;
 };
 
