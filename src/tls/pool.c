@@ -34,13 +34,14 @@ static void seat_free(struct gb__tls_seat *seat)
 	if (seat->way)
 		seat->way->seat = NULL;
 	EVP_CIPHER_CTX_free(seat->ctx); /* wipes it */
-	*seat = (struct gb__tls_seat){ 0 };
+	gb__free(seat);
 }
 
 void gb__tls_pool_trim(struct gb__tls_pool *pool)
 {
-	while (pool->seats_taken > 0)
-		seat_free(&pool->seats[--pool->seats_taken]);
+	while (pool->seats_count > 0)
+		seat_free(pool->seats[--pool->seats_count]);
+	pool->seats_free = pool->hand = 0;
 	while (pool->spare) {
 		void *next;
 
@@ -94,25 +95,40 @@ void gb__tls_buffer_give(struct gb__tls_pool *pool, unsigned char *buffer)
 	}
 }
 
+static struct gb__tls_seat *seat_create(struct gb__tls_pool *pool)
+{
+	struct gb__tls_seat *seat = gb__alloc_zero(sizeof(*seat));
+
+	if (seat)
+		pool->seats[pool->seats_count++] = seat;
+	return seat;
+}
+
+/* One that is nobody's, or a new one, or that of somebody who has not used it for a while. NULL without memory. */
 static struct gb__tls_seat *seat_choose(struct gb__tls_pool *pool)
 {
-	if (pool->seats_taken < GB__TLS_SEATS)
-		return &pool->seats[pool->seats_taken++];
-	for (;;) {
-		struct gb__tls_seat *seat = &pool->seats[pool->hand];
+	const bool full = pool->seats_count == GB__TLS_SEATS;
 
-		pool->hand = (pool->hand + 1) % GB__TLS_SEATS;
-		if (!seat->used || !seat->way)
+	if (pool->seats_free == 0 && !full)
+		return seat_create(pool);
+	for (;;) {
+		struct gb__tls_seat *seat = pool->seats[pool->hand];
+
+		pool->hand = (pool->hand + 1) % pool->seats_count;
+		if (!seat->way)
+			pool->seats_free--;
+		if (!seat->way || (pool->seats_free == 0 && !seat->used))
 			return seat;
 		seat->used = false;
 	}
 }
 
 /* Nobody's; what it has of a key goes when it is keyed anew. */
-void gb__tls_seat_leave(struct gb__tls_way *way)
+void gb__tls_seat_leave(struct gb__tls_pool *pool, struct gb__tls_way *way)
 {
 	if (!way->seat)
 		return;
+	pool->seats_free++;
 	way->seat->way = NULL;
 	way->seat->keyed = false;
 	way->seat = NULL;
@@ -147,6 +163,8 @@ EVP_CIPHER_CTX *gb__tls_seat_find(struct gb__tls_pool *pool, struct gb__tls_way 
 
 	if (gb__unlikely(!seat)) {
 		seat = seat_choose(pool);
+		if (!seat)
+			return NULL;
 		if (seat->way)
 			seat->way->seat = NULL;
 		seat->way = way;

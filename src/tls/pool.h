@@ -29,8 +29,9 @@ struct gb__tls_seat {
 struct gb__tls_pool {
 	EVP_KDF_CTX *hkdf; /* NULL: nobody has needed it */
 	EVP_CIPHER *ciphers[GB__TLS_SUITES];
-	struct gb__tls_seat seats[GB__TLS_SEATS];
-	unsigned seats_taken; /* they are filled in order */
+	struct gb__tls_seat *seats[GB__TLS_SEATS];
+	unsigned seats_count; /* how many there are */
+	unsigned seats_free;  /* of them, nobody's */
 	unsigned hand;        /* the next one that may have to make room */
 	void *spare;          /* buffers, chained through their first word */
 	unsigned spares;
@@ -48,8 +49,8 @@ void gb__tls_buffer_give(struct gb__tls_pool *pool, unsigned char *buffer);
 
 /** The context of a direction, with its key. NULL without memory. */
 EVP_CIPHER_CTX *gb__tls_seat_find(struct gb__tls_pool *pool, struct gb__tls_way *way);
-/** It has another key, or none any more. */
-void gb__tls_seat_leave(struct gb__tls_way *way);
+/** It has no key any more. */
+void gb__tls_seat_leave(struct gb__tls_pool *pool, struct gb__tls_way *way);
 
 /** HKDF-Expand-Label (RFC 8446, 7.1) with an empty context, or with a hash. Returns 0 or -ENOMEM. */
 int gb__tls_expand(struct gb__tls_pool *pool, const char *digest, const unsigned char *secret,

@@ -29,7 +29,8 @@ static int derive(struct gb__tls_pool *pool, struct gb__tls_way *way)
 {
 	const struct gb__tls_suite *suite = way->suite;
 
-	gb__tls_seat_leave(way);
+	if (way->seat)
+		way->seat->keyed = false;
 	way->sequence = 0;
 	if (gb__tls_expand(pool, suite->digest, way->secret, suite->hash_size, "key", NULL, 0, way->key,
 		    suite->key_size) < 0)
@@ -66,9 +67,9 @@ int gb__tls_way_update(struct gb__tls_pool *pool, struct gb__tls_way *way)
 	return result;
 }
 
-void gb__tls_way_finish(struct gb__tls_way *way)
+void gb__tls_way_finish(struct gb__tls_pool *pool, struct gb__tls_way *way)
 {
-	gb__tls_seat_leave(way);
+	gb__tls_seat_leave(pool, way);
 	OPENSSL_cleanse(way, sizeof(*way));
 }
 

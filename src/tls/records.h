@@ -56,7 +56,7 @@ int gb__tls_way_begin(struct gb__tls_pool *pool, struct gb__tls_way *way, const 
 /** The next secret follows from this one (RFC 8446, 7.2), and replaces it. Returns 0 or -ENOMEM. */
 int gb__tls_way_update(struct gb__tls_pool *pool, struct gb__tls_way *way);
 /** Nothing of its secrets is left. A zeroed one is fine. */
-void gb__tls_way_finish(struct gb__tls_way *way);
+void gb__tls_way_finish(struct gb__tls_pool *pool, struct gb__tls_way *way);
 
 /** A record of these bytes, at most GB__RECORD_PLAIN_MAX, is written to `to`, which has room for GB__RECORD_OVERHEAD more and
  *  does not overlap them. Returns its size or -ENOMEM. */

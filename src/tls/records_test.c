@@ -104,13 +104,13 @@ TEST(keys_and_records_are_those_of_rfc_8448)
 		CHECK(memcmp(way.key, key, sizeof(key)) == 0 && memcmp(way.iv, iv, sizeof(iv)) == 0);
 		CHECK_INT(gb__tls_record_seal(pool, &way, GB__RECORD_DATA, plain, 50, sealed), 72);
 		CHECK(memcmp(sealed, bytes, 72) == 0);
-		gb__tls_way_finish(&way);
+		gb__tls_way_finish(pool, &way);
 		CHECK_INT(gb__tls_way_begin(
 				  pool, &way, gb__tls_suite_find(0x1301), false, secret, ways[i].sequence),
 			0);
 		CHECK_INT(gb__tls_record_open(pool, &way, bytes, 72), 51);
 		CHECK(memcmp(bytes + 5, plain, 51) == 0);
-		gb__tls_way_finish(&way);
+		gb__tls_way_finish(pool, &way);
 	}
 	gb__tls_pool_destroy(pool);
 }
@@ -125,7 +125,7 @@ TEST(nothing_of_a_secret_is_left)
 	CHECK_INT(gb__tls_pool_create(&pool), 0);
 	CHECK_INT(gb__tls_way_begin(pool, &way, gb__tls_suite_find(0x1302), true, secret, 7), 0);
 	CHECK(gb__tls_record_seal(pool, &way, GB__RECORD_DATA, "x", 1, to) > 0);
-	gb__tls_way_finish(&way);
+	gb__tls_way_finish(pool, &way);
 	CHECK(memcmp(&way, &none, sizeof(way)) == 0);
 	gb__tls_pool_destroy(pool);
 }
@@ -162,8 +162,8 @@ TEST(more_sessions_than_contexts_work_in_turn)
 		}
 	}
 	for (unsigned i = 0; i < COUNT; i++) {
-		gb__tls_way_finish(&to[i]);
-		gb__tls_way_finish(&from[i]);
+		gb__tls_way_finish(pool, &to[i]);
+		gb__tls_way_finish(pool, &from[i]);
 	}
 	gb__tls_pool_destroy(pool);
 }

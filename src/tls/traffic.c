@@ -355,6 +355,6 @@ void gb__tls_traffic_close(struct gb__tls_session *session)
 
 void gb__tls_traffic_finish(struct gb__tls_session *session)
 {
-	gb__tls_way_finish(&session->in);
-	gb__tls_way_finish(&session->out);
+	gb__tls_way_finish(session->pool, &session->in);
+	gb__tls_way_finish(session->pool, &session->out);
 }
