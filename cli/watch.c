@@ -152,6 +152,17 @@ static const char *address_in(const char *listen, size_t *ret_size)
 	return equals ? equals + 1 : listen;
 }
 
+/* Where the name of a Unix socket begins, with its type; NULL: it is none. */
+static const char *unix_name(const char *address, int *ret_type)
+{
+	static const char stream[] = "unix:", packets[] = "unix-seqpacket:";
+
+	*ret_type = strncmp(address, packets, sizeof(packets) - 1) == 0 ? SOCK_SEQPACKET : SOCK_STREAM;
+	if (*ret_type == SOCK_SEQPACKET)
+		return address + sizeof(packets) - 1;
+	return strncmp(address, stream, sizeof(stream) - 1) == 0 ? address + sizeof(stream) - 1 : NULL;
+}
+
 /* The first of what "HOST:PORT" means, to be bound; false for what is no such address. */
 static bool resolve(const char *listen, struct sockaddr_storage *ret, socklen_t *ret_size)
 {
@@ -161,8 +172,9 @@ static bool resolve(const char *listen, struct sockaddr_storage *ret, socklen_t 
 	const char *address = address_in(listen, &size), *colon = memrchr(address, ':', size);
 	char host[256], port[32];
 	bool bracketed;
+	int type;
 
-	if (strncmp(address, "unix:", 5) == 0 || !colon || colon == address)
+	if (unix_name(address, &type) || !colon || colon == address)
 		return false;
 	bracketed = address[0] == '[' && colon[-1] == ']';
 	snprintf(host, sizeof(host), "%.*s", (int)(colon - address) - 2 * bracketed, address + bracketed);
@@ -197,8 +209,8 @@ static bool is_taken(const char *listen)
 	struct sockaddr_storage address;
 	socklen_t size;
 	size_t length;
-	const char *path = address_in(listen, &length);
-	int fd, result;
+	const char *address_text = address_in(listen, &length), *name;
+	int fd, result, type;
 
 	if (resolve(listen, &address, &size)) {
 		result = bound(&address, size);
@@ -206,15 +218,16 @@ static bool is_taken(const char *listen)
 			close(result);
 		return result == -EADDRINUSE;
 	}
-	if (strncmp(path, "unix:", 5) != 0 || length - 5 >= sizeof(file.sun_path))
+	name = unix_name(address_text, &type);
+	length -= name ? (size_t)(name - address_text) : 0;
+	if (!name || length >= sizeof(file.sun_path))
 		return false;
-	memcpy(file.sun_path, path + 5, length - 5);
+	memcpy(file.sun_path, name, length);
 	if (file.sun_path[0] == '@')
 		file.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	result = connect(fd, (const struct sockaddr *)&file,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + length - 5 +
-			(file.sun_path[0] != '\0')));
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (file.sun_path[0] != '\0')));
 	result = result == 0 || errno == EAGAIN;
 	close(fd);
 	return result;

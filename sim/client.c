@@ -61,13 +61,23 @@ void sim_client_close(struct sim_client *client)
 	free(client);
 }
 
+void sim_client_set_packets(struct sim_client *client)
+{
+	client->socket->packets = client->socket->peer->packets = true;
+}
+
 size_t sim_client_send(struct sim_client *client, const void *data, size_t size)
 {
 	struct sim_socket *socket = client->socket;
 
 	if (socket->dead || socket->fin_queued)
 		return 0;
-	size = gb__min(size, socket->tx_max - socket->tx.size);
+	if (socket->tx.size >= socket->tx_max)
+		return 0;
+	if (socket->packets)
+		sim_packet_begin(&socket->tx, size);
+	else
+		size = gb__min(size, socket->tx_max - socket->tx.size);
 	sim_bytes_append(&socket->tx, data, size);
 	if (size)
 		sim_moved(socket->kernel);
@@ -78,6 +88,8 @@ size_t sim_client_read(struct sim_client *client, void *data, size_t size)
 {
 	struct sim_socket *socket = client->socket;
 
+	if (socket->packets && socket->rx.size)
+		return (size_t)sim_stream_recv(socket, data, size, (struct sim_outcome){ 0 });
 	size = gb__min(size, socket->rx.size);
 	sim_bytes_take(&socket->rx, data, size);
 	if (size)

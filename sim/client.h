@@ -19,6 +19,10 @@ struct sim_client *sim_client_accept(struct sim_kernel *kernel, int listener);
 /** As close(2): a reset when unread bytes are left, else FIN once everything is sent. Frees. NULL is fine. */
 void sim_client_close(struct sim_client *client);
 
+/** From here on both ends have packets (SOCK_SEQPACKET): what is sent at once is one, of at least a byte, and so is what is
+ *  read at once, of which more than there is room for is lost. Before anything is sent. */
+void sim_client_set_packets(struct sim_client *client);
+
 /** Bytes taken: as many as the buffer has room for; 0 also after shutdown or when reset. */
 size_t sim_client_send(struct sim_client *client, const void *data, size_t size);
 /** Bytes read; 0 when none are there. */

@@ -110,6 +110,8 @@ static void run_recv(struct gb__ring *ring, struct operation *operation)
 		complete(ring, operation, -ENOBUFS, 0, 0, outcome);
 		return;
 	}
+	if (socket->packets)
+		sim_fail(kernel, "a receive on descriptor %d, whose packets it might cut", socket->fd);
 	if (!ready)
 		return;
 	outcome = sim_script_next(socket, SIM_RECV);
@@ -141,7 +143,7 @@ static void run_send(struct gb__ring *ring, struct operation *operation)
 	ssize_t sent;
 
 	if (socket->connected && !socket->dead && !socket->fin_queued) {
-		if (socket->tx.size == socket->tx_max)
+		if (socket->tx.size >= socket->tx_max)
 			return;
 		outcome = sim_script_next(socket, SIM_SEND);
 	}

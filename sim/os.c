@@ -61,7 +61,7 @@ static int os_accept(struct gb__os *os, int fd)
 	return result;
 }
 
-static int os_socket(struct gb__os *os, int family)
+static int os_socket(struct gb__os *os, int family, int type)
 {
 	struct sim_kernel *kernel = sim_kernel_of(os);
 	struct sim_socket *socket;
@@ -70,6 +70,7 @@ static int os_socket(struct gb__os *os, int family)
 	if (family != AF_INET)
 		return -EAFNOSUPPORT;
 	socket = sim_socket_create(kernel, SIM_STREAM);
+	socket->packets = type == SOCK_SEQPACKET;
 	fd = sim_fd_open(kernel, socket);
 	if (fd < 0)
 		sim_socket_let_go(socket);

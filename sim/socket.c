@@ -47,6 +47,20 @@ void sim_bytes_clear(struct sim_bytes *bytes)
 	*bytes = (struct sim_bytes){ 0 };
 }
 
+size_t sim_packet_size(const struct sim_bytes *bytes)
+{
+	uint32_t size;
+
+	gb__assert(bytes->size >= sizeof(size));
+	memcpy(&size, bytes->data + bytes->begin, sizeof(size));
+	return size;
+}
+
+void sim_packet_begin(struct sim_bytes *bytes, size_t size)
+{
+	sim_bytes_append(bytes, &(uint32_t){ (uint32_t)size }, sizeof(uint32_t));
+}
+
 struct sim_socket *sim_socket_create(struct sim_kernel *kernel, enum sim_kind kind)
 {
 	struct sim_socket *socket = sim_alloc(sizeof(*socket));
@@ -197,6 +211,7 @@ bool sim_listener_offer(struct sim_socket *listener, struct sim_socket *from)
 	if (listener->queued == listener->backlog)
 		return false;
 	arrived = sim_socket_create(listener->kernel, SIM_STREAM);
+	arrived->packets = from->packets;
 	sim_socket_connect_pair(arrived, from);
 	listener->queue[listener->queued++] = arrived;
 	sim_moved(listener->kernel);
@@ -220,8 +235,11 @@ unsigned sim_socket_ready(const struct sim_socket *socket)
 		return GB__READY_OUT | GB__READY_HANGUP;
 	if (socket->rx.size || no_more_input || socket->dead)
 		ready |= GB__READY_IN;
-	/* Linux says writable from a third of the buffer on (sk_stream_is_writeable). */
-	if (socket->dead || socket->fin_queued || 3 * (socket->tx_max - socket->tx.size) >= socket->tx_max)
+	/* Linux says writable from a third of the buffer on (sk_stream_is_writeable), and with packets once a quarter is
+	 * used at most (unix_writable); the last packet may go beyond the buffer. */
+	if (socket->packets ? socket->dead || socket->fin_queued || 4 * socket->tx.size <= socket->tx_max
+			    : socket->dead || socket->fin_queued ||
+				3 * (socket->tx_max - socket->tx.size) >= socket->tx_max)
 		ready |= GB__READY_OUT;
 	if (socket->error)
 		ready |= GB__READY_ERROR;
@@ -312,8 +330,12 @@ bool sim_socket_pump(struct sim_socket *socket)
 		return true;
 	}
 	if (socket->tx.size) {
-		size = gb__min(socket->tx.size, socket->peer->rx_max - socket->peer->rx.size);
-		size = sim_part(kernel, kernel->profile.wire_slow, size);
+		if (socket->packets) {
+			size = sizeof(uint32_t) + sim_packet_size(&socket->tx); /* it arrives as a whole */
+		} else {
+			size = gb__min(socket->tx.size, socket->peer->rx_max - socket->peer->rx.size);
+			size = sim_part(kernel, kernel->profile.wire_slow, size);
+		}
 		sim_bytes_append(&socket->peer->rx, socket->tx.data + socket->tx.begin, size);
 		sim_bytes_take(&socket->tx, NULL, size);
 	}

@@ -20,6 +20,10 @@ void sim_bytes_append(struct sim_bytes *bytes, const void *data, size_t size);
 /** Copies to `data` unless NULL. `size` is at most what is there. */
 void sim_bytes_take(struct sim_bytes *bytes, void *data, size_t size);
 void sim_bytes_clear(struct sim_bytes *bytes);
+/** The bytes of the first packet, without its size. There is one. */
+size_t sim_packet_size(const struct sim_bytes *bytes);
+/** Add one at the end; its parts follow. */
+void sim_packet_begin(struct sim_bytes *bytes, size_t size);
 
 /** Outcomes that a test queued. */
 struct sim_script {
@@ -40,6 +44,7 @@ struct sim_socket {
 	/* streams */
 	struct sim_socket *peer; /* NULL before connecting, and once the other end is gone for good */
 	struct sim_bytes rx, tx; /* arrived and unread; sent and not yet arrived */
+	bool packets;            /* these are whole packets, each behind its size of 4 bytes */
 	size_t rx_max, tx_max;
 	bool connected;
 	bool connecting; /* on the way to `target_port` */

@@ -14,7 +14,8 @@
 
 static bool is_passing(int error)
 {
-	return error == -EAGAIN || error == -EINTR || error == -ENOBUFS || error == -ENOMEM;
+	return error == -EAGAIN || error == -EINTR || error == -ENOBUFS || error == -ENOMEM ||
+		error == -EMSGSIZE;
 }
 
 static int drop_oldest(struct sim_socket *listener, int error)
@@ -74,6 +75,18 @@ static bool scripted_error(struct sim_socket *socket, struct sim_outcome outcome
 	return true;
 }
 
+/* One packet: its size, of which more than there is room for is lost. */
+static ssize_t packet_take(struct sim_socket *socket, void *data, size_t room)
+{
+	const size_t size = sim_packet_size(&socket->rx), taken = gb__min(size, room);
+
+	sim_bytes_take(&socket->rx, NULL, sizeof(uint32_t));
+	sim_bytes_take(&socket->rx, data, taken);
+	sim_bytes_take(&socket->rx, NULL, size - taken);
+	sim_moved(socket->kernel);
+	return (ssize_t)size;
+}
+
 ssize_t sim_stream_recv(struct sim_socket *socket, void *data, size_t size, struct sim_outcome outcome)
 {
 	struct sim_kernel *kernel = socket->kernel;
@@ -86,6 +99,8 @@ ssize_t sim_stream_recv(struct sim_socket *socket, void *data, size_t size, stru
 		return outcome.result;
 	if (!socket->connected)
 		return -ENOTCONN;
+	if (socket->rx.size && socket->packets)
+		return packet_take(socket, data, size);
 	if (socket->rx.size) { /* even when a reset came: Linux hands out what arrived before it */
 		size = gb__min(size, socket->rx.size);
 		if (outcome.result > 0)
@@ -105,12 +120,22 @@ ssize_t sim_stream_recv(struct sim_socket *socket, void *data, size_t size, stru
 	return -error;
 }
 
+/* How much of so many bytes a stream takes. */
+static size_t part_sent(struct sim_socket *socket, size_t size, struct sim_outcome outcome)
+{
+	struct sim_kernel *kernel = socket->kernel;
+
+	size = gb__min(size, socket->tx_max - socket->tx.size);
+	return outcome.result > 0 ? gb__min(size, (size_t)outcome.result)
+				  : sim_part(kernel, kernel->profile.send_partial, size);
+}
+
 ssize_t sim_stream_sendv(
 	struct sim_socket *socket, const struct iovec *parts, size_t count, struct sim_outcome outcome)
 {
 	struct sim_kernel *kernel = socket->kernel;
 	int error = socket->error;
-	size_t size = 0, room, left;
+	size_t size = 0, left;
 
 	if (socket->connecting)
 		return -EAGAIN;
@@ -124,16 +149,14 @@ ssize_t sim_stream_sendv(
 		socket->error = 0;
 		return error ? -error : -EPIPE;
 	}
-	room = socket->tx_max - socket->tx.size;
-	if (!room)
+	if (socket->tx.size >= socket->tx_max)
 		return -EAGAIN;
 	if (scripted_error(socket, outcome))
 		return outcome.result;
-	size = gb__min(size, room);
-	if (outcome.result > 0)
-		size = gb__min(size, (size_t)outcome.result);
+	if (socket->packets) /* whole, or not at all */
+		sim_packet_begin(&socket->tx, size);
 	else
-		size = sim_part(kernel, kernel->profile.send_partial, size);
+		size = part_sent(socket, size, outcome);
 	left = size;
 	for (size_t i = 0; i < count && left; i++) {
 		size_t part = gb__min(left, parts[i].iov_len);

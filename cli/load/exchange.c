@@ -48,13 +48,17 @@ void gb__exchange_send(struct generator *generator, struct session *session)
 	const struct traffic *traffic = generator->traffic;
 
 	while (session->owed > 0) {
-		size_t wanted = session->owed < PIECE_MAX ? (size_t)session->owed : PIECE_MAX;
+		size_t unsent = session->unsent;
+		size_t wanted = generator->options->packets ? traffic_take(traffic, &unsent, 1)
+			: session->owed < PIECE_MAX         ? (size_t)session->owed
+							    : PIECE_MAX;
 		size_t piece = traffic_piece(traffic, session->at, wanted);
 
 		if (gb_conn_try_send(session->conn, traffic->data + session->at, piece) < 0)
 			return; /* no room yet, or it is closing and on_close tells */
 		session->at = traffic_after(traffic, session->at, piece);
 		session->owed -= piece;
+		session->unsent = unsent;
 	}
 }
 
@@ -314,6 +318,9 @@ int64_t gb__exchange_hear(struct generator *generator, struct session *session, 
 	replies = generator->options->protocol->check_one
 		? hear_in_any_order(generator, session, bytes, now_ns, error)
 		: hear_in_order(generator, session, bytes, now_ns, error);
+	if (replies >= 0 && replies != 1 && generator->options->packets)
+		return gb_error_set(
+			error, -GB_EBADFRAME, "a packet of %zu bytes is not one reply", bytes.size);
 	if (replies >= 0 && generator->traffic->reply_size > 0)
 		generator->totals.bytes +=
 			(generator->totals.messages - before) * generator->traffic->reply_size;

@@ -230,7 +230,7 @@ static int on_open(struct gb_conn *conn)
 	session->open = true;
 	session->share = generator->schedule.share;
 	session->at = options->protocol->begin(generator->traffic, number, session->state);
-	session->turn = gb__traffic_turn(generator->traffic, session->at);
+	session->turn = session->unsent = gb__traffic_turn(generator->traffic, session->at);
 	generator->connecting--;
 	if (generator->sending)
 		gb__exchange_go_on(generator, session, clock_ns(generator));

@@ -10,6 +10,7 @@
 #define DURATION_DEFAULT_MS 10000u
 #define THREAD_RATE_MAX 5e6               /* messages per second that no thread comes near */
 #define WEEK_MS (7ull * 24 * 3600 * 1000) /* what timeouts of connections may be at most */
+#define PACKET_MAX 60000u                 /* of GB_PACKET_MAX; the period of what is sent is longer */
 
 static const struct gb_setting flags[] = {
 	{ "connections", GB_SETTING_COUNT, offsetof(struct load_options, connections), .fallback = "50",
@@ -132,7 +133,7 @@ const struct gb_args_table gb__load_tables[] = { { "Flags:", flags }, { "TLS:", 
 void gb__load_options_help(void)
 {
 	printf("Usage: %s load ADDRESS [FLAG ...]\n\n"
-	       "Sends messages to HOST:PORT or unix:PATH and checks every byte that comes back.\n\n",
+	       "Sends messages to HOST:PORT, unix:PATH or unix-seqpacket:PATH and checks every byte that comes back.\n\n",
 		gb__program.name);
 	gb_args_help(stdout, gb__load_tables);
 	puts("\nExit codes: 0 when every message was answered rightly, 1 when not, 2 wrong usage, 3 when all were\n"
@@ -222,6 +223,32 @@ static int frame(struct load_options *options, struct gb_error *error)
 	if (options->protocol != &gb__protocol_line)
 		return 0;
 	return gb__messages_frame(&options->messages, &gb_codec_line, NULL, error);
+}
+
+static bool is_too_large(const struct messages *messages)
+{
+	for (size_t i = 0; i < messages->count; i++)
+		if (messages->list[i].size == 0 || messages->list[i].size > PACKET_MAX)
+			return true;
+	return false;
+}
+
+/* A message is a packet there, and so is its reply. */
+static int check_packets(const struct load_options *options, struct gb_error *error)
+{
+	if (!options->packets)
+		return 0;
+	if (options->protocol != &gb__protocol_echo)
+		return gb_error_set(error, -GB_EUSAGE,
+			"%s: --protocol %s is for streams: to a socket of packets goes --protocol echo",
+			options->address, options->protocol->name);
+	if (options->idle || options->tls.use)
+		return gb_error_set(error, -GB_EUSAGE, "%s: --%s is not for sockets of packets",
+			options->address, options->idle ? "idle" : "tls");
+	if (options->size > PACKET_MAX || is_too_large(&options->messages) || is_too_large(&options->made))
+		return gb_error_set(error, -GB_EUSAGE, "%s: a message is a packet there, of 1 to %u bytes",
+			options->address, PACKET_MAX);
+	return 0;
 }
 
 /* A number above 0 and nothing else. */
@@ -315,7 +342,8 @@ int gb__load_options_parse(int argc, char **argv, struct load_options *ret, stru
 	if (rc < 0 || ret->help || ret->merged.count > 0)
 		return rc;
 	if (!ret->address)
-		return gb_error_set(error, -GB_EUSAGE, "no address to send to: write HOST:PORT or unix:PATH");
+		return gb_error_set(error, -GB_EUSAGE,
+			"no address to send to: write HOST:PORT, unix:PATH or unix-seqpacket:PATH");
 	/* With --reconnect a share per connection bounds nothing. */
 	bounded = ret->message_count || (ret->messages_per_connection && !ret->reconnect);
 	if (!ret->duration_ms && !bounded)
@@ -323,9 +351,12 @@ int gb__load_options_parse(int argc, char **argv, struct load_options *ret, stru
 	ret->poisson = ret->arrivals_index == 1;
 	ret->protocol = gb__load_protocols[ret->protocol_index];
 	gb_settings_get(flags, ret, "engine", ret->engine, sizeof(ret->engine));
+	ret->packets = strncmp(ret->address, "unix-seqpacket:", 15) == 0;
 	rc = check(ret, error);
 	if (rc == 0)
 		rc = make_sizes(ret, error);
+	if (rc == 0)
+		rc = check_packets(ret, error);
 	return rc < 0 ? rc : frame(ret, error);
 }
 

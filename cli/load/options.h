@@ -12,6 +12,7 @@
 
 struct load_options {
 	/* as given */
+	bool packets; /* the address is of packets: each message is one */
 	uint64_t connections, depth, idle;
 	struct sizes sizes;
 	char *resolver;                                  /* name servers, or NULL */

@@ -21,7 +21,8 @@ int gb__load_ports_suffice_of(const char *range, uint64_t connections, struct gb
 int gb__load_ports_suffice(const char *address, uint64_t connections, struct gb_error *error)
 {
 	char range[64] = "";
-	FILE *file = strncmp(address, "unix:", 5) == 0 ? NULL : fopen(RANGE_FILE, "re");
+	const bool local = strncmp(address, "unix:", 5) == 0 || strncmp(address, "unix-seqpacket:", 15) == 0;
+	FILE *file = local ? NULL : fopen(RANGE_FILE, "re");
 
 	if (!file)
 		return 0;

@@ -19,6 +19,7 @@ struct session {
 	uint64_t owed;        /* bytes of requests not queued yet */
 	size_t at;            /* where in the traffic they lie */
 	size_t turn;          /* which request comes next */
+	size_t unsent;        /* which is queued next, as a packet */
 	struct awaited *ring; /* a power of two of them; request n is at n & mask */
 	uint64_t oldest,
 		next; /* requests, from 0 on this connection: the oldest unanswered one, and the next */

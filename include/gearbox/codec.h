@@ -62,7 +62,7 @@ struct gb_progress {
  * the last, which alone may be of 0 bytes. The pieces together are what `decode` would have found. `*progress` comes back as
  * said there; as long as nothing was taken it may be called again for the same part, with more. Returns 1 with `*ret` and
  * `*progress` set, 0 when not a byte of the message is there or can be told from its end yet, or a negative code as
- * `decode` does. NULL: messages come whole alone. All codecs of the library have it.
+ * `decode` does. NULL: messages come whole alone. All codecs of the library but gb_codec_packet have it.
  */
 struct gb_codec_ops {
 	const char *name;
@@ -135,6 +135,16 @@ struct gb_varint_options {
  * for the options means all zero.
  */
 GB_API extern const struct gb_codec_ops gb_codec_varint;
+
+/** Bytes of the largest packet that is received or sent. */
+#define GB_PACKET_MAX 65536u
+
+/**
+ * Packets, as a socket of type SOCK_SEQPACKET has them ("unix-seqpacket:/path", docs/listening.md): each is a message, and
+ * each call that sends sends one. For such addresses alone, where a service without a codec gets packets as well, and all
+ * other codecs are refused. -GB_ETOOLARGE: one above the maximum, or GB_PACKET_MAX. It has no options, and no parts.
+ */
+GB_API extern const struct gb_codec_ops gb_codec_packet;
 
 GB_END
 

@@ -62,8 +62,10 @@ GB_API const char *gb_close_reason_name(int reason);
  * the connection stops reading until output falls below the low one; above the hard maximum it is
  * closed with reason output_limit.
  *
+ * On a socket of packets the bytes are one, and so with all that send.
+ *
  * Returns 0, -EPIPE (closing: nothing is queued), -GB_ELIMIT (hard maximum: closing now), -ENOMEM
- * (closing now).
+ * (closing now); with packets, nothing being queued, -EINVAL (it is empty), -EMSGSIZE (above GB_PACKET_MAX).
  */
 GB_API int gb_conn_send(struct gb_conn *conn, const void *data, size_t size);
 
@@ -128,7 +130,7 @@ GB_API int gb_conn_end_output(struct gb_conn *conn);
  * ended their output the reason of both is GB_CLOSE_EOF. Pausing and resuming is the relay's from here on.
  *
  * Thread: the worker's; not from on_message on a pool thread. Returns 0, -EINVAL (the same connection, or of two
- * workers), -EPIPE (one is closing, or its output has ended), -EBUSY (joined already, or a message of it is in the
+ * workers), -EOPNOTSUPP (packets), -EPIPE (one is closing, or its output has ended), -EBUSY (joined already, or a message of it is in the
  * compute pool), -EWOULDBLOCK (on a pool thread), -ENOMEM.
  */
 GB_API int gb_relay(struct gb_conn *a, struct gb_conn *b);
@@ -211,7 +213,7 @@ GB_API int gb_conn_descriptor(const struct gb_conn *conn);
 
 /**
  * The peer's, respectively the own address as "127.0.0.1:7000", "[::1]:7000", "[fe80::1%eth0]:7000", "unix:/path",
- * "unix:@name" or "unix:" (a peer without a name), fit for a log: what is not printable in a name is escaped.
+ * "unix:@name" or "unix:" (a peer without a name), "unix-seqpacket:…", fit for a log: what is not printable in a name is escaped.
  * Where a PROXY header told them, they are the client's: what it connected from, and to (<gearbox/proxy.h>).
  * Returns 0 or -errno; -ENOBUFS: 448 bytes hold any; -EOPNOTSUPP: in a process of a pool.
  */

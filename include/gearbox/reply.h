@@ -40,7 +40,8 @@ GB_API int gb_conn_defer(struct gb_conn *conn, struct gb_reply *ret);
  * Add bytes to a reply. They are copied, and leave when all that comes before the reply has left.
  *
  * Thread: any of the worker's process; what one thread sends stays in its order. Returns 0, -ESTALE, -ENOMEM; on the
- * worker's thread -GB_ELIMIT as well (more waits than output-max: the connection is closing).
+ * worker's thread -GB_ELIMIT as well (more waits than output-max: the connection is closing). With packets -EINVAL and
+ * -EMSGSIZE, as gb_conn_send; one of another thread that is too large ends the connection.
  */
 GB_API int gb_reply_send(struct gb_reply reply, const void *data, size_t size);
 

@@ -41,7 +41,8 @@ GB_API void gb_server_destroy(struct gb_server *server);
  * Bind and listen on HOST:PORT (port 0 takes a free one) or unix:PATH; `service` answers there.
  *
  * "*:PORT" is every address of IPv4 and IPv6, "0.0.0.0:PORT" of the one, "[::]:PORT" of the other; a link-local address
- * names its interface: "[fe80::1%eth0]:PORT". "unix:@NAME" is Linux's abstract kind, which has no file. A name is all of its
+ * names its interface: "[fe80::1%eth0]:PORT". "unix:@NAME" is Linux's abstract kind, which has no file, and
+ * "unix-seqpacket:" in place of "unix:" a socket of packets (gb_codec_packet). A name is all of its
  * addresses, on one port: gb_server_address tells them one by one.
  *
  * "fd:N" takes over a descriptor that somebody else made listen, "fd:NAME" one that was passed by that name (LISTEN_FDNAMES),

@@ -55,7 +55,8 @@ GB_API int gb_stream_error(const struct gb_stream *stream);
 GB_API bool gb_stream_draining(const struct gb_stream *stream);
 
 /**
- * Read up to `size` bytes, at least one, as they are there. Waits.
+ * Read up to `size` bytes, at least one, as they are there. Waits. On a socket of packets: the next one, which must fit
+ * (-GB_ETOOLARGE); there the two functions below give -EOPNOTSUPP.
  * Returns how many, 0 (the peer's FIN), or a negative code.
  */
 GB_API ssize_t gb_read(struct gb_stream *stream, void *data, size_t size);

@@ -99,7 +99,8 @@ GB_API int gb_handle_post(
 /**
  * Begin an outgoing connection, to be operated by `worker`.
  *
- * `address` is HOST:PORT, a service as _service._proto.NAME or srv:NAME, or unix:PATH. Names are resolved in the loop
+ * `address` is HOST:PORT, a service as _service._proto.NAME or srv:NAME, or unix:PATH, or with
+ * packets unix-seqpacket:PATH (gb_codec_packet, or no codec). Names are resolved in the loop
  * (gearbox/name.h), within the connect timeout, and their addresses tried as gb_connect_any_begin does. `on_open` follows
  * when it is established, or `on_close` with GB_CLOSE_CONNECT_FAILED (without on_open). The connection exists from here on:
  * its state may be set. By a name it has a descriptor once it is established.

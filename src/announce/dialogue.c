@@ -106,7 +106,7 @@ int gb__dialogue_open(
 	int result;
 
 	dialogue->watches = watches;
-	dialogue->fd = os->ops->socket(os, server->any.sa_family);
+	dialogue->fd = os->ops->socket(os, server->any.sa_family, SOCK_STREAM);
 	if (dialogue->fd < 0)
 		return dialogue->fd;
 	dialogue->connected = false;

@@ -105,6 +105,27 @@ int gb__output_append_shared(struct gb__output *output, struct gb__pool *pool, s
 	return 0;
 }
 
+int gb__output_append_packet(struct gb__output *output, struct gb__pool *pool, const void *data, size_t size,
+	struct gb_buffer *buffer)
+{
+	const uint32_t header = (uint32_t)size;
+	struct gb__chunk *tail = output->tail;
+	const uint32_t tail_end = tail ? tail->end : 0;
+	int result = gb__output_append(output, pool, &header, sizeof(header));
+
+	static_assert(sizeof(header) == GB__PACKET_HEADER, "as the codec reads it");
+	gb__assert(size > 0 && size <= GB__PACKET_MAX);
+	if (result < 0)
+		return result;
+	result = buffer ? gb__output_append_shared(output, pool, buffer)
+			: gb__output_append(output, pool, data, size);
+	if (gb__unlikely(result < 0)) {
+		append_undo(output, pool, tail, tail_end);
+		output->bytes -= sizeof(header);
+	}
+	return result;
+}
+
 void gb__output_append_chunk(struct gb__output *output, struct gb__chunk *chunk)
 {
 	output->bytes += chunk->end - chunk->begin;
@@ -141,6 +162,30 @@ unsigned gb__output_vector(const struct gb__output *output, struct iovec *ret_pa
 		chunk = chunk->next;
 	} while (chunk != output->tail->next);
 	return count;
+}
+
+/* Its header may lie in two chunks, and its end is not that of a chunk. */
+unsigned gb__output_packet(const struct gb__output *output, struct iovec *ret_parts, size_t *ret_size)
+{
+	const unsigned count = gb__output_vector(output, ret_parts, GB__PACKET_PARTS);
+	unsigned char header[GB__PACKET_HEADER];
+	unsigned first = 0, end;
+	uint32_t left;
+
+	for (unsigned i = 0; i < sizeof(header); i++) {
+		header[i] = *(unsigned char *)ret_parts[first].iov_base;
+		ret_parts[first].iov_base = (unsigned char *)ret_parts[first].iov_base + 1;
+		first += --ret_parts[first].iov_len == 0;
+	}
+	memcpy(&left, header, sizeof(left));
+	*ret_size = left;
+	for (end = first; left > 0; end++) {
+		gb__assert(end < count);
+		ret_parts[end].iov_len = gb__min(ret_parts[end].iov_len, (size_t)left);
+		left -= (uint32_t)ret_parts[end].iov_len;
+	}
+	memmove(ret_parts, ret_parts + first, (end - first) * sizeof(*ret_parts));
+	return end - first;
 }
 
 struct iovec gb__output_front(const struct gb__output *output)

@@ -3,7 +3,7 @@
  * connection is served, nothing else is accepted.
  *
  * While nothing is wanted but one stream's input, as nearly always, it blocks in a receive: two system calls a
- * message, as who writes it by hand. What else ends a wait ends that one: `wake` by a signal without a race
+ * message, as who writes it by hand. (Packets are polled for: a receive tells the size of a larger one.) What else ends a wait ends that one: `wake` by a signal without a race
  * (os/receive.h), and a deadline by its bound, receive_ms, after which it polls once. Deadlines that are nearer, room
  * for output, a second stream, a watch, a program that needs the signal, a machine for which there is no receiver:
  * there it polls, which is the reactor over a short set.
@@ -116,6 +116,14 @@ static int input_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
 	return 0;
 }
 
+/* A packet must be received at once. Between two receives, when no input is being told. */
+static int room_for_packets(struct blocking *blocking)
+{
+	return blocking->reactor.input_size < GB__PACKET_MAX
+		? gb__reactor_input_room(&blocking->reactor, GB__PACKET_MAX)
+		: 0;
+}
+
 /* Returns how many there are, or a negative errno. */
 static int streams_arm(struct blocking *blocking)
 {
@@ -125,9 +133,12 @@ static int streams_arm(struct blocking *blocking)
 	for (uint32_t slot = 0; slot < engine->slots_used && result == 0; slot++) {
 		struct gb__endpoint *endpoint = engine->slots[slot];
 
-		if ((uintptr_t)endpoint & 1u || endpoint->kind != GB__ENDPOINT_STREAM || !endpoint->wants)
+		if ((uintptr_t)endpoint & 1u || !gb__endpoint_is_stream(endpoint) || !endpoint->wants)
 			continue;
-		result = gb__reactor_arm(&blocking->reactor, endpoint);
+		if (endpoint->kind == GB__ENDPOINT_PACKET)
+			result = room_for_packets(blocking);
+		else
+			result = gb__reactor_arm(&blocking->reactor, endpoint);
 		count++;
 	}
 	return result < 0 ? result : count;

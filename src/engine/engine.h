@@ -21,6 +21,8 @@
  *   endpoint (unread ones were delivered, unsent ones, borrowed or not, are still in `output`), and
  *   the descriptor still open belongs to the caller. The endpoint's memory must stay until then, and the
  *   descriptor, unless it was only watched: that may be closed as soon as detach has returned.
+ * - A socket of packets is a stream whose bytes are whole packets, each behind its header (buffer/output.h): on_input gets
+ *   one, and each that is queued leaves as one, or not yet. One that is larger than GB__PACKET_MAX comes as a header alone.
  * - An endpoint that wants nothing is out of the poller: a hang-up that nobody asked about must not
  *   spin (epoll reports ERR and HUP for an empty mask as well).
  */
@@ -33,9 +35,11 @@
 
 #include <gearbox/error.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 struct gb__engine;
 struct gb__endpoint;
@@ -49,9 +53,13 @@ struct gb__receiver;
 #define GB__INPUT_HEADROOM 512u
 /** At most so many bytes are delivered at once. */
 #define GB__INPUT_MAX (64u << 10)
+static_assert(GB__INPUT_MAX == GB__PACKET_MAX, "a packet is delivered at once");
+/** Bytes in front of that where packets are received: for a header. */
+#define GB__INPUT_PACKET_ROOM 64u
 
 enum gb__endpoint_kind {
 	GB__ENDPOINT_STREAM,   /* a connected or connecting socket: struct gb__stream */
+	GB__ENDPOINT_PACKET,   /* the same of packets (SOCK_SEQPACKET): struct gb__stream */
 	GB__ENDPOINT_LISTENER, /* a listening socket */
 	GB__ENDPOINT_WATCH,    /* a foreign descriptor, watched for readiness */
 	GB__ENDPOINT_FILE,     /* a call on a file: struct gb__file */
@@ -114,6 +122,12 @@ struct gb__endpoint {
 	};
 };
 
+/** Whether it is a struct gb__stream, of bytes or packets. */
+static inline bool gb__endpoint_is_stream(const struct gb__endpoint *endpoint)
+{
+	return endpoint->kind <= GB__ENDPOINT_PACKET;
+}
+
 /** A state as `word` of an endpoint has it, so that several parts are looked at or changed at once. */
 static inline uint32_t gb__state_word(struct gb__endpoint_state state)
 {
@@ -129,6 +143,18 @@ struct gb__stream {
 	struct gb__endpoint endpoint;
 	struct gb__output output; /* the core appends, the engine consumes */
 };
+
+/** Tell of a packet that was received, of this size, into GB__PACKET_MAX bytes at `data`, before which there is room for its
+ *  header and GB__INPUT_HEADROOM. */
+static inline void gb__stream_tell_packet(struct gb__stream *stream, unsigned char *data, ssize_t size)
+{
+	const bool cut = size > (ssize_t)GB__PACKET_MAX;
+	const uint32_t header = cut ? GB__PACKET_CUT : (uint32_t)size;
+
+	data -= GB__PACKET_HEADER;
+	memcpy(data, &header, sizeof(header));
+	stream->endpoint.ops->on_input(stream, data, GB__PACKET_HEADER + (cut ? 0 : (size_t)size));
+}
 
 /** A call on a file under way; the engine attaches it for that long. */
 struct gb__file {

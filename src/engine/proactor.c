@@ -125,7 +125,7 @@ void gb__proactor_leave(struct proactor *proactor, struct gb__endpoint *endpoint
 {
 	gb__assert(!endpoint->armed);
 	/* Of a watch this bit is in its mask. */
-	if (gb__unlikely(endpoint->bits & CONNECTING) && endpoint->kind == GB__ENDPOINT_STREAM)
+	if (gb__unlikely(endpoint->bits & CONNECTING) && gb__endpoint_is_stream(endpoint))
 		gb__proactor_target_drop(proactor, endpoint);
 	if (gb__unlikely(endpoint->wants & ENDED_BADLY))
 		gb__proactor_error_take(proactor, endpoint);
@@ -171,7 +171,7 @@ static bool settle_line(struct proactor *proactor)
 		/* Settled in any case: a send may be in line beside the end of input. */
 		gb__proactor_settle(proactor, endpoint);
 		if (gb__unlikely((endpoint->bits & END_HELD) && (endpoint->wants & GB__WANT_INPUT) &&
-			    endpoint->kind == GB__ENDPOINT_STREAM)) {
+			    gb__endpoint_is_stream(endpoint))) {
 			gb__proactor_end(proactor, (struct gb__stream *)endpoint,
 				gb__proactor_error_take(proactor, endpoint));
 			told = true;
@@ -245,6 +245,19 @@ static int slots_grow(struct proactor *proactor)
 	return 0;
 }
 
+static int packet_room(struct proactor *proactor)
+{
+	const size_t before = GB__INPUT_PACKET_ROOM + GB__INPUT_HEADROOM;
+
+	if (proactor->packet)
+		return 0;
+	proactor->packet = gb__alloc(before + GB__PACKET_MAX);
+	if (!proactor->packet)
+		return -ENOMEM;
+	proactor->packet += before;
+	return 0;
+}
+
 static int proactor_attach(struct gb__engine *engine, struct gb__endpoint *endpoint)
 {
 	struct proactor *proactor = (struct proactor *)engine;
@@ -253,6 +266,8 @@ static int proactor_attach(struct gb__engine *engine, struct gb__endpoint *endpo
 	if (result < 0)
 		return result;
 	result = endpoint->slot < SLOTS_MAX ? slots_grow(proactor) : -GB_ELIMIT;
+	if (result == 0 && gb__unlikely(endpoint->kind == GB__ENDPOINT_PACKET))
+		result = packet_room(proactor);
 	if (result < 0) {
 		gb__engine_slot_give(engine, endpoint);
 		return result;
@@ -260,7 +275,8 @@ static int proactor_attach(struct gb__engine *engine, struct gb__endpoint *endpo
 	if (endpoint->slot == proactor->slots_used)
 		proactor->next[proactor->slots_used++] = LINE_NOT;
 	endpoint->wants = endpoint->armed = endpoint->bits = 0;
-	if ((proactor->buffer && endpoint->kind == GB__ENDPOINT_STREAM) ||
+	if (endpoint->kind == GB__ENDPOINT_PACKET ||
+		(proactor->buffer && endpoint->kind == GB__ENDPOINT_STREAM) ||
 		(proactor->accept_when_ready && endpoint->kind == GB__ENDPOINT_LISTENER))
 		endpoint->bits = VIA_POLL_IN;
 	return 0;
@@ -493,6 +509,8 @@ static void proactor_destroy(struct gb__engine *engine)
 	while (proactor->vectors)
 		gb__free(gb__proactor_vector_take(proactor));
 	gb__free(proactor->buffer);
+	if (proactor->packet)
+		gb__free(proactor->packet - GB__INPUT_HEADROOM - GB__INPUT_PACKET_ROOM);
 	gb__table_free(proactor->next, proactor->slots_size * sizeof(*proactor->next));
 	gb__free(proactor->errors);
 	gb__free(proactor->chunks);

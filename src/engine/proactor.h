@@ -128,6 +128,8 @@ struct proactor {
 	unsigned vectors_count;
 	unsigned char *buffer; /* without provided buffers: of all, one receive at a time */
 	uint32_t buffer_size;  /* of it, or of the small ones */
+	unsigned char *
+		packet; /* where packets are received, headroom before it; NULL before the first socket of them */
 	struct gb__endpoint wakeup;
 	int notify_fd; /* an event for who waits in a loop of his own, or -1 */
 	struct gb__completion completions[GB__PROACTOR_COMPLETIONS + GB__ENGINE_AHEAD];

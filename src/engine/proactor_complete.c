@@ -141,6 +141,19 @@ static void read_now(struct proactor *proactor, struct gb__stream *stream)
 		received_nothing(proactor, stream, (int)size);
 }
 
+/* As the ring says that there is a packet: its receive tells the size of one that is larger, and no two come as one. */
+static void packet_now(struct proactor *proactor, struct gb__stream *stream)
+{
+	ssize_t size = gb__os_recv_packet(
+		proactor->engine.os, stream->endpoint.fd, proactor->packet, GB__PACKET_MAX);
+
+	proactor->engine.stats.receives++;
+	if (size > 0)
+		gb__stream_tell_packet(stream, proactor->packet, size);
+	else
+		received_nothing(proactor, stream, (int)size);
+}
+
 /* Whether so many failed in a row that they do not pass. */
 static bool accept_fails_on(struct proactor *proactor)
 {
@@ -186,6 +199,9 @@ static void poll_in_completed(struct proactor *proactor, struct gb__endpoint *en
 	if (endpoint->kind == GB__ENDPOINT_LISTENER && proactor->accept_when_ready) {
 		if (wanted)
 			accept_now(proactor, endpoint);
+	} else if (endpoint->kind == GB__ENDPOINT_PACKET) {
+		if (wanted)
+			packet_now(proactor, (struct gb__stream *)endpoint);
 	} else if (endpoint->kind == GB__ENDPOINT_LISTENER || !proactor->buffer) {
 		endpoint->bits &= (uint8_t)~VIA_POLL_IN; /* what polling stood in for is tried again */
 	} else if (wanted) {
@@ -246,6 +262,16 @@ static inline bool delivered_sent(struct proactor *proactor, struct gb__stream *
 	return true;
 }
 
+/* What a send of a packet has taken of the queue, or an error: it is sent whole, or not. */
+static int packet_sent(const struct vector *vector, int result)
+{
+	size_t size = 0;
+
+	for (size_t i = 0; i < vector->message.msg_iovlen; i++)
+		size += vector->parts[i].iov_len;
+	return (size_t)result == size ? result + (int)GB__PACKET_HEADER : -EIO;
+}
+
 static __attribute__((noinline)) void send_completed(
 	struct proactor *proactor, struct gb__stream *stream, int result)
 {
@@ -255,6 +281,8 @@ static __attribute__((noinline)) void send_completed(
 
 	endpoint->armed &= (uint8_t)~ARMED_OUT;
 	if (gb__unlikely(head->operation)) {
+		if (gb__unlikely(endpoint->kind == GB__ENDPOINT_PACKET) && result > 0)
+			result = packet_sent(head->operation, result);
 		gb__proactor_vector_give(proactor, head->operation);
 		head->operation = NULL;
 	}

@@ -83,6 +83,29 @@ static int send_begin(struct proactor *proactor, struct gb__stream *stream)
 	return result;
 }
 
+/* One packet, as one send. Without memory to name its parts it is tried again. */
+static int packet_begin(struct proactor *proactor, struct gb__stream *stream)
+{
+	const struct gb__output *output = &stream->output;
+	struct vector *vector = gb__proactor_vector_take(proactor);
+	size_t size;
+	int result;
+
+	static_assert(GB__PACKET_PARTS <= GB__PROACTOR_PARTS, "a packet has room");
+	if (!vector)
+		return -EBUSY;
+	proactor->engine.stats.sends++;
+	vector->message = (struct msghdr){ .msg_iov = vector->parts,
+		.msg_iovlen = gb__output_packet(output, vector->parts, &size) };
+	result = proactor->ops->sendmsg(
+		proactor->ring, stream->endpoint.fd, &vector->message, token_of(&stream->endpoint, OP_SEND));
+	if (result == 0)
+		output->tail->next->operation = vector;
+	else
+		gb__proactor_vector_give(proactor, vector);
+	return result;
+}
+
 static int output_begin(struct proactor *proactor, struct gb__stream *stream)
 {
 	struct gb__endpoint *endpoint = &stream->endpoint;
@@ -92,7 +115,8 @@ static int output_begin(struct proactor *proactor, struct gb__stream *stream)
 		return proactor->ops->poll(
 			proactor->ring, endpoint->fd, GB__READY_OUT, token_of(endpoint, OP_POLL_OUT));
 	if (!(endpoint->bits & CONNECTING))
-		return send_begin(proactor, stream);
+		return gb__unlikely(endpoint->kind == GB__ENDPOINT_PACKET) ? packet_begin(proactor, stream)
+									   : send_begin(proactor, stream);
 	target = gb__proactor_target(proactor, endpoint);
 	return proactor->ops->connect(proactor->ring, endpoint->fd, (const struct sockaddr *)&target->address,
 		target->size, token_of(endpoint, OP_CONNECT));
@@ -227,7 +251,7 @@ void gb__proactor_settle(struct proactor *proactor, struct gb__endpoint *endpoin
 		gb__proactor_settle_watch(proactor, endpoint);
 	} else {
 		gb__proactor_settle_input(proactor, endpoint);
-		if (endpoint->kind == GB__ENDPOINT_STREAM)
+		if (gb__endpoint_is_stream(endpoint))
 			gb__proactor_settle_output(proactor, (struct gb__stream *)endpoint);
 	}
 }

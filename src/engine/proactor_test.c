@@ -601,7 +601,7 @@ TEST(connects_and_says_why_not)
 	struct side side;
 
 	for (int i = 0; i < 2; i++) {
-		int fd = engine->os->ops->socket(engine->os, AF_INET);
+		int fd = engine->os->ops->socket(engine->os, AF_INET, SOCK_STREAM);
 
 		side_init(&side, engine, fd);
 		CHECK_INT(engine->ops->input_start(engine, &side.stream.endpoint), 0); /* waits its turn */

@@ -29,6 +29,7 @@
 
 #define EVENTS_MAX 256u
 #define SEND_PARTS_MAX 16u
+#define INPUT_BEFORE (GB__INPUT_PACKET_ROOM + GB__INPUT_HEADROOM)
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
@@ -43,13 +44,13 @@ static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
 
 int gb__reactor_input_room(struct reactor *reactor, size_t size)
 {
-	unsigned char *memory = gb__alloc_lines(GB__INPUT_HEADROOM + size);
+	unsigned char *memory = gb__alloc_lines(INPUT_BEFORE + size);
 
 	if (!memory)
 		return -ENOMEM;
 	if (reactor->input)
-		gb__free(reactor->input - GB__INPUT_HEADROOM);
-	reactor->input = memory + GB__INPUT_HEADROOM;
+		gb__free(reactor->input - INPUT_BEFORE);
+	reactor->input = memory + INPUT_BEFORE;
 	reactor->input_size = size;
 	return 0;
 }
@@ -74,7 +75,7 @@ static struct reactor *memory_take(const struct gb__reactor_kind *kind)
 
 static void memory_give(struct reactor *reactor)
 {
-	gb__free(reactor->input - GB__INPUT_HEADROOM);
+	gb__free(reactor->input - INPUT_BEFORE);
 	gb__free(reactor);
 }
 
@@ -378,12 +379,18 @@ static int send_queued(struct reactor *reactor, struct gb__stream *stream)
 
 int gb__reactor_flush(struct gb__engine *engine, struct gb__stream *stream)
 {
+	const struct gb__endpoint_state other = { .kind = GB__ENDPOINT_PACKET, .wants = GB__WANT_OUTPUT };
 	struct gb__endpoint *endpoint = &stream->endpoint;
 	int result;
 
-	if (endpoint->wants & GB__WANT_OUTPUT)
-		return 1;
-	result = send_queued((struct reactor *)engine, stream);
+	static_assert(GB__ENDPOINT_STREAM == 0 && GB__ENDPOINT_PACKET == 1, "one bit tells");
+	if (gb__unlikely(endpoint->word & gb__state_word(other))) {
+		if (endpoint->wants & GB__WANT_OUTPUT)
+			return 1;
+		result = gb__reactor_send_packets((struct reactor *)engine, stream);
+	} else {
+		result = send_queued((struct reactor *)engine, stream);
+	}
 	if (gb__likely(result <= 0))
 		return result;
 	endpoint->wants |= GB__WANT_OUTPUT;
@@ -472,10 +479,10 @@ static void connect_ready(struct reactor *reactor, struct gb__stream *stream)
 	stream->endpoint.ops->on_connected(stream, result);
 }
 
-static void output_ready(struct reactor *reactor, struct gb__stream *stream)
+static inline void output_ready(struct reactor *reactor, struct gb__stream *stream, bool packets)
 {
 	size_t before = stream->output.bytes;
-	int result = send_queued(reactor, stream);
+	int result = packets ? gb__reactor_send_packets(reactor, stream) : send_queued(reactor, stream);
 
 	if (result != 1)
 		stream->endpoint.wants &= (uint8_t)~GB__WANT_OUTPUT;
@@ -507,7 +514,8 @@ static inline void input_ready(struct reactor *reactor, struct gb__stream *strea
 	gb__reactor_received(reactor, stream, size);
 }
 
-static void stream_ready(struct reactor *reactor, struct gb__stream *stream, unsigned ready)
+static inline __attribute__((always_inline)) void stream_ready(
+	struct reactor *reactor, struct gb__stream *stream, unsigned ready, bool packets)
 {
 	const unsigned broken = GB__READY_ERROR | GB__READY_HANGUP;
 	struct gb__endpoint *endpoint = &stream->endpoint;
@@ -519,10 +527,14 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 		connect_ready(reactor, stream);
 	} else {
 		if ((endpoint->wants & GB__WANT_OUTPUT) && (ready & (GB__READY_OUT | broken)))
-			output_ready(reactor, stream);
+			output_ready(reactor, stream, packets);
 		if (find(reactor, token) && (ready_wanted(endpoint) & GB__READY_IN) &&
-			(ready & (GB__READY_IN | broken)))
-			input_ready(reactor, stream);
+			(ready & (GB__READY_IN | broken))) {
+			if (packets)
+				gb__reactor_packet_ready(reactor, stream);
+			else
+				input_ready(reactor, stream);
+		}
 	}
 	if (!find(reactor, token))
 		return;
@@ -533,12 +545,21 @@ static void stream_ready(struct reactor *reactor, struct gb__stream *stream, uns
 		arm(reactor, endpoint);
 }
 
+static __attribute__((noinline)) void packets_ready(
+	struct reactor *reactor, struct gb__stream *stream, unsigned ready)
+{
+	stream_ready(reactor, stream, ready, true);
+}
+
 static __attribute__((noinline)) void endpoint_ready(
 	struct reactor *reactor, struct gb__endpoint *endpoint, unsigned ready)
 {
 	switch (endpoint->kind) {
 	case GB__ENDPOINT_STREAM:
-		stream_ready(reactor, (struct gb__stream *)endpoint, ready);
+		stream_ready(reactor, (struct gb__stream *)endpoint, ready, false);
+		break;
+	case GB__ENDPOINT_PACKET:
+		packets_ready(reactor, (struct gb__stream *)endpoint, ready);
 		break;
 	case GB__ENDPOINT_WATCH:
 		if (ready_wanted(endpoint))

@@ -17,7 +17,7 @@ struct reactor {
 	const struct gb__poller_ops *ops;
 	struct gb__poller *poller;
 	struct gb__poll_event *events; /* of a wait, behind the engine */
-	unsigned char *input;          /* where streams receive, GB__INPUT_HEADROOM bytes before it */
+	unsigned char *input;          /* where streams receive, headroom before it */
 	size_t input_size;
 	struct gb__endpoint wakeup;
 	unsigned events_max;
@@ -57,6 +57,14 @@ int gb__reactor_arm(struct reactor *reactor, struct gb__endpoint *endpoint);
 /** Other memory for input, between two receives: what lay in the old one is gone. Returns 0 or -ENOMEM. */
 int gb__reactor_input_room(struct reactor *reactor, size_t size);
 void gb__reactor_received_nothing(struct reactor *reactor, struct gb__stream *stream, ssize_t size);
+
+/* reactor_packet.c */
+
+/** Send what is queued on a socket of packets. Returns 0 (all gone), 1 (the kernel takes no more for now), or a negative
+ *  errno. */
+int gb__reactor_send_packets(struct reactor *reactor, struct gb__stream *stream);
+/** Receive and tell of one. */
+void gb__reactor_packet_ready(struct reactor *reactor, struct gb__stream *stream);
 
 /** A receive into `input` answered `size`. */
 static inline void gb__reactor_received(struct reactor *reactor, struct gb__stream *stream, ssize_t size)

@@ -19,7 +19,10 @@ struct adoption {
 	const struct gb_service *service;
 	void *user;
 	int fd;
+	bool packets;
 };
+
+static const struct gb__front of_packets = { .packets = true };
 
 static void refuse(const struct adoption *adoption)
 {
@@ -43,7 +46,8 @@ static void adopt(struct gb__post *post, bool alive)
 		refuse(&adoption);
 		return;
 	}
-	gb__net_adopt(&worker->net, adoption.fd, adoption.service, adoption.user, NULL);
+	gb__net_adopt(&worker->net, adoption.fd, adoption.service, adoption.user,
+		adoption.packets ? &of_packets : NULL);
 	gb__worker_fewer(worker); /* it may have been refused at once */
 }
 
@@ -75,8 +79,25 @@ static int check_room(const struct gb_worker *worker, struct gb_error *error)
 	return 0;
 }
 
-static int check(
-	const struct gb_worker *worker, int fd, const struct gb_service *service, struct gb_error *error)
+/* A socket of packets, or a stream, as the service can have it. */
+static int check_type(const struct gb_worker *worker, int fd, const struct gb_service *service,
+	bool *ret_packets, struct gb_error *error)
+{
+	struct gb__address address;
+	int result = gb__socket_local(fd, &address);
+
+	if (result < 0)
+		return gb_error_set(error, result, "cannot adopt a connection: %s", gb_strerror(result));
+	result = gb__service_check_type(service, address.packets, "cannot adopt a connection", error);
+	if (result == 0 && address.packets && worker->server->model.compute == GB__COMPUTE_PROCESSES)
+		return gb_error_set(error, -EPROTOTYPE,
+			"cannot adopt a connection: packets do not go to compute=processes");
+	*ret_packets = address.packets;
+	return result;
+}
+
+static int check(const struct gb_worker *worker, int fd, const struct gb_service *service, bool *ret_packets,
+	struct gb_error *error)
 {
 	int result = gb__service_check(service, true, error);
 
@@ -84,6 +105,8 @@ static int check(
 		result = gb__limits_check(&worker->server->limits, service, error);
 	if (result == 0)
 		result = gb__socket_check_connected(fd, error);
+	if (result == 0)
+		result = check_type(worker, fd, service, ret_packets, error);
 	return result < 0 ? result : check_room(worker, error);
 }
 
@@ -92,17 +115,18 @@ int gb_worker_adopt(struct gb_worker *worker, int fd, const struct gb_service *s
 {
 	const struct gb__socket_options options = gb__options_socket(worker->server->options);
 	struct adoption *adoption;
+	bool packets = false;
 	int result;
 
 	gb__rule(65, gb__loop_here(&worker->loop),
 		"a connection is adopted on another thread than its worker's: post to it");
-	result = check(worker, fd, service, error);
+	result = check(worker, fd, service, &packets, error);
 	if (result < 0)
 		return result;
 	adoption = gb__alloc(sizeof(*adoption));
 	if (!adoption)
 		return gb_error_set(error, -ENOMEM, "cannot adopt a connection: no memory");
-	*adoption = (struct adoption){ { .run = adopt }, worker, service, user, fd };
+	*adoption = (struct adoption){ { .run = adopt }, worker, service, user, fd, packets };
 	result = gb__loop_post(&worker->loop, &adoption->post);
 	if (result < 0) {
 		gb__free(adoption);

@@ -211,6 +211,8 @@ static int check_end(struct gb_worker *worker, const struct end *this, int numbe
 	if (how->kind != GB_CHILD_STREAM || (this->reader && !how->service))
 		return 0;
 	result = gb__service_check(how->service, !this->reader, error);
+	if (result == 0)
+		result = gb__service_check_type(how->service, false, names[number], error);
 	return result < 0 ? result : gb__limits_check(&worker->server->limits, how->service, error);
 }
 

@@ -105,6 +105,29 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 	return gb__address_format(address, binding->text, sizeof(binding->text));
 }
 
+/* What an address of packets can be. */
+static int check_type(const struct gb_server *server, struct gb__binding *binding, bool packets,
+	const char *where, struct gb_error *error)
+{
+	int result = gb__service_check_type(binding->service, packets, where, error);
+
+	if (result < 0 || !packets)
+		return result;
+	if (server->model.compute == GB__COMPUTE_PROCESSES)
+		return gb_error_set(error, -GB_EILLEGAL,
+			"%s: packets do not go to compute=processes: take compute=threads, or inline", where);
+	if (binding->front.tls)
+		return gb_error_set(error, -GB_EUSAGE,
+			"%s: TLS needs a stream, and this is a socket of packets: add ,tls=no", where);
+	if (binding->front.proxies)
+		return gb_error_set(error, -GB_EUSAGE,
+			"%s: a PROXY header comes before a stream, and this is a socket of packets: add "
+			",proxy-protocol=none",
+			where);
+	binding->front.packets = binding->fronted = true;
+	return 0;
+}
+
 /* Let go of one that is not the server's yet. */
 static void binding_discard(struct gb__binding *binding)
 {
@@ -201,6 +224,10 @@ static int listen_on_each(struct listening *listening, const struct gb__address 
 
 		if (result < 0)
 			return result;
+		result = check_type(listening->server, &listening->bindings[listening->count - 1],
+			address.packets, listening->spec->address, error);
+		if (result < 0)
+			return result;
 		if (port)
 			address.v4.sin_port = port; /* at the same place in both families */
 		result = sockets_open(
@@ -261,6 +288,9 @@ static int take_connected(struct listening *listening, int fd, struct gb_error *
 	if (result < 0)
 		return result;
 	binding = &listening->bindings[listening->count - 1];
+	result = check_type(listening->server, binding, address.packets, listening->spec->address, error);
+	if (result < 0)
+		return result;
 	options = gb__options_socket(binding->options);
 	gb__socket_take_over(fd, &options);
 	binding->connected = true;
@@ -285,6 +315,9 @@ static int take_passed(struct listening *listening, int fd, struct gb_error *err
 	if (result < 0)
 		return result;
 	binding = &listening->bindings[listening->count - 1];
+	result = check_type(listening->server, binding, address.packets, listening->spec->address, error);
+	if (result < 0)
+		return result;
 	binding->fds = gb__alloc(sizeof(*binding->fds));
 	if (!binding->fds)
 		return gb_error_set(error, -ENOMEM, "no memory for listening sockets");

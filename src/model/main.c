@@ -45,8 +45,8 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
 static const struct gb_setting own_flags[] = {
 	{ "listen", GB_SETTING_TEXT, 0, .argument = "ADDRESS", .repeated = true,
 		.summary =
-			"serve on HOST:PORT (port 0: a free one; host *: every address), unix:PATH, or a socket that "
-			"was passed in, fd:N, fd:NAME or systemd, with options of its own behind it as "
+			"serve on HOST:PORT (port 0: a free one; host *: every address), unix:PATH, with packets "
+			"unix-seqpacket:PATH, or a socket that was passed in, fd:N, fd:NAME or systemd, with options of its own behind it as "
 			"ADDRESS,KEY=VALUE; may be repeated" },
 	{ "set", GB_SETTING_TEXT, 0, .argument = "[SERVICE.]KEY=VALUE", .repeated = true,
 		.summary = "a setting of the service, or of another that --listen names; may be repeated" },

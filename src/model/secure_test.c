@@ -386,6 +386,9 @@ TEST(address_has_tls_as_its_options_say)
 	snprintf(address, sizeof(address), "127.0.0.1:0,tls-cert=%s,tls-key=%s,tls-alpn=h2,echo", paths[2],
 		paths[3]);
 	CHECK_STR(said(OPTIONS("backlog", "7"), address), "");
+	CHECK_STR(said(OPTIONS("tls-cert", paths[0], "tls-key", paths[1]),
+			  "unix-seqpacket:@gearbox-secure-test"),
+		"unix-seqpacket:@gearbox-secure-test: TLS needs a stream, and this is a socket of packets: add ,tls=no");
 	snprintf(address, sizeof(address), "127.0.0.1:0,tls-key=%s", paths[3]);
 	CHECK(strstr(said(OPTIONS("tls-cert", paths[0], "tls-key", paths[1]), address),
 		"the key is not that of the certificate"));

@@ -253,6 +253,27 @@ int gb__service_check(const struct gb_service *service, bool handles, struct gb_
 	return handles ? check_handlers(service, error) : 0;
 }
 
+int gb__service_check_type(
+	const struct gb_service *service, bool packets, const char *where, struct gb_error *error)
+{
+	const bool of_packets = service->codec == &gb_codec_packet;
+
+	if (!packets && of_packets)
+		return gb_error_set(error, -EPROTOTYPE,
+			"%s: service %s has the codec of packets, and this is a stream: write unix-seqpacket:PATH",
+			where, service->name);
+	if (packets && service->codec && !of_packets)
+		return gb_error_set(error, -EPROTOTYPE,
+			"%s: service %s finds its messages in a stream (codec %s), and this is a socket of packets: "
+			"write unix:PATH, or give it gb_codec_packet",
+			where, service->name, service->codec->name ? service->codec->name : "?");
+	if (packets && service->tls)
+		return gb_error_set(error, -EPROTOTYPE,
+			"%s: service %s has .tls, which needs a stream, and this is a socket of packets",
+			where, service->name);
+	return 0;
+}
+
 const char *gb_server_model(const struct gb_server *server)
 {
 	return server->model_text;

@@ -101,6 +101,10 @@ struct gb_server {
 /** Whether a service is filled in as it must be, whatever the model; `handles`: also its handlers, which only who reads by
  *  a stream needs not. Returns 0 or -EINVAL with what is missing. */
 int gb__service_check(const struct gb_service *service, bool handles, struct gb_error *error);
+/** Whether it can be served, or used, on sockets of packets, respectively on streams. `where` is for the text. Returns 0 or
+ *  -EPROTOTYPE with the reason. */
+int gb__service_check_type(
+	const struct gb_service *service, bool packets, const char *where, struct gb_error *error);
 
 /** Have it write its counters to standard error as one line of JSON. Thread: any; async-signal-safe. */
 void gb__server_ask(struct gb_server *server);

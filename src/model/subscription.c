@@ -246,6 +246,13 @@ static void conn_await(struct gb_conn *conn)
 		gb__conn_queue(conn);
 }
 
+/* What it says otherwise, on_close tells. Empty ones are not for packets; whoever cannot have one whole shall know of it. */
+static void send_to(struct gb_conn *conn, struct gb_buffer *buffer)
+{
+	if (gb_conn_send_ref(conn, buffer) == -EMSGSIZE)
+		gb__conn_end(conn, GB_CLOSE_MESSAGE_TOO_LARGE, EMSGSIZE);
+}
+
 static void give_to_conn(struct gb_subscription *subscription, struct gb_buffer *buffer)
 {
 	struct gb_conn *conn = subscription->conn;
@@ -254,7 +261,7 @@ static void give_to_conn(struct gb_subscription *subscription, struct gb_buffer 
 		return; /* nothing can be sent on it any more */
 	if (subscription->count == 0 && conn_has_room(conn)) {
 		if (tell_untold(subscription))
-			(void)gb_conn_send_ref(conn, buffer); /* what it says, on_close tells */
+			send_to(conn, buffer);
 		return;
 	}
 	if (!waiting_add(subscription, buffer))
@@ -304,7 +311,7 @@ static bool feed(struct gb_subscription *subscription)
 		conn_unlink(subscription);
 	there = tell_lost(subscription, taken.lost);
 	if (there)
-		(void)gb_conn_send_ref(conn, taken.buffer);
+		send_to(conn, taken.buffer);
 	gb_buffer_unref(taken.buffer);
 	return there;
 }

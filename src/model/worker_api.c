@@ -232,6 +232,18 @@ static int parse(const char *text, struct gb__target *ret, struct gb_error *erro
 	return gb__target_parse(text, ret, error);
 }
 
+/* A socket of packets, or a stream, as the service can have it. */
+static int check_types(const char *const *texts, const struct gb__target *targets, size_t count,
+	const struct gb_service *service, struct gb_error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = gb__service_check_type(service,
+			targets[i].kind == GB__TARGET_ADDRESS && targets[i].address.packets, texts[i], error);
+	return result;
+}
+
 static int connect_to(struct gb_worker *worker, const struct gb__target *target,
 	const struct gb_service *service, void *user, enum gb__for who, struct gb_conn **ret_conn)
 {
@@ -257,6 +269,8 @@ int gb__worker_connect(struct gb_worker *worker, const char *text, const struct 
 	result = parse(text, &target, error);
 	if (result == 0)
 		result = may_connect(worker, text, service, who, error);
+	if (result == 0)
+		result = check_types(&text, &target, 1, service, error);
 	if (result < 0)
 		return result;
 	result = connect_to(worker, &target, service, user, who, ret_conn);
@@ -304,6 +318,8 @@ int gb__worker_connect_any(struct gb_worker *worker, struct gb_connecting_any *c
 		result = parse_all(texts, count, &targets, error);
 	if (result == 0)
 		result = may_connect(worker, texts[0], terms->service, terms->who, error);
+	if (result == 0)
+		result = check_types(texts, targets, count, terms->service, error);
 	if (result == 0) {
 		race.options = &options;
 		result = gb__race_begin_any(
@@ -351,8 +367,12 @@ int gb_upstream_create(struct gb_worker *worker, const char *const *texts, size_
 		result = gb__limits_check(&worker->server->limits, own.service, error);
 	if (result == 0)
 		result = parse_all(texts, count, &targets, error);
-	if (result < 0)
+	if (result == 0)
+		result = check_types(texts, targets, count, own.service, error);
+	if (result < 0) {
+		gb__free(targets);
 		return result;
+	}
 	terms.targets = targets;
 	result = gb__upstream_create(&worker->net, &terms, ret);
 	gb__free(targets);

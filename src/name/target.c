@@ -11,7 +11,7 @@ bool gb__target_is_name(const char *text)
 {
 	const char *colon = strrchr(text, ':');
 
-	if (strncmp(text, "unix:", 5) == 0)
+	if (strncmp(text, "unix:", 5) == 0 || strncmp(text, "unix-seqpacket:", 15) == 0)
 		return false;
 	if (*text == '_' || strncmp(text, SERVICE_PREFIX, 4) == 0)
 		return true;

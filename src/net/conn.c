@@ -42,6 +42,7 @@ static void on_detached(struct gb__endpoint *endpoint);
 const struct gb__endpoint_ops gb__conn_plain_ops = CONN_OPS(gb__conn_on_input);
 const struct gb__endpoint_ops gb__conn_coded_ops = CONN_OPS(gb__conn_on_coded_input);
 const struct gb__endpoint_ops gb__conn_parts_ops = CONN_OPS(gb__parts_on_input);
+const struct gb__endpoint_ops gb__conn_packet_ops = CONN_OPS(gb__conn_on_packet);
 const struct gb__endpoint_ops gb__conn_front_ops = { .on_input = gb__front_on_input,
 	.on_end = gb__front_on_end,
 	.on_output = on_output,
@@ -63,7 +64,7 @@ struct gb_conn *gb__conn_create(
 	struct gb__net *net, int fd, const struct gb_service *service, void *user, enum gb__for who)
 {
 	struct gb__terms *terms = gb__terms_take(net, service, user, who);
-	const bool outgoing = who != GB__FOR_CLIENT;
+	const bool outgoing = gb__for_one(who);
 	struct gb_conn *conn;
 
 	if (!terms)
@@ -162,6 +163,8 @@ int gb__conn_reason_of(int error)
 	case ECONNRESET:
 	case EPIPE:
 		return GB_CLOSE_RESET;
+	case EMSGSIZE:
+		return GB_CLOSE_MESSAGE_TOO_LARGE;
 	default:
 		return GB_CLOSE_KERNEL_ERROR;
 	}
@@ -195,12 +198,15 @@ static inline __attribute__((always_inline)) void adopt(struct gb__net *net, int
 		reason = GB_CLOSE_OVER_LIMIT;
 		goto refuse;
 	}
-	conn = gb__conn_create(net, fd, service, user, GB__FOR_CLIENT);
+	conn = gb__conn_create(
+		net, fd, service, user, front && front->packets ? GB__FOR_PACKETS : GB__FOR_CLIENT);
 	if (!conn) {
 		atomic_fetch_sub_explicit(net->connections_total, 1, memory_order_relaxed);
 		reason = GB_CLOSE_NO_MEMORY;
 		goto refuse;
 	}
+	if (front && front->packets)
+		conn->stream.endpoint.kind = GB__ENDPOINT_PACKET;
 	result = front && front->tls ? gb__front_begin(conn, front, NULL) : 0;
 	if (gb__likely(result == 0))
 		result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);
@@ -322,6 +328,8 @@ static void log_end(struct gb_conn *conn)
 	/* The session keeps it, whoever ends the connection, and when. */
 	if (!problem && conn->reason == GB_CLOSE_TLS_ERROR)
 		problem = gb_conn_tls_problem(conn);
+	if (!problem && conn->error == EMSGSIZE)
+		problem = "a packet does not fit into the send buffer: see sndbuf";
 	gb__tell_closed(os, conn->stream.endpoint.fd, gb__proxied_end(conn, true), conn->terms->service,
 		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, problem,
 		gb__dial_name(conn, name, sizeof(name)) ? name : NULL);

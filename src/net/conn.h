@@ -220,18 +220,19 @@ static inline void gb__conn_output_rose(struct gb_conn *conn, size_t bytes)
 /* conn.c */
 /** What engines call of a connection: without a codec, with one, and of whoever takes parts. */
 extern const struct gb__endpoint_ops gb__conn_plain_ops, gb__conn_coded_ops, gb__conn_parts_ops,
-	gb__conn_front_ops;
-/** A zeroed connection for `fd`, not attached yet, or NULL. It has a place among all that are open already. */
+	gb__conn_front_ops, gb__conn_packet_ops;
+/** A zeroed connection for `fd`, not attached yet, or NULL; with GB__FOR_PACKETS the caller sets the kind of its endpoint. It has a place among all that are open already. */
 struct gb_conn *gb__conn_create(
 	struct gb__net *net, int fd, const struct gb_service *service, void *user, enum gb__for who);
 /** Undo gb__conn_create before anything was attached or told. Closes the descriptor. */
 void gb__conn_discard(struct gb_conn *conn);
 /** The end of its input, as engines tell it. */
 void gb__conn_on_end(struct gb__stream *stream, int error);
-/** What engines call of it, but for a front that is there. */
+/** What engines call of it, but for a front that is there, or packets. */
 static inline void gb__conn_ops(struct gb_conn *conn, const struct gb__endpoint_ops *ops)
 {
-	if (gb__likely(!(conn->flags & GB__CONN_FRONTED)))
+	if (gb__likely(!(conn->flags & GB__CONN_FRONTED)) &&
+		gb__likely(conn->stream.endpoint.kind != GB__ENDPOINT_PACKET))
 		conn->stream.endpoint.ops = ops;
 }
 /** Its bytes come and go, and a PROXY header was read: what comes next begins. */
@@ -302,6 +303,8 @@ void gb__conn_refuse_input(struct gb_conn *conn, int found, const char *problem)
 void gb__conn_on_input(struct gb__stream *stream, unsigned char *data, size_t size);
 /** The same where the service has a codec. */
 void gb__conn_on_coded_input(struct gb__stream *stream, unsigned char *data, size_t size);
+/** The same of a packet, or one that was cut. */
+void gb__conn_on_packet(struct gb__stream *stream, unsigned char *data, size_t size);
 /** Append to what is kept. Returns 0 or -ENOMEM. */
 int gb__conn_keep(struct gb_conn *conn, const unsigned char *data, size_t size);
 /** Deliver from what is kept, as far as the handler lets it. */

@@ -1,6 +1,7 @@
 /* What a handler may do to its connection, be it the real one or a task's facade, and look at. */
 #include "base/assert.h"
 #include "base/macros.h"
+#include "net/packet.h"
 #include "net/proxied.h"
 #include "net/task.h"
 
@@ -111,6 +112,18 @@ int gb__conn_spill(struct gb_conn *conn)
 		chunk ? 0 : gb__output_append(gb__conn_sink(conn), &engine->pool, burst->data, size), size);
 }
 
+/* Of `data` or of a buffer. */
+static __attribute__((noinline)) int send_packet(
+	struct gb_conn *conn, const void *data, size_t size, struct gb_buffer *buffer)
+{
+	int result = gb__packet_check(size);
+
+	if (result < 0)
+		return result;
+	return appended(conn, gb__output_append_packet(output_of(conn), pool_of(conn), data, size, buffer),
+		GB__PACKET_HEADER + size);
+}
+
 static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void *data, size_t size)
 {
 	int result;
@@ -127,6 +140,8 @@ static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void 
 		if (result < 0)
 			return result;
 	}
+	if (gb__unlikely(gb__conn_has_packets(conn)))
+		return send_packet(conn, data, size, NULL);
 	return appended(conn, gb__output_append(output_of(conn), pool_of(conn), data, size), size);
 }
 
@@ -153,6 +168,8 @@ int gb_conn_send_ref(struct gb_conn *conn, struct gb_buffer *buffer)
 			return result;
 	}
 	gb__buffer_bytes(buffer, &size);
+	if (gb__unlikely(gb__conn_has_packets(conn)))
+		return send_packet(conn, NULL, size, buffer);
 	return appended(conn, gb__output_append_shared(output_of(conn), pool_of(conn), buffer), size);
 }
 

@@ -126,7 +126,7 @@ static int attempt(struct gb__dial *dial, struct attempt *attempt, const struct 
 {
 	struct gb__net *net = net_of(dial);
 	struct gb__os *os = net->loop->os;
-	int fd = os->ops->socket(os, address->any.sa_family), result;
+	int fd = os->ops->socket(os, address->any.sa_family, SOCK_STREAM), result;
 
 	if (fd < 0)
 		return fd;

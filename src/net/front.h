@@ -31,6 +31,7 @@ struct gb__proxy_networks;
 struct gb__front {
 	struct gb__tls *tls;                      /* NULL: none */
 	const struct gb__proxy_networks *proxies; /* who sends a PROXY header first; NULL: nobody */
+	bool packets; /* its sockets have packets (packet.h), and nothing is before them */
 };
 
 /** Of a connection that has one. */

@@ -8,6 +8,7 @@
  */
 #include "base/macros.h"
 #include "net/direct.h"
+#include "net/packet.h"
 
 #include "net/task.h"
 
@@ -324,7 +325,7 @@ void gb__conn_enter(struct gb_conn *conn)
 		return;
 	conn->flags |= GB__CONN_DISPATCH;
 	if (gb__output_empty(&conn->stream.output) && conn->state == GB__CONN_OPEN &&
-		!(conn->flags & GB__CONN_REPLIES) && !conn->net->burst.conn)
+		!(conn->flags & GB__CONN_REPLIES) && !conn->net->burst.conn && !gb__conn_has_packets(conn))
 		burst_start(conn->net, conn, NULL, 0);
 }
 
@@ -403,6 +404,23 @@ __attribute__((noinline)) void gb__conn_direct_sent(struct gb_conn *conn, ssize_
 {
 	burst_sent(conn, gb__engine_sent(conn->net->engine, sent));
 	gb__conn_direct_rest(conn);
+}
+
+/* Whole packets: what there is of them is never a part of a message, and each answer is queued as one. */
+void gb__conn_on_packet(struct gb__stream *stream, unsigned char *data, size_t size)
+{
+	struct gb_conn *conn = gb__conn_of(stream);
+	struct gb__net *net = conn->net;
+
+	conn->active_ms = gb__net_now(net);
+	net->tally.bytes_in += size;
+	if (net->draining && !gb__conn_closing(conn))
+		conn->idle_turns = 0;
+	net->delivering = conn;
+	input_slow(conn, data, size);
+	net->delivering = NULL;
+	gb__conn_settle(conn);
+	gb__conn_left(conn);
 }
 
 /* Nearly all input is such a message, with an answer. */

@@ -52,7 +52,7 @@ static void count_active(struct gb__net *net)
 	for (uint32_t slot = 0; slot < engine->slots_used; slot++) {
 		const struct gb__endpoint *endpoint = engine->slots[slot];
 
-		if ((uintptr_t)endpoint & 1u || endpoint->kind != GB__ENDPOINT_STREAM)
+		if ((uintptr_t)endpoint & 1u || !gb__endpoint_is_stream(endpoint))
 			continue;
 		active += gb__net_elapsed(net, ((const struct gb_conn *)endpoint)->active_ms) < ACTIVE_MS;
 	}

@@ -17,7 +17,7 @@ void gb__net_each(struct gb__net *net, void (*visit)(struct gb_conn *conn, int a
 	for (uint32_t slot = 0; slot < engine->slots_used; slot++) {
 		struct gb__endpoint *endpoint = engine->slots[slot];
 
-		if (!((uintptr_t)endpoint & 1u) && endpoint->kind == GB__ENDPOINT_STREAM)
+		if (!((uintptr_t)endpoint & 1u) && gb__endpoint_is_stream(endpoint))
 			visit(gb__conn_of((struct gb__stream *)endpoint), argument);
 	}
 }

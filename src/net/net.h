@@ -72,6 +72,7 @@ struct gb__net {
 	struct gb__engine *engine;
 	const struct gb__limits *limits; /* of the server; a connection's own are in its terms */
 	struct gb__terms *terms;         /* that are kept */
+	struct gb__terms *packet_terms;  /* the same of those on sockets of packets */
 	struct gb__counters *counters;
 	struct gb__tally tally;
 	bool plain;         /* handlers run inline, and it does not drain: as nearly always */

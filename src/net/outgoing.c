@@ -14,17 +14,19 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 	enum gb__for who, struct gb_conn **ret_conn)
 {
 	struct gb__os *os = net->loop->os;
-	int fd = os->ops->socket(os, address->any.sa_family), tuned, result;
+	int fd = os->ops->socket(os, address->any.sa_family, gb__address_type(address)), tuned, result;
 	struct gb_conn *conn;
 
 	if (fd < 0)
 		return fd;
 	tuned = os->ops->tune(os, fd, address->any.sa_family, options);
-	conn = gb__conn_create(net, fd, service, user, who);
+	conn = gb__conn_create(net, fd, service, user, who | (address->packets ? GB__FOR_PACKETS : 0));
 	if (!conn) {
 		os->ops->close(os, fd);
 		return -ENOMEM;
 	}
+	if (address->packets)
+		conn->stream.endpoint.kind = GB__ENDPOINT_PACKET;
 	conn->state = GB__CONN_CONNECTING;
 	result = gb__conn_secure(conn, address, NULL);
 	if (result == 0)

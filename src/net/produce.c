@@ -10,9 +10,11 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "loop/operation.h"
+#include "net/packet.h"
 #include "net/task.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define PAGE (16u << 10)
 
@@ -68,19 +70,37 @@ static void over(struct gb_producer *producer, struct gb_conn *conn, int result)
 	end(producer, conn, result);
 }
 
+/* What it made is a packet: its size is put in front. */
+static __attribute__((noinline)) size_t packet_made(struct gb__chunk *chunk, size_t made)
+{
+	const uint32_t header = (uint32_t)made;
+
+	memcpy(chunk->data, &header, GB__PACKET_HEADER);
+	return GB__PACKET_HEADER + made;
+}
+
 /* One chunk of it. Returns whether there may be another. */
 static bool produce_some(struct gb_producer *producer, struct gb_conn *conn)
 {
 	struct gb__pool *pool = &conn->net->engine->pool;
 	struct gb__chunk *chunk = gb__chunk_create(pool, PAGE);
-	int64_t made = chunk ? ask(producer, conn, chunk) : -ENOMEM;
+	int64_t made = -ENOMEM;
 
+	if (gb__likely(chunk)) {
+		if (gb__unlikely(gb__conn_has_packets(conn)))
+			chunk->end = GB__PACKET_HEADER;
+		made = ask(producer, conn, chunk);
+	}
 	if (made > 0 && producer->conn) {
-		chunk->end += (uint32_t)made;
+		size_t queued = (size_t)made;
+
+		if (gb__unlikely(chunk->end > 0))
+			queued = packet_made(chunk, queued);
+		chunk->end = (uint32_t)queued;
 		producer->produced += (uint64_t)made;
 		producer->reply.place->streams = true;
 		gb__output_append_chunk(gb__conn_sink(conn), chunk);
-		return gb__conn_queued(conn, 0, (size_t)made) == 0;
+		return gb__conn_queued(conn, 0, queued) == 0;
 	}
 	gb__chunk_destroy(pool, chunk);
 	if (!producer->conn)

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/macros.h"
+#include "net/packet.h"
 #include "net/task.h"
 
 #include <gearbox/tls.h>
@@ -158,6 +159,8 @@ static int may_send(const struct gb_conn *conn)
 	if (gb__conn_is_task(conn))
 		return -EWOULDBLOCK;
 	gb__conn_mine(conn);
+	if (gb__conn_has_packets(conn))
+		return -EOPNOTSUPP; /* it would be a packet of the service */
 	if (conn->terms->pooled)
 		return -EBUSY;
 	if (conn->state != GB__CONN_CONNECTING || gb__conn_closing(conn) || gb__conn_output_bytes(conn) > 0)

@@ -8,6 +8,7 @@
  * The ways out: whatever ends one first takes the link from both, so that neither ever points to one that is gone, and
  * ends the other: in order if nothing was cut, else by a reset.
  */
+#include "net/packet.h"
 #include "net/task.h"
 
 #include "base/macros.h"
@@ -75,6 +76,8 @@ static int check(const struct gb_conn *conn)
 	gb__conn_mine(conn);
 	if (gb__conn_closing(conn) || (conn->flags & GB__CONN_OUTPUT_END))
 		return -EPIPE;
+	if (gb__conn_has_packets(conn))
+		return -EOPNOTSUPP;
 	return conn->terms->peer || (conn->flags & (GB__CONN_TASKED | GB__CONN_REPLIES)) ? -EBUSY : 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "buffer/text.h"
+#include "net/packet.h"
 #include "net/produce.h"
 #include "net/task.h"
 
@@ -314,24 +315,40 @@ static void finished(struct gb__place *place)
 		gb__conn_queue(conn);
 }
 
+/* To one of the outputs that its bytes go by: as a packet, where there are packets. */
+static int put(struct gb_conn *conn, struct gb__output *output, const void *data, size_t size)
+{
+	struct gb__pool *pool = &conn->net->engine->pool;
+
+	if (gb__unlikely(gb__conn_has_packets(conn)))
+		return gb__output_append_packet(output, pool, data, size, NULL);
+	return gb__output_append(output, pool, data, size);
+}
+
 /* Bytes of a reply, on its loop's thread. */
 static int add(struct gb__place *place, const void *data, size_t size)
 {
 	struct gb_conn *conn = place->conn;
-	struct gb__pool *pool = &conn->net->engine->pool;
 	struct gb__replies *replies = &conn->terms->replies;
+	size_t queued = size;
 	int result;
 
+	if (gb__unlikely(gb__conn_has_packets(conn))) {
+		result = gb__packet_check(size);
+		if (result < 0)
+			return result;
+		queued += GB__PACKET_HEADER;
+	}
 	if (!place->placed)
-		return gb__output_append(&place->output, pool, data, size);
+		return put(conn, &place->output, data, size);
 	if (replies->first == place && !replies->loose) {
 		place->streams = true;
-		return gb__conn_queued(conn, gb__output_append(gb__conn_sink(conn), pool, data, size), size);
+		return gb__conn_queued(conn, put(conn, gb__conn_sink(conn), data, size), queued);
 	}
-	result = gb__output_append(&place->output, pool, data, size);
+	result = put(conn, &place->output, data, size);
 	if (result == 0)
-		replies->waiting += size;
-	return gb__conn_queued(conn, result, size);
+		replies->waiting += queued;
+	return gb__conn_queued(conn, result, queued);
 }
 
 /* What another thread says of a reply. */
@@ -366,6 +383,13 @@ static void finish_claimed(struct gb__place *place, bool alive)
 		set_free(place->net, place);
 }
 
+/* Nobody is there any more to be told that it is no packet: an answer that is missing must not go unnoticed. */
+static void arrived(struct gb__place *place, int result)
+{
+	if (result == -EMSGSIZE)
+		gb__conn_end(place->conn, GB_CLOSE_MESSAGE_TOO_LARGE, EMSGSIZE);
+}
+
 static void word_arrives(struct gb__post *post, bool alive)
 {
 	struct word *word = gb__container_of(post, struct word, post);
@@ -373,7 +397,7 @@ static void word_arrives(struct gb__post *post, bool alive)
 	const uint64_t serial = atomic_load(&place->serial);
 
 	if (alive && (serial == word->reply.serial || serial == word->reply.serial + 1) && is_there(place))
-		(void)add(place, word->data, word->size);
+		arrived(place, add(place, word->data, word->size));
 	/* That may have ended the connection, which its turn sees to. */
 	if (word->finishes)
 		finish_claimed(place, alive);

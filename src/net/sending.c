@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/macros.h"
 #include "file/file.h"
+#include "net/packet.h"
 #include "net/task.h"
 
 #include <errno.h>
@@ -159,7 +160,7 @@ static int start(struct gb_conn *conn, struct gb_file_sending *sending)
 {
 	int result;
 
-	if (conn->terms->replies.loose)
+	if (conn->terms->replies.loose || gb__conn_has_packets(conn))
 		return -EOPNOTSUPP; /* each of these leaves as a whole */
 	result = gb_conn_defer(conn, &sending->reply);
 	if (result < 0)

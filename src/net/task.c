@@ -117,6 +117,7 @@ static struct gb__task *task_create(struct gb_conn *conn, struct gb_bytes messag
 		gb__pool_lend(&net->engine->pool, gb__max(message.size, net->task_sent), &task->chunks);
 	task->facade = (struct gb_conn){
 		.stream.endpoint = { .fd = conn->stream.endpoint.fd,
+			.kind = conn->stream.endpoint.kind,
 			.slot = conn->stream.endpoint.slot,
 			.generation = conn->stream.endpoint.generation },
 		.net = net,

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* What is nobody's fault, and comes with every connection. */
 bool gb__reason_ordinary(int reason)
@@ -47,10 +48,11 @@ static void describe_peer(struct gb__os *os, int fd, char *text, size_t size)
 		return;
 	}
 	gb__address_format(&address, text, size);
-	if (gb__address_is_ip(&address) || text[sizeof("unix:") - 1] || os->simulated ||
+	if (gb__address_is_ip(&address) || strchr(text, ':')[1] || os->simulated ||
 		gb__socket_peer_process(fd, &pid, &uid) < 0)
 		return;
-	snprintf(text, size, "unix: (pid %ld, uid %lu)", (long)pid, (unsigned long)uid);
+	snprintf(text, size, "%s: (pid %ld, uid %lu)", address.packets ? "unix-seqpacket" : "unix", (long)pid,
+		(unsigned long)uid);
 }
 
 static void tell(struct gb__os *os, int fd, const struct gb__address *client,

@@ -77,14 +77,15 @@ static size_t codec_state_size(const struct gb_service *service)
 }
 
 static struct gb__terms *terms_create(
-	struct gb__net *net, const struct gb_service *service, void *user, bool sequential)
+	struct gb__net *net, const struct gb_service *service, void *user, bool sequential, bool packets)
 {
 	struct gb__terms *terms = gb__slabs_take(&net->slabs, sizeof(*terms));
 
 	if (!terms)
 		return NULL;
 	terms->on_message = service->on_message;
-	terms->codec = service->codec;
+	terms->packets = packets;
+	terms->codec = packets ? &gb_codec_packet : service->codec;
 	terms->codec_options = service->codec_options;
 	terms->service = terms->calls = service;
 	terms->state_offset = (uint16_t)codec_state_size(service);
@@ -96,9 +97,10 @@ static struct gb__terms *terms_create(
 		net->sequential->adapt(terms);
 	else if (gb__service_takes_parts(service))
 		gb__parts_adapt(terms);
-	terms->endpoint_ops = terms->parts ? &gb__conn_parts_ops
-		: terms->codec             ? &gb__conn_coded_ops
-					   : &gb__conn_plain_ops;
+	terms->endpoint_ops = packets ? &gb__conn_packet_ops
+		: terms->parts        ? &gb__conn_parts_ops
+		: terms->codec        ? &gb__conn_coded_ops
+				      : &gb__conn_plain_ops;
 	terms->user = user;
 	terms->replies.loose = service->traits & GB_TRAIT_UNORDERED;
 	terms->limits = net->limits;
@@ -112,6 +114,16 @@ static struct gb__terms *terms_create(
 	return terms;
 }
 
+static struct gb__terms *find_packets(
+	const struct gb__net *net, const struct gb_service *service, const void *user)
+{
+	struct gb__terms *terms = net->packet_terms;
+
+	while (terms && (terms->service != service || terms->user != user))
+		terms = terms->next;
+	return terms;
+}
+
 struct gb__terms *gb__terms_take(
 	struct gb__net *net, const struct gb_service *service, void *user, enum gb__for who)
 {
@@ -119,20 +131,25 @@ struct gb__terms *gb__terms_take(
 
 	while (terms && (terms->service != service || terms->user != user))
 		terms = terms->next;
+	if (!terms && gb__unlikely(who == GB__FOR_PACKETS))
+		terms = find_packets(net, service, user);
 	if (!terms) {
-		terms = terms_create(net, service, user, service->serve || who == GB__FOR_STREAM);
+		struct gb__terms **list = who & GB__FOR_PACKETS ? &net->packet_terms : &net->terms;
+
+		terms = terms_create(
+			net, service, user, service->serve || (who & GB__FOR_STREAM), who & GB__FOR_PACKETS);
 		if (!terms)
 			return NULL;
-		if (who == GB__FOR_CLIENT) {
+		if (!gb__for_one(who)) {
 			terms->kept = true;
-			terms->next = net->terms;
-			net->terms = terms;
+			terms->next = *list;
+			*list = terms;
 		} else {
 			/* What we send on a connection of our own making is no answer to what it brings. */
 			terms->one = terms->reads_on = true;
 		}
 		if (net->apart)
-			terms->apart = (int16_t)(who == GB__FOR_CLIENT
+			terms->apart = (int16_t)(!gb__for_one(who)
 					? net->apart_number(net->submit_arg, service, user)
 					: -1);
 		terms->here |= terms->apart < 0;
@@ -154,7 +171,9 @@ void gb__terms_finish(struct gb__net *net)
 {
 	for (struct gb__terms *terms = net->terms; terms; terms = terms->next)
 		gb__assert(terms->holders == 0);
-	net->terms = NULL; /* the memory goes with the slabs */
+	for (struct gb__terms *terms = net->packet_terms; terms; terms = terms->next)
+		gb__assert(terms->holders == 0);
+	net->terms = net->packet_terms = NULL; /* the memory goes with the slabs */
 }
 
 struct gb__terms *gb__terms_own(struct gb_conn *conn)

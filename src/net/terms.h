@@ -61,6 +61,7 @@ struct gb__terms {
 	bool kept;        /* on the net's list, for those that come later: stays until the net ends */
 	bool one;         /* of one connection alone */
 	bool reads_on;    /* high output stops neither reading nor parsing */
+	bool packets;     /* of sockets of packets (packet.h) */
 	bool relayed;     /* by gb_relay, now or before: no more for the handler than the end */
 	bool sequential;  /* a stream reads it (sequential.h) */
 	bool here;        /* relayed, sequential, or routed: no message goes to the pool, but by its route */
@@ -92,10 +93,16 @@ struct gb__net;
 
 /** Who a connection is for. */
 enum gb__for {
-	GB__FOR_CLIENT,  /* it was accepted; those of one service and `user` share their terms */
-	GB__FOR_HANDLER, /* it was made by gb_connect, for the service's callbacks */
-	GB__FOR_STREAM,  /* likewise, for a stream that there is already */
+	GB__FOR_CLIENT,     /* it was accepted; those of one service and `user` share their terms */
+	GB__FOR_PACKETS,    /* or-ed to one of the others: on a socket of packets */
+	GB__FOR_HANDLER,    /* it was made by gb_connect, for the service's callbacks */
+	GB__FOR_STREAM = 4, /* likewise, for a stream that there is already */
 };
+/** Whether it was made, rather than accepted. */
+static inline bool gb__for_one(enum gb__for who)
+{
+	return who > GB__FOR_PACKETS;
+}
 /** Hold the terms of a service and `user`. NULL without memory. */
 struct gb__terms *gb__terms_take(
 	struct gb__net *net, const struct gb_service *service, void *user, enum gb__for who);

@@ -16,15 +16,16 @@
 #define PATH_AT offsetof(struct sockaddr_un, sun_path)
 
 /* A file, or after '@' a name of the abstract kind (unix(7)), which begins with a zero byte and has no terminator. */
-static int parse_unix(const char *path, struct gb__address *ret, struct gb_error *error)
+static int parse_unix(const char *path, bool packets, struct gb__address *ret, struct gb_error *error)
 {
 	const bool abstract = *path == '@';
 	const size_t length = strlen(path), most = sizeof(ret->local.sun_path) - !abstract;
 
 	if (length < 1u + abstract || length > most)
-		return gb_error_set(error, -GB_EUSAGE, "unix: takes %s of 1 to %zu bytes, not %zu",
-			abstract ? "a name behind @" : "a path", most - abstract, length - abstract);
-	*ret = (struct gb__address){ .local.sun_family = AF_UNIX };
+		return gb_error_set(error, -GB_EUSAGE, "%s: takes %s of 1 to %zu bytes, not %zu",
+			packets ? "unix-seqpacket" : "unix", abstract ? "a name behind @" : "a path",
+			most - abstract, length - abstract);
+	*ret = (struct gb__address){ .local.sun_family = AF_UNIX, .packets = packets };
 	memcpy(ret->local.sun_path, path, length);
 	if (abstract)
 		ret->local.sun_path[0] = '\0';
@@ -169,11 +170,13 @@ static int parse(const char *text, bool resolve, struct gb__address *ret, size_t
 
 	*ret_count = 1;
 	if (strncmp(text, "unix:", 5) == 0)
-		return parse_unix(text + 5, ret, error);
-	if (strncmp(text, "unix-seqpacket:", 15) == 0 || strncmp(text, "unix-dgram:", 11) == 0)
+		return parse_unix(text + 5, false, ret, error);
+	if (strncmp(text, "unix-seqpacket:", 15) == 0)
+		return parse_unix(text + 15, true, ret, error);
+	if (strncmp(text, "unix-dgram:", 11) == 0)
 		return gb_error_set(error, -GB_EUSAGE,
-			"\"%s\" is not an address: of Unix sockets only streams are served, as unix:PATH; a codec finds "
-			"the messages in them",
+			"\"%s\" is not an address: of Unix sockets those with connections are served, as unix:PATH, or as "
+			"unix-seqpacket:PATH with packets",
 			text);
 	result = split(text, host, &port, error);
 	if (result < 0)
@@ -241,7 +244,7 @@ int gb__address_parse_server(const char *text, unsigned port, struct gb__address
 
 bool gb__address_equal(const struct gb__address *a, const struct gb__address *b)
 {
-	return a->size == b->size && memcmp(&a->any, &b->any, a->size) == 0;
+	return a->packets == b->packets && a->size == b->size && memcmp(&a->any, &b->any, a->size) == 0;
 }
 
 struct gb__address gb__address_unmapped(const struct gb__address *address)
@@ -300,7 +303,7 @@ static int format_unix(const struct gb__address *address, char *text, size_t siz
 			if (!name[i])
 				name[i] = '@';
 	gb__escape(name, escaped, sizeof(escaped));
-	return snprintf(text, size, "unix:%s", escaped);
+	return snprintf(text, size, "unix%s:%s", address->packets ? "-seqpacket" : "", escaped);
 }
 
 int gb__address_format(const struct gb__address *address, char *text, size_t size)

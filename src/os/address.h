@@ -1,4 +1,5 @@
-/** Socket addresses and their text: "127.0.0.1:7000", "[::1]:7000", "*:7000", "name:7000", "unix:/path", "unix:@name". */
+/** Socket addresses and their text: "127.0.0.1:7000", "[::1]:7000", "*:7000", "name:7000", "unix:/path", "unix:@name",
+ *  "unix-seqpacket:/path". */
 #ifndef OS_ADDRESS_H
 #define OS_ADDRESS_H
 
@@ -18,7 +19,8 @@ struct gb__address {
 		struct sockaddr_un local;
 	};
 	socklen_t size;
-	bool every; /* of both families: IPv6's unspecified address, or IPv4's where that alone works */
+	bool packets; /* of a Unix socket: SOCK_SEQPACKET, else SOCK_STREAM */
+	bool every;   /* of both families: IPv6's unspecified address, or IPv4's where that alone works */
 };
 
 #define GB__ADDRESS_TEXT 448u /* holds any address as text, each byte of a path escaped */
@@ -44,6 +46,10 @@ int gb__address_format(const struct gb__address *address, char *text, size_t siz
 static inline bool gb__address_is_ip(const struct gb__address *address)
 {
 	return address->any.sa_family != AF_UNIX;
+}
+static inline int gb__address_type(const struct gb__address *address)
+{
+	return address->packets ? SOCK_SEQPACKET : SOCK_STREAM;
 }
 /** Of an address of IP. */
 static inline unsigned gb__address_port(const struct gb__address *address)

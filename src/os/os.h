@@ -29,8 +29,9 @@ struct gb__os_ops {
 	const char *name;
 	/** A connected socket from a listening one, close-on-exec. -EAGAIN when none waits. */
 	int (*accept)(struct gb__os *os, int fd);
-	/** A stream socket for an outgoing connection, close-on-exec, O_NONBLOCK until connected. */
-	int (*socket)(struct gb__os *os, int family);
+	/** A socket of this type (SOCK_STREAM, SOCK_SEQPACKET) for an outgoing connection, close-on-exec, O_NONBLOCK until
+	 *  connected. */
+	int (*socket)(struct gb__os *os, int family, int type);
 	/** What its owner asked for of such a socket, and where it comes from. 0, or a negative errno: it cannot come from there. */
 	int (*tune)(struct gb__os *os, int fd, int family, const struct gb__socket_options *options);
 	/** The address of its own, or of the peer's end. 0, -ENOTCONN… */
@@ -97,6 +98,15 @@ static inline ssize_t gb__os_send_as(bool simulated, struct gb__os *os, int fd, 
 static inline ssize_t gb__os_recv(struct gb__os *os, int fd, void *data, size_t size)
 {
 	return gb__os_recv_as(os->simulated, os, fd, data, size);
+}
+
+/** The next packet of a socket of packets: its size, of which more than `size` is lost. 0 is its end, or an empty packet,
+ *  which cannot be told from one another. -EAGAIN. */
+static inline ssize_t gb__os_recv_packet(struct gb__os *os, int fd, void *data, size_t size)
+{
+	if (gb__unlikely(os->simulated))
+		return os->ops->recv(os, fd, data, size);
+	return gb__recv(fd, data, size, MSG_DONTWAIT | MSG_TRUNC);
 }
 
 /** Bytes taken, -EAGAIN, -EPIPE. Never raises SIGPIPE. */

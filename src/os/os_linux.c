@@ -31,10 +31,10 @@ static int os_accept(struct gb__os *os, int fd)
 	return gb__accept4(fd, SOCK_CLOEXEC);
 }
 
-static int os_socket(struct gb__os *os, int family)
+static int os_socket(struct gb__os *os, int family, int type)
 {
 	(void)os;
-	return result(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	return result(socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 static int os_connect(struct gb__os *os, int fd, const struct sockaddr *address, socklen_t size)

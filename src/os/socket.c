@@ -19,6 +19,12 @@ static void set(int fd, int level, int name, int value)
 	(void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
+/* Streams, and packets of Unix sockets: what can be accepted and served. */
+static bool is_type_served(int type, int domain)
+{
+	return type == SOCK_STREAM || (type == SOCK_SEQPACKET && domain == AF_UNIX);
+}
+
 int gb__socket_check_connected(int fd, struct gb_error *error)
 {
 	struct sockaddr_storage peer;
@@ -27,11 +33,12 @@ int gb__socket_check_connected(int fd, struct gb_error *error)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
 		return gb_error_set(error, -errno, "descriptor %d is no socket: %s", fd, gb_strerror(-errno));
-	if (type != SOCK_STREAM)
-		return gb_error_set(error, -EPROTOTYPE, "descriptor %d is no stream socket", fd);
 	size = sizeof(int);
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
-		(domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0)
+		domain = AF_UNSPEC;
+	if (!is_type_served(type, domain))
+		return gb_error_set(error, -EPROTOTYPE, "descriptor %d is no stream socket", fd);
+	if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)
 		return gb_error_set(
 			error, -EAFNOSUPPORT, "descriptor %d is a socket of neither IP nor Unix", fd);
 	size = sizeof(peer);
@@ -61,11 +68,11 @@ int gb__socket_passed(int fd, struct gb__address *ret, struct gb_error *error)
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &(socklen_t){ sizeof(type) }) < 0)
 		return gb_error_set(error, -errno,
 			errno == EBADF ? "descriptor %d is not open" : "descriptor %d is no socket", fd);
-	if (type != SOCK_STREAM)
+	(void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof(domain) });
+	if (!is_type_served(type, domain))
 		return gb_error_set(error, -EPROTOTYPE, "descriptor %d is %s, and a stream socket is needed",
 			fd, type == SOCK_DGRAM ? "a datagram socket" : "no stream socket");
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof(domain) }) < 0 ||
-		(domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
+	if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)
 		return gb_error_set(
 			error, -EAFNOSUPPORT, "descriptor %d is a socket of neither IP nor Unix", fd);
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &(socklen_t){ sizeof(listens) }) < 0 ||
@@ -95,7 +102,7 @@ static void remove_stale(const struct gb__address *address)
 
 	if (stat(address->local.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
 		return;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, gb__address_type(address) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
 	if (connect(fd, &address->any, address->size) < 0 && errno == ECONNREFUSED)
@@ -290,7 +297,8 @@ static int listen_ip(int fd, const struct gb__address *address, const struct gb_
 static int socket_listen(
 	const struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error)
 {
-	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), code;
+	int fd = socket(address->any.sa_family, gb__address_type(address) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+	    code;
 
 	if (fd < 0)
 		return -errno;
@@ -355,16 +363,28 @@ void gb__socket_unlink(const char *path, struct gb__socket_file file)
 		unlink(path);
 }
 
+static int named(int fd, int result, struct gb__address *ret)
+{
+	int type = SOCK_STREAM;
+
+	if (result < 0)
+		return -errno;
+	if (!gb__address_is_ip(ret))
+		(void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &(socklen_t){ sizeof(type) });
+	ret->packets = type == SOCK_SEQPACKET;
+	return 0;
+}
+
 int gb__socket_local(int fd, struct gb__address *ret)
 {
 	*ret = (struct gb__address){ .size = sizeof(struct sockaddr_un) };
-	return getsockname(fd, &ret->any, &ret->size) < 0 ? -errno : 0;
+	return named(fd, getsockname(fd, &ret->any, &ret->size), ret);
 }
 
 int gb__socket_peer(int fd, struct gb__address *ret)
 {
 	*ret = (struct gb__address){ .size = sizeof(struct sockaddr_un) };
-	return getpeername(fd, &ret->any, &ret->size) < 0 ? -errno : 0;
+	return named(fd, getpeername(fd, &ret->any, &ret->size), ret);
 }
 
 int gb__socket_peer_process(int fd, pid_t *ret_pid, uid_t *ret_uid)

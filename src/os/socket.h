@@ -14,10 +14,10 @@
  */
 int gb__socket_listen(
 	struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error);
-/** Take over a listening stream socket that somebody else made: made as ours are. Returns 0 with its address, or a
+/** Take over a listening socket of connections that somebody else made: made as ours are. Returns 0 with its address, or a
  *  negative errno with what it is instead. */
 int gb__socket_passed(int fd, struct gb__address *ret, struct gb_error *error);
-/** Whether it is a connected stream socket of IP or Unix. Returns 0, or a negative errno with the reason. */
+/** Whether it is a connected stream socket of IP or Unix, or one of packets of Unix. Returns 0, or a negative errno with the reason. */
 int gb__socket_check_connected(int fd, struct gb_error *error);
 /** Make it as those that we accept: blocking (every operation says how it waits), closed at exec, tuned. */
 void gb__socket_take_over(int fd, const struct gb__socket_options *options);

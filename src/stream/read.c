@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "net/direct.h"
+#include "net/packet.h"
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -84,6 +85,27 @@ int gb__stream_decode(const void *options, void *state, struct gb_bytes input, s
 	default: /* it is paused then, and nothing is decoded */
 		return 0;
 	}
+}
+
+int gb__stream_decode_packet(const void *options, void *state, struct gb_bytes input, size_t message_max,
+	uint32_t *scanned, struct gb_frame *ret)
+{
+	struct gb__stream_link *link = state;
+	struct gb_stream *stream = link->stream;
+	const struct gb__want *want = &stream->want;
+	int found;
+
+	if (want->kind == GB__WANT_NOTHING)
+		return 0;
+	found = gb_codec_packet.decode(options, NULL, input, message_max, scanned, ret);
+	if (found > 0 && want->kind == GB__WANT_SOME && ret->size > want->size) {
+		ret->problem = "the packet is larger than what gb_read was given for it";
+		return -GB_ETOOLARGE;
+	}
+	if (found > 0 && want->kind == GB__WANT_PART)
+		stream->conn->net->message.part =
+			(struct gb_part){ .total = ret->size, .first = true, .last = true };
+	return found;
 }
 
 /* Keep the message until the next read. Returns 0 or -ENOMEM. */
@@ -386,12 +408,20 @@ ssize_t gb_read(struct gb_stream *stream, void *data, size_t size)
 	return result > 0 ? (ssize_t)stream->got : result;
 }
 
+/* A packet has an end of its own, and is read as one. */
+static bool has_packets(const struct gb_stream *stream)
+{
+	return gb__unlikely(stream->conn && gb__conn_has_packets(stream->conn));
+}
+
 ssize_t gb_read_exact(struct gb_stream *stream, void *data, size_t size)
 {
 	int result;
 
 	if (size == 0)
 		return 0;
+	if (has_packets(stream))
+		return -EOPNOTSUPP;
 	result = read_want(stream, (struct gb__want){ GB__WANT_EXACT, size, data, NULL });
 	return result > 0 ? (ssize_t)stream->got : result;
 }
@@ -402,6 +432,8 @@ int gb_read_until(struct gb_stream *stream, const void *delimiter, size_t size, 
 
 	if (size == 0)
 		return -EINVAL;
+	if (has_packets(stream))
+		return -EOPNOTSUPP;
 	result = read_want(stream, (struct gb__want){ GB__WANT_UNTIL, size, NULL, delimiter });
 	if (result > 0)
 		*ret = stream->message;

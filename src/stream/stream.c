@@ -7,6 +7,7 @@
 #include <errno.h>
 
 static const struct gb_codec_ops codec = { .name = "stream", .decode = gb__stream_decode };
+static const struct gb_codec_ops packet_codec = { .name = "stream", .decode = gb__stream_decode_packet };
 
 static struct gb_stream *stream_of(struct gb_conn *conn)
 {
@@ -318,7 +319,7 @@ static void adapt(struct gb__terms *terms)
 {
 	terms->calls = &calls;
 	terms->on_message = gb__stream_on_message;
-	terms->codec = &codec;
+	terms->codec = terms->packets ? &packet_codec : &codec;
 	terms->codec_options = NULL;
 	terms->sequential = terms->here = terms->flush_told = true;
 	terms->reads_on = true; /* whoever writes waits for room, whoever reads does not */

@@ -6,6 +6,7 @@
 #include "base/macros.h"
 #include "buffer/text.h"
 #include "file/file.h"
+#include "net/packet.h"
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -129,7 +130,8 @@ ssize_t gb_write(struct gb_stream *stream, const void *data, size_t size)
 	result = begin(stream);
 	if (gb__unlikely(result < 0))
 		return failed(stream, result);
-	if (gb__unlikely(size > stream->conn->terms->limits->output_high))
+	if (gb__unlikely(size > stream->conn->terms->limits->output_high) &&
+		!gb__conn_has_packets(stream->conn))
 		result = write_pieces(stream, data, size);
 	else {
 		result = gb_conn_send(stream->conn, where_it_lies(stream, data), size);
@@ -264,9 +266,14 @@ int64_t gb_write_file(struct gb_stream *stream, int fd, int64_t offset, uint64_t
 {
 	struct gb_coro *coro = gb_stream_coro(stream);
 	struct gb_file_operation file;
-	unsigned char *page = gb__alloc(FILE_PAGE);
+	unsigned char *page;
 	uint64_t written = 0;
-	ssize_t result = page ? 1 : -ENOMEM;
+	ssize_t result;
+
+	if (stream->conn && gb__conn_has_packets(stream->conn))
+		return -EOPNOTSUPP; /* where it would fall into packets nobody could tell */
+	page = gb__alloc(FILE_PAGE);
+	result = page ? 1 : -ENOMEM;
 
 	while (result > 0 && written < size) {
 		result = gb__coro_may_wait(coro, __func__);

@@ -71,7 +71,8 @@ for number, row in enumerate((
         ("::1:7000", "in brackets", "[::1]:7000"),
         ("[fe80::1%nowhere9]:0", 'no interface "nowhere9"'),
         ("unix:" + "a" * 200, "1 to 107 bytes, not 200"),
-        ("unix-seqpacket:/tmp/a", "only streams are served"),
+        ("unix-dgram:/tmp/a", "with connections are served"),
+        ("unix-seqpacket:" + "a" * 200, "unix-seqpacket: takes a path of 1 to 107 bytes"),
         ("unix:@", "behind @"))):
     add_case(f"wrong_usage_is_told_{number}", refused_address, *row)
 

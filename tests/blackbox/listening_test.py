@@ -2,7 +2,6 @@
 """Where a server listens, and who is told: names, sockets that were passed in, the service manager."""
 
 import contextlib
-import fcntl
 import os
 import select
 import shutil
@@ -18,10 +17,10 @@ from lib import (GEARBOX, HOST, PATIENCE_S, Server, add_case, case, case_for_eac
                  receive_exactly, run, timely)
 from manager import manager, told_until
 from models import EACH_ENGINE, PRESETS
+from passing import passed
 from seccomp import refuse_ipv6
 
 ROOT = os.getuid() == 0
-ABOVE = 200  # descriptors to pass lie here first, so that none is in the way of another
 
 
 # Names
@@ -136,19 +135,6 @@ for number, row in enumerate((
 
 
 # Sockets that are passed in
-
-
-@contextlib.contextmanager
-def passed(sockets, names=None):
-    """What Server needs to get them as descriptors 3, 4, …"""
-    high = [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD, ABOVE) for each in sockets]
-    moves = " ".join(f"{3 + place}<&{fd} {fd}<&-" for place, fd in enumerate(high))
-    said = f"LISTEN_PID=$$ LISTEN_FDS={len(high)}" + (f" LISTEN_FDNAMES={names}" if names else "")
-    try:
-        yield {"prefix": ("bash", "-c", f"exec {moves}; export {said}; exec \"$@\"", "bash"), "pass_fds": high}
-    finally:
-        for fd in high:
-            os.close(fd)
 
 
 def unix_listener(path):

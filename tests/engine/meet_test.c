@@ -236,7 +236,7 @@ ENGINE_TEST(a_detached_listener_loses_nobody)
 static struct probe *connect_begin(struct rig *rig, const struct sockaddr_in *address, int *ret_result)
 {
 	struct sockaddr_in copy = *address;
-	int fd = rig->os->ops->socket(rig->os, AF_INET);
+	int fd = rig->os->ops->socket(rig->os, AF_INET, SOCK_STREAM);
 	struct probe *probe;
 
 	CHECK(fd >= 0);
@@ -278,7 +278,7 @@ ENGINE_TEST_REAL(a_connection_that_meets_itself_is_refused)
 {
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct gb__os *os = rig->os;
-	int fd = os->ops->socket(os, AF_INET);
+	int fd = os->ops->socket(os, AF_INET, SOCK_STREAM);
 	socklen_t size = sizeof(address);
 	struct probe *probe;
 

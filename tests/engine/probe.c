@@ -138,17 +138,45 @@ static const struct gb__endpoint_ops probe_ops = {
 	.on_detached = on_detached,
 };
 
-struct probe *probe_open(struct rig *rig, int fd)
+static struct probe *open_kind(struct rig *rig, int fd, int kind)
 {
 	struct probe *probe = calloc(1, sizeof(*probe));
 
 	CHECK(probe);
-	probe->stream.endpoint =
-		(struct gb__endpoint){ .ops = &probe_ops, .fd = fd, .kind = GB__ENDPOINT_STREAM };
+	probe->stream.endpoint = (struct gb__endpoint){ .ops = &probe_ops, .fd = fd, .kind = (uint8_t)kind };
 	probe->rig = rig;
 	CHECK_INT(CALL(rig, rig->engine->ops->attach(rig->engine, &probe->stream.endpoint)), 0);
 	rig->probes++;
 	return probe;
+}
+
+struct probe *probe_open(struct rig *rig, int fd)
+{
+	return open_kind(rig, fd, GB__ENDPOINT_STREAM);
+}
+
+struct probe *probe_packets(struct rig *rig, struct rig_peer **ret_peer)
+{
+	struct probe *probe;
+	int fd;
+
+	*ret_peer = rig_packets(rig, &fd);
+	probe = open_kind(rig, fd, GB__ENDPOINT_PACKET);
+	probe_start(probe);
+	return probe;
+}
+
+void probe_queue_packet(struct probe *probe, size_t size)
+{
+	unsigned char *data = malloc(size);
+
+	CHECK(data);
+	pattern_fill(data, size, probe->queued);
+	CHECK_INT(
+		gb__output_append_packet(&probe->stream.output, &probe->rig->engine->pool, data, size, NULL),
+		0);
+	probe->queued += size;
+	free(data);
 }
 
 struct probe *probe_pair(struct rig *rig, struct rig_peer **ret_peer)

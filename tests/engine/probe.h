@@ -32,6 +32,10 @@ struct probe {
 struct probe *probe_open(struct rig *rig, int fd);
 /** A connected pair with input started. */
 struct probe *probe_pair(struct rig *rig, struct rig_peer **ret_peer);
+/** The same on sockets of packets: `got` has them each behind its size. */
+struct probe *probe_packets(struct rig *rig, struct rig_peer **ret_peer);
+/** Queue the next `size` bytes of the pattern as a packet. */
+void probe_queue_packet(struct probe *probe, size_t size);
 void probe_start(struct probe *probe);
 void probe_stop(struct probe *probe);
 /** Queue the next `size` bytes of the pattern; probe_flush sends them. */

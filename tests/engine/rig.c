@@ -18,6 +18,7 @@
 #define STEP_NS 1000000
 #define RECEIVE_MS 1              /* of an engine that receives without polling first */
 #define STEP_RECEIVES_NS 11000000 /* and a timeout with which it does */
+#define PACKETS_BYTES 73728       /* asked for, of packets: a few of the largest */
 #define SOCKET_BYTES 32768        /* asked for: small, so that 150 K do not vanish into the kernel */
 
 /* ---- variants ---- */
@@ -428,6 +429,26 @@ struct rig_peer *rig_pair(struct rig *rig, int *ret_fd)
 	return peer;
 }
 
+struct rig_peer *rig_packets(struct rig *rig, int *ret_fd)
+{
+	const int bytes = PACKETS_BYTES;
+	struct rig_peer *peer;
+	int fds[2];
+
+	if (rig->sim) {
+		peer = rig_pair(rig, ret_fd);
+		sim_client_set_packets(peer->client);
+	} else {
+		CHECK_INT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+		for (int i = 0; i < 2; i++)
+			CHECK_INT(setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
+		*ret_fd = fds[0];
+		peer = peer_create(rig, fds[1], NULL);
+	}
+	peer->packets = true;
+	return peer;
+}
+
 struct rig_peer *rig_accept(struct rig *rig, int listener)
 {
 	uint64_t steps = 0;
@@ -471,6 +492,27 @@ size_t peer_send_some(struct rig_peer *peer, size_t size)
 	return (size_t)taken;
 }
 
+bool peer_send_packet(struct rig_peer *peer, size_t size)
+{
+	unsigned char *data = malloc(size);
+	ssize_t taken;
+
+	CHECK(data);
+	pattern_fill(data, size, peer->sent);
+	if (peer->client)
+		taken = (ssize_t)sim_client_send(peer->client, data, size);
+	else
+		taken = send(peer->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+	free(data);
+	if (taken < 0)
+		CHECK(errno == EAGAIN || errno == EINTR);
+	if (taken <= 0)
+		return false;
+	CHECK_INT(taken, size);
+	peer->sent += size;
+	return true;
+}
+
 void peer_send(struct rig_peer *peer, size_t size)
 {
 	uint64_t steps = 0;
@@ -484,11 +526,43 @@ void peer_send(struct rig_peer *peer, size_t size)
 	}
 }
 
+static void packets_read(struct rig_peer *peer)
+{
+	static unsigned char data[1u << 17];
+	uint32_t size;
+	ssize_t got;
+
+	while (peer->got.size < peer->read_max) {
+		if (peer->client) {
+			got = (ssize_t)sim_client_read(peer->client, data, sizeof(data));
+			peer->at_end |= sim_client_at_end(peer->client);
+			peer->was_reset |= sim_client_was_reset(peer->client);
+			if (got == 0)
+				return;
+		} else {
+			if (peer->fd < 0 || peer->at_end || peer->was_reset)
+				return;
+			got = recv(peer->fd, data, sizeof(data), MSG_DONTWAIT);
+			peer->at_end |= got == 0;
+			peer->was_reset |= got < 0 && (errno == ECONNRESET || errno == EPIPE);
+			if (got <= 0)
+				return;
+		}
+		size = (uint32_t)got;
+		bytes_append(&peer->got, &size, sizeof(size));
+		bytes_append(&peer->got, data, size);
+	}
+}
+
 void peer_read(struct rig_peer *peer)
 {
 	unsigned char data[16384];
 	ssize_t got;
 
+	if (peer->packets) {
+		packets_read(peer);
+		return;
+	}
 	while (peer->got.size < peer->read_max) {
 		size_t wanted = gb__min(sizeof(data), peer->read_max - peer->got.size);
 

@@ -163,11 +163,14 @@ struct rig_peer {
 	struct bytes got;          /* everything read so far */
 	size_t read_max;           /* it reads up to so many bytes in all */
 	size_t sent;               /* bytes of the pattern that were taken */
+	bool packets;              /* `got` has each behind its size, as they lie in queues */
 	bool at_end, was_reset;    /* seen while reading */
 };
 
 /** A connected pair: a peer and a descriptor for the engine. */
 struct rig_peer *rig_pair(struct rig *rig, int *ret_fd);
+/** The same on sockets of packets. */
+struct rig_peer *rig_packets(struct rig *rig, int *ret_fd);
 /** A listening descriptor (O_NONBLOCK) for the engine. */
 int rig_listen(struct rig *rig, struct sockaddr_in *ret_address);
 struct rig_peer *rig_connect(struct rig *rig, const struct sockaddr_in *address);
@@ -180,6 +183,8 @@ struct sockaddr_in rig_dead_address(struct rig *rig);
 size_t peer_send_some(struct rig_peer *peer, size_t size);
 /** Send exactly `size` more, stepping the engine as needed. */
 void peer_send(struct rig_peer *peer, size_t size);
+/** The next `size` bytes of the pattern as a packet. Returns whether it was taken. */
+bool peer_send_packet(struct rig_peer *peer, size_t size);
 void peer_read(struct rig_peer *peer);
 void peer_shutdown(struct rig_peer *peer);
 void peer_reset(struct rig_peer *peer);

@@ -138,6 +138,9 @@ struct peer *rig_peer_on(struct rig *rig, const struct gb_service *service, cons
 	int fd;
 
 	peer->client = sim_client_pair(rig->sim, &fd);
+	peer->packets = front && front->packets;
+	if (peer->packets)
+		sim_client_set_packets(peer->client);
 	gb__net_adopt(&rig->net, fd, service, peer, front);
 	return peer;
 }
@@ -237,9 +240,29 @@ static void read_records(struct peer *peer)
 	records_leave(peer);
 }
 
+static void packets_read(struct peer *peer)
+{
+	const size_t header = sizeof(uint32_t);
+	size_t size;
+
+	while (peer->got_size < peer->read_max &&
+		(size = sim_client_read(peer->client, peer->got + peer->got_size + header,
+			 PEER_BYTES_MAX - peer->got_size - header)) > 0) {
+		memcpy(peer->got + peer->got_size, &(uint32_t){ (uint32_t)size }, header);
+		peer->got_size += header + size;
+	}
+	peer->was_reset = sim_client_was_reset(peer->client);
+	peer->at_end = sim_client_at_end(peer->client);
+}
+
 void peer_read(struct peer *peer)
 {
 	size_t size;
+
+	if (peer->packets) {
+		packets_read(peer);
+		return;
+	}
 
 	if (peer->session) {
 		read_records(peer);
