@@ -356,6 +356,14 @@ static inline ssize_t gb__engine_send(
 	return gb__engine_sent(engine, gb__engine_try_send(engine, stream, data, size));
 }
 
+/** The same of the last bytes: the end of output follows at once. */
+static inline ssize_t gb__engine_send_last(
+	struct gb__engine *engine, struct gb__stream *stream, const void *data, size_t size)
+{
+	engine->stats.sends++;
+	return gb__engine_sent(engine, gb__os_send_last(engine->os, stream->endpoint.fd, data, size));
+}
+
 /** Close a descriptor that is not attached, the way that is cheapest. */
 static inline void gb__engine_close(struct gb__engine *engine, int fd)
 {

@@ -43,6 +43,15 @@ static struct gb_tls_stats *stats_of(struct gb_conn *conn)
 	return &conn->net->counters->tls;
 }
 
+/* Or whatever else the handshake has to say. */
+static void let_tickets_go(struct gb_conn *conn)
+{
+	struct gb__fronted *fronted = fronted_of(conn);
+
+	if (gb__unlikely(!gb__output_empty(&fronted->held)))
+		gb__output_splice(&conn->stream.output, &fronted->held);
+}
+
 /* Of the session: records that are to be sent. A long one that waits for the kernel was written into a chunk of its own. */
 static int emit(void *arg, const void *data, size_t size)
 {
@@ -52,6 +61,9 @@ static int emit(void *arg, const void *data, size_t size)
 	struct gb__chunk *chunk = fronted->record;
 	ssize_t sent = 0;
 
+	if (fronted->shaking)
+		return gb__output_append(&fronted->held, &engine->pool, data, size);
+	let_tickets_go(conn);
 	if (chunk && chunk->data == data) {
 		fronted->record = NULL;
 		chunk->end = (uint32_t)size;
@@ -59,7 +71,8 @@ static int emit(void *arg, const void *data, size_t size)
 		return 0;
 	}
 	if (fronted->at_once && gb__output_empty(&conn->stream.output)) {
-		sent = gb__engine_send(engine, &conn->stream, data, size);
+		sent = fronted->last ? gb__engine_send_last(engine, &conn->stream, data, size)
+				     : gb__engine_send(engine, &conn->stream, data, size);
 		if (sent < 0)
 			return (int)sent;
 		conn->active_ms = gb__net_now(conn->net);
@@ -238,8 +251,9 @@ void gb__front_end(struct gb_conn *conn)
 	if (!fronted->session)
 		return;
 	fronted->at_once = leaves_at_once(conn, 0);
+	fronted->last = true;
 	gb__tls_session_close(fronted->session);
-	fronted->at_once = false;
+	fronted->at_once = fronted->last = false;
 }
 
 /* It is no handshake that is under way any more. */
@@ -355,8 +369,10 @@ static void complete(struct gb_conn *conn)
 	gb__count(stats_of(conn)->handshakes, 1);
 	if (gb__tls_session_resumed(fronted->session))
 		gb__count(stats_of(conn)->resumed, 1);
-	/* A server's tickets leave with the answer to what has come with the end of the handshake, and a client's end of it
-	 * with its first message. Else they leave before anybody counts what moves. */
+	/* A server's tickets leave with the answer to what has come with the end of the handshake, be it that this takes
+	 * long, and a client's end of it with its first message. Else they leave before anybody counts what moves. */
+	if (!follows || (conn->further & GB__CONN_FURTHER_OUTGOING))
+		let_tickets_go(conn);
 	if (!follows && !(conn->further & GB__CONN_FURTHER_OUTGOING))
 		gb__conn_flush(conn);
 	if (conn->state >= GB__CONN_ENDED)
@@ -430,13 +446,19 @@ static void read_on(struct gb_conn *conn)
 /* Go on with the handshake, with what has arrived. */
 static void shake(struct gb_conn *conn)
 {
+	struct gb__fronted *fronted = fronted_of(conn);
 	int result;
 
 	conn->net->fronts.steps++;
-	result = gb__tls_session_handshake(fronted_of(conn)->session);
-	if (result > 0)
+	fronted->shaking = true;
+	result = gb__tls_session_handshake(fronted->session);
+	fronted->shaking = false;
+	if (result > 0) {
 		complete(conn);
-	else if (result < 0)
+		return;
+	}
+	let_tickets_go(conn);
+	if (result < 0)
 		fail(conn);
 	else
 		gb__conn_settle(conn);
@@ -547,6 +569,13 @@ void gb__front_on_input(struct gb__stream *stream, unsigned char *data, size_t s
 	if ((conn->flags & GB__CONN_EOF) || (conn->state != GB__CONN_FRONT && gb__conn_closing(conn)))
 		return; /* discarded */
 	fronted_of(conn)->begun = true;
+	if (gb__unlikely(!gb__output_empty(&fronted_of(conn)->held))) {
+		/* It says more before it was answered, and may go on like that. */
+		let_tickets_go(conn);
+		gb__conn_flush(conn);
+		if (conn->state >= GB__CONN_ENDED)
+			return;
+	}
 	if (conn->state == GB__CONN_FRONT &&
 		((conn->flags & GB__CONN_KEPT) || !has_time(net) || net->fronts.waiting > 0))
 		wait_in_line(conn, data, size);
@@ -626,6 +655,7 @@ void gb__fronted_destroy(struct gb_conn *conn)
 	if (!gb__output_empty(&fronted->plain))
 		conn->flags |= GB__CONN_RESET;
 	plain_drop(conn);
+	gb__output_clear(&fronted->held, &conn->net->engine->pool);
 	conn->net->tally.bytes_out += conn->stream.output.bytes; /* these were never counted */
 	uncount(conn, fronted->begun || (conn->further & GB__CONN_FURTHER_OUTGOING));
 	leave_line(conn);

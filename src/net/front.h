@@ -40,14 +40,17 @@ struct gb__fronted {
 	struct gb__tls *tls;
 	struct gb__tls_session *session; /* NULL: nothing has come of it yet */
 	struct gb__output plain;         /* to be sent, not encrypted yet */
+	struct gb__output held;          /* a server's tickets, which leave with what is sent next */
 	struct gb__chunk *record;        /* room that the session was given for one; or NULL */
 	char *name;                      /* of the server that a client wants; or NULL */
 	bool begun;                      /* bytes of it have come */
 	bool counted;                    /* as a handshake that is under way */
-	bool at_once;                    /* what is emitted goes straight to the kernel */
-	bool in_line;                    /* it waits for its step */
-	bool failed;                     /* nothing is read or sent any more but an alert */
-	bool truncated;                  /* the end of input comes without close_notify */
+	bool shaking;   /* what is emitted waits for what comes of this step of the handshake */
+	bool at_once;   /* what is emitted goes straight to the kernel */
+	bool last;      /* and the end of output follows on it */
+	bool in_line;   /* it waits for its step */
+	bool failed;    /* nothing is read or sent any more but an alert */
+	bool truncated; /* the end of input comes without close_notify */
 };
 
 /** Of a net: so many steps of handshakes are done in a turn, the others wait in line; and what its sessions share. */

@@ -115,6 +115,14 @@ static inline ssize_t gb__os_send(struct gb__os *os, int fd, const void *data, s
 	return gb__os_send_as(os->simulated, os, fd, data, size);
 }
 
+/** The same of the last bytes, before a shutdown or a close that follows at once: its FIN goes with them (MSG_MORE). */
+static inline ssize_t gb__os_send_last(struct gb__os *os, int fd, const void *data, size_t size)
+{
+	if (gb__unlikely(os->simulated))
+		return os->ops->send(os, fd, data, size);
+	return gb__send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+}
+
 /** Milliseconds of the monotonic clock, cheaper than `now_ns` and a few milliseconds coarse. */
 uint64_t gb__os_now_ms(struct gb__os *os);
 

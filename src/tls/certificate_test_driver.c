@@ -32,8 +32,11 @@ struct gb__tls *tls_server(void)
 				  .until_s = 3600 },
 		    &error) < 0)
 		test_fail(__FILE__, __LINE__, "%s", error.text);
-	tls = create(&(struct gb__tls_options){
-		.server = true, .certificates = certificate, .keys = key, .versions = "1.2" });
+	tls = create(&(struct gb__tls_options){ .server = true,
+		.ticket_ms = 3600000,
+		.certificates = certificate,
+		.keys = key,
+		.versions = "1.2" });
 	unlink(certificate);
 	unlink(key);
 	rmdir(folder);

@@ -89,6 +89,50 @@ TLS_TEST(tls_small_sends_of_a_dispatch_are_one_record)
 	peer_close(peer);
 }
 
+static void ask_message(struct gb_conn *conn, struct gb_bytes message)
+{
+	messages++;
+}
+
+static const struct gb_service asked = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "asked",
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = ask_message, .on_close = count_close };
+
+static bool holds_tickets(const struct gb_conn *conn)
+{
+	return !gb__output_empty(&conn->terms->fronted->held);
+}
+
+/* Of who asks at once; who says more without an answer may go on like that, and has his tickets then. */
+TLS_TEST(tls_tickets_leave_with_the_answer_or_when_more_is_said)
+{
+	struct peer *peers[3];
+
+	rig_calm(rig);
+	for (unsigned i = 0; i < 3; i++) {
+		struct peer *peer = peers[i] = rig_tls_peer(rig, &asked);
+
+		messages = 0;
+		peer_send(peer, "ask\n", 4);
+		UNTIL(rig, peer, messages == 1);
+		CHECK(holds_tickets(rig->current));
+		CHECK_INT(gb_conn_output_size(rig->current), 0);
+		if (i == 0) {
+			gb_conn_send(rig->current, "answer", 6);
+			UNTIL(rig, peer, peer->got_size == 6);
+			CHECK(!holds_tickets(rig->current));
+		} else if (i == 1) {
+			peer_send(peer, "more\n", 5);
+			UNTIL(rig, peer, messages == 2);
+			CHECK(!holds_tickets(rig->current));
+			CHECK_INT(peer->got_size, 0);
+		}
+		peer_shutdown(peer);
+		UNTIL(rig, peer, rig->closed == i + 1 && peer->ended);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		peer_close(peers[i]);
+}
+
 /* A FIN without close_notify: what came before it is answered, and nobody takes it for an end. */
 TLS_TEST(tls_truncation_is_no_end)
 {
