@@ -23,11 +23,15 @@ static void on_message(int sent, int version, int type, const void *data, size_t
 	struct gb__tls_session *session = arg;
 	const unsigned char *bytes = data;
 
-	(void)version, (void)ssl;
+	(void)version;
 	if (type == SSL3_RT_HEADER && sent && bytes[0] == SSL3_RT_APPLICATION_DATA)
 		session->out_records++;
+	if (type == SSL3_RT_INNER_CONTENT_TYPE && !sent)
+		session->within = bytes[0] == SSL3_RT_HANDSHAKE;
 	if (type != SSL3_RT_HANDSHAKE || size == 0)
 		return;
+	if (!sent)
+		session->within = SSL_has_pending(ssl); /* what is left of the record begins another one */
 	if (sent && bytes[0] == SSL3_MT_FINISHED)
 		session->out_records = 0;
 	if (bytes[0] == SSL3_MT_KEY_UPDATE)
@@ -157,10 +161,21 @@ static bool fits(const struct gb__tls_session *session)
 		!session->closed && !session->ended;
 }
 
-/* No record is half read, or known in part. */
+/* As a client may have asked for (RFC 6066, 4). */
+static uint16_t plain_max(const SSL *ssl)
+{
+	const uint8_t asked = SSL_SESSION_get_max_fragment_length(SSL_get_session(ssl));
+
+	return asked >= TLSEXT_max_fragment_length_512 && asked <= TLSEXT_max_fragment_length_4096
+		? (uint16_t)(256u << asked)
+		: GB__RECORD_PLAIN_MAX;
+}
+
+/* No record is half read, or known in part, nor a message of several. */
 static bool is_between_records(const struct gb__tls_session *session)
 {
-	return session->body == 0 && session->header_size == 0 && !SSL_has_pending(session->ssl);
+	return session->body == 0 && session->header_size == 0 && !session->within &&
+		!SSL_has_pending(session->ssl);
 }
 
 bool gb__tls_handover(struct gb__tls_session *session)
@@ -184,6 +199,7 @@ bool gb__tls_handover(struct gb__tls_session *session)
 		return false;
 	}
 	session->suite = suite;
+	session->plain_max = plain_max(session->ssl);
 	young_remove(session);
 	gb__tls_buffer_give(session->pool, session->room);
 	session->room = NULL;

@@ -331,6 +331,113 @@ TEST(within_a_record_it_waits)
 	}
 }
 
+/* A record that the other one could have sent behind those before it. */
+static void other_seals(struct gb__tls_way *way, enum gb__tls_record_type type, const void *data, size_t size)
+{
+	unsigned char bytes[2000];
+	int sealed;
+
+	CHECK(size <= sizeof(bytes) - GB__RECORD_OVERHEAD);
+	sealed = gb__tls_record_seal(pool, way, type, data, size, bytes);
+	CHECK_INT(BIO_write(SSL_get_wbio(other), bytes, sealed), sealed);
+}
+
+static void other_begins(struct gb__tls_way *way)
+{
+	const struct gb__tls_suite *suite =
+		gb__tls_suite_find(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(other)));
+
+	CHECK_INT(gb__tls_way_begin(pool, way, suite, true, session->in.secret, session->in_records), 0);
+}
+
+TEST(within_a_message_it_waits)
+{
+	static const char update[] = "\x18\0\0\1";
+	unsigned char got[100];
+
+	for (unsigned piece = 1; piece <= 5; piece++) {
+		struct gb__tls_way way = { 0 };
+		size_t size = 0;
+
+		begin(true, NULL);
+		shake();
+		other_begins(&way);
+		other_seals(&way, GB__RECORD_DATA, "a", 1);
+		other_seals(&way, GB__RECORD_HANDSHAKE, update, piece);
+		CHECK_INT(here(WIRE_MAX, got, &size), 0);
+		CHECK(!gb__tls_handover(session));
+		if (piece < 5)
+			other_seals(&way, GB__RECORD_HANDSHAKE, update + piece, 5 - piece);
+		CHECK_INT(gb__tls_way_update(pool, &way), 0);
+		other_seals(&way, GB__RECORD_DATA, "b", 1);
+		CHECK_INT(here(WIRE_MAX, got, &size), 0);
+		CHECK(size == 2 && memcmp(got, "ab", 2) == 0);
+		gb__tls_way_finish(pool, &way);
+		end();
+	}
+}
+
+/* Two tickets, cut in two records anywhere. */
+TEST(within_a_ticket_it_waits_and_behind_it_does_not)
+{
+	static const char ticket[] = "\4\0\0\22"
+				     "\0\0\0\2"
+				     "age_"
+				     "\1n"
+				     "\0\4seal"
+				     "\0";
+	unsigned char both[2 * sizeof(ticket)], got[10];
+
+	memcpy(both, ticket, sizeof(ticket));
+	memcpy(both + sizeof(ticket), ticket, sizeof(ticket));
+	for (size_t cut = 1; cut < sizeof(both); cut++) {
+		struct gb__tls_way way = { 0 };
+		size_t size = 0;
+
+		begin(false, NULL);
+		shake();
+		other_begins(&way);
+		other_seals(&way, GB__RECORD_HANDSHAKE, both, cut);
+		CHECK_INT(here(WIRE_MAX, got, &size), 0);
+		CHECK_INT(gb__tls_handover(session), cut == sizeof(ticket));
+		other_seals(&way, GB__RECORD_HANDSHAKE, both + cut, sizeof(both) - cut);
+		CHECK_INT(here(WIRE_MAX, got, &size), 0);
+		CHECK(!session->ssl || gb__tls_handover(session));
+		other_seals(&way, GB__RECORD_DATA, "b", 1);
+		CHECK_INT(here(WIRE_MAX, got, &size), 0);
+		CHECK(size == 1 && got[0] == 'b');
+		gb__tls_way_finish(pool, &way);
+		end();
+	}
+}
+
+TEST(a_client_gets_no_longer_records_than_it_has_asked_for)
+{
+	static const unsigned char data[513];
+	struct gb__tls_way way = { 0 };
+	unsigned char got[1000];
+	size_t size = 0;
+
+	sent[0] = sent[1] = received[0] = received[1] = 0;
+	begin(true, NULL);
+	CHECK_INT(SSL_set_tlsext_max_fragment_length(other, TLSEXT_max_fragment_length_512), 1);
+	shake();
+	other_begins(&way);
+	CHECK(gb__tls_handover(session));
+	we_send(5000);
+	for (size_t at = 0; at < out_size; at += GB__RECORD_HEADER + (size_t)(out[at + 3] << 8 | out[at + 4]))
+		CHECK((out[at + 3] << 8 | out[at + 4]) + GB__RECORD_HEADER <= 512 + GB__RECORD_OVERHEAD);
+	all_arrive(WIRE_MAX);
+	other_seals(&way, GB__RECORD_DATA, data, 512);
+	CHECK_INT(here(WIRE_MAX, got, &size), 0);
+	CHECK_INT(size, 512);
+	other_seals(&way, GB__RECORD_DATA, data, 513);
+	CHECK(here(WIRE_MAX, got, &size) < 0);
+	CHECK_STR(gb__tls_session_problem(session), "data length too long");
+	gb__tls_way_finish(pool, &way);
+	end();
+}
+
 TEST(who_has_updated_keys_already_or_speaks_tls_1_2_stays)
 {
 	sent[0] = sent[1] = received[0] = received[1] = 0;

@@ -60,6 +60,7 @@ void driver_begin(struct driver *driver, bool server, uint16_t suite)
 		.sink = &driver_sink,
 		.arg = driver,
 		.suite = driver->to.suite,
+		.plain_max = GB__RECORD_PLAIN_MAX,
 		.server = server,
 		.established = true };
 	CHECK_INT(gb__tls_way_begin(

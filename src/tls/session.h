@@ -39,10 +39,12 @@ struct gb__tls_session {
 	uint8_t secrets; /* that are known, of `in` and `out`: 1, 2; their size is secret_size */
 	uint8_t secret_size;
 	bool has_read; /* bytes of the application */
+	bool within;   /* a message of the handshake: a part of it was read */
 	bool updated;  /* one side has other keys than the handshake gave: it stays with OpenSSL */
 	uint32_t in_records, out_records; /* with the application's keys */
 
 	struct gb__tls_way in, out;
+	uint16_t plain_max;                      /* bytes that a record may hold */
 	unsigned char header[GB__RECORD_HEADER]; /* of a record that is incomplete */
 	uint8_t header_size;
 	uint16_t partial_size; /* bytes of it in `room`, the header included */

@@ -250,11 +250,13 @@ static ssize_t open_record(struct gb__tls_session *session, unsigned char *recor
 		return inner == -ENOMEM
 			? no_memory(session)
 			: refuse(session, SSL_AD_BAD_RECORD_MAC, SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC);
-	if (inner > (int)GB__RECORD_PLAIN_MAX + 1)
+	if (inner > (int)GB__RECORD_PLAIN_MAX + 1) /* of padding, too */
 		return refuse(session, SSL_AD_RECORD_OVERFLOW, SSL_R_DATA_LENGTH_TOO_LONG);
 	while (inner > 1 && data[inner - 1] == 0)
 		inner--;
 	type = data[--inner];
+	if (gb__unlikely(inner > session->plain_max))
+		return refuse(session, SSL_AD_RECORD_OVERFLOW, SSL_R_DATA_LENGTH_TOO_LONG);
 	if (gb__likely(inner > 0 && type == GB__RECORD_DATA))
 		session->silent = 0;
 	else if (++session->silent > GB__TLS_SILENT_MAX)
@@ -332,7 +334,7 @@ ssize_t gb__tls_traffic_write(struct gb__tls_session *session, const void *data,
 		return gb__tls_session_fail(session,
 			ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, SSL_R_PROTOCOL_IS_SHUTDOWN)));
 	while (used < size) {
-		const size_t piece = gb__min(size - used, (size_t)GB__RECORD_PLAIN_MAX);
+		const size_t piece = gb__min(size - used, (size_t)session->plain_max);
 		int result = 0;
 
 		if (gb__unlikely(session->update_due || session->out.sequence >= session->pool->update_after))
