@@ -35,9 +35,7 @@ def descriptors_threads_and_processes_after_many_connections(model):
     # A process for each connection takes as long as ten elsewhere.
     connections = CONNECTIONS if model in PRESETS and not (model.processes and model.per_connection) \
         else CONNECTIONS_OVERRIDES
-    # A pool that sizes itself has fewer threads when it likes.
-    fixed = ",compute-workers=2" if model.axes["compute"] == "threads" else ""
-    with Server("--model", model.spec + fixed) as server:
+    with Server(*model.settled) as server:
         bare = server.rest()
         connect_echo_close(server, WARM_UP)  # what is made when it is first needed, once, is no leak
         # A worker for each connection may end later than its client.

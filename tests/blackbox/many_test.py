@@ -89,7 +89,7 @@ def sockets(server):
 
 def many_at_the_same_time(model):
     count = possible(CONNECTIONS)
-    with Server(*model.arguments) as server:
+    with Server(*model.settled) as server:
         before = server.rest()
         idle = sockets(server)
         crowd = Crowd(server)

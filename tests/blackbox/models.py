@@ -45,6 +45,11 @@ class Model:
         return ("--model", self.spec)
 
     @property
+    def settled(self):
+        """The arguments for as many threads whatever comes: a pool that sizes itself has more or fewer when it likes."""
+        return ("--model", self.spec + (",compute-workers=2" if self.axes["compute"] == "threads" else ""))
+
+    @property
     def per_connection(self):
         return self.axes["workers"] == "per-connection"
 

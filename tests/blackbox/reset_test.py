@@ -50,7 +50,7 @@ STATES = (before_sending, mid_message, with_the_answer_unread, with_answers_pend
 
 def resets(model, service, *settings, expected):
     # Small buffers, so that answers soon have to wait in the server.
-    with Server(*model.arguments, *settings, "--sndbuf", "16KiB", "--rcvbuf", "16KiB", service=service) as server:
+    with Server(*model.settled, *settings, "--sndbuf", "16KiB", "--rcvbuf", "16KiB", service=service) as server:
         before = server.rest()
         for state in STATES:
             for _ in range(ROUNDS):
@@ -75,7 +75,7 @@ def resets_of_time_echo(model):
 @case_for_each(MODELS)
 def resets_all_at_once(model):
     """They reach the server in one turn of its loop, in all states together."""
-    with Server(*model.arguments) as server:
+    with Server(*model.settled) as server:
         before = server.rest()
         clients = [server.connect() for _ in range(ROUNDS * len(STATES))]
         for number, client in enumerate(clients):

@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define SIM_ROUNDS 40u
+#define SIM_ROUNDS 12u
 #define STEPS_MAX_SIM 2000000u
 #define SECONDS_MAX_REAL 30u
 #define STEP_NS 1000000

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #define STEPS_MAX 200000u
-#define ROUNDS 20u
+#define ROUNDS 10u
 
 static const struct gb__limits default_limits = {
 	.connections_max = 1000,
