@@ -137,7 +137,8 @@ def busy_loops_take_every_cpu_and_end_with_who_started_them():
 
 @case
 def a_fuzzer_that_is_not_there_is_answered_with_those_that_are():
-    for given, expected in ((["no"], "no fuzzer 'no': delimiter fixed length line proxy varint"),
+    known = sorted(name[:-len("_fuzz.c")] for name in os.listdir(os.path.join(TREE, "tests", "fuzz")) if name.endswith("_fuzz.c"))
+    for given, expected in ((["no"], f"no fuzzer 'no': {' '.join(known)}"),
                             (["line", "--seconds", "0"], "after the codec comes --seconds N or nothing")):
         done = subprocess.run([os.path.join(TREE, "tests", "fuzz", "run.sh"), *given], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=PATIENCE_S)
