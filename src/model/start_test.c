@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_SEEN 256
@@ -246,7 +247,7 @@ static void gives_its_thread_back(const char *model)
 	CHECK_INT(gb_server_run(server, &error), 0);
 	CHECK(during == 1 || during == before);
 	CHECK_INT(cpus_allowed(), before);
-	CHECK_INT(sched_getscheduler(0), SCHED_OTHER);
+	CHECK_INT(syscall(SYS_sched_getscheduler, 0), SCHED_OTHER); /* musl's function has no answer */
 	gb_server_destroy(server);
 }
 

@@ -153,7 +153,7 @@ NET_TEST(proxy_header_that_is_late_or_cut_short_is_dropped)
 	rig_step(rig, slow);
 	rig_pass(rig, rig->limits.handshake_timeout_ms - 200);
 	CHECK_INT(rig->net.connections, 1);
-	sim_client_send(slow->client, V1 + 10, 1); /* gains nothing */
+	sim_client_send(slow->client, &V1[10], 1); /* gains nothing */
 	rig_step(rig, slow);
 	rig_pass(rig, 400);
 	UNTIL(rig, slow, slow->was_reset && rig->net.connections == 0);
@@ -191,7 +191,7 @@ NET_TEST(drain_waits_for_a_proxy_header_that_has_begun)
 	rig_pass(rig, 1000);
 	UNTIL(rig, silent, silent->at_end && rig->net.connections == 1);
 	CHECK_INT(rig->counters.stats.closed[GB_CLOSE_DRAIN], 1);
-	sim_client_send(begun->client, V1 "hello\n" + 10, sizeof(V1 "hello\n") - 11);
+	sim_client_send(begun->client, &(V1 "hello\n")[10], sizeof(V1 "hello\n") - 11);
 	UNTIL(rig, begun, begun->got_size == 23 && begun->at_end);
 	sim_client_shutdown(begun->client);
 	UNTIL(rig, begun, rig->closed == 1);
@@ -209,7 +209,7 @@ NET_TEST(proxy_header_without_memory_ends_its_connection_alone)
 		gb__alloc_fail_at(n);
 		sim_client_send(peer->client, V2, 20);
 		rig_step(rig, peer);
-		sim_client_send(peer->client, V2 "hello\n" + 20, sizeof(V2 "hello\n") - 21);
+		sim_client_send(peer->client, &(V2 "hello\n")[20], sizeof(V2 "hello\n") - 21);
 		for (unsigned i = 0; i < 4; i++)
 			rig_step(rig, peer);
 		gb__alloc_fail_at(0);
