@@ -29,6 +29,15 @@
 	((void)(context), (uintptr_t)0) /* the handler's own frames are shown as well */
 #endif
 
+/* Of the innermost frame that has one; 0 where the build keeps none. */
+#if defined(GB__FRAME_POINTERS) && defined(__x86_64__) && !defined(__ILP32__)
+#define FRAME_POINTER(context) ((uintptr_t)(context)->uc_mcontext.gregs[REG_RBP])
+#elif defined(GB__FRAME_POINTERS) && defined(__aarch64__)
+#define FRAME_POINTER(context) ((uintptr_t)(context)->uc_mcontext.regs[29])
+#else
+#define FRAME_POINTER(context) ((void)(context), (uintptr_t)0)
+#endif
+
 /* Read in signal context: a pointer that somebody else sent is none of these. */
 static _Atomic(struct gb__backtrace *) known[KNOWN_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -41,7 +50,7 @@ struct walk {
 	uintptr_t interrupted; /* 0 once it was found, among the handler's own frames */
 };
 
-#ifdef GB__LACKS_UNWIND /* where it was interrupted is all that is known */
+#ifdef GB__LACKS_UNWIND /* where it was interrupted, and frame pointers, are all that is known */
 static void walk_stack(struct walk *walk)
 {
 }
@@ -88,6 +97,23 @@ static void walk_prepare(void)
 }
 #endif
 
+/* Where the C library has no unwind tables the walk ends in it: on from the frame of who called it, each of which holds where
+ * the next is and what it returns to. They are read by the kernel, which refuses what is no memory. */
+static void walk_frames(struct gb__backtrace *backtrace, uintptr_t frame)
+{
+	uintptr_t words[2];
+	const struct iovec into = { words, sizeof(words) };
+
+	while (frame && frame % sizeof(words[0]) == 0 && backtrace->frames_count < GB__BACKTRACE_FRAMES) {
+		const struct iovec from = { (void *)frame, sizeof(words) };
+
+		if (gb__process_peek(backtrace->process, &into, &from, 1) < 0 || !words[1])
+			return;
+		backtrace->frames[backtrace->frames_count++] = words[1] - 1;
+		frame = words[0] > frame ? words[0] : 0;
+	}
+}
+
 static bool is_known(const struct gb__backtrace *backtrace)
 {
 	for (unsigned i = 0; i < KNOWN_MAX; i++)
@@ -115,6 +141,8 @@ static void on_signal(int number, siginfo_t *info, void *argument)
 	walk_stack(&walk);
 	if (backtrace->frames_count == 0 && at)
 		backtrace->frames[backtrace->frames_count++] = at;
+	if (backtrace->frames_count <= 1)
+		walk_frames(backtrace, FRAME_POINTER((ucontext_t *)argument));
 	atomic_store(&backtrace->state, GB__BACKTRACE_DONE);
 	errno = kept;
 }
