@@ -215,6 +215,11 @@ const struct gb__handover_ops gb__handover_spawn = {
 	.init = spawn_init, .finish = spawn_finish, .give = give_new_worker, .join = spawn_join
 };
 
+bool gb__crew_has_seat(const struct gb__crew *crew)
+{
+	return crew->free != SEAT_NONE;
+}
+
 void gb__crew_give(struct gb__crew *crew, struct gb__handed handed)
 {
 	crew->handover->give(crew, handed);

@@ -105,6 +105,8 @@ struct gb__unit_ops {
 };
 extern const struct gb__unit_ops gb__unit_thread, gb__unit_process;
 
+/** Per-connection models: whether there is one that nobody has. */
+bool gb__crew_has_seat(const struct gb__crew *crew);
 /** A worker has ended; `crash` says how when it was not told to, else NULL. */
 void gb__seat_ended(struct gb__seat *seat, const char *crash);
 /** Begin a worker, on its own thread or in its own process. */

@@ -19,15 +19,32 @@ struct start {
 	struct gb_error *error; /* the chief's */
 };
 
-static void join(struct gb__seat *seat)
+static void joined(struct gb__seat *seat)
 {
-	pthread_join(seat->thread, NULL);
 	gb__seat_ended(seat, seat->result < 0 ? gb_strerror(seat->result) : NULL);
 }
 
 static void thread_ended(struct gb__post *post, bool alive)
 {
-	join(gb__container_of(post, struct gb__seat, ended));
+	struct gb__seat *seat = gb__container_of(post, struct gb__seat, ended);
+
+	pthread_join(seat->thread, NULL);
+	joined(seat);
+}
+
+static void leave_push(struct gb__crew *crew, struct gb__seat *seat)
+{
+	seat->left = atomic_load(&crew->left);
+	while (!atomic_compare_exchange_weak(&crew->left, &seat->left, seat))
+		;
+}
+
+/* Who is about to end is waited for when all do, or its seat is needed. */
+static bool join(struct gb__crew *crew, struct gb__seat *seat)
+{
+	if (crew->commanded != GB__COMMAND_RUN || !gb__crew_has_seat(crew))
+		return pthread_join(seat->thread, NULL) == 0;
+	return pthread_tryjoin_np(seat->thread, NULL) == 0;
 }
 
 static void thread_reap(struct gb__crew *crew)
@@ -40,8 +57,12 @@ static void thread_reap(struct gb__crew *crew)
 	while (seat) {
 		struct gb__seat *before = seat->left;
 
-		atomic_fetch_sub(&crew->left_count, 1);
-		join(seat);
+		if (join(crew, seat)) {
+			atomic_fetch_sub(&crew->left_count, 1);
+			joined(seat);
+		} else {
+			leave_push(crew, seat);
+		}
 		seat = before;
 	}
 }
@@ -56,9 +77,7 @@ static void leave(struct gb__seat *seat)
 	const struct gb_server *server = crew->server;
 	bool wakes = seat->result < 0;
 
-	seat->left = atomic_load(&crew->left);
-	while (!atomic_compare_exchange_weak(&crew->left, &seat->left, seat))
-		;
+	leave_push(crew, seat);
 	wakes |= atomic_fetch_add(&crew->left_count, 1) + 1 == LEFT_MAX;
 	if (wakes || atomic_load(&server->shared->command) != GB__COMMAND_RUN)
 		gb__os_linux.ops->event_signal(&gb__os_linux, server->wake_fd);

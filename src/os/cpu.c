@@ -82,17 +82,23 @@ unsigned gb__cpus_count(const struct gb__cpus *cpus)
 	return count;
 }
 
-int gb__cpus_use_one(const struct gb__cpus *cpus, unsigned n)
+static __attribute__((noinline)) int use_one(const struct gb__cpus *cpus, unsigned n)
 {
 	unsigned count = gb__cpus_count(cpus), cpu = 0;
 	struct gb__cpus one = { 0 };
 
-	if (count == 0)
-		return 0;
 	for (n %= count; !has(cpus, cpu) || n-- > 0; cpu++)
 		;
 	add(&one, cpu);
 	return gb__cpus_use(&one);
+}
+
+/* Asked for each worker, of which there may be one for each connection. */
+int gb__cpus_use_one(const struct gb__cpus *cpus, unsigned n)
+{
+	static const struct gb__cpus none;
+
+	return memcmp(cpus, &none, sizeof(none)) == 0 ? 0 : use_one(cpus, n);
 }
 
 /* Digits, below the maximum. Returns what follows them, or NULL. */
