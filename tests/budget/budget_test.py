@@ -68,7 +68,8 @@ class Counter:
 
     def held(self, name):
         return self.once(name, memory.measure, name, self.commands[name], self.build,
-                         budgets.HELD_THREADS if name == "thread" else budgets.HELD_CONNECTIONS)
+                         {"thread": budgets.HELD_THREADS, "fork": budgets.HELD_PROCESSES}
+                         .get(name, budgets.HELD_CONNECTIONS))
 
     def cases(self, words):
         """The rows whose names have all the words; counting has begun for them."""
