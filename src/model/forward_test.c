@@ -65,39 +65,31 @@ static void serve(struct gb_stream *stream)
 static const struct gb_service straight = { GB_SERVICE_INIT, .name = "straight", .codec = &gb_codec_line,
 	.state = GB_STATE_NONE, .serve = serve };
 
-/* The same by callbacks: in the client's state, which is held meanwhile. */
+/* The same by callbacks. The client is held until it has its answer; a request lasts as long as its connection. */
 struct request {
 	struct gb_handle client;
 	struct gb_connecting_any any;
-	enum gb_proxy_version version;
 	bool answered;
 };
 
-static void answer(struct request *request, const char *text, size_t size)
-{
-	struct gb_conn *client = gb_handle_conn(request->client);
-
-	request->answered = true;
-	CHECK(client);
-	gb_conn_printf(client, "%.*s\n", (int)size, text);
-	gb_conn_release(client);
-}
-
-static void answer_later(struct gb_conn *client, int status, void *arg)
+static void answer(struct gb_conn *client, int status, void *text)
 {
 	CHECK_INT(status, 0);
-	answer(gb_conn_state(client), arg, strlen(arg));
-	free(arg);
+	gb_conn_printf(client, "%s\n", (char *)text);
+	gb_conn_release(client);
+	free(text);
+}
+
+static void answer_later(struct request *request, const char *text, size_t size)
+{
+	request->answered = true;
+	CHECK_INT(gb_handle_post(request->client, answer, strndup(text, size)), 0);
 }
 
 /* Perhaps on a thread of the pool. */
 static void on_answer(struct gb_conn *conn, struct gb_bytes line)
 {
-	struct request *request = gb_conn_user(conn);
-
-	request->answered = true;
-	CHECK_INT(gb_handle_post(request->client, answer_later, strndup((const char *)line.data, line.size)),
-		0);
+	answer_later(gb_conn_user(conn), (const char *)line.data, line.size);
 	gb_conn_close(conn);
 }
 
@@ -106,8 +98,9 @@ static void on_far_close(struct gb_conn *conn, int reason)
 	struct request *request = gb_conn_user(conn);
 
 	(void)reason;
-	if (!request->answered && request->any.conn == conn) /* not of the one before */
-		answer(request, "nobody", 6);
+	if (!request->answered)
+		answer_later(request, "nobody", 6);
+	free(request);
 }
 
 static const struct gb_service onward_lines = { GB_SERVICE_INIT, .name = "onward", .codec = &gb_codec_line,
@@ -123,20 +116,21 @@ static void on_connected(struct gb_operation *operation, void *user)
 
 static void begin(struct gb_conn *conn, int status, void *arg)
 {
-	struct request *request = gb_conn_state(conn);
+	struct request *request = calloc(1, sizeof(*request));
 	struct gb_error error;
 	int result;
 
 	CHECK_INT(status, 0);
-	*request = (struct request){ .client = gb_conn_handle(conn),
-		.version = (enum gb_proxy_version)(intptr_t)arg };
+	request->client = gb_conn_handle(conn);
 	gb_conn_hold(conn);
 	result = gb_connect_any_proxy_begin(gb_conn_worker(conn), &request->any, addresses, 2, &onward_lines,
-		request, conn, request->version, on_connected, request, &error);
+		request, conn, (enum gb_proxy_version)(intptr_t)arg, on_connected, request, &error);
 	if (result < 0) {
 		char text[600];
 
-		answer(request, text, (size_t)snprintf(text, sizeof(text), "%d %s", result, error.text));
+		answer_later(
+			request, text, (size_t)snprintf(text, sizeof(text), "%d %s", result, error.text));
+		free(request);
 	}
 }
 
@@ -147,7 +141,7 @@ static void on_line(struct gb_conn *conn, struct gb_bytes line)
 }
 
 static const struct gb_service callbacks = { GB_SERVICE_INIT, .name = "callbacks", .codec = &gb_codec_line,
-	.state = GB_STATE_NONE, .conn_state_size = sizeof(struct request), .on_message = on_line };
+	.state = GB_STATE_NONE, .on_message = on_line };
 
 static void forwards(const char *model, const struct gb_service *service)
 {

@@ -116,7 +116,7 @@ static bool begin(
 	struct asked *asked, const char *model, const struct gb_service *service, const char *timeout)
 {
 	struct driver_option set[] = { { "resolver", NULL }, { "resolve-timeout", timeout },
-		{ "linger-timeout", "20ms" }, { 0 } };
+		{ "linger-timeout", "20ms" }, { "connect-timeout", "10m" }, { 0 } };
 
 	asked->names = names_driver_begin();
 	set[0].value = asked->names.address;

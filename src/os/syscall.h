@@ -10,6 +10,7 @@
 #define OS_SYSCALL_H
 
 #include <errno.h>
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>

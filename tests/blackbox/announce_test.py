@@ -173,7 +173,7 @@ def one_address_may_have_names_in_several_zones_each_with_its_key():
         wait_until(lambda: names.ask("_zones._tcp.third.example", "SRV") == [(0, 0, server.port, "zones.third.example")],
                    "it is found in the other zone")
         told = _await_state(server, "registered")
-        check_equal((sorted(told["names"]), told["updates"]), (sorted(both.split(",")), 2), "what is told of all")
+        check_equal((sorted(told["names"]), told["updates"] >= 2), (sorted(both.split(",")), True), "what is told of all")
         check_equal([(zone["zone"], zone["state"]) for zone in told["zones"]],
                     [(ZONE, "registered"), ("third.example", "registered")], "what is told of each")
         check_equal(server.stop(), 0, "exit code")
