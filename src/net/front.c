@@ -365,7 +365,8 @@ static void complete(struct gb_conn *conn)
 	const bool follows = gb__tls_session_unread(fronted->session);
 
 	uncount(conn, false);
-	rest_later(conn->net, REST_MS);
+	if (gb__tls_session_rests(fronted->session))
+		rest_later(conn->net, REST_MS);
 	gb__count(stats_of(conn)->handshakes, 1);
 	if (gb__tls_session_resumed(fronted->session))
 		gb__count(stats_of(conn)->resumed, 1);
@@ -433,6 +434,8 @@ static void read_on(struct gb_conn *conn)
 		if (size > 0)
 			deliver(conn, data, (size_t)size);
 	} while (size > 0 && !gb__conn_closing(conn));
+	if (gb__unlikely(gb__tls_session_rests(session)))
+		rest_later(conn->net, REST_MS);
 	if (gb__conn_closing(conn))
 		return;
 	if (size < 0)

@@ -138,6 +138,11 @@ void gb__tls_handover_unwatch(struct gb__tls_session *session)
 	young_remove(session);
 }
 
+bool gb__tls_session_rests(const struct gb__tls_session *session)
+{
+	return session->young;
+}
+
 bool gb__tls_handover_wanted(const SSL *ssl)
 {
 	const struct gb__tls_session *session = SSL_get_app_data(ssl);

@@ -303,6 +303,25 @@ TEST(where_nobody_stays_no_secrets_are_kept_until_one_does)
 	end();
 }
 
+/* Its tickets come with the first answer at the latest. */
+TEST(a_client_rests_once_it_was_answered)
+{
+	sent[0] = sent[1] = received[0] = received[1] = 0;
+	begin(false, NULL);
+	shake();
+	for (unsigned i = 0; i < 4; i++)
+		CHECK_INT(gb__tls_pool_rest(pool), GB__TLS_REST_NONE);
+	other_sends(10);
+	all_arrive(WIRE_MAX);
+	CHECK(session->ssl && session->young);
+	for (unsigned i = 0; session->ssl; i++)
+		CHECK(i < 3 && gb__tls_pool_rest(pool) >= GB__TLS_REST_NONE);
+	we_send(10);
+	other_sends(10);
+	all_arrive(1);
+	end();
+}
+
 TEST(within_a_record_it_waits)
 {
 	unsigned char got[100];

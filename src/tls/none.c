@@ -65,6 +65,11 @@ int gb__tls_pool_rest(struct gb__tls_pool *pool)
 	return GB__TLS_REST_NONE;
 }
 
+bool gb__tls_session_rests(const struct gb__tls_session *session)
+{
+	return false;
+}
+
 size_t gb__tls_session_size(void)
 {
 	return 0;

@@ -203,7 +203,17 @@ static void established(struct gb__tls_session *session)
 	session->resumed = SSL_session_reused(session->ssl);
 	session->in_records = 0; /* the peer's Finished was the last one with other keys */
 	session->body = session->header_size = 0;
-	gb__tls_handover_watch(session);
+	if (session->server)
+		gb__tls_handover_watch(session);
+}
+
+/* Bytes of the application have come. A client's tickets were before them: from here on nothing is lost with OpenSSL. */
+static void has_read(struct gb__tls_session *session)
+{
+	if (!session->has_read && !session->server)
+		gb__tls_handover_watch(session);
+	session->has_read = true;
+	session->silent = 0;
 }
 
 int gb__tls_session_handshake(struct gb__tls_session *session)
@@ -257,8 +267,7 @@ ssize_t gb__tls_session_read(struct gb__tls_session *session, unsigned char **re
 		result = SSL_read_ex(session->ssl, session->room + used, GB__RECORD_PLAIN_MAX - used, &got);
 		if (result <= 0)
 			break;
-		session->silent = 0;
-		session->has_read = true;
+		has_read(session);
 		used += got;
 	}
 	if (result > 0)

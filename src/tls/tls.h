@@ -82,6 +82,9 @@ enum {
 	GB__TLS_REST_MORE,  /* more could be handed over at once */
 };
 
+/** Whether this one is among them. */
+bool gb__tls_session_rests(const struct gb__tls_session *session);
+
 /** Where records to be sent go; `arg` as given to gb__tls_session_init. */
 struct gb__tls_sink {
 	/** It takes all, or the session fails. Returns 0 or a negative errno. */

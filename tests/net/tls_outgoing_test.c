@@ -1,6 +1,7 @@
 /* TLS of connections made by handlers, whose peers are sessions of ours. */
 #include "net/outgoing.h"
 #include "rig.h"
+#include "tls/session.h"
 
 #include <gearbox/tls.h>
 
@@ -8,8 +9,13 @@
 
 #define ROUNDS 6u /* of each case: handshakes take their time */
 
+static void ignore(struct gb_conn *conn, struct gb_bytes message)
+{
+	(void)conn, (void)message;
+}
+
 static const struct gb_service plain = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "caller",
-	.on_open = count_open, .on_close = count_close };
+	.on_open = count_open, .on_message = ignore, .on_close = count_close };
 
 /* As if others had used up what a turn has time for. */
 static void keep_busy(struct rig *rig)
@@ -67,6 +73,41 @@ NET_TEST(tls_what_was_sent_leaves_though_it_is_closed_while_it_waits_in_line)
 	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
 	CHECK_INT(rig->net.fronts.waiting, 0);
 	rig->opened = rig->closed; /* nobody was told */
+	peer_close(peer);
+	sim_os(rig->sim)->ops->close(sim_os(rig->sim), listener);
+}
+
+/* A server's tickets come with its first answer at the latest, and OpenSSL is to have them. */
+NET_TEST(tls_a_client_is_handed_over_once_it_was_answered)
+{
+	struct peer *peer;
+	struct gb_conn *conn;
+	int listener;
+
+	if (rig->round >= ROUNDS)
+		return;
+	rig_calm(rig);
+	conn = call(rig, &listener);
+	peer = rig_tls_taken(rig, listener);
+	UNTIL(rig, peer, rig->opened == 1);
+	CHECK_INT(gb_conn_send(conn, "asked", 5), 0);
+	UNTIL(rig, peer, peer->got_size == 5);
+	for (unsigned i = 0; i < 20; i++)
+		rig_pass(rig, 100);
+	CHECK(conn->terms->fronted->session->ssl);
+	peer_send(peer, "answer", 6);
+	for (unsigned i = 0; conn->terms->fronted->session->ssl; i++) {
+		CHECK(i < 20);
+		rig_pass(rig, 100);
+	}
+	CHECK_INT(gb_conn_send(conn, " again", 6), 0);
+	UNTIL(rig, peer, peer->got_size == 11);
+	CHECK(memcmp(peer->got, "asked again", 11) == 0);
+	gb_conn_close(conn);
+	UNTIL(rig, peer, peer->ended);
+	peer_shutdown(peer);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
 	peer_close(peer);
 	sim_os(rig->sim)->ops->close(sim_os(rig->sim), listener);
 }

@@ -4,6 +4,7 @@
  */
 #include "net/task.h"
 #include "rig.h"
+#include "tls/session.h"
 
 #include <gearbox/stream.h>
 #include <gearbox/tls.h>
@@ -408,6 +409,36 @@ TLS_TEST(tls_handlers_see_what_was_agreed_on)
 	rig_step(rig, peer);
 	CHECK_INT(gb_conn_tls(rig->current, &info), -ENOENT);
 	peer_close(peer);
+}
+
+/* From OpenSSL to records of ours (src/tls/handover.c); what was under way goes on. */
+TLS_TEST(tls_who_rests_or_speaks_again_is_handed_over)
+{
+	struct peer *peers[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		peers[i] = rig_tls_peer(rig, &lines);
+		peer_send(peers[i], "a\n", 2);
+		UNTIL(rig, peers[i], peers[i]->got_size == 4);
+		CHECK(rig->current->terms->fronted->session->ssl);
+		for (unsigned steps = 0; i == 0 && rig->current->terms->fronted->session->ssl; steps++) {
+			CHECK(steps < 20);
+			rig_pass(rig, 100);
+		}
+		peer_send(peers[i], "b\nc", 3);
+		UNTIL(rig, peers[i], peers[i]->got_size == 8);
+		CHECK(!rig->current->terms->fronted->session->ssl);
+		peer_send(peers[i], "d\n", 2);
+		UNTIL(rig, peers[i], peers[i]->got_size == 13);
+		CHECK(memcmp(peers[i]->got, "<a>\n<b>\n<cd>\n", 13) == 0);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		peer_shutdown(peers[i]);
+		UNTIL(rig, peers[i], peers[i]->ended && rig->closed == i + 1);
+		CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+		peer_close(peers[i]);
+	}
+	CHECK_INT(eofs, 2);
 }
 
 /* What is idle holds nothing but its session. */
