@@ -200,9 +200,9 @@ static void process_command(struct gb__seat *seat, enum gb__command command)
 
 static void process_ring(struct gb__seat *seat)
 {
-	const uint64_t wanted = gb__signals_wanted(seat->crew->server);
+	const uint64_t caught = gb__signals_caught(seat->crew->server);
 
-	gb__process_signal(seat->pid, __builtin_ctzll(wanted) + 1);
+	gb__process_signal(seat->pid, __builtin_ctzll(caught) + 1);
 }
 
 static void process_kill(struct gb__seat *seat)

@@ -245,8 +245,8 @@ static void obey_signals(struct gb__run *run)
 	obey_hangup(run);
 	if (!run->crew)
 		gb__signal_watches_ring(&run->chief);
-	else if (gb__signals_wanted(server))
-		gb__crew_ring(run->crew);
+	else if (gb__signals_wanted(server) || server->model.workers != GB__WORKERS_PER_CONNECTION)
+		gb__crew_ring(run->crew); /* who has one connection begins no other session */
 }
 
 static bool chief_turn(struct gb_worker *chief)

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "loop/operation.h"
+#include "model/tls.h"
 #include "model/worker.h"
 #include "os/signal.h"
 
@@ -74,8 +75,7 @@ uint64_t gb__signals_wanted(const struct gb_server *server)
 	return signals;
 }
 
-/* With what the server itself has a use for. */
-static uint64_t caught(const struct gb_server *server)
+uint64_t gb__signals_caught(const struct gb_server *server)
 {
 	const bool reloads = server->tls && !gb__signal_handled(SIGHUP);
 
@@ -92,7 +92,7 @@ static void on_signal(void *arg)
 
 int gb__signals_catch(struct gb_server *server, struct gb__signal_catch *catches, struct gb_error *error)
 {
-	const uint64_t wanted = caught(server);
+	const uint64_t wanted = gb__signals_caught(server);
 
 	for (int i = 0; i < GB__SIGNALS_MAX; i++)
 		catches[i] = (struct gb__signal_catch){ server, i + 1, -1 };
@@ -119,7 +119,7 @@ void gb__signals_release(struct gb__signal_catch *catches)
 
 void gb__signals_follow(const struct gb_server *server, void (*on_told)(void *arg))
 {
-	const uint64_t wanted = caught(server);
+	const uint64_t wanted = gb__signals_caught(server);
 
 	/* What the table has no room for has no effect here (gb__signal_hold), and the next to come is seen instead. */
 	for (int i = 1; i <= GB__SIGNALS_MAX; i++)
@@ -180,8 +180,10 @@ static void ring_run(struct gb__post *post, bool alive)
 
 	/* Before it looks: what comes meanwhile rings again. */
 	atomic_store(&worker->signals.rung, false);
-	if (alive)
-		look(worker);
+	if (!alive)
+		return;
+	gb__server_refresh(worker->server); /* of certificates, where the chief has been told to */
+	look(worker);
 }
 
 void gb__signal_watches_init(struct gb__signal_watches *watches)

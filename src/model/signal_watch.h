@@ -34,6 +34,8 @@ struct gb__signal_catch {
 int gb__signals_check(uint64_t signals, const char *service, struct gb_error *error);
 /** All that the services of a server ask for. */
 uint64_t gb__signals_wanted(const struct gb_server *server);
+/** With those that the server itself has a use for. */
+uint64_t gb__signals_caught(const struct gb_server *server);
 /** Count from now on those that are wanted, and SIGHUP where the server has certificates to read again (tls.h), unless the program
  *  has a handler of its own there. `catches` has GB__SIGNALS_MAX places. Returns 0, -ENOSPC,
  *  or -EBUSY: another server of this process has a use for it. */

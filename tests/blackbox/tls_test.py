@@ -170,15 +170,17 @@ def certificates_are_read_again_at_sighup(model, first, second):
             client.ends()
             for _ in range(4):
                 check(shown_by(server) in read_text(second[0]), "it is not the new certificate")
-            with open(certificate_file, "w", encoding="ascii") as file:
+            with open(f"{certificate_file}.new", "w", encoding="ascii") as file:
                 file.write("no certificate\n")
+            os.replace(f"{certificate_file}.new", certificate_file)
             reload(server, told)
-            check(shown_by(server) in read_text(second[0]), "it is not the one before what is wrong")
+            # A process may come to read only what is wrong: then it has what it read before.
+            before = read_text(second[0]) + (read_text(first[0]) if model.processes else "")
+            check(shown_by(server) in before, "it is not one from before what is wrong")
             server.stop()
-            check_equal([line for line in server.log if "tls" in line],
-                        [f"gearbox: notice: tls: files have been read again: {certificate_file}",
-                         f"gearbox: error: tls-cert: {certificate_file}: holds no certificate in PEM "
-                         "(what was read before stays)"], "what is told of it")
+            for line in (f"notice: tls: files have been read again: {certificate_file}",
+                         f"error: tls-cert: {certificate_file}: holds no certificate in PEM (what was read before stays)"):
+                check(f"gearbox: {line}" in server.log, f"it is told: {server.log}")
 
 
 def register(folder):
