@@ -498,15 +498,18 @@ static bool has_session(struct gb_conn *conn)
 static void arrived(struct gb_conn *conn, unsigned char *data, size_t size)
 {
 	struct gb__fronted *fronted = fronted_of(conn);
+	const bool shakes = conn->state == GB__CONN_FRONT;
 
 	if (!has_session(conn))
 		return;
 	gb__tls_session_input(fronted->session, data, size);
-	if (conn->state == GB__CONN_FRONT)
+	if (shakes)
 		shake(conn);
 	if (conn->state == GB__CONN_OPEN && !fronted->failed)
 		read_on(conn);
 	gb__tls_session_input(fronted->session, NULL, 0);
+	if (shakes && conn->state == GB__CONN_OPEN)
+		gb__conn_settle(conn); /* what has followed may have been nothing to the service */
 }
 
 /* Whether this turn has time for another step. */

@@ -565,6 +565,21 @@ TEST(records_without_data_and_no_end_are_a_flood)
 	}
 }
 
+/* A subscriber, say, for days. */
+TEST(who_only_listens_may_update_keys_any_number_of_times)
+{
+	begin(true, 0x1301);
+	for (unsigned i = 0; i < 4 * GB__TLS_SILENT_MAX; i++) {
+		key_update(1);
+		CHECK_INT(arrive(1000), 0);
+		expect_update();
+		CHECK_INT(gb__tls_session_write(driver.session, "news", 4), 4);
+		driver.from.sequence++;
+		driver.out_size = 0;
+	}
+	driver_end(&driver);
+}
+
 /* What has arrived before the fault is read before it. */
 TEST(bytes_before_a_fault_are_read)
 {

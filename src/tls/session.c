@@ -293,6 +293,7 @@ ssize_t gb__tls_session_write(struct gb__tls_session *session, const void *data,
 
 	if (session->failed)
 		return -GB_EBADFRAME;
+	session->silent = 0; /* who only listens may update keys now and then */
 	if (!session->ssl)
 		return gb__tls_traffic_write(session, data, size);
 	ERR_clear_error();

@@ -7,7 +7,7 @@
 
 #include <openssl/ssl.h>
 
-/** So many records in a row without a byte for us, as of KeyUpdate, are a flood. */
+/** So many records in a row without a byte for us, as of KeyUpdate, and without one from us, are a flood. */
 #define GB__TLS_SILENT_MAX 64u
 
 /** What gb__tls_session_info tells; the texts follow one another. */
@@ -30,7 +30,7 @@ struct gb__tls_session {
 	struct gb__tls_session *older, *younger; /* in the pool's list */
 	uint64_t looks;                          /* of the pool, when it was established */
 	int error;                               /* what emit has failed with */
-	uint16_t silent;                         /* records since the last byte for us */
+	uint16_t silent;                         /* records since the last byte for us, or from us */
 	bool server, established, failed, ended, closed, met_http, resumed;
 	bool young; /* in the pool's list */
 

@@ -48,17 +48,22 @@ static bool leaves(struct rig *rig, struct peer *peer, SSL *ssl)
 	return size == 0;
 }
 
+/* What it has received is there. */
+static void comes(struct peer *peer, SSL *ssl)
+{
+	if (peer->got_size > 0)
+		CHECK_INT(BIO_write(SSL_get_rbio(ssl), peer->got, (int)peer->got_size), peer->got_size);
+	peer->got_size = 0;
+}
+
+/* All but the end of it is said. */
 static void shake(struct rig *rig, struct peer *peer, SSL *ssl)
 {
 	for (unsigned i = 0; SSL_do_handshake(ssl) != 1; i++) {
 		CHECK(i < 1000 && leaves(rig, peer, ssl));
 		rig_step(rig, peer);
-		if (peer->got_size > 0)
-			CHECK_INT(
-				BIO_write(SSL_get_rbio(ssl), peer->got, (int)peer->got_size), peer->got_size);
-		peer->got_size = 0;
+		comes(peer, ssl);
 	}
-	CHECK(leaves(rig, peer, ssl));
 }
 
 /* Each asks for an answer (RFC 8446, 4.6.3), and gets one of its own as they come one at a time; data between them, so that it is
@@ -74,6 +79,7 @@ NET_TEST(tls_who_has_keys_updated_and_does_not_read_is_not_read_either)
 	peer = rig_peer_on(rig, &quiet, rig_front());
 	ssl = client_create();
 	shake(rig, peer, ssl);
+	CHECK(leaves(rig, peer, ssl));
 	UNTIL(rig, NULL, rig->opened == 1);
 	for (size_t sent = 0; sent < FLOOD_BYTES; sent += 50) {
 		CHECK(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1);
@@ -88,6 +94,42 @@ NET_TEST(tls_who_has_keys_updated_and_does_not_read_is_not_read_either)
 	SSL_free(ssl);
 	peer_close(peer);
 	UNTIL(rig, NULL, rig->closed == 1);
+}
+
+static int greet(struct gb_conn *conn)
+{
+	count_open(conn);
+	return gb_conn_send(conn, "welcome", 7);
+}
+
+static const struct gb_service greeting = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "greeting",
+	.on_open = greet, .on_close = count_close };
+
+/* What comes with the end of the handshake is nothing to the service, as a KeyUpdate or half a record. */
+NET_TEST(tls_who_is_greeted_need_not_have_said_anything_whatever_its_session_says)
+{
+	for (unsigned half = 0; half < 2 && rig->round == 0; half++) {
+		struct peer *peer = rig_peer_on(rig, &greeting, rig_front());
+		SSL *ssl = client_create();
+		char text[10];
+
+		shake(rig, peer, ssl);
+		if (half)
+			CHECK_INT(BIO_write(SSL_get_wbio(ssl), "\x17\x03\x03\x01\x00half", 9), 9);
+		else
+			CHECK(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+				SSL_do_handshake(ssl) == 1);
+		CHECK(leaves(rig, peer, ssl));
+		for (unsigned i = 0; SSL_read(ssl, text, sizeof(text)) != 7; i++) {
+			CHECK(i < 100);
+			rig_step(rig, peer);
+			comes(peer, ssl);
+		}
+		CHECK(memcmp(text, "welcome", 7) == 0);
+		SSL_free(ssl);
+		peer_close(peer);
+		UNTIL(rig, NULL, rig->closed == half + 1);
+	}
 }
 
 /* Of a record the service sees nothing before it is complete, and so has no message that could be late. */
