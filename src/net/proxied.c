@@ -172,7 +172,7 @@ int gb_conn_send_proxy(struct gb_conn *conn, struct gb_conn *client, enum gb_pro
 {
 	unsigned char data[GB__PROXY_HEADER_MAX];
 	int result = may_send(conn);
-	size_t size;
+	size_t size = 0;
 
 	if (result == 0)
 		result = gb__proxied_write(client, version, data, &size);

@@ -20,6 +20,7 @@
 #include "name/lookup.h"
 #include "net/conn.h"
 #include "net/dial.h"
+#include "net/packet.h"
 #include "net/secure.h"
 
 #include <errno.h>
@@ -193,6 +194,8 @@ static int attempt(struct race *race, struct attempt *attempt)
 			gb__output_append(&conn->stream.output, &race->net->engine->pool, race->head,
 				race->terms.head.size) < 0))
 		gb__conn_end(conn, GB_CLOSE_NO_MEMORY, ENOMEM);
+	if (race->head && gb__conn_has_packets(conn)) /* it would be a packet of the service */
+		gb__conn_end(conn, GB_CLOSE_CONNECT_FAILED, EOPNOTSUPP);
 	race->calls = conn->terms->calls;
 	conn->terms->calls = &nobody;
 	conn->past |= GB__CONN_PAST_LOGGED; /* that it fails is no news */
