@@ -70,37 +70,27 @@ static void over(struct gb_producer *producer, struct gb_conn *conn, int result)
 	end(producer, conn, result);
 }
 
-/* What it made is a packet: its size is put in front. */
-static __attribute__((noinline)) size_t packet_made(struct gb__chunk *chunk, size_t made)
-{
-	const uint32_t header = (uint32_t)made;
-
-	memcpy(chunk->data, &header, GB__PACKET_HEADER);
-	return GB__PACKET_HEADER + made;
-}
-
-/* One chunk of it. Returns whether there may be another. */
-static bool produce_some(struct gb_producer *producer, struct gb_conn *conn)
+/* One chunk of it, behind so many bytes for the size of a packet. Returns whether there may be another. */
+static inline __attribute__((always_inline)) bool produce_behind(
+	struct gb_producer *producer, struct gb_conn *conn, const uint32_t header)
 {
 	struct gb__pool *pool = &conn->net->engine->pool;
 	struct gb__chunk *chunk = gb__chunk_create(pool, PAGE);
 	int64_t made = -ENOMEM;
 
-	if (gb__likely(chunk)) {
-		if (gb__unlikely(gb__conn_has_packets(conn)))
-			chunk->end = GB__PACKET_HEADER;
+	if (chunk) {
+		if (header)
+			chunk->end = header;
 		made = ask(producer, conn, chunk);
 	}
 	if (made > 0 && producer->conn) {
-		size_t queued = (size_t)made;
-
-		if (gb__unlikely(chunk->end > 0))
-			queued = packet_made(chunk, queued);
-		chunk->end = (uint32_t)queued;
+		if (header)
+			memcpy(chunk->data, &(uint32_t){ (uint32_t)made }, header);
+		chunk->end += (uint32_t)made;
 		producer->produced += (uint64_t)made;
 		producer->reply.place->streams = true;
 		gb__output_append_chunk(gb__conn_sink(conn), chunk);
-		return gb__conn_queued(conn, 0, queued) == 0;
+		return gb__conn_queued(conn, 0, header + (size_t)made) == 0;
 	}
 	gb__chunk_destroy(pool, chunk);
 	if (!producer->conn)
@@ -112,6 +102,16 @@ static bool produce_some(struct gb_producer *producer, struct gb_conn *conn)
 	return false;
 }
 
+static bool produce_some(struct gb_producer *producer, struct gb_conn *conn)
+{
+	return produce_behind(producer, conn, 0);
+}
+
+static __attribute__((noinline)) bool produce_packet(struct gb_producer *producer, struct gb_conn *conn)
+{
+	return produce_behind(producer, conn, GB__PACKET_HEADER);
+}
+
 void gb__producers_settle(struct gb_conn *conn)
 {
 	struct gb_producer *producer = conn->terms->producers;
@@ -120,8 +120,12 @@ void gb__producers_settle(struct gb_conn *conn)
 		producer = producer->next; /* one is first at most */
 	if (!producer)
 		return;
-	while (produce_some(producer, conn) && is_ready(producer))
-		;
+	if (gb__unlikely(gb__conn_has_packets(conn)))
+		while (produce_packet(producer, conn) && is_ready(producer))
+			;
+	else
+		while (produce_some(producer, conn) && is_ready(producer))
+			;
 	gb__conn_flush(conn);
 	/* The next one's turn has come, or there is room again: others have theirs first. */
 	gb__conn_queue(conn);
