@@ -362,7 +362,9 @@ void gb__fronts_trim(struct gb__net *net)
 static void complete(struct gb_conn *conn)
 {
 	struct gb__fronted *fronted = fronted_of(conn);
-	const bool follows = gb__tls_session_unread(fronted->session);
+	/* What it has said is answered soon, and nothing but tickets is to be said before. */
+	const bool follows =
+		gb__tls_session_unread(fronted->session) && !gb__tls_session_ends_last(fronted->session);
 
 	uncount(conn, false);
 	if (gb__tls_session_rests(fronted->session))

@@ -133,6 +133,11 @@ const char *gb__tls_session_problem(const struct gb__tls_session *session)
 	return NULL;
 }
 
+bool gb__tls_session_ends_last(const struct gb__tls_session *session)
+{
+	return false;
+}
+
 bool gb__tls_session_resumed(const struct gb__tls_session *session)
 {
 	return false;

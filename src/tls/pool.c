@@ -180,18 +180,20 @@ EVP_CIPHER_CTX *gb__tls_seat_find(struct gb__tls_pool *pool, struct gb__tls_way 
 	return seat->ctx;
 }
 
-/* HkdfLabel, which `info` has room for. */
+/* HkdfLabel, which `info` has room for; no text in it has an end but by its size. */
 static size_t write_label(unsigned char *info, const char *label, const unsigned char *context,
 	size_t context_size, size_t size)
 {
-	const size_t label_size = strlen(label);
+	static const char prefix[] = { 't', 'l', 's', '1', '3', ' ' };
+	const size_t label_size = strnlen(label, LABEL_MAX);
 
-	gb__assert(label_size <= LABEL_MAX && context_size <= GB__TLS_SECRET_MAX);
+	gb__assert(!label[label_size] && context_size <= GB__TLS_SECRET_MAX);
 	info[0] = (unsigned char)(size >> 8);
 	info[1] = (unsigned char)size;
-	info[2] = (unsigned char)(6 + label_size);
-	memcpy(info + 3, "tls13 ", 6);
-	memcpy(info + 9, label, label_size);
+	info[2] = (unsigned char)(sizeof(prefix) + label_size);
+	memcpy(info + 3, prefix, sizeof(prefix));
+	for (size_t i = 0; i < label_size; i++)
+		info[9 + i] = (unsigned char)label[i];
 	info[9 + label_size] = (unsigned char)context_size;
 	if (context_size > 0)
 		memcpy(info + 10 + label_size, context, context_size);

@@ -336,6 +336,11 @@ const char *gb__tls_session_problem(const struct gb__tls_session *session)
 	return session->problem;
 }
 
+bool gb__tls_session_ends_last(const struct gb__tls_session *session)
+{
+	return session->ssl && SSL_version(session->ssl) < TLS1_3_VERSION;
+}
+
 bool gb__tls_session_resumed(const struct gb__tls_session *session)
 {
 	return session->resumed;

@@ -124,6 +124,8 @@ void gb__tls_session_close(struct gb__tls_session *session);
 bool gb__tls_session_ended(const struct gb__tls_session *session);
 /** Why a call has failed, or NULL: one line, as "no shared cipher" or "the peer speaks no TLS". */
 const char *gb__tls_session_problem(const struct gb__tls_session *session);
+/** After the handshake: what was emitted of it last is its end, which the peer waits for, and not tickets alone (TLS 1.2). */
+bool gb__tls_session_ends_last(const struct gb__tls_session *session);
 /** After the handshake: an earlier one was resumed. */
 bool gb__tls_session_resumed(const struct gb__tls_session *session);
 /** What it spoke instead of TLS was a request of HTTP, which can be told so. */

@@ -73,12 +73,13 @@ static void expect_messages(size_t left)
 
 	if (expected.message_size < 4)
 		return;
-	if (m[0] == 24 ? size != 1 : m[0] != 4 || expected.server || size > 131338)
+	if (m[0] != 24) {
+		expected.refused = expected.refused || m[0] != 4 || expected.server || size > 131338;
+	} else if (size != 1 || (expected.message_size == 5 && (m[4] > 1 || left > 0))) {
 		expected.refused = true;
-	else if (m[0] == 24 && expected.message_size == 5 && (m[4] > 1 || left > 0))
-		expected.refused = true;
-	else if (m[0] == 24 && expected.message_size == 5)
+	} else if (expected.message_size == 5) {
 		driver_update(&driver.to);
+	}
 	if (expected.message_size == 4 + size)
 		expected.message_size = 0;
 }
