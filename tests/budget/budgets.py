@@ -17,7 +17,7 @@ COUNTED = [
     ("reactor", "passing", "instructions", 1749, 1749),
     ("reactor", "passing", "system calls", 10.0, None),
     ("reactor", "passing", "allocations", 0, 0),
-    ("reactor, lines", "50", "codec instructions", 64, 74),  # goal: 50, and the 24 that look at the bytes
+    ("reactor, lines", "50", "codec instructions", 74, 74),  # goal: 50, and the 24 that look at the bytes
     ("reactor, lines", "50", "allocations", 0, 0),
     # A route; goal: at most 30 instructions more than the same service without.
     ("reactor, lines by byte", "50", "route instructions", 14, 30),
