@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The process around the server: standard error that nobody reads, closed descriptors, signals, orphans, its log."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -186,7 +187,7 @@ def as_process_1_it_reaps_orphans():
                     below = file.read().split()
                 states = []
                 for pid in below:
-                    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii") as file:  # or it is gone
                         states.append(file.read().rpartition(")")[2].split()[0])
                 return "Z" not in states and (not below or model.processes)
             wait_until(no_zombies, f"{model} reaps what came to it")
