@@ -306,7 +306,9 @@ def records_over_tls_have_their_length_in_front(model):
                 ending(client)
 
     lines, counted = stored(visit, *model.arguments, *TLS_HERE)
-    check_equal(lines, [*records, b"<13>1 - the first", b""], "the lines")
+    # Of two connections, which two workers may have.
+    check_equal(sorted(lines), sorted([*records, b"<13>1 - the first", b""]), "the lines")
+    check_equal([line for line in lines if line in records], records, "the lines of one of them, in order")
     check_equal((counted["accepted"], counted["lost"], counted["ill_framed"]), (len(records) + 1, 0, 1), f"counted: {counted}")
 
 
