@@ -123,14 +123,16 @@ static struct gb__tls_seat *seat_choose(struct gb__tls_pool *pool)
 	}
 }
 
-/* Nobody's; what it has of a key goes when it is keyed anew. */
 void gb__tls_seat_leave(struct gb__tls_pool *pool, struct gb__tls_way *way)
 {
-	if (!way->seat)
+	struct gb__tls_seat *seat = way->seat;
+
+	if (!seat)
 		return;
 	pool->seats_free++;
-	way->seat->way = NULL;
-	way->seat->keyed = false;
+	if (seat->ctx)
+		EVP_CIPHER_CTX_reset(seat->ctx); /* wipes it */
+	*seat = (struct gb__tls_seat){ .ctx = seat->ctx };
 	way->seat = NULL;
 }
 

@@ -49,7 +49,7 @@ void gb__tls_buffer_give(struct gb__tls_pool *pool, unsigned char *buffer);
 
 /** The context of a direction, with its key. NULL without memory. */
 EVP_CIPHER_CTX *gb__tls_seat_find(struct gb__tls_pool *pool, struct gb__tls_way *way);
-/** It has no key any more. */
+/** It has no context any more, and the context nothing of its key. */
 void gb__tls_seat_leave(struct gb__tls_pool *pool, struct gb__tls_way *way);
 
 /** HKDF-Expand-Label (RFC 8446, 7.1) with an empty context, or with a hash. Returns 0 or -ENOMEM. */

@@ -24,19 +24,20 @@ const struct gb__tls_suite *gb__tls_suite_find(uint16_t id)
 	return NULL;
 }
 
-/* Key and IV of the secret, from its first record on (RFC 8446, 7.3). */
+/* Key and IV of the secret, from its first record on (RFC 8446, 7.3). Without memory numbers go on: none comes twice with a key. */
 static int derive(struct gb__tls_pool *pool, struct gb__tls_way *way)
 {
 	const struct gb__tls_suite *suite = way->suite;
 
 	if (way->seat)
 		way->seat->keyed = false;
-	way->sequence = 0;
 	if (gb__tls_expand(pool, suite->digest, way->secret, suite->hash_size, "key", NULL, 0, way->key,
-		    suite->key_size) < 0)
+		    suite->key_size) < 0 ||
+		gb__tls_expand(pool, suite->digest, way->secret, suite->hash_size, "iv", NULL, 0, way->iv,
+			sizeof(way->iv)) < 0)
 		return -ENOMEM;
-	return gb__tls_expand(
-		pool, suite->digest, way->secret, suite->hash_size, "iv", NULL, 0, way->iv, sizeof(way->iv));
+	way->sequence = 0;
+	return 0;
 }
 
 int gb__tls_way_begin(struct gb__tls_pool *pool, struct gb__tls_way *way, const struct gb__tls_suite *suite,

@@ -127,6 +127,30 @@ TEST(nothing_of_a_secret_is_left)
 	CHECK(gb__tls_record_seal(pool, &way, GB__RECORD_DATA, "x", 1, to) > 0);
 	gb__tls_way_finish(pool, &way);
 	CHECK(memcmp(&way, &none, sizeof(way)) == 0);
+	CHECK_INT(pool->seats_count, 1);
+	CHECK(pool->seats[0]->ctx && !EVP_CIPHER_CTX_get0_cipher(pool->seats[0]->ctx));
+	gb__tls_pool_destroy(pool);
+}
+
+/* One of no bytes, which HKDF refuses, stands for one that there is no memory for. */
+TEST(without_a_next_key_numbers_go_on)
+{
+	struct gb__tls_suite suite = *gb__tls_suite_find(0x1301);
+	struct gb__tls_way way = { 0 };
+	struct gb__tls_pool *pool;
+	unsigned char secret[48] = "secret", key[16];
+
+	CHECK_INT(gb__tls_pool_create(&pool), 0);
+	CHECK_INT(gb__tls_way_begin(pool, &way, &suite, true, secret, 7), 0);
+	memcpy(key, way.key, sizeof(key));
+	suite.key_size = 0;
+	CHECK_INT(gb__tls_way_update(pool, &way), -ENOMEM);
+	CHECK_INT(way.sequence, 7);
+	CHECK(memcmp(way.key, key, sizeof(key)) == 0);
+	suite.key_size = sizeof(key);
+	CHECK_INT(gb__tls_way_update(pool, &way), 0);
+	CHECK_INT(way.sequence, 0);
+	gb__tls_way_finish(pool, &way);
 	gb__tls_pool_destroy(pool);
 }
 
