@@ -178,6 +178,48 @@ TEST(a_pool_has_a_second_size_when_more_wait_than_the_rule_counts)
 	CHECK(rule && more);
 }
 
+static bool has_pool_of(const char *preset, double threads)
+{
+	for (size_t i = 0; i < verdict.count; i++)
+		if (strcmp(verdict.candidates[i].preset, preset) == 0 &&
+			verdict.candidates[i].compute_workers == threads)
+			return true;
+	return false;
+}
+
+TEST(a_pool_has_half_as_many_again_when_more_are_under_way_than_the_rule_counts)
+{
+	struct advise_situation situation = blocking(50 * US);
+
+	situation.cpu_ns = 50 * US;
+	situation.io_ns = 0; /* P = 0.5: C / P = 8, which is also what waits */
+	situation.connections = 13;
+	first(&situation);
+	CHECK(has_pool_of("reactor-pool", 8) && has_pool_of("reactor-pool", 12));
+	situation.connections = 12;
+	first(&situation);
+	CHECK(has_pool_of("reactor-pool", 8) && !has_pool_of("reactor-pool", 12));
+}
+
+TEST(threads_for_blocking_connections_are_advised_as_long_as_they_can_be_had)
+{
+	struct advise_situation situation = blocking(2 * MS);
+
+	situation.connections = ADVISE_WORKERS_MAX;
+	CHECK(first(&situation)->features & ADVISE_BLOCKING);
+	situation.connections = ADVISE_WORKERS_MAX + 1;
+	CHECK(first(&situation)->features & ADVISE_POOL);
+}
+
+TEST(threads_of_connections_use_all_cpus_as_a_pool_does)
+{
+	struct advise_situation situation = blocking(500 * US);
+
+	situation.cpu_ns = 500 * US;
+	situation.connections = 200;
+	CHECK(first(&situation)->features & ADVISE_BLOCKING);
+}
+
 TEST(the_advice_turns_with_the_connections)
 {
 	struct advise_situation situation = blocking(2 * MS);
