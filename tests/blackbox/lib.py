@@ -48,7 +48,7 @@ VERBOSE = os.environ.get("BLACKBOX_VERBOSE") == "1"
 # Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
 SMALL = os.environ.get("BLACKBOX_SMALL") == "1"
 
-# Set by `./dev test full`: every service, example and client under every model, where covers of them are usual (cover.py).
+# Set by `./dev test full`: all models where covers of them are usual (cover.py).
 FULL = os.environ.get("BLACKBOX_FULL") == "1"
 
 # Set for the thread sanitizer's build, which has nothing to see where a process has one thread.
