@@ -4,7 +4,7 @@
  *
  * Who has one message only does not pay for that: a session is handed over when a second one comes, or after a while. And as OpenSSL
  * writes its log by sprintf, which costs a fortieth of a handshake, a server on which many in a row have not stayed does without
- * until one does, which OpenSSL keeps then.
+ * until one does. OpenSSL keeps that one, and those that came meanwhile, which therefore are only so many.
  */
 #include "tls/session.h"
 
@@ -15,7 +15,8 @@
 
 #define SSL_BYTES 8192u /* about what is freed */
 #define BRIEF_MAX 32u
-#define HANDED_MAX 32u /* with one call: some ten microseconds each */
+#define KEYLESS_MAX 256u /* some 3 MB of a worker */
+#define HANDED_MAX 32u   /* with one call: some ten microseconds each */
 
 /* Its Finished is the last record with the keys of the handshake; so OpenSSL's tickets are counted. */
 static void on_message(int sent, int version, int type, const void *data, size_t size, SSL *ssl, void *arg)
@@ -135,6 +136,8 @@ void gb__tls_handover_unwatch(struct gb__tls_session *session)
 {
 	if (session->young && session->server)
 		session->pool->brief++;
+	if (session->keyless)
+		session->pool->keyless--;
 	young_remove(session);
 }
 
@@ -145,9 +148,15 @@ bool gb__tls_session_rests(const struct gb__tls_session *session)
 
 bool gb__tls_handover_wanted(const SSL *ssl)
 {
-	const struct gb__tls_session *session = SSL_get_app_data(ssl);
+	struct gb__tls_session *session = SSL_get_app_data(ssl);
 
-	return session && session->pool->brief < BRIEF_MAX;
+	if (!session || session->keyless || SSL_version(ssl) != TLS1_3_VERSION)
+		return false;
+	if (session->pool->brief < BRIEF_MAX || session->pool->keyless >= KEYLESS_MAX)
+		return true;
+	session->keyless = true;
+	session->pool->keyless++;
+	return false;
 }
 
 static const struct gb__tls_suite *suite_of(const struct gb__tls_session *session)

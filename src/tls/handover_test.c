@@ -303,6 +303,41 @@ TEST(where_nobody_stays_no_secrets_are_kept_until_one_does)
 	end();
 }
 
+TEST(only_so_many_are_without_secrets_at_once)
+{
+	struct gb__tls_session *last;
+	SSL *others_last;
+
+	begin(true, NULL);
+	pool->brief = 32;
+	pool->keyless = 255;
+	shake();
+	CHECK_INT(session->secrets, 0);
+	CHECK_INT(pool->keyless, 256);
+	last = session;
+	others_last = other;
+	again(true, NULL);
+	shake();
+	CHECK_INT(session->secrets, 3);
+	CHECK_INT(pool->keyless, 256);
+	leave();
+	session = last;
+	other = others_last;
+	leave();
+	CHECK_INT(pool->keyless, 255);
+	again(true, NULL);
+	CHECK(SSL_set_max_proto_version(other, TLS1_2_VERSION)); /* it has nothing to keep */
+	shake();
+	CHECK_INT(pool->keyless, 255);
+	leave();
+	again(true, NULL);
+	CHECK_INT(SSL_set1_groups_list(other, "P-521:P-256"), 1); /* its hello comes twice */
+	shake();
+	CHECK_INT(session->secrets, 0);
+	CHECK_INT(pool->keyless, 256);
+	end();
+}
+
 /* Its tickets come with the first answer at the latest. */
 TEST(a_client_rests_once_it_was_answered)
 {

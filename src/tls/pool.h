@@ -40,6 +40,7 @@ struct gb__tls_pool {
 	uint64_t freed;                          /* gb__tls_pool_freed */
 	uint64_t update_after;                   /* records with one key; below the limit of RFC 8446, 5.5 */
 	unsigned brief;                          /* sessions of a server in a row that have not stayed */
+	unsigned keyless;                        /* sessions that are, and stay with OpenSSL */
 };
 
 /** GB__TLS_HEADROOM writable bytes are before it. NULL without memory. */

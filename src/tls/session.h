@@ -39,6 +39,7 @@ struct gb__tls_session {
 	uint8_t secrets; /* that are known, of `in` and `out`: 1, 2; their size is secret_size */
 	uint8_t secret_size;
 	bool has_read; /* bytes of the application */
+	bool keyless;  /* its secrets were not kept, though they could have been */
 	bool within;   /* a message of the handshake: a part of it was read */
 	bool updated;  /* one side has other keys than the handshake gave: it stays with OpenSSL */
 	uint32_t in_records, out_records; /* with the application's keys */
@@ -66,7 +67,7 @@ int gb__tls_texts_take(struct gb__tls_session *session);
 
 /** Before the handshake: note what the hand-over needs. */
 void gb__tls_handover_prepare(struct gb__tls_session *session);
-/** Whether a session that begins is to keep its secrets: it seems that it will stay. */
+/** Whether a session that begins is to keep its secrets: it seems that it will stay, or too many do without. */
 bool gb__tls_handover_wanted(const SSL *ssl);
 /** The line of the secrets log is one of this session's. */
 void gb__tls_handover_secret(SSL *ssl, const char *line);
