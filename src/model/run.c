@@ -542,8 +542,10 @@ int gb__run_begin(struct gb_server *server, struct gb__run **ret, struct gb_erro
 
 	gb__model_region(&server->model);
 	run = gb__alloc_zero(sizeof(*run));
-	if (!run)
+	if (!run) {
+		gb__alloc_region(GB__REGION_NONE);
 		return gb_error_set(error, -ENOMEM, "no memory for a server");
+	}
 	run->child_signal = -1;
 	gb__cpus_get(&run->before);
 	if (server->model.engine == GB__ENGINE_BLOCKING)
@@ -556,6 +558,7 @@ int gb__run_begin(struct gb_server *server, struct gb__run **ret, struct gb_erro
 		if (result < 0)
 			gb__signals_release(run->catches);
 	}
+	gb__alloc_region(GB__REGION_NONE); /* what comes while it serves does not stay */
 	if (result < 0) {
 		give_back(server, &run->before);
 		gb__free(run);

@@ -234,6 +234,20 @@ static void keep_to_one_cpu(struct gb_server *server, void *arg)
 	CHECK_INT(sched_setaffinity(0, sizeof(one), &one), 0);
 }
 
+/* The linker's: where the region of worker processes lies (base/alloc.h). */
+extern const unsigned char __start_gb_region[], __stop_gb_region[];
+
+static bool allocates_as_anybody(void)
+{
+	unsigned char *memory = gb__alloc(1);
+	bool there;
+
+	CHECK(memory);
+	there = memory >= __start_gb_region && memory < __stop_gb_region;
+	gb__free(memory);
+	return !there;
+}
+
 static void gives_its_thread_back(const char *model)
 {
 	struct gb_server *server = driver_server_with(model, "affinity", "auto", &driver_echo, NULL);
@@ -248,6 +262,7 @@ static void gives_its_thread_back(const char *model)
 	CHECK(during == 1 || during == before);
 	CHECK_INT(cpus_allowed(), before);
 	CHECK_INT(syscall(SYS_sched_getscheduler, 0), SCHED_OTHER); /* musl's function has no answer */
+	CHECK(allocates_as_anybody());
 	gb_server_destroy(server);
 }
 
