@@ -58,7 +58,7 @@ static int pick(
 }
 
 /* Of what says how something is announced, what is given although nothing is; or NULL. */
-static const char *without_name(const struct gb__announce_options *options)
+static const char *given_in(const struct gb__announce_options *options)
 {
 	return options->server     ? "announce-server"
 		: options->key     ? "announce-key"
@@ -66,6 +66,17 @@ static const char *without_name(const struct gb__announce_options *options)
 		: options->host    ? "announce-host"
 		: options->address ? "announce-address"
 				   : NULL;
+}
+
+/* The same of a server, and of each of its addresses. */
+static const char *without_name(const struct gb_server *server)
+{
+	const char *given = given_in(&server->options->announce);
+
+	for (size_t i = 0; i < server->bindings_count && !given; i++)
+		if (server->bindings[i].options)
+			given = given_in(&server->bindings[i].options->announce);
+	return given;
 }
 
 /* Of "_service._tcp.DOMAIN": names of one domain are in one zone. */
@@ -210,10 +221,10 @@ int gb__naming_prepare(struct gb_server *server, struct gb_error *error)
 		return gb_error_set(error, -GB_EUSAGE,
 			"announce: %s would name nothing: no address that is to be announced is one of TCP",
 			wanted);
-	if (result >= 0 && server->zones_count == 0 && without_name(&server->options->announce))
+	if (result >= 0 && server->zones_count == 0 && without_name(server))
 		return gb_error_set(error, -GB_EUSAGE,
 			"%s is given, and nothing is announced: say as what, announce NAME",
-			without_name(&server->options->announce));
+			without_name(server));
 	if (result >= 0 && server->zones_count > 0) {
 		const struct gb__names_options names = gb__options_names(server->options);
 
@@ -256,7 +267,6 @@ void gb__naming_begin(struct gb_worker *chief)
 bool gb__naming_ended(struct gb_worker *chief)
 {
 	const struct gb_server *server = chief->server;
-
 	bool gone = true;
 
 	gb__local_end(server->local);

@@ -85,6 +85,8 @@ USAGE = [
     ("resolver_that_is_empty", ("serve", "echo", *HERE, "--resolver", ""), 2, ("resolver", "system")),
     ("source_in_three_parts", ("serve", "echo", *HERE, "--connect-source", "1.2.3"), 2, ("connect-source", "1.2.3")),
     ("announced_as_nothing", ("serve", "echo", *HERE, "--announce-server", "127.0.0.1"), 2, ("announce-server", "nothing is announced")),
+    ("announced_as_nothing_at_an_address", ("serve", "echo", "--listen", "127.0.0.1:0,announce-zone=example.org"), 2,
+     ("announce-zone", "nothing is announced")),
     ("announced_under_an_empty_name", ("serve", "echo", *HERE, "--announce", ",_e._tcp.example.org", "--announce-server", "127.0.0.1"),
      2, ("announce", "comma")),
     ("keys_for_other_names", ("serve", "echo", *HERE, "--announce", "_e._tcp.example.org", "--announce-server", "127.0.0.1",
