@@ -164,39 +164,25 @@ int gb__dns_sign(ldns_pkt *message, const struct gb__dns_key *key, unsigned fudg
 	return result;
 }
 
-/* Behind a name; 0: it goes beyond the end. */
-static size_t skip_name(const uint8_t *bytes, size_t size, size_t at)
-{
-	while (at < size && bytes[at] != 0 && bytes[at] < 0xc0)
-		at += 1u + bytes[at];
-	if (at >= size)
-		return 0;
-	return at + (bytes[at] ? 2 : 1);
-}
-
-/* Where the last record begins; 0: it is no message. */
+/* Where the last record begins; 0: it is no message, or has none. */
 static size_t last_record(const uint8_t *bytes, size_t size)
 {
 	size_t at = LDNS_HEADER_SIZE, begin = 0;
-	unsigned records = 0;
+	unsigned questions, all;
 
 	if (size < LDNS_HEADER_SIZE)
 		return 0;
-	for (unsigned i = 0; i < LDNS_QDCOUNT(bytes); i++) {
-		at = skip_name(bytes, size, at);
-		if (!at)
+	questions = LDNS_QDCOUNT(bytes);
+	all = questions + LDNS_ANCOUNT(bytes) + LDNS_NSCOUNT(bytes) + LDNS_ARCOUNT(bytes);
+	for (unsigned i = 0; i < all; i++) {
+		const bool asks = i < questions;
+		ldns_rr *record;
+
+		begin = asks ? 0 : at;
+		if (ldns_wire2rr(&record, bytes, size, &at,
+			    asks ? LDNS_SECTION_QUESTION : LDNS_SECTION_ADDITIONAL) != LDNS_STATUS_OK)
 			return 0;
-		at += 4;
-	}
-	records = LDNS_ANCOUNT(bytes) + 0u + LDNS_NSCOUNT(bytes) + LDNS_ARCOUNT(bytes);
-	for (; records > 0; records--) {
-		begin = at;
-		at = skip_name(bytes, size, at);
-		if (!at || at + 10 > size)
-			return 0;
-		at += 10u + (size_t)(bytes[at + 8] << 8 | bytes[at + 9]);
-		if (at > size)
-			return 0;
+		ldns_rr_free(record);
 	}
 	return begin;
 }
