@@ -1,6 +1,6 @@
 /*
- * A cycle: resolve the name server, connect, ask for the zone once, look at what stands under each name, then one update for all of them; and
- * again at half of its life, or sooner where it came to nothing. What leaves goes the same way.
+ * A cycle: resolve the name server, connect, ask for the zone once, look at what stands under each name, then one update
+ * for all of them; and again at half of its life, or sooner where it came to nothing. What leaves goes the same way.
  */
 #include "announce/register.h"
 

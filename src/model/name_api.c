@@ -15,7 +15,6 @@
 
 static_assert(GB_ADDRESS_TEXT == GB__ADDRESS_TEXT, "it holds any address");
 
-/* When somebody asks for the first one. */
 struct gb__names_options gb__options_names(const struct gb_options *options)
 {
 	return (struct gb__names_options){ .servers = strcmp(options->resolver_text, GB__RESOLVER_SYSTEM) == 0
@@ -27,6 +26,7 @@ struct gb__names_options gb__options_names(const struct gb_options *options)
 		.known_max = options->resolve_names };
 }
 
+/* When somebody asks for the first one. */
 static int names_begin(struct gb__net *net)
 {
 	struct gb_worker *worker = net->worker;
