@@ -128,6 +128,7 @@ static void young_remove(struct gb__tls_session *session)
 
 void gb__tls_handover_watch(struct gb__tls_session *session)
 {
+	session->set_aside = false;
 	if (SSL_version(session->ssl) == TLS1_3_VERSION)
 		young_add(session);
 }
@@ -235,8 +236,9 @@ int gb__tls_pool_rest(struct gb__tls_pool *pool)
 		next = session->younger;
 		if (gb__tls_handover(session) || !session->young)
 			continue;
-		young_remove(session); /* a record is half read: another time */
-		young_add(session);
+		young_remove(
+			session); /* a record is half read, which may stay so: nobody looks until it was */
+		session->set_aside = true;
 	}
 	if (handed == HANDED_MAX)
 		return GB__TLS_REST_MORE;

@@ -210,7 +210,7 @@ static void established(struct gb__tls_session *session)
 /* Bytes of the application have come. A client's tickets were before them: from here on nothing is lost with OpenSSL. */
 static void has_read(struct gb__tls_session *session)
 {
-	if (!session->has_read && !session->server)
+	if (session->set_aside || (!session->has_read && !session->server))
 		gb__tls_handover_watch(session);
 	session->has_read = true;
 	session->silent = 0;

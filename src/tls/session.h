@@ -32,7 +32,8 @@ struct gb__tls_session {
 	int error;                               /* what emit has failed with */
 	uint16_t silent;                         /* records since the last byte for us, or from us */
 	bool server, established, failed, ended, closed, met_http, resumed;
-	bool young; /* in the pool's list */
+	bool young;     /* in the pool's list */
+	bool set_aside; /* from it, until more was read */
 
 	/* For the hand-over, while OpenSSL has it. */
 	uint16_t body;   /* bytes of the record that is being read which are still to come */
@@ -73,7 +74,7 @@ bool gb__tls_handover_wanted(const SSL *ssl);
 void gb__tls_handover_secret(SSL *ssl, const char *line);
 /** OpenSSL reads so many bytes of what has arrived. */
 void gb__tls_handover_reads(struct gb__tls_session *session, const unsigned char *data, size_t size);
-/** It is established; whether it stays will show. */
+/** It is established, or more was read of one that was set aside; whether it stays will show. */
 void gb__tls_handover_watch(struct gb__tls_session *session);
 /** It ends. */
 void gb__tls_handover_unwatch(struct gb__tls_session *session);
