@@ -24,9 +24,9 @@ FEW = ("reactor", "proactor", "prefork", "thread", "thread-pool", "process-pool"
        "prefork-reactor,workers=2,wake=lock", "process-pool-reactor,workers=2,engine=poll",
        "multi-reactor-reuseport,workers=2,engine=select")
 PROCESS = ("prefork", "process-pool")  # of one thread each, where the thread sanitizer has nothing to see
-# All combinations are held for these; for the others a cover of their own each, together most of them. In a full run for
-# them all without compute=processes, and two with: what differs there is not the service's.
-THOROUGH = ("echo", "work") if FULL else ("echo",)
+# All combinations are held for these, one of each style; for the others a cover of their own each, together most of them.
+# In a full run for them all without compute=processes, and two with: what differs there is not the service's.
+THOROUGH = ("echo", "echo-sequential", *(("work",) if FULL else ()))
 APART = ("work-deferred",)  # refused there: nobody is there who could answer later
 PROCESSES = ("reactor,compute=processes", "multi-proactor,compute=processes,workers=2")
 VERIFY_S = 600
