@@ -173,7 +173,7 @@ static const char *reason_of(struct gb__tls_session *session, char *text, size_t
 	const long verified = SSL_get_verify_result(session->ssl);
 
 	if (session->silent > GB__TLS_SILENT_MAX)
-		return "the peer sends records without data and no end";
+		return GB__TLS_SILENT;
 	if (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST) {
 		session->met_http = true;
 		return "the peer speaks HTTP, no TLS";

@@ -9,6 +9,7 @@
 
 /** So many records in a row without a byte for us, as of KeyUpdate, and without one from us, are a flood. */
 #define GB__TLS_SILENT_MAX 64u
+#define GB__TLS_SILENT "the peer sends records without data and no end"
 
 /** What gb__tls_session_info tells; the texts follow one another. */
 struct gb__tls_texts {

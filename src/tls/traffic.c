@@ -19,6 +19,13 @@
 #define KEY_UPDATE_SIZE 5u        /* with its header (RFC 8446, 4.6.3) */
 #define MESSAGE_HEADER 4u
 
+/* It ends here, and nobody is told. Returns what callers return. */
+static int give_up(struct gb__tls_session *session, int error)
+{
+	session->error = error;
+	return gb__tls_session_fail(session, gb_strerror(error));
+}
+
 /* Returns 0 or a negative code; the session has failed then. */
 static int emit(struct gb__tls_session *session, enum gb__tls_record_type type, const void *data, size_t size)
 {
@@ -36,33 +43,23 @@ static int emit(struct gb__tls_session *session, enum gb__tls_record_type type, 
 	gb__tls_buffer_give(session->pool, buffer);
 	if (gb__likely(result == 0))
 		return 0;
-	session->error = result;
-	return gb__tls_session_fail(session, gb_strerror(result));
+	return give_up(session, result);
 }
 
 /* It ends here, and the peer is told by this alert. Returns what callers return. */
-static int refuse(struct gb__tls_session *session, unsigned char alert, int reason)
+static int refuse_saying(struct gb__tls_session *session, unsigned char alert, const char *reason)
 {
 	const unsigned char bytes[] = { SSL3_AL_FATAL, alert };
 
 	if (!session->closed && emit(session, GB__RECORD_ALERT, bytes, sizeof(bytes)) < 0)
 		return -GB_EBADFRAME;
-	return gb__tls_session_fail(session, ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, reason)));
+	return gb__tls_session_fail(session, reason);
 }
 
-static int refuse_silence(struct gb__tls_session *session)
+/* For one of OpenSSL's reasons. */
+static int refuse(struct gb__tls_session *session, unsigned char alert, int reason)
 {
-	const unsigned char bytes[] = { SSL3_AL_FATAL, SSL_AD_UNEXPECTED_MESSAGE };
-
-	if (!session->closed && emit(session, GB__RECORD_ALERT, bytes, sizeof(bytes)) < 0)
-		return -GB_EBADFRAME;
-	return gb__tls_session_fail(session, "the peer sends records without data and no end");
-}
-
-static int no_memory(struct gb__tls_session *session)
-{
-	session->error = -ENOMEM;
-	return gb__tls_session_fail(session, gb_strerror(-ENOMEM));
+	return refuse_saying(session, alert, ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, reason)));
 }
 
 /* Our direction has another key from here on. */
@@ -74,7 +71,7 @@ static int update(struct gb__tls_session *session)
 	if (result < 0)
 		return result;
 	session->update_due = false;
-	return gb__tls_way_update(session->pool, &session->out) < 0 ? no_memory(session) : 0;
+	return gb__tls_way_update(session->pool, &session->out) < 0 ? give_up(session, -ENOMEM) : 0;
 }
 
 /* A whole KeyUpdate has come, as the last of its record. */
@@ -86,7 +83,7 @@ static int on_key_update(struct gb__tls_session *session)
 	if (asked != SSL_KEY_UPDATE_NOT_REQUESTED && asked != SSL_KEY_UPDATE_REQUESTED)
 		return refuse(session, SSL_AD_ILLEGAL_PARAMETER, SSL_R_BAD_KEY_UPDATE);
 	if (gb__tls_way_update(session->pool, &session->in) < 0)
-		return no_memory(session);
+		return give_up(session, -ENOMEM);
 	if (asked == SSL_KEY_UPDATE_REQUESTED)
 		session->update_due = true; /* one answer is enough for several (RFC 8446, 4.6.3) */
 	return 0;
@@ -196,7 +193,7 @@ static int complete(struct gb__tls_session *session)
 	if (!session->room)
 		session->room = gb__tls_buffer_take(session->pool);
 	if (!session->room)
-		return no_memory(session);
+		return give_up(session, -ENOMEM);
 	if (session->partial_size == 0) {
 		memcpy(session->room, session->header, GB__RECORD_HEADER);
 		session->partial_size = GB__RECORD_HEADER;
@@ -248,7 +245,7 @@ static ssize_t open_record(struct gb__tls_session *session, unsigned char *recor
 
 	if (gb__unlikely(inner < 0))
 		return inner == -ENOMEM
-			? no_memory(session)
+			? give_up(session, -ENOMEM)
 			: refuse(session, SSL_AD_BAD_RECORD_MAC, SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC);
 	if (inner > (int)GB__RECORD_PLAIN_MAX + 1) /* of padding, too */
 		return refuse(session, SSL_AD_RECORD_OVERFLOW, SSL_R_DATA_LENGTH_TOO_LONG);
@@ -260,7 +257,7 @@ static ssize_t open_record(struct gb__tls_session *session, unsigned char *recor
 	if (gb__likely(inner > 0 && type == GB__RECORD_DATA))
 		session->silent = 0;
 	else if (++session->silent > GB__TLS_SILENT_MAX)
-		return refuse_silence(session);
+		return refuse_saying(session, SSL_AD_UNEXPECTED_MESSAGE, GB__TLS_SILENT);
 	if ((session->message_size > 0 || session->skip > 0) && type != GB__RECORD_HANDSHAKE)
 		return refuse(session, SSL_AD_UNEXPECTED_MESSAGE, SSL_R_UNEXPECTED_RECORD);
 	switch (type) {
