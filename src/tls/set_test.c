@@ -150,20 +150,27 @@ static bool resumes_as(struct gb__tls *server, struct gb__tls *client, int versi
 	return reused;
 }
 
-TEST(sessions_by_either_certificate_of_a_name_are_resumed)
+/* After begin: by ECDSA, and by RSA. `ocsp`: what the former has, or NULL. */
+static struct gb__tls *create_of_both(const char *ocsp)
 {
-	struct gb__tls_options options;
-	struct gb__tls *server, *client;
+	struct gb__tls_options options = server_options();
 	char certificates[256], keys[256];
 
-	begin();
 	issue_kind("rsa", "DNS:localhost", true);
-	options = server_options();
 	snprintf(certificates, sizeof(certificates), "%s,%s", in_folder("cert"), in_folder("rsa"));
 	snprintf(keys, sizeof(keys), "%s,%s", in_folder("key"), in_folder("rsa-key"));
 	options.certificates = certificates;
 	options.keys = keys;
-	server = create(options);
+	options.ocsp = ocsp;
+	return create(options);
+}
+
+TEST(sessions_by_either_certificate_of_a_name_are_resumed)
+{
+	struct gb__tls *server, *client;
+
+	begin();
+	server = create_of_both(NULL);
 	for (size_t i = 0; i < 4; i++) {
 		client = create((struct gb__tls_options){ .ticket_ms = HOUR_MS });
 		CHECK(!resumes_as(server, client, versions[i / 2], i & 1));
@@ -192,20 +199,11 @@ static long stapled_to(struct gb__tls *server, struct gb__tls *client, int versi
 
 TEST(response_of_ocsp_is_about_the_certificate_that_the_client_gets)
 {
-	struct gb__tls_options options;
 	struct gb__tls *server, *client;
-	char certificates[256], keys[256];
 
 	begin();
 	respond(V_OCSP_CERTSTATUS_GOOD);
-	issue_kind("rsa", "DNS:localhost", true);
-	options = server_options();
-	snprintf(certificates, sizeof(certificates), "%s,%s", in_folder("cert"), in_folder("rsa"));
-	snprintf(keys, sizeof(keys), "%s,%s", in_folder("key"), in_folder("rsa-key"));
-	options.certificates = certificates;
-	options.keys = keys;
-	options.ocsp = in_folder("ocsp");
-	server = create(options);
+	server = create_of_both(in_folder("ocsp"));
 	client = create((struct gb__tls_options){ 0 });
 	for (size_t i = 0; i < 2; i++) {
 		CHECK(stapled_to(server, client, versions[i], false) > 100);
