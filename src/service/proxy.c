@@ -147,6 +147,9 @@ static void on_linked(struct proxy_link *link, int result)
 		result = client ? gb_relay(client, far) : -ECANCELED;
 		if (result < 0)
 			gb_conn_abort(far);
+		if (result == -EOPNOTSUPP)
+			gb_log(GB_LOG_WARNING,
+				"proxy: dropped a client that sends packets: listen on unix:PATH");
 	}
 	pair_end(pair);
 	if (client && result < 0)

@@ -358,6 +358,10 @@ static int add_upstream(
 	result = gb_name_check(text, &why);
 	if (result < 0)
 		return gb_error_set(error, result, "set %s: %s", key, why.text);
+	if (strncmp(text, "unix-seqpacket:", sizeof("unix-seqpacket:") - 1) == 0)
+		return gb_error_set(error, -GB_EUSAGE,
+			"set %s: %s is a socket of packets, and what is sent on is a stream: write unix:PATH",
+			key, text);
 	snprintf(address, ADDRESS_MAX, "%s", text);
 	for (size_t i = 0; i < shared->count; i++)
 		if (strcmp(shared->upstreams[i].address, address) == 0)

@@ -443,6 +443,7 @@ WRONG = [
     ("a_comma_too_many", ("upstream=127.0.0.1:1,,127.0.0.1:2",), ("HOST:PORT",)),
     ("an_upstream_twice", ("upstream=127.0.0.1:1,127.0.0.1:1",), ("twice",)),
     ("too_many_upstreams", ("upstream=" + ",".join(f"127.0.0.1:{port}" for port in range(1, 66)),), ("more than 64",)),
+    ("an_upstream_of_packets", ("upstream=unix-seqpacket:/run/far",), ("is a socket of packets", "unix:PATH")),
     ("an_unknown_balance", ("upstream=127.0.0.1:1", "balance=random"), ("random", "least-connections")),
     ("no_back_off", ("upstream=127.0.0.1:1", "back-off=0"), ("back-off",)),
 ]
