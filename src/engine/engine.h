@@ -54,8 +54,9 @@ struct gb__receiver;
 /** At most so many bytes are delivered at once. */
 #define GB__INPUT_MAX (64u << 10)
 static_assert(GB__INPUT_MAX == GB__PACKET_MAX, "a packet is delivered at once");
-/** Bytes in front of that where packets are received: for a header. */
-#define GB__INPUT_PACKET_ROOM 64u
+/** Bytes in front of where packets are received: the headroom, and a cache line before it for their header, so that they lie as
+ *  aligned as streams' bytes. */
+#define GB__INPUT_PACKET_BEFORE (GB__INPUT_HEADROOM + 64u)
 
 enum gb__endpoint_kind {
 	GB__ENDPOINT_STREAM,   /* a connected or connecting socket: struct gb__stream */

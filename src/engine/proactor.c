@@ -247,14 +247,12 @@ static int slots_grow(struct proactor *proactor)
 
 static int packet_room(struct proactor *proactor)
 {
-	const size_t before = GB__INPUT_PACKET_ROOM + GB__INPUT_HEADROOM;
-
 	if (proactor->packet)
 		return 0;
-	proactor->packet = gb__alloc(before + GB__PACKET_MAX);
+	proactor->packet = gb__alloc(GB__INPUT_PACKET_BEFORE + GB__PACKET_MAX);
 	if (!proactor->packet)
 		return -ENOMEM;
-	proactor->packet += before;
+	proactor->packet += GB__INPUT_PACKET_BEFORE;
 	return 0;
 }
 
@@ -510,7 +508,7 @@ static void proactor_destroy(struct gb__engine *engine)
 		gb__free(gb__proactor_vector_take(proactor));
 	gb__free(proactor->buffer);
 	if (proactor->packet)
-		gb__free(proactor->packet - GB__INPUT_HEADROOM - GB__INPUT_PACKET_ROOM);
+		gb__free(proactor->packet - GB__INPUT_PACKET_BEFORE);
 	gb__table_free(proactor->next, proactor->slots_size * sizeof(*proactor->next));
 	gb__free(proactor->errors);
 	gb__free(proactor->chunks);

@@ -29,7 +29,6 @@
 
 #define EVENTS_MAX 256u
 #define SEND_PARTS_MAX 16u
-#define INPUT_BEFORE (GB__INPUT_PACKET_ROOM + GB__INPUT_HEADROOM)
 
 static void wakeup_ready(struct gb__endpoint *watch, unsigned ready)
 {
@@ -44,13 +43,13 @@ static const struct gb__endpoint_ops wakeup_ops = { .on_ready = wakeup_ready };
 
 int gb__reactor_input_room(struct reactor *reactor, size_t size)
 {
-	unsigned char *memory = gb__alloc_lines(INPUT_BEFORE + size);
+	unsigned char *memory = gb__alloc_lines(GB__INPUT_PACKET_BEFORE + size);
 
 	if (!memory)
 		return -ENOMEM;
 	if (reactor->input)
-		gb__free(reactor->input - INPUT_BEFORE);
-	reactor->input = memory + INPUT_BEFORE;
+		gb__free(reactor->input - GB__INPUT_PACKET_BEFORE);
+	reactor->input = memory + GB__INPUT_PACKET_BEFORE;
 	reactor->input_size = size;
 	return 0;
 }
@@ -75,7 +74,7 @@ static struct reactor *memory_take(const struct gb__reactor_kind *kind)
 
 static void memory_give(struct reactor *reactor)
 {
-	gb__free(reactor->input - INPUT_BEFORE);
+	gb__free(reactor->input - GB__INPUT_PACKET_BEFORE);
 	gb__free(reactor);
 }
 

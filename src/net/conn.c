@@ -74,8 +74,10 @@ struct gb_conn *gb__conn_create(
 		gb__terms_give(net, terms);
 		return NULL;
 	}
+	static_assert(GB__ENDPOINT_STREAM == 0 && (int)GB__ENDPOINT_PACKET == (int)GB__FOR_PACKETS,
+		"who tells the kind");
 	conn->stream.endpoint =
-		(struct gb__endpoint){ .ops = terms->endpoint_ops, .fd = fd, .kind = GB__ENDPOINT_STREAM };
+		(struct gb__endpoint){ .ops = terms->endpoint_ops, .fd = fd, .kind = who & GB__FOR_PACKETS };
 	conn->net = net;
 	conn->terms = terms;
 	conn->flags = GB__CONN_MUTED;
@@ -205,8 +207,6 @@ static inline __attribute__((always_inline)) void adopt(struct gb__net *net, int
 		reason = GB_CLOSE_NO_MEMORY;
 		goto refuse;
 	}
-	if (front && front->packets)
-		conn->stream.endpoint.kind = GB__ENDPOINT_PACKET;
 	result = front && front->tls ? gb__front_begin(conn, front, NULL) : 0;
 	if (gb__likely(result == 0))
 		result = net->engine->ops->attach(net->engine, &conn->stream.endpoint);

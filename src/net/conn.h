@@ -221,7 +221,7 @@ static inline void gb__conn_output_rose(struct gb_conn *conn, size_t bytes)
 /** What engines call of a connection: without a codec, with one, and of whoever takes parts. */
 extern const struct gb__endpoint_ops gb__conn_plain_ops, gb__conn_coded_ops, gb__conn_parts_ops,
 	gb__conn_front_ops, gb__conn_packet_ops;
-/** A zeroed connection for `fd`, not attached yet, or NULL; with GB__FOR_PACKETS the caller sets the kind of its endpoint. It has a place among all that are open already. */
+/** A zeroed connection for `fd`, not attached yet, or NULL. It has a place among all that are open already. */
 struct gb_conn *gb__conn_create(
 	struct gb__net *net, int fd, const struct gb_service *service, void *user, enum gb__for who);
 /** Undo gb__conn_create before anything was attached or told. Closes the descriptor. */

@@ -25,8 +25,6 @@ int gb__net_connect(struct gb__net *net, const struct gb__address *address,
 		os->ops->close(os, fd);
 		return -ENOMEM;
 	}
-	if (address->packets)
-		conn->stream.endpoint.kind = GB__ENDPOINT_PACKET;
 	conn->state = GB__CONN_CONNECTING;
 	result = gb__conn_secure(conn, address, NULL);
 	if (result == 0)
