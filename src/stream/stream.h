@@ -115,10 +115,10 @@ void gb__stream_drop(struct gb_stream *stream);
 /** Nobody reads: pause and hold it. */
 void gb__stream_rest(struct gb_stream *stream);
 /** Its codec. */
+int gb__stream_decode(const void *options, void *state, struct gb_bytes input, size_t message_max,
+	uint32_t *scanned, struct gb_frame *ret);
 /** The same of one on a socket of packets: each read is given one, whole. */
 int gb__stream_decode_packet(const void *options, void *state, struct gb_bytes input, size_t message_max,
-	uint32_t *scanned, struct gb_frame *ret);
-int gb__stream_decode(const void *options, void *state, struct gb_bytes input, size_t message_max,
 	uint32_t *scanned, struct gb_frame *ret);
 /** Input: of its endpoint. */
 void gb__stream_on_input(struct gb__stream *endpoint, unsigned char *data, size_t size);

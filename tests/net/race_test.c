@@ -11,7 +11,6 @@ static struct gb_connecting_any any;
 static struct gb_conn *current;
 static unsigned done;
 static int result;
-static gb__gates gates;
 
 static int note_open(struct gb_conn *conn)
 {
@@ -43,7 +42,8 @@ static void note_done(struct gb_operation *operation, void *user)
 		gb_conn_abort(current);
 }
 
-static void race(struct rig *rig, const struct gb__address *addresses, size_t count, void *user)
+static void race_gated(
+	struct rig *rig, const struct gb__address *addresses, size_t count, gb__gates gates, void *user)
 {
 	static const struct gb__socket_options options;
 	const struct gb__race_terms terms = {
@@ -56,6 +56,11 @@ static void race(struct rig *rig, const struct gb__address *addresses, size_t co
 	CHECK_INT(gb__race_begin(&rig->net, &any, addresses, count, gates, &terms, note_done, user), 0);
 	CHECK_INT(done, 0);
 	CHECK(gb_operation_pending(&any.operation));
+}
+
+static void race(struct rig *rig, const struct gb__address *addresses, size_t count, void *user)
+{
+	race_gated(rig, addresses, count, 0, user);
 }
 
 struct target {
@@ -189,9 +194,7 @@ NET_TEST(a_lower_priority_waits_for_a_higher_one_that_is_silent_for_its_share_of
 
 	rig_calm(rig);
 	rig->limits.connect_timeout_ms = 4250;
-	gates = 1u << 2;
-	race(rig, addresses, 3, NULL);
-	gates = 0;
+	race_gated(rig, addresses, 3, 1u << 2, NULL);
 	rig_pass(rig, GB__RACE_DELAY_MS + 10);
 	rig_pass(rig, 10);
 	CHECK_INT(rig->counters.stats.connected, 2);
@@ -212,9 +215,7 @@ NET_TEST(a_lower_priority_begins_at_once_when_all_of_the_higher_have_failed)
 	const struct gb__address addresses[] = { refusing(rig), foreign(), refusing(rig), target.address };
 	uint32_t began_ms = gb__net_now(&rig->net);
 
-	gates = 1u << 2 | 1u << 3;
-	race(rig, addresses, 4, NULL);
-	gates = 0;
+	race_gated(rig, addresses, 4, 1u << 2 | 1u << 3, NULL);
 	UNTIL(rig, NULL, done == 1);
 	CHECK(gb__net_elapsed(&rig->net, began_ms) < GB__RACE_DELAY_MS);
 	check_won(rig, &target);
