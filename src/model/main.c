@@ -477,9 +477,9 @@ static const char *before_service(const struct gb__binding *binding)
 
 	if (!front)
 		return "";
-	if (!front->tls)
-		return " behind a proxy";
-	return front->proxies ? " behind a proxy over TLS" : " over TLS";
+	if (front->proxies)
+		return front->tls ? " behind a proxy over TLS" : " behind a proxy";
+	return front->tls ? " over TLS" : ""; /* or packets, which the address says */
 }
 
 /* One line in one write: scripts wait for it. */

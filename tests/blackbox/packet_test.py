@@ -64,6 +64,7 @@ def packets_come_back_one_by_one(model):
     with tempfile.TemporaryDirectory() as folder, \
             Server(*model.arguments, listen=(f"unix-seqpacket:{folder}/s",), expected_log="message_too_large") as server:
         check_equal(server.address, f"unix-seqpacket:{folder}/s", "the address of the ready line")
+        check(" behind a proxy" not in server.ready_line, server.ready_line)
         conversation(f"{folder}/s")
         too_large(f"{folder}/s")
         conversation(f"{folder}/s")
