@@ -24,6 +24,7 @@ struct gb__race_terms {
 
 /** Of addresses to be tried, a bit for each that is tried once all before it have failed: there a lower priority begins. */
 typedef uint64_t gb__gates;
+static_assert(GB_CONNECT_ANY_MAX <= 64, "a gate for each");
 
 /** Put addresses in the order in which they are tried: families take turns, beginning with that of the first; within
  *  a family they stay as they are. */
