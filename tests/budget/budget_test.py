@@ -30,23 +30,45 @@ def searching(counts):
     return sum(own for name, own in counts.own.items() if "memchr" in name)
 
 
-class Case:
-    """A row of the table, with what it takes to count it."""
+class Middle:
+    """A count, or the middle one of three: on a busy machine a timer that fires meanwhile is in one or another run of it."""
 
-    def __init__(self, name, budget, goal, count):
-        self.name, self.budget, self.goal, self.count = name, budget, goal, count
+    def __init__(self, begin):
+        self.begin, self.begun = begin, [begin()]
+
+    def twice_more(self):
+        if len(self.begun) == 1:
+            self.begun += [self.begin(), self.begin()]
+
+    def result(self):
+        return sorted((one.result() for one in self.begun), key=lambda counts: counts.instructions)[len(self.begun) // 2]
+
+
+class Case:
+    """A row of the table, with what it takes to count it, of which `counts` may be counted again."""
+
+    def __init__(self, name, budget, goal, count, counts=()):
+        self.name, self.budget, self.goal, self.count, self.counts = name, budget, goal, count, counts
 
     def run(self):
         """Whether it holds; says the numbers."""
         try:
             counted = self.count()
+            if self.counts and not self.holds(counted):
+                print(f"again  {self.name}: {counted:,.2f}")
+                for one in self.counts:
+                    one.twice_more()
+                counted = self.count()
         except (subject.Failure, OSError) as failure:
             print(f"FAILED {self.name}: {failure}")
             return False
-        good = counted <= self.budget + TOLERANCE
+        good = self.holds(counted)
         goal = "" if self.goal is None else f", goal {self.goal:,}"
         print(f"{'ok    ' if good else 'FAILED'} {self.name}: {counted:,.2f}, budget {self.budget:,}{goal}")
         return good
+
+    def holds(self, counted):
+        return counted <= self.budget + TOLERANCE
 
 
 class Counter:
@@ -58,18 +80,18 @@ class Counter:
         self.commands = {row[0]: row[1] for row in memory.SUBJECTS}
         self.waiting = {}
 
-    def once(self, key, function, *arguments):
+    def once(self, key, begin):
         if key not in self.waiting:
-            self.waiting[key] = self.pool.submit(function, *arguments)
+            self.waiting[key] = begin()
         return self.waiting[key]
 
     def counted(self, name, load):
-        return self.once((name, load), callgrind.per_message, name, self.subjects[name], self.build, self.loads[load])
+        return self.once((name, load), lambda: Middle(lambda: self.pool.submit(
+            callgrind.per_message, name, self.subjects[name], self.build, self.loads[load])))
 
     def held(self, name):
-        return self.once(name, memory.measure, name, self.commands[name], self.build,
-                         {"thread": budgets.HELD_THREADS, "fork": budgets.HELD_PROCESSES}
-                         .get(name, budgets.HELD_CONNECTIONS))
+        held = {"thread": budgets.HELD_THREADS, "fork": budgets.HELD_PROCESSES}.get(name, budgets.HELD_CONNECTIONS)
+        return self.once(name, lambda: self.pool.submit(memory.measure, name, self.commands[name], self.build, held))
 
     def cases(self, words):
         """The rows whose names have all the words; counting has begun for them."""
@@ -79,7 +101,7 @@ class Counter:
                 counts, echo = self.counted(name, load), self.counted(CODEC_BASE, load)
                 lines = self.counted(ROUTE_BASE, load) if what.startswith("route") else echo
                 yield Case(title, budget, goal, lambda what=what, counts=counts, echo=echo, lines=lines:
-                           QUANTITIES[what](counts.result(), echo.result(), lines.result()))
+                           QUANTITIES[what](counts.result(), echo.result(), lines.result()), {counts, echo, lines})
         for name, what, budget, goal in budgets.HELD:
             title = f"{name}, idle connection: {what.replace('_', ' ')}"
             if all(word in title for word in words):
