@@ -132,7 +132,7 @@ bool gb__receiver_join(struct gb__receiver *receiver)
 		sigismember(&blocked, SIGNAL))
 		return false;
 	receiver->process = gb__process_self();
-	receiver->thread = (pid_t)syscall(SYS_gettid);
+	receiver->thread = gb__thread_id();
 	here = receiver;
 	return true;
 }

@@ -114,8 +114,11 @@ static void unblock(int signal)
 
 	sigemptyset(&one);
 	sigaddset(&one, signal);
-	pthread_sigmask(SIG_SETMASK, NULL, &mask);
-	if (sigismember(holding ? &held_before : &mask, signal) <= 0)
+	if (holding)
+		mask = held_before;
+	else
+		pthread_sigmask(SIG_SETMASK, NULL, &mask);
+	if (sigismember(&mask, signal) <= 0)
 		return;
 	sigaddset(&unblocked, signal);
 	if (holding)

@@ -1,6 +1,7 @@
 #include "os/thread.h"
 
 #include "base/alloc.h"
+#include "os/process.h"
 #include "os/tsan.h"
 
 #include <errno.h>
@@ -93,7 +94,14 @@ bool gb__thread_courteous(bool courteous)
 
 pid_t gb__thread_id(void)
 {
-	return (pid_t)syscall(SYS_gettid);
+	static _Thread_local pid_t process, thread; /* a fork has the thread's copies */
+	const pid_t self = gb__process_self();
+
+	if (process != self) {
+		thread = (pid_t)syscall(SYS_gettid);
+		process = self;
+	}
+	return thread;
 }
 
 /* The first bytes of a file of /proc/PID/task/TID, terminated. */

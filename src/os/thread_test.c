@@ -152,3 +152,27 @@ TEST(a_rest_is_at_least_as_long_as_was_said)
 	CHECK((after.tv_sec - before.tv_sec) * 1000000000ll + after.tv_nsec - before.tv_nsec >= 1020000000ll);
 	/* No bound from above here but the harness's own: it is not a thousand times as long. */
 }
+
+static void *tell_number(void *arg)
+{
+	*(pid_t *)arg = gb__thread_id();
+	return arg;
+}
+
+TEST(a_thread_knows_its_number_in_a_forked_process_too)
+{
+	pthread_t thread;
+	pid_t other, child;
+	int status;
+
+	CHECK_INT(gb__thread_id(), getpid());
+	CHECK_INT(gb__thread_start(&thread, 0, tell_number, &other), 0);
+	CHECK_INT(pthread_join(thread, NULL), 0);
+	CHECK(other > 0 && other != getpid());
+	child = fork();
+	CHECK(child >= 0);
+	if (child == 0)
+		_exit(gb__thread_id() == getpid() && gb__thread_id() == getpid() ? 0 : 1);
+	CHECK(waitpid(child, &status, 0) == child);
+	CHECK_INT(status, 0);
+}
