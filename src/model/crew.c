@@ -125,6 +125,29 @@ static void report_crash(struct gb__seat *seat, const char *crash)
 			served(seat->crew->server, services, sizeof(services)));
 }
 
+static void seat_give(struct gb__crew *crew, struct gb__seat *seat)
+{
+	uint32_t *first = seat->rests ? &crew->resting : &crew->free;
+
+	seat->next = *first;
+	*first = seat->id;
+	crew->resting_count += seat->rests;
+}
+
+struct gb__seat *gb__crew_seat_take(struct gb__crew *crew)
+{
+	uint32_t *first = crew->resting_count > 0 ? &crew->resting : &crew->free;
+	struct gb__seat *seat;
+
+	if (*first == SEAT_NONE)
+		return NULL;
+	seat = &crew->seats[*first];
+	*first = seat->next;
+	crew->resting_count -= seat->rests;
+	crew->resting_least = gb__min(crew->resting_least, crew->resting_count);
+	return seat;
+}
+
 void gb__seat_ended(struct gb__seat *seat, const char *crash)
 {
 	struct gb__crew *crew = seat->crew;
@@ -139,8 +162,7 @@ void gb__seat_ended(struct gb__seat *seat, const char *crash)
 	if (per_connection(crew)) {
 		if (crash && crew->commanded != GB__COMMAND_STOP)
 			report_crash(seat, crash);
-		seat->next = crew->free;
-		crew->free = seat->id;
+		seat_give(crew, seat);
 		return;
 	}
 	if (crew->handover && crew->handover->ended && atomic_load(&crew->server->shared->giving))
@@ -178,21 +200,19 @@ static void give_new_worker(struct gb__crew *crew, struct gb__handed handed)
 	if (atomic_load_explicit(&crew->left, memory_order_relaxed))
 		gb__crew_reap(crew);
 	/* What is told here needs no worker that tells it. */
-	if (crew->free == SEAT_NONE ||
+	if (!gb__crew_has_seat(crew) ||
 		atomic_load(&crew->server->shared->connections) >= crew->server->limits.connections_max) {
 		gb__worker_refuse(crew->chief, handed, GB_CLOSE_OVER_LIMIT);
 		return;
 	}
-	seat = &crew->seats[crew->free];
-	crew->free = seat->next;
+	seat = gb__crew_seat_take(crew);
 	if (seat_start(seat, handed, false, &error) < 0) {
 		static struct gb__log_limit limit; /* the chief's thread alone */
 		uint64_t held;
 
 		if (gb__log_allowed(&limit, gb__loop_now_ms(&crew->chief->loop), &held))
 			gb__log(GB__LOG_WARNING, "a connection was refused: %s", error.text);
-		seat->next = crew->free;
-		crew->free = seat->id;
+		seat_give(crew, seat);
 	}
 }
 
@@ -217,7 +237,7 @@ const struct gb__handover_ops gb__handover_spawn = {
 
 bool gb__crew_has_seat(const struct gb__crew *crew)
 {
-	return crew->free != SEAT_NONE;
+	return crew->resting_count > 0 || crew->free != SEAT_NONE;
 }
 
 void gb__crew_give(struct gb__crew *crew, struct gb__handed handed)
@@ -245,6 +265,7 @@ void gb__crew_command(struct gb__crew *crew, enum gb__command command)
 		return;
 	crew->commanded = command;
 	atomic_store(&crew->server->shared->command, command);
+	gb_timer_stop(&crew->rest);
 	for (unsigned i = 0; i < crew->seats_count; i++) {
 		gb_timer_stop(&crew->seats[i].restart);
 		if (crew->seats[i].taken)
@@ -303,7 +324,7 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 	crew->worker_roles = GB__WORKER_SERVES;
 	if (model->accept != GB__ACCEPT_ACCEPTOR)
 		crew->worker_roles |= GB__WORKER_ACCEPTS;
-	crew->free = SEAT_NONE;
+	crew->free = crew->resting = SEAT_NONE;
 	if (per_connection(crew))
 		crew->worker_roles |= GB__WORKER_ONCE;
 	crew->seats_count = server->seats_count;
@@ -323,7 +344,7 @@ static int crew_init(struct gb__crew *crew, struct gb_server *server, struct gb_
 		pthread_mutex_init(&crew->seats[i].lock, NULL);
 		crew->free = i;
 	}
-	if (!per_connection(crew) && gb__timers_reserve(&chief->loop.timers, crew->seats_count) < 0)
+	if (gb__timers_reserve(&chief->loop.timers, per_connection(crew) ? 1 : crew->seats_count) < 0)
 		return -ENOMEM;
 	crew->random = chief->loop.os->ops->now_ns(chief->loop.os) | 1;
 	crew->handover = gb__handover_of(model);
@@ -360,6 +381,8 @@ void gb__crew_destroy(struct gb__crew *crew)
 		return;
 	if (crew->handover)
 		crew->handover->finish(crew);
+	if (crew->unit->finish)
+		crew->unit->finish(crew);
 	for (unsigned i = 0; crew->seats && i < crew->seats_count; i++) {
 		pthread_mutex_destroy(&crew->seats[i].lock);
 		gb__free(crew->seats[i].memory);

@@ -12,6 +12,8 @@
 #include "model/pull.h"
 #include "model/worker.h"
 
+#include <semaphore.h>
+
 struct gb__unit_ops;
 
 /** A place for one worker. Its number is the worker's id and its record in shared memory. */
@@ -23,14 +25,17 @@ struct gb__seat {
 	struct gb_worker *worker; /* threads: while it can be commanded, guarded by `lock` */
 	pthread_mutex_t lock;
 	pthread_t thread;
-	struct gb__post ended;   /* a thread's last words to the chief */
-	struct gb__seat *left;   /* threads for one connection: who left before (gb__crew) */
-	int result;              /* threads: why it could not begin; 0: it could */
-	pid_t pid;               /* processes */
-	uint32_t next;           /* free seats; or processes of the same hash */
-	struct gb_timer restart; /* after a crash */
-	unsigned crashes;        /* in a row */
-	uint64_t given;          /* connections, since its worker started */
+	struct gb__post ended;    /* a thread's last words to the chief */
+	struct gb__seat *left;    /* threads for one connection: who left before (gb__crew) */
+	struct gb__handed handed; /* likewise: that connection; without a descriptor it ends */
+	bool rests;               /* likewise: it has served one and waits, or is about to, for another */
+	sem_t call;               /* likewise: wakes it then */
+	int result;               /* threads: why it could not begin; 0: it could */
+	pid_t pid;                /* processes */
+	uint32_t next;            /* free seats; or processes of the same hash */
+	struct gb_timer restart;  /* after a crash */
+	unsigned crashes;         /* in a row */
+	uint64_t given;           /* connections, since its worker started */
 	uint64_t started_ms;
 };
 
@@ -42,12 +47,19 @@ struct gb__crew {
 		*seats; /* worker processes do not have them, nor by_pid: each has a copy of its own seat */
 	unsigned seats_count;
 	unsigned alive; /* workers that have not ended, or that nobody has seen to since */
-	/** Threads for one connection that have ended, newest first. The chief joins them when the next connection comes,
-	 *  or there are many: it is not woken for each. */
+	/** Threads for one connection whose worker has ended, newest first. The chief sees to them when the next connection
+	 *  comes, at its next look at those that rest, or when there are many: it is not woken for each. */
 	_Atomic(struct gb__seat *) left;
 	_Atomic unsigned left_count;
-	uint32_t free;    /* first free seat of a per-connection model */
-	uint32_t *by_pid; /* processes: first seat of a hash, or UINT32_MAX */
+	_Atomic unsigned
+		staying; /* threads for one connection that rest, or will once the chief has seen to them */
+	_Atomic bool rest_looks; /* `rest` runs */
+	struct gb_timer rest;
+	uint32_t resting;       /* first free seat with a thread that rests */
+	unsigned resting_count; /* of them */
+	unsigned resting_least; /* the fewest since the last look */
+	uint32_t free;          /* first other free seat of a per-connection model */
+	uint32_t *by_pid;       /* processes: first seat of a hash, or UINT32_MAX */
 	uint32_t by_pid_mask;
 	unsigned next;                           /* of the placing: where to go on */
 	uint64_t random;                         /* of the placing: its state */
@@ -102,11 +114,15 @@ struct gb__unit_ops {
 	void (*kill)(struct gb__seat *seat);
 	/** See to those that have ended, of all seats. */
 	void (*reap)(struct gb__crew *crew);
+	/** All workers have ended: let go of what is kept for others. May be NULL. */
+	void (*finish)(struct gb__crew *crew);
 };
 extern const struct gb__unit_ops gb__unit_thread, gb__unit_process;
 
 /** Per-connection models: whether there is one that nobody has. */
 bool gb__crew_has_seat(const struct gb__crew *crew);
+/** Take it, one with a thread that rests first. NULL: there is none. */
+struct gb__seat *gb__crew_seat_take(struct gb__crew *crew);
 /** A worker has ended; `crash` says how when it was not told to, else NULL. */
 void gb__seat_ended(struct gb__seat *seat, const char *crash);
 /** Begin a worker, on its own thread or in its own process. */

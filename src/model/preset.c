@@ -57,8 +57,7 @@ const struct gb_preset gb__presets[] = {
 		.axes = "accept=acceptor,unit=thread,workers=per-connection,engine=blocking,compute=inline",
 		.summary = "An acceptor starts one thread for each connection.",
 		.use = "Up to some hundreds of long connections whose handlers block, with state in shared memory.",
-		.avoid =
-			"Thousands of connections or many short ones: each costs a stack and a thread's start.",
+		.avoid = "Thousands of connections: each costs a thread and a stack.",
 	},
 	{
 		.name = "prethread",

@@ -21,6 +21,7 @@ struct gb__watched {
 	_Atomic pid_t thread; /* 0: nobody is there; written last */
 	_Atomic pid_t process;
 	_Atomic uintptr_t worker, engine; /* in the memory of that process */
+	_Atomic unsigned begun; /* workers so far: a thread may be that of several, one after the other */
 };
 
 /** How often a handler held the loop, written by who watches. */

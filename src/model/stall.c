@@ -29,6 +29,7 @@
 /* What is known of the worker of one record. */
 struct seen {
 	pid_t thread;
+	unsigned begun; /* the same worker as before, or another */
 	bool awake;
 	bool told; /* it has been held for longer than the limit */
 	uint64_t waits, messages;
@@ -65,6 +66,7 @@ void gb__stall_join(struct gb_worker *worker)
 	watched->process = gb__process_self();
 	watched->worker = (uintptr_t)worker;
 	watched->engine = (uintptr_t)worker->loop.engine;
+	atomic_fetch_add(&watched->begun, 1);
 	atomic_store(&watched->thread, gb__thread_id());
 }
 
@@ -282,6 +284,7 @@ static int peek(const struct gb__watched *watched, pid_t thread, struct seen *re
 		{ (void *)&worker->net.tally.messages, sizeof(worker->net.tally.messages) } };
 
 	ret->thread = thread;
+	ret->begun = atomic_load(&watched->begun);
 	return gb__process_peek(watched->process, into, from, gb__countof(into));
 }
 
@@ -290,6 +293,7 @@ static void remember(
 	struct seen *seen, const struct gb__watched *watched, const struct seen *found, uint64_t now)
 {
 	seen->thread = found->thread;
+	seen->begun = found->begun;
 	seen->awake = found->awake;
 	seen->waits = found->waits;
 	seen->messages = found->messages;
@@ -331,8 +335,8 @@ static void look_at(struct gb__stall_watch *watch, size_t n, pid_t thread, uint6
 	}
 	if (result < 0)
 		found = (struct seen){ 0 };
-	if (found.awake && seen->awake && found.thread == seen->thread && found.waits == seen->waits &&
-		found.messages == seen->messages) {
+	if (found.awake && seen->awake && found.thread == seen->thread && found.begun == seen->begun &&
+		found.waits == seen->waits && found.messages == seen->messages) {
 		if (!seen->told && watch->asked == SIZE_MAX && holds(watch, &record->watched, seen, now))
 			tell(watch, n, now);
 		return;
