@@ -89,6 +89,10 @@ static void say_situation(struct advice *advice)
 		gb__figure(FORM_NS, situation->cpu_ns, cpu),
 		gb__figure(FORM_NS, situation->blocked_ns, blocked),
 		gb__figure(FORM_NS, situation->io_ns, rest), gb__advise_share(situation));
+	if (situation->under_load > 0)
+		say(advice,
+			"among others it takes %.2g times the CPU time that it takes alone: %.0f at a time keep the CPUs busy",
+			situation->under_load, ceil(gb__advise_at_a_time(situation)));
 	if (situation->waits_ns > 0)
 		say(advice, "its reply comes %s later, for which no thread waits",
 			gb__figure(FORM_NS, situation->waits_ns, waits));

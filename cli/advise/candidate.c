@@ -44,7 +44,7 @@ static unsigned blocking_features(const struct advise_candidate *candidate, cons
 static bool is_short(const struct advise_candidate *candidate, const struct advise_situation *situation)
 {
 	return gb__advise_share(situation) < SHARE_LEAST &&
-		candidate->compute_workers < 0.5 * gb__advise_under_way(situation);
+		candidate->compute_workers < 0.5 * gb__advise_at_a_time(situation);
 }
 
 static unsigned event_features(
@@ -122,8 +122,7 @@ static void add_event(struct list *list, const struct gb_preset *preset)
 	const struct advise_situation *situation = list->situation;
 	double workers = is(preset->axes, "workers", "N") ? fmax(2, loops(situation)) : 0;
 	double rule = gb_pool_size_for(situation->cpus, gb__advise_share(situation));
-	double wait = fmin(POOL_MAX,
-		fmin(gb__advise_under_way(situation), situation->cpus / gb__advise_share(situation)));
+	double wait = fmin(POOL_MAX, gb__advise_at_a_time(situation));
 
 	if (situation->cpus < 2 && workers > 0)
 		workers = 2; /* else it would be its sibling with one loop */

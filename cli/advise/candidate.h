@@ -47,8 +47,8 @@ void gb__advise_candidate_of(const char *name, const char *spec, const char *axe
 /**
  * All presets, sized for the situation, that are admitted (NULL: all are), once for each size that makes sense.
  *
- * Sizes: as many blocking workers as connections, which they serve until these leave; a pool by gb_pool_size_for and, when
- * handlers wait for more than that, by how many wait at once; a loop for each CPU that the load keeps busy.
+ * Sizes: as many blocking workers as connections, which they serve until these leave; a pool by gb_pool_size_for and, when that
+ * leaves CPUs idle, one that does not; a loop for each CPU that the load keeps busy.
  * Returns how many.
  */
 size_t gb__advise_candidates(const struct advise_situation *situation, advise_admits_cb *admits, void *arg,

@@ -1,9 +1,13 @@
 /*
  * One message at a time, on one connection, under the simplest model: what it takes then no other message had a part in. The
  * handler is gauged from inside, where it has a form that allows it; else what the server's CPU clock and the load's say.
+ *
+ * Where it blocks, what a pool's size depends on is the CPU time of a message among others, which is less: nobody falls asleep and
+ * is woken for each. So it is measured again under the load itself, with a pool as large as the first figures want it.
  */
 #include "advise/measure.h"
 
+#include "advise/candidate.h"
 #include "advise/gauge.h"
 #include "compare/drive.h"
 #include "compare/usage.h"
@@ -11,6 +15,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define WORDS_MAX 96
@@ -30,32 +35,57 @@ static void look_at_machine(struct advise_situation *situation)
 		facts.cpu_quota_milli < FACT_UNLIMITED ? (double)facts.cpu_quota_milli / 1000 : NAN;
 }
 
-/* The load's messages, one at a time. */
-static int drive(const struct compare_options *options, struct compare_server *server, bool quick,
-	struct compare_outcome *ret, struct gb_error *error)
+/* A server, and what came of a load on it. */
+struct trial {
+	struct compare_server server;
+	struct compare_outcome outcome;
+	double messages, server_ns; /* that were answered; CPU time of each */
+};
+
+static int drive(const struct compare_options *options, const struct compare_flag *extra, size_t count,
+	struct trial *trial, struct gb_error *error)
 {
 	static const size_t step[COMPARE_AXES];
-	/* NULL takes a flag away. */
-	const struct compare_flag extra[] = { { "connections", "1" }, { "depth", "1" }, { "rate", NULL },
-		{ "arrivals", NULL }, { "threads", NULL }, { "model", NULL }, { "ramp", NULL },
-		{ "idle", NULL }, { "warm-up", NULL }, { "messages-per-connection", NULL },
-		{ "reconnect", NULL }, { "duration", quick ? QUICK_MS : LONG_MS } };
+	struct compare_outcome *outcome = &trial->outcome;
 	char *line[WORDS_MAX];
-	int result,
-		words = gb__compare_load_line(options, step, server->address, extra,
-			sizeof(extra) / sizeof(*extra), line, WORDS_MAX);
+	int result, words = gb__compare_load_line(
+			    options, step, trial->server.address, extra, count, line, WORDS_MAX);
 
 	if (words < 0)
 		return gb_error_set(error, words, "no memory for the load's flags");
-	result = gb__compare_drive(server, line, words, ret, error);
+	result = gb__compare_drive(&trial->server, line, words, outcome, error);
 	while (words > 0)
 		free(line[--words]);
 	if (result == 0 && gb__compare_signals)
 		return -EINTR;
 	if (result == 0)
-		result = gb__compare_outcome_check(ret, error);
-	if (result == 0 && !(gb__json_number(ret->result, "messages") > 0))
+		result = gb__compare_outcome_check(outcome, error);
+	trial->messages = gb__json_number(outcome->result, "messages");
+	if (result == 0 && !(trial->messages > 0))
 		return gb_error_set(error, -EBADMSG, "no message was answered");
+	return result;
+}
+
+/* The load with these flags in place of its own, on a server under this model. Finish the outcome after it. */
+static int try_model(const struct compare_options *options, const char *spec,
+	const struct compare_flag *extra, size_t count, struct trial *trial, struct gb_error *error)
+{
+	struct gb_error end = { 0 };
+	double before_ns;
+	int ended, result = gb__compare_server_start(&trial->server, &options->serving, spec, error);
+
+	trial->outcome = (struct compare_outcome){ 0 };
+	if (result < 0)
+		return result;
+	before_ns = (double)gb__usage_cpu_ns(trial->server.pid, SETTLE_MS);
+	result = drive(options, extra, count, trial, error);
+	trial->server_ns =
+		((double)gb__usage_cpu_ns(trial->server.pid, SETTLE_MS) - before_ns) / trial->messages;
+	ended = gb__compare_server_stop(&trial->server, &end);
+	if (result == 0 && ended < 0) {
+		*error = end;
+		result = ended;
+	}
 	return result;
 }
 
@@ -108,34 +138,27 @@ static void take_load(const struct advise_options *options, struct advise_situat
 	ret->goal = (enum advise_goal)options->goal;
 }
 
-static int measure(const struct advise_options *options, const struct compare_options *gauged,
+static int measure_alone(const struct advise_options *options, const struct compare_options *gauged,
 	const struct advise_gauge *gauge, struct advise_situation *ret, struct gb_error *error)
 {
-	static struct compare_server server;
-	struct compare_outcome outcome = { 0 };
-	double before_ns, server_ns, messages, least_ns;
-	struct gb_error end = { 0 };
-	int result, ended;
+	/* NULL takes a flag away. */
+	const struct compare_flag one_at_a_time[] = { { "connections", "1" }, { "depth", "1" },
+		{ "rate", NULL }, { "arrivals", NULL }, { "threads", NULL }, { "model", NULL },
+		{ "ramp", NULL }, { "idle", NULL }, { "warm-up", NULL }, { "messages-per-connection", NULL },
+		{ "reconnect", NULL }, { "duration", options->quick ? QUICK_MS : LONG_MS } };
+	static struct trial trial;
+	double least_ns;
+	int result = try_model(gauged, "iterative", one_at_a_time,
+		sizeof(one_at_a_time) / sizeof(*one_at_a_time), &trial, error);
 
-	result = gb__compare_server_start(&server, &gauged->serving, "iterative", error);
-	if (result < 0)
-		return result;
-	before_ns = (double)gb__usage_cpu_ns(server.pid, SETTLE_MS);
-	result = drive(gauged, &server, options->quick, &outcome, error);
-	messages = gb__json_number(outcome.result, "messages");
-	server_ns = ((double)gb__usage_cpu_ns(server.pid, SETTLE_MS) - before_ns) / messages;
-	least_ns = gb__json_number(json_object_get(outcome.result, "service_ns"), "min");
-	ended = gb__compare_server_stop(&server, &end);
-	if (result == 0 && ended < 0) {
-		*error = end;
-		result = ended;
-	}
 	if (result == 0) {
-		ret->reply_bytes = gb__json_number(outcome.result, "bytes") / messages;
+		least_ns = gb__json_number(json_object_get(trial.outcome.result, "service_ns"), "min");
+		ret->reply_bytes = gb__json_number(trial.outcome.result, "bytes") / trial.messages;
+		ret->load_ns = gb__json_number(trial.outcome.result, "cpu_seconds") * 1e9 / trial.messages;
 		if (gauge)
-			take_gauge(gauge, server_ns, ret);
+			take_gauge(gauge, trial.server_ns, ret);
 		if (ret->measured == 0)
-			take_clocks(&options->compare, server_ns, least_ns, ret);
+			take_clocks(&options->compare, trial.server_ns, least_ns, ret);
 		else {
 			ret->waits_ns =
 				fmax(0, least_ns - ret->io_ns - (double)gauge->held_ns.min - ON_THE_WAY_NS);
@@ -144,8 +167,33 @@ static int measure(const struct advise_options *options, const struct compare_op
 				(options->compare.serving.service->traits & GB_TRAIT_MAY_BLOCK);
 		}
 	}
-	gb__compare_outcome_finish(&outcome);
+	gb__compare_outcome_finish(&trial.outcome);
 	return result;
+}
+
+/* Where no pool can serve it, or it does not do so rightly, nothing is known: the candidates will show that. */
+static void measure_under_load(const struct advise_options *options, struct advise_situation *ret)
+{
+	const struct compare_flag as_it_is[] = { { "messages", NULL }, { "warm-up", NULL },
+		{ "duration", options->quick ? QUICK_MS : LONG_MS } };
+	const struct compare_options *load = &options->compare;
+	char spec[ADVISE_SPEC_MAX], full[COMPARE_SPEC_MAX];
+	static struct trial trial;
+	struct gb_error error = { 0 };
+	double alone_ns = ret->cpu_ns + ret->io_ns, each_ns;
+
+	snprintf(spec, sizeof(spec), "reactor-pool,compute-workers=%.0f",
+		ceil(fmin(ADVISE_WORKERS_MAX, gb__advise_at_a_time(ret))));
+	if (gb_model_check(spec, load->serving.service, true, NULL) < 0 ||
+		gb__compare_probe(&load->serving, spec, full, NULL) < 0)
+		return;
+	if (try_model(load, spec, as_it_is, sizeof(as_it_is) / sizeof(*as_it_is), &trial, &error) == 0) {
+		each_ns = trial.server_ns;
+		if (ret->shares_cpus)
+			each_ns += gb__json_number(trial.outcome.result, "cpu_seconds") * 1e9 / trial.messages;
+		ret->under_load = each_ns / fmax(alone_ns, 1);
+	}
+	gb__compare_outcome_finish(&trial.outcome);
 }
 
 int gb__advise_measure(
@@ -163,7 +211,9 @@ int gb__advise_measure(
 	take_load(options, ret);
 	gauged = options->compare;
 	gauged.serving.service = &service;
-	result = measure(options, &gauged, gauge, ret, error);
+	result = measure_alone(options, &gauged, gauge, ret, error);
 	gb__advise_gauge_finish(gauge);
-	return result;
+	if (result == 0 && gb__advise_blocks(ret))
+		measure_under_load(options, ret);
+	return result == 0 && gb__compare_signals ? -EINTR : result;
 }

@@ -10,7 +10,6 @@
 #define US 1e3
 #define MS 1e6
 
-#define BLOCKS_NS (50 * US)   /* from there on who waits for a handler notices */
 #define SHORT_NS (20 * US)    /* a few times what a hand-over to another thread takes */
 #define COMPUTES_NS (50 * US) /* then loops are for CPUs more than for sockets */
 #define FEW 128
@@ -21,16 +20,11 @@
 #define BUSY 0.7        /* of a CPU */
 #define BUSY_BURSTS 0.4 /* where arrivals are at random: queues grow earlier */
 #define LARGE (50 * 1024)
+#define NEARLY 1.25 /* so many times the load's time a loop's may be: two loops would answer a ninth more */
 
 static double clients(const struct advise_situation *s)
 {
 	return s->connections + s->idle;
-}
-
-/* As far as it holds a thread. */
-static bool blocks(const struct advise_situation *s)
-{
-	return s->blocked_ns > BLOCKS_NS;
 }
 
 static bool slow_among_short(const struct advise_situation *s)
@@ -50,12 +44,12 @@ static bool may_spread(const struct advise_situation *s)
 
 static bool few_that_block(const struct advise_situation *s)
 {
-	return blocks(s) && clients(s) <= FEW_FOR_THREADS;
+	return gb__advise_blocks(s) && clients(s) <= FEW_FOR_THREADS;
 }
 
 static bool many_that_block(const struct advise_situation *s)
 {
-	return blocks(s) && clients(s) > FEW_FOR_THREADS;
+	return gb__advise_blocks(s) && clients(s) > FEW_FOR_THREADS;
 }
 
 static bool some_are_slow(const struct advise_situation *s)
@@ -75,7 +69,7 @@ static bool more_than_workers(const struct advise_situation *s)
 
 static bool some_connections(const struct advise_situation *s)
 {
-	return clients(s) > 4 * s->cpus && !blocks(s);
+	return clients(s) > 4 * s->cpus && !gb__advise_blocks(s);
 }
 
 static bool short_handlers(const struct advise_situation *s)
@@ -105,14 +99,21 @@ static bool more_than_a_gigabit(const struct advise_situation *s)
 	return s->cpus > 1 && bits > 1e9 && (!s->shares_cpus || s->cpus > 2);
 }
 
+/* Of two CPUs one loop takes one, and the load nearly all of the other. */
 static bool load_takes_the_rest(const struct advise_situation *s)
 {
-	return s->shares_cpus && s->cpus <= 2 && s->cpu_ns < COMPUTES_NS && !blocks(s);
+	return s->shares_cpus && s->cpus <= 2 && s->cpu_ns + s->io_ns < NEARLY * s->load_ns &&
+		!gb__advise_blocks(s);
+}
+
+static bool more_than_a_cpu(const struct advise_situation *s)
+{
+	return s->cpus > 1 && gb__advise_demand(s) > 1 && !gb__advise_blocks(s) && !load_takes_the_rest(s);
 }
 
 static bool small_and_many(const struct advise_situation *s)
 {
-	return s->request_bytes < LARGE && s->connections * s->depth >= 8 && !blocks(s);
+	return s->request_bytes < LARGE && s->connections * s->depth >= 8 && !gb__advise_blocks(s);
 }
 
 static bool large(const struct advise_situation *s)
@@ -147,7 +148,7 @@ static bool cpu_matters(const struct advise_situation *s)
 
 static bool deep(const struct advise_situation *s)
 {
-	return s->depth >= 4 && !blocks(s);
+	return s->depth >= 4 && !gb__advise_blocks(s);
 }
 
 static bool shared_in_a_worker(const struct advise_situation *s)
@@ -157,7 +158,7 @@ static bool shared_in_a_worker(const struct advise_situation *s)
 
 static bool awaits(const struct advise_situation *s)
 {
-	return s->waits_ns > BLOCKS_NS && clients(s) > 16;
+	return s->waits_ns > ADVISE_BLOCKS_NS && clients(s) > 16;
 }
 
 #define KERNEL_QUEUE "Brecht et al., accept()able strategies (USENIX ATC 2004)"
@@ -178,7 +179,7 @@ const struct advise_rule gb__advise_rules[] = {
 	{ "threads", "nothing asks for processes: threads start and switch for less", STEVENS, may_spread, 1,
 		ADVISE_THREADS, 0 },
 	{ "stops-the-loop", "handlers block: on a loop each stops all connections of its worker", POSA,
-		blocks, -12, ADVISE_INLINE, 0 },
+		gb__advise_blocks, -12, ADVISE_INLINE, 0 },
 	{ "few-block", "connections are few and handlers block: a thread for each waits for its own only",
 		BEHREN, few_that_block, 3, ADVISE_BLOCKING, 0 },
 	{ "many-block", "handlers block and connections are many: a loop keeps them, a pool of threads waits",
@@ -189,7 +190,7 @@ const struct advise_rule gb__advise_rules[] = {
 		some_are_slow, 3, ADVISE_POOL, 0 },
 	{ "pool-by-share",
 		"handlers wait for most of their time: more threads than five for each CPU are needed", GOETZ,
-		blocks, -3, ADVISE_SHORT_POOL, 0 },
+		gb__advise_blocks, -3, ADVISE_SHORT_POOL, 0 },
 	{ "many-connections",
 		"connections are many: an event engine keeps an idle one for bytes, not for a stack", KEGEL,
 		many_connections, 6, ADVISE_EVENT, 0 },
@@ -212,6 +213,8 @@ const struct advise_rule gb__advise_rules[] = {
 		CHEN, one_cpu_does, 2, ADVISE_ONE_LOOP, 0 },
 	{ "gigabit", "one loop for each Gbit/s: there is more", CHEN, more_than_a_gigabit, 3, ADVISE_LOOPS,
 		0 },
+	{ "more-than-a-cpu", "one loop uses one CPU: the load would keep more busy", CHEN, more_than_a_cpu, 3,
+		ADVISE_LOOPS, 0 },
 	{ "load-beside", "the load runs on these CPUs as well: what a second loop gets is taken from it",
 		HERE, load_takes_the_rest, 3, ADVISE_ONE_LOOP, 0 },
 	{ "ring", "many small messages: a ring starts and ends many operations with one system call",

@@ -103,6 +103,20 @@ TEST(handlers_that_compute_use_all_cpus)
 	CHECK(first(&situation)->features & ADVISE_ONE_LOOP);
 }
 
+TEST(of_two_cpus_the_load_has_one_unless_a_message_takes_more_of_the_server)
+{
+	struct advise_situation situation = plain;
+
+	situation.cpus = 2;
+	situation.shares_cpus = true;
+	situation.load_ns = 5 * US;
+	CHECK(first(&situation)->features & ADVISE_ONE_LOOP);
+	situation.cpu_ns = situation.median_ns = situation.p99_ns = situation.longest_ns = 20 * US;
+	CHECK(first(&situation)->features & ADVISE_LOOPS && first(&situation)->features & ADVISE_INLINE);
+	situation.rate = 20000; /* half a CPU */
+	CHECK(first(&situation)->features & ADVISE_ONE_LOOP);
+}
+
 TEST(bursts_want_more_than_one_loop)
 {
 	struct advise_situation situation = plain;
@@ -199,6 +213,22 @@ TEST(a_pool_has_half_as_many_again_when_more_are_under_way_than_the_rule_counts)
 	situation.connections = 12;
 	first(&situation);
 	CHECK(has_pool_of("reactor-pool", 8) && !has_pool_of("reactor-pool", 12));
+}
+
+TEST(a_pool_has_as_many_threads_as_keep_the_cpus_busy_under_the_load)
+{
+	struct advise_situation situation = blocking(200 * US);
+
+	situation.cpu_ns = 20 * US;
+	situation.io_ns = 20 * US; /* alone: P = 1/6, C / P = 24 */
+	first(&situation);
+	CHECK(has_pool_of("reactor-pool", 20) && has_pool_of("reactor-pool", 30));
+	situation.under_load = 0.5; /* 20 us of 220 */
+	first(&situation);
+	CHECK(has_pool_of("reactor-pool", 20) && has_pool_of("reactor-pool", 44));
+	situation.connections = 36;
+	first(&situation);
+	CHECK(has_pool_of("reactor-pool", 36));
 }
 
 TEST(threads_for_blocking_connections_are_advised_as_long_as_they_can_be_had)

@@ -9,6 +9,11 @@ static double work_ns(const struct advise_situation *situation)
 	return situation->cpu_ns + situation->io_ns;
 }
 
+bool gb__advise_blocks(const struct advise_situation *situation)
+{
+	return situation->blocked_ns > ADVISE_BLOCKS_NS;
+}
+
 double gb__advise_share(const struct advise_situation *situation)
 {
 	double whole = work_ns(situation) + situation->blocked_ns;
@@ -24,6 +29,14 @@ double gb__advise_under_way(const struct advise_situation *situation)
 	if (isnan(situation->rate))
 		return most;
 	return fmin(most, fmax(1, situation->rate * each_ns / 1e9));
+}
+
+double gb__advise_at_a_time(const struct advise_situation *situation)
+{
+	double busy_ns = work_ns(situation) * (situation->under_load > 0 ? situation->under_load : 1);
+
+	return fmin(gb__advise_under_way(situation),
+		situation->cpus * (busy_ns + situation->blocked_ns) / fmax(busy_ns, 1));
 }
 
 double gb__advise_rate(const struct advise_situation *situation)

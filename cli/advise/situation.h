@@ -19,6 +19,7 @@ struct advise_situation {
 	double blocked_ns; /* that it holds its thread without computing */
 	double waits_ns;   /* until its reply, while it holds no thread: a timer, a deferred reply */
 	double io_ns;      /* CPU time of all else: system calls, codec, output */
+	double under_load; /* CPU time of a message among others, over that of one alone; 0: not measured */
 	double median_ns, p99_ns, longest_ns; /* of computing and blocking together */
 	uint64_t measured;                    /* messages that these are of */
 
@@ -29,6 +30,7 @@ struct advise_situation {
 	bool bursts; /* arrivals at random, not at equal distances */
 	double request_bytes, reply_bytes;
 	bool shares_cpus; /* the load comes from this machine */
+	double load_ns;   /* CPU time that a message takes of the load */
 
 	/* the service, and what is asked for */
 	bool offloads;     /* replies come later, from a pool that its handlers use */
@@ -37,10 +39,16 @@ struct advise_situation {
 	enum advise_goal goal;
 };
 
+#define ADVISE_BLOCKS_NS 50000 /* from there on who waits for a handler notices */
+
+/** Whether the handler holds its thread without computing, for long enough to matter. */
+bool gb__advise_blocks(const struct advise_situation *situation);
 /** The share of a handler's time, system calls included, in which it computes: 0 to 1. */
 double gb__advise_share(const struct advise_situation *situation);
 /** CPUs that the load keeps busy; in a closed loop all, unless too few messages are under way for that. */
 double gb__advise_demand(const struct advise_situation *situation);
+/** Handlers at a time that keep all CPUs busy (C / P, P as it is under the load), or as many as there are messages. */
+double gb__advise_at_a_time(const struct advise_situation *situation);
 /** Messages per second that come of it. */
 double gb__advise_rate(const struct advise_situation *situation);
 /** Messages under way at a time: what connections and depth allow, of an open loop what its rate needs (Little). */

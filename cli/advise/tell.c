@@ -89,7 +89,9 @@ static json_t *json_situation(const struct advise_situation *situation)
 	set(object, "block_ns", situation->blocked_ns);
 	set(object, "wait_ns", situation->waits_ns);
 	set(object, "io_ns", situation->io_ns);
+	set(object, "load_ns", situation->load_ns > 0 ? situation->load_ns : NAN);
 	set(object, "compute_share", gb__advise_share(situation));
+	set(object, "under_load", situation->under_load > 0 ? situation->under_load : NAN);
 	set(object, "held_p50_ns", situation->median_ns);
 	set(object, "held_p99_ns", situation->p99_ns);
 	set(object, "held_max_ns", situation->longest_ns);

@@ -15,7 +15,7 @@
 
 #define SETTLE_MS 100 /* until what was asked of a server is done, at most */
 #define WARM_UP_MESSAGES 400
-#define TIMED "300ms" /* of load under which the ledger is kept, which takes a little of each message */
+#define TIMED_MS 300 /* of load under which the ledger is kept, which takes a little of each message; at most */
 #define TIMED_EVERY 8 /* messages, of which it has one */
 #define SHARE "50"    /* messages of a connection that makes room for others */
 #define LINE_MAX_WORDS 96
@@ -63,7 +63,7 @@ static int run_load(const struct comparison *comparison, struct compare_point *p
 	struct gb_error *error)
 {
 	struct compare_flag extra[8];
-	char *line[LINE_MAX_WORDS], messages[32];
+	char *line[LINE_MAX_WORDS], messages[32], timed[32];
 	size_t count = 0;
 	int words, result;
 
@@ -72,8 +72,12 @@ static int run_load(const struct comparison *comparison, struct compare_point *p
 		extra[count++] = (struct compare_flag){ "reconnect", "yes" };
 	}
 	if (purpose == LEDGER) {
+		uint64_t measured_ms = comparison->options->duration_ms;
+
+		snprintf(timed, sizeof(timed), "%ums",
+			measured_ms && measured_ms < TIMED_MS ? (unsigned)measured_ms : TIMED_MS);
 		extra[count++] = (struct compare_flag){ "messages", NULL };
-		extra[count++] = (struct compare_flag){ "duration", TIMED };
+		extra[count++] = (struct compare_flag){ "duration", timed };
 		extra[count++] = (struct compare_flag){ "warm-up", NULL };
 	}
 	if (purpose == WARM_UP) {

@@ -17,7 +17,7 @@ from program import Program
 HANDLERS = os.path.abspath(os.environ.get(
     "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
 QUICK = ("--quiet", "--messages", "200", "--connections", "4", "--rounds", "1", "--candidates", "2")
-MEASURED = ("compute_ns", "block_ns", "wait_ns", "io_ns", "compute_share", "held_p50_ns", "held_p99_ns", "held_max_ns",
+MEASURED = ("compute_ns", "block_ns", "wait_ns", "io_ns", "load_ns", "compute_share", "held_p50_ns", "held_p99_ns", "held_max_ns",
             "messages", "request_bytes", "reply_bytes", "connections", "idle", "depth", "cpus")
 
 
@@ -64,6 +64,8 @@ def scores_are_the_sums_of_their_rules():
 @case
 def a_handler_that_blocks_is_seen_to():
     document = advise("work", "--block-us", "2000")
+    check(document["measured"]["under_load"] > 0, "what a message takes among others was not measured")
+    check_equal(advise("work")["measured"]["under_load"], None, "measured though nothing blocks")
     # No sleep is shorter than it was asked to be.
     check(document["measured"]["block_ns"] >= 1.9e6, f"blocked for {document['measured']['block_ns']} ns")
     check("stops-the-loop" in {reason["rule"] for candidate in document["candidates"] for reason in candidate["reasons"]},
