@@ -11,8 +11,8 @@
 
 #define PROCESSES_MAX (ADVISE_WORKERS_MAX / 4)
 #define POOL_MAX 512
-#define SHARE_LEAST 0.2
 #define MORE 1.5
+#define ENOUGH 0.75
 #define IN_USE 0.7 /* of a CPU: from there on a second loop has something to do */
 
 static bool is(const char *axes, const char *key, const char *value)
@@ -43,8 +43,14 @@ static unsigned blocking_features(const struct advise_candidate *candidate, cons
 /* By the share of computing five for each CPU are too few from there on: see gb_pool_size_for. */
 static bool is_short(const struct advise_candidate *candidate, const struct advise_situation *situation)
 {
-	return gb__advise_share(situation) < SHARE_LEAST &&
+	return gb__advise_share(situation) < ADVISE_SHARE_LEAST &&
 		candidate->compute_workers < 0.5 * gb__advise_at_a_time(situation);
+}
+
+static bool is_awake(const struct advise_candidate *candidate, const struct advise_situation *situation)
+{
+	return candidate->compute_workers >= ENOUGH * gb__advise_at_a_time(situation) &&
+		candidate->compute_workers <= 0.5 * gb__advise_under_way(situation);
 }
 
 static unsigned event_features(
@@ -58,7 +64,8 @@ static unsigned event_features(
 		return features | ADVISE_INLINE;
 	if (is(axes, "compute", "processes"))
 		features |= ADVISE_PROCESSES;
-	return features | ADVISE_POOL | (is_short(candidate, situation) ? ADVISE_SHORT_POOL : 0);
+	return features | ADVISE_POOL | (is_short(candidate, situation) ? ADVISE_SHORT_POOL : 0) |
+		(is_awake(candidate, situation) ? ADVISE_AWAKE_POOL : 0);
 }
 
 void gb__advise_candidate_of(const char *name, const char *spec, const char *axes,
@@ -131,7 +138,6 @@ static void add_event(struct list *list, const struct gb_preset *preset)
 		return;
 	}
 	add(list, preset, workers, rule);
-	/* The rule counts as if who computes never had to wait for a CPU. */
 	if (wait > MORE * rule)
 		add(list, preset, workers, ceil(wait));
 	else if (gb__advise_under_way(situation) > MORE * rule)

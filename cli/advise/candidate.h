@@ -26,7 +26,9 @@ enum advise_feature {
 	ADVISE_POOL = 1u << 11,   /* handlers run in a pool */
 	ADVISE_HANDED = 1u << 12, /* an acceptor spreads connections */
 	ADVISE_REUSEPORT = 1u << 13,
-	ADVISE_SHORT_POOL = 1u << 14, /* far fewer threads in the pool than handlers wait at once */
+	ADVISE_SHORT_POOL = 1u << 14, /* far fewer threads in the pool than keep the CPUs busy */
+	ADVISE_AWAKE_POOL = 1u
+		<< 15, /* enough for that, and far fewer than there are messages: none of them has to sleep */
 };
 
 struct advise_candidate {

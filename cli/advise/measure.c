@@ -48,8 +48,9 @@ static int drive(const struct compare_options *options, const struct compare_fla
 	static const size_t step[COMPARE_AXES];
 	struct compare_outcome *outcome = &trial->outcome;
 	char *line[WORDS_MAX];
-	int result, words = gb__compare_load_line(
-			    options, step, trial->server.address, extra, count, line, WORDS_MAX);
+	int result,
+		words = gb__compare_load_line(
+			options, step, trial->server.address, extra, count, line, WORDS_MAX);
 
 	if (words < 0)
 		return gb_error_set(error, words, "no memory for the load's flags");
@@ -190,7 +191,8 @@ static void measure_under_load(const struct advise_options *options, struct advi
 	if (try_model(load, spec, as_it_is, sizeof(as_it_is) / sizeof(*as_it_is), &trial, &error) == 0) {
 		each_ns = trial.server_ns;
 		if (ret->shares_cpus)
-			each_ns += gb__json_number(trial.outcome.result, "cpu_seconds") * 1e9 / trial.messages;
+			each_ns +=
+				gb__json_number(trial.outcome.result, "cpu_seconds") * 1e9 / trial.messages;
 		ret->under_load = each_ns / fmax(alone_ns, 1);
 	}
 	gb__compare_outcome_finish(&trial.outcome);

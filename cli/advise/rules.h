@@ -5,8 +5,6 @@
 #include "advise/candidate.h"
 #include "advise/situation.h"
 
-#define ADVISE_RULES_MAX 32
-
 struct advise_rule {
 	const char *name;   /* "few-connections-block" */
 	const char *says;   /* a sentence without full stop */

@@ -3,6 +3,8 @@
 #include <math.h>
 
 #define ALMOST 1e-9
+#define QUEUED \
+	4 /* C / P counts as if who computes never had to wait for a CPU: so many times that are near to what can be had */
 
 static double work_ns(const struct advise_situation *situation)
 {
@@ -34,9 +36,11 @@ double gb__advise_under_way(const struct advise_situation *situation)
 double gb__advise_at_a_time(const struct advise_situation *situation)
 {
 	double busy_ns = work_ns(situation) * (situation->under_load > 0 ? situation->under_load : 1);
+	double threads = situation->cpus * (busy_ns + situation->blocked_ns) / fmax(busy_ns, 1);
 
-	return fmin(gb__advise_under_way(situation),
-		situation->cpus * (busy_ns + situation->blocked_ns) / fmax(busy_ns, 1));
+	if (gb__advise_share(situation) >= ADVISE_SHARE_LEAST)
+		threads *= QUEUED;
+	return fmin(gb__advise_under_way(situation), threads);
 }
 
 double gb__advise_rate(const struct advise_situation *situation)

@@ -39,6 +39,7 @@ struct advise_situation {
 	enum advise_goal goal;
 };
 
+#define ADVISE_SHARE_LEAST 0.2 /* of computing: below it handlers mostly wait */
 #define ADVISE_BLOCKS_NS 50000 /* from there on who waits for a handler notices */
 
 /** Whether the handler holds its thread without computing, for long enough to matter. */
@@ -47,7 +48,10 @@ bool gb__advise_blocks(const struct advise_situation *situation);
 double gb__advise_share(const struct advise_situation *situation);
 /** CPUs that the load keeps busy; in a closed loop all, unless too few messages are under way for that. */
 double gb__advise_demand(const struct advise_situation *situation);
-/** Handlers at a time that keep all CPUs busy (C / P, P as it is under the load), or as many as there are messages. */
+/**
+ * Handlers at a time that keep all CPUs busy: C / P, with P as it is under the load; four times that where they compute for a
+ * fifth of their time or more, and so wait for CPUs, too; or as many as there are messages.
+ */
 double gb__advise_at_a_time(const struct advise_situation *situation);
 /** Messages per second that come of it. */
 double gb__advise_rate(const struct advise_situation *situation);

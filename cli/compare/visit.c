@@ -15,7 +15,8 @@
 
 #define SETTLE_MS 100 /* until what was asked of a server is done, at most */
 #define WARM_UP_MESSAGES 400
-#define TIMED_MS 300 /* of load under which the ledger is kept, which takes a little of each message; at most */
+#define TIMED_MS \
+	300 /* of load under which the ledger is kept, which takes a little of each message; at most */
 #define TIMED_EVERY 8 /* messages, of which it has one */
 #define SHARE "50"    /* messages of a connection that makes room for others */
 #define LINE_MAX_WORDS 96
