@@ -2,6 +2,15 @@
 
 #include <gearbox/observe.h>
 
+TEST(stages_have_names)
+{
+	for (int stage = 0; stage < GB_STAGE_COUNT; stage++)
+		CHECK(strlen(gb_stage_name((enum gb_stage)stage)) > 0);
+	CHECK_STR(gb_stage_name(GB_STAGE_RUN), "run");
+	CHECK(!gb_stage_name(GB_STAGE_COUNT));
+	CHECK(!gb_stage_name((enum gb_stage) - 1));
+}
+
 TEST(bucket_holds_what_its_bound_says)
 {
 	uint64_t state = test_seed();

@@ -173,6 +173,60 @@ TEST(what_is_null_is_an_error)
 	CHECK_INT(gb_model_check(NULL, NULL, true, &error), -EINVAL);
 }
 
+TEST(a_name_is_told_from_an_address_and_from_neither)
+{
+	struct gb_error error = { 0 };
+
+	CHECK_INT(gb_name_check("192.0.2.1:7000", &error), 0);
+	CHECK_INT(gb_name_check("[2001:db8::1]:7000", &error), 0);
+	CHECK_INT(gb_name_check("unix:/run/echo", &error), 0);
+	CHECK_INT(gb_name_check("echo.example:7000", &error), 1);
+	CHECK_INT(gb_name_check("_echo._tcp.example", &error), 1);
+	CHECK_STR(error.text, "");
+	CHECK_INT(gb_name_check("echo.example", &error), -GB_EUSAGE);
+	CHECK(strstr(error.text, "echo.example"));
+}
+
+static void check_owner(struct gb_options *options, const char *text, bool right)
+{
+	static const char *const keys[] = { "unix-owner", "unix-group" };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct gb_error error = { 0 };
+
+		if (gb_options_set(options, keys[i], text, &error) != (right ? 0 : -GB_EUSAGE))
+			test_fail(__FILE__, __LINE__, "%s %s: %s", keys[i], text, error.text);
+		CHECK(right || (strstr(error.text, keys[i]) && strstr(error.text, text)));
+	}
+}
+
+TEST(an_owner_is_a_name_that_is_known_or_any_number)
+{
+	static const char *const right[] = { "root", "0", "1", "9", "4294967294", "none" },
+				 *const wrong[] = { "4294967295", "12x", "-1", "nobody-has-this-name" };
+	struct gb_options *options;
+
+	CHECK_INT(gb_options_create(&options), 0);
+	for (size_t i = 0; i < sizeof(right) / sizeof(*right); i++)
+		check_owner(options, right[i], true);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		check_owner(options, wrong[i], false);
+	gb_options_destroy(options);
+}
+
+TEST(an_interface_has_a_name_of_1_to_15_bytes)
+{
+	struct gb_options *options;
+	struct gb_error error = { 0 };
+
+	CHECK_INT(gb_options_create(&options), 0);
+	CHECK_INT(gb_options_set(options, "device", "abcdefghijklmno", &error), 0);
+	CHECK_INT(gb_options_set(options, "device", "abcdefghijklmnop", &error), -GB_EUSAGE);
+	CHECK(strstr(error.text, "1 to 15 bytes"));
+	CHECK_INT(gb_options_set(options, "connect-device", "", &error), -GB_EUSAGE);
+	gb_options_destroy(options);
+}
+
 TEST(an_unknown_option_names_what_was_meant)
 {
 	struct gb_options *options;

@@ -4,8 +4,9 @@
 #include "harness.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* With one question, for a.example at 12. */
 static struct message begin(unsigned answers, unsigned authorities)
@@ -70,6 +71,21 @@ TEST(services_have_the_shortest_time_to_live)
 	CHECK_INT(gb__answer_services(message.bytes, message.size, services, 2, &ttl_s), 2);
 }
 
+TEST(records_of_another_class_are_passed_over)
+{
+	struct message message = begin(2, 0);
+	struct gb__srv services[2];
+	uint32_t ttl_s = 0;
+	size_t class = message.size + 5;
+
+	put_srv(&message, 1, 7000, NULL);
+	message.bytes[class] = 3; /* CHAOS */
+	put_srv(&message, 60, 7001, NULL);
+	CHECK_INT(gb__answer_services(message.bytes, message.size, services, 2, &ttl_s), 1);
+	CHECK_INT(services[0].port, 7001);
+	CHECK_INT(ttl_s, 60);
+}
+
 TEST(what_is_not_there_is_so_for_as_long_as_the_zone_says)
 {
 	struct message message = begin(0, 1);
@@ -110,26 +126,30 @@ TEST(a_name_that_goes_on_where_it_is_ends)
 	CHECK_INT(gb__answer_services(message.bytes, message.size, services, 1, &ttl_s), 0);
 }
 
-/* Whatever the bytes, it reads within them: the sanitizers look on, and so does the heap. */
+/* Whatever the bytes, it reads within them: nothing may be looked at behind the last. */
 TEST(garbage_is_read_within_its_bounds)
 {
 	struct message whole = begin(2, 1);
 	struct gb__srv services[2];
 	uint64_t random = test_seed();
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned char *pages =
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint32_t ttl_s;
 
+	CHECK(pages != MAP_FAILED);
+	CHECK_INT(mprotect(pages + page, page, PROT_NONE), 0);
 	put_srv(&whole, 1, 1, NULL);
 	put_srv(&whole, 1, 1, "x.example");
 	put_soa(&whole, 1, 1);
 	for (unsigned i = 0; i < 20000; i++) {
 		size_t size = test_random(&random) % (whole.size + 1);
-		unsigned char *bytes = malloc(size ? size : 1);
+		unsigned char *bytes = pages + page - size;
 
 		memcpy(bytes, whole.bytes, size);
 		for (unsigned changes = (unsigned)(test_random(&random) % 4); size && changes; changes--)
 			bytes[test_random(&random) % size] = (unsigned char)test_random(&random);
 		gb__answer_services(bytes, size, services, 2, &ttl_s);
 		gb__answer_negative(bytes, size, &ttl_s);
-		free(bytes);
 	}
 }

@@ -95,6 +95,8 @@ TEST(a_name_has_253_bytes_at_most)
 	CHECK_INT(gb__target_parse(text, &target, &error), 0);
 	make_name(text, 254, ":80");
 	CHECK_INT(gb__target_parse(text, &target, &error), -GB_EUSAGE);
+	make_name(text, 254, ".:80");
+	CHECK_INT(gb__target_parse(text, &target, &error), -GB_EUSAGE);
 	make_name(text, 300, ":80");
 	CHECK_INT(gb__target_parse(text, &target, &error), -GB_EUSAGE);
 	memset(text, 'a', 64);

@@ -75,6 +75,14 @@ TEST(it_rests_until_it_is_started_and_says_what_the_engine_cannot)
 	CHECK_INT(gb__listener_init(&listener, &loop, 7), -GB_ELIMIT);
 }
 
+/* Its memory may be that of one before. */
+TEST(it_begins_anew)
+{
+	listener.broken = listener.closed = listener.gone = true;
+	begin();
+	CHECK(!listener.gone);
+}
+
 TEST(what_is_accepted_goes_to_its_owner)
 {
 	begin();

@@ -1,6 +1,7 @@
 #include "os/thread.h"
 
 #include "harness.h"
+#include "os/process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -105,6 +106,32 @@ TEST(no_signal_is_lost_while_threads_begin_and_end)
 	CHECK_INT(kill(pid, SIGKILL), 0);
 	CHECK_INT(waitpid(pid, NULL, 0), pid);
 }
+
+static void *wait_for_the_end(void *arg)
+{
+	char byte;
+
+	CHECK_INT(read(*(int *)arg, &byte, 1), 0);
+	return NULL;
+}
+
+#ifndef __SANITIZE_THREAD__
+TEST(threads_of_a_process_are_counted)
+{
+	pthread_t threads[2];
+	int end[2];
+
+	CHECK_INT(gb__process_threads(), 1);
+	CHECK_INT(pipe(end), 0);
+	for (int i = 0; i < 2; i++)
+		CHECK_INT(gb__thread_start(&threads[i], 0, wait_for_the_end, &end[0]), 0);
+	CHECK_INT(gb__process_threads(), 3);
+	close(end[1]);
+	for (int i = 0; i < 2; i++)
+		CHECK_INT(pthread_join(threads[i], NULL), 0);
+	CHECK_INT(gb__process_threads(), 1);
+}
+#endif
 
 TEST(a_stack_is_as_large_as_was_asked_for)
 {

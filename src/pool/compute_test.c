@@ -3,6 +3,7 @@
 
 #include "harness.h"
 #include "net/task.h"
+#include "os/cpu.h"
 
 #include <gearbox/log.h>
 
@@ -347,6 +348,40 @@ TEST(a_pool_that_adapts_grows_while_tasks_wait_and_shrinks_once_threads_are_idle
 	job_ms = 20; /* and again */
 	run_all(compute);
 	CHECK_INT(gb__compute_threads(compute), 15);
+	gb__compute_destroy(compute);
+	gb__loop_finish(&loop);
+}
+
+static struct gb__cpus all_cpus;
+static atomic_uint elsewhere;
+
+/* Whoever has been inside has one CPU from then on, as a loop's thread may. */
+static void handle_on_one_cpu(struct gb_conn *conn, struct gb_bytes bytes)
+{
+	static _Thread_local bool was_inside;
+	struct gb__cpus cpus;
+
+	gb__cpus_get(&cpus);
+	if (!was_inside && gb__cpus_count(&cpus) != gb__cpus_count(&all_cpus))
+		atomic_fetch_add(&elsewhere, 1);
+	was_inside = true;
+	CHECK_INT(gb__cpus_use_one(&all_cpus, 0), 0);
+	handle(conn, bytes);
+}
+
+TEST(threads_of_a_pool_that_adapts_run_where_it_was_made)
+{
+	struct gb__compute *compute = pool(2);
+
+	gb__cpus_get(&all_cpus);
+	loop_make();
+	CHECK_INT(gb__compute_adapt(compute, 2, 0, 100, &made_up), 0);
+	CHECK_INT(gb__cpus_use_one(&all_cpus, 0), 0);
+	terms.on_message = handle_on_one_cpu;
+	job_ms = 20;
+	run_all(compute);
+	CHECK_INT(gb__compute_threads(compute), 15);
+	CHECK_INT(elsewhere, 0);
 	gb__compute_destroy(compute);
 	gb__loop_finish(&loop);
 }

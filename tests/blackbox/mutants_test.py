@@ -1,25 +1,41 @@
 #!/usr/bin/env python3
-"""tools/mutants/run.py --random, which `./dev mutants` executes, on a tree of two functions: what is tested is
-noticed, what is not survives, and what is listed as equivalent or compiles to the same code is not counted."""
+"""tools/mutants/run.py --random, which `./dev mutants` executes, on a tree of a few functions: what is tested is
+noticed, by a case that executes it; what is not survives; and what is listed as equivalent or compiles to the same code
+is not counted."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 
 from lib import CASE_SECONDS_MAX, case, check, check_equal, main
 
-TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "mutants", "run.py")
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+TOOL = os.path.join(ROOT, "tools", "mutants", "run.py")
 
 FILES = {
     "meson.build": """project('tiny', 'c')
-test('base-sign', executable('base-sign-test', 'src/base/sign.c', 'src/base/sign_test.c'), suite: 'unit')
+foreach name : ['base-sign', 'base-limit']
+  file = 'src/base/@0@_test.c'.format(name.split('-')[1])
+  test(name, executable(name + '-test', 'src/base/sign.c', file, 'tests/harness/harness.c',
+    include_directories: include_directories('src', 'tests/harness')), suite: 'unit')
+endforeach
 """,
     "meson_options.txt": "",
-    "src/base/sign.c": """int sign_of(int x);
+    "src/base/sign.h": """int sign_of(int x);
 int at_most_100(int x);
 int unused(int x);
+
+static inline int twice(int x)
+{
+	return 2 * x;
+}
+""",
+    "src/base/sign.c": """#include "base/sign.h"
+
+#define MOST 100
 
 int sign_of(int x)
 {
@@ -31,49 +47,61 @@ int sign_of(int x)
 /* Of this only the small are tested. */
 int at_most_100(int x)
 {
-	return x < 100 ? x : 100;
-}
-
-static int same(int x)
-{
-	while (x < 0 && x > 0) /* never: one of both may be turned */
-		x += 3;
-	return x;
+	return x < MOST ? twice(x) / 2 : MOST;
 }
 
 int unused(int x)
 {
-	return same(x);
+	return x * 1;
 }
 """,
-    "src/base/sign_test.c": """int sign_of(int x);
-int at_most_100(int x);
+    "src/base/sign_test.c": """#include "base/sign.h"
 
-int main(void)
+#include "harness.h"
+
+TEST(a_sign_is_told)
 {
-	int right = sign_of(-5) == -1 && sign_of(0) == 0 && sign_of(1) == 1 && at_most_100(5) == 5;
+	CHECK(sign_of(-5) == -1 && sign_of(0) == 0 && sign_of(1) == 1);
+}
+""",
+    "src/base/limit_test.c": """#include "base/sign.h"
 
-	return !right;
+#include "harness.h"
+
+TEST(nothing_has_no_sign)
+{
+	CHECK(sign_of(0) == 0);
+}
+
+TEST(the_small_is_kept)
+{
+	CHECK(at_most_100(5) == 5);
 }
 """,
     "tools/mutants/equivalent.toml": """[[change]]
 file = "src/base/sign.c"
-was = "return x < 100 ? x : 100;"
-becomes = "return x <= 100 ? x : 100;"
+was = "return x < MOST ? twice(x) / 2 : MOST;"
+becomes = "return x <= MOST ? twice(x) / 2 : MOST;"
 why = "the same at 100"
 """,
 }
 
 
-def mutants(folder, *arguments):
-    for name, text in FILES.items():
+def write(folder, files):
+    for name, text in files.items():
         path = os.path.join(folder, "tree", name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
+
+
+def mutants(folder, *arguments):
+    """(what ended, its report), or (what ended, None) where it cannot be contained."""
+    shutil.copytree(os.path.join(ROOT, "tests", "harness"), os.path.join(folder, "tree", "tests", "harness"),
+                    dirs_exist_ok=True)
     report = os.path.join(folder, "report.json")
     done = subprocess.run([sys.executable, TOOL, "--tree", os.path.join(folder, "tree"), "--report", report,
-                           "--work", os.path.join(folder, "work"), *arguments],
+                           "--work", os.path.join(folder, "work"), "--unit", *arguments],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                           timeout=CASE_SECONDS_MAX)
     if "needs namespaces of its own" in done.stderr:
@@ -84,39 +112,65 @@ def mutants(folder, *arguments):
 
 
 def verdicts(report, function):
-    return {(row["change"]["becomes"], row["verdict"]) for row in report["changes"]
+    """{what was made of a line: (the verdict, by whom)}"""
+    return {row["change"]["becomes"]: (row["verdict"], row["by"]) for row in report["changes"]
             if row["change"]["function"] == function}
 
 
 @case
 def planted_changes_get_their_verdicts():
     with tempfile.TemporaryDirectory() as folder:
+        write(folder, FILES)
         done, report = mutants(folder, "--random", "100", "--seed", "7")
         if not report:
             return
-        check_equal({verdict for _, verdict in verdicts(report, "sign_of")}, {"noticed"}, "what is tested")
+        sign = verdicts(report, "sign_of")
+        check_equal({verdict for verdict, _ in sign.values()}, {"noticed"}, "what is tested")
+        # The cheapest case that executes a line says it first; only one gives what is below 0.
+        check_equal(sign["return -2;"], ("noticed", "base-sign: a_sign_is_told fails"), "of one case")
         cut = verdicts(report, "at_most_100")
-        check(("return x < 99 ? x : 100;", "survived") in cut, f"what is not tested: {cut}")
-        check(("return x > 100 ? x : 100;", "noticed") in cut, f"what is tested for the small: {cut}")
-        check(("return x <= 100 ? x : 100;", "equivalent") in cut, f"what is listed: {cut}")
-        check(("x -= 3;", "same code") in verdicts(report, "same"), f"what never runs: {report}")
-        check("-	return x < 100 ? x : 100;\n    +	return x < 99 ? x : 100;" in done.stdout, done.stdout)
+        most = "return x {} MOST ? twice(x) / 2 : MOST;".format
+        small = ("noticed", "base-limit: the_small_is_kept fails")
+        check_equal(cut[most(">")], small, "what is tested for the small")
+        check_equal(cut[most("<=")], ("equivalent", "the same at 100"), "what is listed")
+        check_equal(verdicts(report, "twice")["return 3 * x;"], small, "in a header")
+        check_equal(verdicts(report, "")["#define MOST 99"][0], "survived", "a constant that no test knows")
+        never = verdicts(report, "unused")
+        check_equal(never["return x / 1;"], ("same code", ""), "what the compiler makes the same of")
+        check_equal(never["return x * 2;"], ("survived", "no test reaches it"), "what is never executed")
+        check("-#define MOST 100\n    +#define MOST 99" in done.stdout, done.stdout)
         check("seed 7: " in done.stdout, done.stdout)
         check_equal(done.returncode, 1, "exit code below nine of ten")
-        # Only the survivors, once more: they still survive, and nothing else is tried.
-        os.rename(os.path.join(folder, "report.json"), os.path.join(folder, "before.json"))
-        before = [row["change"] for row in report["changes"] if row["verdict"] == "survived"]
-        _, report = mutants(folder, "--random", "100", "--again", os.path.join(folder, "before.json"))
-        check_equal(sorted(map(str, before)), sorted(str(row["change"]) for row in report["changes"]), "once more")
+        again_with_another_test(folder, report)
+
+
+def again_with_another_test(folder, before):
+    """Survivors alone are tried once more; the new report is of all."""
+    write(folder, {"src/base/limit_test.c": FILES["src/base/limit_test.c"] + """
+TEST(the_large_is_cut)
+{
+	CHECK(at_most_100(99) == 99);
+	CHECK(at_most_100(500) == 100);
+}
+"""})
+    os.rename(os.path.join(folder, "report.json"), os.path.join(folder, "before.json"))
+    done, after = mutants(folder, "--random", "100", "--again", os.path.join(folder, "before.json"))
+    check_equal(len(after["changes"]), len(before["changes"]), "changes in the sum")
+    check_equal(verdicts(after, "")["#define MOST 99"], ("noticed", "base-limit: the_large_is_cut fails"), "now noticed")
+    survived = [row["change"]["becomes"] for row in before["changes"] if row["verdict"] == "survived"]
+    told = [line for line in done.stdout.splitlines() if line.startswith(("noticed  ", "survived  "))
+            and "src/base" in line]
+    check_equal(len(told), len(survived), f"tried again, of {survived}: {told}")
 
 
 @case
 def a_seed_draws_the_same_changes_again():
     with tempfile.TemporaryDirectory() as folder:
-        done, first = mutants(folder, "--random", "5", "--seed", "3")
+        write(folder, FILES)
+        done, first = mutants(folder, "--random", "5", "--seed", "3", "--jobs", "1")
         if not first:
             return
-        _, second = mutants(folder, "--random", "5", "--seed", "3")
+        _, second = mutants(folder, "--random", "5", "--seed", "3", "--jobs", "1")
         check_equal([row["change"] for row in first["changes"]], [row["change"] for row in second["changes"]],
                     "changes of one seed")
         check_equal(sum(row["verdict"] != "does not compile" for row in first["changes"]), 5, done.stdout)

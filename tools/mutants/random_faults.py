@@ -1,5 +1,7 @@
-"""`./dev mutants --random N`: changes at random places of src/, each tried on the quick suite."""
+"""`./dev mutants --random N`: changes at random places of src/, each tried on the tests that execute it."""
 
+import collections
+import concurrent.futures
 import difflib
 import json
 import os
@@ -7,12 +9,13 @@ import random
 import re
 import signal
 import tempfile
+import threading
 import time
 import tomllib
 
 import changes
-from tree_copy import Copy, check_containment, read
-from trial import SUITES, Trial
+from tree_copy import STOPPING, Stopped, check_containment, end_running, read
+from trial import Trial
 
 EQUIVALENT = os.path.join("tools", "mutants", "equivalent.toml")
 GOAL = 0.9
@@ -50,11 +53,8 @@ class Draw:
         self.all = [change for file, text in self.texts.items() for change in changes.changes_of(file, text)]
         random.Random(seed).shuffle(self.all)
 
-    def again(self, path):
-        """Only those that survived the run that left this report."""
-        with open(path, encoding="utf-8") as file:
-            survived = [row["change"] for row in json.load(file)["changes"] if row["verdict"] == "survived"]
-        self.all = [change for change in self.all if changes.identity(self.texts[change.file], change) in survived]
+    def identity(self, change):
+        return changes.identity(self.texts[change.file], change)
 
 
 def run(arguments):
@@ -70,59 +70,121 @@ class Run:
     def __init__(self, arguments, folder):
         self.arguments, self.folder = arguments, os.path.abspath(folder)
         self.seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 32)
-        self.counts = dict.fromkeys(("noticed", "survived", "equivalent", "same code", "does not compile"), 0)
-        self.rows = []
+        self.draw = Draw(arguments.tree, arguments.folder, self.seed)
+        self.equivalent = read_equivalent(arguments.tree)
+        self.rows = {}  # by the order in which they were drawn
         self.ends = time.monotonic() + arguments.minutes * 60
+        self.lock = threading.Lock()
+        self.trial = None
 
     def run(self):
         arguments = self.arguments
-        draw = Draw(arguments.tree, arguments.folder, self.seed)
-        if arguments.again:
-            draw.again(arguments.again)
-        equivalent = read_equivalent(arguments.tree)
-        print(f"seed {self.seed}: {arguments.random} of {len(draw.all)} possible changes", flush=True)
-        copy = Copy(self.folder, arguments.tree, arguments.jobs)
-        suites = SUITES[:1] if arguments.unit else SUITES
-        trial = Trial(copy, self.folder, suites, arguments.jobs, lambda text: print(text, flush=True))
+        os.makedirs(self.folder, exist_ok=True)
+        suites = ("unit",) if arguments.unit else ("blackbox",) if arguments.blackbox else ("unit", "blackbox")
+        self.trial = Trial(self.folder, arguments.tree, suites, arguments.tests, arguments.jobs, tell)
+        waiting = self.again(arguments.again) if arguments.again else list(range(len(self.draw.all)))
+        number = self.counted() + len(waiting) if arguments.again else arguments.random
+        tell(f"seed {self.seed}: {len(waiting) if arguments.again else number} of {len(self.draw.all)} possible changes")
         try:
-            for change in draw.all:
-                if self.tried() >= arguments.random or time.monotonic() > self.ends:
-                    break
-                self.try_one(trial, change, draw.texts[change.file], equivalent)
-                self.write_report()
+            self.trial.prepare()
+            while waiting and self.counted() < number and not self.late():
+                taken = waiting[:number - self.counted()]  # what does not compile is drawn again
+                del waiting[:len(taken)]
+                # Orders of memory come last and one by one: they need a build of their own.
+                last = [at for at in taken if self.draw.all[at].kind == "order"]
+                self.try_beside([at for at in taken if at not in last], arguments.jobs)
+                self.try_beside(last, 1)
         except KeyboardInterrupt:
-            print("interrupted", flush=True)
-        return self.tell()
+            tell("interrupted")
+        return self.tell(number)
 
-    def tried(self):
-        return sum(self.counts.values()) - self.counts["does not compile"]
+    def again(self, path):
+        """Take over what an earlier run knows; its survivors are returned, to be tried once more."""
+        with open(path, encoding="utf-8") as file:
+            report = json.load(file)
+        self.seed = report["seed"]
+        places = collections.defaultdict(list)  # several that read alike
+        for at, change in enumerate(self.draw.all):
+            places[tuple(sorted(self.draw.identity(change).items()))].append(at)
+        waiting = []
+        for row in report["changes"]:
+            alike = places[tuple(sorted(row["change"].items()))]
+            if row["verdict"] == "survived" and alike:
+                waiting.append(alike.pop(0))
+            else:  # also what the tree has no more, under a number of its own
+                self.rows[len(self.draw.all) + len(self.rows)] = row
+        return waiting
 
-    def try_one(self, trial, change, text, equivalent):
-        began = time.monotonic()
-        after = changes.changed(text, change)
-        identity = changes.identity(text, change)
-        why = equivalent.get((change.file, identity["was"], identity["becomes"]))
-        verdict, by = ("equivalent", why) if why else trial.judge(change, after)
-        self.counts[verdict] += 1
+    def late(self):
+        return STOPPING.is_set() or time.monotonic() > self.ends
+
+    def counted(self):
+        return sum(row["verdict"] != "does not compile" for row in self.rows.values())
+
+    def try_beside(self, taken, jobs):
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            tries = [pool.submit(self.try_one, at) for at in taken]
+            try:
+                for one in tries:
+                    one.result()
+            except KeyboardInterrupt:
+                end_running()
+                raise
+
+    def try_one(self, at):
+        if self.late():
+            return
+        change, began = self.draw.all[at], time.monotonic()
+        text = self.draw.texts[change.file]
+        after, identity = changes.changed(text, change), self.draw.identity(change)
+        why = self.equivalent.get((change.file, identity["was"], identity["becomes"]))
+        try:
+            verdict, by = ("equivalent", why) if why else self.trial.judge(change, text, after)
+        except Stopped:
+            return
         line = text.count("\n", 0, change.begin) + 1
-        print(f"{verdict:16} {time.monotonic() - began:4.0f} s  {change.file}:{line} {change.kind}: {by}", flush=True)
-        if verdict == "survived":
-            print(difference(change.file, text, after), flush=True)
-        self.rows.append({"verdict": verdict, "by": by, "kind": change.kind, "change": identity})
+        with self.lock:
+            self.rows[at] = {"verdict": verdict, "by": by, "kind": change.kind, "change": identity}
+            tell(f"{verdict:16} {time.monotonic() - began:4.0f} s  {change.file}:{line} {change.kind}: {by}")
+            if verdict == "survived":
+                tell(difference(change.file, text, after))
+            self.write_report()
+
+    def counts(self, rows):
+        counts = dict.fromkeys(("noticed", "survived", "equivalent", "same code", "does not compile"), 0)
+        for row in rows:
+            counts[row["verdict"]] += 1
+        return counts
 
     def write_report(self):
         if self.arguments.report:
+            rows = [self.rows[at] for at in sorted(self.rows)]
             with open(self.arguments.report, "w", encoding="utf-8") as file:
-                json.dump({"seed": self.seed, "counts": self.counts, "changes": self.rows}, file, indent=1)
+                json.dump({"seed": self.seed, "counts": self.counts(rows), "changes": rows}, file, indent=1)
 
-    def tell(self):
-        counts = self.counts
+    def tell(self, number):
+        self.write_report()
+        rows = list(self.rows.values())
+        folders = sorted({folder_of(row) for row in rows})
+        tell(f"{'':12} {'noticed':>8} {'survived':>8} {'equivalent':>10} {'same code':>10}")
+        for folder in folders:
+            counts = self.counts([row for row in rows if folder_of(row) == folder])
+            tell(f"{folder:12} {counts['noticed']:8} {counts['survived']:8} {counts['equivalent']:10} {counts['same code']:10}")
+        counts = self.counts(rows)
         judged = counts["noticed"] + counts["survived"]
         share = counts["noticed"] / judged if judged else 0
-        print(f"seed {self.seed}: {self.tried()} changes, {counts['noticed']} noticed, {counts['survived']} survived, "
-              f"{counts['equivalent'] + counts['same code']} equivalent ({counts['same code']} of them the same code); "
-              f"{counts['does not compile']} did not compile and were drawn again")
-        print(f"{100 * share:.0f} % of those that are not equivalent were noticed")
-        if self.tried() < self.arguments.random and not self.arguments.again:
-            print(f"stopped early: {self.tried()} of {self.arguments.random}")
+        tell(f"seed {self.seed}: {self.counted()} changes, {counts['noticed']} noticed, {counts['survived']} survived, "
+             f"{counts['equivalent'] + counts['same code']} equivalent ({counts['same code']} of them the same code); "
+             f"{counts['does not compile']} did not compile and were drawn again")
+        tell(f"{100 * share:.0f} % of those that are not equivalent were noticed")
+        if self.counted() < number:
+            tell(f"stopped early: {self.counted()} of {number}")
         return 0 if judged and share >= GOAL else 1
+
+
+def folder_of(row):
+    return os.path.dirname(row["change"]["file"]).split(os.sep)[1]
+
+
+def tell(text):
+    print(text, flush=True)

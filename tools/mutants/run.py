@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """run.py [NAME…]: put each fault of faults.toml into a copy of this tree; `gearbox verify` must find it.
-run.py --random N: put small changes at random places instead; the quick suite must notice each.
+run.py --random N: put small changes at random places instead; the tests must notice each.
 
 Works in a temporary folder and never touches the tree. Prints a table; exit code 0 only if the tree
 without a fault shows no difference and every fault was caught, respectively nine of ten were noticed.
@@ -41,7 +41,7 @@ class Subject:
         self.build()
 
     def build(self):
-        self.copy.build(self.build_folder, "gearbox")
+        self.copy.build(self.build_folder, 0, "gearbox")
 
     def holding(self, fault):
         """The tree has the fault for as long as this lasts."""
@@ -115,12 +115,14 @@ def main():
     drawn.add_argument("--random", type=int, metavar="N", help="how many that compile")
     drawn.add_argument("--seed", type=int, help="which; the report names it (default: another each time)")
     drawn.add_argument("--folder", nargs="+", default=[], metavar="PATH", help="only in these: src/loop, src/os/cpu.c")
-    drawn.add_argument("--unit", action="store_true", help="without the black-box tests")
-    drawn.add_argument("--jobs", type=int, default=2, help="compilers or tests at a time (default %(default)s)")
+    drawn.add_argument("--unit", action="store_true", help="the unit tests alone")
+    drawn.add_argument("--blackbox", action="store_true", help="the black-box tests alone")
+    drawn.add_argument("--tests", nargs="+", default=[], metavar="NAME", help="only these of them")
+    drawn.add_argument("--jobs", type=int, default=2, help="changes at a time (default %(default)s)")
     drawn.add_argument("--minutes", type=float, default=600, help="begin no other after so long (default %(default)s)")
     drawn.add_argument("--work", metavar="FOLDER", help="keep the copy and its builds here for the next run")
     drawn.add_argument("--report", metavar="FILE", help="write all verdicts as JSON")
-    drawn.add_argument("--again", metavar="FILE", help="only those that survived according to this report")
+    drawn.add_argument("--again", metavar="FILE", help="those that survived according to this report, and then the sum of both")
     drawn.add_argument("--tree", default=ROOT, help=argparse.SUPPRESS)  # the tool's own test
     arguments = parser.parse_args()
     if arguments.random is None:

@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
+TREE = "tree"  # the name of a copy's folder
 SKIPPED = shutil.ignore_patterns(".git", "build", "build-*", "__pycache__")
 
 
@@ -52,17 +54,17 @@ def same(one, other):
 
 
 def copy_changed(source, target):
-    """As copy2, but leaves a file alone that is the same, so that nothing is built again for it."""
-    return target if same(source, target) else shutil.copy2(source, target)
+    """As copy, but leaves a file alone that is the same, so that nothing is built again for it. What differs is new from
+    now on, whatever was built since the source was written."""
+    return target if same(source, target) else shutil.copy(source, target)
 
 
 class Copy:
     """`folder` may hold an earlier copy: then only what differs is copied and built."""
 
-    def __init__(self, folder, root=ROOT, jobs=None):
+    def __init__(self, folder, root=ROOT):
         self.root = root
-        self.tree = os.path.join(folder, "tree")
-        self.jobs = [] if jobs is None else [f"-j{jobs}"]
+        self.tree = os.path.join(folder, TREE)
         os.makedirs(folder, exist_ok=True)
         shutil.copytree(root, self.tree, ignore=SKIPPED, symlinks=True, dirs_exist_ok=True,
                         copy_function=copy_changed)
@@ -89,26 +91,45 @@ class Copy:
         if not os.path.exists(os.path.join(build_folder, "build.ninja")):
             self.command("meson", "setup", build_folder, self.tree, "-Dbuildtype=plain", "-Db_lto=false",
                          "-Dwerror=false", "-Ddefault_library=static", *options)
+        else:
+            self.build(build_folder, 0, "build.ninja")
 
-    def build(self, build_folder, *targets):
-        self.command("ninja", *self.jobs, "-C", build_folder, *targets)
+    def build(self, build_folder, jobs, *targets):
+        """`jobs`: 0 leaves it to ninja."""
+        self.command("ninja", *([f"-j{jobs}"] if jobs else []), "-C", build_folder, *targets)
 
     @contextlib.contextmanager
-    def holding(self, file, text):
-        """The file has another text for as long as this lasts."""
+    def holding(self, file, text, built=None):
+        """The file has another text for as long as this lasts. `built`: only these files are built again for it, however
+        many depend on it."""
         path = os.path.join(self.tree, file)
-        before = read(path)
-        write(path, text)
+        before, status = read(path), os.stat(path)
+
+        def put(other):
+            write(path, other)
+            if built is not None:
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+                for name in built:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name)
+
+        put(text)
         try:
             yield before
         finally:
-            write(path, before)
+            put(before)
 
 
 RUNNING = set()  # those that a signal must end
+STOPPING = threading.Event()
+
+
+class Stopped(Exception):
+    """What ran was ended, and says nothing."""
 
 
 def end_running():
+    STOPPING.set()
     for pid in list(RUNNING):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
@@ -120,7 +141,10 @@ def run(words, seconds, output, **options):
                           start_new_session=True, **options) as process:
         RUNNING.add(process.pid)
         try:
-            return process.wait(seconds)
+            code = process.wait(seconds)
+            if STOPPING.is_set():
+                raise Stopped
+            return code
         except subprocess.TimeoutExpired:
             return None
         finally:

@@ -1,201 +1,179 @@
-"""Which tests notice a change: each in turn, the nearest and cheapest first, until one fails."""
+"""Which test notices a change: of those that execute it the nearest and cheapest first, until one fails."""
 
 import concurrent.futures
-import contextlib
-import hashlib
-import json
 import os
-import tempfile
+import threading
 import time
 
-from tree_copy import Broken, end_running, run
+from reach import OPTIONS, Reach, runtime
+from suite import Suite, link_arguments
+from tree_copy import Broken, Copy
 
-PATIENCE_S, PATIENCE_FACTOR = 30, 5  # what a test may take at least, and how many times as long as it does
-BASELINE_S = 600
-SUITES = ("unit", "blackbox")
 THREAD_OPTIONS = ("-Db_sanitize=thread", "-Dc_args=-fno-sanitize-recover=all -g1")
-STOPPING = {"TEST_STOP": "1", "TEST_SECONDS": "40"}  # the harness: one failure is enough
-SMALL = {"SIM_ROUNDS": "3", "NET_ROUNDS": "6", "TSAN_OPTIONS": "exitcode=99"}
+CLASSES_S = (0.1, 0.5)  # cases up to so long before longer ones
+TOGETHER = (1, 3, 8)    # programs that are linked at once: few while it is likely that one of them notices
+NOBODY = "no test reaches it"
 
 
-@contextlib.contextmanager
-def ending():
-    """Whoever is interrupted does not wait for what runs."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        end_running()
-        raise
+def is_about(test, folders):
+    """Tests of what stands above src/ know little of it, and are many programs."""
+    return not test.own or test.name.split("-")[0] in folders
 
 
-class Test:
-    """A row of `meson introspect --tests`."""
+class Bench:
+    """One copy, in which one change at a time is tried."""
 
-    def __init__(self, row, build_folder):
-        self.name, self.words, self.environment = row["name"], row["cmd"], row["env"]
-        self.suite = row["suite"][0].split(":")[-1]
-        self.own = self.suite == "unit"  # its program holds the changed file itself
-        folder = os.path.realpath(build_folder) + os.sep
-        programs = [path for path in (*self.words, self.environment.get("GEARBOX", ""))
-                    if os.path.realpath(path).startswith(folder)]
-        self.targets = sorted({os.path.relpath(os.path.realpath(path), os.path.realpath(build_folder))
-                               for path in programs})
-        self.seconds = None  # measured without a change
-        self.sums = None     # of its programs without a change
+    def __init__(self, copy, folder, chosen, jobs):
+        self.copy, self.folder, self.chosen, self.jobs = copy, folder, chosen, jobs
+        self.plain = self.suite("build-plain", ("-Doptimization=1", *link_arguments()))
+        self.thread = None
 
+    def suite(self, name, options):
+        return Suite(self.copy, os.path.join(self.folder, name), options, self.chosen, self.jobs)
 
-class Suite:
-    """The tests of one build of the copy."""
-
-    def __init__(self, copy, build_folder, options, suites, workers):
-        self.copy, self.build_folder, self.workers = copy, build_folder, workers
-        self.thread = "-Db_sanitize=thread" in options
-        copy.configure(build_folder, *options)
-        rows = json.loads(copy.command("meson", "introspect", "--tests", build_folder))
-        self.tests = [test for test in (Test(row, build_folder) for row in rows)
-                      if test.suite in suites and test.targets]
-        self.build(self.tests)
-        for test in self.tests:
-            test.sums = self.sums(test)
-
-    def build(self, tests):
-        targets = sorted({target for test in tests for target in test.targets})
-        self.copy.build(self.build_folder, *targets)
-
-    def sums(self, test):
-        found = []
-        for target in test.targets:
-            with open(os.path.join(self.build_folder, target), "rb") as file:
-                found.append(hashlib.sha256(file.read()).hexdigest())
-        return found
-
-    def run_test(self, test, seconds):
-        """(exit code, or None when it took too long; seconds)."""
-        began = time.monotonic()
-        environment = {**os.environ, **test.environment, **STOPPING, "PYTHONDONTWRITEBYTECODE": "1"}
-        words = test.words
-        if self.thread:
-            environment.update(SMALL)
-            words = ["setarch", "-R", *words]
-        with tempfile.TemporaryFile() as output:
-            code = run(words, seconds, output, env=environment, cwd=self.copy.tree)
-        return code, time.monotonic() - began
-
-    def measure(self):
-        """Run all without a change. Returns the names of those that fail: they say nothing and are left out."""
-        def measure_one(test):
-            for _ in range(2):
-                code, test.seconds = self.run_test(test, BASELINE_S)
-                if code == 0:
-                    return True
-            return False
-
-        unknown = [test for test in self.tests if test.seconds is None]
-        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool:
-            passing = list(pool.map(measure_one, unknown))
-        failing = [test.name for test, passes in zip(unknown, passing) if not passes]
-        self.tests = [test for test in self.tests if test.name not in failing]
-        return failing
-
-    def remember(self, path):
-        """Take over or keep what was measured, so that another run need not."""
-        known = {}
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                known = json.load(file)
-        for test in self.tests:
-            row = known.get(test.name)
-            if row and row["sums"] == test.sums:
-                test.seconds = row["seconds"]
-        failing = self.measure()
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({test.name: {"sums": test.sums, "seconds": test.seconds} for test in self.tests}, file)
-        return failing
-
-    def rounds_for(self, file):
-        """Lists of tests, one after the other: those of the folder, the other small programs, the black-box ones."""
-        folder = file.split("/")[1]
-
-        def near(test):
-            return test.name == folder or test.name.startswith(folder + "-")
-
-        def cheapest(tests):
-            return sorted(tests, key=lambda test: test.seconds)
-
-        own = [test for test in self.tests if test.own]
-        rounds = [cheapest(test for test in own if near(test)), cheapest(test for test in own if not near(test)),
-                  cheapest(test for test in self.tests if not test.own)]
-        return [tests for tests in rounds if tests]
-
-    def notices(self, test):
-        code, _ = self.run_test(test, max(PATIENCE_S, PATIENCE_FACTOR * test.seconds))
-        if code == 0:
-            return None
-        return "timeout" if code is None else "fails"
-
-    def first_to_notice(self, tests):
-        """(name, how) of the first test that notices, or None. `workers` at a time."""
-        with concurrent.futures.ThreadPoolExecutor(self.workers) as pool, ending():
-            futures = {}
-            waiting = list(tests)
-            found = None
-            while (waiting and not found) or futures:
-                while waiting and not found and len(futures) < self.workers:
-                    test = waiting.pop(0)
-                    futures[pool.submit(self.notices, test)] = test
-                done, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED)
-                for future in done:
-                    test, how = futures.pop(future), future.result()
-                    # What needs a second look: a test on real sockets beside which much else ran.
-                    if how and not found and (test.own or self.notices(test)):
-                        found = (test.name, how)
-            return found
-
-    def judge(self, file):
-        """With a change in `file`: ("noticed", by whom), ("survived", "") or ("same code", "")."""
-        differs = False
-        for tests in self.rounds_for(file):
-            self.build(tests)
-            concerned = [test for test in tests if self.sums(test) != test.sums]
-            if not concerned:
-                continue
-            differs = True
-            found = self.first_to_notice(concerned)
-            if found:
-                return "noticed", f"{found[0]} {found[1]}"
-        return ("survived", "") if differs else ("same code", "")
+    def thread_suite(self):
+        """Processors that most have give the same code for most orders of memory: a thread sanitizer's build does not."""
+        if not self.thread:
+            self.thread = self.suite("build-thread", THREAD_OPTIONS)
+        return self.thread
 
 
 class Trial:
-    """The suites that a change is tried on: an ordinary build, and for orders of memory a thread sanitizer's, since
-    the processors that most have give the same code for most orders."""
+    """All that is needed to try changes: copies, and what is known of the tests without one."""
 
-    def __init__(self, copy, folder, suites, workers, tell):
-        self.copy, self.folder, self.suites, self.workers, self.tell = copy, folder, suites, workers, tell
-        self.made = {}
+    def __init__(self, folder, root, suites, tests, jobs, tell):
+        self.folder, self.root, self.tell, self.jobs = folder, root, tell, jobs
+        folders = {*os.listdir(os.path.join(root, "src")), "fuzz", "sim"}
+        self.chosen = lambda test: test.suite in suites and is_about(test, folders) and (not tests or test.name in tests)
+        self.reach = None
+        self.lock, self.free = threading.Lock(), []
 
-    def suite(self, name):
-        if name not in self.made:
-            began = time.monotonic()
-            build_folder = os.path.join(self.folder, name)
-            options = THREAD_OPTIONS if name == "build-thread" else ("-Doptimization=1",)
-            suites = ("unit",) if name == "build-thread" else self.suites
-            suite = Suite(self.copy, build_folder, options, suites, self.workers)
-            self.tell(f"{name}: built in {time.monotonic() - began:.0f} s")
-            began = time.monotonic()
-            failing = suite.remember(os.path.join(self.folder, f"{name}.json"))
-            self.tell(f"{name}: {len(suite.tests)} tests in {time.monotonic() - began:.0f} s"
-                      + (f"; fail without a change and are left out: {', '.join(failing)}" if failing else ""))
-            self.made[name] = suite
-        return self.made[name]
+    def prepare(self):
+        began = time.monotonic()
+        first = self.bench(0)
+        first.plain.build_all()
+        self.tell(f"built in {time.monotonic() - began:.0f} s")
+        began = time.monotonic()
+        noting = first.suite("build-reach", (OPTIONS[0], OPTIONS[1], *link_arguments(runtime(self.folder))))
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:  # tests mostly wait, compilers do not
+            built = pool.submit(noting.build_all)
+            failing = first.plain.measure(os.path.join(self.folder, "seconds.json"))
+            built.result()
+        self.tell(f"{len(first.plain.tests)} tests, {sum(len(test.seconds) for test in first.plain.tests)} cases "
+                  f"in {time.monotonic() - began:.0f} s"
+                  + (f"; fail without a change and are left out: {', '.join(failing)}" if failing else ""))
+        began = time.monotonic()
+        self.reach = Reach(first.copy.tree)
+        self.reach.measure(noting, [(test.name, list(test.seconds)) for test in first.plain.tests],
+                           os.path.join(self.folder, "reach.pickle"), self.jobs)
+        self.tell(f"what each reaches: {time.monotonic() - began:.0f} s")
+        self.free = [first]
+        for number in range(1, self.jobs):
+            bench = self.bench(number)
+            bench.plain.build(first.plain.sums, self.jobs)  # objects alone: not all programs will be needed
+            bench.plain.take_sums()
+            for test, known in zip(bench.plain.tests, first.plain.tests):
+                test.seconds, test.failing = known.seconds, known.failing
+            self.free.append(bench)
 
-    def judge(self, change, text):
-        """As Suite.judge; "does not compile" also."""
-        suite = self.suite("build-thread" if change.kind == "order" else "build-plain")
-        with self.copy.holding(change.file, text):
-            try:
-                return suite.judge(change.file)
-            except Broken as problem:
-                return "does not compile", str(problem)
+    def bench(self, number):
+        folder = os.path.join(self.folder, str(number))
+        return Bench(Copy(folder, self.root), folder, self.chosen, self.jobs)
+
+    def judge(self, change, text, after):
+        """What becomes of the text `after` in place of `text`: ("noticed", by whom), ("survived", what is known of it),
+        ("same code", "") or ("does not compile", why)."""
+        with self.lock:
+            bench = max(self.free, key=lambda bench: bench.thread is not None)
+            self.free.remove(bench)
+        try:
+            cases = self.reach.of(change, text)
+            if change.kind == "order":
+                return judge_order(bench, change, after, cases)
+            return judge(bench.plain, change, after, cases, self.objects(bench.plain, change, text))
+        except Broken as problem:
+            return "does not compile", str(problem)
+        finally:
+            with self.lock:
+                self.free.append(bench)
+
+    def objects(self, suite, change, text):
+        """(those that a change goes into, whether others that depend on the file are to be left as they are)."""
+        if change.file.endswith(".c"):
+            names = [name for name in suite.objects.get(change.file, ()) if name in suite.sums]
+            if not names:
+                raise Broken("is not part of this build")
+            return names, False
+        holders = self.reach.holders(change, text)
+        return ([name for name in suite.sums if name in holders], True) if holders is not None else (list(suite.sums), False)
 
 
+def judge(suite, change, after, cases, objects):
+    names, alone = objects
+    built = [os.path.join(suite.build_folder, name) for name in names] if alone else None
+    with suite.copy.holding(change.file, after, built):
+        suite.build(names)
+        if all(suite.sum(name) == suite.sums[name] for name in names):
+            return "same code", ""
+        if not cases:
+            return "survived", NOBODY
+        tried = 0
+        for batch in batches(steps(suite, change, cases)):
+            suite.build({target for test, _ in batch for target in test.targets})
+            for test, names in batch:
+                tried += len(names)
+                found = suite.notices(test, names)
+                if found:
+                    return "noticed", told(test, found)
+        return "survived", f"{tried} cases in {len(cases)} programs execute it"
+
+
+def judge_order(bench, change, after, cases):
+    """On the thread sanitizer's build, of which nothing is known beforehand."""
+    suite = bench.thread_suite()
+    wanted = [(test, cases[test.name]) for test in suite.tests if test.name in cases and test.own]
+    cases = {test.name: names for test, names in wanted}
+    suite.build({target for test, _ in wanted for target in test.targets}, bench.jobs)
+    for test, names in wanted:
+        unknown = [name for name in names if name not in test.seconds]
+        if unknown:
+            outcome = suite.run(test, unknown, 120, 1200)
+            test.seconds.update(outcome.times or {"": outcome.seconds})
+            test.failing += list(outcome.failed)
+    with suite.copy.holding(change.file, after):
+        for batch in batches(steps(suite, change, cases)):
+            suite.build({target for test, _ in batch for target in test.targets}, bench.jobs)
+            for test, names in batch:
+                found = suite.notices(test, names)
+                if found:
+                    return "noticed", told(test, found)
+    return "survived", f"under the thread sanitizer; {len(cases)} programs execute it" if cases else NOBODY
+
+
+def told(test, found):
+    case, how = found
+    return f"{test.name}: {case} {how}" if case else f"{test.name} {how}"
+
+
+def steps(suite, change, cases):
+    """[(test, cases)] in the order in which they are tried. A program comes again for its longer cases."""
+    folder = change.file.split("/")[1]
+    found = []
+    for test in suite.tests:
+        near = test.name == folder or test.name.startswith(folder + "-")
+        classes = {}
+        for case in cases.get(test.name, ()):
+            seconds = test.seconds.get(case, 0)
+            classes.setdefault(sum(seconds > most for most in CLASSES_S), []).append(case)
+        for number, names in classes.items():
+            found.append(((not test.own, number, not near, sum(test.seconds.get(name, 0) for name in names)), test, names))
+    return [(test, names) for _, test, names in sorted(found, key=lambda row: row[0])]
+
+
+def batches(rows):
+    at = 0
+    for number in range(len(rows)):
+        size = TOGETHER[min(number, len(TOGETHER) - 1)]
+        if rows[at:at + size]:
+            yield rows[at:at + size]
+        at += size
