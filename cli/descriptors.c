@@ -2,12 +2,13 @@
 
 #include <sys/resource.h>
 
-#define APART 20u /* standard streams, the engine's, and some in reserve */
+#define OWN 20u /* standard streams, the engine's, and some in reserve */
 
-int gb__descriptors_claim(uint64_t connections, struct gb_error *error)
+int gb__descriptors_claim(uint64_t connections, uint64_t apart, const char *which, struct gb_error *error)
 {
 	struct rlimit limit;
 
+	apart += OWN;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return 0; /* then connecting tells */
 	if (limit.rlim_cur < limit.rlim_max) {
@@ -16,15 +17,15 @@ int gb__descriptors_claim(uint64_t connections, struct gb_error *error)
 		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
 			limit = raised;
 	}
-	if (limit.rlim_cur == RLIM_INFINITY || connections + APART <= limit.rlim_cur)
+	if (limit.rlim_cur == RLIM_INFINITY || connections + apart <= limit.rlim_cur)
 		return 0;
-	if (limit.rlim_cur <= APART)
+	if (limit.rlim_cur <= apart)
 		return gb_error_set(error, -GB_EUSAGE,
 			"this process may have only %llu descriptors: raise that (ulimit -n)",
 			(unsigned long long)limit.rlim_cur);
 	return gb_error_set(error, -GB_EUSAGE,
-		"--connections %llu is more than descriptors allow: write at most %llu, or raise the limit of %llu "
-		"(ulimit -n)",
-		(unsigned long long)connections, (unsigned long long)(limit.rlim_cur - APART),
+		"%s: %llu connections are more than descriptors allow: write at most %llu, or raise the limit of "
+		"%llu (ulimit -n)",
+		which, (unsigned long long)connections, (unsigned long long)(limit.rlim_cur - apart),
 		(unsigned long long)limit.rlim_cur);
 }

@@ -7,10 +7,11 @@
 #include <stdint.h>
 
 /**
- * Raise the descriptor limit as far as it goes, and see whether that is enough for so many connections.
+ * Raise the descriptor limit as far as it goes, and see whether that is enough for so many connections, of the flags that
+ * `which` names, and for some descriptors apart from these.
  *
  * Returns 0, or -GB_EUSAGE with what would be possible.
  */
-int gb__descriptors_claim(uint64_t connections, struct gb_error *error);
+int gb__descriptors_claim(uint64_t connections, uint64_t apart, const char *which, struct gb_error *error);
 
 #endif

@@ -8,6 +8,7 @@
 #include "compare/document.h"
 #include "compare/drive.h"
 #include "compare/findings.h"
+#include "compare/plan.h"
 #include "compare/run.h"
 #include "compare/tell.h"
 
@@ -197,6 +198,21 @@ static int advise_running(struct advise_options *options, struct gb_error *error
 	return publish(&advice, NULL);
 }
 
+/* What cannot be tried is told before anything is measured. */
+static int check(const struct compare_options *options, struct gb_error *error)
+{
+	char full[COMPARE_SPEC_MAX];
+	struct gb_error why = { 0 };
+	int result = gb__compare_claim(options, error);
+
+	for (size_t i = 0; i < options->models_count && result == 0; i++) {
+		result = gb__compare_probe(&options->serving, options->models[i], full, &why);
+		if (result < 0)
+			gb_error_set(error, result, "%s: %s", options->models[i], why.text);
+	}
+	return result;
+}
+
 static int advise(struct advise_options *options, int argc, char **argv, struct gb_error *error)
 {
 	static struct advice advice;
@@ -207,6 +223,8 @@ static int advise(struct advise_options *options, int argc, char **argv, struct 
 	gb__compare_signals_install();
 	result = gb__compare_upstream_start(&options->compare, &upstream, error);
 	options->compare.serving.sets = options->compare.sets;
+	if (result == 0)
+		result = check(&options->compare, error);
 	if (result == 0)
 		result = gb__advise_measure(options, &advice.situation, error);
 	if (result == 0)

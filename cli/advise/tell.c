@@ -201,17 +201,21 @@ char *gb__advise_config(const struct advice *advice)
 		fprintf(stream, "# - %s\n", advice->why[i]);
 	fprintf(stream, "model %s\n", advice->verdict.candidates[advice->chosen].spec);
 	for (size_t i = 0; i < serving->options_count; i++) {
-		const char *equals = strchr(serving->options[i], '=');
+		const char *option = serving->options[i];
+		int key = (int)strcspn(option, "=");
 
-		if (serving->options[i] == advice->options->compare.certificate_options[0])
-			fprintf(stream, "# tls-cert and tls-key: files of your own\n");
-		if (serving->options[i] == advice->options->compare.certificate_options[0] ||
-			serving->options[i] == advice->options->compare.certificate_options[1])
-			continue; /* of the run */
-		fprintf(stream, "%.*s %s\n", (int)(equals - serving->options[i]), serving->options[i],
-			equals + 1);
+		if (gb__compare_of_run(&advice->options->compare, option))
+			fprintf(stream, "# %.*s: a file of your own\n", key, option);
+		else
+			fprintf(stream, "%.*s %s\n", key, option, option + key + 1);
 	}
-	for (size_t i = 0; i < serving->sets_count; i++)
-		fprintf(stream, "set %s\n", serving->sets[i]);
+	for (size_t i = 0; i < serving->sets_count; i++) {
+		const char *set = serving->sets[i];
+
+		if (gb__compare_of_run(&advice->options->compare, set))
+			fprintf(stream, "# set %.*s=HOST:PORT, of your own\n", (int)strcspn(set, "="), set);
+		else
+			fprintf(stream, "set %s\n", set);
+	}
 	return fclose(stream) == 0 ? text : NULL;
 }

@@ -137,22 +137,31 @@ static void compare_points(const json_t *before, const json_t *now, const json_t
 	}
 }
 
-/* Words on what makes the two hard to compare. */
-static void compare_machines(const json_t *before, const json_t *now, json_t *findings)
+static bool differ(const json_t *before, const json_t *now, const char *key)
 {
-	static const char *const keys[] = { "cpu", "cpus_allotted", "kernel" };
+	const json_t *one = json_object_get(before, key), *other = json_object_get(now, key);
+
+	return one != other && !json_equal(one, other);
+}
+
+/* Words on what makes the two hard to compare. */
+static void compare_circumstances(const json_t *before, const json_t *now, json_t *findings)
+{
+	static const char *const keys[] = { "cpu", "cpus_allotted", "kernel", "openssl" };
 	const json_t *was = json_object_get(before, "machine"), *is = json_object_get(now, "machine");
+	bool machine = false;
 
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-		const json_t *one = json_object_get(was, keys[i]), *other = json_object_get(is, keys[i]);
-
-		if (one != other && !json_equal(one, other)) {
-			json_array_append_new(findings,
-				json_string("The baseline was measured on another machine or kernel: "
-					    "changes may be of that."));
-			return;
-		}
-	}
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		machine = machine || differ(was, is, keys[i]);
+	if (machine)
+		json_array_append_new(findings,
+			json_string(
+				"The baseline was measured on another machine, kernel or OpenSSL: changes may be of that."));
+	if (differ(before, now, "service"))
+		json_array_append_new(
+			findings, json_string("The baseline was measured with another service."));
+	if (differ(before, now, "load"))
+		json_array_append_new(findings, json_string("The baseline was measured under another load."));
 }
 
 json_t *gb__compare_baseline(const json_t *before, const json_t *now)
@@ -162,10 +171,7 @@ json_t *gb__compare_baseline(const json_t *before, const json_t *now)
 	size_t at, same = 0, told;
 	json_t *point;
 
-	compare_machines(before, now, changes.findings);
-	if (!json_equal(json_object_get(before, "load"), json_object_get(now, "load")))
-		json_array_append_new(
-			changes.findings, json_string("The baseline was measured under another load."));
+	compare_circumstances(before, now, changes.findings);
 	told = json_array_size(changes.findings);
 	json_array_foreach((json_t *)points, at, point)
 	{

@@ -72,14 +72,21 @@ TEST(points_are_the_same_by_model_and_place)
 	json_decref(result);
 }
 
-TEST(another_machine_or_load_is_said)
+TEST(another_machine_service_or_load_is_said)
 {
-	json_t *before = document(100, 99, 101, 1.05, "{}"), *result;
+	json_t *before = document(100, 99, 101, 1.05, "{}"), *now = document(100, 99, 101, 1.05, "{}"),
+	       *result;
 
 	json_object_set_new(json_object_get(before, "machine"), "cpu", json_string("b"));
+	json_object_set_new(before, "service", json_string("other"));
 	json_object_set_new(json_object_get(before, "load"), "protocol", json_string("line"));
-	result = changes(before, document(100, 99, 101, 1.05, "{}"));
+	result = changes(before, now);
 	CHECK(strstr(first_finding(result), "another machine"));
-	CHECK_INT(json_array_size(json_object_get(result, "findings")), 3);
+	CHECK_INT(json_array_size(json_object_get(result, "findings")), 4);
+	json_decref(result);
+	now = document(100, 99, 101, 1.05, "{}");
+	json_object_set_new(json_object_get(now, "machine"), "openssl", json_string("OpenSSL 3"));
+	result = changes(document(100, 99, 101, 1.05, "{}"), now);
+	CHECK(strstr(first_finding(result), "another machine, kernel or OpenSSL"));
 	json_decref(result);
 }

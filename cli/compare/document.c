@@ -53,6 +53,21 @@ static json_t *axes_of(const struct compare_options *options)
 	return list;
 }
 
+/* For a shell: KEY=VALUE in quotes. What is gone with the run is for the reader to name. */
+static void print_pair(
+	FILE *stream, const struct compare_options *options, const char *before, const char *pair)
+{
+	const bool gone = gb__compare_of_run(options, pair);
+
+	fprintf(stream, " %s'", before);
+	for (const char *at = pair; *at && !(gone && at > pair && at[-1] == '='); at++)
+		if (*at == '\'')
+			fputs("'\\''", stream);
+		else
+			fputc(*at, stream);
+	fprintf(stream, "%s'", !gone ? "" : pair == options->upstream ? "HOST:PORT" : "FILE.pem");
+}
+
 /* How anybody serves it. */
 static json_t *serve_command(const struct comparison *comparison, const struct compare_model *model)
 {
@@ -72,9 +87,9 @@ static json_t *serve_command(const struct comparison *comparison, const struct c
 		fprintf(stream, "%s ", serving->service->name);
 	fprintf(stream, "--listen 127.0.0.1:7000 --model %s", model->spec);
 	for (size_t i = 0; i < serving->sets_count; i++)
-		fprintf(stream, " --set '%s'", serving->sets[i]);
+		print_pair(stream, comparison->options, "--set ", serving->sets[i]);
 	for (size_t i = 0; i < serving->options_count; i++)
-		fprintf(stream, " --'%s'", serving->options[i]);
+		print_pair(stream, comparison->options, "--", serving->options[i]);
 	fclose(stream);
 	text = gb__json_text(line);
 	free(line);
@@ -184,7 +199,7 @@ json_t *gb__compare_document(const struct comparison *comparison, int argc, char
 	return json_pack("{s:s, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:n, s:n}", "format",
 		COMPARE_FORMAT, "service", gb__json_text(options->serving.service->name), "when",
 		comparison->when, "interrupted", comparison->interrupted, "command", command_of(argc, argv),
-		"machine", gb__compare_machine(), "load", load_of(options), "axes", axes_of(options),
-		"models", models_of(comparison), "points", points_of(comparison), "noise",
+		"machine", gb__compare_machine(options->tls), "load", load_of(options), "axes",
+		axes_of(options), "models", models_of(comparison), "points", points_of(comparison), "noise",
 		values_of(comparison->noise), "findings", "baseline");
 }

@@ -1,6 +1,7 @@
 #include "compare/machine.h"
 
 #include "doctor/facts.h"
+#include "tls/tls.h"
 
 #include <gearbox/gearbox.h>
 
@@ -33,20 +34,24 @@ static json_t *number_of(uint64_t value, double divisor)
 	return divisor > 1 ? json_real((double)value / divisor) : json_integer((json_int_t)value);
 }
 
-json_t *gb__compare_machine(void)
+json_t *gb__compare_machine(bool tls)
 {
 	char host[TEXT_MAX] = "", cpu[TEXT_MAX], kernel[160];
 	struct facts facts;
+	json_t *machine;
 
 	gb__facts_read("", &facts);
 	gb__facts_ask(&facts);
 	gethostname(host, sizeof(host) - 1);
 	name_cpu(cpu, sizeof(cpu));
 	snprintf(kernel, sizeof(kernel), "Linux %s", facts.kernel);
-	return json_pack("{s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:s, s:s, s:s}", "host", gb__json_text(host),
+	machine = json_pack("{s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:s, s:s, s:s}", "host", gb__json_text(host),
 		"cpu", gb__json_text(*cpu ? cpu : facts.architecture), "cpus",
 		number_of(facts.cpus_online, 1), "cpus_allotted", (json_int_t)gb__facts_cpus_allotted(&facts),
 		"quota", number_of(facts.cpu_quota_milli, 1000), "memory_bytes",
 		number_of(facts.memory_bytes, 1), "kernel", gb__json_text(kernel), "gearbox", GB_VERSION,
 		"commit", gb__compare_commit, "compiler", __VERSION__);
+	if (tls)
+		json_object_set_new(machine, "openssl", gb__json_text(gb__tls_library()));
+	return machine;
 }

@@ -4,10 +4,12 @@
 
 #include "json.h"
 
+#include <stdbool.h>
+
 /** The commit that this was built from, or "unknown". */
 extern const char *const gb__compare_commit;
 
-/** The object "machine" of the JSON; what is not known is null. */
-json_t *gb__compare_machine(void);
+/** The object "machine" of the JSON; what is not known is null. `tls`: and what speaks that. */
+json_t *gb__compare_machine(bool tls);
 
 #endif

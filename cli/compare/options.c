@@ -199,6 +199,12 @@ const char *gb__compare_load_flag(const struct compare_options *options, const c
 	return NULL;
 }
 
+bool gb__compare_of_run(const struct compare_options *options, const char *pair)
+{
+	return pair == options->upstream || pair == options->certificate_options[0] ||
+		pair == options->certificate_options[1];
+}
+
 static bool load_has(const char *key)
 {
 	for (const struct gb_args_table *table = gb__load_tables; table->settings; table++)

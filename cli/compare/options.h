@@ -46,6 +46,8 @@ struct compare_options {
 	size_t load_count;
 	struct certificate certificate; /* of the run, with --tls; else none */
 	char *certificate_options[2];   /* of the server, that name it */
+	const char *
+		upstream; /* the setting that names whom the run's servers forward to; NULL: nobody of the run's */
 	uint64_t rounds, idle_connections;
 	char *json, *report, *baseline; /* files */
 	bool all, quiet, help;
@@ -68,6 +70,9 @@ const struct gb_args_table *gb__compare_tables(void);
 
 /** See that a file can be written, or made; NULL and "-" can. Returns 0, or a code with the reason. */
 int gb__compare_check_writable(const char *key, const char *path, struct gb_error *error);
+
+/** Whether a setting of the service, or an option of the server, names what is gone when the run is over. */
+bool gb__compare_of_run(const struct compare_options *options, const char *pair);
 
 /** The value of a load's flag as given, or NULL. */
 const char *gb__compare_load_flag(const struct compare_options *options, const char *key);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define SOMEWHERE "127.0.0.1:9" /* where servers listen, but for the port */
+#define APART 128               /* descriptors that a server's workers need beside its connections */
 
 static const struct gb_preset *preset_of(const char *spec)
 {
@@ -193,6 +194,27 @@ static void spec_at(const struct comparison *comparison, const struct compare_mo
 		axis ? axis->steps[step[at]].text : "");
 }
 
+/* Connections of the load that say nothing. */
+static uint64_t idle_of(const struct compare_options *options)
+{
+	const char *idle = gb__compare_load_flag(options, "idle");
+
+	return idle ? strtoull(idle, NULL, 10) : 0;
+}
+
+/* Who serves one connection at a time in each worker has none left when silent ones have them all. */
+static int check_idle(const struct compare_options *options, const char *full, struct gb_error *error)
+{
+	const size_t capacity = gb__verify_spec_capacity(full);
+	const uint64_t idle = idle_of(options);
+
+	if (idle < capacity)
+		return 0;
+	return gb_error_set(error, -GB_EILLEGAL,
+		"it is sure to serve %zu connection%s at a time, which %llu idle one%s would hold", capacity,
+		capacity == 1 ? "" : "s", (unsigned long long)idle, idle == 1 ? "" : "s");
+}
+
 /* What a model is at each step of its workers. Returns 0, or the code of the first that cannot be. */
 static int probe(struct comparison *comparison, struct compare_model *model, struct gb_error *error)
 {
@@ -206,6 +228,8 @@ static int probe(struct comparison *comparison, struct compare_model *model, str
 		step[at] = i;
 		spec_at(comparison, model, step, spec, sizeof(spec));
 		result = gb__compare_probe(&comparison->options->serving, spec, full, error);
+		if (result == 0)
+			result = check_idle(comparison->options, full, error);
 		if (result == 0 && i == 0)
 			memcpy(model->full, full, sizeof(full));
 	}
@@ -325,9 +349,9 @@ static int make_points(struct comparison *comparison, struct gb_error *error)
 	return result;
 }
 
-static int claim_connections(const struct compare_options *options, struct gb_error *error)
+int gb__compare_claim(const struct compare_options *options, struct gb_error *error)
 {
-	const char *idle = gb__compare_load_flag(options, "idle");
+	const char *which = "--connections";
 	uint64_t most = options->connections;
 	int result;
 
@@ -337,11 +361,13 @@ static int claim_connections(const struct compare_options *options, struct gb_er
 	result = gb__load_ports_suffice(SOMEWHERE, most, error);
 	if (result < 0)
 		return result;
-	if (options->idle_connections > most)
+	if (options->idle_connections > most) {
 		most = options->idle_connections;
-	most += idle ? strtoull(idle, NULL, 10) : 0;
-	/* Beside its connections a server has what its workers need. */
-	return gb__descriptors_claim(most + 128, error);
+		which = "--idle-connections";
+	}
+	if (idle_of(options))
+		which = "--connections, --idle-connections and --idle";
+	return gb__descriptors_claim(most + idle_of(options), APART, which, error);
 }
 
 int gb__compare_plan(const struct compare_options *options, struct comparison *ret, struct gb_error *error)
@@ -349,7 +375,7 @@ int gb__compare_plan(const struct compare_options *options, struct comparison *r
 	int result;
 
 	*ret = (struct comparison){ .options = options };
-	result = claim_connections(options, error);
+	result = gb__compare_claim(options, error);
 	if (result == 0)
 		result = add_all(ret, error);
 	if (result == 0)

@@ -12,4 +12,7 @@
  */
 int gb__compare_plan(const struct compare_options *options, struct comparison *ret, struct gb_error *error);
 
+/** See that descriptors and ports suffice, as the plan does. Returns 0, or -GB_EUSAGE with what would be possible. */
+int gb__compare_claim(const struct compare_options *options, struct gb_error *error);
+
 #endif

@@ -102,8 +102,10 @@ int gb__compare_upstream_start(
 			options->sets[i][length] == '=')
 			return 0;
 	result = gb__verify_upstream_start((*row)->upstream, (*row)->upstream_key, ret, error);
-	if (result == 0 && options->serving.sets_count < COMPARE_NAMES_MAX)
+	if (result == 0 && options->serving.sets_count < COMPARE_NAMES_MAX) {
+		options->upstream = ret->set;
 		options->sets[options->serving.sets_count++] = ret->set;
+	}
 	return result;
 }
 

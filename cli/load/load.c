@@ -239,7 +239,8 @@ static int load(struct load_options *options, struct gb_error *error, int *ret_e
 	struct gb_server *server = NULL;
 	struct gb_tls_client *tls = NULL;
 	char address[ADDRESS_MAX];
-	int rc = gb__descriptors_claim(options->connections + options->idle, error);
+	int rc = gb__descriptors_claim(options->connections + options->idle, 0,
+		options->idle ? "--connections and --idle" : "--connections", error);
 
 	if (rc == 0)
 		rc = gb__load_secure(options, &tls, error);

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
@@ -417,6 +418,11 @@ static int make(struct gb__tls *tls, SSL_CTX **ret, struct gb_error *error)
 	result = tls->server ? gb__tls_set_make(&source, ret, error) : make_client(&source, ret, error);
 	ERR_clear_error();
 	return result;
+}
+
+const char *gb__tls_library(void)
+{
+	return OpenSSL_version(OPENSSL_VERSION);
 }
 
 size_t gb__tls_shared_size(void)

@@ -6,6 +6,11 @@
 
 #include <errno.h>
 
+const char *gb__tls_library(void)
+{
+	return NULL;
+}
+
 size_t gb__tls_shared_size(void)
 {
 	return 0;

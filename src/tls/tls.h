@@ -47,6 +47,9 @@ struct gb__tls_options {
 	struct gb__tls_shared *shared;
 };
 
+/** Who does it, "OpenSSL 3.0.17 …": figures depend on the version. NULL: built without TLS. */
+const char *gb__tls_library(void);
+
 /** Returns 0, or a negative code with a text that names the file and what is wrong with it; -ENOTSUP: built without TLS. */
 int gb__tls_create(const struct gb__tls_options *options, struct gb__tls **ret, struct gb_error *error);
 void gb__tls_destroy(struct gb__tls *tls);

@@ -6,6 +6,7 @@ Nothing here looks at a time or a rate: which model is named depends on both, an
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import tempfile
@@ -56,9 +57,30 @@ def a_model_is_named_with_reasons_and_measurements():
 
 
 @case
-def scores_are_the_sums_of_their_rules():
-    for candidate in advise("time-echo")["candidates"]:
-        check_equal(candidate["score"], sum(reason["weight"] for reason in candidate["reasons"]), candidate["model"])
+def scores_are_the_sums_of_their_rules_and_nobody_of_the_run_is_in_the_configuration():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "proxy.conf")
+        for candidate in advise("proxy", "--write", path)["candidates"]:
+            check_equal(candidate["score"], sum(reason["weight"] for reason in candidate["reasons"]), candidate["model"])
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    check("\n# set upstream=HOST:PORT, of your own\n" in text and "\nset upstream" not in text, text)
+
+
+def one_cpu():
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+@case
+def the_load_may_be_recorded_and_cpus_are_those_that_are_allotted():
+    with tempfile.NamedTemporaryFile("w", encoding="ascii") as recorded:
+        recorded.write("> a request\n< a request\n")
+        recorded.flush()
+        done = run("advise", "echo", "--protocol", "conversation", "--conversation", recorded.name, *QUICK, "--json", "-",
+                   before_exec=one_cpu)
+    check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
+    measured = json.loads(done.stdout)["measured"]
+    check_equal((measured["cpus"], measured["request_bytes"], measured["reply_bytes"]), (1, 9, 9), "CPUs and bytes")
 
 
 @case
@@ -139,14 +161,15 @@ def a_server_that_runs_is_advised_by_its_load():
 
 
 @case
-def an_interruption_ends_it():
+def an_interruption_ends_it_with_what_there_is():
     with subprocess.Popen([GEARBOX, "advise", "echo", "--connections", "2", "--rounds", "50", "--candidates", "2"],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stderr.readline()  # it has begun to try models out
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE_S)
+        told, said = process.communicate(timeout=PATIENCE_S)
     check_equal(process.returncode, 1, "exit code")
     check("interrupted" in said, f"standard error {said!r}")
+    check("echo, by throughput: --model " in told and "Interrupted: this is what there was until then." in told, told)
 
 
 @case
@@ -161,6 +184,20 @@ def wrong_usage_is_refused_in_one_line():
     check_refusal(run("advise", "--pid", str(os.getpid())), 1, "gearbox")
     check_refusal(run("advise", "chargen"), 2, "--protocol")
     check_refusal(run("advise", "echo", "--write", "/no/such/folder/x"), 1, "/no/such/folder/x")
+
+
+def few_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
+
+
+@case
+def what_cannot_be_tried_is_refused_before_anything_is_measured():
+    """A service that would fail when it is measured."""
+    ends = ("echo", "--set", "once=yes")
+    check_refusal(run("advise", *ends, "--connections", "500", before_exec=few_descriptors), 2, "descriptors", "at most")
+    check_refusal(run("advise", *ends, "--connections", "1000000"), 2, "ports")
+    check_refusal(run("advise", *ends, "--rate", "1e9"), 2, "at most 5000000")
+    check_refusal(run("advise", *ends, "--models", "reactor,fork,engine=epoll,workers=per-connection"), 2, "fork")
 
 
 @case

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 
 from certificates import made_once, make_tls
-from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, run
+from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, readable_of, run
 
 HANDLERS = os.path.abspath(os.environ.get(
     "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
@@ -66,6 +66,10 @@ def servers_and_load_speak_tls_with_a_certificate_of_the_run():
     for point in document["points"]:
         check_equal((point["tls"]["version"], point["tls"]["full"]["count"] > 0), ("TLSv1.3", True), "what was agreed on")
     check_equal([point["ok"] for point in document["points"]], [True, True], "points")
+    check(document["machine"]["openssl"].startswith("OpenSSL "), f"the machine is {document['machine']}")
+    # Files of the run have gone with it.
+    check(document["models"][0]["command"].endswith(" --model reactor --'tls-cert=FILE.pem' --'tls-key=FILE.pem'"),
+          f"the command to repeat it is {document['models'][0]['command']}")
 
 
 @case
@@ -150,6 +154,12 @@ def workers_are_an_axis_of_the_models():
     document = compare("echo", "--models", "multi-reactor,thread-pool", "--rounds", "1", "--sweep", "workers=1,2")
     check_equal([point["at"]["workers"] for point in document["points"]], [1, 2, 1, 2], "workers")
     check(all(point["ok"] for point in document["points"]), "a point failed")
+    for point in document["points"]:
+        of_workers = {key: value for key, value in point["median"].items() if key.startswith("imbalance")}
+        check_equal(len(of_workers), 2 if point["at"]["workers"] == 2 else 0, f"imbalances {of_workers} of {point['at']}")
+        if of_workers:  # of two the busiest is as far above the average as the other is below it
+            check(1 <= of_workers["imbalance"] <= 2 and
+                  abs(of_workers["imbalance"] - 1 - of_workers["imbalance_deviation"]) < 1e-6, f"imbalances {of_workers}")
 
 
 @case
@@ -187,7 +197,21 @@ def a_server_that_never_answers_fails():
 
 @case
 def whom_a_service_forwards_to_is_there():
-    check(compare("proxy", "--models", "reactor", "--rounds", "1")["points"][0]["ok"], "it failed")
+    document = compare("proxy", "--models", "reactor", "--rounds", "1")
+    check(document["points"][0]["ok"], f"it failed: {document['points'][0]['error']}")
+    check(document["models"][0]["command"].endswith(" --model reactor --set 'upstream=HOST:PORT'"),
+          f"the command to repeat it names who has gone: {document['models'][0]['command']}")
+
+
+@case
+def handlers_that_hold_their_loop_are_told():
+    """One message for each load: its handler holds the loop until that is reported."""
+    done = subprocess.run([HANDLERS, "compare", "stalling", "--models", "reactor", "--rounds", "1", "--connections", "1",
+                           "--messages", "1", "--idle-connections", "0", "--option", "stall-limit=50ms", "--quiet", "--json",
+                           "-"], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    check_equal(done.returncode, 0, f"exit code ({done.stderr!r})")
+    warnings = json.loads(done.stdout)["points"][0]["warnings"]
+    check(any("handlers held their loop too long, " in text for text in warnings), f"warnings {warnings}")
 
 
 @case
@@ -213,21 +237,64 @@ def what_changed_since_a_baseline_is_said():
     check(document["baseline"]["findings"], "no words on the baseline")
 
 
+def said_on_terminal(terminal, wanted=None):
+    """What comes there until the text does, or to its end."""
+    said = ""
+    while wanted is None or wanted not in said:
+        check(readable_of([terminal], PATIENCE_S), f"it says no {wanted!r}, but {said!r}")
+        try:
+            said += os.read(terminal, 4096).decode()
+        except OSError:  # nobody has the other side any more
+            check(wanted is None, f"it says no {wanted!r}, but {said!r}")
+            break
+    return said
+
+
 @case
 def interrupted_it_tells_what_there_is():
-    process = subprocess.Popen([GEARBOX, "compare", "echo", "--models", "reactor", "--duration", "1h", "--json", "-",
-                                "--idle-connections", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        first = process.stderr.readline()
-        check("round 1 of 5, reactor" in first, first)
+    terminal, theirs = os.openpty()  # where each visit is told
+    with subprocess.Popen([GEARBOX, "compare", "echo", "--models", "reactor", "--messages", "100", "--rounds", "100", "--json",
+                           "-", "--idle-connections", "0"], stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        os.close(theirs)
+        try:
+            said = said_on_terminal(terminal, "round 3 of 100")
+            check("round 1 of 100, reactor" in said, said)
+            process.send_signal(signal.SIGINT)
+            document = json.loads(process.stdout.read())
+            said = said_on_terminal(terminal)
+            process.wait(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+            os.close(terminal)
+    check_equal(process.returncode, 1, f"exit code ({said!r})")
+    check_equal(document["interrupted"], True, "interrupted")
+    point = document["points"][0]
+    check(point["ok"] and 2 <= len(point["rounds"]) < 100 and point["median"]["messages_per_second"] > 0,
+          f"of two rounds and more there is {point}")
+    check("Interrupted: this is what there was until then." in document["findings"], f"findings {document['findings']}")
+    check("compare: interrupted" in said, said)
+
+
+@case
+def every_legal_combination_is_to_be_compared():
+    """That all are planned is enough to see: as soon as the first is visited it is interrupted. Left out is who would have no
+    worker left beside silent connections."""
+    known = json.loads(run("models", "--combinations", "--json").stdout)["combinations"]
+    with subprocess.Popen([GEARBOX, "compare", "echo", "--all", "--rounds", "1", "--duration", "1h", "--idle", "300", "--json",
+                           "-"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said = next(line for line in process.stderr if "left out: " not in line)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE_S)
-    finally:
-        process.kill()
-        process.wait()
-    check_equal(process.returncode, 1, f"exit code ({err!r})")
-    check_equal(json.loads(out)["interrupted"], True, "interrupted")
-    check("interrupted" in err, err)
+        document = json.loads(process.stdout.read())
+        process.stderr.read()
+    planned = len(document["models"])
+    left_out = [text for text in document["findings"] if text.startswith("Left out: ")]
+    check_equal(planned + len(left_out), len(known), f"models that are compared, and {left_out}")
+    alone = [text for text in left_out if "it is sure to serve 1 connection at a time, which 300 idle ones would hold." in text]
+    check(alone and planned > 20, f"{planned} models are compared, left out are {left_out}")
+    check(all(model["axes"]["engine"] != "blocking" or model["axes"]["workers"] == "per-connection"
+              for model in document["models"]), "a blocking worker would wait for a silent connection")
+    check(f"compare: 1 of {planned + 1}: round 1 of 1, " in said, said)  # one is the control
 
 
 @case
@@ -246,7 +313,14 @@ def what_cannot_be_compared_is_refused_before_it_runs():
     check_refusal(run("compare", "echo", "--report", "-"), 2, "the name of a file")
     check_refusal(run("compare", "echo", "--sweep", "compute=1,2"), 2, "only the service work")
     check_refusal(run("compare", "echo", "--connections", "1000000"), 2, "ports")
-    check_refusal(run("compare", "echo", "--connections", "500", before_exec=few_descriptors), 2, "descriptors", "at most")
+    check_refusal(run("compare", "echo", "--models", "thread-pool,workers=2", "--idle", "2"), 2, "thread-pool",
+                  "2 connections at a time", "2 idle ones")
+    check_refusal(run("compare", "echo", "--rate", "1e9"), 2, "at most 5000000")
+    check_refusal(run("compare", "echo", "--sweep", "rate=1000,1e9"), 2, "at most 5000000")
+    check_refusal(run("compare", "echo", "--connections", "500", before_exec=few_descriptors), 2, "--connections: 500",
+                  "at most 152")
+    check_refusal(run("compare", "echo", "--connections", "4", before_exec=few_descriptors), 2, "--idle-connections: 200",
+                  "at most 152")
     check_refusal(run("compare", "echo", "--against", "true"), 2, "{port}")
     check_refusal(run("compare", "echo", "--protocol", "smtp"), 2, "smtp")
     check_refusal(run("compare", "echo", "--option", "backlog=x"), 2, "backlog")

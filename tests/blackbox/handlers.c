@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* A line that waits for its answer; its connection is paused meanwhile, so that there is one at a time. */
 struct waiting {
@@ -188,6 +189,31 @@ static const struct gb_service asking = {
 	.on_close = stop_asking,
 };
 
+/* Until one more is reported than there was. */
+static void hold_loop(struct gb_conn *conn, struct gb_bytes message)
+{
+	const struct gb_server *server = gb_worker_server(gb_conn_worker(conn));
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	struct gb_stall_stats before, now;
+
+	gb_server_stall_stats(server, &before);
+	do {
+		nanosleep(&moment, NULL);
+		gb_server_stall_stats(server, &now);
+	} while (now.stalls == before.stalls);
+	gb_conn_send(conn, message.data, message.size);
+	gb_conn_send(conn, "\n", 1);
+}
+
+static const struct gb_service stalling = {
+	GB_SERVICE_INIT,
+	.name = "stalling",
+	.summary = "answers each line once it is reported that it holds its loop",
+	.codec = &gb_codec_line,
+	.state = GB_STATE_NONE,
+	.on_message = hold_loop,
+};
+
 /* HANDLERS_BROKEN makes one of the services such as people write it by mistake. */
 static struct gb_service broken;
 
@@ -195,7 +221,8 @@ int main(int argc, char **argv)
 {
 	static const struct gb_service *services[] = { &timed, &posted, &asking, &parting_service,
 		&held_service, &ending_service, &relayed_service, &differing_service, &netstring_service,
-		&stanza_service, &unknown_service, &curt_service, &until_service, &forwarded_service, NULL };
+		&stanza_service, &unknown_service, &curt_service, &until_service, &forwarded_service,
+		&stalling, NULL };
 	const char *how = getenv("HANDLERS_BROKEN");
 
 	if (how) {

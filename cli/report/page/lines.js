@@ -177,21 +177,15 @@ function percentileChart() {
 // Where else a chart over one axis stands on the other.
 const restOf = (axis) => Object.fromEntries(axes.filter((each) => each !== axis).map((each) => [each.name, state.at[each.name]]));
 
-// The knee, as compare has it: the highest rate up to which all is answered and p99 has not risen far above that at the lowest.
+// The knee, as compare has it: the highest rate that is answered in full, with a p99 not far above that at the lowest. A lower
+// one that did worse was disturbed.
 const KEPT = 0.97, RISEN = 5;
 
 function kneeOf(model, rest) {
 	const axis = axes.find((each) => each.name === 'rate');
-	let knee, first;
-	for (const value of axis.values) {
-		const point = pointAt(model, { ...rest, rate: value });
-		const p99 = figure(point, 'p99_ns'), rate = figure(point, 'messages_per_second');
-		first = first === undefined ? p99 : first;
-		if (p99 === undefined || p99 > first * RISEN || (rate !== undefined && rate < value * KEPT))
-			break;
-		knee = value;
-	}
-	return knee;
+	const at = (value, key) => figure(pointAt(model, { ...rest, rate: value }), key);
+	const most = at(axis.values[0], 'p99_ns') * RISEN;
+	return [...axis.values].reverse().find((value) => at(value, 'p99_ns') <= most && at(value, 'messages_per_second') >= value * KEPT);
 }
 
 function sweepSeries(axis, key) {

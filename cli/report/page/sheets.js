@@ -95,7 +95,7 @@ function method() {
 				['CPUs allotted', isNumber(machine.cpus_allotted) ? String(machine.cpus_allotted) : null],
 				['Quota', isNumber(machine.quota) ? `${digits(machine.quota)} CPUs` : machine.quota || 'none'],
 				['Memory', isNumber(machine.memory_bytes) ? format.bytes(machine.memory_bytes) : null], ['Kernel', machine.kernel],
-				['gearbox', machine.gearbox], ['Commit', machine.commit], ['Compiler', machine.compiler]].map(([name, value]) => [name, value === null || value === undefined ? null : String(value)])),
+				['gearbox', machine.gearbox], ['Commit', machine.commit], ['Compiler', machine.compiler], ['OpenSSL', machine.openssl]].map(([name, value]) => [name, value === null || value === undefined ? null : String(value)])),
 			facts('Load', [['Protocol', load.protocol], ['Connections', isNumber(load.connections) ? load.connections.toLocaleString('en') : null],
 				['Under way on each', isNumber(load.depth) ? String(load.depth) : null], ['Message', isNumber(load.size) ? format.bytes(load.size) : null],
 				['Rate', isNumber(load.rate) ? `${format.rate(load.rate)}/s, ${load.arrivals || 'constant'} arrivals` :
