@@ -2,7 +2,6 @@
 """`gearbox load`: right replies are counted, each kind of wrong one is found, and it always comes to an end."""
 
 import base64
-import contextlib
 import json
 import os
 import re
@@ -16,70 +15,10 @@ import threading
 import time
 import zlib
 
-from certificates import TLS, made_once, make_tls, server_context
+import quota
+from certificates import TLS, made_once, make_tls
 from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, readable_of, run
-
-DOUBTFUL = 3  # exit code: all was answered, but figures are not to be trusted
-NO_ERRORS = {"connect_failed": 0, "closed_early": 0, "wrong_replies": 0, "unanswered": 0}
-
-
-def load(address, *arguments, code=0):
-    """Run the command on an address. Returns its JSON; the line on standard error is its `stderr`."""
-    done = run("load", address, "--json", *arguments)
-    check(done.stdout, f"nothing but exit code {done.returncode} and {done.stderr!r}")
-    result = json.loads(done.stdout)
-    result["stderr"] = done.stderr
-    if code == 0 and result["warnings"]:
-        code = DOUBTFUL  # a loaded machine is something that it tells of
-    check_equal(done.returncode, code, f"exit code ({done.stderr!r})")
-    check_equal(result["ok"], code in (0, DOUBTFUL), "ok")
-    check_equal(done.stderr.count("\n"), 0 if code == 0 else 1, f"lines on standard error ({done.stderr!r})")
-    return result
-
-
-class FaultyServer:
-    """Echoes on threads of this process, until `fault(connection, data)` has something else to do.
-
-    It returns the bytes to send, or None when the connection is to end. `tls`: who begins so is spoken to by it.
-    """
-
-    def __init__(self, fault, ending=0, tls=False):
-        self.tls = server_context() if tls else None
-        self.ending = ending  # connections that end as soon as they are there, before any other
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self.listening.getsockname()[1]}"
-        self.fault = fault
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        try:
-            for _ in range(self.ending):
-                self.listening.accept()[0].close()
-            while True:
-                threading.Thread(target=self.serve, args=(self.listening.accept()[0],), daemon=True).start()
-        except OSError:
-            pass  # closed below
-
-    def serve(self, connection):
-        with contextlib.suppress(OSError):
-            if self.tls and connection.recv(1, socket.MSG_PEEK) == b"\x16":
-                connection = self.tls.wrap_socket(connection, server_side=True)
-        with connection:
-            try:
-                while data := connection.recv(1 << 16):
-                    answer = self.fault(connection, data)
-                    if answer is None:
-                        return
-                    connection.sendall(answer)
-            except OSError:
-                pass  # the client went away
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listening.shutdown(socket.SHUT_RDWR)
-        self.listening.close()
+from loads import DOUBTFUL, NO_ERRORS, FaultyServer, after, load
 
 
 @case
@@ -149,6 +88,37 @@ def too_few_samples_are_told_first_and_by_the_exit_code():
         check("p99.99" not in done.stdout.split("latency")[1], f"it tells no such percentile: {done.stdout}")
         check("not to be trusted" in done.stderr, done.stderr)
         check_equal(done.stderr.count("\n"), 1, "lines on standard error")
+
+
+@case
+def a_rate_that_is_not_answered_is_told_first_and_by_the_exit_code():
+    """Of 200 requests a millisecond apart each takes 5, whatever else the machine does."""
+    def slowly(_, data):
+        time.sleep(0.005)
+        return data
+
+    with FaultyServer(slowly) as server:
+        done = run("load", server.address, "--rate", "1000", "--messages", "200", "--connections", "1")
+    check_equal(done.returncode, DOUBTFUL, "exit code")
+    check(done.stdout.startswith("WARNING (missed-rate): ") and "1000/s were to be sent" in done.stdout, done.stdout)
+    check("not to be trusted" in done.stderr, done.stderr)
+
+
+@case
+def a_quota_that_stopped_the_generator_is_told_first_and_by_the_exit_code():
+    """It has a fiftieth of a CPU: a millisecond, and then none for 49."""
+    try:
+        with quota.group(0.02) as processes, FaultyServer(lambda _, data: data) as server:
+            def enter():
+                with open(processes, "w", encoding="ascii") as file:
+                    file.write("0")
+
+            done = run("load", server.address, "--messages", "500", "--connections", "4", before_exec=enter)
+    except OSError as error:
+        print(f"skipped: no quota can be set here: {error}", flush=True)
+        return
+    check_equal(done.returncode, DOUBTFUL, "exit code")
+    check("WARNING (throttled): a CPU quota stopped the generator for " in done.stdout, done.stdout)
 
 
 @case
@@ -272,19 +242,6 @@ def unix_sockets():
         check_equal(load(server.address, "--messages", "500")["messages"], 500, "messages")
 
 
-def after(count, act):
-    """A fault that echoes `count` times, then acts."""
-    lock, left = threading.Lock(), [count]
-
-    def fault(connection, data):
-        with lock:
-            left[0] -= 1
-            now = left[0] < 0
-        return act(connection, data) if now else data
-
-    return fault
-
-
 @case
 def finds_a_wrong_byte():
     with FaultyServer(after(100, lambda _, data: data[:-1] + bytes([data[-1] ^ 1]))) as server:
@@ -401,6 +358,10 @@ def what_comes_before_the_measured_time_does_not_count():
         result = load(server.address, "--connections", "6", "--ramp", "200ms", "--warm-up", "100ms", "--duration", "200ms")
     check_equal((result["opened"], result["sent"]), (6, result["messages"]), "connections and messages")
     check(result["seconds"] < 20, f"seconds: {result['seconds']}")
+    heard = []
+    with FaultyServer(lambda _, data: heard.append(len(data)) or data) as server:
+        result = load(server.address, "--connections", "1", "--warm-up", "100ms", "--duration", "100ms")
+    check(sum(heard) / 64 > result["sent"], f"{result['sent']} messages count of {sum(heard)} bytes that were sent")
 
 
 @case
@@ -545,6 +506,11 @@ def idle_connections_stay_beside_the_load():
             result = load(address, "--idle", "200", "--messages", "300")
             check_equal((result["idle"], result["idle_lost"], result["opened"]), (200, 0, 50), "connections")
         check_refusal(run("load", server.address, "--idle", "1", "--source", "x"), 2, "--source x")
+    with FaultyServer(lambda _, data: data) as server:
+        load(server.address, "--idle", "6", "--messages", "9", "--connections", "1")
+        load(server.address, "--idle", "4", "--source", "127.0.0.5,127.0.0.6", "--messages", "9", "--connections", "1")
+    check_equal(sorted(server.sources), sorted(["127.0.0.2"] * 6 + ["127.0.0.5", "127.0.0.6"] * 2 + ["127.0.0.1"] * 2),
+                "where they come from")
     with FaultyServer(lambda _, data: data, ending=20) as server:
         result = load(server.address, "--idle", "30", "--messages", "100", "--connections", "2", code=1)
         check_equal(result["idle_lost"], 20, "those that the server has ended")
@@ -586,10 +552,15 @@ def interrupted_it_waits_for_its_replies_and_tells():
         check(readable_of([loading.stderr], PATIENCE_S), "a progress line")
         loading.send_signal(signal.SIGINT)
         output, _ = loading.communicate(timeout=PATIENCE_S)
-    result = json.loads(output)
-    check_equal(loading.returncode, DOUBTFUL if result["warnings"] else 0, "exit code")
-    check(result["interrupted"] and result["ok"], f"interrupted, all right: {result}")
-    check_equal(result["sent"], result["messages"], "messages")
+        result = json.loads(output)
+        check_equal(loading.returncode, DOUBTFUL if result["warnings"] else 0, "exit code")
+        check(result["interrupted"] and result["ok"], f"interrupted, all right: {result}")
+        check_equal(result["sent"], result["messages"], "messages")
+        loading = subprocess.Popen([GEARBOX, "load", server.address, "--duration", "1h", "--progress"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        check(any(" messages, " in line for line in iter(loading.stderr.readline, "")), "no progress line of messages")
+        loading.send_signal(signal.SIGINT)
+        check(", interrupted\n" in loading.communicate(timeout=PATIENCE_S)[0], "the summary is not marked")
 
 
 @case

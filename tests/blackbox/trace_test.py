@@ -3,13 +3,16 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import threading
 
-from lib import GEARBOX, Server, case, check, check_equal, check_refusal, main, run, wait_until
+from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, run, wait_until
 
+HANDLERS = os.path.abspath(os.environ.get(
+    "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
 MESSAGE = b"traced\n"
 NANOSLEEP = {"230", "35", "115", "101"}  # clock_nanosleep and nanosleep, of x86-64 and of aarch64
 
@@ -78,6 +81,28 @@ def await_sleep(trace):
         with open(f"/proc/{trace.pid}/syscall", encoding="ascii") as file:
             return file.read().split()[0] in NANOSLEEP
     wait_until(asleep, "the trace looks")
+
+
+@case
+def handlers_that_hold_their_loop_are_counted():
+    """Each message is answered once it is reported that it holds the loop."""
+    with subprocess.Popen([HANDLERS, "serve", "stalling", "--listen", "127.0.0.1:0", "--model", "reactor", "--stall-limit",
+                           "50ms"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            port = int(re.search(r"127\.0\.0\.1:(\d+)", server.stderr.readline())[1])
+            trace = subprocess.Popen([GEARBOX, "trace", "--pid", str(server.pid), "--duration", "1h", "--json"],
+                                     stdout=subprocess.PIPE)
+            await_sleep(trace)
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+                client.sendall(MESSAGE)
+                check_equal(client.recv(len(MESSAGE)), MESSAGE, "the answer")
+            trace.send_signal(signal.SIGINT)
+            answer = json.loads(trace.communicate()[0])
+        finally:
+            server.terminate()
+            server.stderr.read()
+    check(answer["stalls"] >= 1, f"{answer}")
+    check_equal(sum(worker["stalls"] for worker in answer["workers"]), answer["stalls"], "of all workers")
 
 
 @case
