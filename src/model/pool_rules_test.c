@@ -1,9 +1,11 @@
 /* compute=threads: a connection is one thread's at a time, and whoever breaks the rule is told where. */
 #include "model/server_test_driver.h"
 
-#include <errno.h>
+#include <gearbox/reply.h>
+#include <gearbox/stream.h>
 #include <gearbox/worker.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -93,49 +95,122 @@ static int note_first(struct gb_conn *conn)
 	return 0;
 }
 
-/* What a chat does that takes its handlers for the only ones. */
-static void send_to_first(struct gb_conn *conn, struct gb_bytes message)
+/* What a chat does that takes its handlers for the only ones: each call names itself and the rule. */
+static void send_to_first(struct gb_conn *conn)
 {
-	gb_conn_send(first, message.data, message.size);
+	gb_conn_send(first, "x", 1);
 }
 
-static void close_first(struct gb_conn *conn, struct gb_bytes message)
+static void try_to_send_to_first(struct gb_conn *conn)
+{
+	gb_conn_try_send(first, "x", 1);
+}
+
+static void print_to_first(struct gb_conn *conn)
+{
+	gb_conn_printf(first, "%u", 1u);
+}
+
+static void share_with_first(struct gb_conn *conn)
+{
+	struct gb_buffer *buffer;
+
+	CHECK_INT(gb_buffer_create("x", 1, &buffer), 0);
+	gb_conn_send_ref(first, buffer);
+}
+
+static void end_output_of_first(struct gb_conn *conn)
+{
+	gb_conn_end_output(first);
+}
+
+static void close_first(struct gb_conn *conn)
 {
 	gb_conn_close(first);
 }
 
-static void resume_first(struct gb_conn *conn, struct gb_bytes message)
+static void fail_first(struct gb_conn *conn)
+{
+	gb_conn_fail(first, GB_CLOSE_REFUSED);
+}
+
+static void abort_first(struct gb_conn *conn)
+{
+	gb_conn_abort(first);
+}
+
+static void pause_first(struct gb_conn *conn)
+{
+	gb_conn_pause(first);
+}
+
+static void resume_first(struct gb_conn *conn)
 {
 	gb_conn_resume(first);
 }
 
-static void start_timer(struct gb_conn *conn, struct gb_bytes message)
+static void hold_first(struct gb_conn *conn)
+{
+	gb_conn_hold(first);
+}
+
+static void release_first(struct gb_conn *conn)
+{
+	gb_conn_release(first);
+}
+
+static void limit_first(struct gb_conn *conn)
+{
+	gb_conn_set(first, GB_LIMIT_IDLE_TIMEOUT, 1000);
+}
+
+static void read_first_on(struct gb_conn *conn)
+{
+	gb_conn_read_while_high(first, true);
+}
+
+static void defer_of_first(struct gb_conn *conn)
+{
+	struct gb_reply reply;
+
+	gb_conn_defer(first, &reply);
+}
+
+static void look_up(struct gb_conn *conn)
+{
+	gb_handle_conn(gb_conn_handle(conn));
+}
+
+static void start_timer(struct gb_conn *conn)
 {
 	static struct gb_timer timer;
 
 	gb_timer_start(gb_conn_worker(conn), &timer, 1, NULL, NULL);
 }
 
-static void check_broken(void (*on_message)(struct gb_conn *, struct gb_bytes))
+static void connect_there(struct gb_conn *conn)
 {
-	const struct gb_service service = { GB_SERVICE_INIT, .name = "wrong", .state = GB_STATE_NONE,
-		.on_open = note_first, .on_message = on_message };
-	struct gb_server *server = driver_server("reactor-pool,compute-workers=1", &service, NULL);
-	pid_t pid;
-	int clients[2];
-	char byte;
+	struct gb_conn *there;
 
-	pid = driver_host(server);
-	for (unsigned i = 0; i < 2; i++)
-		clients[i] = driver_client(server);
-	driver_send(clients[1], "x");
-	driver_receive(clients[1], &byte, 1);
-	CHECK_INT(driver_await(pid), 128 + SIGABRT);
-	close(clients[0]);
-	close(clients[1]);
-	gb_server_destroy(server);
+	gb_connect(gb_conn_worker(conn), "127.0.0.1:1", &long_service, NULL, &there, NULL);
 }
 
+static void set_data(struct gb_conn *conn)
+{
+	gb_worker_set_data(gb_conn_worker(conn), &first, NULL);
+}
+
+static int never(struct gb_coro *coro, void *arg)
+{
+	return 0;
+}
+
+static void start_coroutine(struct gb_conn *conn)
+{
+	gb_coro_start(gb_conn_worker(conn), "wrong", never, NULL);
+}
+
+/* What is posted runs once the handler has returned: its facade is gone, and who uses it would use nobody's. */
 static struct gb_conn *kept;
 
 static void send_to_kept(struct gb_conn *conn, int status, void *arg)
@@ -143,28 +218,190 @@ static void send_to_kept(struct gb_conn *conn, int status, void *arg)
 	gb_conn_send(kept, "late", 4);
 }
 
-/* What is posted runs once the handler has returned: its facade is gone, and who sends on it would send to nobody. */
-static void keep_the_facade(struct gb_conn *conn, struct gb_bytes message)
+static void close_kept(struct gb_conn *conn, int status, void *arg)
+{
+	gb_conn_close(kept);
+}
+
+static void hold_kept(struct gb_conn *conn, int status, void *arg)
+{
+	gb_conn_hold(kept);
+}
+
+static void keep(struct gb_conn *conn, void (*task)(struct gb_conn *conn, int status, void *arg))
 {
 	kept = conn;
-	gb_handle_post(gb_conn_handle(conn), send_to_kept, NULL);
+	CHECK_INT(gb_handle_post(gb_conn_handle(conn), task, NULL), 0);
 }
 
-TEST(another_connection_used_on_a_pool_thread_aborts)
+static void keep_and_send(struct gb_conn *conn)
 {
-	check_broken(send_to_first);
-	check_broken(close_first);
-	check_broken(resume_first);
+	keep(conn, send_to_kept);
 }
 
-TEST(a_facade_used_after_its_handler_aborts)
+static void keep_and_close(struct gb_conn *conn)
 {
-	check_broken(keep_the_facade);
+	keep(conn, close_kept);
 }
 
-TEST(a_timer_started_on_a_pool_thread_aborts)
+static void keep_and_hold(struct gb_conn *conn)
 {
-	check_broken(start_timer);
+	keep(conn, hold_kept);
+}
+
+static void release_own(struct gb_conn *conn)
+{
+	gb_conn_release(conn);
+}
+
+struct misuse {
+	void (*commit)(struct gb_conn *conn); /* on a pool thread */
+	const char *function;                 /* that is named, */
+	unsigned rule;                        /* with the rule */
+};
+
+static void commit(struct gb_conn *conn, struct gb_bytes message)
+{
+	const struct misuse *misuse = gb_conn_user(conn);
+
+	misuse->commit(conn);
+	gb_server_stop(gb_worker_server(gb_conn_worker(conn))); /* it was not noticed */
+}
+
+/* What the server says as it goes down. The second of two clients asks for it, so that the first is another's. */
+static void check_ends(const struct gb_service *service, const struct misuse *misuse)
+{
+	struct gb_server *server =
+		driver_server("reactor-pool,compute-workers=1", service, (void *)(uintptr_t)misuse);
+	int ends[2], clients[2], own = dup(STDERR_FILENO);
+	char text[8192] = "", expected[64];
+	size_t used = 0;
+	ssize_t size;
+	pid_t pid;
+
+	CHECK(pipe(ends) == 0 && own >= 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+	pid = driver_host(server);
+	CHECK(dup2(own, STDERR_FILENO) >= 0);
+	close(own);
+	close(ends[1]);
+	for (unsigned i = 0; i < 2; i++)
+		clients[i] = driver_client(server);
+	driver_send(clients[1], "x");
+	while ((size = read(ends[0], text + used, sizeof(text) - 1 - used)) > 0)
+		used = used + (size_t)size < sizeof(text) / 2 ? used + (size_t)size : sizeof(text) / 2;
+	close(ends[0]);
+	snprintf(expected, sizeof(expected), "(rule %u of docs/lifetimes.md)", misuse->rule);
+	if (driver_await(pid) != 128 + SIGABRT || !strstr(text, misuse->function) || !strstr(text, expected))
+		test_fail(__FILE__, __LINE__, "%s, rule %u: it says \"%s\"", misuse->function, misuse->rule,
+			text);
+	close(clients[0]);
+	close(clients[1]);
+	gb_server_destroy(server);
+}
+
+static void check_misused(const struct misuse *misuse)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "wrong", .state = GB_STATE_NONE,
+		.on_open = note_first, .on_message = commit };
+
+	check_ends(&service, misuse);
+}
+
+TEST(another_connection_used_on_a_pool_thread_ends_the_program_by_its_rule)
+{
+	static const struct misuse misuses[] = {
+		{ send_to_first, "gb_conn_send: ", 15 },
+		{ try_to_send_to_first, "gb_conn_try_send: ", 15 },
+		{ print_to_first, "gb_conn_printf: ", 15 },
+		{ share_with_first, "gb_conn_send_ref: ", 15 },
+		{ end_output_of_first, "gb_conn_end_output: ", 15 },
+		{ close_first, "gb_conn_close: ", 15 },
+		{ fail_first, "gb_conn_fail: ", 15 },
+		{ abort_first, "gb_conn_abort: ", 15 },
+		{ pause_first, "gb_conn_pause: ", 15 },
+		{ resume_first, "gb_conn_resume: ", 15 },
+		{ hold_first, "gb_conn_hold: ", 15 },
+		{ release_first, "gb_conn_release: ", 15 },
+		{ limit_first, "gb_conn_set: ", 15 },
+		{ read_first_on, "gb_conn_read_while_high: ", 15 },
+		{ defer_of_first, "gb_conn_defer: ", 15 },
+	};
+
+	for (size_t i = 0; i < sizeof(misuses) / sizeof(*misuses); i++)
+		check_misused(&misuses[i]);
+}
+
+TEST(what_is_for_the_workers_thread_ends_the_program_on_a_pool_thread_by_its_rule)
+{
+	static const struct misuse misuses[] = {
+		{ look_up, "gb_handle_conn: ", 28 },
+		{ start_timer, "gb_timer_start: ", 23 },
+		{ connect_there, "gb_connect: ", 31 },
+		{ start_coroutine, "gb_coro_start: ", 47 },
+		{ set_data, "gb_worker_set_data: ", 31 },
+	};
+
+	for (size_t i = 0; i < sizeof(misuses) / sizeof(*misuses); i++)
+		check_misused(&misuses[i]);
+}
+
+TEST(a_release_without_a_hold_ends_the_program_by_its_rule)
+{
+	check_misused(&(const struct misuse){ release_own, "gb_conn_release: ", 45 });
+}
+
+TEST(a_facade_used_after_its_handler_ends_the_program_by_its_rule)
+{
+	static const struct misuse misuses[] = {
+		{ keep_and_send, "gb_conn_send: ", 31 },
+		{ keep_and_close, "gb_conn_close: ", 31 },
+		{ keep_and_hold, "gb_conn_hold: ", 31 },
+	};
+
+	for (size_t i = 0; i < sizeof(misuses) / sizeof(*misuses); i++)
+		check_misused(&misuses[i]);
+}
+
+/* A channel is of one worker: a function that runs in the pool posts to it. */
+static struct gb_channel *channel;
+static bool receives;
+
+static int receive(struct gb_coro *coro, void *arg)
+{
+	int value;
+
+	receives = true;
+	gb_channel_receive(coro, channel, &value);
+	return 0;
+}
+
+static int send_from_the_pool(struct gb_offload *offload, void *arg)
+{
+	return gb_channel_try_send(channel, &(int){ 1 });
+}
+
+static void send_elsewhere(struct gb_stream *stream)
+{
+	struct gb_coro *coro = gb_stream_coro(stream);
+	struct gb_bytes message;
+
+	if (gb_read_message(stream, &message) <= 0)
+		return;
+	CHECK_INT(gb_channel_create(sizeof(int), 1, &channel), 0);
+	CHECK_INT(gb_coro_start(gb_coro_worker(coro), "receiver", receive, NULL), 0);
+	while (!receives)
+		CHECK_INT(gb_yield(coro), 0);
+	gb_offload(coro, send_from_the_pool, NULL);
+	gb_server_stop(gb_worker_server(gb_coro_worker(coro))); /* it was not noticed */
+}
+
+TEST(a_channel_used_on_a_pool_thread_ends_the_program_by_its_rule)
+{
+	static const struct gb_service service = { GB_SERVICE_INIT, .name = "wrong", .state = GB_STATE_NONE,
+		.serve = send_elsewhere };
+	static const struct misuse misuse = { NULL, "a channel: ", 52 };
+
+	check_ends(&service, &misuse);
 }
 
 /* A codec of one's own: a digit is the kind, then a line. What it parsed reaches the handler. */

@@ -178,7 +178,7 @@ void gb_server_destroy(struct gb_server *server)
 {
 	if (!server)
 		return;
-	gb__assert(!server->chief);
+	gb__rule(4, !server->chief, "the server runs: stop it, and wait until gb_server_run has returned");
 	gb__server_unlisten(server);
 	gb__bindings_destroy(server);
 	gb__server_unsecure(server);

@@ -2,6 +2,7 @@
 #include "model/server_test_driver.h"
 
 #include "base/alloc.h"
+#include "base/capture_test.h"
 #include "model/server.h"
 
 #include <gearbox/name.h>
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -249,6 +251,29 @@ TEST(a_server_runs_once)
 	CHECK_INT(gb_server_run(server, &error), 0);
 	CHECK_INT(gb_server_run(server, &error), -GB_EUSAGE);
 	gb_server_destroy(server);
+}
+
+static void destroy_it(struct gb_server *server, void *arg)
+{
+	gb_server_destroy(server);
+}
+
+static void destroy_while_it_runs(void)
+{
+	struct gb_server *server = driver_server("reactor", &driver_echo, NULL);
+	struct gb_error error;
+
+	gb_server_on_ready(server, destroy_it, NULL);
+	gb_server_run(server, &error);
+}
+
+TEST(a_server_that_is_destroyed_while_it_runs_ends_the_program_by_its_rule)
+{
+	char text[2048];
+	int status = capture(destroy_while_it_runs, text, sizeof(text));
+
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	CHECK(strstr(text, "gb_server_destroy: ") && strstr(text, "(rule 4 of docs/lifetimes.md)"));
 }
 
 TEST(without_listening_sockets_it_runs_again_and_again)

@@ -65,8 +65,11 @@ static struct gb__worker_data *data_find(const struct gb_worker *worker, const v
 
 int gb_worker_set_data(struct gb_worker *worker, const void *key, void *data)
 {
-	struct gb__worker_data *found = data_find(worker, key);
+	struct gb__worker_data *found;
 
+	gb__rule(31, worker->apart || gb__loop_here(&worker->loop),
+		"a worker's data is set on another thread than its own: post to it");
+	found = data_find(worker, key);
 	if (!found) {
 		struct gb__worker_data *grown =
 			gb__realloc(worker->data, (worker->data_count + 1) * sizeof(*worker->data));
@@ -93,7 +96,8 @@ int gb_timer_start_at(struct gb_worker *worker, struct gb_timer *timer, uint64_t
 {
 	if (worker->apart)
 		return -EOPNOTSUPP;
-	gb__rule(23, gb__loop_here(&worker->loop), "a timer is started on another thread than its worker's");
+	gb__rule_in("gb_timer_start", 23, gb__loop_here(&worker->loop),
+		"a timer is started on another thread than its worker's");
 	timer->worker = worker;
 	timer->on_expire = on_expire;
 	timer->arg = arg;

@@ -210,12 +210,16 @@ static inline void gb__conn_output_rose(struct gb_conn *conn, size_t bytes)
 		conn->flags |= conn->terms->reads_on ? GB__CONN_REFUSED_TRY : GB__CONN_HIGH;
 }
 
-/** For functions that handlers call: it is theirs to use on this thread. */
+/** For functions that handlers call: it is theirs to use on this thread, and no facade whose handler has returned. */
 #define gb__conn_mine(conn) gb__conn_mine_in(conn, __func__)
 /** The same behind the function that was called. */
 #define gb__conn_mine_in(conn, function) \
-	gb__rule_in(function, 15, gb__loop_here((conn)->net->loop), \
-		"a connection is used on another thread than its worker's: post to it by a handle")
+	do { \
+		if (gb__unlikely(!gb__loop_here((conn)->net->loop) || (conn)->state == GB__CONN_STALE)) \
+			gb__conn_misused(conn, function); \
+	} while (0)
+/** Says which rule was broken, and ends the program. */
+_Noreturn void gb__conn_misused(const struct gb_conn *conn, const char *function);
 
 /* conn.c */
 /** What engines call of a connection: without a codec, with one, and of whoever takes parts. */

@@ -79,14 +79,31 @@ static int appended(struct gb_conn *conn, int result, size_t size)
 	return gb__conn_is_task(conn) ? collected(conn, result) : gb__conn_queued(conn, result, size);
 }
 
+_Noreturn void gb__conn_misused(const struct gb_conn *conn, const char *function)
+{
+	if (conn->state == GB__CONN_STALE)
+		gb__rule_broken(31,
+			"the connection that on_message got on a pool thread is used after it has returned: keep a handle",
+			function);
+	gb__rule_broken(15,
+		"a connection is used on another thread than its worker's: post to it by a handle", function);
+}
+
+/* The same of one that has not ended, and so is no facade whose handler has returned. */
+static inline void mine_in(const struct gb_conn *conn, const char *function)
+{
+	if (gb__unlikely(!gb__loop_here(conn->net->loop)))
+		gb__conn_misused(conn, function);
+}
+
 bool gb__conn_ended(struct gb_conn *conn)
 {
 	if (gb__unlikely(conn->flags & GB__CONN_OUTPUT_END))
 		return true;
 	if (gb__likely(!gb__conn_closing(conn)))
 		return false;
-	gb__rule_in("gb_conn_send", 31, conn->state != GB__CONN_STALE,
-		"the connection that on_message got on a pool thread is used after it has returned: keep a handle");
+	if (gb__unlikely(conn->state == GB__CONN_STALE))
+		gb__conn_misused(conn, "gb_conn_send");
 	return !gb__conn_is_task(conn) || gb__task_ended(gb__task_of(conn));
 }
 
@@ -135,7 +152,7 @@ static __attribute__((noinline)) int send_rest(struct gb_conn *conn, const void 
 	if (gb__unlikely(gb__conn_ended(conn)))
 		return -EPIPE;
 	if (gb__likely(!gb__conn_is_task(conn))) {
-		gb__conn_mine_in(conn, "gb_conn_send");
+		mine_in(conn, "gb_conn_send");
 		result = gb__conn_spill(conn);
 		if (result < 0)
 			return result;
@@ -189,6 +206,8 @@ int gb_conn_try_send(struct gb_conn *conn, const void *data, size_t size)
 {
 	if (gb__conn_ended(conn))
 		return -EPIPE;
+	if (!gb__conn_is_task(conn))
+		gb__conn_mine(conn);
 	/* Up to the low watermark anything is taken, so that after on_writable there is room for any piece. */
 	if (gb_conn_output_size(conn) > gb__limit(&conn->terms->limits->output_low) &&
 		gb_conn_output_size(conn) + size > gb__limit(&conn->terms->limits->output_high)) {
@@ -208,6 +227,8 @@ int gb_conn_printf(struct gb_conn *conn, const char *format, ...)
 
 	if (gb__unlikely(gb__conn_ended(conn)))
 		return -EPIPE;
+	if (!gb__conn_is_task(conn))
+		gb__conn_mine(conn); /* before its memory is used */
 	va_start(arguments, format);
 	result = gb__text_format(&text, pool_of(conn), format, arguments);
 	va_end(arguments);
@@ -220,14 +241,8 @@ int gb_conn_printf(struct gb_conn *conn, const char *format, ...)
 	return result;
 }
 
-void gb_conn_close(struct gb_conn *conn)
+static void fail_in(struct gb_conn *conn, int reason, const char *function)
 {
-	gb_conn_fail(conn, GB_CLOSE_LOCAL);
-}
-
-void gb_conn_fail(struct gb_conn *conn, int reason)
-{
-	gb__assert(reason >= 0 && reason < GB_CLOSE_REASON_COUNT);
 	if (gb__conn_is_task(conn)) {
 		struct gb__task *task = gb__task_of(conn);
 
@@ -235,10 +250,21 @@ void gb_conn_fail(struct gb_conn *conn, int reason)
 			task->failed = reason;
 		return;
 	}
-	gb__conn_mine(conn);
+	gb__conn_mine_in(conn, function);
 	gb__conn_close(conn, reason);
 	if (!(conn->flags & GB__CONN_DISPATCH))
 		gb__conn_queue(conn);
+}
+
+void gb_conn_close(struct gb_conn *conn)
+{
+	fail_in(conn, GB_CLOSE_LOCAL, __func__);
+}
+
+void gb_conn_fail(struct gb_conn *conn, int reason)
+{
+	gb__assert(reason >= 0 && reason < GB_CLOSE_REASON_COUNT);
+	fail_in(conn, reason, __func__);
 }
 
 void gb_conn_abort(struct gb_conn *conn)

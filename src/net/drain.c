@@ -178,6 +178,7 @@ void gb_conn_hold(struct gb_conn *conn)
 		gb__task_of(conn)->holds++;
 		return;
 	}
+	gb__conn_mine(conn);
 	gb__conn_hold(conn, 1);
 }
 
@@ -187,6 +188,7 @@ void gb_conn_release(struct gb_conn *conn)
 		gb__task_of(conn)->holds--;
 		return;
 	}
+	gb__conn_mine(conn);
 	gb__conn_hold(conn, -1);
 }
 
@@ -194,7 +196,9 @@ void gb__conn_hold(struct gb_conn *conn, int change)
 {
 	if (gb__conn_closing(conn) || change == 0)
 		return;
-	gb__assert((int)conn->holds + change >= 0 && (int)conn->holds + change < UINT16_MAX);
+	gb__rule_in("gb_conn_release", 45, (int)conn->holds + change >= 0,
+		"it is released more often than it was held");
+	gb__assert((int)conn->holds + change < UINT16_MAX);
 	conn->holds = (uint16_t)(conn->holds + change);
 	if (conn->holds)
 		return;

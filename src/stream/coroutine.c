@@ -404,6 +404,8 @@ void gb__coro_queue_wake(struct gb__list *queue)
 	if (gb__list_empty(queue))
 		return;
 	coro = gb__container_of(queue->next, struct gb_coro, queued);
+	gb__rule_in("a channel", 52, gb__loop_here(coro->streams->net->loop),
+		"it is used on another thread than its worker's: post to that");
 	gb__list_remove(&coro->queued);
 	gb__coro_wake(coro);
 }
