@@ -111,8 +111,9 @@ static void collect(struct generator *generator)
 	}
 	if (!more || generator->collecting)
 		return;
-	generator->collecting = true; /* by the next turn, or when the kernel's buffers have room again */
-	gb_timer_start(generator->worker, &generator->collect, moved ? 0 : 1, on_collect, generator);
+	/* By the next turn, or when the kernel's buffers have room again; without memory for it, with what is sent next. */
+	generator->collecting = gb_timer_start(generator->worker, &generator->collect, moved ? 0 : 1,
+					on_collect, generator) == 0;
 }
 
 static void collect_posted(struct gb_worker *worker, void *arg)

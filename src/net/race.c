@@ -221,6 +221,7 @@ void gb__race_timer(struct gb__net *net, struct gb_timer *timer, uint64_t delay_
 	timer->on_expire = on_expire;
 	timer->arg = arg;
 	timer->deadline_ns = loop->os->ops->now_ns(loop->os) + delay_ms * 1000000u;
+	/* Without memory for it what is under way ends by its own timeout, and the next begins then. */
 	(void)gb__timers_start(&loop->timers, timer);
 }
 

@@ -274,12 +274,17 @@ int gb_connect_begin(struct gb_worker *worker, struct gb_connecting *connecting,
 	abort();
 }
 
-struct gb_append *service_switch;
+struct gb_append *service_switch, *service_sync;
+
+static bool is_of(const struct gb_operation *operation, const struct gb_append *append)
+{
+	return append && operation == &append->operation;
+}
 
 bool gb_operation_pending(const struct gb_operation *operation)
 {
-	return (service_append && operation == &service_append->operation) ||
-		(service_switch && operation == &service_switch->operation);
+	return is_of(operation, service_append) || is_of(operation, service_switch) ||
+		is_of(operation, service_sync);
 }
 
 int gb_operation_result(const struct gb_operation *operation)
@@ -417,6 +422,8 @@ int gb_timer_start(struct gb_worker *worker, struct gb_timer *timer, uint64_t de
 {
 	(void)worker;
 	(void)delay_ms;
+	if (service_timers_refused)
+		return -ENOMEM;
 	timer->on_expire = on_expire;
 	timer->arg = arg;
 	service_timer = timer;
@@ -432,6 +439,7 @@ void gb_timer_stop(struct gb_timer *timer)
 /* The test is the disk. */
 struct gb_append *service_append;
 struct gb_timer *service_timer;
+bool service_timers_refused;
 
 void service_append_done(int result, size_t written)
 {
@@ -484,10 +492,21 @@ struct gb_operation *gb_append_sync_begin(
 	struct gb_appender *appender, struct gb_append *append, gb_operation_done *on_done, void *user)
 {
 	(void)appender;
-	(void)append;
-	(void)on_done;
-	(void)user;
-	abort();
+	CHECK(!service_sync);
+	append->operation.on_done = on_done;
+	append->operation.user = user;
+	service_sync = append;
+	return &append->operation;
+}
+
+void service_sync_done(void)
+{
+	struct gb_append *append = service_sync;
+
+	CHECK(append != NULL);
+	service_sync = NULL;
+	append->operation.result = 0;
+	append->operation.on_done(&append->operation, append->operation.user);
 }
 
 /* Its turn is over when the test says so. */

@@ -35,10 +35,15 @@ void service_check_sent(struct gb_conn *conn, const void *data, size_t size);
 /** The append and the timer that are under way, or NULL: there is one of each. */
 extern struct gb_append *service_append;
 extern struct gb_timer *service_timer;
+/** There is no memory for one. */
+extern bool service_timers_refused;
 /** The switch to another file that is under way, and the watch of SIGHUP. */
 extern struct gb_append *service_switch;
 extern struct gb_signal_watch *service_hangup;
 void service_switch_done(void);
+/** The sync that is under way. */
+extern struct gb_append *service_sync;
+void service_sync_done(void);
 /** Complete the append, respectively the timer. */
 void service_append_done(int result, size_t written);
 void service_timer_expire(void);

@@ -8,7 +8,7 @@
 
 #define SERVICE gb_service_syslog
 
-static const char *path = "/dev/null";
+static const char *path = "/dev/null", *syncs = "never";
 
 /* One connection, of whose worker so many bytes may wait; by `begin` 16, of which none does for others. */
 static struct gb_conn *begin_with(const char *delay, const char *memory)
@@ -17,6 +17,7 @@ static struct gb_conn *begin_with(const char *delay, const char *memory)
 
 	CHECK_INT(gb_settings_set(SERVICE.settings, conn->user, "memory", memory, NULL), 0);
 	CHECK_INT(gb_settings_set(SERVICE.settings, conn->user, "delay", delay, NULL), 0);
+	CHECK_INT(gb_settings_set(SERVICE.settings, conn->user, "fsync", syncs, NULL), 0);
 	CHECK_INT(SERVICE.on_prepare(NULL, conn->user, NULL), 0);
 	CHECK_INT(SERVICE.on_start((struct gb_worker *)conn, conn->user), 0);
 	CHECK_INT(SERVICE.on_open(conn), 0);
@@ -323,4 +324,35 @@ TEST(file_that_cannot_be_opened_again_leaves_the_one_before)
 	deliver(conn, "<1>one");
 	service_append_done(7, 7);
 	end_rotating(conn, folder, (const char *const[]){ NULL }, "{\"accepted\": 1, \"stored\": 1,");
+}
+
+TEST(what_is_stored_is_synced_later_or_without_a_timer_at_once)
+{
+	static const char *const none[] = { NULL };
+	char folder[] = "/tmp/gearbox-syslog-XXXXXX";
+	struct gb_conn *conn;
+
+	syncs = "interval";
+	conn = begin_rotating(folder);
+	deliver(conn, "<1>one");
+	service_append_done(7, 7);
+	CHECK(!service_sync);
+	service_timer_expire();
+	service_sync_done();
+	CHECK(!service_timer);
+	service_timers_refused = true;
+	deliver(conn, "<2>two");
+	service_append_done(7, 7);
+	CHECK(service_sync);
+	deliver(conn, "<3>three"); /* meanwhile: it is not of that one */
+	service_append_done(9, 9);
+	service_sync_done();
+	service_sync_done();
+	CHECK(!service_sync);
+	service_timers_refused = false;
+	deliver(conn, "<4>four");
+	service_append_done(8, 8);
+	service_timer_expire();
+	service_sync_done();
+	end_rotating(conn, folder, none, "{\"accepted\": 4, \"stored\": 4, \"lost\": 0, \"waiting\": 0,");
 }

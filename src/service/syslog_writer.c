@@ -238,6 +238,13 @@ static bool waits_for_room(struct syslog_writer *writer, int error)
 
 static void on_sync_due(struct gb_timer *timer, void *arg);
 
+/* Without memory for the timer it is due now: later nobody would ask for it again. */
+static void sync_soon(struct syslog_writer *writer)
+{
+	if (gb_timer_start(writer->worker, &writer->sync_timer, SYNC_MS, on_sync_due, writer) < 0)
+		on_sync_due(&writer->sync_timer, writer);
+}
+
 static void note_synced(const struct syslog_writer *writer, int result)
 {
 	if (result >= 0)
@@ -253,7 +260,7 @@ static void on_synced(struct gb_operation *operation, void *user)
 
 	note_synced(writer, gb_operation_result(operation));
 	if (writer->dirty)
-		gb_timer_start(writer->worker, &writer->sync_timer, SYNC_MS, on_sync_due, writer);
+		sync_soon(writer);
 }
 
 static void on_sync_due(struct gb_timer *timer, void *arg)
@@ -271,7 +278,7 @@ static void sync_later(struct syslog_writer *writer)
 		return;
 	writer->dirty = true;
 	if (!gb_operation_pending(&writer->sync.operation))
-		gb_timer_start(writer->worker, &writer->sync_timer, SYNC_MS, on_sync_due, writer);
+		sync_soon(writer);
 }
 
 /* The rest of it goes to another file: that has the whole line which the one before has a part of. */
