@@ -3,6 +3,8 @@
 #include "model/server_test_driver.h"
 #include "net/race.h"
 
+#include "base/macros.h"
+
 #include <gearbox/gearbox.h>
 
 #include <errno.h>
@@ -112,11 +114,11 @@ struct asked {
 	pid_t pid;
 };
 
-static bool begin(
-	struct asked *asked, const char *model, const struct gb_service *service, const char *timeout)
+static bool begin_with(struct asked *asked, const char *model, const struct gb_service *service,
+	const char *timeout, struct driver_option one, struct driver_option other)
 {
 	struct driver_option set[] = { { "resolver", NULL }, { "resolve-timeout", timeout },
-		{ "linger-timeout", "20ms" }, { "connect-timeout", "10m" }, { 0 } };
+		{ "linger-timeout", "20ms" }, { "connect-timeout", "10m" }, one, other, { 0 } };
 
 	asked->names = names_driver_begin();
 	set[0].value = asked->names.address;
@@ -126,6 +128,13 @@ static bool begin(
 	if (asked->server)
 		asked->pid = driver_host(asked->server);
 	return asked->server;
+}
+
+static bool begin(
+	struct asked *asked, const char *model, const struct gb_service *service, const char *timeout)
+{
+	return begin_with(
+		asked, model, service, timeout, (struct driver_option){ 0 }, (struct driver_option){ 0 });
 }
 
 static void end(struct asked *asked)
@@ -176,6 +185,7 @@ static void resolves(const char *model)
 			"it does not resolve: by its SRV record there is no such service");
 		expect(client, "=broken.test:80", "it does not resolve: no name server");
 		expect(client, "=192.0.2.1:80", "192.0.2.1:80");
+		expect(client, "=[fe80::1%lo]:80", "[fe80::1%lo]:80"); /* with its scope */
 		expect(client, "=no port", "wrong usage");
 		expect(client, ">_echo._tcp.test", port);
 		expect(client, host, port);
@@ -276,6 +286,43 @@ TEST(a_name_is_asked_for_again_when_its_time_is_over)
 		close(client);
 	}
 	end(&asked);
+}
+
+/* Time to live is a second of moves.test, an hour of stays.test; what is asked for anew has another address then. */
+TEST(names_are_kept_for_as_long_and_as_many_as_the_options_say)
+{
+	const struct driver_option none = { 0 }, hour = { "resolve-ttl-min", "1h" };
+	struct asked few, many, brief;
+	struct asked *const all[] = { &few, &many, &brief };
+	int clients[gb__countof(all)];
+	char text[32] = "";
+
+	CHECK(begin_with(
+		&few, "reactor", &asker, "5s", hour, (struct driver_option){ "resolve-cache", "1" }));
+	CHECK(begin_with(&many, "reactor", &asker, "5s", hour, none));
+	CHECK(begin_with(
+		&brief, "reactor", &asker, "5s", (struct driver_option){ "resolve-ttl-max", "1s" }, none));
+	for (size_t i = 0; i < gb__countof(all); i++) {
+		clients[i] = driver_client(all[i]->server);
+		expect(clients[i], i < 2 ? "=moves.test:80" : "=stays.test:80", "127.0.0.1:80");
+		atomic_store(&all[i]->names.shared->host, 2);
+	}
+	usleep(1200000); /* not waiting for anything: that long is too short */
+	for (size_t i = 0; i < 2; i++)
+		expect(clients[i], "=moves.test:80", "127.0.0.1:80");
+	while (strcmp(text, "127.0.0.2:80") != 0) {
+		driver_send(clients[2], "=stays.test:80\n");
+		read_line(clients[2], text, sizeof(text));
+	}
+	/* Where there is room for one name, another takes its place. */
+	for (size_t i = 0; i < 2; i++) {
+		expect(clients[i], "=one.test:80", "127.0.0.1:80");
+		expect(clients[i], "=moves.test:80", i == 0 ? "127.0.0.2:80" : "127.0.0.1:80");
+	}
+	for (size_t i = 0; i < gb__countof(all); i++) {
+		close(clients[i]);
+		end(all[i]);
+	}
 }
 
 /* A pool by name: each message is answered with whom a connection of it goes to. */
@@ -424,6 +471,7 @@ static void resolves_straight(const char *model)
 	if (begin(&asked, model, &straight_asker, "5s")) {
 		client = driver_client(asked.server);
 		expect(client, "=one.test:80", "127.0.0.1:80");
+		expect(client, "=[fe80::1%lo]:80", "[fe80::1%lo]:80");
 		expect(client, "=none.test:80",
 			"none.test:80: it does not resolve: the name does not exist (NXDOMAIN)");
 		expect(client, ">_echo._tcp.test", "connected");

@@ -27,9 +27,9 @@ static void put_srv(struct message *message, unsigned priority, unsigned port, c
 	message->bytes[7]++;
 }
 
-static void put_v4(struct message *message, unsigned host)
+static void put_v4(struct message *message, unsigned ttl_s, unsigned host)
 {
-	size_t at = begin_record(message, TYPE_A, 1);
+	size_t at = begin_record(message, TYPE_A, ttl_s);
 
 	put(message, 0x7f000000u + host, 4);
 	end_record(message, at);
@@ -99,11 +99,13 @@ static bool answer(struct message *message, struct names_shared *shared)
 		return true;
 	}
 	if (strcmp(name, "one.test") == 0 && type == TYPE_A)
-		put_v4(message, 1);
+		put_v4(message, 1, 1);
 	else if (strcmp(name, "moves.test") == 0 && type == TYPE_A)
-		put_v4(message, atomic_load(&shared->host));
+		put_v4(message, 1, atomic_load(&shared->host));
+	else if (strcmp(name, "stays.test") == 0 && type == TYPE_A)
+		put_v4(message, 3600, atomic_load(&shared->host));
 	else if (strcmp(name, "two.test") == 0 && type == TYPE_A)
-		put_v4(message, 1);
+		put_v4(message, 1, 1);
 	else if (strcmp(name, "two.test") == 0 && type == TYPE_AAAA)
 		put_v6(message);
 	else if (strcmp(name, "_no._tcp.test") == 0)
@@ -115,10 +117,11 @@ static bool answer(struct message *message, struct names_shared *shared)
 		put_srv(message, 20, atomic_load(&shared->port), "one.test");
 		put_srv(message, 10, atomic_load(&shared->late), "one.test");
 	} else {
-		bool there = strcmp(name, "one.test") == 0 || strcmp(name, "moves.test") == 0;
+		bool stays = strcmp(name, "stays.test") == 0;
+		bool there = stays || strcmp(name, "one.test") == 0 || strcmp(name, "moves.test") == 0;
 
 		message->bytes[3] = there ? 0x80 : 0x83;
-		put_soa(message, there ? 1 : 60);
+		put_soa(message, stays ? 3600 : there ? 1 : 60);
 	}
 	return true;
 }

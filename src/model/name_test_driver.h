@@ -7,7 +7,7 @@
 
 /**
  * It knows, each for a second:
- * one.test 127.0.0.1; two.test ::1 and 127.0.0.1; moves.test 127.0.0.`host`;
+ * one.test 127.0.0.1; two.test ::1 and 127.0.0.1; moves.test 127.0.0.`host`, as stays.test for an hour;
  * _echo._tcp.test: `port` at one.test, and behind it a port where nobody listens; _no._tcp.test: ".".
  * _late._tcp.test: `late` at one.test, and of a lower priority `port`.
  * none.test: it does not exist, for a minute. broken.test: SERVFAIL. garbage.test: bytes. silent.test: nothing.

@@ -149,6 +149,28 @@ TEST(buffers_are_set_on_accepted_sockets)
 	with_each_kind(sets_buffers);
 }
 
+TEST(fastopen_is_set_on_the_listening_socket_or_refused_where_it_is_off)
+{
+	struct gb_error error = { 0 };
+	struct gb_options *options;
+	struct gb_server *server;
+	socklen_t size = sizeof(int);
+	int number = 0;
+
+	CHECK_INT(gb_options_create(&options), 0);
+	CHECK_INT(gb_options_set(options, "fastopen", "5", &error), 0);
+	CHECK_INT(gb_server_create(options, &server, &error), 0);
+	gb_options_destroy(options);
+	if (gb_server_listen(server, "127.0.0.1:0", &probe, NULL, &error) < 0) {
+		CHECK(strstr(error.text, "net.ipv4.tcp_fastopen="));
+	} else {
+		CHECK_INT(
+			getsockopt(server->bindings[0].fds[0], IPPROTO_TCP, TCP_FASTOPEN, &number, &size), 0);
+		CHECK_INT(number, 5);
+	}
+	gb_server_destroy(server);
+}
+
 TEST(backlog_is_that_of_the_listening_socket)
 {
 	struct gb_server *server = driver_server_with("reactor", "backlog", "7", &probe, NULL);
@@ -313,7 +335,8 @@ TEST(every_limit_has_a_field_of_its_own)
 		{ "idle-timeout", "13ms" }, { "read-timeout", "14ms" }, { "write-timeout", "15ms" },
 		{ "linger-timeout", "16ms" }, { "connect-timeout", "17ms" }, { "output-high", "19" },
 		{ "output-low", "18" }, { "output-max", "20" }, { "turn-messages", "21" },
-		{ "drain-timeout", "22ms" }, { "linger-max", "23ms" }, { 0 } };
+		{ "drain-timeout", "22ms" }, { "linger-max", "23ms" }, { "max-replies", "24" },
+		{ "max-body", "25" }, { "tls-handshake-timeout", "26ms" }, { "trim-after", "27ms" }, { 0 } };
 	struct gb_server *server = driver_server_set("reactor", set, &probe, NULL);
 	const struct gb__limits *limits = &server->limits;
 
@@ -329,8 +352,49 @@ TEST(every_limit_has_a_field_of_its_own)
 	CHECK_INT(limits->output_high, 19);
 	CHECK_INT(limits->output_bytes_max, 20);
 	CHECK_INT(limits->turn_messages, 21);
+	CHECK_INT(limits->replies_max, 24);
+	CHECK_INT(limits->body_bytes_max, 25);
+	CHECK_INT(limits->handshake_timeout_ms, 26);
+	CHECK_INT(limits->trim_after_ms, 27);
 	CHECK_INT(server->options->drain_timeout_ms, 22);
 	gb_server_destroy(server);
+}
+
+/* A number, switch or choice that is set changes what is told of its own key, and of no other. */
+static void check_alone(const struct gb_setting *row)
+{
+	struct gb_options *before, *after;
+	struct gb_error error = { 0 };
+	char value[32], texts[2][256];
+
+	CHECK_INT(gb_options_create(&before), 0);
+	CHECK_INT(gb_options_create(&after), 0);
+	gb_settings_get(gb_option_settings, before, row->key, texts[0], sizeof(texts[0]));
+	if (row->type == GB_SETTING_SWITCH)
+		snprintf(value, sizeof(value), "%s", strcmp(texts[0], "yes") == 0 ? "no" : "yes");
+	else if (row->type == GB_SETTING_CHOICE) /* the last one is no default */
+		snprintf(value, sizeof(value), "%s", strrchr(row->choices, '|') + 1);
+	else
+		snprintf(value, sizeof(value), "%u%s", (unsigned)gb__max(row->min, 4321u),
+			row->type == GB_SETTING_DURATION ? "ms" : "");
+	if (gb_options_set(after, row->key, value, &error) < 0)
+		test_fail(__FILE__, __LINE__, "%s", error.text);
+	for (const struct gb_setting *other = gb_option_settings; other->key; other++) {
+		gb_settings_get(gb_option_settings, before, other->key, texts[0], sizeof(texts[0]));
+		gb_settings_get(gb_option_settings, after, other->key, texts[1], sizeof(texts[1]));
+		if ((strcmp(texts[0], texts[1]) != 0) != (other == row))
+			test_fail(__FILE__, __LINE__, "%s=%s: %s was %s, is %s", row->key, value, other->key,
+				texts[0], texts[1]);
+	}
+	gb_options_destroy(before);
+	gb_options_destroy(after);
+}
+
+TEST(every_option_has_a_field_of_its_own)
+{
+	for (const struct gb_setting *row = gb_option_settings; row->key; row++)
+		if (row->type != GB_SETTING_TEXT)
+			check_alone(row);
 }
 
 /* What a worker did, in order, in the memory of the test: these run in its own process. */

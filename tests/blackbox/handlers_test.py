@@ -160,6 +160,7 @@ def why_a_codec_refuses_is_in_the_log():
             client.sendall(b"hello")
             check_equal(client.recv(100), b"", "what is answered")
             line = process.stderr.readline()
+        check(line.startswith("handlers: notice: "), f"who says it: {line!r}")  # not "gearbox": it is another program
         check(": bad_frame, " in line and line.endswith(": a length and a colon must come first\n"), line)
         process.terminate()
         check_equal(process.wait(60), 0, "exit code")
@@ -184,6 +185,19 @@ def what_is_wrong_with_a_service_is_said_but_for_help_and_version():
 def only_a_service_with_settings_has_them_in_its_help():
     check("Settings of" not in handlers("help", "serve", "held").stdout, "held has no settings")
     check("--set upstream" in handlers("help", "serve", "asking").stdout, "asking has one")
+
+
+@case
+def a_program_has_the_commands_of_gearbox():
+    for words, part in ((("models",), "multi-reactor"), (("models", "thread"), "thread"), (("doctor", "--help"), "handlers doctor"),
+                        (("compare", "--help"), "handlers compare"), (("advise", "--help"), "handlers advise"),
+                        (("report", "--help"), "handlers report"), (("trace", "--help"), "handlers trace")):
+        done = handlers(*words)
+        check_equal((done.returncode, done.stderr), (0, ""), f"{words}: exit code, standard error")
+        check(part in done.stdout, f"{words}: {done.stdout[:200]!r}")
+    with Server() as server:
+        done = handlers("load", server.address, "--messages", "10")
+        check("10 messages" in done.stdout, f"load: {done.returncode}, {done.stdout!r}, {done.stderr!r}")
 
 
 @case

@@ -19,6 +19,7 @@ KIB, MIB = 1 << 10, 1 << 20
 TICK_S = 0.05  # a deadline may be seen this much early by another clock
 SLOW_READERS = 20
 CROWD, CROWD_SERVED = 200, 20
+REPLY = 150000
 QUIET_MS = 100
 OUTPUT_HIGH = 64 * KIB
 FOR_EACH_READER = OUTPUT_HIGH + 128 * KIB  # one more answer, and the memory of a connection
@@ -167,6 +168,27 @@ def slow_clients_are_not_idle(model):
                     time.sleep(0.7)  # not waiting for anything: this client is slow, but not idle
                     round_trip(client)
         timely(2, talk)
+
+
+@case_for_each(EACH_ENGINE, waits=True)
+def a_reply_is_whole_although_its_client_sends_on_before_it_reads(model):
+    """What still comes extends the lingering: the reply lies in the kernel, and a reset would take it away."""
+    linger_ms = 400
+    with Server(*model.arguments, "--linger-timeout", f"{linger_ms}ms", "--sndbuf", "1MiB", "--set", f"bytes={REPLY}",
+                service="chargen") as server:
+        def talk(in_time):
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
+                client.settimeout(PATIENCE_S)
+                client.connect((server.host, server.port))
+                for _ in range(10):
+                    in_time()
+                    client.sendall(b"u" * 2000)
+                    time.sleep(0.12)  # not waiting for anything: this client uploads slowly
+                in_time()
+                client.shutdown(socket.SHUT_WR)
+                check_equal(len(receive_all(client)), REPLY, "bytes of the reply")
+        timely(linger_ms / 1000, talk)
 
 
 @case_for_each(MODELS)

@@ -35,6 +35,40 @@ ENGINE_TEST(every_connection_is_accepted_once)
 	listener_close(listener);
 }
 
+/* Whether it takes connections itself; a ring that need not share has the kernel do it. */
+static bool takes_in_its_wait(const struct rig *rig)
+{
+	return strcmp(rig->engine->ops->name, "proactor") != 0 || strstr(rig->variant, "_shared") ||
+		strstr(rig->variant, "_first");
+}
+
+/* A crowd in the backlog does not keep those who are served from their turn. */
+ENGINE_TEST(no_more_than_a_batch_is_accepted_in_one_wait)
+{
+	enum { CONNECTIONS = 2 * GB__ACCEPT_BATCH + 5 };
+	struct sockaddr_in address;
+	struct listener *listener = listener_open(rig, rig_listen(rig, &address));
+	unsigned waits_that_took = 0;
+	uint64_t steps = 0;
+
+	rig_faults_off(rig);
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		rig_connect(rig, &address);
+	listener_start(listener);
+	while (listener->count < CONNECTIONS) {
+		unsigned before = listener->count;
+
+		rig_step_until(rig, &steps, __FILE__, __LINE__, "all are accepted");
+		waits_that_took += listener->count > before;
+		if (takes_in_its_wait(rig))
+			CHECK(listener->count - before <= GB__ACCEPT_BATCH);
+	}
+	if (takes_in_its_wait(rig))
+		CHECK(waits_that_took >= 3);
+	CHECK_INT(listener->count, CONNECTIONS);
+	listener_close(listener);
+}
+
 /* With every fault: each client is either served or sees its connection end. */
 ENGINE_TEST_SIM(accept_faults_are_survived)
 {

@@ -3,6 +3,7 @@
 
 #include "net/outgoing.h"
 
+#include "base/macros.h"
 #include "os/socket.h"
 
 #include <gearbox/proxy.h>
@@ -33,15 +34,19 @@ static void echo(struct gb_conn *conn, struct gb_bytes message)
 static const struct gb_service service = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "outgoing",
 	.on_open = note_open, .on_message = echo, .on_close = note_close };
 
-static void dial(struct rig *rig, struct sockaddr_in to)
+static void dial_for(struct rig *rig, struct sockaddr_in to, const struct gb_service *whom)
 {
 	struct gb__address address = { .size = sizeof(to) };
 	struct gb__socket_options options = { 0 };
 
 	memcpy(&address.any, &to, sizeof(to));
-	CHECK_INT(
-		gb__net_connect(&rig->net, &address, &options, &service, NULL, GB__FOR_HANDLER, &current), 0);
+	CHECK_INT(gb__net_connect(&rig->net, &address, &options, whom, NULL, GB__FOR_HANDLER, &current), 0);
 	CHECK_INT(rig->net.outgoing, 1);
+}
+
+static void dial(struct rig *rig, struct sockaddr_in to)
+{
+	dial_for(rig, to, &service);
 }
 
 static struct sockaddr_in listening(struct rig *rig, unsigned backlog, int *ret_fd)
@@ -354,4 +359,113 @@ NET_TEST(a_connection_that_was_made_may_have_limits_of_its_own)
 	let_go(&peer);
 	UNTIL(rig, NULL, rig->closed == 1);
 	CHECK_INT(rig->last_reason, GB_CLOSE_IDLE);
+}
+
+static size_t arrived;
+
+static void count_bytes(struct gb_conn *conn, struct gb_bytes message)
+{
+	arrived += message.size;
+}
+
+/* What is sent there is no answer to what arrives: who answers while he reads would wait for ever. */
+NET_TEST(a_connection_that_was_made_reads_on_while_its_output_is_high)
+{
+	static const struct gb_service reader = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "reader",
+		.on_open = note_open, .on_message = count_bytes, .on_close = note_close };
+	static const char much[900000];
+	struct peer peer;
+	int fd;
+
+	arrived = 0;
+	dial_for(rig, listening(rig, 4, &fd), &reader);
+	taken(rig, fd, &peer);
+	UNTIL(rig, NULL, rig->opened == 1);
+	peer.read_max = 0;
+	sim_client_set_window(peer.client, 1000);
+	CHECK_INT(gb_conn_send(current, much, sizeof(much)), 0);
+	rig_step(rig, NULL);
+	CHECK(gb_conn_output_size(current) > rig->limits.output_high);
+	peer_send(&peer, "answer", 6);
+	UNTIL(rig, NULL, arrived == 6);
+	CHECK(gb_conn_output_size(current) > rig->limits.output_high);
+	let_go(&peer);
+	UNTIL(rig, NULL, rig->closed == 1);
+	stop_listening(rig, fd);
+}
+
+/* The proxy that everybody writes first: what comes goes to the other side, and whoever is ahead is paused. */
+static struct gb_conn *sides[2];
+
+static unsigned side_of(const struct gb_conn *conn)
+{
+	return conn->further & GB__CONN_FURTHER_OUTGOING ? 1 : 0;
+}
+
+static int note_side(struct gb_conn *conn)
+{
+	sides[side_of(conn)] = conn;
+	return count_open(conn);
+}
+
+static void forget_side(struct gb_conn *conn, int reason)
+{
+	sides[side_of(conn)] = NULL;
+	note_close(conn, reason);
+}
+
+static void pass_on(struct gb_conn *conn, struct gb_bytes message)
+{
+	struct gb_conn *to = sides[!side_of(conn)];
+
+	if (!to)
+		return;
+	gb_conn_send(to, message.data, message.size);
+	if (gb_conn_output_size(to) > rig_of(to)->limits.output_high)
+		gb_conn_pause(conn);
+}
+
+static void let_the_other_go_on(struct gb_conn *conn)
+{
+	if (sides[!side_of(conn)])
+		gb_conn_resume(sides[!side_of(conn)]);
+}
+
+#define ASKED 400000u
+#define ANSWERS 4u /* bytes for each */
+
+NET_TEST(a_proxy_finishes_before_a_backend_that_answers_while_it_reads)
+{
+	static const struct gb_service proxy = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "proxy",
+		.on_open = note_side, .on_message = pass_on, .on_writable = let_the_other_go_on,
+		.on_close = forget_side };
+	static unsigned char block[8192];
+	struct peer *client, backend;
+	size_t sent = 0, owed = 0, got = 0, size;
+	int fd;
+
+	if (rig->round > 2)
+		return;
+	client = rig_peer(rig, &proxy);
+	dial_for(rig, listening(rig, 4, &fd), &proxy);
+	taken(rig, fd, &backend);
+	UNTIL(rig, NULL, rig->opened == 2);
+	for (unsigned steps = 0; got < ASKED * ANSWERS; steps++) {
+		CHECK(steps < 500000);
+		if (sent < ASKED)
+			sent += sim_client_send(client->client, block, gb__min(ASKED - sent, sizeof(block)));
+		while ((size = sim_client_read(client->client, block, sizeof(block))) > 0)
+			got += size;
+		/* Its next question it reads when the one before is answered. */
+		if (owed > 0)
+			owed -= sim_client_send(backend.client, block, gb__min(owed, sizeof(block)));
+		else
+			owed = ANSWERS * sim_client_read(backend.client, block, sizeof(block));
+		rig_step(rig, NULL);
+	}
+	CHECK_INT(rig->closed, 0);
+	peer_close(client);
+	let_go(&backend);
+	UNTIL(rig, NULL, rig->closed == 2);
+	stop_listening(rig, fd);
 }
