@@ -149,12 +149,12 @@ int gb__announce_create(
 	announce->guards = options->guard;
 	announce->status = (struct gb__announce_status){ .state = "waiting", .error = announce->error };
 	announce->gone = true;
-	announce->places = gb__alloc_zero(sizeof(*announce->places));
-	announce->places_count = announce->places ? 1 : 0;
-	if (announce->places)
-		announce->places->run = announce->run;
-	result = announce->places ? take_options(announce, options, error)
-				  : gb_error_set(error, -ENOMEM, "no memory to announce anything");
+	announce->nodes = gb__alloc_zero(sizeof(*announce->nodes));
+	announce->nodes_count = announce->nodes ? 1 : 0;
+	if (announce->nodes)
+		announce->nodes->run = announce->run;
+	result = announce->nodes ? take_options(announce, options, error)
+				 : gb_error_set(error, -ENOMEM, "no memory to announce anything");
 	if (result < 0) {
 		gb__announce_destroy(announce);
 		return result;
@@ -164,19 +164,19 @@ int gb__announce_create(
 	return 0;
 }
 
-static struct gb__place *place_named(struct gb__announce *announce, const char *name)
+static struct gb__node *node_named(struct gb__announce *announce, const char *name)
 {
-	struct gb__place *grown;
+	struct gb__node *grown;
 
-	for (size_t i = 1; i < announce->places_count; i++)
-		if (strcmp(announce->places[i].name, name) == 0)
-			return &announce->places[i];
-	grown = gb__realloc(announce->places, (announce->places_count + 1) * sizeof(*grown));
+	for (size_t i = 1; i < announce->nodes_count; i++)
+		if (strcmp(announce->nodes[i].name, name) == 0)
+			return &announce->nodes[i];
+	grown = gb__realloc(announce->nodes, (announce->nodes_count + 1) * sizeof(*grown));
 	if (!grown)
 		return NULL;
-	announce->places = grown;
-	grown += announce->places_count++;
-	*grown = (struct gb__place){ .run = announce->run };
+	announce->nodes = grown;
+	grown += announce->nodes_count++;
+	*grown = (struct gb__node){ .run = announce->run };
 	snprintf(grown->name, sizeof(grown->name), "%s", name);
 	return grown;
 }
@@ -205,7 +205,7 @@ int gb__announce_add(struct gb__announce *announce, const char *name, const stru
 	grown = gb__realloc(announce->services, (announce->services_count + 1) * sizeof(*grown));
 	if (grown)
 		announce->services = grown;
-	if (!grown || !place_named(announce, normal))
+	if (!grown || !node_named(announce, normal))
 		return gb_error_set(error, -ENOMEM, "no memory to announce %s", normal);
 	grown += announce->services_count;
 	*grown = (struct gb__announced){
@@ -236,7 +236,7 @@ int gb__announce_settle_names(struct gb__announce *announce, struct gb_error *er
 		if (!within(announce->services[i].name, announce->zone))
 			return gb_error_set(error, -GB_EUSAGE, "%s is not in the zone %s",
 				announce->services[i].name, announce->zone);
-	snprintf(announce->places[0].name, sizeof(announce->places[0].name), "%s", announce->host);
+	snprintf(announce->nodes[0].name, sizeof(announce->nodes[0].name), "%s", announce->host);
 	return 0;
 }
 
@@ -259,7 +259,7 @@ static int add_address(
 	for (size_t i = 0; announce->there && i < ldns_rr_list_rr_count(announce->there); i++)
 		there |= ldns_rr_compare(ldns_rr_list_rr(announce->there, i), wanted) == 0;
 	ldns_rr_free(wanted);
-	if (there && !gb__place_leased(&announce->places[0], record))
+	if (there && !gb__node_leased(&announce->nodes[0], record))
 		return 0;
 	return gb__lease_add(lease, record);
 }
@@ -306,20 +306,20 @@ static int fill_host(
 	return add_address(announce, lease, &service->listening);
 }
 
-static struct gb__lease *lease_of(struct gb__place *place, const char *id)
+static struct gb__lease *lease_of(struct gb__node *node, const char *id)
 {
-	for (size_t i = 0; i < place->own_count; i++)
-		if (strcmp(place->own[i].id, id) == 0)
-			return &place->own[i];
-	return gb__place_own(place, id);
+	for (size_t i = 0; i < node->own_count; i++)
+		if (strcmp(node->own[i].id, id) == 0)
+			return &node->own[i];
+	return gb__node_own(node, id);
 }
 
 int gb__announce_fill(struct gb__announce *announce)
 {
 	int result = 0;
 
-	for (size_t i = 0; i < announce->places_count; i++)
-		gb__place_disown(&announce->places[i]);
+	for (size_t i = 0; i < announce->nodes_count; i++)
+		gb__node_disown(&announce->nodes[i]);
 	for (size_t i = 0; i < announce->services_count && result == 0; i++) {
 		const struct gb__announced *service = &announce->services[i];
 		const unsigned port = gb__address_port(&service->listening);
@@ -329,12 +329,12 @@ int gb__announce_fill(struct gb__announce *announce)
 		snprintf(id, sizeof(id), "%.200s:%u", announce->host, port);
 		snprintf(record, sizeof(record), "SRV %u %u %u %.200s.", service->priority, service->weight,
 			port, announce->host);
-		lease = lease_of(place_named(announce, service->name), id);
+		lease = lease_of(node_named(announce, service->name), id);
 		result = lease ? gb__lease_add(lease, record) : -ENOMEM;
 		if (result < 0)
 			break;
 		snprintf(id, sizeof(id), "%.200s:%u", service->name, port);
-		lease = lease_of(&announce->places[0], id);
+		lease = lease_of(&announce->nodes[0], id);
 		result = lease ? fill_host(announce, service, lease) : -ENOMEM;
 	}
 	return result;
@@ -342,7 +342,7 @@ int gb__announce_fill(struct gb__announce *announce)
 
 const char *gb__announce_name(const struct gb__announce *announce, size_t index)
 {
-	return index + 1 < announce->places_count ? announce->places[index + 1].name : NULL;
+	return index + 1 < announce->nodes_count ? announce->nodes[index + 1].name : NULL;
 }
 
 void gb__announce_destroy(struct gb__announce *announce)
@@ -353,9 +353,9 @@ void gb__announce_destroy(struct gb__announce *announce)
 	for (size_t i = 0; i < announce->services_count; i++)
 		gb__free(announce->services[i].name);
 	gb__free(announce->services);
-	for (size_t i = 0; i < announce->places_count; i++)
-		gb__place_finish(&announce->places[i]);
-	gb__free(announce->places);
+	for (size_t i = 0; i < announce->nodes_count; i++)
+		gb__node_finish(&announce->nodes[i]);
+	gb__free(announce->nodes);
 	gb__dns_key_finish(&announce->key);
 	gb__free(announce);
 }

@@ -43,16 +43,16 @@ static void fill(struct gb__announce *announce)
 	CHECK_INT(gb__announce_fill(announce), 0);
 }
 
-/* A place's lease of that number, with its records, each behind a blank. */
-static void check_lease(const struct gb__place *place, size_t number, const char *id, const char *records)
+/* A node's lease of that number, with its records, each behind a blank. */
+static void check_lease(const struct gb__node *node, size_t number, const char *id, const char *records)
 {
 	char all[GB__LEASE_RECORDS * GB__LEASE_TEXT] = "";
 
-	CHECK(number < place->own_count);
-	CHECK_STR(place->own[number].id, id);
-	for (unsigned i = 0; i < place->own[number].count; i++)
+	CHECK(number < node->own_count);
+	CHECK_STR(node->own[number].id, id);
+	for (unsigned i = 0; i < node->own[number].count; i++)
 		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
-			place->own[number].records[i]);
+			node->own[number].records[i]);
 	CHECK_STR(all, records);
 }
 
@@ -102,7 +102,7 @@ TEST(the_host_is_in_the_zone)
 
 		CHECK_INT(gb__announce_settle_names(announce, &error), rows[i].expected ? 0 : -GB_EUSAGE);
 		if (rows[i].expected)
-			CHECK_STR(announce->places[0].name, rows[i].expected);
+			CHECK_STR(announce->nodes[0].name, rows[i].expected);
 		gb__announce_destroy(announce);
 	}
 }
@@ -116,12 +116,12 @@ TEST(an_address_that_is_listened_on_is_that_of_the_host)
 	CHECK_INT(add(announce, ECHO_NAME, "[2001:db8::1]:7002"), 0);
 	for (int times = 0; times < 2; times++) {
 		fill(announce);
-		CHECK_INT(announce->places[1].own_count, 2);
-		check_lease(&announce->places[1], 0, "a.example.org:7001", "SRV 1 2 7001 a.example.org.");
-		check_lease(&announce->places[1], 1, "a.example.org:7002", "SRV 1 2 7002 a.example.org.");
-		CHECK_INT(announce->places[0].own_count, 2);
-		check_lease(&announce->places[0], 0, ECHO_NAME ":7001", "A 192.0.2.1");
-		check_lease(&announce->places[0], 1, ECHO_NAME ":7002", "AAAA 2001:db8::1");
+		CHECK_INT(announce->nodes[1].own_count, 2);
+		check_lease(&announce->nodes[1], 0, "a.example.org:7001", "SRV 1 2 7001 a.example.org.");
+		check_lease(&announce->nodes[1], 1, "a.example.org:7002", "SRV 1 2 7002 a.example.org.");
+		CHECK_INT(announce->nodes[0].own_count, 2);
+		check_lease(&announce->nodes[0], 0, ECHO_NAME ":7001", "A 192.0.2.1");
+		check_lease(&announce->nodes[0], 1, ECHO_NAME ":7002", "AAAA 2001:db8::1");
 	}
 	gb__announce_destroy(announce);
 }
@@ -137,9 +137,9 @@ TEST(every_address_is_that_of_the_interface)
 	CHECK_INT(gb__address_parse("192.0.2.9:1", false, &announce->local, NULL),
 		0); /* of no interface here */
 	fill(announce);
-	check_lease(&announce->places[0], 0, ECHO_NAME ":7001", "A 192.0.2.9");
-	check_lease(&announce->places[0], 1, ECHO_NAME ":7002", "A 192.0.2.9");
-	check_lease(&announce->places[0], 2, ECHO_NAME ":7003", "");
+	check_lease(&announce->nodes[0], 0, ECHO_NAME ":7001", "A 192.0.2.9");
+	check_lease(&announce->nodes[0], 1, ECHO_NAME ":7002", "A 192.0.2.9");
+	check_lease(&announce->nodes[0], 2, ECHO_NAME ":7003", "");
 	gb__announce_destroy(announce);
 }
 
@@ -150,8 +150,8 @@ TEST(addresses_that_were_asked_for_are_those_of_all)
 	CHECK_INT(add(announce, ECHO_NAME, "192.0.2.1:7001"), 0);
 	CHECK_INT(add(announce, ECHO_NAME, "*:7002"), 0);
 	fill(announce);
-	check_lease(&announce->places[0], 0, ECHO_NAME ":7001", "A 192.0.2.7, AAAA 2001:db8::7");
-	check_lease(&announce->places[0], 1, ECHO_NAME ":7002", "A 192.0.2.7, AAAA 2001:db8::7");
+	check_lease(&announce->nodes[0], 0, ECHO_NAME ":7001", "A 192.0.2.7, AAAA 2001:db8::7");
+	check_lease(&announce->nodes[0], 1, ECHO_NAME ":7002", "A 192.0.2.7, AAAA 2001:db8::7");
 	gb__announce_destroy(announce);
 }
 
@@ -165,7 +165,7 @@ TEST(an_address_that_somebody_else_has_put_there_is_not_leased)
 	CHECK(ldns_rr_list_push_rr(
 		announce->there, gb__dns_record("a.example.org", 0, LDNS_RR_CLASS_IN, "A 192.0.2.8")));
 	fill(announce);
-	check_lease(&announce->places[0], 0, ECHO_NAME ":7001", "A 192.0.2.7");
+	check_lease(&announce->nodes[0], 0, ECHO_NAME ":7001", "A 192.0.2.7");
 	ldns_rr_list_deep_free(announce->there);
 	announce->there = NULL;
 	gb__announce_destroy(announce);

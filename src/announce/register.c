@@ -124,20 +124,20 @@ static void ask(struct gb__announce *announce, ldns_pkt *message)
 		gb__dialogue_ask(&announce->dialogue, request);
 }
 
-static void look(struct gb__announce *announce, size_t place)
+static void look(struct gb__announce *announce, size_t node)
 {
 	announce->step = GB__ANNOUNCE_LOOK;
-	announce->place = place;
-	ask(announce, gb__dns_query(announce->places[place].name, LDNS_RR_TYPE_TXT));
+	announce->node = node;
+	ask(announce, gb__dns_query(announce->nodes[node].name, LDNS_RR_TYPE_TXT));
 }
 
 static void tell_contested(struct gb__announce *announce)
 {
-	for (size_t i = 1; i < announce->places_count; i++)
-		if (announce->in_force && gb__place_contested(&announce->places[i]))
+	for (size_t i = 1; i < announce->nodes_count; i++)
+		if (announce->in_force && gb__node_contested(&announce->nodes[i]))
 			gb__log(GB__LOG_WARNING,
 				"another server announces %s at the same port of %s: give each its own announce-host",
-				announce->places[i].name, announce->host);
+				announce->nodes[i].name, announce->host);
 }
 
 static void update(struct gb__announce *announce)
@@ -150,8 +150,8 @@ static void update(struct gb__announce *announce)
 		return;
 	}
 	tell_contested(announce);
-	for (size_t i = 0; i < announce->places_count; i++)
-		gb__place_change(&announce->places[i], announce->leaves, unix_s, now_ns(announce),
+	for (size_t i = 0; i < announce->nodes_count; i++)
+		gb__node_change(&announce->nodes[i], announce->leaves, unix_s, now_ns(announce),
 			announce->ttl_s, changes);
 	if (changes->failed) {
 		fail(announce, "no memory");
@@ -191,11 +191,11 @@ static void looked(struct gb__announce *announce, const ldns_pkt *answer)
 
 	if (problem && ldns_pkt_get_rcode(answer) != LDNS_RCODE_NXDOMAIN) {
 		fail(announce, "%s answers a question for %s with %s", announce->server_text,
-			announce->places[announce->place].name, problem);
-	} else if (gb__place_look(&announce->places[announce->place], answer, now_ns(announce)) < 0) {
+			announce->nodes[announce->node].name, problem);
+	} else if (gb__node_look(&announce->nodes[announce->node], answer, now_ns(announce)) < 0) {
 		fail(announce, "no memory");
-	} else if (announce->place + 1 < announce->places_count) {
-		look(announce, announce->place + 1);
+	} else if (announce->node + 1 < announce->nodes_count) {
+		look(announce, announce->node + 1);
 	} else if (announce->leaves) {
 		update(announce);
 	} else {

@@ -4,7 +4,7 @@
 
 #include "announce/announce.h"
 #include "announce/dialogue.h"
-#include "announce/place.h"
+#include "announce/node.h"
 #include "name/lookup.h"
 
 #include <gearbox/worker.h>
@@ -23,7 +23,7 @@ enum gb__announce_step {
 	GB__ANNOUNCE_RESOLVE, /* the name server */
 	GB__ANNOUNCE_CONNECT,
 	GB__ANNOUNCE_FIND, /* the zone */
-	GB__ANNOUNCE_LOOK, /* at the place of that number */
+	GB__ANNOUNCE_LOOK, /* at the node of that number */
 	GB__ANNOUNCE_V4,   /* whose address records are there */
 	GB__ANNOUNCE_V6,
 	GB__ANNOUNCE_UPDATE,
@@ -42,13 +42,13 @@ struct gb__announce {
 	struct gb__address addresses[GB__ANNOUNCE_ADDRESSES]; /* that were asked for */
 	unsigned addresses_count;
 	uint32_t ttl_s;
-	uint64_t run; /* tells this server's leases from those of one before at the same place */
+	uint64_t run; /* tells this server's leases from those of one before, of the same id */
 	int guard;    /* of the process that removes what a dead server leaves, or -1 */
 	struct gb__names_options guard_names; /* for its names */
 	struct gb__announced *services;
 	size_t services_count;
-	struct gb__place *places; /* the first is the host's; those of services follow */
-	size_t places_count;
+	struct gb__node *nodes; /* the first is the host's; those of services follow */
+	size_t nodes_count;
 
 	struct gb__watches *watches; /* NULL: not begun, or ended */
 	struct gb__names *names;     /* or NULL */
@@ -59,7 +59,7 @@ struct gb__announce {
 	struct gb_timer bound; /* of this one */
 	struct gb_timer last;  /* of the removal */
 	enum gb__announce_step step;
-	size_t place;             /* that is looked at */
+	size_t node;              /* that is looked at */
 	struct gb__address local; /* of the connection */
 	ldns_rr_list *there;      /* address records of the host, as they are now */
 	bool leaves, gone, asked; /* asked: an update was sent, so that something may be registered */
@@ -75,7 +75,7 @@ struct gb__announce {
 /** Remove what was registered by this run, in another process perhaps. */
 int gb__announce_clear(struct gb__announce *announce, struct gb__watches *watches, struct gb__names *names,
 	uint64_t within_ms, void (*on_gone)(void *arg), void *arg);
-/** names.c: what is to be registered, as of now: own leases of the places. Returns 0 or -ENOMEM. */
+/** names.c: what is to be registered, as of now: own leases of the nodes. Returns 0 or -ENOMEM. */
 int gb__announce_fill(struct gb__announce *announce);
 /** names.c: once the zone is known: the name of the host. Returns 0, or -GB_EUSAGE with the reason. */
 int gb__announce_settle_names(struct gb__announce *announce, struct gb_error *error);

@@ -167,7 +167,7 @@ static int give(enum gb__log_level level, const struct gb__log_field *fields, si
 	return gb__stderr_write(line.text, line.used);
 }
 
-void gb__log_settle(void)
+void gb__log_tell_lost(void)
 {
 	uint64_t missed = atomic_exchange_explicit(&lost, 0, memory_order_relaxed);
 	char text[64];
@@ -182,14 +182,14 @@ void gb__log_settle(void)
 static void record(
 	enum gb__log_level level, const struct gb__log_field *fields, size_t count, const char *text)
 {
-	gb__log_settle();
+	gb__log_tell_lost();
 	if (atomic_load_explicit(&lost, memory_order_relaxed) || give(level, fields, count, text) < 0)
 		atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
 }
 
 void gb__log_line(const char *line, size_t size)
 {
-	gb__log_settle();
+	gb__log_tell_lost();
 	if (atomic_load_explicit(&lost, memory_order_relaxed) || gb__stderr_write(line, size) < 0)
 		atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
 }

@@ -52,7 +52,7 @@ void gb__log_say(enum gb__log_level level, const char *text);
 /** A whole line that is no record, newline included, and never waited for. Thread: any. */
 void gb__log_line(const char *line, size_t size);
 /** Tell how many lines were lost, if any and if that can be told now. Thread: any. */
-void gb__log_settle(void);
+void gb__log_tell_lost(void);
 
 /** Lets one line through per second and tells how many were held back meanwhile. One per kind of message. Thread: any. */
 struct gb__log_limit {

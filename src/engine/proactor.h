@@ -69,7 +69,7 @@ enum operation {
 	OP_WAKE,
 };
 
-/* Endpoints in line, by slot. One that leaves its slot stays in line: its successor is settled instead. */
+/* Endpoints in line, by slot. One that leaves its slot stays in line: its successor is looked at instead. */
 #define LINE_NOT 0u /* links hold slot + 1 */
 #define LINE_END UINT32_MAX
 

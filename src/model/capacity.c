@@ -103,7 +103,7 @@ static int check_workers(
 	return 0;
 }
 
-static int settle_connections(struct gb_server *server, uint64_t descriptors, struct gb_error *error)
+static int limit_connections(struct gb_server *server, uint64_t descriptors, struct gb_error *error)
 {
 	const struct gb__model *model = &server->model;
 	struct gb__limits *limits = &server->limits;
@@ -169,7 +169,7 @@ int gb__capacity_resolve(struct gb_server *server, struct gb_error *error)
 		result = check_workers(model, server->seats_count, descriptors, error);
 	}
 	if (result == 0)
-		result = settle_connections(server, descriptors, error);
+		result = limit_connections(server, descriptors, error);
 	if (result == 0 && per_connection(model))
 		server->seats_count = (unsigned)seats_for(limits->connections_max);
 	return result;

@@ -152,7 +152,7 @@ static void pass_waiting(struct gb__crew *crew)
 	bool room = true;
 
 	for (unsigned i = 0; i < channels->waiting_count; i++) {
-		seats[i] = pulled(crew) ? &crew->seats[0] : gb__place(crew, channels->waiting[i]);
+		seats[i] = pulled(crew) ? &crew->seats[0] : gb__crew_place(crew, channels->waiting[i]);
 		seats[i]->given++;
 	}
 	for (unsigned i = 0; i < channels->waiting_count && room; i++)

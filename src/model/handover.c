@@ -96,7 +96,7 @@ static bool fit(const struct gb__seat *seat)
 		server->worker_connections_max;
 }
 
-struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed)
+struct gb__seat *gb__crew_place(struct gb__crew *crew, struct gb__handed handed)
 {
 	static unsigned (*const places[])(struct gb__crew * crew, struct gb__handed handed) = {
 		[GB__PLACE_AUTO] = place_round_robin,
@@ -131,7 +131,7 @@ static void inbox_finish(struct gb__crew *crew)
 
 static void inbox_give(struct gb__crew *crew, struct gb__handed handed)
 {
-	struct gb__seat *seat = gb__place(crew, handed);
+	struct gb__seat *seat = gb__crew_place(crew, handed);
 
 	if (gb__inbox_put(&seat->worker->inbox, &seat->worker->loop, handed) < 0)
 		gb__worker_refuse(crew->chief, handed, GB_CLOSE_NO_MEMORY);

@@ -40,6 +40,6 @@ extern const struct gb__handover_ops gb__handover_spawn, gb__handover_pull, gb__
 const struct gb__handover_ops *gb__handover_of(const struct gb__model *model);
 
 /** The seat of the worker that gets the next connection, by the model's `place`. */
-struct gb__seat *gb__place(struct gb__crew *crew, struct gb__handed handed);
+struct gb__seat *gb__crew_place(struct gb__crew *crew, struct gb__handed handed);
 
 #endif

@@ -139,12 +139,12 @@ static void binding_discard(struct gb__binding *binding)
 	gb_options_destroy(binding->options);
 }
 
-/* What is served is settled when it begins to run: workers have begun with that, and are other processes perhaps. */
+/* What is served is decided when it begins to run: workers have begun with that, and are other processes perhaps. */
 static int check_time(const struct gb_server *server, struct gb_error *error)
 {
 	if (atomic_load(&server->running))
 		return gb_error_set(error, -EBUSY,
-			"the server runs: what it serves, and where, is settled before gb_server_run");
+			"the server runs: what it serves, and where, is decided before gb_server_run");
 	if (server->unlistened)
 		return gb_error_set(error, -GB_EUSAGE,
 			"the server has run and its listening sockets are closed: make another one");

@@ -635,7 +635,7 @@ int gb_serve_main_services(
 	if (take_services(&program, service, others) == 0)
 		exit_code = run(&program);
 	finish(&program);
-	gb__log_settle();
+	gb__log_tell_lost();
 	return exit_code;
 }
 

@@ -258,7 +258,7 @@ TEST(without_any_address_there_is_no_client_to_start_a_worker_for)
 	gb_server_destroy(server);
 }
 
-/* From a handler, in whatever thread or process: what is settled before the run is refused during it. */
+/* From a handler, in whatever thread or process: what is decided before the run is refused during it. */
 static void change_late(struct gb_conn *conn, struct gb_bytes message)
 {
 	struct gb_server *server = gb_worker_server(gb_conn_worker(conn));
@@ -292,7 +292,7 @@ static void refuses_changes(const char *model)
 	gb_server_destroy(server);
 }
 
-TEST(what_is_served_is_settled_before_the_run)
+TEST(what_is_served_is_decided_before_the_run)
 {
 	driver_each_preset(refuses_changes);
 }

@@ -41,10 +41,10 @@ static int resolve_engine(struct gb_server *server, struct gb_error *error)
 		return result;
 	}
 	for (size_t i = 0; i < gb__countof(best); i++) {
-		struct gb__model settled = server->model;
+		struct gb__model tried = server->model;
 
-		settled.engine = best[i];
-		if (!gb__model_legal(&settled))
+		tried.engine = best[i];
+		if (!gb__model_legal(&tried))
 			continue; /* with the other keys */
 		result = gb__engine_create(gb__model_engine_name(best[i]), options, &engine, error);
 		if (result < 0)
@@ -72,7 +72,7 @@ static int engines_at_once(enum gb__model_engine engine, unsigned count, struct 
 }
 
 /* Locked memory may last for one ring, which was tried, and not for all workers': then none takes one. */
-static int settle_engine(struct gb_server *server, struct gb_error *error)
+static int reduce_engine(struct gb_server *server, struct gb_error *error)
 {
 	const struct gb__model *model = &server->model;
 	unsigned loops = model->workers == 1 && model->unit == GB__UNIT_THREAD ? 1 : server->seats_count + 1;
@@ -144,7 +144,7 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 	if (result == 0)
 		result = gb__capacity_resolve(server, error);
 	if (result == 0)
-		result = settle_engine(server, error);
+		result = reduce_engine(server, error);
 	if (result < 0)
 		goto fail;
 	counted = server->model;

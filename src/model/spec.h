@@ -17,7 +17,7 @@
 enum gb__model_accept { GB__ACCEPT_ACCEPTOR, GB__ACCEPT_SHARED, GB__ACCEPT_REUSEPORT };
 enum gb__model_unit { GB__UNIT_THREAD, GB__UNIT_PROCESS };
 enum gb__model_engine {
-	GB__ENGINE_AUTO, /* the best event engine that works on this machine: settled when a server is made */
+	GB__ENGINE_AUTO, /* the best event engine that works on this machine: found when a server is made */
 	GB__ENGINE_BLOCKING,
 	GB__ENGINE_BUSY,
 	GB__ENGINE_SELECT,
@@ -96,7 +96,7 @@ int gb__model_format(const struct gb__model *model, char *text, size_t size);
 
 /**
  * The shortest way to say it: the name of the preset that it equals, else the full spec. Number for
- * number: `reactor` with engine=auto is no preset until the engine is settled. Returns as gb__model_format.
+ * number: `reactor` with engine=auto is no preset until the engine is known. Returns as gb__model_format.
  */
 int gb__model_name(const struct gb__model *model, char *text, size_t size);
 

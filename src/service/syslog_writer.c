@@ -137,7 +137,7 @@ static bool changes(const struct syslog_writer *writer)
 }
 
 /* Nothing more is tried with it. After a sync that failed nobody knows what is on the disk: it is not called stored. */
-static void settle(struct syslog_writer *writer, struct syslog_batch *batch, int error)
+static void batch_end(struct syslog_writer *writer, struct syslog_batch *batch, int error)
 {
 	struct syslog_counters *counters = writer->settings->counters;
 	uint64_t stored = batch->records;
@@ -305,7 +305,7 @@ static void on_stored(struct gb_operation *operation, void *user)
 	if (writer->full && result >= 0)
 		gb_log(GB_LOG_NOTICE, "syslog: %s: there is room again", writer->settings->file);
 	writer->full = false;
-	settle(writer, batch, result < 0 ? result : 0);
+	batch_end(writer, batch, result < 0 ? result : 0);
 	writer->storing = false;
 	sync_later(writer);
 	release_held(writer);
@@ -519,7 +519,7 @@ static void store_now(struct syslog_writer *writer, struct syslog_batch *batch)
 	}
 	if (error == 0 && writer->settings->fsync == FSYNC_BATCH && fdatasync(writer->file->fd) < 0)
 		error = -errno;
-	settle(writer, batch, error);
+	batch_end(writer, batch, error);
 	writer->dirty = true;
 }
 

@@ -1,5 +1,5 @@
 /* Leases: what an update says of what it has found. */
-#include "announce/place.h"
+#include "announce/node.h"
 
 #include "harness.h"
 
@@ -9,13 +9,13 @@
 #define SRV_2 "SRV 0 0 7002 b.example."
 #define LEASE_2 "TXT \"lease=1795880030\" \"life=60\" \"id=b:7002\" \"run=2\" \"" SRV_2 "\""
 
-static struct gb__place place;
+static struct gb__node node;
 static struct gb__changes changes;
 
 static void begin(void)
 {
-	place = (struct gb__place){ .name = "_echo._tcp.example", .run = 1 };
-	gb__lease_add(gb__place_own(&place, "a:7001"), SRV_1);
+	node = (struct gb__node){ .name = "_echo._tcp.example", .run = 1 };
+	gb__lease_add(gb__node_own(&node, "a:7001"), SRV_1);
 }
 
 /* The name has these records at that time. */
@@ -25,22 +25,22 @@ static void look(uint64_t now_s, const char *const *records)
 
 	for (; *records; records++)
 		CHECK(ldns_pkt_push_rr(answer, LDNS_SECTION_ANSWER,
-			gb__dns_record(place.name, 60, LDNS_RR_CLASS_IN, *records)));
-	CHECK_INT(gb__place_look(&place, answer, now_s * S), 0);
+			gb__dns_record(node.name, 60, LDNS_RR_CLASS_IN, *records)));
+	CHECK_INT(gb__node_look(&node, answer, now_s * S), 0);
 	ldns_pkt_free(answer);
 }
 
 static void change(bool leaves, uint64_t unix_s, uint64_t now_s)
 {
 	gb__changes_finish(&changes);
-	gb__place_change(&place, leaves, unix_s, now_s * S, 60, &changes);
+	gb__node_change(&node, leaves, unix_s, now_s * S, 60, &changes);
 	CHECK(!changes.failed);
 }
 
 static void end(void)
 {
 	gb__changes_finish(&changes);
-	gb__place_finish(&place);
+	gb__node_finish(&node);
 }
 
 /* Lines as "+ SRV …" and "- TXT …", in their order. */
@@ -143,8 +143,8 @@ TEST(what_two_leases_name_stays_with_the_second)
 	look(1,
 		(const char *const[]){ own_lease,
 			"TXT \"lease=1795880030\" \"life=60\" \"id=b:7002\" \"run=2\" \"" SRV_1 "\"", NULL });
-	CHECK(gb__place_leased(&place, SRV_1));
-	CHECK(!gb__place_leased(&place, SRV_2));
+	CHECK(gb__node_leased(&node, SRV_1));
+	CHECK(!gb__node_leased(&node, SRV_2));
 	change(true, NOW, 1);
 	check_changes("- TXT \"lease=1795880060\" \"life=60\" \"id=a:7001\" \"run=1\" \"" SRV_1 "\"\n");
 	look(1, (const char *const[]){ own_lease, NULL });
@@ -158,9 +158,9 @@ TEST(what_two_leases_name_stays_with_the_second)
 TEST(a_later_run_takes_over_and_an_earlier_one_leaves_it_alone)
 {
 	begin();
-	place.run = 9;
+	node.run = 9;
 	look(1, (const char *const[]){ own_lease, NULL });
-	CHECK(gb__place_contested(&place));
+	CHECK(gb__node_contested(&node));
 	change(true, NOW, 1);
 	check_changes("");
 	change(false, NOW, 1);

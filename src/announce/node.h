@@ -10,8 +10,8 @@
  * removes those that are over with what they name. An update says which TXT records it has seen (RFC 2136, 2.4.2), so
  * that it fails where somebody else came first, and is made again from what is there then.
  */
-#ifndef ANNOUNCE_PLACE_H
-#define ANNOUNCE_PLACE_H
+#ifndef ANNOUNCE_NODE_H
+#define ANNOUNCE_NODE_H
 
 #include "announce/message.h"
 
@@ -33,7 +33,8 @@ struct gb__lease {
 	char records[GB__LEASE_RECORDS][GB__LEASE_TEXT]; /* "SRV 0 0 7000 host.example.org.", "A 10.0.0.1" */
 };
 
-struct gb__place {
+/** A name in the DNS with what stands there (a node of RFC 1034, 3.1), as this server has seen it last. */
+struct gb__node {
 	char name[GB__DNS_NAME];
 	uint64_t run; /* ours: an own id with another is of an earlier life, or somebody else's */
 	struct gb__lease *own;
@@ -56,24 +57,24 @@ struct gb__changes {
 bool gb__lease_read(const ldns_rr *record, struct gb__lease *ret);
 
 /** Add an own lease without records, or NULL: no memory. */
-struct gb__lease *gb__place_own(struct gb__place *place, const char *id);
+struct gb__lease *gb__node_own(struct gb__node *node, const char *id);
 int gb__lease_add(struct gb__lease *lease, const char *record);
 /** Take what a question for TXT was answered by, at this time of the monotonic clock. Returns 0 or -ENOMEM. */
-int gb__place_look(struct gb__place *place, const ldns_pkt *answer, uint64_t now_ns);
+int gb__node_look(struct gb__node *node, const ldns_pkt *answer, uint64_t now_ns);
 /** Whether a record belongs to any lease that is there. */
-bool gb__place_leased(const struct gb__place *place, const char *record);
+bool gb__node_leased(const struct gb__node *node, const char *record);
 /** Whether a lease with the id of an own one is there that another run wrote. */
-bool gb__place_contested(const struct gb__place *place);
+bool gb__node_contested(const struct gb__node *node);
 /**
  * Add what is to change: own leases anew, until `unix_s` and `life_s`, or those of this run gone when `leaves`; those of others that are
  * over gone. Records that a lease which stays names as well stay. A lease is over when it was seen unchanged for its
  * life, by this machine's clock, or ended so long ago that clocks cannot be the reason.
  */
-void gb__place_change(struct gb__place *place, bool leaves, uint64_t unix_s, uint64_t now_ns, uint32_t life_s,
+void gb__node_change(struct gb__node *node, bool leaves, uint64_t unix_s, uint64_t now_ns, uint32_t life_s,
 	struct gb__changes *changes);
 void gb__changes_finish(struct gb__changes *changes);
 /** Forget own leases; what was seen stays. */
-void gb__place_disown(struct gb__place *place);
-void gb__place_finish(struct gb__place *place);
+void gb__node_disown(struct gb__node *node);
+void gb__node_finish(struct gb__node *node);
 
 #endif

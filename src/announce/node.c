@@ -1,4 +1,4 @@
-#include "announce/place.h"
+#include "announce/node.h"
 
 #include "base/alloc.h"
 #include "base/hash.h"
@@ -104,14 +104,14 @@ static ldns_rr *lease_record(const char *name, uint32_t ttl_s, const struct gb__
 	return record;
 }
 
-struct gb__lease *gb__place_own(struct gb__place *place, const char *id)
+struct gb__lease *gb__node_own(struct gb__node *node, const char *id)
 {
-	struct gb__lease *grown = gb__realloc(place->own, (place->own_count + 1) * sizeof(*place->own));
+	struct gb__lease *grown = gb__realloc(node->own, (node->own_count + 1) * sizeof(*node->own));
 
 	if (!grown)
 		return NULL;
-	place->own = grown;
-	grown += place->own_count++;
+	node->own = grown;
+	grown += node->own_count++;
 	*grown = (struct gb__lease){ 0 };
 	snprintf(grown->id, sizeof(grown->id), "%s", id);
 	return grown;
@@ -130,17 +130,17 @@ static uint64_t hash_of(const ldns_rr *record)
 	return hash;
 }
 
-static const struct gb__sight *sight_of(const struct gb__place *place, uint64_t hash)
+static const struct gb__sight *sight_of(const struct gb__node *node, uint64_t hash)
 {
-	for (size_t i = 0; i < place->sights_count; i++)
-		if (place->sights[i].hash == hash)
-			return &place->sights[i];
+	for (size_t i = 0; i < node->sights_count; i++)
+		if (node->sights[i].hash == hash)
+			return &node->sights[i];
 	return NULL;
 }
 
-int gb__place_look(struct gb__place *place, const ldns_pkt *answer, uint64_t now_ns)
+int gb__node_look(struct gb__node *node, const ldns_pkt *answer, uint64_t now_ns)
 {
-	ldns_rdf *owner = ldns_dname_new_frm_str(place->name);
+	ldns_rdf *owner = ldns_dname_new_frm_str(node->name);
 	ldns_rr_list *found = owner
 		? ldns_pkt_rr_list_by_name_and_type(answer, owner, LDNS_RR_TYPE_TXT, LDNS_SECTION_ANSWER)
 		: NULL;
@@ -156,48 +156,48 @@ int gb__place_look(struct gb__place *place, const ldns_pkt *answer, uint64_t now
 	ldns_rdf_deep_free(owner);
 	for (size_t i = 0; i < count; i++) {
 		const uint64_t hash = hash_of(ldns_rr_list_rr(found, i));
-		const struct gb__sight *before = sight_of(place, hash);
+		const struct gb__sight *before = sight_of(node, hash);
 
 		sights[i] = (struct gb__sight){ hash, before ? before->since_ns : now_ns };
 	}
-	gb__free(place->sights);
-	place->sights = sights;
-	place->sights_count = count;
-	ldns_rr_list_deep_free(place->found);
-	place->found = found;
+	gb__free(node->sights);
+	node->sights = sights;
+	node->sights_count = count;
+	ldns_rr_list_deep_free(node->found);
+	node->found = found;
 	return 0;
 }
 
-static size_t found_count(const struct gb__place *place)
+static size_t found_count(const struct gb__node *node)
 {
-	return place->found ? ldns_rr_list_rr_count(place->found) : 0;
+	return node->found ? ldns_rr_list_rr_count(node->found) : 0;
 }
 
-bool gb__place_leased(const struct gb__place *place, const char *record)
+bool gb__node_leased(const struct gb__node *node, const char *record)
 {
 	struct gb__lease lease;
 
-	for (size_t i = 0; i < found_count(place); i++)
-		if (gb__lease_read(ldns_rr_list_rr(place->found, i), &lease) && has(&lease, record))
+	for (size_t i = 0; i < found_count(node); i++)
+		if (gb__lease_read(ldns_rr_list_rr(node->found, i), &lease) && has(&lease, record))
 			return true;
 	return false;
 }
 
-static bool is_own(const struct gb__place *place, const struct gb__lease *lease)
+static bool is_own(const struct gb__node *node, const struct gb__lease *lease)
 {
-	for (size_t i = 0; i < place->own_count; i++)
-		if (strcmp(place->own[i].id, lease->id) == 0)
+	for (size_t i = 0; i < node->own_count; i++)
+		if (strcmp(node->own[i].id, lease->id) == 0)
 			return true;
 	return false;
 }
 
-bool gb__place_contested(const struct gb__place *place)
+bool gb__node_contested(const struct gb__node *node)
 {
 	struct gb__lease lease;
 
-	for (size_t i = 0; i < found_count(place); i++)
-		if (gb__lease_read(ldns_rr_list_rr(place->found, i), &lease) && is_own(place, &lease) &&
-			lease.run != place->run)
+	for (size_t i = 0; i < found_count(node); i++)
+		if (gb__lease_read(ldns_rr_list_rr(node->found, i), &lease) && is_own(node, &lease) &&
+			lease.run != node->run)
 			return true;
 	return false;
 }
@@ -214,21 +214,21 @@ static void push(struct gb__changes *changes, ldns_rr_list **list, ldns_rr *reco
 }
 
 /* That nobody has changed the TXT records since they were asked for. */
-static void require_unchanged(const struct gb__place *place, struct gb__changes *changes)
+static void require_unchanged(const struct gb__node *node, struct gb__changes *changes)
 {
 	ldns_rr *record;
 
-	for (size_t i = 0; i < found_count(place); i++) {
-		record = ldns_rr_clone(ldns_rr_list_rr(place->found, i));
+	for (size_t i = 0; i < found_count(node); i++) {
+		record = ldns_rr_clone(ldns_rr_list_rr(node->found, i));
 		if (record)
 			ldns_rr_set_ttl(record, 0);
 		push(changes, &changes->prerequisites, record);
 	}
-	if (found_count(place) > 0)
+	if (found_count(node) > 0)
 		return;
 	record = ldns_rr_new();
 	if (record) {
-		ldns_rr_set_owner(record, ldns_dname_new_frm_str(place->name));
+		ldns_rr_set_owner(record, ldns_dname_new_frm_str(node->name));
 		ldns_rr_set_type(record, LDNS_RR_TYPE_TXT);
 		ldns_rr_set_class(record, LDNS_RR_CLASS_NONE);
 		ldns_rr_set_ttl(record, 0);
@@ -236,10 +236,9 @@ static void require_unchanged(const struct gb__place *place, struct gb__changes 
 	push(changes, &changes->prerequisites, record);
 }
 
-static void add(
-	const struct gb__place *place, uint32_t ttl_s, const char *record, struct gb__changes *changes)
+static void add(const struct gb__node *node, uint32_t ttl_s, const char *record, struct gb__changes *changes)
 {
-	push(changes, &changes->changes, gb__dns_record(place->name, ttl_s, LDNS_RR_CLASS_IN, record));
+	push(changes, &changes->changes, gb__dns_record(node->name, ttl_s, LDNS_RR_CLASS_IN, record));
 }
 
 static void take_away(ldns_rr *record, struct gb__changes *changes)
@@ -251,47 +250,47 @@ static void take_away(ldns_rr *record, struct gb__changes *changes)
 	push(changes, &changes->changes, record);
 }
 
-static bool is_over(const struct gb__place *place, size_t index, const struct gb__lease *lease,
-	uint64_t unix_s, uint64_t now_ns)
+static bool is_over(const struct gb__node *node, size_t index, const struct gb__lease *lease, uint64_t unix_s,
+	uint64_t now_ns)
 {
 	return unix_s > lease->until_s + GB__LEASE_CLOCKS_S ||
-		now_ns - place->sights[index].since_ns >= lease->life_s * NS_PER_S;
+		now_ns - node->sights[index].since_ns >= lease->life_s * NS_PER_S;
 }
 
 /* Whether a lease that stays names it, own ones included. */
-static bool stays(const struct gb__place *place, const bool *going, bool leaves, const char *record)
+static bool stays(const struct gb__node *node, const bool *going, bool leaves, const char *record)
 {
 	struct gb__lease lease;
 
-	for (size_t i = 0; !leaves && i < place->own_count; i++)
-		if (has(&place->own[i], record))
+	for (size_t i = 0; !leaves && i < node->own_count; i++)
+		if (has(&node->own[i], record))
 			return true;
-	for (size_t i = 0; i < found_count(place); i++)
-		if (!going[i] && gb__lease_read(ldns_rr_list_rr(place->found, i), &lease) &&
+	for (size_t i = 0; i < found_count(node); i++)
+		if (!going[i] && gb__lease_read(ldns_rr_list_rr(node->found, i), &lease) &&
 			has(&lease, record))
 			return true;
 	return false;
 }
 
-static void remove_lease(const struct gb__place *place, size_t index, const bool *going, bool leaves,
+static void remove_lease(const struct gb__node *node, size_t index, const bool *going, bool leaves,
 	struct gb__changes *changes)
 {
-	const ldns_rr *record = ldns_rr_list_rr(place->found, index);
+	const ldns_rr *record = ldns_rr_list_rr(node->found, index);
 	struct gb__lease lease;
 
 	take_away(ldns_rr_clone(record), changes);
 	if (!gb__lease_read(record, &lease))
 		return;
 	for (unsigned i = 0; i < lease.count; i++)
-		if (!stays(place, going, leaves, lease.records[i]))
-			take_away(gb__dns_record(place->name, 0, LDNS_RR_CLASS_NONE, lease.records[i]),
-				changes);
+		if (!stays(node, going, leaves, lease.records[i]))
+			take_away(
+				gb__dns_record(node->name, 0, LDNS_RR_CLASS_NONE, lease.records[i]), changes);
 }
 
-void gb__place_change(struct gb__place *place, bool leaves, uint64_t unix_s, uint64_t now_ns, uint32_t life_s,
+void gb__node_change(struct gb__node *node, bool leaves, uint64_t unix_s, uint64_t now_ns, uint32_t life_s,
 	struct gb__changes *changes)
 {
-	const size_t count = found_count(place);
+	const size_t count = found_count(node);
 	bool *going = gb__alloc_zero(count + 1);
 	struct gb__lease lease;
 
@@ -299,29 +298,29 @@ void gb__place_change(struct gb__place *place, bool leaves, uint64_t unix_s, uin
 		changes->failed = true;
 		return;
 	}
-	require_unchanged(place, changes);
+	require_unchanged(node, changes);
 	for (size_t i = 0; i < count; i++) {
-		if (!gb__lease_read(ldns_rr_list_rr(place->found, i), &lease))
+		if (!gb__lease_read(ldns_rr_list_rr(node->found, i), &lease))
 			continue;
-		if (is_own(place, &lease) && (!leaves || lease.run == place->run)) {
+		if (is_own(node, &lease) && (!leaves || lease.run == node->run)) {
 			going[i] = true;
-		} else if (is_over(place, i, &lease, unix_s, now_ns)) {
+		} else if (is_over(node, i, &lease, unix_s, now_ns)) {
 			going[i] = true;
 			changes->removed++;
 		}
 	}
 	for (size_t i = 0; i < count; i++)
 		if (going[i])
-			remove_lease(place, i, going, leaves, changes);
-	for (size_t i = 0; !leaves && i < place->own_count; i++) {
-		struct gb__lease *own = &place->own[i];
+			remove_lease(node, i, going, leaves, changes);
+	for (size_t i = 0; !leaves && i < node->own_count; i++) {
+		struct gb__lease *own = &node->own[i];
 
 		own->until_s = unix_s + life_s;
 		own->life_s = life_s;
-		own->run = place->run;
-		push(changes, &changes->changes, lease_record(place->name, life_s, own));
+		own->run = node->run;
+		push(changes, &changes->changes, lease_record(node->name, life_s, own));
 		for (unsigned j = 0; j < own->count; j++)
-			add(place, life_s, own->records[j], changes);
+			add(node, life_s, own->records[j], changes);
 	}
 	gb__free(going);
 }
@@ -333,17 +332,17 @@ void gb__changes_finish(struct gb__changes *changes)
 	*changes = (struct gb__changes){ 0 };
 }
 
-void gb__place_disown(struct gb__place *place)
+void gb__node_disown(struct gb__node *node)
 {
-	gb__free(place->own);
-	place->own = NULL;
-	place->own_count = 0;
+	gb__free(node->own);
+	node->own = NULL;
+	node->own_count = 0;
 }
 
-void gb__place_finish(struct gb__place *place)
+void gb__node_finish(struct gb__node *node)
 {
-	gb__place_disown(place);
-	ldns_rr_list_deep_free(place->found);
-	gb__free(place->sights);
-	*place = (struct gb__place){ 0 };
+	gb__node_disown(node);
+	ldns_rr_list_deep_free(node->found);
+	gb__free(node->sights);
+	*node = (struct gb__node){ 0 };
 }
