@@ -207,6 +207,12 @@ static int os_close(struct gb__os *os, int fd)
 	return 0;
 }
 
+static int os_copy(struct gb__os *os, int fd)
+{
+	(void)get(os, fd, "copy");
+	return -EMFILE;
+}
+
 static uint64_t os_now_ns(struct gb__os *os)
 {
 	return sim_kernel_of(os)->now_ns;
@@ -265,6 +271,7 @@ const struct gb__os_ops sim_os_ops = {
 	.shutdown = os_shutdown,
 	.reset_on_close = os_reset_on_close,
 	.close = os_close,
+	.copy = os_copy,
 	.now_ns = os_now_ns,
 	.now_ms = os_now_ms,
 	.event_create = os_event_create,

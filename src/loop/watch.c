@@ -77,7 +77,7 @@ static int watch_for(struct gb_watch *watch, unsigned ready)
 
 	if (result != -EEXIST || watch->endpoint.fd != watch->fd)
 		return result;
-	result = gb__descriptor_copy(watch->fd);
+	result = watch->watches->loop->os->ops->copy(watch->watches->loop->os, watch->fd);
 	if (result < 0)
 		return result;
 	watch->endpoint.fd = result;

@@ -61,6 +61,8 @@ struct gb__os_ops {
 	int (*reset_on_close)(struct gb__os *os, int fd);
 	/** Never retried: on Linux the descriptor is gone even after EINTR (close(2)). */
 	int (*close)(struct gb__os *os, int fd);
+	/** Another number for the same, close-on-exec; or a negative errno, as always where it is simulated. */
+	int (*copy)(struct gb__os *os, int fd);
 	/** Nanoseconds of the monotonic clock. */
 	uint64_t (*now_ns)(struct gb__os *os);
 	/** A descriptor that becomes readable by event_signal (any thread) until event_clear. */

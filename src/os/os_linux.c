@@ -2,6 +2,7 @@
 #include "base/macros.h"
 #include "os/os.h"
 
+#include "os/descriptor.h"
 #include "os/socket.h"
 
 #include <errno.h>
@@ -158,6 +159,12 @@ static uint64_t os_now_ns(struct gb__os *os)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static int os_copy(struct gb__os *os, int fd)
+{
+	(void)os;
+	return gb__descriptor_copy(fd);
+}
+
 static int os_event_create(struct gb__os *os)
 {
 	(void)os;
@@ -208,6 +215,7 @@ static const struct gb__os_ops linux_ops = {
 	.shutdown = os_shutdown,
 	.reset_on_close = os_reset_on_close,
 	.close = os_close,
+	.copy = os_copy,
 	.now_ns = os_now_ns,
 	.event_create = os_event_create,
 	.event_signal = os_event_signal,
