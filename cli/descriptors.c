@@ -4,19 +4,24 @@
 
 #define OWN 20u /* standard streams, the engine's, and some in reserve */
 
+void gb__descriptors_claim_all(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int gb__descriptors_claim(uint64_t connections, uint64_t apart, const char *which, struct gb_error *error)
 {
 	struct rlimit limit;
 
 	apart += OWN;
+	gb__descriptors_claim_all();
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return 0; /* then connecting tells */
-	if (limit.rlim_cur < limit.rlim_max) {
-		struct rlimit raised = { .rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max };
-
-		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
-			limit = raised;
-	}
 	if (limit.rlim_cur == RLIM_INFINITY || connections + apart <= limit.rlim_cur)
 		return 0;
 	if (limit.rlim_cur <= apart)

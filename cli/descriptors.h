@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+/** Raise the descriptor limit as far as it goes, which is no further where that is not permitted. */
+void gb__descriptors_claim_all(void);
 /**
  * Raise the descriptor limit as far as it goes, and see whether that is enough for so many connections, of the flags that
  * `which` names, and for some descriptors apart from these.

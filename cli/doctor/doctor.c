@@ -1,12 +1,12 @@
 /* `gearbox doctor`: what this machine allows, what to change, and what basic operations cost on it. */
 #include "command.h"
+#include "descriptors.h"
 #include "doctor/costs.h"
 #include "doctor/diagnosis.h"
 #include "doctor/memory.h"
 #include "doctor/report.h"
 
 #include <stdlib.h>
-#include <sys/resource.h>
 
 static const uint64_t targets_usual[] = { 10000, 1000000 };
 #define TARGETS_USUAL (sizeof(targets_usual) / sizeof(*targets_usual))
@@ -42,17 +42,6 @@ static void print_help(void)
 	puts("\nExit codes: 0 whatever it found, 1 when it could not look, 2 wrong usage.");
 }
 
-/* As a server would, for what is measured; the facts were read before. */
-static void raise_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int print_json(const struct facts *facts, const struct diagnosis *diagnosis, const struct costs *costs)
 {
 	json_t *object = gb__diagnosis_json(facts, diagnosis);
@@ -76,7 +65,7 @@ static int examine(const struct doctor_flags *flags)
 	if (rc < 0)
 		return gb__command_fail(EXIT_FAILED,
 			"doctor: cannot try io_uring in a process of its own: %s", gb_strerror(rc));
-	raise_descriptors();
+	gb__descriptors_claim_all(); /* as a server would, for what is measured; the facts were read before */
 	gb__memory_measure(&facts);
 	gb__diagnose(&facts, &uring, flags->connections ? &flags->connections : targets_usual,
 		flags->connections ? 1 : TARGETS_USUAL, &diagnosis);

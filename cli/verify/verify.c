@@ -5,6 +5,7 @@
  */
 #include "certificate.h"
 #include "command.h"
+#include "descriptors.h"
 #include "tls/tls.h"
 #include "verify/learned.h"
 #include "verify/options.h"
@@ -19,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -387,17 +387,6 @@ static int verify_all(const struct verify_options *options, bool *ret_differs, s
 	return result;
 }
 
-/* Every client and server of a model is a descriptor of its runner, or of the server's process. */
-static void claim_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 int gb__command_verify(int argc, char **argv)
 {
 	struct verify_options options;
@@ -409,7 +398,7 @@ int gb__command_verify(int argc, char **argv)
 		if (options.help) {
 			gb__verify_options_help();
 		} else {
-			claim_descriptors();
+			gb__descriptors_claim_all(); /* each client and server of a model is one, of its runner or of the server's process */
 			result = verify_all(&options, &differs, &error);
 		}
 		gb__verify_options_finish(&options);
