@@ -328,10 +328,10 @@ static void log_end(struct gb_conn *conn)
 	/* The session keeps it, whoever ends the connection, and when. */
 	if (!problem && conn->reason == GB_CLOSE_TLS_ERROR)
 		problem = gb_conn_tls_problem(conn);
-	if (!problem && conn->error == EMSGSIZE)
+	if (!problem && gb__conn_errno(conn) == EMSGSIZE)
 		problem = "a packet does not fit into the send buffer: see sndbuf";
 	gb__tell_closed(os, conn->stream.endpoint.fd, gb__proxied_end(conn, true), conn->terms->service,
-		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, conn->error, problem,
+		conn->further & GB__CONN_FURTHER_OUTGOING, conn->reason, gb__conn_errno(conn), problem,
 		gb__dial_name(conn, name, sizeof(name)) ? name : NULL);
 }
 
@@ -351,7 +351,7 @@ static inline __attribute__((always_inline)) void close_begun(struct gb_conn *co
 	if (gb__unlikely(!gb__reason_ordinary(reason)))
 		log_end(conn);
 	if (conn->flags & GB__CONN_FLUSHING)
-		gb__conn_deadline_within(conn, gb__conn_stall_ms(conn));
+		gb__conn_deadline_within(conn, (gb__conn_stall_ms(conn) + 1) / 2);
 	/* Replies that need not wait for one another were not overtaken by the end: they are awaited. */
 	if ((conn->flags & GB__CONN_TASKED) && !conn->terms->replies.loose)
 		gb__task_cancel(conn);

@@ -94,7 +94,11 @@ struct gb_conn {
 	struct gb__wheel_node deadline; /* the earliest, or earlier: see deadline.c */
 	uint32_t turn_next;             /* on the list of the turn: slot + 1 */
 	uint32_t progress_ms;           /* when output last moved, the FIN was sent, or the connect began */
-	int16_t error;                  /* errno behind the reason */
+	union {
+		int16_t error; /* once it has ended: errno behind the reason (gb__conn_errno) */
+		/* Before, while output waits: what of it was in the kernel when last asked, cut; 0: nobody has. */
+		uint16_t held;
+	};
 	union {
 		uint16_t holds;  /* until it closes: gb_conn_hold */
 		uint16_t unsent; /* while it lingers: bytes in the kernel when last asked, cut to 16 bits */
@@ -337,6 +341,12 @@ void gb__conn_hold(struct gb_conn *conn, int change);
 void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms);
 /** How long nothing has moved on it, nor on the one that it is joined with. */
 uint32_t gb__conn_idle_ms(const struct gb_conn *conn);
+/** The errno behind its end; 0 before. */
+static inline int gb__conn_errno(const struct gb_conn *conn)
+{
+	return conn->state >= GB__CONN_ENDED ? conn->error : 0;
+}
+
 /** How long output may make no progress: the write timeout; another bound while it closes and there is none; 0: none. */
 uint64_t gb__conn_stall_ms(const struct gb_conn *conn);
 /** Reading goes on: the message under way has its time from now. */
@@ -349,15 +359,16 @@ static inline bool gb__conn_due_by(const struct gb_conn *conn, uint64_t due_ms)
 	return gb__wheel_pending(&conn->deadline) &&
 		(int32_t)(conn->deadline.due - (uint32_t)(due_ms / GB__WHEEL_TICK_MS)) <= 1;
 }
-/** The engine has output under way and will say on_output. It may make no progress for `timeout_ms`. */
+/** The engine has output under way and will say on_output. It may make no progress for `timeout_ms`: half way it is
+ *  looked at what the kernel holds (deadline.c). */
 static inline void gb__conn_flushing(struct gb_conn *conn, uint64_t timeout_ms)
 {
-	uint64_t now_ms = conn->net->engine->now_ms;
+	uint64_t now_ms = conn->net->engine->now_ms, half_ms = (timeout_ms + 1) / 2;
 
 	conn->flags |= GB__CONN_FLUSHING;
 	conn->progress_ms = (uint32_t)now_ms;
-	if (gb__unlikely(!gb__conn_due_by(conn, now_ms + timeout_ms)))
-		gb__conn_deadline_within(conn, timeout_ms);
+	if (gb__unlikely(!gb__conn_due_by(conn, now_ms + half_ms)))
+		gb__conn_deadline_within(conn, half_ms);
 }
 /** A wheel node expired: act if a timeout did, else wait for the next one. */
 void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg);

@@ -394,7 +394,7 @@ int gb_conn_descriptor(const struct gb_conn *conn)
 
 int gb_conn_error(const struct gb_conn *conn)
 {
-	return conn->error;
+	return gb__conn_errno(conn);
 }
 
 static int describe(const struct gb_conn *conn, bool peer, char *text, size_t size)

@@ -9,6 +9,10 @@
  * A deadline is judged by the clock, and a turn may be late: after a handler that took long, after a SIGSTOP, or
  * with more events than one wait tells. So nobody is ended for what the kernel has already: that is asked first.
  *
+ * A socket is told to be writable once a third of its buffer is free, which is megabytes: a peer that takes less in a write
+ * timeout takes output all the same. So half way to that deadline it is noted how much the kernel holds, and when it is due
+ * a change since then is progress. Who takes nothing is ended when it is due, and so is who stopped in its first half.
+ *
  * Every state has a bound. Open ones: the idle timeout (0: the user wants none), the write timeout while output
  * waits; connecting: the connect timeout (0: the kernel's); front: the handshake timeout; draining: the write timeout, else the idle timeout, else
  * STALL_MS without progress; lingering: the linger timeout since anything moved, linger-max in all.
@@ -154,15 +158,62 @@ static bool message_goes_on(struct gb_conn *conn)
 	return (int32_t)(conn->active_ms - *since_ms) < (int32_t)conn->terms->limits->read_timeout_ms;
 }
 
+/* What of its output the kernel holds, cut to 16 bits so that any piece that leaves changes it. */
+static uint16_t unsent_now(const struct gb_conn *conn)
+{
+	struct gb__os *os = conn->net->loop->os;
+	size_t bytes = os->ops->unsent(os, conn->stream.endpoint.fd);
+
+	return (uint16_t)(bytes ^ bytes >> 16);
+}
+
+/* The same, never 0. */
+static uint16_t held_now(const struct gb_conn *conn)
+{
+	uint16_t unsent = unsent_now(conn);
+
+	return unsent ? unsent : 1;
+}
+
+static bool awaits_room(const struct gb_conn *conn)
+{
+	return (conn->flags & GB__CONN_FLUSHING) &&
+		(conn->state == GB__CONN_OPEN || conn->state == GB__CONN_HALF_CLOSED ||
+			conn->state == GB__CONN_DRAINING);
+}
+
+/* Before the write timeout is over. Returns when to look again: half way, then at its end. */
+static uint64_t note_held(struct gb_conn *conn)
+{
+	uint64_t stall_ms = gb__conn_stall_ms(conn),
+		 elapsed_ms = gb__net_elapsed(conn->net, conn->progress_ms);
+
+	if (!stall_ms || elapsed_ms >= stall_ms)
+		return UINT64_MAX;
+	conn->held = held_now(conn);
+	return elapsed_ms < stall_ms / 2 ? stall_ms / 2 - elapsed_ms : stall_ms - elapsed_ms;
+}
+
+/* The write timeout is over: whether the peer took something since half of it was. */
+static bool takes_on(struct gb_conn *conn)
+{
+	uint16_t before = conn->held;
+
+	conn->held = held_now(conn);
+	if (before == 0 || before == conn->held)
+		return false;
+	conn->progress_ms = gb__net_now(conn->net);
+	return true;
+}
+
 /* Our FIN is out: bytes on their way in either direction extend the time for the peer's. */
 static bool lingers_on(struct gb_conn *conn)
 {
-	struct gb__os *os = conn->net->loop->os;
 	uint16_t unsent;
 
 	if (gb__net_elapsed(conn->net, conn->progress_ms) >= conn->terms->limits->linger_max_ms)
 		return false;
-	unsent = (uint16_t)os->ops->unsent(os, conn->stream.endpoint.fd);
+	unsent = unsent_now(conn);
 	if (unsent == conn->unsent && !has_come(conn, GB__READY_IN | GB__READY_OUT))
 		return false;
 	conn->unsent = unsent;
@@ -179,7 +230,8 @@ static bool goes_on(struct gb_conn *conn, int reason)
 		return true; /* it waits for us */
 	if (reason == GB_CLOSE_READ_TIMEOUT)
 		return message_goes_on(conn);
-	return has_come(conn, GB__READY_IN | GB__READY_OUT);
+	return has_come(conn, GB__READY_IN | GB__READY_OUT) ||
+		(reason == GB_CLOSE_WRITE_TIMEOUT && takes_on(conn));
 }
 
 /* Nothing that is asked of the engine for it would tell of a reset, or not for long: output may leave at once. */
@@ -255,6 +307,8 @@ void gb__conn_on_deadline(struct gb__wheel_node *node, void *arg)
 			return;
 		}
 		earliest.left_ms = 1; /* it is seen by then, or asked about again */
+	} else if (awaits_room(conn)) {
+		earliest.left_ms = gb__min(earliest.left_ms, note_held(conn));
 	}
 	if (deaf)
 		earliest.left_ms = gb__min(earliest.left_ms, RESET_LOOK_MS);

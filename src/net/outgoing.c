@@ -108,8 +108,9 @@ static int outcome(const struct gb_conn *conn)
 {
 	if (conn->state == GB__CONN_OPEN)
 		return 0;
-	if (conn->error)
-		return -conn->error; /* be it that the server resets it within the handshake of TLS */
+	if (gb__conn_errno(conn))
+		return -gb__conn_errno(
+			conn); /* be it that the server resets it within the handshake of TLS */
 	if (conn->reason == GB_CLOSE_TLS_ERROR)
 		return -EPROTO;
 	return conn->reason == GB_CLOSE_CONNECT_FAILED ? -ECONNREFUSED : -ECANCELED;

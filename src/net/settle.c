@@ -36,6 +36,7 @@ static void half_close(struct gb_conn *conn)
 	conn->state = GB__CONN_LINGERING;
 	conn->progress_ms = conn->active_ms = gb__net_now(net);
 	conn->unsent = 0;
+	conn->held = 0;
 	gb__conn_deadline_within(conn, gb__max(conn->terms->limits->linger_timeout_ms, 1));
 }
 

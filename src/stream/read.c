@@ -296,7 +296,7 @@ static int blocked(struct gb_stream *stream)
 	if (gb__unlikely(stream->error))
 		return stream->error;
 	if (gb__unlikely(gb__conn_closing(conn)))
-		return gb__stream_code(conn->reason, conn->error);
+		return gb__stream_code(conn->reason, gb__conn_errno(conn));
 	if (gb__unlikely(conn->terms->relayed))
 		return -EBUSY;
 	return 0;

@@ -274,7 +274,7 @@ static bool on_ended(struct gb_conn *conn)
 	if (stream->over)
 		return true;
 	stream->over = true;
-	stream->error = gb__stream_code(conn->reason, conn->error);
+	stream->error = gb__stream_code(conn->reason, gb__conn_errno(conn));
 	if (stream->reader)
 		gb__coro_wake(stream->reader);
 	if (stream->writer)

@@ -19,7 +19,7 @@ static int blocked(const struct gb_stream *stream)
 	if (gb__unlikely(stream->over))
 		return stream->error;
 	if (gb__unlikely(gb__conn_closing(conn)))
-		return gb__stream_code(conn->reason, conn->error);
+		return gb__stream_code(conn->reason, gb__conn_errno(conn));
 	if (gb__unlikely(conn->flags & GB__CONN_OUTPUT_END))
 		return -EPIPE;
 	if (gb__unlikely(conn->terms->relayed))
@@ -223,7 +223,7 @@ static int outcome(const struct gb_stream *stream)
 		return -ESTALE; /* it was closed meanwhile */
 	return stream->conn->reason == GB_CLOSE_EOF
 		? 0
-		: gb__stream_code(stream->conn->reason, stream->conn->error);
+		: gb__stream_code(stream->conn->reason, gb__conn_errno(stream->conn));
 }
 
 int gb_stream_relay(struct gb_stream *a, struct gb_stream *b)

@@ -107,6 +107,24 @@ def slow_readers_are_bounded_then_closed(model):
         answered(server)
 
 
+@case_for_each(EACH_ENGINE, waits=True)
+def a_slow_reader_is_no_stuck_one(model):
+    """In a write timeout it takes less than makes its socket writable again; it takes something all the same."""
+    timeout_s = 1
+    with Server(*model.arguments, "--write-timeout", f"{timeout_s}s", "--sndbuf", "1MiB", service="chargen") as server:
+        def talk(in_time):
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * KIB)
+                client.settimeout(PATIENCE_S)
+                client.connect((server.host, server.port))
+                for _ in range(35):
+                    in_time()
+                    check_equal(len(receive_exactly(client, 4 * KIB)), 4 * KIB, "bytes")
+                    time.sleep(0.1)  # not waiting for anything: this client reads slowly
+                reset(client)
+        timely(timeout_s / 4, talk)
+
+
 @case_for_each(PRESETS, waits=True)
 def a_byte_at_a_time_does_not_move_the_read_deadline(model):
     """Slowloris: the deadline is that of the whole message. Others are answered meanwhile."""

@@ -219,6 +219,33 @@ NET_TEST(who_takes_output_slowly_is_healthy)
 	peer_close(peer);
 }
 
+/* A socket is writable once a third of its buffer is free: who takes less in a write timeout takes output all the same.
+ * Only with the sockets of the calm kernel. */
+NET_TEST(who_takes_less_than_makes_room_is_healthy_and_then_stuck)
+{
+	struct peer *peer;
+	unsigned passed_ms = 0;
+
+	if (rig->round > 0)
+		return;
+	rig->limits.write_timeout_ms = 1000;
+	peer = begin(rig);
+	peer->read_max = 0;
+	sim_client_set_window(peer->client, 1000);
+	send_pattern(rig, 500000);
+	for (unsigned i = 0; i < 15; i++) {
+		rig_pass(rig, 300);
+		CHECK_INT(rig->closed, 0);
+		peer->read_max += 1000;
+		UNTIL(rig, peer, peer->got_size == peer->read_max);
+	}
+	for (; rig->closed == 0 && passed_ms < 5000; passed_ms += SLACK_MS)
+		rig_pass(rig, SLACK_MS);
+	CHECK(passed_ms >= 500 && passed_ms <= 1500 + 2 * SLACK_MS);
+	CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);
+	peer_close(peer);
+}
+
 NET_TEST(output_that_has_gone_has_no_write_deadline)
 {
 	struct peer *peer;
