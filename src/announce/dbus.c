@@ -205,4 +205,5 @@ void gb__dbus_abandon(struct gb__dbus *bus)
 {
 	if (bus->connection && bus->fd >= 0)
 		close(bus->fd);
+	bus->fd = -1;
 }

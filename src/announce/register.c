@@ -477,8 +477,11 @@ void gb__announce_end(struct gb__announce *announce)
 
 void gb__announce_abandon(struct gb__announce *announce)
 {
-	if (announce)
-		gb__dialogue_abandon(&announce->dialogue);
+	if (!announce)
+		return;
+	gb__dialogue_abandon(&announce->dialogue);
+	gb__survivor_abandon(announce->guard);
+	announce->guard = -1;
 }
 
 void gb__announce_status(const struct gb__announce *announce, struct gb__announce_status *ret)

@@ -191,6 +191,19 @@ void gb__watches_finish(struct gb__watches *watches)
 	}
 }
 
+/* Not by the engine: it is the parent's, and so is its ring. */
+void gb__watches_abandon(struct gb__watches *watches)
+{
+	struct gb__os *os = watches->loop->os;
+
+	for (struct gb__list *node = watches->list.next; node != &watches->list; node = node->next) {
+		const struct gb_watch *watch = gb__container_of(node, struct gb_watch, node);
+
+		if (watch->endpoint.fd != watch->fd)
+			os->ops->close(os, watch->endpoint.fd);
+	}
+}
+
 void gb__watches_blame(const struct gb__watches *watches)
 {
 	for (const struct gb__list *node = watches->list.next; node != &watches->list; node = node->next)

@@ -35,6 +35,8 @@ void gb__watches_init(struct gb__watches *watches, struct gb__loop *loop);
 void gb__watches_end(struct gb__watches *watches);
 /** Free what nobody removed. */
 void gb__watches_finish(struct gb__watches *watches);
+/** In a forked child, before gb__loop_abandon: close the copies that its parent goes on with. */
+void gb__watches_abandon(struct gb__watches *watches);
 /** Of a wait that failed with -EBADF: find who has closed what is still watched, and abort. */
 void gb__watches_blame(const struct gb__watches *watches);
 

@@ -9,6 +9,7 @@
 #include "base/macros.h"
 #include "model/bus.h"
 #include "model/crew.h"
+#include "model/naming.h"
 #include "model/tls.h"
 #include "net/task.h"
 #include "os/process.h"
@@ -33,6 +34,10 @@ static void let_go(void *arg)
 	}
 	gb__server_unsecure(server); /* no handler's fault is to tell of a key */
 	gb__bus_join(server->bus);
+	gb__naming_abandon(server);
+	if (server->report_fd >= 0)
+		gb__socket_close(server->report_fd);
+	server->report_fd = -1;
 	server->chief = NULL;
 	server->crew = NULL;
 }

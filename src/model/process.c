@@ -84,6 +84,7 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 	uint64_t held;
 	int result;
 
+	server->report_fd = report_fd;
 	gb__alloc_region(GB__REGION_WORKER);
 	worker = gb__alloc_zero(sizeof(*worker));
 	gb__signal_quiet(SIGINT); /* a terminal sends it to us as well; the parent decides */
@@ -91,6 +92,8 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 	gb__signals_follow(server, on_rung);
 	gb__signal_release();
 	gb__naming_abandon(server);
+	gb__names_abandon(server->chief->net.names);
+	gb__watches_abandon(&server->chief->watches);
 	gb__loop_abandon(&server->chief->loop);
 	gb__hubs_init(&server->hubs); /* its lock may have been another thread's at the fork */
 	gb__bus_join(server->bus);
@@ -119,6 +122,7 @@ _Noreturn static void child_main(struct gb__seat *seat, struct gb__handed handed
 		gb__report_send(report_fd, &error, sizeof(error));
 	else if (result < 0 && gb__log_allowed(&server->shared->failures, coarse_ms(), &held))
 		gb__log(GB__LOG_ERROR, "%s", error.text);
+	server->report_fd = -1;
 	if (result == 0) {
 		serve(worker, handed);
 		gb__offload_stop(server);

@@ -111,7 +111,7 @@ int gb_server_create(const struct gb_options *options, struct gb_server **ret, s
 	gb__alloc_region(GB__REGION_NONE);
 	if (!server)
 		return gb_error_set(error, -ENOMEM, "no memory for a server");
-	server->wake_fd = -1;
+	server->wake_fd = server->report_fd = -1;
 	gb__places_init(&server->places);
 	gb__hubs_init(&server->hubs);
 	server->pid = getpid();

@@ -76,6 +76,7 @@ struct gb_server {
 	_Atomic bool running; /* gb_server_run has been called and not returned; so in worker processes */
 	_Atomic unsigned watchers; /* workers of this process that have not let go of the listening sockets */
 	int wake_fd;               /* readable: look at shared->stop and for children; any process writes */
+	int report_fd;             /* in a worker process, until it has told of its start; else -1 */
 	_Atomic bool asked;        /* for its counters, gb__server_ask */
 	struct gb__router *routers;    /* of its services that have routes */
 	size_t route_counts_count;     /* of all of them, for each worker */

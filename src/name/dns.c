@@ -108,7 +108,8 @@ static void forget(struct socket *socket)
 	gb__free(socket);
 }
 
-/* What it wants of a socket of its; nothing: it is about to be closed. One that cannot be watched has its timeout. */
+/* What it wants of a socket of its; nothing: it is about to be closed. One that cannot be watched has its timeout, and is
+ * known all the same: a child has it as well. */
 static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
 {
 	const unsigned ready = (readable ? GB_READY_IN : 0u) | (writable ? GB_READY_OUT : 0u);
@@ -120,20 +121,18 @@ static void on_socket(void *data, ares_socket_t fd, int readable, int writable)
 			forget(socket);
 		return;
 	}
-	if (socket) {
+	if (!socket) {
+		socket = gb__alloc_zero(sizeof(*socket));
+		if (!socket)
+			return;
+		socket->dns = dns;
+		socket->fd = fd;
+		gb__list_append(&dns->sockets, &socket->link);
+	}
+	if (socket->watch)
 		(void)gb__watch_change(socket->watch, ready);
-		return;
-	}
-	socket = gb__alloc_zero(sizeof(*socket));
-	if (!socket)
-		return;
-	socket->dns = dns;
-	socket->fd = fd;
-	if (gb__watch_add(dns->options.watches, fd, ready, on_ready, socket, &socket->watch) < 0) {
-		gb__free(socket);
-		return;
-	}
-	gb__list_append(&dns->sockets, &socket->link);
+	else if (gb__watch_add(dns->options.watches, fd, ready, on_ready, socket, &socket->watch) < 0)
+		socket->watch = NULL;
 }
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -358,4 +357,15 @@ void gb__dns_destroy(struct gb__dns *dns)
 	while (!gb__list_empty(&dns->sockets))
 		forget(gb__container_of(dns->sockets.next, struct socket, link));
 	gb__free(dns);
+}
+
+/* As they are: c-ares would tell all who have asked. */
+void gb__dns_abandon(struct gb__dns *dns)
+{
+	struct gb__os *os = dns ? dns->loop->os : NULL;
+
+	if (!dns)
+		return;
+	for (struct gb__list *link = dns->sockets.next; link != &dns->sockets; link = link->next)
+		os->ops->close(os, gb__container_of(link, struct socket, link)->fd);
 }

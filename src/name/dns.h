@@ -43,6 +43,8 @@ typedef void gb__dns_told(void *arg, struct gb__answer *answer);
 int gb__dns_create(const struct gb__dns_options *options, struct gb__dns **ret, struct gb_error *error);
 /** Whoever has asked is told -ECANCELED first. Not inside `told`. */
 void gb__dns_destroy(struct gb__dns *dns);
+/** In a forked child: close the sockets that its parent goes on with. Nobody is told anything. NULL is fine. */
+void gb__dns_abandon(struct gb__dns *dns);
 void gb__dns_ask(
 	struct gb__dns *dns, enum gb__question question, const char *name, gb__dns_told *told, void *arg);
 

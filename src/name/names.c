@@ -383,6 +383,12 @@ static void end_entry(struct entry *entry)
 		learn(entry, &ended);
 }
 
+void gb__names_abandon(struct gb__names *names)
+{
+	if (names)
+		gb__dns_abandon(names->dns);
+}
+
 void gb__names_end(struct gb__names *names)
 {
 	if (names->ended)

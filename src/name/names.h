@@ -54,6 +54,8 @@ void gb__names_init(struct gb__names *names, struct gb__watches *watches, struct
 	const struct gb__names_options *options, struct gb__names_counters *counters);
 /** All who wait are told -ECANCELED; nothing can be asked any more. Before gb__watches_end. */
 void gb__names_end(struct gb__names *names);
+/** In a forked child: close what its parent asks by. NULL is fine. */
+void gb__names_abandon(struct gb__names *names);
 
 /** What is known and holds, until the next call; or NULL. */
 const struct gb__known *gb__names_find(struct gb__names *names, enum gb__question question, const char *name);

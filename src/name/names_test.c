@@ -55,6 +55,11 @@ void gb__dns_destroy(struct gb__dns *dns)
 		answer(asked[0].name, (struct gb__answer){ .code = -ECANCELED });
 }
 
+void gb__dns_abandon(struct gb__dns *dns)
+{
+	(void)dns;
+}
+
 void gb__dns_ask(
 	struct gb__dns *dns, enum gb__question question, const char *name, gb__dns_told *told, void *arg)
 {

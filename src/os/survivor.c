@@ -108,3 +108,9 @@ void gb__survivor_dismiss(int fd, bool with_last_will)
 		;
 	close(fd);
 }
+
+void gb__survivor_abandon(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}

@@ -14,5 +14,7 @@
 int gb__survivor_start(const char *name, void (*last_will)(void *arg), void *arg);
 /** It ends, at once or after its last will. A negative descriptor is fine. */
 void gb__survivor_dismiss(int fd, bool with_last_will);
+/** In a forked child of the same parent, who keeps it. A negative descriptor is fine. */
+void gb__survivor_abandon(int fd);
 
 #endif
