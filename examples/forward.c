@@ -34,6 +34,7 @@ static const struct gb_service forward = {
 	.name = "forward",
 	.summary = "passes each connection on to another server",
 	.state = GB_STATE_NONE,
+	.traits = GB_TRAIT_STREAM,
 	.settings = settings,
 	.settings_size = sizeof(struct settings),
 	.on_open = join,

@@ -130,8 +130,8 @@ GB_API int gb_conn_end_output(struct gb_conn *conn);
  * ended their output the reason of both is GB_CLOSE_EOF. Pausing and resuming is the relay's from here on.
  *
  * Thread: the worker's; not from on_message on a pool thread. Returns 0, -EINVAL (the same connection, or of two
- * workers), -EOPNOTSUPP (packets), -EPIPE (one is closing, or its output has ended), -EBUSY (joined already, or a message of it is in the
- * compute pool), -EWOULDBLOCK (on a pool thread), -ENOMEM.
+ * workers), -EOPNOTSUPP (packets: GB_TRAIT_STREAM has them refused at start), -EPIPE (one is closing, or its output has
+ * ended), -EBUSY (joined already, or a message of it is in the compute pool), -EWOULDBLOCK (on a pool thread), -ENOMEM.
  */
 GB_API int gb_relay(struct gb_conn *a, struct gb_conn *b);
 

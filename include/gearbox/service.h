@@ -36,6 +36,9 @@ enum {
 	GB_TRAIT_STATE_APART = 1u
 		<< 5, /* worker state in which connections need not meet: a cache, links, counters. No warning where
 			    a worker has one connection at a time */
+	GB_TRAIT_STREAM = 1u
+		<< 6, /* its connections are streams, as for gb_relay: a socket of packets is refused for it (-EPROTOTYPE).
+			    A codec of streams says so by itself */
 };
 
 /**

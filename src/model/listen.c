@@ -105,14 +105,16 @@ static int sockets_open(const struct gb_server *server, struct gb__binding *bind
 	return gb__address_format(address, binding->text, sizeof(binding->text));
 }
 
-/* What an address of packets can be. */
+/* What an address of packets can be. Whoever wrote address and service can write others. */
 static int check_type(const struct gb_server *server, struct gb__binding *binding, bool packets,
 	const char *where, struct gb_error *error)
 {
-	int result = gb__service_check_type(binding->service, packets, where, error);
+	struct gb_error reason = { 0 };
 
-	if (result < 0 || !packets)
-		return result;
+	if (gb__service_check_type(binding->service, packets, where, &reason) < 0)
+		return gb_error_set(error, -GB_EUSAGE, "%s", reason.text);
+	if (!packets)
+		return 0;
 	if (server->model.compute == GB__COMPUTE_PROCESSES)
 		return gb_error_set(error, -GB_EILLEGAL,
 			"%s: packets do not go to compute=processes: take compute=threads, or inline", where);

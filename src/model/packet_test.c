@@ -4,6 +4,7 @@
 #include "model/server_test_driver.h"
 
 #include <gearbox/reply.h>
+#include <gearbox/stream.h>
 #include <gearbox/topic.h>
 #include <gearbox/worker.h>
 
@@ -213,17 +214,33 @@ TEST(packets_are_served_and_sent_under_every_preset)
 	driver_each_preset(run);
 }
 
+static void join_by_hand(struct gb_stream *stream)
+{
+	gb_stream_fail(stream, GB_CLOSE_REFUSED);
+}
+
+static const struct gb_service joins = { GB_SERVICE_INIT, .name = "joins", .state = GB_STATE_NONE,
+	.traits = GB_TRAIT_STREAM, .on_message = hop_message };
+static const struct gb_service joins_sequential = { GB_SERVICE_INIT, .name = "joins-sequential",
+	.state = GB_STATE_NONE, .traits = GB_TRAIT_STREAM, .serve = join_by_hand };
+
 TEST(service_and_socket_must_be_of_the_same_type)
 {
 	struct gb_server *server = driver_server("reactor", &driver_echo, NULL);
 	struct gb_error error = { 0 };
 
-	CHECK_INT(gb_server_listen(server, "127.0.0.1:0", &packets, NULL, &error), -EPROTOTYPE);
+	CHECK_INT(gb_server_listen(server, "127.0.0.1:0", &packets, NULL, &error), -GB_EUSAGE);
 	CHECK_STR(error.text,
 		"127.0.0.1:0: service packets has the codec of packets, and this is a stream: write unix-seqpacket:PATH");
-	CHECK_INT(gb_server_listen(server, "unix-seqpacket:@x", &lines, NULL, &error), -EPROTOTYPE);
+	CHECK_INT(gb_server_listen(server, "unix-seqpacket:@x", &lines, NULL, &error), -GB_EUSAGE);
 	CHECK_STR(error.text,
 		"unix-seqpacket:@x: service lines finds its messages in a stream (codec line), and this is a socket of "
 		"packets: write unix:PATH, or give it gb_codec_packet");
+	CHECK_INT(gb_server_listen(server, "unix-seqpacket:@x", &joins, NULL, &error), -GB_EUSAGE);
+	CHECK_STR(error.text,
+		"unix-seqpacket:@x: service joins needs a stream, and this is a socket of packets: write unix:PATH");
+	CHECK_INT(gb_server_listen(server, "unix-seqpacket:@x", &joins_sequential, NULL, &error), -GB_EUSAGE);
+	CHECK_STR(error.text,
+		"unix-seqpacket:@x: service joins-sequential needs a stream, and this is a socket of packets: write unix:PATH");
 	gb_server_destroy(server);
 }

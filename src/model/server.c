@@ -267,6 +267,10 @@ int gb__service_check_type(
 			"%s: service %s finds its messages in a stream (codec %s), and this is a socket of packets: "
 			"write unix:PATH, or give it gb_codec_packet",
 			where, service->name, service->codec->name ? service->codec->name : "?");
+	if (packets && service->traits & GB_TRAIT_STREAM)
+		return gb_error_set(error, -EPROTOTYPE,
+			"%s: service %s needs a stream, and this is a socket of packets: write unix:PATH",
+			where, service->name);
 	if (packets && service->tls)
 		return gb_error_set(error, -EPROTOTYPE,
 			"%s: service %s has .tls, which needs a stream, and this is a socket of packets",

@@ -147,9 +147,6 @@ static void on_linked(struct proxy_link *link, int result)
 		result = client ? gb_relay(client, far) : -ECANCELED;
 		if (result < 0)
 			gb_conn_abort(far);
-		if (result == -EOPNOTSUPP)
-			gb_log(GB_LOG_WARNING,
-				"proxy: dropped a client that sends packets: listen on unix:PATH");
 	}
 	pair_end(pair);
 	if (client && result < 0)
@@ -215,7 +212,7 @@ const struct gb_service gb_service_proxy = {
 	.name = "proxy",
 	.summary = "forwards each connection to one of several upstreams",
 	.state = GB_STATE_NONE,
-	.traits = GB_TRAIT_THREAD_SAFE,
+	.traits = GB_TRAIT_THREAD_SAFE | GB_TRAIT_STREAM,
 	.conn_state_size = sizeof(struct pair *),
 	.settings = proxy_settings,
 	.settings_size = sizeof(struct proxy_settings),

@@ -152,6 +152,7 @@ const struct gb_service relayed_service = {
 	.name = "relayed",
 	.summary = "joins each connection with one to another server",
 	.state = GB_STATE_NONE,
+	.traits = GB_TRAIT_STREAM,
 	.settings = relayed_settings,
 	.settings_size = sizeof(struct relayed),
 	.on_open = join,

@@ -110,11 +110,18 @@ def who_listens_is_not_replaced_and_who_does_not_is():
             conversation(f"{folder}/s")
 
 
+@case_for_each(LOCAL)
+def a_service_that_joins_streams_is_refused_at_start(model):
+    for where in ("unix-seqpacket:@gearbox-refused", "proxy=unix-seqpacket:@gearbox-refused"):
+        done = run("serve", "proxy", "--listen", where, "--set", "upstream=127.0.0.1:9", *model.arguments)
+        check_refusal(done, 2, "unix-seqpacket:@gearbox-refused: service proxy needs a stream", "write unix:PATH")
+
+
 @case
 def what_needs_a_stream_is_refused():
     with tempfile.TemporaryDirectory() as folder:
         address = f"unix-seqpacket:{folder}/s"
-        check_refusal(run("serve", "time-echo", "--listen", address), (1, 2), "finds its messages in a stream", "codec line")
+        check_refusal(run("serve", "time-echo", "--listen", address), 2, "finds its messages in a stream", "codec line")
         check_refusal(run("serve", "echo", "--listen", f"{address},proxy-protocol=127.0.0.0/8"), (1, 2), "PROXY header")
         check_refusal(run("serve", "echo", "--listen", address, "--model", "multi-reactor,compute=processes"), (1, 2),
                       "compute=processes")
