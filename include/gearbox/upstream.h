@@ -67,7 +67,8 @@ struct gb_taking {
  * Begin to take a connection; `conn_user` is what gb_conn_user of it returns until it is given back.
  *
  * Those who wait are served in order. Completes with 0 and `conn` set; -ETIMEDOUT; when connecting fails, with its code
- * instead; -EAGAIN (too many wait), -ESHUTDOWN (the worker ends), -ECANCELED. Returns the operation.
+ * instead; -EAGAIN (too many wait; with fails_fast, uses in a row have failed), -ESHUTDOWN (the worker ends), -ECANCELED. Returns
+ * the operation.
  */
 GB_API struct gb_operation *gb_upstream_take_begin(struct gb_upstream *upstream, struct gb_taking *taking,
 	void *conn_user, gb_operation_done *on_done, void *user);
@@ -84,7 +85,7 @@ GB_API int gb_upstream_give(struct gb_conn *conn, bool good);
 
 /** Take a connection as a stream, which is the coroutine's until it gives it back, or ends it by gb_stream_close. Waits.
  *  Returns as gb_upstream_take_begin completes, or what ends the wait, or -EINVAL (a pool of the other style), with the reason in
- *  `error`: why connecting failed, be it its name or TLS, or that all are lent. */
+ *  `error`: why connecting failed, be it its name or TLS, that all are lent, that uses of one have failed, or that too many wait. */
 GB_API int gb_upstream_take(
 	struct gb_coro *coro, struct gb_upstream *upstream, struct gb_stream **ret, struct gb_error *error);
 

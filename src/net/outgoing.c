@@ -119,8 +119,9 @@ static int outcome(const struct gb_conn *conn)
 void gb__connect_complete(struct gb_conn *conn)
 {
 	struct gb_operation *operation = conn->terms->connecting;
+	const int code = outcome(conn);
 
 	conn->terms->connecting = NULL;
-	gb__net_note(conn->net, conn, operation);
-	gb__operation_complete(operation, outcome(conn));
+	gb__net_note(conn->net, conn, operation, code);
+	gb__operation_complete(operation, code);
 }

@@ -124,18 +124,41 @@ const char *gb_conn_tls_problem(const struct gb_conn *conn)
 
 struct gb__noted {
 	const struct gb_operation *operation;
+	int code;
 	char text[128];
 };
 
-void gb__net_note(struct gb__net *net, const struct gb_conn *conn, const struct gb_operation *operation)
+/* Why it was established and came to nothing all the same; or NULL. */
+static const char *problem_of(const struct gb_conn *conn, int code)
 {
+	const struct gb__fronted *fronted = conn->flags & GB__CONN_FRONTED ? conn->terms->fronted : NULL;
 	const char *problem = gb_conn_tls_problem(conn);
+
+	if (code == 0 || !fronted || !fronted->session)
+		return NULL; /* there it goes on, or it was not established */
+	switch (code) {
+	case -EPROTO:
+		return problem ? problem : "the server left within the TLS handshake";
+	case -ECONNRESET:
+		return problem ? problem : "the server reset the connection within the TLS handshake";
+	case -ETIMEDOUT:
+		return "the TLS handshake was not complete in time";
+	default:
+		return NULL;
+	}
+}
+
+void gb__net_note(
+	struct gb__net *net, const struct gb_conn *conn, const struct gb_operation *operation, int code)
+{
+	const char *problem = problem_of(conn, code);
 
 	if (!net->noted && problem)
 		net->noted = gb__alloc(sizeof(*net->noted));
 	if (!net->noted)
 		return;
 	net->noted->operation = problem ? operation : NULL;
+	net->noted->code = code;
 	snprintf(net->noted->text, sizeof(net->noted->text), "%s", problem ? problem : "");
 }
 
@@ -150,5 +173,7 @@ const char *gb__net_noted(const struct gb__net *net, const struct gb_operation *
 {
 	const struct gb__noted *noted = net->noted;
 
-	return noted && noted->operation == operation && code == -EPROTO ? noted->text : gb_strerror(code);
+	if (noted && noted->operation == operation && noted->code == code)
+		return noted->text;
+	return code == -ESHUTDOWN ? "the worker drains or ends" : gb_strerror(code);
 }

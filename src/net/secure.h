@@ -18,8 +18,9 @@ int gb__conn_secure(struct gb_conn *conn, const struct gb__address *address, con
 /** The same of one that has been given it, and is not established: the user calls its server so. Returns 0 or -ENOMEM. */
 int gb__conn_secure_as(struct gb_conn *conn, const char *host);
 
-/** Keep why a connect has failed, in words, for who looks right after: by its operation. */
-void gb__net_note(struct gb__net *net, const struct gb_conn *conn, const struct gb_operation *operation);
+/** Keep why a connect has failed with `code`, in words, for who looks right after: by its operation. */
+void gb__net_note(
+	struct gb__net *net, const struct gb_conn *conn, const struct gb_operation *operation, int code);
 /** An attempt of a whole has failed for that. */
 void gb__net_note_whole(
 	struct gb__net *net, const struct gb_operation *attempt, const struct gb_operation *whole);

@@ -18,7 +18,6 @@
 #include "net/task.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 enum {
 	OPEN_MAX = 16,
@@ -50,41 +49,6 @@ void gb__upstream_release(struct gb_upstream *upstream)
 void gb__upstream_hold(struct gb_upstream *upstream)
 {
 	upstream->holders++;
-}
-
-const char *gb__upstream_name(const struct gb_upstream *upstream, char text[GB__UPSTREAM_NAME])
-{
-	char first[GB__ADDRESS_TEXT];
-
-	gb__target_format(&upstream->targets[0], first, sizeof(first));
-	snprintf(text, GB__UPSTREAM_NAME, "%s%s", first, upstream->count > 1 ? " and others" : "");
-	return text;
-}
-
-const char *gb_upstream_problem(const struct gb_upstream *upstream)
-{
-	return upstream->failure.code ? upstream->failure.text : NULL;
-}
-
-int gb__upstream_explain(const struct gb_upstream *upstream, int code, struct gb_error *error)
-{
-	const struct gb_upstream_stats *stats = &upstream->stats;
-	char to[GB__UPSTREAM_NAME];
-
-	if (code == upstream->failure.code)
-		return gb_error_set(error, code, "%s", upstream->failure.text);
-	gb__upstream_name(upstream, to);
-	switch (code) {
-	case -ETIMEDOUT:
-		return gb_error_set(error, code,
-			"no connection to %s in time: %zu of at most %u are open and %zu idle, %zu connect",
-			to, stats->open, upstream->options.open_max, stats->idle, stats->connecting);
-	case -EAGAIN:
-		return gb_error_set(
-			error, code, "no connection to %s: %zu wait for one already", to, stats->waiting);
-	default:
-		return gb_error_set(error, code, "no connection to %s: %s", to, gb_strerror(code));
-	}
 }
 
 static void asked_for_nothing(struct gb_conn *conn, struct gb_bytes bytes)
@@ -418,22 +382,10 @@ static void taking_cancel(struct gb_operation *operation)
 
 static const struct gb__operation_kind taking_kind = { "take from an upstream", taking_cancel };
 
-/* Why nobody can wait now, or 0. */
-static int refusal(const struct gb_upstream *upstream)
-{
-	const struct gb_upstream_stats *stats = &upstream->stats;
-
-	if (stats->waiting >= upstream->options.waiting_max)
-		return -EAGAIN;
-	if (upstream->options.fails_fast && stats->idle == 0 && gb__upstream_backs_off(upstream))
-		return stats->error ? stats->error : -EAGAIN;
-	return 0;
-}
-
 struct gb_operation *gb__upstream_take_begin(struct gb_upstream *upstream, struct gb_taking *taking,
 	void *conn_user, void *taker, gb_operation_done *on_done, void *user)
 {
-	int code = refusal(upstream);
+	const int code = gb__upstream_refusal(upstream, NULL);
 
 	gb__operation_begin(&taking->operation, &taking_kind, upstream->net->worker, on_done, user);
 	taking->conn = NULL;

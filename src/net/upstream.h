@@ -54,7 +54,9 @@ int gb__upstream_create(
 /** Take as gb_upstream_take_begin, for `taker`. */
 struct gb_operation *gb__upstream_take_begin(struct gb_upstream *upstream, struct gb_taking *taking,
 	void *conn_user, void *taker, gb_operation_done *on_done, void *user);
-/** Say in `error` why nothing was taken with `code`. Returns that. */
+/** Why nobody can wait now, with the reason in `error`; or 0. */
+int gb__upstream_refusal(const struct gb_upstream *upstream, struct gb_error *error);
+/** Say in `error` why nothing was taken with `code` by somebody who has waited. Returns that. */
 int gb__upstream_explain(const struct gb_upstream *upstream, int code, struct gb_error *error);
 /** It stays, be it destroyed meanwhile, until gb__upstream_release. */
 void gb__upstream_hold(struct gb_upstream *upstream);

@@ -1,4 +1,4 @@
-/** Inside of a pool: what its two files share. */
+/** Inside of a pool: what its files share. */
 #ifndef NET_UPSTREAM_POOL_H
 #define NET_UPSTREAM_POOL_H
 
@@ -36,9 +36,11 @@ struct gb_upstream {
 /** Of `gb__upstream_name`. */
 #define GB__UPSTREAM_NAME (GB__ADDRESS_TEXT + 16u)
 
-/* upstream.c */
+/* upstream_why.c */
 /** Whom it connects to, for messages. Returns `text`. */
 const char *gb__upstream_name(const struct gb_upstream *upstream, char text[GB__UPSTREAM_NAME]);
+
+/* upstream.c */
 /** Callbacks of ours take the place of its own. */
 void gb__upstream_silence(struct gb_conn *conn);
 /** It is idle from here on, or ends: nobody's. */

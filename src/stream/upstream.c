@@ -52,12 +52,16 @@ const struct gb__upstream_style gb__upstream_streams = { begin, lend, gone };
 static int wait_for(
 	struct gb_coro *coro, struct gb_upstream *upstream, struct gb_conn **ret, struct gb_error *error)
 {
+	struct gb_error refusal = { 0 };
+	const int refused = gb__upstream_refusal(upstream, &refusal);
 	struct gb_taking taking;
 	int result;
 
 	gb__upstream_hold(upstream);
 	result = gb_await(coro, gb__upstream_take_begin(upstream, &taking, NULL, coro, NULL, NULL));
-	if (result < 0)
+	if (result < 0 && result == refused)
+		gb_error_set(error, result, "%s", refusal.text);
+	else if (result < 0)
 		gb__upstream_explain(upstream, result, error);
 	else
 		*ret = taking.conn;

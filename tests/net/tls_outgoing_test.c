@@ -1,5 +1,6 @@
 /* TLS of connections made by handlers, whose peers are sessions of ours. */
 #include "net/outgoing.h"
+#include "net/secure.h"
 #include "rig.h"
 #include "tls/session.h"
 
@@ -168,32 +169,61 @@ NET_TEST(tls_connects_while_it_drains_as_long_as_a_client_is_there)
 
 static int outcome;
 
+static char words[128];
+
 static void note_outcome(struct gb_operation *operation, void *user)
 {
-	(void)user;
+	const struct gb__net *net = user;
+
 	outcome = operation->result;
+	snprintf(words, sizeof(words), "%s", gb__net_noted(net, operation, outcome));
 }
 
-/* It is no cancellation, after which whoever has other addresses would not try them. */
-NET_TEST(tls_server_that_resets_within_the_handshake_is_a_failure)
+/* What a server does within the handshake; none of it is a cancellation, after which whoever has other addresses would not
+ * try them. */
+enum way { RESETS, LEAVES, SAYS_NOTHING, WAYS };
+
+static void fail_by(struct rig *rig, enum way way)
 {
+	static const struct {
+		int code;
+		const char *words;
+	} expected[WAYS] = {
+		[RESETS] = { -ECONNRESET, "the server reset the connection within the TLS handshake" },
+		[LEAVES] = { -EPROTO, "the server left within the TLS handshake" },
+		[SAYS_NOTHING] = { -ETIMEDOUT, "the TLS handshake was not complete in time" },
+	};
 	struct gb_connecting connecting = { 0 };
+	const unsigned closed = rig->closed;
 	struct peer *peer;
 	int listener;
 
-	if (rig->round >= ROUNDS)
-		return;
-	rig_calm(rig);
 	outcome = 0;
-	gb__connect_begin(call(rig, &listener), &connecting, note_outcome, NULL);
+	gb__connect_begin(call(rig, &listener), &connecting, note_outcome, &rig->net);
 	peer = rig_tls_taken(rig, listener);
 	UNTIL(rig, NULL, sim_client_pending(peer->client) > 0);
-	sim_client_reset(peer->client);
-	UNTIL(rig, NULL, rig->closed == 1);
-	CHECK_INT(outcome, -ECONNRESET);
-	CHECK_INT(rig->counters.tls.failed, 1);
-	CHECK_INT(rig->counters.tls.under_way, 0);
+	if (way == RESETS)
+		sim_client_reset(peer->client);
+	else if (way == LEAVES)
+		sim_client_shutdown(peer->client);
+	for (unsigned i = 0; rig->closed == closed; i++) {
+		CHECK(i < 1000);
+		rig_pass(rig, way == SAYS_NOTHING ? rig->limits.handshake_timeout_ms / 2 : 1);
+	}
+	CHECK_INT(outcome, expected[way].code);
+	CHECK_STR(words, expected[way].words);
 	rig->opened = rig->closed; /* nobody was told */
 	peer_close(peer);
 	sim_os(rig->sim)->ops->close(sim_os(rig->sim), listener);
+}
+
+NET_TEST(tls_server_that_fails_within_the_handshake_is_told_of_as_what_it_did)
+{
+	if (rig->round >= ROUNDS)
+		return;
+	rig_calm(rig);
+	for (enum way way = RESETS; way < WAYS; way++)
+		fail_by(rig, way);
+	CHECK_INT(rig->counters.tls.failed, WAYS);
+	CHECK_INT(rig->counters.tls.under_way, 0);
 }

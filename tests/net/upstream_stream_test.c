@@ -1,6 +1,8 @@
 /* Connections of a pool as coroutines take them. */
 #include "upstream_driver.h"
 
+#include "base/macros.h"
+#include "net/upstream_pool.h"
 #include "stream/stream.h"
 
 #include <errno.h>
@@ -156,4 +158,136 @@ NET_TEST(whoever_gets_no_stream_is_told_why)
 	}
 	gb_upstream_destroy(callbacks);
 	rig_step(rig, NULL);
+}
+
+/* What has happened in a pool, and what is said of it; `to` stands for whom it connects to. */
+struct reason {
+	int code, failure;
+	const char *why; /* of `failure`, if not that code's words */
+	bool pauses, destroyed;
+	const char *text;
+};
+
+static const struct reason waited[] = {
+	{ -ECONNREFUSED, -ECONNREFUSED, .text = "cannot connect to %s: Connection refused" },
+	{ -ENETUNREACH, -ENETUNREACH, .pauses = true,
+		.text = "cannot connect to %s: Network is unreachable" },
+	{ -EHOSTUNREACH, -EHOSTUNREACH, .text = "cannot connect to %s: No route to host" },
+	{ -ETIMEDOUT, -ETIMEDOUT, .text = "cannot connect to %s: Connection timed out" },
+	{ -EMFILE, -EMFILE, .text = "cannot connect to %s: Too many open files" },
+	{ -EAGAIN, -EAGAIN, .text = "cannot connect to %s: Resource temporarily unavailable" },
+	{ -GB_ENONAME, -GB_ENONAME,
+		.text = "cannot connect to %s: it does not resolve: the name does not exist (NXDOMAIN)" },
+	{ -EPROTO, -EPROTO, "self-signed certificate",
+		.text = "cannot connect to %s: self-signed certificate" },
+	{ -ETIMEDOUT, -ECONNREFUSED, .pauses = true,
+		.text = "no connection in time, and the last try failed: cannot connect to %s: Connection refused" },
+	{ -ETIMEDOUT, .text = "no connection to %s in time: 2 of at most 2 are open and 0 idle, 1 connect" },
+	{ -ETIMEDOUT, .pauses = true,
+		.text = "no connection to %s: 3 uses of one in a row failed, and none is made for a time" },
+	{ -ESHUTDOWN, .text = "no connection to %s: the worker drains or ends" },
+	{ -ECANCELED, .text = "no connection to %s: the wait for it was cancelled" },
+	{ -ECANCELED, -ECONNREFUSED, .destroyed = true,
+		.text = "no connection to %s: its pool was destroyed" },
+	{ -ENOMEM, .text = "no connection to %s: Cannot allocate memory" },
+};
+
+static const struct reason refused[] = {
+	{ .text = "" }, /* nothing against it */
+	{ -ECONNREFUSED, -ECONNREFUSED, .pauses = true, .text = "cannot connect to %s: Connection refused" },
+	{ -EAGAIN, .pauses = true,
+		.text = "no connection to %s: 3 uses of one in a row failed, and none is made for a time" },
+};
+
+static void put(struct gb_upstream *upstream, const struct reason *reason, const char *to)
+{
+	upstream->failure = (struct gb_error){ 0 };
+	if (reason->failure)
+		gb_error_set(&upstream->failure, reason->failure, "cannot connect to %s: %s", to,
+			reason->why ? reason->why : gb_strerror(reason->failure));
+	upstream->retry_ns = reason->pauses ? gb__upstream_now_ns(upstream) + MS : 0;
+	upstream->destroyed = reason->destroyed;
+}
+
+/* With whom it connects to where that stands. */
+static const char *worded(const char *text, const char *to)
+{
+	static char said[256];
+	const char *place = strstr(text, "%s");
+
+	if (!place)
+		return text;
+	snprintf(said, sizeof(said), "%.*s%s%s", (int)(place - text), text, to, place + 2);
+	return said;
+}
+
+NET_TEST(why_there_is_no_connection_is_told_by_what_has_happened)
+{
+	struct gb_upstream *upstream;
+	struct gb_error error;
+	char to[GB__UPSTREAM_NAME];
+
+	listen_anew(rig, 1);
+	upstream = pool_of(rig, &service,
+		(struct gb_upstream_options){
+			.streams = true, .open_max = 2, .waiting_max = 3, .fails_fast = true },
+		&gb__upstream_streams);
+	gb__upstream_name(upstream, to);
+	upstream->use_failures = 3;
+	upstream->stats.open = 2;
+	upstream->stats.connecting = 1;
+	for (size_t i = 0; i < gb__countof(waited); i++) {
+		put(upstream, &waited[i], to);
+		CHECK_INT(gb__upstream_explain(upstream, waited[i].code, &error), waited[i].code);
+		CHECK_INT(error.code, waited[i].code);
+		CHECK_STR(error.text, worded(waited[i].text, to));
+	}
+	for (size_t i = 0; i < gb__countof(refused); i++) {
+		put(upstream, &refused[i], to);
+		error = (struct gb_error){ 0 };
+		CHECK_INT(gb__upstream_refusal(upstream, &error), refused[i].code);
+		CHECK_INT(gb__upstream_refusal(upstream, NULL), refused[i].code);
+		CHECK_STR(error.text, worded(refused[i].text, to));
+	}
+	/* What a full socket says of a connect is no matter of those who wait. */
+	upstream->stats.waiting = 3;
+	put(upstream, &waited[5], to);
+	CHECK_INT(gb__upstream_refusal(upstream, &error), -EAGAIN);
+	CHECK_STR(error.text, worded("no connection to %s: 3 wait for one already, and no more may", to));
+	put(upstream, &refused[0], to);
+	upstream->stats.open = upstream->stats.connecting = upstream->stats.waiting = 0;
+	finish(rig, upstream);
+}
+
+/* Uses have failed, and so nobody may wait: not because others do. */
+static int is_refused(struct gb_coro *coro, void *arg)
+{
+	struct gb_stream *stream;
+	struct gb_error error;
+
+	(void)arg;
+	CHECK_INT(gb_upstream_take(coro, shared, &stream, NULL), 0);
+	CHECK_INT(gb_upstream_give_stream(stream, false), 0);
+	CHECK_INT(gb_upstream_take(coro, shared, &stream, &error), -EAGAIN);
+	CHECK(strstr(error.text, "1 use of one in a row failed"));
+	asked++;
+	return 0;
+}
+
+NET_TEST(who_may_not_wait_is_told_of_uses_that_failed)
+{
+	struct peer peer;
+
+	listen_anew(rig, 4);
+	rig_calm(rig);
+	rig->limits.linger_timeout_ms = 1;
+	shared = pool_of(rig, &service,
+		(struct gb_upstream_options){ .streams = true, .fails_fast = true, .failures_max = 1 },
+		&gb__upstream_streams);
+	asked = 0;
+	CHECK_INT(gb__coro_start(&rig->streams, "refused", is_refused, NULL, NULL), 0);
+	peer = far_end(rig);
+	UNTIL(rig, NULL, asked == 1 && rig->net.coroutines == 0);
+	far_close(&peer);
+	finish(rig, shared);
 }
