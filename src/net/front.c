@@ -132,6 +132,8 @@ static void cannot_send(struct gb_conn *conn, int error)
 	plain_drop(conn);
 	if (fronted_of(conn)->failed)
 		return; /* it is being closed for that */
+	if (fronted_of(conn)->reading && error == -GB_EBADFRAME)
+		return; /* what was wrong came behind what is answered: it is told next, in order */
 	if (error == -GB_EBADFRAME)
 		gb__conn_end(conn, GB_CLOSE_TLS_ERROR, 0);
 	else
@@ -427,15 +429,18 @@ static void answered_by_itself(struct gb_conn *conn)
 /* Decrypt what has arrived, and deliver it, as far as it is wanted. */
 static void read_on(struct gb_conn *conn)
 {
-	struct gb__tls_session *session = fronted_of(conn)->session;
+	struct gb__fronted *fronted = fronted_of(conn);
+	struct gb__tls_session *session = fronted->session;
 	unsigned char *data;
 	ssize_t size;
 
+	fronted->reading = true;
 	do {
 		size = gb__tls_session_read(session, &data);
 		if (size > 0)
 			deliver(conn, data, (size_t)size);
 	} while (size > 0 && !gb__conn_closing(conn));
+	fronted->reading = false;
 	if (gb__unlikely(gb__tls_session_rests(session)))
 		rest_later(conn->net, REST_MS);
 	if (gb__conn_closing(conn))

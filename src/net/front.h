@@ -45,12 +45,13 @@ struct gb__fronted {
 	char *name;                      /* of the server that a client wants; or NULL */
 	bool begun;                      /* bytes of it have come */
 	bool counted;                    /* as a handshake that is under way */
-	bool shaking;   /* what is emitted waits for what comes of this step of the handshake */
-	bool at_once;   /* what is emitted goes straight to the kernel */
-	bool last;      /* and the end of output follows on it */
-	bool in_line;   /* it waits for its step */
-	bool failed;    /* nothing is read or sent any more but an alert */
-	bool truncated; /* the end of input comes without close_notify */
+	bool shaking;     /* what is emitted waits for what comes of this step of the handshake */
+	bool at_once;     /* what is emitted goes straight to the kernel */
+	bool last;        /* and the end of output follows on it */
+	bool in_line : 1; /* it waits for its step */
+	bool reading : 1; /* what was decrypted is being delivered, and more may follow */
+	bool failed;      /* nothing is read or sent any more but an alert */
+	bool truncated;   /* the end of input comes without close_notify */
 };
 
 /** Of a net: so many steps of handshakes are done in a turn, the others wait in line; and what its sessions share. */

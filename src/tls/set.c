@@ -266,6 +266,8 @@ int gb__tls_set_make(const struct gb__tls_set_source *source, SSL_CTX **ret, str
 		if (result == 0)
 			result = fill(source, set, group, true, &group->keeps, error);
 	}
+	if (result == 0 && SSL_CTX_set_ex_data(set->groups[0].ctx, set_index, set) != 1)
+		result = no_memory(error);
 	if (result < 0) {
 		if (set->groups_count > 0)
 			SSL_CTX_free(set->groups[0].ctx);
@@ -276,6 +278,5 @@ int gb__tls_set_make(const struct gb__tls_set_source *source, SSL_CTX **ret, str
 	*ret = set->groups[0].ctx;
 	SSL_CTX_set_tlsext_servername_callback(*ret, on_name);
 	SSL_CTX_set_tlsext_servername_arg(*ret, set);
-	gb__assert(SSL_CTX_set_ex_data(*ret, set_index, set));
 	return 0;
 }
