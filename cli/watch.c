@@ -7,12 +7,11 @@
 
 #include "child.h"
 #include "command.h"
+#include "model/listen_place.h"
 #include "object.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,9 +21,7 @@
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,6 +42,8 @@ struct watch {
 	int next; /* a copy that is to be served once the addresses are free; -1: none */
 	char *listens[LISTEN_MAX];
 	unsigned listens_count;
+	int kept[LISTEN_MAX]; /* sockets whose ports stay */
+	unsigned kept_count;
 	bool stopping;
 	unsigned versions; /* that were started */
 	int exit_code;
@@ -100,6 +99,8 @@ static void become_child(const struct watch *watch)
 {
 	close(watch->changes);
 	close(watch->signals);
+	for (unsigned i = 0; i < watch->kept_count; i++)
+		close(watch->kept[i]);
 	sigprocmask(SIG_SETMASK, &watch->mask, NULL);
 }
 
@@ -142,143 +143,44 @@ static void start(struct watch *watch, int copy)
 	watch->serving = pid > 0 ? pid : 0;
 }
 
-/* The address in "SERVICE=HOST:PORT,KEY=VALUE": where it begins and ends. */
-static const char *address_in(const char *listen, size_t *ret_size)
-{
-	const size_t size = strcspn(listen, ",");
-	const char *equals = memchr(listen, '=', size);
-
-	*ret_size = equals ? size - (size_t)(equals + 1 - listen) : size;
-	return equals ? equals + 1 : listen;
-}
-
-/* Where the name of a Unix socket begins, with its type; NULL: it is none. */
-static const char *unix_name(const char *address, int *ret_type)
-{
-	static const char stream[] = "unix:", packets[] = "unix-seqpacket:";
-
-	*ret_type = strncmp(address, packets, sizeof(packets) - 1) == 0 ? SOCK_SEQPACKET : SOCK_STREAM;
-	if (*ret_type == SOCK_SEQPACKET)
-		return address + sizeof(packets) - 1;
-	return strncmp(address, stream, sizeof(stream) - 1) == 0 ? address + sizeof(stream) - 1 : NULL;
-}
-
-/* The first of what "HOST:PORT" means, to be bound; false for what is no such address. */
-static bool resolve(const char *listen, struct sockaddr_storage *ret, socklen_t *ret_size)
-{
-	const struct addrinfo wanted = { .ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM };
-	struct addrinfo *found;
-	size_t size;
-	const char *address = address_in(listen, &size), *colon = memrchr(address, ':', size);
-	char host[256], port[32];
-	bool bracketed;
-	int type;
-
-	if (unix_name(address, &type) || !colon || colon == address)
-		return false;
-	bracketed = address[0] == '[' && colon[-1] == ']';
-	snprintf(host, sizeof(host), "%.*s", (int)(colon - address) - 2 * bracketed, address + bracketed);
-	snprintf(port, sizeof(port), "%.*s", (int)(address + size - colon - 1), colon + 1);
-	if (getaddrinfo(strcmp(host, "*") == 0 ? "::" : host, port, &wanted, &found) != 0)
-		return false;
-	memcpy(ret, found->ai_addr, found->ai_addrlen);
-	*ret_size = found->ai_addrlen;
-	freeaddrinfo(found);
-	return true;
-}
-
-/* A socket that is bound there, or a negative errno: -EADDRINUSE while somebody listens. */
-static int bound(const struct sockaddr_storage *address, socklen_t size)
-{
-	const int fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int result;
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-	if (bind(fd, (const struct sockaddr *)address, size) == 0)
-		return fd;
-	result = -errno;
-	close(fd);
-	return result;
-}
-
-static bool is_taken(const char *listen)
-{
-	struct sockaddr_un file = { .sun_family = AF_UNIX };
-	struct sockaddr_storage address;
-	socklen_t size;
-	size_t length;
-	const char *address_text = address_in(listen, &length), *name;
-	int fd, result, type;
-
-	if (resolve(listen, &address, &size)) {
-		result = bound(&address, size);
-		if (result >= 0)
-			close(result);
-		return result == -EADDRINUSE;
-	}
-	name = unix_name(address_text, &type);
-	length -= name ? (size_t)(name - address_text) : 0;
-	if (!name || length >= sizeof(file.sun_path))
-		return false;
-	memcpy(file.sun_path, name, length);
-	if (file.sun_path[0] == '@')
-		file.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	result = connect(fd, (const struct sockaddr *)&file,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (file.sun_path[0] != '\0')));
-	result = result == 0 || errno == EAGAIN;
-	close(fd);
-	return result;
-}
-
 static bool are_free(const struct watch *watch)
 {
 	for (unsigned i = 0; i < watch->listens_count; i++)
-		if (is_taken(watch->listens[i]))
+		if (gb__listen_is_taken(watch->listens[i]))
 			return false;
 	return true;
 }
 
-/* "HOST:0" becomes "HOST:PORT" with a port that is ours for as long as this process runs. */
-static char *with_port(char *listen)
+/* Note an address; a port 0 in it becomes one that is ours for as long as this process runs. Returns what is served. */
+static char *note(struct watch *watch, char *listen)
 {
-	struct sockaddr_storage address;
-	socklen_t size;
-	size_t length;
-	const char *text = address_in(listen, &length);
-	char *named = NULL;
-	int fd;
+	char *named;
 
-	if (length < 2 || memcmp(text + length - 2, ":0", 2) != 0 || !resolve(listen, &address, &size))
+	if (watch->listens_count == LISTEN_MAX)
 		return listen;
-	fd = bound(&address, size);
-	if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &size) < 0)
-		return listen; /* the server says what is wrong */
-	if (asprintf(&named, "%.*s%u%s", (int)(text + length - 1 - listen), listen,
-		    ntohs(((struct sockaddr_in *)&address)->sin_port), text + length) < 0)
-		return listen;
-	return named;
+	named = gb__listen_with_port(listen, &watch->kept[watch->kept_count]);
+	watch->kept_count += named != NULL;
+	watch->listens[watch->listens_count] = named ? named : listen;
+	return watch->listens[watch->listens_count++];
 }
 
-/* Note the addresses of the command line, with ports that stay. */
+/* Those of the command line. */
 static void note_addresses(struct watch *watch)
 {
-	for (int i = 1; i < watch->argc && watch->listens_count < LISTEN_MAX; i++) {
-		char *value = NULL;
+	static const char with_value[] = "--listen=";
+	const size_t size = sizeof(with_value) - 1;
 
-		if (strncmp(watch->argv[i], "--listen=", 9) == 0) {
-			value = with_port(watch->argv[i] + 9);
-			if (value != watch->argv[i] + 9 &&
-				asprintf(&watch->argv[i], "--listen=%s", value) < 0)
-				value = NULL;
-		} else if (strcmp(watch->argv[i], "--listen") == 0 && i + 1 < watch->argc) {
+	for (int i = 1; i < watch->argc; i++) {
+		char *given = watch->argv[i], *noted;
+
+		if (strcmp(given, "--listen") == 0 && i + 1 < watch->argc) {
 			i++;
-			value = watch->argv[i] = with_port(watch->argv[i]);
+			watch->argv[i] = note(watch, watch->argv[i]);
+		} else if (strncmp(given, with_value, size) == 0) {
+			noted = note(watch, given + size);
+			if (noted != given + size && asprintf(&watch->argv[i], "%s%s", with_value, noted) < 0)
+				watch->argv[i] = given;
 		}
-		if (value)
-			watch->listens[watch->listens_count++] = value;
 	}
 }
 

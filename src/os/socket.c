@@ -94,20 +94,28 @@ void gb__socket_take_over(int fd, const struct gb__socket_options *options)
 	gb__socket_tune(fd, options);
 }
 
+/* What a Unix socket says to a client: 0, -EAGAIN (its queue is full), -ECONNREFUSED (nobody listens any more), … . */
+static int knock(const struct gb__address *address)
+{
+	int fd = socket(AF_UNIX, gb__address_type(address) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), code = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, &address->any, address->size) < 0)
+		code = -errno;
+	close(fd);
+	return code;
+}
+
 /* A socket file that nobody listens on any more stands in the way of bind(2). */
 static void remove_stale(const struct gb__address *address)
 {
 	struct stat status;
-	int fd;
 
 	if (stat(address->local.sun_path, &status) < 0 || !S_ISSOCK(status.st_mode))
 		return;
-	fd = socket(AF_UNIX, gb__address_type(address) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return;
-	if (connect(fd, &address->any, address->size) < 0 && errno == ECONNREFUSED)
+	if (knock(address) == -ECONNREFUSED)
 		unlink(address->local.sun_path);
-	close(fd);
 }
 
 /* The first folder of the path that does not exist, or is none, or ""; what is behind it is cut off. */
@@ -318,6 +326,13 @@ static bool lacks_v6(int code, const struct gb__address *address)
 		(code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL);
 }
 
+static struct gb__address as_v4(const struct gb__address *address)
+{
+	return (struct gb__address){ .v4 = { .sin_family = AF_INET, .sin_port = address->v6.sin6_port },
+		.size = sizeof(address->v4),
+		.every = true };
+}
+
 int gb__socket_listen(
 	struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error)
 {
@@ -325,10 +340,7 @@ int gb__socket_listen(
 	int fd = socket_listen(address, options, &told), code;
 
 	if (lacks_v6(fd, address) && options->v6only != GB__V6ONLY_YES) {
-		*address = (struct gb__address){ .v4 = { .sin_family = AF_INET,
-							 .sin_port = address->v6.sin6_port },
-			.size = sizeof(address->v4),
-			.every = true };
+		*address = as_v4(address);
 		fd = socket_listen(address, options, &told);
 	}
 	if (fd < 0)
@@ -339,6 +351,50 @@ int gb__socket_listen(
 		return gb_error_set(error, code, "cannot tell the port: %s", gb_strerror(code));
 	}
 	return fd;
+}
+
+static int bound_ip(const struct gb__address *address)
+{
+	int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), code;
+
+	if (fd < 0)
+		return -errno;
+	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (address->any.sa_family == AF_INET6)
+		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !address->every);
+	code = bind_once(fd, address);
+	if (code == 0)
+		return fd;
+	close(fd);
+	return code;
+}
+
+int gb__socket_reserve(struct gb__address *address)
+{
+	int fd = bound_ip(address), code;
+
+	if (lacks_v6(fd, address)) {
+		*address = as_v4(address);
+		fd = bound_ip(address);
+	}
+	if (fd < 0)
+		return fd;
+	code = listening_address(fd, address->every, address);
+	if (code < 0)
+		close(fd);
+	return code < 0 ? code : fd;
+}
+
+bool gb__socket_is_taken(const struct gb__address *address)
+{
+	struct gb__address copy = *address;
+	int code = gb__address_is_ip(address) ? gb__socket_reserve(&copy) : knock(address);
+
+	if (!gb__address_is_ip(address))
+		return code == 0 || code == -EAGAIN;
+	if (code >= 0)
+		close(code);
+	return code == -EADDRINUSE;
 }
 
 void gb__socket_close(int fd)

@@ -14,6 +14,11 @@
  */
 int gb__socket_listen(
 	struct gb__address *address, const struct gb__socket_options *options, struct gb_error *error);
+/** Whether somebody listens there: who binds, or to a Unix socket connects, is told. */
+bool gb__socket_is_taken(const struct gb__address *address);
+/** Bind a socket of TCP there that does not listen, with `*address` as it is now (port 0 replaced): as long as it is open its port
+ *  is no other program's, and servers that are told of it listen there (SO_REUSEADDR). Returns it, or a negative errno. */
+int gb__socket_reserve(struct gb__address *address);
 /** Take over a listening socket of connections that somebody else made: made as ours are. Returns 0 with its address, or a
  *  negative errno with what it is instead. */
 int gb__socket_passed(int fd, struct gb__address *ret, struct gb_error *error);

@@ -10,8 +10,8 @@ import socket
 import subprocess
 import tempfile
 
-from lib import (GEARBOX, HOST, PATIENCE_S, Failure, Server, add_case, case, check, check_equal, check_refusal, main,
-                 receive_exactly, run)
+from lib import (GEARBOX, HOST, PATIENCE_S, Failure, Server, add_case, case, check, check_equal, check_refusal, descendants,
+                 descriptors, main, receive_exactly, run)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = tempfile.TemporaryDirectory()
@@ -128,6 +128,15 @@ class Watched:
             client.sendall(b"x")
             check_equal(client.recv(64).decode(), word, "the answer")
 
+    def check_own(self):
+        """Whoever serves has nothing of who watches: not what tells of changes and signals, nor the port that is kept."""
+        watches = descriptors(self.process.pid)
+        standard = {watches.pop(number) for number in (0, 1, 2)}
+        for pid in descendants(self.process.pid):
+            held = [target for target in descriptors(pid).values() if "inotify" in target or "signalfd" in target
+                    or target.startswith(("socket:", "pipe:")) and target in {*watches.values()} - standard]
+            check_equal(held, [], "what it holds of who watches")
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.stderr.read()
@@ -138,6 +147,7 @@ class Watched:
 def is_served_anew(model):
     watched = Watched(model)
     watched.check_answers("one")
+    watched.check_own()
     # In another's place, as linkers do it: renamed, and written over.
     shutil.copy(watched.versions[1], f"{watched.path}.new")
     os.rename(f"{watched.path}.new", watched.path)
