@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "model/connected.h"
 #include "model/legality.h"
+#include "model/naming.h"
 #include "model/tally.h"
 #include "model/tls.h"
 #include "net/proxy_networks.h"
@@ -205,6 +206,30 @@ static const char *const unix_keys[] = { "unix-mode", "unix-owner", "unix-group"
 static const char *const bound_keys[] = { "backlog", "freebind", "v6only", "device", "defer-accept",
 	"fastopen", "unix-mode", "unix-owner", "unix-group", NULL };
 
+/* What the whole server announces is not for Unix sockets, which nobody finds by a name; who says it of one means something else. */
+static int check_announced(const struct gb__listen_spec *spec, bool ip, struct gb_error *error)
+{
+	static const char *const keys[] = { "announce-server", "announce-key", "announce-zone",
+		"announce-host", "announce-priority", "announce-weight", NULL };
+	const char *key = NULL;
+
+	if (ip)
+		return 0;
+	if (gb__listen_spec_gives(spec, "announce") && gb__naming_name(spec->options->announce_name))
+		key = "announce";
+	else if (gb__listen_spec_gives(spec, "announce-local") &&
+		gb__naming_name(spec->options->announce_local))
+		key = "announce-local";
+	for (size_t i = 0; keys[i] && !key; i++)
+		if (gb__listen_spec_gives(spec, keys[i]))
+			key = keys[i];
+	if (!key)
+		return 0;
+	return gb_error_set(error, -GB_EUSAGE,
+		"%s: a Unix socket is not announced, as nobody could connect to it by a name: leave out %s",
+		spec->address, key);
+}
+
 /* A name may have addresses of a family that is off here. */
 static bool lacks_family(int code, const struct gb__address *address, size_t count)
 {
@@ -260,6 +285,8 @@ static int listen_new(struct listening *listening, struct gb_error *error)
 	result = check_given(listening->spec, ip ? unix_keys : tcp_keys,
 		ip ? "it is no Unix socket" : "a Unix socket is not of TCP", error);
 	if (result == 0)
+		result = check_announced(listening->spec, ip, error);
+	if (result == 0)
 		result = check_service(listening->server, listening->proto.service, ip, error);
 	if (result < 0)
 		return result;
@@ -284,6 +311,8 @@ static int take_connected(struct listening *listening, int fd, struct gb_error *
 	if (result < 0)
 		return result;
 	result = gb__socket_local(fd, &address);
+	if (result == 0)
+		result = check_announced(listening->spec, gb__address_is_ip(&address), error);
 	if (result < 0)
 		return result;
 	result = binding_begin(listening, error);
@@ -313,6 +342,9 @@ static int take_passed(struct listening *listening, int fd, struct gb_error *err
 	result = gb__socket_passed(fd, &address, &reason);
 	if (result < 0)
 		return gb_error_set(error, result, "%s: %s", listening->spec->address, reason.text);
+	result = check_announced(listening->spec, gb__address_is_ip(&address), error);
+	if (result < 0)
+		return result;
 	result = binding_begin(listening, error);
 	if (result < 0)
 		return result;

@@ -11,8 +11,7 @@
 #define WHAT_MAX 8192u   /* of an address's options, as a text */
 #define REMOVAL_MS 2000u /* a name server that does not answer holds nobody up for longer */
 
-/* A name, or NULL: there is none. */
-static const char *name_in(const char *text)
+const char *gb__naming_name(const char *text)
 {
 	return text && *text && strcmp(text, "none") != 0 ? text : NULL;
 }
@@ -50,7 +49,7 @@ static int pick(
 		gb__free(text);
 		return gb_error_set(error, -GB_EUSAGE, "%s: nothing stands before or behind a comma", option);
 	}
-	if (name_in(text))
+	if (gb__naming_name(text))
 		*ret = text;
 	else
 		gb__free(text);
@@ -190,8 +189,8 @@ static int add_local(
 static int add_binding(struct gb_server *server, const struct gb__binding *binding, struct gb_error *error)
 {
 	const struct gb_options *options = binding->options;
-	const char *name = options ? name_in(options->announce_name) : NULL;
-	const char *local = options ? name_in(options->announce_local) : NULL;
+	const char *name = options ? gb__naming_name(options->announce_name) : NULL;
+	const char *local = options ? gb__naming_name(options->announce_local) : NULL;
 	struct gb__address address;
 	int result = 0;
 
@@ -205,10 +204,35 @@ static int add_binding(struct gb_server *server, const struct gb__binding *bindi
 	return result < 0 ? result : 1;
 }
 
+static bool has_ip(const struct gb_server *server)
+{
+	struct gb__address address;
+
+	for (size_t i = 0; i < server->bindings_count; i++)
+		if (server->bindings[i].options &&
+			gb__address_parse(server->bindings[i].text, false, &address, NULL) == 0 &&
+			gb__address_is_ip(&address))
+			return true;
+	return false;
+}
+
+static int refuse_nothing(const struct gb_server *server, const char *wanted, struct gb_error *error)
+{
+	if (has_ip(server))
+		return gb_error_set(error, -GB_EUSAGE,
+			"announce: %s would name nothing: each address of TCP has announce=none; take that out of one, or "
+			"leave out announce",
+			wanted);
+	return gb_error_set(error, -GB_EUSAGE,
+		"announce: %s would name nothing: it stands for addresses of TCP, and none is listened on; add one "
+		"(--listen '*:7000'), or leave out announce",
+		wanted);
+}
+
 int gb__naming_prepare(struct gb_server *server, struct gb_error *error)
 {
-	const char *name = name_in(server->options->announce_name);
-	const char *wanted = name ? name : name_in(server->options->announce_local);
+	const char *name = gb__naming_name(server->options->announce_name);
+	const char *wanted = name ? name : gb__naming_name(server->options->announce_local);
 	int result = 0, named = 0;
 
 	if (server->zones_count > 0 || server->local)
@@ -218,9 +242,7 @@ int gb__naming_prepare(struct gb_server *server, struct gb_error *error)
 		named += result > 0;
 	}
 	if (result >= 0 && wanted && named == 0)
-		return gb_error_set(error, -GB_EUSAGE,
-			"announce: %s would name nothing: no address that is to be announced is one of TCP",
-			wanted);
+		return refuse_nothing(server, wanted, error);
 	if (result >= 0 && server->zones_count == 0 && without_name(server))
 		return gb_error_set(error, -GB_EUSAGE,
 			"%s is given, and nothing is announced: say as what, announce NAME",

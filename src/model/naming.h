@@ -10,6 +10,8 @@ struct gb__naming_zone {
 	char *what; /* of its options: addresses with the same are announced together */
 };
 
+/** What `announce` or `announce-local` says: a name, or NULL: there is none. */
+const char *gb__naming_name(const char *text);
 /** Make what its options ask for, and check it. Returns 0, or an error with the reason. */
 int gb__naming_prepare(struct gb_server *server, struct gb_error *error);
 /** All workers run. */

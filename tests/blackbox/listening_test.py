@@ -134,6 +134,17 @@ for number, row in enumerate((
              lambda flags, code, *words: check_refusal(run("serve", "echo", "--listen", f"{HOST}:0", *flags), code, *words), *row)
 
 
+for number, row in enumerate((
+        (("unix:@gearbox-n,announce=_echo._tcp.test.example",), (), "unix:@gearbox-n: a Unix socket is not announced", "leave out announce"),
+        (("unix-seqpacket:@gearbox-n,announce-local=_echo._tcp",), (), "is not announced", "leave out announce-local"),
+        ((f"{HOST}:0", "unix:@gearbox-n,announce-server=127.0.0.1"), (), "is not announced", "leave out announce-server"),
+        (("unix:@gearbox-n",), ("--announce", "_echo._tcp.test.example"), "_echo._tcp.test.example would name nothing", "none is listened on"),
+        ((f"{HOST}:0,announce=none", "unix:@gearbox-n"), ("--announce", "_echo._tcp.test.example"), "each address of TCP has announce=none"))):
+    add_case(f"what_has_no_name_is_told_{number}",
+             lambda listen, flags, *words: check_refusal(run(
+                 "serve", "echo", *(word for address in listen for word in ("--listen", address)), *flags), 2, *words), *row)
+
+
 # Sockets that are passed in
 
 
