@@ -18,8 +18,7 @@ run_aarch64() {
 		return 0
 	fi
 	[[ $(aarch64-linux-gnu-gcc -dumpfullversion) != 12.* ]] || warnings=true
-	if [[ ! -f build-aarch64/build.ninja ]] && ! quietly env -u CC -u CFLAGS meson setup build-aarch64 \
-		--cross-file tools/aarch64.ini -Dparts=machine -Dwerror="$warnings"; then
+	if ! (unset CC CFLAGS && set_up build-aarch64 --cross-file tools/aarch64.ini -Dparts=machine -Dwerror="$warnings"); then
 		say "build-aarch64: cannot be configured"
 		fail "build-aarch64: cannot be configured"
 		return 0
@@ -71,9 +70,8 @@ run_portable() {
 	fi
 	if [[ $kind == clang ]]; then
 		CC=clang configure "$folder" --buildtype=debugoptimized -Doptimization=1 -Db_lto=false -Dwerror=true
-	elif [[ ! -f $folder/build.ninja ]]; then
-		quietly env -u CC -u CFLAGS meson setup "$folder" --cross-file "$(cross_file "$kind")" \
-			"${portable_options[@]}"
+	else
+		(unset CC CFLAGS && set_up "$folder" --cross-file "$(cross_file "$kind")" "${portable_options[@]}")
 	fi || {
 		say "$folder: cannot be configured"
 		fail "$folder: cannot be configured"

@@ -112,6 +112,27 @@ def warnings_are_errors_for_the_reference_compiler_alone():
 
 
 @case
+def a_folder_is_configured_again_where_its_options_are_not_those_of_today():
+    with tempfile.TemporaryDirectory() as folder:
+        place = os.path.join(folder, "build")
+        printed = with_functions(f"""
+reference_compiler() {{ false; }}
+quietly() {{ echo "$*"; mkdir -p {place}; touch {place}/build.ninja; }}
+for options in --buildtype=release --buildtype=release '--buildtype=debug -Db_lto=false' '--buildtype=debug -Db_lto=false'; do
+    configure {place} $options
+    echo done
+done
+rm {place}/dev-options  # an older ./dev wrote none
+configure {place} --buildtype=debug
+""")
+    again = f"dev: {place}: configured again, with the options of today"
+    check_equal(printed.splitlines(), [
+        f"meson setup {place} -Dwerror=false --buildtype=release", "done", "done",
+        again, f"meson setup --reconfigure {place} -Dwerror=false --buildtype=debug -Db_lto=false", "done", "done",
+        again, f"meson setup --reconfigure {place} -Dwerror=false --buildtype=debug"], "what is called")
+
+
+@case
 def the_ten_slowest_are_told_in_order():
     printed = with_functions('for i in {1..12}; do took+=("$i.5 build test$i"); done\ntell_results')
     check_equal(printed.splitlines(), ["dev: slowest:"] + [f"dev:   {i}.5 s  build test{i}" for i in range(12, 2, -1)],
