@@ -13,6 +13,8 @@
 #include "compare/usage.h"
 #include "doctor/facts.h"
 
+#include <gearbox/model.h>
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
