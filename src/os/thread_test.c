@@ -107,6 +107,7 @@ TEST(no_signal_is_lost_while_threads_begin_and_end)
 	CHECK_INT(waitpid(pid, NULL, 0), pid);
 }
 
+#ifndef __SANITIZE_THREAD__
 static void *wait_for_the_end(void *arg)
 {
 	char byte;
@@ -115,7 +116,6 @@ static void *wait_for_the_end(void *arg)
 	return NULL;
 }
 
-#ifndef __SANITIZE_THREAD__
 TEST(threads_of_a_process_are_counted)
 {
 	pthread_t threads[2];
