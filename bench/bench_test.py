@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import grow
+import literature
 import measure
 import mixed
 import page
@@ -345,6 +346,33 @@ def a_plot_is_a_script_with_all_points():
                                  {1: "one"}, True), "/tmp/a.svg")
     assert "1 2.5 2 3\n" in text and "'it''s an axis'" in text and "'one' 1" in text and "logscale y" in text
     assert text.count("title 'raw_epoll'") == 1 and "noenhanced" in text
+
+
+
+@test
+def the_page_of_the_literature_keeps_what_is_not_tried_again():
+    first, second, third = literature.CLAIMS[:3]
+    with tempfile.NamedTemporaryFile("w+", suffix=".md", encoding="utf-8") as file:
+        file.write("# Head\n\n<!-- literature:begin -->\n<!-- literature:end -->\n\nfoot\n")
+        file.flush()
+        literature.write(file.name, {claim.name: ("holds", literature.section(claim, "holds", "one")) for claim in (third, first)})
+        once = open(file.name, encoding="utf-8").read()
+        literature.write(file.name, {})
+        assert open(file.name, encoding="utf-8").read() == once, "what is written again is the same"
+        changed = {claim.name: ("fails", literature.section(claim, "fails", "two")) for claim in (first, second)}
+        literature.write(file.name, changed)
+        page_of_all = open(file.name, encoding="utf-8").read()
+    assert page_of_all.startswith("# Head\n") and page_of_all.endswith("\nfoot\n"), page_of_all
+    rows = [line for line in page_of_all.splitlines() if line.startswith("| ")]
+    assert rows[2:] == [f"| {first.name} | fails |", f"| {second.name} | fails |", f"| {third.name} | holds |"], rows
+    assert page_of_all.count("Found: one. ") == 1 and page_of_all.count("Found: two. ") == 2, page_of_all
+    assert page_of_all.count("\n### Not repeated\n") == 1, page_of_all
+
+
+@test
+def whom_the_kernel_wakes_is_counted():
+    found = literature.Woken(3, 30).done(None)
+    assert set(found) == {"epoll", "accept"} and all(1 <= share <= 3 for share in found.values()), found
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@
  * - End of input: the descriptor is closed once the queue is empty. At that moment nothing is in flight, so
  *   that no completion can meet the next connection with the same number.
  *
- * Two things to try, as programs of their own: REGISTERED gives connections places in the ring's own table
- * instead of descriptors; ZERO_COPY sends without copying, and has the buffer back with a second completion.
+ * Three things to try, as programs of their own: REGISTERED gives connections places in the ring's own table
+ * instead of descriptors; ZERO_COPY sends without copying, and has the buffer back with a second completion; SQPOLL has a
+ * thread of the kernel look for submissions, so that none takes a system call.
  */
 #include "raw_listen.h"
 
@@ -36,6 +37,9 @@
 #endif
 #ifndef ZERO_COPY
 #define ZERO_COPY 0
+#endif
+#ifndef SQPOLL
+#define SQPOLL 0
 #endif
 
 enum {
@@ -85,6 +89,8 @@ static struct io_uring_sqe *next_sqe(void)
 
 	if (!sqe) {
 		io_uring_submit(&ring);
+		if (SQPOLL)
+			io_uring_sqring_wait(&ring);
 		sqe = io_uring_get_sqe(&ring);
 		if (!sqe)
 			errx(1, "the submission queue stays full");
@@ -334,7 +340,9 @@ static void create_ring(void)
 
 	for (size_t i = 0; result < 0 && i < sizeof modes / sizeof *modes; i++) {
 		struct io_uring_params params = {
-			.flags = modes[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+			/* What concerns task work does not go with SQPOLL, so that the last mode is taken. */
+			.flags = modes[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+				(SQPOLL ? IORING_SETUP_SQPOLL : 0),
 			.cq_entries = COMPLETIONS,
 		};
 
