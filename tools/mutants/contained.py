@@ -29,6 +29,7 @@ def main():
     # The first process of a namespace ignores signals that it has no handler for: the command is the second.
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.execvp(sys.argv[1], sys.argv[1:])
     while True:
