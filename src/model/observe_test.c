@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -247,6 +248,29 @@ TEST(memory_that_its_process_can_shorten_is_not_looked_at)
 	close(forged);
 	close(sound);
 	gb_server_destroy(server);
+}
+
+/* One that was built otherwise has its counters elsewhere. */
+TEST(memory_of_another_version_or_layout_is_not_looked_at)
+{
+	static const size_t offsets[] = { offsetof(struct gb__shared_head, magic),
+		offsetof(struct gb__shared_head, layout), offsetof(struct gb__shared_head, head_size),
+		offsetof(struct gb__shared_head, record_size), offsetof(struct gb__shared_head, counters_size),
+		offsetof(struct gb__shared_head, version), offsetof(struct gb__shared_head, size) };
+	struct gb_observed *observed;
+	struct gb_error error;
+
+	for (size_t i = 0; i < gb__countof(offsets); i++) {
+		struct gb_server *server = driver_server("iterative", &sleeper, NULL);
+		const unsigned char changed = ((unsigned char *)server->shared)[offsets[i]] ^ 1;
+		const int forged = forge(server, F_SEAL_SHRINK);
+
+		CHECK_INT(pwrite(forged, &changed, 1, (off_t)offsets[i]), 1);
+		gb_server_destroy(server); /* there is no other from here on */
+		if (gb_observe(getpid(), 0, &observed, &error) != -ENOTSUP)
+			test_fail(__FILE__, __LINE__, "the byte at %zu is not looked at", offsets[i]);
+		close(forged);
+	}
 }
 
 TEST(count_of_workers_that_a_process_changes_later_is_not_believed)

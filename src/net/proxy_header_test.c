@@ -281,7 +281,9 @@ TEST(what_is_written_in_version_2_is_read_again_and_a_flipped_bit_is_not)
 			.verified = true,
 			.version = TEXT("TLSv1.2"),
 			.cipher = TEXT("ECDHE"),
-			.common_name = TEXT("name") } };
+			.common_name = TEXT("a name that is as long as one may be, so that the length of what says of TLS takes two bytes: "
+					    "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 "
+					    "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789") } };
 	unsigned char data[GB__PROXY_HEADER_MAX];
 	size_t size = gb__proxy_write_v2(&what, data);
 	struct gb__proxy_header header = check_header((struct gb_bytes){ data, size });

@@ -192,6 +192,40 @@ TEST(more_sessions_than_contexts_work_in_turn)
 	gb__tls_pool_destroy(pool);
 }
 
+static void seal_and_open(struct gb__tls_pool *pool, struct gb__tls_way *to, struct gb__tls_way *from)
+{
+	unsigned char bytes[100];
+	int size = gb__tls_record_seal(pool, to, GB__RECORD_DATA, "x", 1, bytes);
+
+	CHECK_INT(gb__tls_record_open(pool, from, bytes, (size_t)size), 2);
+	CHECK_INT(bytes[5], 'x');
+}
+
+/* Those of sessions that have ended, before new ones are made. */
+TEST(contexts_that_were_given_back_are_taken_again)
+{
+	struct gb__tls_way to[4], from[4];
+	const unsigned char secret[48] = { 1 };
+	const struct gb__tls_suite *suite = gb__tls_suite_find(suites[0]);
+	struct gb__tls_pool *pool;
+
+	CHECK_INT(gb__tls_pool_create(&pool), 0);
+	for (unsigned sessions = 1; sessions <= 4; sessions++) {
+		for (unsigned i = 0; i < sessions; i++) {
+			CHECK_INT(gb__tls_way_begin(pool, &to[i], suite, true, secret, 0), 0);
+			CHECK_INT(gb__tls_way_begin(pool, &from[i], suite, false, secret, 0), 0);
+			seal_and_open(pool, &to[i], &from[i]);
+		}
+		for (unsigned i = 0; i < sessions; i++)
+			seal_and_open(pool, &to[i], &from[i]);
+		for (unsigned i = 0; i < sessions; i++) {
+			gb__tls_way_finish(pool, &to[i]);
+			gb__tls_way_finish(pool, &from[i]);
+		}
+	}
+	gb__tls_pool_destroy(pool);
+}
+
 static void fill(unsigned char *data, size_t size)
 {
 	for (size_t i = 0; i < size; i++)

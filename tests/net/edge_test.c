@@ -5,6 +5,7 @@
 #include "net/task.h"
 
 #include <errno.h>
+#include <wchar.h>
 
 #define MORE_THAN_THE_KERNEL_HOLDS 250000u
 
@@ -505,6 +506,19 @@ NET_TEST(formatted_text_of_any_length_arrives)
 	}
 	UNTIL(rig, peer, peer->got_size == size);
 	CHECK(memcmp(peer->got, expected, size) == 0);
+	peer_close(peer);
+}
+
+/* A letter that the locale "C" cannot write. */
+NET_TEST(text_that_cannot_be_formatted_is_not_sent)
+{
+	struct peer *peer = rig_peer(rig, &pooled);
+
+	CHECK_INT(gb_conn_printf(rig->current, "a%lc", (wint_t)0x20ac), -EINVAL);
+	CHECK_INT(gb_conn_output_size(rig->current), 0);
+	CHECK_INT(gb_conn_printf(rig->current, "b"), 0);
+	UNTIL(rig, peer, peer->got_size == 1);
+	CHECK_INT(peer->got[0], 'b');
 	peer_close(peer);
 }
 

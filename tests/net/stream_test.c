@@ -330,3 +330,50 @@ NET_TEST(a_handler_that_ignores_errors_lets_others_run)
 	peer_close(peer);
 	peer_close(gone);
 }
+
+/* Two connections and two handlers: the second relays, the first waits for that. */
+static struct gb_stream *first;
+static bool relayed;
+
+static void serve_joined(struct gb_stream *stream)
+{
+	rig_at(stream);
+	if (first) {
+		result = gb_stream_relay(first, stream);
+		relayed = true;
+		return;
+	}
+	first = stream;
+	while (!relayed)
+		gb_yield(gb_stream_coro(stream));
+}
+
+static const struct gb_service joined = { GB_SERVICE_INIT, .name = "joined", .serve = serve_joined,
+	.on_close = count_close };
+
+NET_TEST(streams_are_relayed_both_ways_until_both_have_ended)
+{
+	struct peer *one, *two;
+
+	first = NULL;
+	relayed = false;
+	one = rig_peer(rig, &joined);
+	UNTIL(rig, one, first);
+	two = rig_peer(rig, &joined);
+	peer_send(one, "to two", 6);
+	UNTIL(rig, two, two->got_size == 6);
+	peer_send(two, "to one", 6);
+	UNTIL(rig, one, one->got_size == 6);
+	CHECK(memcmp(two->got, "to two", 6) == 0 && memcmp(one->got, "to one", 6) == 0);
+	sim_client_shutdown(one->client);
+	UNTIL(rig, two, two->at_end);
+	CHECK(!relayed);
+	peer_send(two, "!", 1);
+	UNTIL(rig, one, one->got_size == 7);
+	sim_client_shutdown(two->client);
+	UNTIL(rig, one, one->at_end && rig->closed == 2);
+	CHECK(relayed);
+	CHECK_INT(result, 0);
+	peer_close(one);
+	peer_close(two);
+}
