@@ -77,6 +77,14 @@ static int compute(struct gb_offload *offload, void *arg)
 	return gb_offload_cancelled(offload) ? -EINTR : *(int *)arg;
 }
 
+/* Whether or not a thread has taken it by then. */
+static int until_cancelled(struct gb_offload *offload, void *arg)
+{
+	while (!gb_offload_cancelled(offload))
+		usleep(1000);
+	return -ECANCELED;
+}
+
 /* Operations begin on the worker's thread; under compute=threads on_message is not there. */
 static void begin(struct gb_conn *conn, int status, void *arg)
 {
@@ -100,6 +108,9 @@ static void begin(struct gb_conn *conn, int status, void *arg)
 		pthread_detach(request->helper);
 	} else if (gb_bytes_is(message, "offload")) {
 		gb_offload_begin(worker, &request->offload, compute, &seven, on_done, request);
+	} else if (gb_bytes_is(message, "give up")) {
+		gb_operation_cancel(gb_offload_begin(
+			worker, &request->offload, until_cancelled, NULL, on_done, request));
 	} else if (gb_bytes_is(message, "refused")) {
 		CHECK_INT(gb_connect_begin(worker, &request->connecting, "127.0.0.1:1", &driver_echo, NULL,
 				  on_done, request, &error),
@@ -137,6 +148,7 @@ static void run(const char *model)
 	driver_ask(client, "cancel\n", "-125\n");
 	driver_ask(client, "posted\n", "42\n");
 	driver_ask(client, "offload\n", "7\n");
+	driver_ask(client, "give up\n", "-125\n");
 	driver_ask(client, "refused\n", "-111\n");
 	driver_ask(client, "any\n", "0\n");
 	driver_ask(client, "none\n", "-111\n");

@@ -325,6 +325,7 @@ TEST(outgoing_connections_speak_tls_and_say_why_not)
 	driver_each_preset(reaches_by_tls);
 	for (unsigned i = 0; i < 4; i++)
 		gb_tls_client_destroy(clients[i]);
+	gb_tls_client_destroy(NULL);
 	driver_finish(other, pid);
 	driver_finish(wanting, wanting_pid);
 	end();
