@@ -72,6 +72,33 @@ ENGINE_TEST(a_watched_socket_is_only_looked_at)
 	rig->os->ops->close(rig->os, fd);
 }
 
+static void no_error(struct watch *watch)
+{
+	CHECK(!(watch->ready_last & (GB__READY_ERROR | GB__READY_HANGUP)));
+}
+
+/* What waits for the former interest is given up for it. */
+ENGINE_TEST(a_change_of_interest_is_no_error)
+{
+	struct rig_peer *peer;
+	struct watch *watch;
+	int fd;
+
+	peer = rig_pair(rig, &fd);
+	watch = watch_open(rig, fd);
+	watch->then = no_error;
+	for (unsigned turn = 0; turn < 4; turn++) {
+		watch_for(watch, GB__READY_IN);
+		rig_settle(rig);
+		watch->readies = 0;
+		watch_for(watch, GB__READY_OUT);
+		UNTIL(rig, watch->readies);
+	}
+	watch_close(watch);
+	rig->os->ops->close(rig->os, fd);
+	peer_close(peer);
+}
+
 /* One that rests, or goes, before its descriptor was ever ready. */
 ENGINE_TEST(a_watch_that_never_fired_can_rest_and_go)
 {
