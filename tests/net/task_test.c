@@ -115,6 +115,37 @@ NET_TEST(what_a_task_sends_beyond_its_lent_memory_arrives_too)
 	peer_close(peer);
 }
 
+static int sent[2];
+
+static void send_much(struct gb_conn *conn, struct gb_bytes message)
+{
+	static const char much[60000];
+
+	for (unsigned i = 0; i < 2; i++)
+		sent[i] = gb_conn_send(conn, much, sizeof(much));
+}
+
+static const struct gb_service muchly = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "muchly",
+	.codec = &gb_codec_line, .on_open = count_open, .on_message = send_much, .on_close = count_close };
+
+NET_TEST(a_task_that_sends_more_than_may_wait_is_told_and_ends_its_connection)
+{
+	struct peer *peer;
+
+	rig->limits.output_bytes_max = 100000;
+	pool_use(rig, 4);
+	peer = rig_peer(rig, &muchly);
+	peer_send(peer, "go\n", 3);
+	UNTIL(rig, peer, held_count == 1);
+	run_all(rig);
+	CHECK_INT(sent[0], 0);
+	CHECK_INT(sent[1], -GB_ELIMIT);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_OUTPUT_LIMIT);
+	CHECK_INT(peer->got_size, 0);
+	peer_close(peer);
+}
+
 NET_TEST(a_connection_that_dies_meanwhile_waits_for_its_task_and_its_replies_are_dropped)
 {
 	struct peer *peer;
