@@ -446,6 +446,8 @@ NET_TEST(a_handler_on_a_pool_thread_defers_as_well)
 	CHECK_INT(peer->got_size, 1);
 	CHECK_INT(finish(open_replies[0], "1", heads(rig)), 0);
 	expect(rig, peer, "[1,at once][2,at once]");
+	steps(rig, peer, 2);
+	CHECK_INT(rig->counters.stats.bytes_out, strlen("[1,at once][2,at once]"));
 	peer_close(peer);
 }
 
