@@ -255,8 +255,9 @@ TEST(memory_of_another_version_or_layout_is_not_looked_at)
 {
 	static const size_t offsets[] = { offsetof(struct gb__shared_head, magic),
 		offsetof(struct gb__shared_head, layout), offsetof(struct gb__shared_head, head_size),
-		offsetof(struct gb__shared_head, record_size), offsetof(struct gb__shared_head, counters_size),
-		offsetof(struct gb__shared_head, version), offsetof(struct gb__shared_head, size) };
+		offsetof(struct gb__shared_head, record_size),
+		offsetof(struct gb__shared_head, counters_size), offsetof(struct gb__shared_head, version),
+		offsetof(struct gb__shared_head, size) };
 	struct gb_observed *observed;
 	struct gb_error error;
 

@@ -109,8 +109,8 @@ static void begin(struct gb_conn *conn, int status, void *arg)
 	} else if (gb_bytes_is(message, "offload")) {
 		gb_offload_begin(worker, &request->offload, compute, &seven, on_done, request);
 	} else if (gb_bytes_is(message, "give up")) {
-		gb_operation_cancel(gb_offload_begin(
-			worker, &request->offload, until_cancelled, NULL, on_done, request));
+		gb_operation_cancel(
+			gb_offload_begin(worker, &request->offload, until_cancelled, NULL, on_done, request));
 	} else if (gb_bytes_is(message, "refused")) {
 		CHECK_INT(gb_connect_begin(worker, &request->connecting, "127.0.0.1:1", &driver_echo, NULL,
 				  on_done, request, &error),

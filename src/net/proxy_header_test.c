@@ -271,7 +271,8 @@ static struct gb__address address(const char *text)
 TEST(what_is_written_in_version_2_is_read_again_and_a_flipped_bit_is_not)
 {
 	struct gb__address source = address("10.0.0.1:1"), destination = address("[::1]:2");
-	const struct gb__proxy_write what = { .source = &source,
+	const struct gb__proxy_write what = {
+		.source = &source,
 		.destination = &destination,
 		.alpn = TEXT("gearbox"),
 		.authority = TEXT("example.org"),
@@ -281,9 +282,11 @@ TEST(what_is_written_in_version_2_is_read_again_and_a_flipped_bit_is_not)
 			.verified = true,
 			.version = TEXT("TLSv1.2"),
 			.cipher = TEXT("ECDHE"),
-			.common_name = TEXT("a name that is as long as one may be, so that the length of what says of TLS takes two bytes: "
-					    "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 "
-					    "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789") } };
+			.common_name = TEXT(
+				"a name that is as long as one may be, so that the length of what says of TLS takes two bytes: "
+				"0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 "
+				"0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789") }
+	};
 	unsigned char data[GB__PROXY_HEADER_MAX];
 	size_t size = gb__proxy_write_v2(&what, data);
 	struct gb__proxy_header header = check_header((struct gb_bytes){ data, size });
