@@ -204,7 +204,7 @@ static void seal_and_open(struct gb__tls_pool *pool, struct gb__tls_way *to, str
 /* Those of sessions that have ended, before new ones are made. */
 TEST(contexts_that_were_given_back_are_taken_again)
 {
-	struct gb__tls_way to[4], from[4];
+	struct gb__tls_way to[4] = { 0 }, from[4] = { 0 };
 	const unsigned char secret[48] = { 1 };
 	const struct gb__tls_suite *suite = gb__tls_suite_find(suites[0]);
 	struct gb__tls_pool *pool;
