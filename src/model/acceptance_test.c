@@ -9,7 +9,8 @@
 /* What the engine was asked of each listening socket, by its descriptor. */
 static struct {
 	bool attached[LISTENERS], started[LISTENERS];
-	int start_result; /* of the second one */
+	int start_result;  /* of the second one */
+	int detach_result; /* likewise; 1: it is told later that it has gone */
 } seen;
 
 static int fake_attach(struct gb__engine *engine, struct gb__endpoint *endpoint)
@@ -22,7 +23,7 @@ static int fake_detach(struct gb__engine *engine, struct gb__endpoint *endpoint)
 {
 	CHECK(!seen.started[endpoint->fd]);
 	seen.attached[endpoint->fd] = false;
-	return 0;
+	return endpoint->fd == 1 ? seen.detach_result : 0;
 }
 
 static int fake_start(struct gb__engine *engine, struct gb__endpoint *endpoint)
@@ -236,6 +237,17 @@ TEST(nothing_is_accepted_once_it_has_let_go)
 	gb__acceptance_clear(&acceptance, GB__BAR_QUEUE);
 	check_accepts(false);
 	finish(); /* again */
+}
+
+TEST(all_is_gone_once_each_socket_is)
+{
+	init();
+	seen.detach_result = 1;
+	gb__acceptance_finish(&acceptance);
+	CHECK(!gb__acceptance_gone(&acceptance));
+	acceptance.listeners[1].endpoint.ops->on_detached(&acceptance.listeners[1].endpoint);
+	CHECK(gb__acceptance_gone(&acceptance));
+	gb__acceptance_destroy(&acceptance);
 }
 
 TEST(without_sockets_nothing_is_accepted_and_all_is_gone)

@@ -132,10 +132,15 @@ static int start(struct gb_worker *worker, void *user, bool streams)
 {
 	const char *addresses[] = { "127.0.0.1:1", far_address };
 	const struct gb_upstream_options options = { .service = streams ? &lines : &far, .streams = streams };
+	const struct gb_upstream_options bytes = { .streams = streams };
 	struct gb_upstream *upstream;
 	struct gb_error error = { 0 };
 
 	(void)user;
+	/* Who takes streams need not say how their bytes are cut. */
+	CHECK_INT(gb_upstream_create(worker, addresses, 2, &bytes, &upstream, &error) == 0, streams);
+	if (streams)
+		gb_upstream_destroy(upstream);
 	CHECK_INT(gb_upstream_create(worker, addresses, 0, &options, &upstream, &error), -EINVAL);
 	CHECK_INT(gb_upstream_create(worker, (const char *[]){ "nowhere" }, 1, &options, &upstream, &error),
 		-GB_EUSAGE);

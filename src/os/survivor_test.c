@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +20,19 @@ static char folder[] = "/tmp/gearbox-survivor-XXXXXX", fifo[64];
 static int told; /* what the last will writes */
 static int commands;
 static pid_t server, survivor;
+
+#ifndef GB__LACKS_CLOSE_RANGE
+static bool old_kernel;
+
+/* In place of the C library's. */
+int close_range(unsigned first, unsigned last, int flags)
+{
+	if (!old_kernel)
+		return (int)syscall(SYS_close_range, first, last, flags);
+	errno = ENOSYS;
+	return -1;
+}
+#endif
 
 static void last_will(void *arg)
 {
@@ -172,3 +187,17 @@ TEST(signals_that_end_programs_do_not_end_it)
 	close(commands);
 	await(server, 0);
 }
+
+#ifndef GB__LACKS_CLOSE_RANGE
+TEST(on_older_kernels_it_lets_go_of_what_its_parent_has_as_well)
+{
+	const struct rlimit few = { 200, 200 };
+
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &few), 0);
+	old_kernel = true;
+	begin();
+	kill(server, SIGKILL);
+	await(server, SIGKILL);
+	finish(true);
+}
+#endif
