@@ -46,20 +46,9 @@ struct gb__crew {
 	struct gb__seat
 		*seats; /* worker processes do not have them, nor by_pid: each has a copy of its own seat */
 	unsigned seats_count;
-	unsigned alive; /* workers that have not ended, or that nobody has seen to since */
-	/** Threads for one connection whose worker has ended, newest first. The chief sees to them when the next connection
-	 *  comes, at its next look at those that rest, or when there are many: it is not woken for each. */
-	_Atomic(struct gb__seat *) left;
-	_Atomic unsigned left_count;
-	_Atomic unsigned
-		staying; /* threads for one connection that rest, or will once the chief has seen to them */
-	_Atomic bool rest_looks; /* `rest` runs */
-	struct gb_timer rest;
-	uint32_t resting;       /* first free seat with a thread that rests */
-	unsigned resting_count; /* of them */
-	unsigned resting_least; /* the fewest since the last look */
-	uint32_t free;          /* first other free seat of a per-connection model */
-	uint32_t *by_pid;       /* processes: first seat of a hash, or UINT32_MAX */
+	unsigned alive;   /* workers that have not ended, or that nobody has seen to since */
+	uint32_t free;    /* first other free seat of a per-connection model */
+	uint32_t *by_pid; /* processes: first seat of a hash, or UINT32_MAX */
 	uint32_t by_pid_mask;
 	unsigned next;                           /* of the placing: where to go on */
 	uint64_t random;                         /* of the placing: its state */
@@ -71,6 +60,17 @@ struct gb__crew {
 	bool adopts;                             /* processes: orphans come to this one */
 	unsigned worker_roles;                   /* GB__WORKER_… of each */
 	bool courteous;                          /* the chief's thread is: gb__crew_courtesy */
+	/** Threads for one connection whose worker has ended, newest first. The chief sees to them when the next connection
+	 *  comes, at its next look at those that rest, or when there are many: it is not woken for each. */
+	_Atomic(struct gb__seat *) left;
+	_Atomic unsigned left_count;
+	_Atomic unsigned
+		staying; /* threads for one connection that rest, or will once the chief has seen to them */
+	_Atomic bool rest_looks; /* `rest` runs */
+	struct gb_timer rest;
+	uint32_t resting;       /* first free seat with a thread that rests */
+	unsigned resting_count; /* of them */
+	unsigned resting_least; /* the fewest since the last look */
 };
 
 /** Start the workers that the model begins with. On an error those started are ended again. */
