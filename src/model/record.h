@@ -44,7 +44,7 @@ struct gb__record {
 
 #define GB__SHARED_NAME "gearbox"
 #define GB__SHARED_MAGIC "gearbox-counters"
-#define GB__SHARED_LAYOUT 1u /* raised with each change that sizes do not tell */
+#define GB__SHARED_LAYOUT 2u /* raised with each change that sizes do not tell */
 
 /** What observers look at first (observe.c): the rest is as this version has it, or it is not looked at. */
 struct gb__shared_head {
