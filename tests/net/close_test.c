@@ -86,6 +86,20 @@ NET_TEST(input_after_close_is_discarded_and_does_not_destroy_the_reply)
 	peer_close(peer);
 }
 
+NET_TEST(who_has_no_time_to_linger_is_closed_at_once)
+{
+	struct peer *peer;
+
+	rig->limits.linger_timeout_ms = 0;
+	peer = rig_peer(rig, &quiet);
+	gb_conn_close(rig->current);
+	UNTIL(rig, peer, peer->at_end);
+	rig_pass(rig, 10);
+	UNTIL(rig, peer, rig->closed == 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_LOCAL);
+	peer_close(peer);
+}
+
 NET_TEST(lingering_ends_at_its_deadline)
 {
 	struct peer *peer = rig_peer(rig, &quiet);
