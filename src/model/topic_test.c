@@ -590,3 +590,35 @@ TEST(handlers_in_processes_of_their_own_publish)
 
 	test_side_by_side(hears_processes, (const char **)models, gb__countof(models));
 }
+
+static struct gb_subscription waiting;
+
+static void on_published(struct gb_operation *operation, void *user)
+{
+	CHECK(false); /* nothing is published, and nobody is called behind on_stop */
+}
+
+static void say_nothing(struct gb_conn *conn, struct gb_bytes message)
+{
+}
+
+static int wait_for_news(struct gb_worker *worker, void *user)
+{
+	CHECK_INT(gb_subscribe(worker, &waiting, "news", NULL), 0);
+	CHECK(gb_operation_pending(gb_subscription_begin(&waiting, on_published, NULL)));
+	return 0;
+}
+
+TEST(who_waits_on_a_subscription_when_its_worker_ends_has_its_result)
+{
+	static const struct gb_service idle = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "waiting",
+		.on_start = wait_for_news, .on_message = say_nothing };
+	struct gb_server *server = driver_server("reactor", &idle, NULL);
+	struct gb_error error = { 0 };
+
+	gb_server_stop(server);
+	CHECK_INT(gb_server_run(server, &error), 0);
+	CHECK(!gb_operation_pending(&waiting.operation));
+	CHECK_INT(gb_operation_result(&waiting.operation), -ESHUTDOWN);
+	gb_server_destroy(server);
+}
