@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SERVICE gb_service_syslog
@@ -181,6 +182,35 @@ TEST(records_are_stored_together_after_a_delay_or_when_they_are_enough)
 	service_append_done(7, 7);
 	gb_timer_stop(service_timer);
 	end(conn, "{\"accepted\": 6, \"stored\": 6, \"lost\": 0, \"waiting\": 0,");
+}
+
+static bool naps_counted;
+static unsigned naps;
+
+/* In place of the C library's. */
+int nanosleep(const struct timespec *time, struct timespec *left)
+{
+	const int error = naps_counted ? 0 : clock_nanosleep(CLOCK_MONOTONIC, 0, time, left);
+
+	naps++;
+	errno = error;
+	return error ? -1 : 0;
+}
+
+/* So that more come together; however many turns there have been. */
+TEST(a_worker_rests_after_each_turn_that_brought_little)
+{
+	struct gb_conn *conn = begin_with("1s", "1000000");
+
+	naps_counted = true;
+	for (unsigned i = 1; i <= 2000; i++) {
+		deliver(conn, "<1>12345678901234567890");
+		CHECK_INT(naps, i);
+	}
+	SERVICE.on_drain(conn);
+	service_append_done((int)service_append->size, service_append->size);
+	gb_timer_stop(service_timer);
+	end(conn, "{\"accepted\": 2000, \"stored\": 2000, \"lost\": 0, \"waiting\": 0,");
 }
 
 /* In a file of its own, which the test moves away. */
