@@ -183,7 +183,9 @@ def what_is_wrong_with_a_service_is_said_but_for_help_and_version():
 
 @case
 def only_a_service_with_settings_has_them_in_its_help():
-    check("Settings of" not in handlers("help", "serve", "held").stdout, "held has no settings")
+    held = handlers("help", "serve", "held").stdout
+    check("Settings of" not in held, "held has no settings")
+    check("\n  --listen ADDRESS" in held and "\n  --summary" in held, f"flags that every service has: {held}")
     check("--set upstream" in handlers("help", "serve", "asking").stdout, "asking has one")
 
 
