@@ -284,6 +284,8 @@ class Progress:
 
 
 def duration(ns):
+    if ns is None:
+        return "–"  # too few messages for it, on a machine that others use
     for unit, size in (("s", 10**9), ("ms", 10**6)):
         if ns >= size:
             return f"{ns / size:.3g} {unit}"
