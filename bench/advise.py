@@ -124,12 +124,13 @@ def within(values, bound):
 def page(results, options):
     """Lines of Markdown."""
     machine, count = results[0]["machine"], len(results)
+    commits = ", ".join(sorted({one["machine"]["commit"] for one in results}))
     lost = [one["lost"] for one in results]
     rules = [one["rules_lost"] for one in results]
     yield "# What advice is worth"
     yield ""
     yield f"`./dev bench advise` on {count} mixes of the service `work`, {datetime.date.today().isoformat()}: {machine['cpu']}, "
-    yield f"{machine['cpus_allotted']} CPUs allotted, {machine['kernel']}, gearbox {machine['gearbox']} ({machine['commit']})."
+    yield f"{machine['cpus_allotted']} CPUs allotted, {machine['kernel']}, gearbox {machine['gearbox']} ({commits})."
     yield (f"Of each mix {min(one['compared'] for one in results)} models or more, all legal combinations among them, were looked at "
            f"for {GLANCE}; the {FINALISTS} best and the advised one had {options.rounds} interleaved rounds of {options.duration}, "
            f"and the best of these was measured again beside the advised one in {2 * options.rounds + 1}.")
