@@ -2,6 +2,7 @@
 #include "tls/records_test_driver.h"
 
 #include "base/alloc.h"
+#include "base/macros.h"
 #include "harness.h"
 
 #include <errno.h>
@@ -129,6 +130,26 @@ TEST(nothing_of_a_secret_is_left)
 	CHECK(memcmp(&way, &none, sizeof(way)) == 0);
 	CHECK_INT(pool->seats_count, 1);
 	CHECK(pool->seats[0]->ctx && !EVP_CIPHER_CTX_get0_cipher(pool->seats[0]->ctx));
+	gb__tls_pool_destroy(pool);
+}
+
+TEST(who_has_used_its_context_since_the_hand_has_passed_keeps_it)
+{
+	static struct gb__tls_way ways[GB__TLS_SEATS + 2];
+	unsigned char secret[32] = "secret", to[100];
+	struct gb__tls_pool *pool;
+
+	CHECK_INT(gb__tls_pool_create(&pool), 0);
+	for (size_t i = 0; i < gb__countof(ways); i++) {
+		CHECK_INT(gb__tls_way_begin(pool, &ways[i], gb__tls_suite_find(0x1301), true, secret, 0), 0);
+		if (i > GB__TLS_SEATS) /* all have had a round by now, from which the first has not come back */
+			CHECK(gb__tls_seat_find(pool, &ways[1]));
+		CHECK(gb__tls_record_seal(pool, &ways[i], GB__RECORD_DATA, "x", 1, to) > 0);
+	}
+	CHECK_INT(pool->seats_count, GB__TLS_SEATS);
+	CHECK(!ways[0].seat && ways[1].seat && !ways[2].seat && ways[3].seat);
+	for (size_t i = 0; i < gb__countof(ways); i++)
+		gb__tls_way_finish(pool, &ways[i]);
 	gb__tls_pool_destroy(pool);
 }
 

@@ -503,13 +503,11 @@ NET_TEST(a_second_reader_is_refused_and_so_is_who_is_no_coroutine)
 static struct gb_stream *outgoing;
 static bool leave;
 
-static int dials(struct gb_coro *coro, void *arg)
+static void dial(struct gb_coro *coro, const struct gb__address *address)
 {
-	struct gb__address *address = arg;
 	struct gb__socket_options options = { 0 };
 	static const struct gb_service plain = { GB_SERVICE_INIT, .name = "plain" };
 	struct gb_conn *conn;
-	struct gb_bytes bytes;
 
 	outgoing = gb__stream_create(coro->streams, coro);
 	outgoing->opened = true;
@@ -517,6 +515,13 @@ static int dials(struct gb_coro *coro, void *arg)
 		0);
 	gb__stream_attach(outgoing, conn);
 	coro->opened++;
+}
+
+static int dials(struct gb_coro *coro, void *arg)
+{
+	struct gb_bytes bytes;
+
+	dial(coro, arg);
 	note(gb_read_message(outgoing, &bytes));
 	over++;
 	while (!leave)
@@ -528,6 +533,21 @@ static int closes(struct gb_coro *coro, void *arg)
 {
 	gb_stream_close(outgoing);
 	return 0;
+}
+
+/* Its memory is among what is taken next. */
+static bool is_given_back(struct rig *rig, const struct gb_stream *stream)
+{
+	void *cells[4];
+	bool found = false;
+
+	for (unsigned i = 0; i < gb__countof(cells); i++) {
+		cells[i] = gb__slabs_take(&rig->net.slabs, sizeof(*stream));
+		found |= cells[i] == stream;
+	}
+	for (unsigned i = 0; i < gb__countof(cells); i++)
+		gb__slabs_give(&rig->net.slabs, cells[i], sizeof(*stream));
+	return found;
 }
 
 NET_TEST(a_stream_that_another_one_closes_is_stale_for_who_waits_for_it)
@@ -546,6 +566,7 @@ NET_TEST(a_stream_that_another_one_closes_is_stale_for_who_waits_for_it)
 	CHECK_INT(gb__coro_start(&rig->streams, "closes", closes, NULL, NULL), 0);
 	UNTIL(rig, NULL, over == 1);
 	CHECK_INT(codes[0], -ESTALE);
+	CHECK(is_given_back(rig, outgoing));
 	leave = true;
 	sim_client_close(client);
 	for (int i = 0; i < 100 && rig->net.coroutines > 0; i++)

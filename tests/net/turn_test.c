@@ -5,6 +5,8 @@
 
 #include <gearbox/stream.h>
 
+#include <errno.h>
+
 #define BALLS 1000u
 
 static struct gb_channel *there, *back;
@@ -167,6 +169,26 @@ NET_TEST(stacks_that_a_burst_of_tasks_leaves_go_back_once_little_moves)
 	for (unsigned i = 0; i < 10; i++)
 		rig_pass(rig, 1000);
 	CHECK(stacks->idle_warm + stacks->idle_cold < 100);
+}
+
+/* Each call fails at once. */
+static int fails_on(struct gb_coro *coro, void *arg)
+{
+	gb__coro_cancel(coro);
+	for (unsigned i = 0; i < 320; i++)
+		CHECK_INT(gb_sleep(coro, 1), -ECANCELED);
+	over++;
+	return 0;
+}
+
+NET_TEST(who_fails_again_and_again_lets_others_run_after_so_many_each_time)
+{
+	unsigned turns;
+
+	over = 0;
+	start(rig, fails_on, NULL);
+	turns = turns_until(rig, 1);
+	CHECK(turns >= 10 && turns <= 40);
 }
 
 #define DAY_MS (24u * 3600 * 1000)

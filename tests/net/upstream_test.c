@@ -49,11 +49,16 @@ static struct gb_upstream *pool(struct rig *rig, struct gb_upstream_options opti
 #define TAKERS 4u
 static struct gb_taking takings[TAKERS];
 static unsigned order[TAKERS], told;
+static struct gb_taking *gives_up; /* when another one is told */
 
 static void note_taken(struct gb_operation *operation, void *user)
 {
 	CHECK(told < TAKERS);
 	order[told++] = (unsigned)((struct gb_taking *)operation - takings);
+	if (gives_up) {
+		gb_operation_cancel(&gives_up->operation);
+		gives_up = NULL;
+	}
 }
 
 static void take(struct gb_upstream *upstream, unsigned taker)
@@ -258,6 +263,29 @@ NET_TEST(who_waits_too_long_is_told_and_who_gives_up_as_well)
 	CHECK_INT(result_of(2), -ETIMEDOUT);
 	CHECK_INT(stats(upstream).waiting, 0);
 	CHECK_INT(gb_upstream_give(conn, true), 0);
+	finish(rig, upstream);
+}
+
+NET_TEST(one_that_is_established_when_nobody_waits_any_more_opens_when_it_is_lent)
+{
+	struct gb_upstream *upstream;
+	struct gb_conn *conn;
+
+	listen_anew(rig, 4);
+	upstream = pool(rig, (struct gb_upstream_options){ .open_max = 2 });
+	told = 0;
+	take(upstream, 1);
+	take(upstream, 2);
+	gives_up = &takings[2];
+	UNTIL(rig, NULL, told == 2 && stats(upstream).idle == 1);
+	CHECK_INT(result_of(1), 0);
+	CHECK_INT(result_of(2), -ECANCELED);
+	CHECK_INT(opens, 1);
+	conn = taken(rig, upstream);
+	CHECK(conn != takings[1].conn);
+	CHECK_INT(opens, 2);
+	CHECK_INT(gb_upstream_give(conn, true), 0);
+	CHECK_INT(gb_upstream_give(takings[1].conn, true), 0);
 	finish(rig, upstream);
 }
 
