@@ -279,14 +279,21 @@ void peer_read(struct peer *peer)
 	peer->at_end = sim_client_at_end(peer->client);
 }
 
+static void read_both(struct peer *peer)
+{
+	if (!peer)
+		return;
+	peer_read(peer);
+	if (peer->beside)
+		peer_read(peer->beside);
+}
+
 void rig_step(struct rig *rig, struct peer *peer)
 {
-	if (peer)
-		peer_read(peer);
+	read_both(peer);
 	/* A microsecond: time passes when the test says so, yet a loop that spins is told from one that sleeps. */
 	gb__net_turn(&rig->net, 1000);
-	if (peer)
-		peer_read(peer);
+	read_both(peer);
 }
 
 void rig_step_until(struct rig *rig, struct peer *peer, unsigned *steps, const char *file, int line,

@@ -41,7 +41,8 @@ struct peer {
 	size_t got_size;
 	size_t read_max; /* it reads up to so many bytes in all */
 	bool at_end, was_reset;
-	bool packets; /* `got` has each behind its size, as they lie in queues */
+	struct peer *beside; /* reads as well where this one waits; NULL: nobody */
+	bool packets;        /* `got` has each behind its size, as they lie in queues */
 	/* Where it speaks TLS: `got` is what was said, `at_end` that it was said to be all, or the end of the bytes. */
 	struct gb__tls_session *session;
 	unsigned char *records; /* to be sent */
