@@ -131,7 +131,8 @@ static void seat_give(struct gb__crew *crew, struct gb__seat *seat)
 
 	seat->next = *first;
 	*first = seat->id;
-	crew->resting_count += seat->rests;
+	if (seat->rests) /* processes: not written for each, for they share that page */
+		crew->resting_count++;
 }
 
 struct gb__seat *gb__crew_seat_take(struct gb__crew *crew)
@@ -143,8 +144,10 @@ struct gb__seat *gb__crew_seat_take(struct gb__crew *crew)
 		return NULL;
 	seat = &crew->seats[*first];
 	*first = seat->next;
-	crew->resting_count -= seat->rests;
-	crew->resting_least = gb__min(crew->resting_least, crew->resting_count);
+	if (seat->rests) {
+		crew->resting_count--;
+		crew->resting_least = gb__min(crew->resting_least, crew->resting_count);
+	}
 	return seat;
 }
 

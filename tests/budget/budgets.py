@@ -31,7 +31,7 @@ COUNTED = [
     # Each line taken as a part, by a service that takes parts alone; and its reply an operation that produces it.
     ("reactor, lines in parts", "50", "instructions", 375, None),
     ("reactor, lines in parts", "50", "allocations", 0, 0),
-    ("reactor, lines produced", "50", "instructions", 1410, None),
+    ("reactor, lines produced", "50", "instructions", 1420, None),
     ("reactor, lines produced", "50", "allocations", 0, 0),
     # Straight-line handlers; goal: 80 instructions more than by callbacks, of which the two switches are 62.
     ("reactor, straight", "50", "instructions", 305, 206),
@@ -65,7 +65,7 @@ HELD = [
     ("reactor", "heap_bytes", 116, 128),
     ("reactor", "bytes", 128, 128),
     ("thread", "bytes", 18860, 18860),  # a half more than by hand, which takes 12,575
-    ("fork", "bytes", 57000, 60000),  # a half more than by hand
+    ("fork", "bytes", 53000, 60000),  # a half more than by hand
     ("reactor, straight", "bytes", 4300, 4608),
     ("proactor, straight", "bytes", 4300, 4608),
     ("proactor", "heap_bytes", 116, 128),
