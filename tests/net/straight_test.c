@@ -574,3 +574,46 @@ NET_TEST(a_stream_that_another_one_closes_is_stale_for_who_waits_for_it)
 	CHECK_INT(rig->net.coroutines, 0);
 	os->ops->close(os, fd);
 }
+
+/* Of a stream of its own. */
+static int dials_and_reads_twice(struct gb_coro *coro, void *arg)
+{
+	struct gb_bytes bytes;
+
+	dial(coro, arg);
+	while (outgoing->conn->state != GB__CONN_OPEN)
+		CHECK_INT(gb_yield(coro), 0);
+	note(gb_read_message(outgoing, &bytes));
+	note(gb_read_message(outgoing, &bytes));
+	gb_stream_close(outgoing);
+	over++;
+	return 0;
+}
+
+NET_TEST(a_drain_that_comes_with_a_message_is_told_by_the_next_read)
+{
+	int fd = sim_listen(rig->sim, 0, 4);
+	struct sockaddr_in to = sim_address(rig->sim, fd);
+	struct gb__address address = { .size = sizeof(to) };
+	struct gb__os *os = sim_os(rig->sim);
+	struct sim_client *client = NULL;
+
+	codes_count = over = 0;
+	memcpy(&address.any, &to, sizeof(to));
+	CHECK_INT(gb__coro_start(&rig->streams, "reads", dials_and_reads_twice, &address, NULL), 0);
+	UNTIL(rig, NULL, client || (client = sim_client_accept(rig->sim, fd)));
+	UNTIL(rig, NULL, outgoing->reader);
+	CHECK_INT(sim_client_send(client, "1", 1), 1); /* which nothing splits */
+	gb__coro_drain_all(&rig->net);
+	for (int i = 0; i < 10; i++) /* its message comes while it is in line */
+		gb__loop_turn(&rig->loop, 1000);
+	for (int i = 0; i < 1000 && codes_count < 2; i++)
+		rig_pass(rig, 1);
+	CHECK_INT(codes_count, 2);
+	CHECK_INT(codes[0] == 1 ? codes[1] : codes[0], -ESHUTDOWN);
+	sim_client_close(client);
+	for (int i = 0; i < 1000 && rig->net.coroutines > 0; i++)
+		rig_pass(rig, 1);
+	CHECK_INT(over, 1);
+	os->ops->close(os, fd);
+}
