@@ -48,6 +48,15 @@ static bool admits(void *arg, const char *spec)
 	return yes;
 }
 
+static int probe(const struct compare_options *options, const char *spec, char ret_full[COMPARE_SPEC_MAX],
+	struct gb_error *error)
+{
+	struct gb_error why = { 0 };
+	int result = gb__compare_probe(&options->serving, spec, ret_full, &why);
+
+	return result < 0 ? gb_error_set(error, result, "%s: %s", spec, why.text) : 0;
+}
+
 /* The user's own candidates, in place of the presets. */
 static int name_candidates(struct advice *advice, struct gb_error *error)
 {
@@ -59,11 +68,10 @@ static int name_candidates(struct advice *advice, struct gb_error *error)
 	for (size_t i = 0; i < options->models_count; i++) {
 		const char *spec = options->models[i];
 		char full[COMPARE_SPEC_MAX], name[64];
-		struct gb_error why = { 0 };
-		int result = gb__compare_probe(&options->serving, spec, full, &why);
+		int result = probe(options, spec, full, error);
 
 		if (result < 0)
-			return gb_error_set(error, result, "%s: %s", spec, why.text);
+			return result;
 		snprintf(name, sizeof(name), "%.*s", (int)strcspn(spec, ","), spec);
 		gb__advise_candidate_of(
 			name, spec, full, &advice->situation, &verdict->candidates[verdict->count++]);
@@ -202,14 +210,10 @@ static int advise_running(struct advise_options *options, struct gb_error *error
 static int check(const struct compare_options *options, struct gb_error *error)
 {
 	char full[COMPARE_SPEC_MAX];
-	struct gb_error why = { 0 };
 	int result = gb__compare_claim(options, error);
 
-	for (size_t i = 0; i < options->models_count && result == 0; i++) {
-		result = gb__compare_probe(&options->serving, options->models[i], full, &why);
-		if (result < 0)
-			gb_error_set(error, result, "%s: %s", options->models[i], why.text);
-	}
+	for (size_t i = 0; i < options->models_count && result == 0; i++)
+		result = probe(options, options->models[i], full, error);
 	return result;
 }
 

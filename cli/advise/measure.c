@@ -44,6 +44,12 @@ struct trial {
 	double messages, server_ns; /* that were answered; CPU time of each */
 };
 
+/* CPU time of the load for each. */
+static double load_ns(const struct trial *trial)
+{
+	return gb__json_number(trial->outcome.result, "cpu_seconds") * 1e9 / trial->messages;
+}
+
 static int drive(const struct compare_options *options, const struct compare_flag *extra, size_t count,
 	struct trial *trial, struct gb_error *error)
 {
@@ -157,7 +163,7 @@ static int measure_alone(const struct advise_options *options, const struct comp
 	if (result == 0) {
 		least_ns = gb__json_number(json_object_get(trial.outcome.result, "service_ns"), "min");
 		ret->reply_bytes = gb__json_number(trial.outcome.result, "bytes") / trial.messages;
-		ret->load_ns = gb__json_number(trial.outcome.result, "cpu_seconds") * 1e9 / trial.messages;
+		ret->load_ns = load_ns(&trial);
 		if (gauge)
 			take_gauge(gauge, trial.server_ns, ret);
 		if (ret->measured == 0)
@@ -183,7 +189,7 @@ static void measure_under_load(const struct advise_options *options, struct advi
 	char spec[ADVISE_SPEC_MAX], full[COMPARE_SPEC_MAX];
 	static struct trial trial;
 	struct gb_error error = { 0 };
-	double alone_ns = ret->cpu_ns + ret->io_ns, each_ns;
+	double each_ns;
 
 	snprintf(spec, sizeof(spec), "reactor-pool,compute-workers=%.0f",
 		ceil(fmin(ADVISE_WORKERS_MAX, gb__advise_at_a_time(ret))));
@@ -191,11 +197,8 @@ static void measure_under_load(const struct advise_options *options, struct advi
 		gb__compare_probe(&load->serving, spec, full, NULL) < 0)
 		return;
 	if (try_model(load, spec, as_it_is, sizeof(as_it_is) / sizeof(*as_it_is), &trial, &error) == 0) {
-		each_ns = trial.server_ns;
-		if (ret->shares_cpus)
-			each_ns +=
-				gb__json_number(trial.outcome.result, "cpu_seconds") * 1e9 / trial.messages;
-		ret->under_load = each_ns / fmax(alone_ns, 1);
+		each_ns = trial.server_ns + (ret->shares_cpus ? load_ns(&trial) : 0);
+		ret->under_load = each_ns / fmax(ret->cpu_ns + ret->io_ns, 1);
 	}
 	gb__compare_outcome_finish(&trial.outcome);
 }

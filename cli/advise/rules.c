@@ -106,9 +106,11 @@ static bool load_takes_the_rest(const struct advise_situation *s)
 		!gb__advise_blocks(s);
 }
 
+/* More of them are more messages, each of which costs no less. */
 static bool more_than_a_cpu(const struct advise_situation *s)
 {
-	return s->cpus > 1 && gb__advise_demand(s) > 1 && !gb__advise_blocks(s) && !load_takes_the_rest(s);
+	return s->goal != ADVISE_CPU && s->cpus > 1 && gb__advise_demand(s) > 1 && !gb__advise_blocks(s) &&
+		!load_takes_the_rest(s);
 }
 
 static bool small_and_many(const struct advise_situation *s)

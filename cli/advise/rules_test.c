@@ -141,6 +141,15 @@ TEST(a_crash_that_must_not_spread_wants_processes)
 	CHECK(first(&situation)->features & ADVISE_PROCESSES);
 }
 
+TEST(cpu_time_wants_one_loop)
+{
+	struct advise_situation situation = plain; /* a closed loop, which would keep four busy */
+
+	CHECK(first(&situation)->features & ADVISE_LOOPS);
+	situation.goal = ADVISE_CPU;
+	CHECK(first(&situation)->features & ADVISE_ONE_LOOP && first(&situation)->features & ADVISE_INLINE);
+}
+
 TEST(memory_wants_connections_without_stacks)
 {
 	struct advise_situation situation = blocking(2 * MS);
