@@ -43,6 +43,7 @@ TEST(what_processes_do_that_have_ended_is_counted)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
+		close(go[1]); /* the end of this test is told as well */
 		if (read(go[0], &byte, 1) == 1)
 			work();
 		_exit(1);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ static void tree(int told)
 	pthread_t thread;
 	pid_t pid;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody ends it when this test has failed */
 	if (pthread_create(&thread, NULL, burn_in_thread, NULL) == 0)
 		pthread_join(thread, NULL);
 	pid = fork();
@@ -52,6 +54,7 @@ static void tree(int told)
 	if (fork() == 0) {
 		void *memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (memory == MAP_FAILED)
 			_exit(1);
 		memset(memory, 1, MEMORY);
@@ -71,16 +74,13 @@ TEST(of_a_tree_all_is_counted_threads_and_processes_that_ended_too)
 	CHECK(pipe(told) == 0);
 	pid = fork();
 	CHECK(pid >= 0);
-	if (pid == 0) {
-		setpgid(0, 0);
+	if (pid == 0)
 		tree(told[1]);
-	}
-	setpgid(pid, pid); /* whoever comes first */
 	CHECK(read(told[0], &byte, 1) == 1);
 	/* Of who was waited for ticks are known, of either kind. */
 	CHECK(gb__usage_cpu_ns(pid, 100) >= 3 * (uint64_t)BURN_NS - 2 * TICK_NS);
 	CHECK(gb__usage_memory(pid) >= MEMORY);
-	CHECK(kill(-pid, SIGKILL) == 0);
+	CHECK(kill(pid, SIGKILL) == 0);
 	CHECK(waitpid(pid, NULL, 0) == pid);
 	close(told[0]);
 	close(told[1]);
