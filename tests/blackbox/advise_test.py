@@ -12,11 +12,9 @@ import subprocess
 import tempfile
 import threading
 
-from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, run
+from lib import GEARBOX, HANDLERS, PATIENCE_S, case, check, check_equal, check_refusal, main, run
 from program import Program
 
-HANDLERS = os.path.abspath(os.environ.get(
-    "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
 QUICK = ("--quiet", "--messages", "200", "--connections", "4", "--rounds", "1", "--candidates", "2")
 MEASURED = ("compute_ns", "block_ns", "wait_ns", "io_ns", "load_ns", "compute_share", "held_p50_ns", "held_p99_ns", "held_max_ns",
             "messages", "request_bytes", "reply_bytes", "connections", "idle", "depth", "cpus")

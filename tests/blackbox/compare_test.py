@@ -12,10 +12,8 @@ import subprocess
 import tempfile
 
 from certificates import made_once, make_tls
-from lib import GEARBOX, PATIENCE_S, case, check, check_equal, check_refusal, main, readable_of, run
+from lib import GEARBOX, HANDLERS, PATIENCE_S, case, check, check_equal, check_refusal, main, readable_of, run
 
-HANDLERS = os.path.abspath(os.environ.get(
-    "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
 QUICK = ("--quiet", "--messages", "200", "--connections", "4", "--idle-connections", "12")
 ALWAYS = ("messages_per_second", "p50_ns", "p99_ns", "max_ns", "cpu_ns_per_message", "memory_per_connection_bytes",
           "idle_cpu_share", "loop_delay_p99_ns")

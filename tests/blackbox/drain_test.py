@@ -96,10 +96,7 @@ def answers_pending_are_delivered(model):
     """The client reads slowly; the server waits for it."""
     lines = b"x" * 999 + b"\n"
     with time_echo(model.arguments, "--sndbuf", "16KiB", "--rcvbuf", "16KiB") as server:
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(PATIENCE_S)
-        client.connect((server.host, server.port))
+        client = server.connect_small(4096)
         client.sendall(lines * 100)
         first = receive_exactly(client, 1)
         server.send_signal()

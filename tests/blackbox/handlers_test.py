@@ -7,10 +7,8 @@ import socket
 import subprocess
 
 from cover import combinations, pairwise
-from lib import FULL, SMALL, Server, add_case, case, check, check_equal, main
+from lib import FULL, HANDLERS, SMALL, Server, add_case, case, check, check_equal, main
 
-HANDLERS = os.path.abspath(os.environ.get(
-    "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
 VERIFY_S = 600
 JOBS = ("--jobs", f"{6 * len(os.sched_getaffinity(0))}")  # most of their time is waiting
 MODELS = ("iterative", "thread", "prethread", "thread-pool", "reactor", "reactor,engine=poll", "multi-reactor",

@@ -32,6 +32,10 @@ import traceback
 GEARBOX = os.path.abspath(os.environ.get(
     "GEARBOX", os.path.join(os.path.dirname(__file__), "..", "..", "build", "gearbox")))
 
+# Services that users might write, as a program of their own (handlers.c).
+HANDLERS = os.path.abspath(os.environ.get(
+    "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
+
 # The address of this program's servers. Another's client that comes late to a port of 127.0.0.1 would reach whoever has
 # the port now, and a port that is free here may be taken there.
 HOST = f"127.{64 + (os.getpid() >> 16) % 128}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
@@ -55,7 +59,7 @@ FULL = os.environ.get("BLACKBOX_FULL") == "1"
 THREADS = os.environ.get("BLACKBOX_THREADS") == "1"
 
 # Of drains, which take seconds on a slow machine, and of connections that were refused or dropped.
-NOTICE = re.compile(r"gearbox: (notice: |(warning: )?draining: )")
+NOTICE = re.compile(r"\w+: (notice: |(warning: )?draining: )")
 BEFORE_SERVICE = re.compile("( behind a proxy)?( over TLS)?$")
 READY = re.compile(r"^\w+: serving (?P<service>\S+) on (?P<where>.+) "
                    r"\(model (?P<model>\S+), pid (?P<pid>\d+)\)$")
@@ -450,6 +454,15 @@ class Server:
             client.connect(self.address[len("unix:"):])
             return client
         return socket.create_connection((self.host, self.port), timeout=timeout)
+
+    def connect_small(self, receive_buffer):
+        """A blocking client socket with so small a buffer, to the first address, which is IPv4. Its window follows from that, so
+        it is set before."""
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.settimeout(PATIENCE_S)
+        client.connect((self.host, self.port))
+        return client
 
     def connect_later(self, source=None):
         """A non-blocking client socket that is being connected to the first address, which is IPv4."""

@@ -81,10 +81,7 @@ def slow_readers_are_bounded_then_closed(model):
                 "--sndbuf", "64KiB", "--rcvbuf", "64KiB", "--write-timeout", "1s") as server:
         clients = []
         for _ in range(count):
-            client = socket.socket()
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * KIB)
-            client.settimeout(PATIENCE_S)
-            client.connect((server.host, server.port))
+            client = server.connect_small(32 * KIB)
             round_trip(client)
             clients.append(client)
         before, most = resident(server), 0
@@ -113,10 +110,7 @@ def a_slow_reader_is_no_stuck_one(model):
     timeout_s = 1
     with Server(*model.arguments, "--write-timeout", f"{timeout_s}s", "--sndbuf", "1MiB", service="chargen") as server:
         def talk(in_time):
-            with socket.socket() as client:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * KIB)
-                client.settimeout(PATIENCE_S)
-                client.connect((server.host, server.port))
+            with server.connect_small(8 * KIB) as client:
                 for _ in range(35):
                     in_time()
                     check_equal(len(receive_exactly(client, 4 * KIB)), 4 * KIB, "bytes")
@@ -195,10 +189,7 @@ def a_reply_is_whole_although_its_client_sends_on_before_it_reads(model):
     with Server(*model.arguments, "--linger-timeout", f"{linger_ms}ms", "--sndbuf", "1MiB", "--set", f"bytes={REPLY}",
                 service="chargen") as server:
         def talk(in_time):
-            with socket.socket() as client:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * KIB)
-                client.settimeout(PATIENCE_S)
-                client.connect((server.host, server.port))
+            with server.connect_small(16 * KIB) as client:
                 for _ in range(10):
                     in_time()
                     client.sendall(b"u" * 2000)

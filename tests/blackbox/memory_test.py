@@ -2,9 +2,8 @@
 """The memory of a burst goes back: thousands of connections with output that waits come, and all leave."""
 
 import resource
-import socket
 
-from lib import PATIENCE_S, Server, case_for_each, check_equal, main, receive_exactly, wait_until
+from lib import Server, case_for_each, check_equal, main, receive_exactly, wait_until
 from models import PRESETS
 
 CONNECTIONS = 2000
@@ -25,23 +24,15 @@ def anonymous_bytes(server):
     return total
 
 
-def client_of(server):
-    client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-    client.settimeout(PATIENCE_S)
-    client.connect((server.host, server.port))
-    return client
-
-
 @case_for_each([model for model in PRESETS if model.axes["engine"] != "blocking"])
 def memory_of_a_burst_goes_back(model):
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with Server(*model.with_workers(2), "--trim-after", "100ms", "--sndbuf", str(BUFFER)) as server:
-        with client_of(server) as client:
+        with server.connect_small(BUFFER) as client:
             client.sendall(MESSAGE)
             check_equal(receive_exactly(client, len(MESSAGE)), MESSAGE, "the answer")
         before = anonymous_bytes(server)
-        clients = [client_of(server) for _ in range(CONNECTIONS)]
+        clients = [server.connect_small(BUFFER) for _ in range(CONNECTIONS)]
         for client in clients:
             client.sendall(MESSAGE)  # which the server takes, though it cannot answer yet
         least = CONNECTIONS * len(MESSAGE) * 3 // 4

@@ -3,16 +3,13 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import threading
 
-from lib import GEARBOX, PATIENCE_S, Server, case, check, check_equal, check_refusal, main, run, wait_until
+from lib import GEARBOX, HANDLERS, Server, case, check, check_equal, check_refusal, main, run, wait_until
 
-HANDLERS = os.path.abspath(os.environ.get(
-    "HANDLERS", os.path.join(os.path.dirname(__file__), "..", "..", "build", "tests", "blackbox", "handlers")))
 MESSAGE = b"traced\n"
 NANOSLEEP = {"230", "35", "115", "101"}  # clock_nanosleep and nanosleep, of x86-64 and of aarch64
 
@@ -86,21 +83,16 @@ def await_sleep(trace):
 @case
 def handlers_that_hold_their_loop_are_counted():
     """Each message is answered once it is reported that it holds the loop."""
-    with subprocess.Popen([HANDLERS, "serve", "stalling", "--listen", "127.0.0.1:0", "--model", "reactor", "--stall-limit",
-                           "50ms"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            port = int(re.search(r"127\.0\.0\.1:(\d+)", server.stderr.readline())[1])
-            trace = subprocess.Popen([GEARBOX, "trace", "--pid", str(server.pid), "--duration", "1h", "--json"],
-                                     stdout=subprocess.PIPE)
-            await_sleep(trace)
-            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
-                client.sendall(MESSAGE)
-                check_equal(client.recv(len(MESSAGE)), MESSAGE, "the answer")
-            trace.send_signal(signal.SIGINT)
-            answer = json.loads(trace.communicate()[0])
-        finally:
-            server.terminate()
-            server.stderr.read()
+    with Server("--model", "reactor", "--stall-limit", "50ms", service="stalling", program=HANDLERS,
+                expected_log=": warning: worker 0: ") as server:
+        trace = subprocess.Popen([GEARBOX, "trace", "--pid", str(server.pid), "--duration", "1h", "--json"],
+                                 stdout=subprocess.PIPE)
+        await_sleep(trace)
+        with server.connect() as client:
+            client.sendall(MESSAGE)
+            check_equal(client.recv(len(MESSAGE)), MESSAGE, "the answer")
+        trace.send_signal(signal.SIGINT)
+        answer = json.loads(trace.communicate()[0])
     check(answer["stalls"] >= 1, f"{answer}")
     check_equal(sum(worker["stalls"] for worker in answer["workers"]), answer["stalls"], "of all workers")
 
