@@ -80,9 +80,17 @@ TEST(the_small_is_kept)
 """,
     "tools/mutants/equivalent.toml": """[[change]]
 file = "src/base/sign.c"
+function = "at_most_100"
 was = "return x < MOST ? twice(x) / 2 : MOST;"
 becomes = "return x <= MOST ? twice(x) / 2 : MOST;"
 why = "the same at 100"
+
+[[change]]
+file = "src/base/sign.c"
+function = "elsewhere"
+was = "return x > 0;"
+becomes = "return x >= 0;"
+why = "of another function"
 """,
 }
 
@@ -128,6 +136,8 @@ def planted_changes_get_their_verdicts():
         check_equal({verdict for verdict, _ in sign.values()}, {"noticed"}, "what is tested")
         # The cheapest case that executes a line says it first; only one gives what is below 0.
         check_equal(sign["return -2;"], ("noticed", "base-sign: a_sign_is_told fails"), "of one case")
+        check("0 places of src/base/sign.c, function 'elsewhere', read 'return x > 0;'" in done.stdout, done.stdout)
+        check_equal(done.stdout.count("adapt it"), 1, f"entries that do not fit: {done.stdout}")
         cut = verdicts(report, "at_most_100")
         most = "return x {} MOST ? twice(x) / 2 : MOST;".format
         small = ("noticed", "base-limit: the_small_is_kept fails")

@@ -37,7 +37,11 @@ def read_equivalent(root):
         return {}
     with open(path, "rb") as file:
         rows = tomllib.load(file).get("change", [])
-    return {(row["file"], row["was"], row["becomes"]): row["why"] for row in rows}
+    return {(row["file"], row.get("function", ""), row["was"], row["becomes"]): row["why"] for row in rows}
+
+
+def key_of(identity):
+    return identity["file"], identity["function"], identity["was"], identity["becomes"]
 
 
 def difference(file, before, after):
@@ -85,6 +89,7 @@ class Run:
         waiting = self.again(arguments.again) if arguments.again else list(range(len(self.draw.all)))
         number = self.counted() + len(waiting) if arguments.again else arguments.random
         tell(f"seed {self.seed}: {len(waiting) if arguments.again else number} of {len(self.draw.all)} possible changes")
+        self.tell_misplaced()
         try:
             self.trial.prepare()
             while waiting and self.counted() < number and not self.late():
@@ -98,6 +103,14 @@ class Run:
             tell("interrupted")
         return self.tell(number)
 
+    def tell_misplaced(self):
+        """What is listed as equivalent, but is not there, or more than once."""
+        files = {key[0] for key in self.equivalent if not self.arguments.folder or key[0] in self.draw.texts}
+        found = collections.Counter(key_of(self.draw.identity(change)) for change in self.draw.all if change.file in files)
+        for key in self.equivalent:
+            if key[0] in files and found[key] != 1:
+                tell(f"{EQUIVALENT}: {found[key]} places of {key[0]}, function '{key[1]}', read '{key[2]}': adapt it")
+
     def again(self, path):
         """Take over what an earlier run knows; its survivors are returned, to be tried once more."""
         with open(path, encoding="utf-8") as file:
@@ -105,10 +118,10 @@ class Run:
         self.seed = report["seed"]
         places = collections.defaultdict(list)  # several that read alike
         for at, change in enumerate(self.draw.all):
-            places[tuple(sorted(self.draw.identity(change).items()))].append(at)
+            places[key_of(self.draw.identity(change))].append(at)
         waiting = []
         for row in report["changes"]:
-            alike = places[tuple(sorted(row["change"].items()))]
+            alike = places[key_of(row["change"])]
             if row["verdict"] == "survived" and alike:
                 waiting.append(alike.pop(0))
             else:  # also what the tree has no more, under a number of its own
@@ -137,7 +150,7 @@ class Run:
         change, began = self.draw.all[at], time.monotonic()
         text = self.draw.texts[change.file]
         after, identity = changes.changed(text, change), self.draw.identity(change)
-        why = self.equivalent.get((change.file, identity["was"], identity["becomes"]))
+        why = self.equivalent.get(key_of(identity))
         try:
             verdict, by = ("equivalent", why) if why else self.trial.judge(change, text, after)
         except Stopped:
