@@ -14,6 +14,7 @@
 
 #define VISITS_MAX 2000
 #define MANY 80 /* more than may rest */
+#define FEW 3   /* fewer than have the chief see to them at once */
 #define PATIENCE 3000
 #define LOOK_MS 10
 #define SANITIZERS 1 /* a thread of theirs, which comes with the first of ours */
@@ -126,22 +127,30 @@ static unsigned threads_of(pid_t pid)
 	return count;
 }
 
-TEST(threads_that_nobody_needs_end)
+/* So many come at once, and go. */
+static void check_all_end(const struct gb_server *server, pid_t pid, unsigned before, unsigned count)
 {
-	struct gb_server *server = driver_server("thread", &driver_echo, NULL);
-	const pid_t pid = driver_host(server);
-	const unsigned before = threads_of(pid);
 	int clients[MANY];
 
-	for (unsigned i = 0; i < MANY; i++)
+	for (unsigned i = 0; i < count; i++)
 		clients[i] = driver_guest(server);
-	CHECK(threads_of(pid) >= before + MANY);
-	for (unsigned i = 0; i < MANY; i++)
+	CHECK(threads_of(pid) >= before + count);
+	for (unsigned i = 0; i < count; i++)
 		close(clients[i]);
 	for (unsigned i = 0; threads_of(pid) > before + SANITIZERS; i++) {
 		CHECK(i < PATIENCE);
 		(void)poll(NULL, 0, LOOK_MS);
 	}
+}
+
+TEST(threads_that_nobody_needs_end)
+{
+	struct gb_server *server = driver_server("thread", &driver_echo, NULL);
+	const pid_t pid = driver_host(server);
+	const unsigned before = threads_of(pid);
+
+	check_all_end(server, pid, before, FEW); /* first: the chief does not look yet */
+	check_all_end(server, pid, before, MANY);
 	driver_visit(server);
 	driver_finish(server, pid);
 }
