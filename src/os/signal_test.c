@@ -197,6 +197,26 @@ TEST(a_strangers_child_has_what_the_program_had)
 	gb__signal_unsubscribe(ticket);
 }
 
+/* As a worker's process does: what is held back for the moment is nothing that the program blocks. */
+TEST(who_subscribes_before_the_release_blocks_nothing_of_the_program)
+{
+	volatile sig_atomic_t calls = 0;
+	sigset_t mask;
+	int ticket;
+
+	gb__signal_hold();
+	ticket = gb__signal_subscribe(SIGTERM, count, (void *)&calls);
+	raise(SIGTERM);
+	CHECK(calls == 0);
+	gb__signal_release();
+	CHECK(calls == 1);
+	gb__signal_mask_of_program(&mask);
+	CHECK_INT(sigismember(&mask, SIGTERM), 0);
+	gb__signal_unsubscribe(ticket);
+	CHECK_INT(sigprocmask(SIG_BLOCK, NULL, &mask), 0);
+	CHECK_INT(sigismember(&mask, SIGTERM), 0);
+}
+
 /* One that arrives around the fork is its parent's: no worker is told of it, and its parent is, once. */
 TEST(a_workers_child_begins_without_subscribers)
 {
