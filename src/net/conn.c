@@ -351,7 +351,7 @@ static inline __attribute__((always_inline)) void close_begun(struct gb_conn *co
 	if (gb__unlikely(!gb__reason_ordinary(reason)))
 		log_end(conn);
 	if (conn->flags & GB__CONN_FLUSHING)
-		gb__conn_deadline_within(conn, (gb__conn_stall_ms(conn) + 1) / 2);
+		gb__conn_bound_output(conn);
 	/* Replies that need not wait for one another were not overtaken by the end: they are awaited. */
 	if ((conn->flags & GB__CONN_TASKED) && !conn->terms->replies.loose)
 		gb__task_cancel(conn);

@@ -349,6 +349,8 @@ static inline int gb__conn_errno(const struct gb_conn *conn)
 
 /** How long output may make no progress: the write timeout; another bound while it closes and there is none; 0: none. */
 uint64_t gb__conn_stall_ms(const struct gb_conn *conn);
+/** It begins to close, and the engine has output under way: that has a bound from here on, if it had none. */
+void gb__conn_bound_output(struct gb_conn *conn);
 /** Reading goes on: the message under way has its time from now. */
 void gb__conn_read_anew(struct gb_conn *conn);
 /** It is no longer read from: notice a reset all the same, within a second. */

@@ -25,6 +25,7 @@
 
 #define STALL_MS 30000u     /* while it closes output may stand still so long where no option says */
 #define RESET_LOOK_MS 1000u /* who is not read from is asked that often whether it is still there */
+#define LATE_TICKS 8u       /* a look that comes so much later than it was to is late */
 
 /* Of two that are joined neither is idle while the other moves. */
 uint32_t gb__conn_idle_ms(const struct gb_conn *conn)
@@ -120,6 +121,14 @@ void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms)
 	gb__wheel_add(wheel, &conn->deadline, due_ms);
 }
 
+/* Without a write timeout nobody has noted until now what the peer takes: it is judged by what it does from here on. */
+void gb__conn_bound_output(struct gb_conn *conn)
+{
+	if (!conn->terms->limits->write_timeout_ms)
+		conn->progress_ms = gb__net_now(conn->net);
+	gb__conn_deadline_within(conn, (gb__conn_stall_ms(conn) + 1) / 2);
+}
+
 void gb__conn_read_anew(struct gb_conn *conn)
 {
 	uint32_t *since_ms = message_since(conn);
@@ -182,7 +191,15 @@ static bool awaits_room(const struct gb_conn *conn)
 			conn->state == GB__CONN_DRAINING);
 }
 
-/* Before the write timeout is over. Returns when to look again: half way, then at its end. */
+static bool looks_late(const struct gb_conn *conn)
+{
+	uint32_t now = (uint32_t)(gb__loop_now_ms(conn->net->loop) / GB__WHEEL_TICK_MS);
+
+	return (int32_t)(now - conn->deadline.due) > (int32_t)LATE_TICKS;
+}
+
+/* Before the write timeout is over. Returns when to look again: half way, then at its end. What was noted half way stays,
+ * whatever else looks after that; but a look that is late may be the first since another flush. */
 static uint64_t note_held(struct gb_conn *conn)
 {
 	uint64_t stall_ms = gb__conn_stall_ms(conn),
@@ -190,7 +207,8 @@ static uint64_t note_held(struct gb_conn *conn)
 
 	if (!stall_ms || elapsed_ms >= stall_ms)
 		return UINT64_MAX;
-	conn->held = held_now(conn);
+	if (elapsed_ms < stall_ms / 2 + 2 * LATE_TICKS * GB__WHEEL_TICK_MS || looks_late(conn))
+		conn->held = held_now(conn);
 	return elapsed_ms < stall_ms / 2 ? stall_ms / 2 - elapsed_ms : stall_ms - elapsed_ms;
 }
 

@@ -219,6 +219,21 @@ NET_TEST(who_takes_output_slowly_is_healthy)
 	peer_close(peer);
 }
 
+/* With much queued, which a socket of the calm kernel does not hold. Returns NULL where this is no round for it. */
+static struct peer *begin_stuck(struct rig *rig)
+{
+	struct peer *peer;
+
+	if (rig->round > 0)
+		return NULL;
+	peer = begin(rig);
+	peer->read_max = 0;
+	sim_client_set_window(peer->client, 1000);
+	send_pattern(rig, 500000);
+	rig_step(rig, peer);
+	return peer;
+}
+
 /* A socket is writable once a third of its buffer is free: who takes less in a write timeout takes output all the same.
  * Only with the sockets of the calm kernel. */
 NET_TEST(who_takes_less_than_makes_room_is_healthy_and_then_stuck)
@@ -226,13 +241,10 @@ NET_TEST(who_takes_less_than_makes_room_is_healthy_and_then_stuck)
 	struct peer *peer;
 	unsigned passed_ms = 0;
 
-	if (rig->round > 0)
-		return;
 	rig->limits.write_timeout_ms = 1000;
-	peer = begin(rig);
-	peer->read_max = 0;
-	sim_client_set_window(peer->client, 1000);
-	send_pattern(rig, 500000);
+	peer = begin_stuck(rig);
+	if (!peer)
+		return;
 	for (unsigned i = 0; i < 15; i++) {
 		rig_pass(rig, 300);
 		CHECK_INT(rig->closed, 0);
@@ -242,6 +254,63 @@ NET_TEST(who_takes_less_than_makes_room_is_healthy_and_then_stuck)
 	for (; rig->closed == 0 && passed_ms < 5000; passed_ms += SLACK_MS)
 		rig_pass(rig, SLACK_MS);
 	CHECK(passed_ms >= 500 && passed_ms <= 1500 + 2 * SLACK_MS);
+	CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);
+	peer_close(peer);
+}
+
+/* So that no look is late. */
+static void pass_in_steps(struct rig *rig, uint64_t ms)
+{
+	for (uint64_t passed_ms = 0; passed_ms < ms && rig->closed == 0; passed_ms += 20)
+		rig_pass(rig, 20);
+}
+
+/* Less than makes room, and seldom: not since the last look, but since half of the time. */
+static void takes_at_times(struct rig *rig, struct peer *peer, uint64_t every_ms)
+{
+	for (unsigned i = 0; i < 15; i++) {
+		pass_in_steps(rig, every_ms);
+		CHECK_INT(rig->closed, 0);
+		peer->read_max += 1000;
+		UNTIL(rig, peer, peer->got_size == peer->read_max);
+	}
+}
+
+/* Who is not read from is looked at every second. */
+NET_TEST(who_takes_output_seldom_is_healthy_though_it_is_looked_at_often)
+{
+	struct peer *peer;
+
+	rig->limits.write_timeout_ms = 10000;
+	peer = begin_stuck(rig);
+	if (!peer)
+		return;
+	gb_conn_pause(rig->current);
+	takes_at_times(rig, peer, 4000);
+	pass_in_steps(rig, 5000 - SLACK_MS);
+	CHECK_INT(rig->closed, 0);
+	pass_in_steps(rig, 10000 + 2 * SLACK_MS);
+	CHECK_INT(rig->closed, 1);
+	CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);
+	peer_close(peer);
+}
+
+/* Nothing bounds it before, and then 30 s do. */
+NET_TEST(output_that_stood_still_before_the_close_has_its_time_from_there)
+{
+	struct peer *peer;
+
+	rig->limits.idle_timeout_ms = rig->limits.write_timeout_ms = 0;
+	peer = begin_stuck(rig);
+	if (!peer)
+		return;
+	pass_in_steps(rig, 100000);
+	gb_conn_close(rig->current);
+	takes_at_times(rig, peer, 12000);
+	pass_in_steps(rig, 15000 - SLACK_MS);
+	CHECK_INT(rig->closed, 0);
+	pass_in_steps(rig, 30000 + 2 * SLACK_MS);
+	CHECK_INT(rig->closed, 1);
 	CHECK_INT(rig->last_reason, GB_CLOSE_WRITE_TIMEOUT);
 	peer_close(peer);
 }
