@@ -198,6 +198,14 @@ def stalled(options):
     return agree
 
 
+def agrees(server, rows):
+    """Whether something of a server counts, and all that does agrees."""
+    counted = [row for row in rows if row is not None]
+    if not counted:
+        print(f"{server}: nothing could be compared", flush=True)
+    return bool(counted) and all(counted)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="bench agree", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -207,14 +215,9 @@ def main():
     parser.add_argument("--requests", type=int, default=200000, help="of a round of redis-benchmark (default 200000)")
     options = parser.parse_args()
     os.sched_setaffinity(0, {LOADS})
-    agree = True
-    for server, rows in (("nginx", on_nginx(options)), ("Redis", on_redis(options))):
-        counted = [row for row in rows if row is not None]
-        if not counted:
-            print(f"{server}: nothing could be compared", flush=True)
-        agree = agree and bool(counted) and all(counted)
+    agree = [agrees("nginx", on_nginx(options)), agrees("Redis", on_redis(options))]
     stall = stalled(options)  # has a thread: no server begins behind it
-    return 0 if agree and stall else 1
+    return 0 if all(agree) and stall else 1
 
 
 if __name__ == "__main__":

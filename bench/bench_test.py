@@ -2,12 +2,16 @@
 """The bench measures what it says, and writes it where it belongs."""
 
 import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import types
+import unittest.mock
 
+import agree
 import grow
 import literature
 import measure
@@ -347,6 +351,21 @@ def a_plot_is_a_script_with_all_points():
     assert "1 2.5 2 3\n" in text and "'it''s an axis'" in text and "'one' 1" in text and "logscale y" in text
     assert text.count("title 'raw_epoll'") == 1 and "noenhanced" in text
 
+
+@test
+def generators_that_differ_count_unless_one_has_no_cpu_left():
+    def verdict(per_second, p50, busy):
+        theirs, ours = agree.Round(100, 0.001, busy), agree.Round(per_second, p50, 0.5)
+        with unittest.mock.patch.object(agree, "round_of", lambda generate: generate()), \
+                contextlib.redirect_stdout(io.StringIO()):
+            return agree.compare(types.SimpleNamespace(rounds=3), "both", lambda: theirs, lambda: ours)
+
+    assert verdict(104, 0.00104, 0.7) is True and verdict(104, 0.00096, 1) is True
+    assert verdict(106, 0.001, 0.7) is False and verdict(100, 0.00094, 0.7) is False
+    assert verdict(106, 0.001, 0.9) is None
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert not agree.agrees("nobody", [None, None])
+    assert agree.agrees("some", [None, True]) and not agree.agrees("all", [True, False])
 
 
 @test
