@@ -133,8 +133,8 @@ class Woken(NamedTuple):
         listening.setblocking(way == "accept")
         pids = [begin(lambda number=number: wait_for_clients(way, listening, number, write)) for number in range(self.workers)]
         try:
-            return collections.Counter(map(lambda _: taker(listening.getsockname(), read), range(self.connections))
-                                       ).most_common(1)[0][1]
+            taken = collections.Counter(taker(listening.getsockname(), read) for _ in range(self.connections))
+            return taken.most_common(1)[0][1]
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
@@ -192,10 +192,15 @@ def events_threads(run):
     return run.verdict("messages_per_second", ratio), f"`reactor` answered {ratio:.2f} times the messages of `thread`"
 
 
+def along(run, metric, models, axis, steps):
+    """The ratios of two models along an axis, and these as a text. `steps`: {value: how the text has it}."""
+    ratios = [run.ratio(metric, *models, **{axis: value}) for value in steps]
+    return ratios, ", ".join(f"{ratio:.2f} {words}" for ratio, words in zip(ratios, steps.values()))
+
+
 def by_size(run):
-    sizes = (1024, 65536, 262144)
-    ratios = [run.ratio("messages_per_second", "proactor", "thread", size=size) for size in sizes]
-    text = ", ".join(f"{ratio:.2f} at {size // 1024} KiB" for size, ratio in zip(sizes, ratios))
+    ratios, text = along(run, "messages_per_second", ("proactor", "thread"), "size",
+                         {kib << 10: f"at {kib} KiB" for kib in (1, 64, 256)})
     return run.verdict("messages_per_second", ratios[-1] / ratios[0]), f"messages of `proactor` over those of `thread`: {text}"
 
 
@@ -251,16 +256,14 @@ def batches(alone, deep):
 
 
 def rings(run):
-    counts = (1, 100, 1000)
-    ratios = [run.ratio("cpu_ns_per_message", "reactor", "proactor", connections=count) for count in counts]
-    text = ", ".join(f"{ratio:.2f} with {count}" for count, ratio in zip(counts, ratios))
+    ratios, text = along(run, "cpu_ns_per_message", ("reactor", "proactor"), "connections",
+                         {count: f"with {count}" for count in (1, 100, 1000)})
     return run.verdict("cpu_ns_per_message", ratios[-1]), f"CPU time of `reactor` over that of `proactor`: {text} connections"
 
 
 def ring_sizes(run):
-    sizes = (64, 4096, 65536)
-    ratios = [run.ratio("cpu_ns_per_message", "reactor", "proactor", size=size) for size in sizes]
-    text = ", ".join(f"{ratio:.2f} at {size:,} B" for size, ratio in zip(sizes, ratios))
+    ratios, text = along(run, "cpu_ns_per_message", ("reactor", "proactor"), "size",
+                         {size: f"at {size:,} B" for size in (64, 4096, 65536)})
     return run.verdict("cpu_ns_per_message", ratios[0] / ratios[-1]), f"CPU time of `reactor` over that of `proactor`: {text}"
 
 
@@ -298,8 +301,9 @@ def ring_blocks(run):
 def herd(run):
     ratio = run.value("cpu_ns_per_message", "prefork,workers=64") / run.value("cpu_ns_per_message", "prefork,workers=4")
     # A difference that cannot be told is not that of 64 who wake.
-    return (HOLDS if run.beyond("cpu_ns_per_message", ratio) and ratio > 1 else FAILS), (f"a connection under `prefork,workers=64` takes {ratio:.2f} times the CPU time "
-                                               "of one under `prefork,workers=4`: accept(2) wakes one")
+    return (HOLDS if run.beyond("cpu_ns_per_message", ratio) and ratio > 1 else FAILS), (
+        f"a connection under `prefork,workers=64` takes {ratio:.2f} times the CPU time of one under `prefork,workers=4`: "
+        "accept(2) wakes one")
 
 
 def sizing(run):
