@@ -26,6 +26,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
@@ -49,6 +50,9 @@ TOGETHER = 8  # cases that wait
 # Says of each case how long it took.
 VERBOSE = os.environ.get("BLACKBOX_VERBOSE") == "1"
 
+# Says to end at the first failure: after a fault that hangs each case would take its whole patience.
+STOP = os.environ.get("TEST_STOP") == "1"
+
 # Set for sanitizer builds, which are many times slower: fewer models, connections and repetitions.
 SMALL = os.environ.get("BLACKBOX_SMALL") == "1"
 
@@ -69,6 +73,7 @@ _TCP_LISTEN = 10
 _IP_BIND_ADDRESS_NO_PORT = 24
 _cases = []
 _kept = set()
+_failed = threading.Event()
 
 
 class Failure(AssertionError):
@@ -613,12 +618,18 @@ def _run(name, function):
         function()
     except Exception as error:  # one failed case must not hide the others
         passed = False
+        _failed.set()
         print(f"FAILED {name}: {error}", file=sys.stderr)
         if not isinstance(error, Failure):
             traceback.print_exc()
     if VERBOSE:
         print(f"{time.monotonic() - began:7.2f} s  {name}", flush=True)
     return passed
+
+
+def _run_unless_stopped(name, function):
+    """The same, or None."""
+    return None if STOP and _failed.is_set() else _run(name, function)
 
 
 def _run_alone(name, function):
@@ -629,7 +640,7 @@ def _run_alone(name, function):
             check_no_leftovers()
 
     signal.alarm(CASE_SECONDS_MAX)
-    passed = _run(name, leaving_nothing)
+    passed = _run_unless_stopped(name, leaving_nothing)
     signal.alarm(0)
     return [passed]
 
@@ -639,7 +650,7 @@ def _run_together(cases):
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as threads_of_cases:
         signal.alarm(CASE_SECONDS_MAX * (1 + len(cases) // TOGETHER))
         try:
-            passed = list(threads_of_cases.map(lambda row: _run(*row), cases))
+            passed = list(threads_of_cases.map(lambda row: _run_unless_stopped(*row), cases))
         except Failure as failure:
             print(f"FAILED: {failure}", file=sys.stderr, flush=True)
             _kill_leftovers()  # whoever waits for them goes on

@@ -22,6 +22,23 @@ foreach name : ['base-sign', 'base-limit']
   test(name, executable(name + '-test', 'src/base/sign.c', file, 'tests/harness/harness.c',
     include_directories: include_directories('src', 'tests/harness')), suite: 'unit')
 endforeach
+gearbox = executable('gearbox', 'src/base/sign.c', 'cli/main.c', include_directories: include_directories('src'))
+test('signs', find_program('python3'), args: files('signs_test.py'), env: {'GEARBOX': gearbox.full_path()},
+  depends: gearbox, suite: 'blackbox')
+""",
+    "cli/main.c": """#include "base/sign.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(int argc, char **argv)
+{
+	return argc < 2 || printf("%d", sign_of(atoi(argv[1]))) < 0;
+}
+""",
+    "signs_test.py": """import os, subprocess
+for number, sign in (("-5", b"-1"), ("0", b"0"), ("1", b"1")):
+    assert subprocess.check_output([os.environ["GEARBOX"], number]) == sign
 """,
     "meson_options.txt": "",
     "src/base/sign.h": """int sign_of(int x);
@@ -103,13 +120,13 @@ def write(folder, files):
             file.write(text)
 
 
-def mutants(folder, *arguments):
+def mutants(folder, *arguments, suite="--unit"):
     """(what ended, its report), or (what ended, None) where it cannot be contained."""
     shutil.copytree(os.path.join(ROOT, "tests", "harness"), os.path.join(folder, "tree", "tests", "harness"),
                     dirs_exist_ok=True)
     report = os.path.join(folder, "report.json")
     done = subprocess.run([sys.executable, TOOL, "--tree", os.path.join(folder, "tree"), "--report", report,
-                           "--work", os.path.join(folder, "work"), "--unit", *arguments],
+                           "--work", os.path.join(folder, "work"), suite, *arguments],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                           timeout=CASE_SECONDS_MAX)
     if "needs namespaces of its own" in done.stderr:
@@ -171,6 +188,18 @@ TEST(the_large_is_cut)
     told = [line for line in done.stdout.splitlines() if line.startswith(("noticed  ", "survived  "))
             and "src/base" in line]
     check_equal(len(told), len(survived), f"tried again, of {survived}: {told}")
+
+
+@case
+def black_box_tests_notice_what_the_command_executes():
+    with tempfile.TemporaryDirectory() as folder:
+        write(folder, FILES)
+        done, report = mutants(folder, "--random", "100", suite="--blackbox")
+        if not report:
+            return
+        check("1 tests, 1 cases" in done.stdout, done.stdout)
+        check_equal(set(verdicts(report, "sign_of").values()), {("noticed", "signs fails")}, "what the command executes")
+        check_equal(verdicts(report, "twice")["return 3 * x;"], ("survived", "no test reaches it"), "what it does not")
 
 
 @case

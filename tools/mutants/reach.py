@@ -22,7 +22,7 @@ from tree_copy import HERE, TREE, Broken, read, run
 # objdump of binutils 2.40 takes one file for another where lines are DWARF 5.
 OPTIONS = ("-Doptimization=0", "-Dc_args=-g1 -gdwarf-4 -fsanitize-coverage=trace-pc")
 NOTE = "__sanitizer_cov_trace_pc"
-CASE_S, PROGRAM_S = 120, 1800
+CASE_S, BLACKBOX_S, PROGRAM_S = 120, 900, 1800  # a black-box program is one case
 MARK = re.compile(r"0*(?P<address>[0-9a-f]+) <(?P<name>[^>]+)>:$")
 
 
@@ -167,7 +167,8 @@ class Reach:
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
             task, result = os.path.join(folder, "task"), os.path.join(folder, "result")
             with open(task, "w", encoding="utf-8") as file:
-                json.dump({"words": test.words, "program": test.program, "cases": cases, "seconds": CASE_S,
+                json.dump({"words": test.words, "program": test.program, "cases": cases,
+                           "seconds": CASE_S if test.own else BLACKBOX_S,
                            "environment": suite.environment(test, 60), "cwd": suite.copy.tree}, file)
             run([sys.executable, os.path.join(HERE, "note_cases.py"), task, result], PROGRAM_S, output)
             if not os.path.exists(result):

@@ -125,13 +125,13 @@ class Suite:
         while cases:
             normal = [test.seconds.get(case, 0) for case in cases]
             case_s = max(LEAST_S if test.own else LEAST_BLACKBOX_S, FACTOR * max(normal))
-            program_s = FACTOR * sum(normal) + 3 * case_s
+            program_s = FACTOR * sum(normal) + 3 * case_s if test.own else case_s
             outcome = self.run(test, cases, case_s, program_s, stop=True)
             if outcome.code == 0:
                 return None
             for case, how in outcome.failed.items():
                 # What fails beside much else need not fail alone.
-                if self.run(test, [case] if case else cases, case_s, program_s).code != 0:
+                if self.run(test, [case] if case else cases, case_s, program_s, stop=True).code != 0:
                     return case, how
             if "" in outcome.failed:
                 return None
