@@ -97,10 +97,10 @@ TEST(each_connection_has_a_worker_that_begins_anew_on_a_thread_that_served_anoth
 	CHECK(counts != MAP_FAILED);
 	server = driver_server("thread", &telling, counts);
 	pid = driver_host(server);
-	for (bool again = false; !again; visits++) {
+	for (unsigned again = 0; again < MANY; visits++) {
 		CHECK(visits < VISITS_MAX);
 		threads[visits] = visit(server);
-		again = is_in(threads, visits, threads[visits]);
+		again += is_in(threads, visits, threads[visits]);
 	}
 	CHECK_INT(told_apart(server), visits);
 	stats = driver_finish_counted(server, pid);

@@ -118,6 +118,7 @@ static void rest_look(struct gb_timer *timer, void *arg)
 
 	(void)timer;
 	reap(crew);
+	gb__assert(crew->resting_count <= RESTING_MAX);
 	for (unsigned unneeded = crew->resting_least; unneeded > 0; unneeded--)
 		dismiss(crew);
 	crew->resting_least = crew->resting_count;
