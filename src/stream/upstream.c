@@ -52,7 +52,7 @@ const struct gb__upstream_style gb__upstream_streams = { begin, lend, gone };
 static int wait_for(
 	struct gb_coro *coro, struct gb_upstream *upstream, struct gb_conn **ret, struct gb_error *error)
 {
-	struct gb_error refusal = { 0 };
+	struct gb_error refusal; /* half a kilobyte: with nothing in it where nothing is refused */
 	const int refused = gb__upstream_refusal(upstream, &refusal);
 	struct gb_taking taking;
 	int result;
