@@ -243,15 +243,25 @@ static const struct gb_service pooled = { GB_SERVICE_INIT, .state = GB_STATE_NON
 	.codec = &gb_codec_line, .on_open = count_open, .on_message = count_message,
 	.on_writable = count_writable, .on_close = count_close };
 
+/* Of whose messages the first is in a pool that takes so many. */
+static struct peer *peer_with_task(
+	struct rig *rig, const struct gb_service *service, const char *messages, unsigned tasks_max)
+{
+	struct peer *peer;
+
+	pool_use(rig, tasks_max);
+	peer = rig_peer(rig, service);
+	peer_send(peer, messages, strlen(messages));
+	UNTIL(rig, peer, held_count == 1);
+	return peer;
+}
+
 NET_TEST(while_a_task_runs_on_writable_waits_without_spinning)
 {
 	struct peer *peer;
 
 	writable = 0;
-	pool_use(rig, 4);
-	peer = rig_peer(rig, &pooled);
-	peer_send(peer, "a\n", 2);
-	UNTIL(rig, peer, held_count == 1);
+	peer = peer_with_task(rig, &pooled, "a\n", 4);
 	send_zeros(rig->current, 100000); /* as a timer would */
 	UNTIL(rig, peer, peer->got_size == 100000);
 	check_rests(rig, peer);
@@ -267,10 +277,7 @@ NET_TEST(after_a_long_task_its_connection_idles_out_as_any_other)
 	struct peer *peer;
 
 	rig->limits.idle_timeout_ms = 1000;
-	pool_use(rig, 4);
-	peer = rig_peer(rig, &pooled);
-	peer_send(peer, "a\n", 2);
-	UNTIL(rig, peer, held_count == 1);
+	peer = peer_with_task(rig, &pooled, "a\n", 4);
 	rig_calm(rig);
 	for (int i = 0; i < 10; i++)
 		rig_pass(rig, 300);
@@ -311,12 +318,7 @@ NET_TEST(the_write_timeout_goes_on_while_a_task_runs)
 
 NET_TEST(a_task_not_begun_when_its_connection_closes_is_not_begun_at_all)
 {
-	struct peer *peer;
-
-	pool_use(rig, 4);
-	peer = rig_peer(rig, &pooled);
-	peer_send(peer, "a\n", 2);
-	UNTIL(rig, peer, held_count == 1);
+	struct peer *peer = peer_with_task(rig, &pooled, "a\n", 4);
 	gb_conn_send(rig->current, "bye", 3); /* as a timer would */
 	gb_conn_close(rig->current);
 	run_first();

@@ -535,6 +535,32 @@ static int closes(struct gb_coro *coro, void *arg)
 	return 0;
 }
 
+/* The other end of what `serve`, which has begun, dials. */
+static struct sim_client *dialled(struct rig *rig, int (*serve)(struct gb_coro *coro, void *arg))
+{
+	int fd = sim_listen(rig->sim, 0, 4);
+	struct sockaddr_in to = sim_address(rig->sim, fd);
+	struct gb__address address = { .size = sizeof(to) };
+	struct sim_client *client = NULL;
+
+	codes_count = over = 0;
+	leave = false;
+	memcpy(&address.any, &to, sizeof(to));
+	CHECK_INT(gb__coro_start(&rig->streams, "dials", serve, &address, NULL), 0);
+	UNTIL(rig, NULL, client || (client = sim_client_accept(rig->sim, fd)));
+	sim_os(rig->sim)->ops->close(sim_os(rig->sim), fd);
+	return client;
+}
+
+/* After which nobody waits any more. */
+static void hang_up(struct rig *rig, struct sim_client *client)
+{
+	sim_client_close(client);
+	for (int i = 0; i < 100 && rig->net.coroutines > 0; i++)
+		rig_pass(rig, 1);
+	CHECK_INT(rig->net.coroutines, 0);
+}
+
 /* Its memory is among what is taken next. */
 static bool is_given_back(struct rig *rig, const struct gb_stream *stream)
 {
@@ -552,27 +578,14 @@ static bool is_given_back(struct rig *rig, const struct gb_stream *stream)
 
 NET_TEST(a_stream_that_another_one_closes_is_stale_for_who_waits_for_it)
 {
-	int fd = sim_listen(rig->sim, 0, 4);
-	struct sockaddr_in to = sim_address(rig->sim, fd);
-	struct gb__address address = { .size = sizeof(to) };
-	struct gb__os *os = sim_os(rig->sim);
-	struct sim_client *client = NULL;
+	struct sim_client *client = dialled(rig, dials);
 
-	codes_count = over = 0;
-	leave = false;
-	memcpy(&address.any, &to, sizeof(to));
-	CHECK_INT(gb__coro_start(&rig->streams, "dials", dials, &address, NULL), 0);
-	UNTIL(rig, NULL, client || (client = sim_client_accept(rig->sim, fd)));
 	CHECK_INT(gb__coro_start(&rig->streams, "closes", closes, NULL, NULL), 0);
 	UNTIL(rig, NULL, over == 1);
 	CHECK_INT(codes[0], -ESTALE);
 	CHECK(is_given_back(rig, outgoing));
 	leave = true;
-	sim_client_close(client);
-	for (int i = 0; i < 100 && rig->net.coroutines > 0; i++)
-		rig_pass(rig, 1);
-	CHECK_INT(rig->net.coroutines, 0);
-	os->ops->close(os, fd);
+	hang_up(rig, client);
 }
 
 /* Of a stream of its own. */
@@ -592,16 +605,8 @@ static int dials_and_reads_twice(struct gb_coro *coro, void *arg)
 
 NET_TEST(a_drain_that_comes_with_a_message_is_told_by_the_next_read)
 {
-	int fd = sim_listen(rig->sim, 0, 4);
-	struct sockaddr_in to = sim_address(rig->sim, fd);
-	struct gb__address address = { .size = sizeof(to) };
-	struct gb__os *os = sim_os(rig->sim);
-	struct sim_client *client = NULL;
+	struct sim_client *client = dialled(rig, dials_and_reads_twice);
 
-	codes_count = over = 0;
-	memcpy(&address.any, &to, sizeof(to));
-	CHECK_INT(gb__coro_start(&rig->streams, "reads", dials_and_reads_twice, &address, NULL), 0);
-	UNTIL(rig, NULL, client || (client = sim_client_accept(rig->sim, fd)));
 	UNTIL(rig, NULL, outgoing->reader);
 	CHECK_INT(sim_client_send(client, "1", 1), 1); /* which nothing splits */
 	gb__coro_drain_all(&rig->net);
@@ -611,9 +616,6 @@ NET_TEST(a_drain_that_comes_with_a_message_is_told_by_the_next_read)
 		rig_pass(rig, 1);
 	CHECK_INT(codes_count, 2);
 	CHECK_INT(codes[0] == 1 ? codes[1] : codes[0], -ESHUTDOWN);
-	sim_client_close(client);
-	for (int i = 0; i < 1000 && rig->net.coroutines > 0; i++)
-		rig_pass(rig, 1);
+	hang_up(rig, client);
 	CHECK_INT(over, 1);
-	os->ops->close(os, fd);
 }

@@ -99,6 +99,19 @@ NET_TEST(replies_from_the_pool_keep_the_order_of_each_connection)
 	}
 }
 
+/* Of whose messages the first is in a pool that takes so many. */
+static struct peer *peer_with_task(
+	struct rig *rig, const struct gb_service *service, const char *messages, unsigned tasks_max)
+{
+	struct peer *peer;
+
+	pool_use(rig, tasks_max);
+	peer = rig_peer(rig, service);
+	peer_send(peer, messages, strlen(messages));
+	UNTIL(rig, peer, held_count == 1);
+	return peer;
+}
+
 NET_TEST(what_a_task_sends_beyond_its_lent_memory_arrives_too)
 {
 	static char line[20001];
@@ -133,10 +146,7 @@ NET_TEST(a_task_that_sends_more_than_may_wait_is_told_and_ends_its_connection)
 	struct peer *peer;
 
 	rig->limits.output_bytes_max = 100000;
-	pool_use(rig, 4);
-	peer = rig_peer(rig, &muchly);
-	peer_send(peer, "go\n", 3);
-	UNTIL(rig, peer, held_count == 1);
+	peer = peer_with_task(rig, &muchly, "go\n", 4);
 	run_all(rig);
 	CHECK_INT(sent[0], 0);
 	CHECK_INT(sent[1], -GB_ELIMIT);
@@ -188,12 +198,7 @@ NET_TEST(a_task_may_close_its_connection)
 	static const struct gb_service closing = { GB_SERVICE_INIT, .state = GB_STATE_NONE, .name = "closing",
 		.codec = &gb_codec_line, .on_open = count_open, .on_message = closing_message,
 		.on_close = count_close };
-	struct peer *peer;
-
-	pool_use(rig, 4);
-	peer = rig_peer(rig, &closing);
-	peer_send(peer, "a\nb\n", 4);
-	UNTIL(rig, peer, held_count == 1);
+	struct peer *peer = peer_with_task(rig, &closing, "a\nb\n", 4);
 	run_all(rig);
 	UNTIL(rig, peer, peer->at_end);
 	CHECK_INT(held_count, 0);
@@ -230,12 +235,7 @@ NET_TEST(eof_is_told_after_the_last_reply)
 
 NET_TEST(draining_waits_for_tasks)
 {
-	struct peer *peer;
-
-	pool_use(rig, 1);
-	peer = rig_peer(rig, &bracket);
-	peer_send(peer, "a\nb\n", 4);
-	UNTIL(rig, peer, held_count == 1);
+	struct peer *peer = peer_with_task(rig, &bracket, "a\nb\n", 1);
 	rig_calm(rig);
 	gb__net_drain(&rig->net);
 	for (int i = 0; i < 50; i++)
@@ -257,10 +257,7 @@ NET_TEST(a_long_running_task_does_not_let_its_connection_idle_out)
 	struct peer *peer;
 
 	rig->limits.idle_timeout_ms = 1000;
-	pool_use(rig, 4);
-	peer = rig_peer(rig, &bracket);
-	peer_send(peer, "a\n", 2);
-	UNTIL(rig, peer, held_count == 1);
+	peer = peer_with_task(rig, &bracket, "a\n", 4);
 	for (int i = 0; i < 50; i++)
 		rig_pass(rig, 300);
 	CHECK_INT(rig->closed, 0);
