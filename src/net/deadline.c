@@ -121,10 +121,11 @@ void gb__conn_deadline_within(struct gb_conn *conn, uint64_t timeout_ms)
 	gb__wheel_add(wheel, &conn->deadline, due_ms);
 }
 
-/* Without a write timeout nobody has noted until now what the peer takes: it is judged by what it does from here on. */
+/* Without a write timeout nobody has noted until now what the peer takes: it is judged by what it does from here on. A
+ * connect or a handshake that is under way keeps its time. */
 void gb__conn_bound_output(struct gb_conn *conn)
 {
-	if (!conn->terms->limits->write_timeout_ms)
+	if (!conn->terms->limits->write_timeout_ms && conn->state == GB__CONN_DRAINING)
 		conn->progress_ms = gb__net_now(conn->net);
 	gb__conn_deadline_within(conn, (gb__conn_stall_ms(conn) + 1) / 2);
 }
