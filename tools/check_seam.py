@@ -21,10 +21,10 @@ BACKENDS = ("src/engine/poller/", "src/engine/ring/")
 SIMULATED = ("src/buffer/", "src/codec/", "src/engine/", "src/loop/", "src/net/", "src/stream/")
 HARMLESS = re.compile(r"""^gb__(?:
     os_\w+ |                          # of the table: they ask whether it is simulated
-    address_\w+ | packet_\w+ |        # texts and bytes
+    address_(?:equal|format|unmapped) |  # texts and bytes
     process_self |                    # who made an engine, after a fork
     receive\w* |                      # the blocking engine's, which the rig leaves out
-    thread_rest | thread_cpu_ns |     # a pause when nothing else helps; what a measured message took
+    thread_cpu_ns |                   # what a measured message took
     socket_peer_process | descriptor_open  # not asked where it is simulated
     )$""", re.X)
 
